@@ -1,0 +1,1 @@
+"""The service: what it says and how to talk to it. No disk, no notebook."""

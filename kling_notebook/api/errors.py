@@ -1,0 +1,195 @@
+"""What can go wrong, as classes.
+
+    Exception
+     └─ KlingError                   job_id, number, maybe_submitted
+         ├─ InputError               parameter: bad input, seen before anything was sent
+         ├─ SettingsError            a key, URL, folder or setting that cannot work
+         ├─ BudgetExceededError      credits, limit: refused before anything was sent
+         ├─ TransportError           never_left: no usable reply came back
+         ├─ ApiError                 status, code, message, retry_after: the service answered with an error
+         │   ├─ InvalidRequestError       400
+         │   ├─ UnauthorizedError         401
+         │   ├─ InsufficientCreditsError  402, or 403 with a credits code
+         │   ├─ ModelNotFoundError        404
+         │   ├─ RateLimitedError          429
+         │   ├─ ServerError               5xx
+         │   └─ UnexpectedReplyError      raw: a reply that does not say what it must
+         ├─ JobFailedError           the service made a job and the job failed
+         ├─ StillRunningError        a time-out of the caller's waiting; the job goes on and can be resumed
+         └─ DownloadError            a picture that was paid for could not be fetched or saved
+    KeyboardInterrupt
+     └─ Interrupted                  job_ids: the waiting was stopped; what was submitted goes on
+
+The class says what was seen; the flag ``maybe_submitted`` says whether something may have been charged. The last
+sentence of a message says what to do next. Ordinary classes: hashable and picklable.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+
+full_traceback = False
+"""`%config KlingMagics.debug = True` sets it: IPython then shows our frames too."""
+
+
+def _render_traceback(self: BaseException) -> list[str]:
+    """IPython's protocol: one line, since the reader of a notebook wants the reason and not our frames."""
+    return traceback.format_exception(self) if full_traceback else [f"{type(self).__name__}: {self}"]
+
+
+class KlingError(Exception):
+    """Anything this package raises on purpose.
+
+    Attributes:
+        job_id: the service's id of the job concerned, None where there is none.
+        number: the job's number in its folder, None where it has no record.
+        maybe_submitted: True where a job may have been made, and charged, without our knowing its id.
+    """
+
+    _render_traceback_ = _render_traceback
+
+    def __init__(
+        self, message: str, *, job_id: str | None = None, number: int | None = None, maybe_submitted: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.number = number
+        self.maybe_submitted = maybe_submitted
+
+    def concerning(self, *, job_id: str | None = None, number: int | None = None) -> Self:
+        """The same error, now saying which job it is about. What it already says stays."""
+        self.job_id = self.job_id or job_id
+        self.number = self.number if self.number is not None else number
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class InputError(KlingError):
+    """Bad input, refused before anything was sent. ``parameter`` names the field."""
+
+    def __init__(self, message: str, *, parameter: str | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.parameter = parameter
+
+
+class SettingsError(KlingError):
+    """A key, base URL, folder or other setting that cannot work."""
+
+
+class BudgetExceededError(KlingError):
+    """The estimate is above what may be spent; nothing was sent. ``credits`` asked for, ``limit`` allowed."""
+
+    def __init__(self, message: str, *, credits: float = 0.0, limit: float = 0.0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.credits = credits
+        self.limit = limit
+
+
+class TransportError(KlingError):
+    """No usable reply came back. ``never_left`` is True only where it is certain that nothing was sent."""
+
+    def __init__(self, message: str, *, never_left: bool = False, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.never_left = never_left
+
+
+class ApiError(KlingError):
+    """The service answered, and the answer is an error.
+
+    Attributes:
+        status: HTTP status. code: the service's own word, e.g. ``rate_limited``, None where it gave none.
+        message: what the service said, cut to a readable length. retry_after: seconds, None where not said.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int = 0,
+        code: str | None = None,
+        message: str = "",
+        retry_after: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(text, **facts)
+        self.status = status
+        self.code = code
+        self.message = message or text
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(ApiError):
+    """400: the service refused the parameters; no job was made."""
+
+
+class UnauthorizedError(ApiError):
+    """401: the key is missing or not accepted; no job was made."""
+
+
+class InsufficientCreditsError(ApiError):
+    """402: not enough credits; no job was made."""
+
+
+class ModelNotFoundError(ApiError):
+    """404: no such model or job."""
+
+
+class RateLimitedError(ApiError):
+    """429: too many requests; no job was made. ``retry_after`` in seconds where the service said."""
+
+
+class ServerError(ApiError):
+    """5xx: after a submit nobody knows whether a job was made."""
+
+
+class UnexpectedReplyError(ApiError):
+    """A reply that does not say what it must. ``raw`` is what came, without asset URLs."""
+
+    def __init__(self, text: str, *, raw: Any = None, **facts: Any) -> None:
+        super().__init__(text, **facts)
+        self.raw = raw
+
+
+class JobFailedError(KlingError):
+    """The service made a job and says that it failed."""
+
+
+class StillRunningError(KlingError):
+    """The caller's time-out passed. The job goes on and can be resumed."""
+
+
+class DownloadError(KlingError):
+    """A picture could not be fetched, checked or saved. The job id is kept. ``status`` is the asset's HTTP status."""
+
+    def __init__(self, message: str, *, status: int | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.status = status
+
+
+class Interrupted(KeyboardInterrupt):
+    """The waiting was interrupted. A KeyboardInterrupt, so that ``except Exception`` in a loop does not buy on.
+
+    ``job_ids``: the jobs that were submitted and go on.
+    """
+
+    _render_traceback_ = _render_traceback
+
+    def __init__(self, message: str, job_ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = tuple(job_ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...], facts: Mapping[str, Any]) -> BaseException:
+    """Unpickle without calling ``__init__``, whose keyword arguments pickle does not know."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error

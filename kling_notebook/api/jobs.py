@@ -1,0 +1,261 @@
+"""Frozen values: what is asked for, what the service says of it, and what an observer is told."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from .errors import InputError, KlingError
+from .parameters import PARAMETERS, check
+
+DEFAULT_MODEL = "kling-image"
+
+
+class JobStatus(StrEnum):
+    """Where a job's record stands in its life. The history's ``status`` column holds these words."""
+
+    PLANNED = "planned"  # written down; nothing was sent
+    SENT = "sent"  # the intent is committed; the POST may be under way
+    MAYBE_SUBMITTED = "maybe_submitted"  # nobody knows whether a job was made; never sent again by itself
+    RUNNING = "running"  # the service gave a job id
+    DOWNLOADING = "downloading"  # the service is done; pictures are being saved
+    UNFINISHED = "unfinished"  # parked with its job id; resume collects it
+    FINISHED = "finished"  # every picture is in the folder
+    FAILED = "failed"  # the service says that the job failed
+    EXPIRED = "expired"  # the pictures' URLs died before they were saved; the id is kept
+    REFUSED = "refused"  # no job was made
+    WITHDRAWN = "withdrawn"  # taken back before the POST
+    DISMISSED = "dismissed"  # was maybe_submitted; the user settled it
+
+    @property
+    def over(self) -> bool:
+        """True where nothing is left to do."""
+        return self in _OVER
+
+
+_OVER = frozenset(
+    {
+        JobStatus.FINISHED,
+        JobStatus.FAILED,
+        JobStatus.EXPIRED,
+        JobStatus.REFUSED,
+        JobStatus.WITHDRAWN,
+        JobStatus.DISMISSED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """A source picture for image to image: a URL, or bytes of our own known by their hash.
+
+    ``label`` is what the person wrote (a path, ``12:3``, a URL). ``data`` is left out of comparison and of the
+    journal, which keeps the hash.
+    """
+
+    label: str
+    url: str | None = None
+    sha256: str | None = None
+    media_type: str | None = None
+    data: bytes | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of_bytes(cls, data: bytes, media_type: str, label: str) -> SourceImage:
+        return cls(label, None, hashlib.sha256(data).hexdigest(), media_type, data)
+
+    @property
+    def identity(self) -> str:
+        """What two requests must share to be the same request: the content, or for a URL the URL."""
+        return self.url or f"sha256:{self.sha256}"
+
+    def on_the_wire(self) -> str:
+        """The URL, or a data URL made from the bytes."""
+        if self.url:
+            return self.url
+        if self.data is None:
+            raise InputError(f"The bytes of source image {self.label} are not at hand.", parameter="image")
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"label": self.label, "url": self.url, "sha256": self.sha256, "media_type": self.media_type}
+
+
+class GenerationRequest:
+    """One request, valid by construction: every parameter of the table with its default filled in.
+
+    >>> request = GenerationRequest("a fox", aspect_ratio="16:9")
+    >>> request.aspect_ratio, request.num_outputs
+    ('16:9', 1)
+
+    Args:
+        prompt: what the picture should show; stripped at its ends.
+        extra: raw keys for the request's body, for inputs the table does not know.
+        sample: a label that makes replicates of one request distinct (the model has no seed).
+        model: the service's model id.
+        parameters: any row of PARAMETERS by name.
+
+    Raises:
+        InputError: naming the parameter and what was probably meant.
+    """
+
+    __slots__ = ("_values", "extra", "model", "sample")
+
+    _values: dict[str, Any]
+    extra: dict[str, Any]
+    sample: int | str | None
+    model: str
+
+    def __init__(
+        self,
+        prompt: str,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        sample: int | str | None = None,
+        model: str = DEFAULT_MODEL,
+        **parameters: Any,
+    ) -> None:
+        given = {"prompt": prompt} | parameters
+        for name in given:
+            if name not in PARAMETERS:
+                check(name, None)
+        values = {name: check(name, given.get(name)) for name in PARAMETERS}
+        source = values["image"]
+        if isinstance(source, str):  # the api room knows URLs only; the session resolves the rest before it comes here
+            values["image"] = source = SourceImage(source, source)
+        if source is not None and not isinstance(source, SourceImage):
+            raise InputError(f"image must be a URL or a source image, not {type(source).__name__}.", parameter="image")
+        object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "extra", _checked_extra(extra))
+        object.__setattr__(self, "sample", sample)
+        object.__setattr__(self, "model", model)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in PARAMETERS:
+            return self._values[name]
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A request does not change; use .replace({name}=...).")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]  # same refusal
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every parameter by name, in the table's order; a copy."""
+        return dict(self._values)
+
+    def replace(self, **changes: Any) -> GenerationRequest:
+        """A new request with some parameters, ``extra``, ``sample`` or ``model`` changed."""
+        own = {"extra": self.extra, "sample": self.sample, "model": self.model}
+        return GenerationRequest(**(self._values | own | changes))
+
+    def identity(self, backend: str) -> str:
+        """Hash of everything that decides what would be bought where. Equal identities may be reused."""
+        values = self._values | {"image": self._values["image"] and self._values["image"].identity}
+        what = {"backend": backend, "model": self.model, "values": values, "extra": self.extra, "sample": self.sample}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode("ascii")).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """For the journal and the recipe: everything but the source image's bytes."""
+        source = self._values["image"]
+        values = self._values | {"image": source and source.as_json()}
+        return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample}
+
+    @classmethod
+    def from_json(cls, what: Mapping[str, Any]) -> GenerationRequest:
+        values = {name: value for name, value in what["values"].items() if name in PARAMETERS}
+        if values.get("image"):
+            values["image"] = SourceImage(**values["image"])
+        return cls(**values, extra=what.get("extra"), sample=what.get("sample"), model=what.get("model", DEFAULT_MODEL))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GenerationRequest) and self.identity("") == other.identity("")
+
+    def __hash__(self) -> int:
+        return hash(self.identity(""))
+
+    def __repr__(self) -> str:
+        said = [f"{k}={v!r}" for k, v in self._values.items() if k != "prompt" and v != PARAMETERS[k].default]
+        said += [f"{k}={getattr(self, k)!r}" for k in ("extra", "sample") if getattr(self, k) not in (None, {})]
+        return f"GenerationRequest({', '.join([repr(self._values['prompt']), *said])})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_request, (self._values | {"extra": self.extra, "sample": self.sample, "model": self.model},)
+
+
+def _rebuild_request(values: dict[str, Any]) -> GenerationRequest:
+    return GenerationRequest(**values)
+
+
+def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy that is certain to be JSON, without keys that would contradict the table."""
+    try:
+        copy = json.loads(json.dumps(dict(extra or {}), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"extra must be a mapping of JSON values: {error}.", parameter="extra") from None
+    doubled = sorted(set(copy) & set(PARAMETERS))
+    if doubled:
+        raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
+    return copy  # type: ignore[no-any-return]  # json.loads of an object
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the service said of a job in one reply.
+
+    Attributes:
+        state: our reading of the status: running, completed or failed. status: the service's own word, lower-cased.
+        image_urls: temporary URLs of the pictures, in the service's order. status_url: where to poll, if usable.
+        credit_cost, credits_remaining: None where the reply did not say.
+        error: the service's reason, for a failed job.
+        raw: the reply, without asset URLs.
+    """
+
+    job_id: str
+    state: Literal["running", "completed", "failed"]
+    status: str
+    image_urls: tuple[str, ...] = field(default=(), repr=False)
+    status_url: str | None = None
+    credit_cost: float | None = None
+    credits_remaining: float | None = None
+    error: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What an observer is told at each change of a job. Times in seconds.
+
+    Attributes:
+        number: the job's number in its folder, 0 where there is no folder (a bare client).
+        service_status: the service's own word, as last said.
+        elapsed: since the submit (since the plan before it). expected: in all, from past jobs; None when unknown.
+        waiting_for: why nothing moves just now ("rate limit, 12 s", "network"), None where it moves.
+        saved: how many of ``pictures`` are in the folder.
+    """
+
+    request: GenerationRequest
+    status: JobStatus
+    number: int = 0
+    job_id: str | None = None
+    service_status: str | None = None
+    elapsed: float = 0.0
+    expected: float | None = None
+    credits: float | None = None
+    waiting_for: str | None = None
+    saved: int = 0
+    pictures: int = 0
+    error: KlingError | None = None
+
+    def but(self, **changes: Any) -> Snapshot:
+        """The next snapshot: this one with some facts replaced."""
+        return replace(self, **changes)
+
+
+Observer = Callable[[Snapshot], None]
+"""Called from a worker's thread at each change. What it raises never reaches the job."""

@@ -1,0 +1,154 @@
+"""The one table of the model's inputs.
+
+The magic's options and their completion, the panel's controls, validation before spending, the README's table and the
+estimate all derive from it: adding an input is one row.
+
+Source: https://pixeldojo.ai/api-platform/kling-image, "Input Parameters".
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from .errors import InputError
+
+Kind = Literal["text", "choice", "integer", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One input of the model.
+
+    Attributes:
+        name: the key of the request and of the Python call.
+        kind: text, choice (one of ``choices``), integer (``minimum``..``maximum``) or image (a source picture).
+        default: what is used where nothing is said; None means the key is not sent.
+        flags: what the magic accepts for it, the long form first; empty for the prompt, which is the cell's text.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    default: str | int | None = None
+    choices: tuple[str, ...] = ()
+    minimum: int = 0
+    maximum: int = 0
+    flags: tuple[str, ...] = ()
+    required: bool = False
+
+    def check(self, value: Any) -> Any:
+        """The value as it will be sent, or InputError naming the parameter and what was probably meant."""
+        if value is None:
+            if self.required:
+                raise InputError(f"{self.name} is required. Write what the picture should show.", parameter=self.name)
+            return self.default
+        if self.kind == "choice":
+            return self._check_choice(value)
+        if self.kind == "integer":
+            return self._check_integer(value)
+        if self.kind == "text":
+            return self._check_text(value)
+        return value  # an image is resolved where the folder and the notebook's variables are known
+
+    def _check_text(self, value: Any) -> str | None:
+        if not isinstance(value, str):
+            raise InputError(f"{self.name} must be text, not {type(value).__name__}.", parameter=self.name)
+        text = value.strip()
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+            raise InputError(
+                f"{self.name} holds half of a surrogate pair, which cannot be sent. Retype it.", parameter=self.name
+            )
+        if not text and self.required:
+            raise InputError(f"The {self.name} is empty. Write what the picture should show.", parameter=self.name)
+        return text or self.default  # type: ignore[return-value]  # a text's default is a text or None
+
+    def _check_choice(self, value: Any) -> str:
+        text = str(value).strip()
+        for choice in self.choices:
+            if text.lower() == choice.lower():
+                return choice
+        alternatives = {"jpg": "jpeg"} | {choice.replace(":", mark): choice for choice in self.choices for mark in "x/"}
+        close = alternatives.get(text.lower()) or next(
+            iter(difflib.get_close_matches(text.lower(), [c.lower() for c in self.choices], 1, 0.5)), None
+        )
+        meant = f" Did you mean {next(c for c in self.choices if c.lower() == close.lower())}?" if close else ""
+        raise InputError(
+            f"{self.name} cannot be {text!r}.{meant} Choose one of {', '.join(self.choices)}.", parameter=self.name
+        )
+
+    def _check_integer(self, value: Any) -> int:
+        wrong = f"{self.name} must be a whole number from {self.minimum} to {self.maximum}, not {value!r}."
+        if isinstance(value, bool):
+            raise InputError(wrong, parameter=self.name)
+        try:
+            number = int(value) if not isinstance(value, str) else int(value.strip(), 10)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(wrong, parameter=self.name) from None
+        if number != value and not isinstance(value, str):
+            raise InputError(wrong, parameter=self.name)
+        if not self.minimum <= number <= self.maximum:
+            raise InputError(wrong, parameter=self.name)
+        return number
+
+
+def _table(*rows: Parameter) -> Mapping[str, Parameter]:
+    return MappingProxyType({row.name: row for row in rows})
+
+
+PARAMETERS: Mapping[str, Parameter] = _table(
+    Parameter("prompt", "text", "what the picture should show", required=True),
+    Parameter("negative_prompt", "text", "what to avoid in the picture", flags=("--negative-prompt", "--negative")),
+    Parameter(
+        "resolution", "choice", "size class of the picture", "1K", choices=("1K", "2K"), flags=("--resolution", "-r")
+    ),
+    Parameter(
+        "aspect_ratio",
+        "choice",
+        "width to height",
+        "1:1",
+        choices=("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9"),
+        flags=("--aspect-ratio", "-a"),
+    ),
+    Parameter(
+        "num_outputs",
+        "integer",
+        "how many pictures, each at one credit",
+        1,
+        minimum=1,
+        maximum=9,
+        flags=("--num-outputs", "-n"),
+    ),
+    Parameter(
+        "output_format",
+        "choice",
+        "file type of the picture",
+        "png",
+        choices=("png", "jpeg", "webp"),
+        flags=("--output-format", "-f"),
+    ),
+    Parameter(
+        "image",
+        "image",
+        "source picture for image to image: a path, a URL, JOB:K, a variable NAME or NAME[K], last or last:K",
+        flags=("--image",),
+    ),
+)
+
+CREDITS_PER_PICTURE = 1.0
+"""The given document's price; an estimate, until a reply says otherwise."""
+
+LONG_PROMPT = 2500
+"""Characters above which the model behind the service is said to refuse or cut; we warn and send."""
+
+
+def check(name: str, value: Any) -> Any:
+    """``PARAMETERS[name].check(value)``, with a suggestion where there is no such parameter."""
+    if name not in PARAMETERS:
+        close = difflib.get_close_matches(name, PARAMETERS, 1)
+        meant = f" Did you mean {close[0]}?" if close else f" There are {', '.join(PARAMETERS)}."
+        raise InputError(f"There is no parameter {name!r}.{meant}", parameter=name)
+    return PARAMETERS[name].check(value)

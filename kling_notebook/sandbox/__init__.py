@@ -1,0 +1,1 @@
+"""A local service that speaks the same API. It shares no code with the other rooms."""

@@ -1,0 +1,1 @@
+"""What one kernel owns: settings, running jobs, pictures, memory. No notebook."""

@@ -1,0 +1,1 @@
+"""Values in; text, HTML and figures out. No HTTP, no disk, no IPython."""
