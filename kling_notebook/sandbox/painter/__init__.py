@@ -1,1 +1,37 @@
-"""Paints pictures from prompts."""
+"""Paints pictures from prompts.
+
+The sandbox has no model behind it, only this: a few thousand lines of NumPy and Pillow that know some words. The
+words are one table (`vocabulary`), a prompt becomes a `scene`, and a scene becomes pixels. Importing this package
+imports neither NumPy nor Pillow; painting does.
+"""
+
+from __future__ import annotations
+
+__all__ = ["paint"]
+
+
+def paint(
+    prompt: str,
+    *,
+    negative_prompt: str | None = None,
+    resolution: str = "1K",
+    aspect_ratio: str = "1:1",
+    output_format: str = "png",
+    index: int = 0,
+    seed: int = 0,
+    source: bytes | None = None,
+) -> bytes:
+    """Paint one picture and return the bytes of its file.
+
+    The same arguments give the same bytes. `index` is the picture's place in its job: pictures of one job share the
+    scene and differ in layout and light. `source` is an encoded picture to start from (image to image).
+
+    Raises ValueError for a resolution, ratio or format that does not exist and for a source that is not a picture.
+    Safe on any thread.
+    """
+    from .encode import encode, pixel_size  # noqa: PLC0415 - NumPy and Pillow load with the first picture
+    from .picture import render  # noqa: PLC0415
+
+    width, height = pixel_size(resolution, aspect_ratio)
+    image = render(prompt, width, height, negative_prompt=negative_prompt, index=index, seed=seed, source=source)
+    return encode(image, output_format)
