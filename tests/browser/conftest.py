@@ -1,0 +1,293 @@
+"""A real JupyterLab on loopback, driven in a real Chromium.
+
+Playwright's own browsers are not used: Debian's ``chromium`` is. Where it or Playwright is missing the tests here are
+skipped, and with KLING_REQUIRE_BROWSER=1 they fail instead, so that nobody takes a skip for a pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+CHROMIUM_FLAGS = (
+    "--no-sandbox",  # a container's root has no user namespaces
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",  # a container's /dev/shm may be tiny
+)
+NOISE = (
+    # What JupyterLab itself says on a clean notebook, none of it about us.
+    "favicon",
+    "/api/news",
+    "lsp/status",
+)
+
+
+def chromium_path() -> str | None:
+    """Debian calls it chromium; elsewhere it has other names."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def missing(reason: str) -> None:
+    if os.environ.get("KLING_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"KLING_REQUIRE_BROWSER=1, and {reason}")
+    pytest.skip(reason)
+
+
+def quiet_settings(folder: Path) -> None:
+    """JupyterLab's own settings for a test: no news, every cell in the page whether scrolled to or not."""
+    wanted = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "docmanager-extension/plugin": {"autosave": False},
+    }
+    for name, values in wanted.items():
+        path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """The environment of a stranger: no key, no settings of ours or Jupyter's, the sandbox asked for."""
+    own = ("PIXELDOJO_", "KLING_", "JUPYTER", "IPYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    quiet_settings(home / "settings")
+    return kept | {
+        "KLING_SANDBOX": "1",
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 - our own loopback address
+            return bool(reply.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], ready_url: str, log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process from the moment it answers to the end of the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while not answers(ready_url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"{command[2]} did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@dataclass(frozen=True)
+class JupyterServer:
+    """A running front end: where it answers and which folder it serves."""
+
+    url: str
+    folder: Path
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """JupyterLab on loopback with no token, serving an empty folder, as a stranger without a key would have it."""
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("lab")
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
+    command += ["--expose-app-in-browser"]  # so that a test can ask for a cell's outputs
+    with running(command, f"{url}/api", home / "lab.log", env=clean_environment(home), cwd=folder):
+        yield JupyterServer(url, folder, home)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser. One per module and no longer: Playwright keeps an event loop running in this thread meanwhile."""
+    try:
+        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - absent where only some extras are installed
+    except ImportError:
+        missing("Playwright is not installed")
+    if (path := chromium_path()) is None:
+        missing("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class NotebookPage:
+    """A notebook open in JupyterLab. Cells count from 0, text cells included, as in the file."""
+
+    page: Any
+    path: Path
+    errors: list[str] = field(default_factory=list)
+
+    def cell(self, index: int) -> Any:
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def output(self, index: int) -> Any:
+        return self.cell(index).locator(".jp-OutputArea")
+
+    def menu(self, *names: str) -> None:
+        """Choose in the menu bar, e.g. ``menu("Run", "Run All Cells")``."""
+        self.page.locator(f".lm-MenuBar-itemLabel:text-is('{names[0]}')").click()
+        for name in names[1:]:
+            self.page.locator(f".lm-Menu-itemLabel:text-is('{name}')").click()
+
+    def run_all(self, timeout: float = 90) -> None:
+        """Run > Run All Cells, until nothing is running or queued. Says nothing of whether a cell failed."""
+        self.menu("Run", "Run All Cells")
+        self.wait_idle(timeout)
+
+    def wait_idle(self, timeout: float = 90) -> None:
+        """Until no cell shows [*] and the kernel says idle."""
+        self.page.wait_for_timeout(300)
+        self.page.wait_for_function(
+            """() => {
+                const busy = [...document.querySelectorAll('.jp-Notebook .jp-InputPrompt')].some(
+                    (prompt) => prompt.textContent.includes('*'));
+                const kernel = document.querySelector('.jp-Notebook-ExecutionIndicator');
+                return !busy && kernel && kernel.dataset.status === 'idle';
+            }""",
+            timeout=timeout * 1000,
+        )
+
+    def outputs(self, index: int) -> list[dict[str, Any]]:
+        """What the cell's outputs are just now, as they would be saved: display and updates applied."""
+        cells = "window.jupyterapp.shell.currentWidget.content.model.cells"
+        found: list[dict[str, Any]] = self.page.evaluate(f"(k) => {cells}.get(k).outputs?.toJSON() ?? []", index)
+        return found
+
+    def failed_cells(self) -> list[int]:
+        """The cells whose outputs hold an error."""
+        count = self.page.locator(".jp-Notebook .jp-Cell").count()
+        return [k for k in range(count) if any(output["output_type"] == "error" for output in self.outputs(k))]
+
+    def save(self, timeout: float = 20) -> NotebookNode:
+        """Save it, and read what was saved."""
+        before = self.path.stat().st_mtime_ns
+        self.menu("File", "Save Notebook")
+        deadline = time.monotonic() + timeout
+        while self.path.stat().st_mtime_ns == before:
+            assert time.monotonic() < deadline, "JupyterLab did not save the notebook"
+            self.page.wait_for_timeout(100)
+        self.page.wait_for_timeout(200)
+        return nbformat.read(self.path, as_version=4)
+
+    def shoot(self, name: str, *, whole: bool = True) -> Path:
+        """A picture of the page for people to look at: tests/browser/screenshots/NAME.png.
+
+        ``whole``: the window is made as tall as the notebook first, so that nothing is cut off.
+        """
+        if whole:
+            height = self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
+            self.page.set_viewport_size({"width": self.page.viewport_size["width"], "height": min(height + 160, 8000)})
+            self.page.wait_for_timeout(500)
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        return SCREENSHOTS / f"{name}.png"
+
+
+def listen(page: Any, errors: list[str]) -> None:
+    """Collect what the page complains about: uncaught errors and error lines of the console."""
+
+    def complain(text: str) -> None:
+        if not any(noise in text for noise in NOISE):
+            errors.append(text)
+
+    page.on("pageerror", lambda error: complain(f"uncaught: {error}"))
+    page.on(
+        "console", lambda line: complain(f"{line.text} ({line.location.get('url')})") if line.type == "error" else None
+    )
+
+
+def write_notebook(path: Path, cells: Sequence[str]) -> Path:
+    """A notebook of code cells, with fresh cell ids."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return path
+
+
+OpenNotebook = Callable[..., NotebookPage]
+
+
+@pytest.fixture
+def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.FixtureRequest) -> Iterator[OpenNotebook]:
+    """``open_notebook(cells_or_path, theme="light")``: in a fresh folder of its own, until the kernel is idle.
+
+    At the end of the test the console must have held no errors; a test that expects some clears ``page.errors``.
+    """
+    pages: list[NotebookPage] = []
+    with contextlib.ExitStack() as opened:
+
+        def open_(source: Sequence[str] | Path, *, theme: str = "light", width: int = 1200) -> NotebookPage:
+            folder = jupyter_lab.folder / f"{request.node.name.split('[')[0]}-{time.monotonic_ns()}"
+            folder.mkdir()
+            if isinstance(source, Path):
+                path = Path(shutil.copy(source, folder))
+            else:
+                path = write_notebook(folder / "notebook.ipynb", source)
+            context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+            opened.callback(context.close)
+            page = NotebookPage(context.new_page(), path)
+            listen(page.page, page.errors)
+            page.page.goto(f"{jupyter_lab.url}/lab/tree/{path.relative_to(jupyter_lab.folder).as_posix()}?reset")
+            page.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+            page.wait_idle(60)
+            pages.append(page)
+            if theme == "dark":
+                page.menu("Settings", "Theme", "JupyterLab Dark")
+            page.page.keyboard.press("Control+b")  # the file browser only takes room
+            return page
+
+        yield open_
+    complaints = [complaint for page in pages for complaint in page.errors]
+    assert not complaints, "the browser's console held errors:\n" + "\n".join(complaints)

@@ -1,0 +1,36 @@
+"""The harness itself: a trivial notebook runs, and a page that complains is noticed."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_a_notebook_runs_to_its_end_and_is_saved(open_notebook):
+    page = open_notebook(["a = 6", "from IPython.display import HTML\nHTML(f'<b>{a * 7}</b>')"])
+    page.run_all()
+    assert page.failed_cells() == []
+    assert "42" in page.output(1).inner_text()
+    assert "<b>42</b>" in page.save().cells[1].outputs[0].data["text/html"]
+    assert page.shoot("harness").stat().st_size > 5000
+
+
+def test_run_all_stops_at_a_failing_cell(open_notebook):
+    page = open_notebook(["1 / 0", "print('not reached')"])
+    page.run_all()
+    assert page.failed_cells() == [0]
+    assert page.output(1).inner_text() == ""
+
+
+def test_a_complaint_in_the_console_is_noticed(open_notebook):
+    page = open_notebook(["1"])
+    page.page.evaluate("console.error('something is wrong')")
+    page.page.wait_for_timeout(200)
+    assert any("something is wrong" in line for line in page.errors)
+    page.errors.clear()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_both_themes_can_be_had(open_notebook, theme):
+    page = open_notebook(["1"], theme=theme)
+    page.page.wait_for_timeout(500)
+    assert page.page.locator("body").get_attribute("data-jp-theme-light") == ("true" if theme == "light" else "false")
