@@ -1,0 +1,155 @@
+"""The contact sheet: one JPEG for pages that show no HTML (PDF, code hosts, a Qt console)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .markup import bounded
+from .tiles import SYMBOLS, Tile, thumbnail_size
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+SHEET_BYTES = 70_000
+GAP = 12
+_PAPER = (255, 255, 255)
+_INK = (38, 42, 48)
+_MUTED = (88, 94, 102)
+_MAT = (243, 244, 246)
+_EDGE = (176, 114, 8)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """DejaVu Sans, which travels with matplotlib (not imported for it); Pillow's own where it is not there."""
+    from PIL import ImageFont
+
+    spec = find_spec("matplotlib")
+    if spec is not None and spec.origin is not None:
+        name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+        path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / name
+        if path.exists():
+            return ImageFont.truetype(str(path), size)
+    return ImageFont.load_default(size)
+
+
+def open_jpeg(jpeg: bytes) -> Image.Image | None:
+    """The decoded thumbnail, or None where the bytes are not a JPEG."""
+    from PIL import Image
+
+    try:
+        picture = Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG", "WEBP"))
+        return picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit: int = SHEET_BYTES) -> bytes:
+    """A JPEG of at most about ``limit`` bytes: thumbnails in ``columns``, captions under them, a title on top."""
+    from PIL import Image, ImageDraw
+
+    side = 256 if len(tiles) <= 12 else 192 if len(tiles) <= 30 else 128
+    columns = max(1, min(columns, len(tiles)))
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    sizes = [[thumbnail_size(tile, side) for tile in row] for row in rows]
+    cell = max(max((width for row in sizes for width, _ in row), default=side), side * 2 // 3)
+    heights = [max(height for _, height in row) for row in sizes]
+    caption = 34 if any(tile.caption for tile in tiles) else 0
+    top = 34 if title else GAP
+    size = (columns * (cell + GAP) + GAP, top + sum(heights) + len(rows) * (caption + GAP))
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        _line(draw, (GAP, 10), title, size[0] - 2 * GAP, 13, bold=True)
+    y = top
+    for row, row_sizes, height in zip(rows, sizes, heights, strict=True):
+        for column, (tile, fitted) in enumerate(zip(row, row_sizes, strict=True)):
+            x = GAP + column * (cell + GAP)
+            _place(sheet, draw, tile, fitted, (x, y, x + cell, y + height))
+            _caption(draw, tile.caption, (x, y + height + 3), cell)
+        y += height + caption + GAP
+    return _encode(sheet, limit)
+
+
+def _place(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    picture = open_jpeg(tile.jpeg) if tile.shown else None
+    left, top, right, bottom = box
+    if picture is None:
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=_EDGE)
+        state = "missing" if tile.state == "picture" else tile.state
+        _line(draw, (left + 8, top + 8), f"{SYMBOLS[state]} {state}", right - left - 16, 13, bold=True)
+        for number, line in enumerate(_wrapped(tile.note, right - left - 16, 11, 4)):
+            _line(draw, (left + 8, top + 30 + number * 15), line, right - left - 16, 11)
+        return
+    picture = picture.resize(size) if picture.size != size else picture
+    sheet.paste(picture, (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2))
+
+
+def _caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width: int) -> None:
+    for number, line in enumerate(_wrapped(caption, width, 11, 2)):
+        _line(draw, (at[0], at[1] + number * 14), line, width, 11, colour=_INK if number == 0 else _MUTED)
+
+
+def _line(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    width: int,
+    size: int,
+    *,
+    bold: bool = False,
+    colour: tuple[int, int, int] = _INK,
+) -> None:
+    """One line of text, shortened until it fits ``width`` pixels."""
+    font = _font(size, bold)
+    shown = drawable(text, size)
+    while shown and font.getlength(shown) > width:
+        shown = bounded(shown, max(2, min(len(shown) - 1, int(len(shown) * width / font.getlength(shown)))))
+        if len(shown) <= 2:
+            break
+    draw.text(at, shown, font=font, fill=colour)
+
+
+def _wrapped(text: str, width: int, size: int, lines: int) -> list[str]:
+    """Words in at most ``lines`` lines of ``width`` pixels; the last line holds what is left over."""
+    font = _font(size)
+    made: list[str] = []
+    words = drawable(text, size).split()
+    while words and len(made) < lines - 1:
+        count = 1
+        while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width:
+            count += 1
+        made.append(" ".join(words[:count]))
+        words = words[count:]
+    return [*made, " ".join(words)] if words else made
+
+
+def drawable(text: str, size: int) -> str:
+    """Text on one line without the characters our font has no shape for."""
+    line = bounded(text, 300)
+    return line if line.isascii() else "".join(c for c in line if c.isascii() or _has_shape(c, size)).strip()
+
+
+@lru_cache(maxsize=4096)
+def _has_shape(character: str, size: int) -> bool:
+    font = _font(size)
+    return bytes(font.getmask(character)) != bytes(font.getmask("\U0010fffe"))
+
+
+def _encode(sheet: Image.Image, limit: int) -> bytes:
+    """JPEG, at the best quality of a few that fits."""
+    data = b""
+    for quality in (82, 70, 55, 40):
+        buffer = io.BytesIO()
+        sheet.save(buffer, "JPEG", quality=quality)
+        data = buffer.getvalue()
+        if len(data) <= limit:
+            return data
+    return data
