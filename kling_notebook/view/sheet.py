@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .markup import bounded
+from .pixels import encode, open_picture
 from .tiles import SYMBOLS, Tile, thumbnail_size
 
 if TYPE_CHECKING:
@@ -36,17 +36,6 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.I
         if path.exists():
             return ImageFont.truetype(str(path), size)
     return ImageFont.load_default(size)
-
-
-def open_jpeg(jpeg: bytes) -> Image.Image | None:
-    """The decoded thumbnail, or None where the bytes are not a JPEG."""
-    from PIL import Image
-
-    try:
-        picture = Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG", "WEBP"))
-        return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit: int = SHEET_BYTES) -> bytes:
@@ -79,7 +68,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit
 def _place(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, size: tuple[int, int], box: tuple[int, int, int, int]
 ) -> None:
-    picture = open_jpeg(tile.jpeg) if tile.shown else None
+    picture = open_picture(tile.jpeg) if tile.shown else None
     left, top, right, bottom = box
     if picture is None:
         draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=_EDGE)
@@ -147,9 +136,7 @@ def _encode(sheet: Image.Image, limit: int) -> bytes:
     """JPEG, at the best quality of a few that fits."""
     data = b""
     for quality in (82, 70, 55, 40):
-        buffer = io.BytesIO()
-        sheet.save(buffer, "JPEG", quality=quality)
-        data = buffer.getvalue()
+        data = encode(sheet, quality)
         if len(data) <= limit:
-            return data
+            break
     return data

@@ -1,38 +1,275 @@
-"""Tables: small facts."""
+"""Tables: the history, two pictures compared, small facts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import Any
 
-from .markup import LINE, bounded, bundle, frame, heading, tag
+from .markup import (
+    AMBER,
+    BLUE,
+    GREY,
+    LINE,
+    MUTED,
+    RED,
+    Html,
+    bounded,
+    bundle,
+    frame,
+    heading,
+    join,
+    picture_source,
+    pill,
+    plural,
+    seconds_text,
+    tag,
+)  # fmt: skip
+from .pixels import smaller
+from .sheet import contact_sheet
+from .tiles import TITLE_LENGTH, Tile, tile_html, tiles_text
+
+MOST_THUMBNAILS = 4
+_CELL = f"border: none; border-bottom: 1px solid {LINE}; padding: 6px 14px 6px 0; text-align: left; vertical-align: top"
+_TABLE = "border-collapse: collapse; margin: 0; font-size: 13px; table-layout: auto"
+_ROW = "background: transparent"
+_SMALL = f"{MUTED}; font-size: 12px"
+# Words of a job's life that want to be seen; the others stand as plain text.
+_STATUS = {
+    "finished": ("\u2713", ""),
+    "failed": ("\u2715", RED),
+    "expired": ("\u2715", RED),
+    "refused": ("\u2715", RED),
+    "maybe_submitted": ("?", AMBER),
+    "unfinished": ("\u25cc", AMBER),
+    "planned": ("\u25cb", GREY),
+    "sent": ("\u2191", BLUE),
+    "running": ("\u25cf", BLUE),
+    "downloading": ("\u2193", BLUE),
+    "withdrawn": ("\u25a0", ""),
+    "dismissed": ("\u25a0", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One job of the history, ready to be shown.
+
+    ``created`` is text already in the reader's time zone; ``seconds`` and ``credits`` None where not known;
+    ``starred`` the places (from 0) of starred pictures.
+    """
+
+    number: int
+    tiles: tuple[Tile, ...]
+    prompt: str
+    parameters: str
+    status: str
+    backend: str
+    created: str
+    seconds: float | None = None
+    credits: float | None = None
+    starred: frozenset[int] = frozenset()
+    note: str = ""
+    error: str = ""
+
+
+def history_bundle(
+    rows: Sequence[HistoryRow], *, total: int, footer: str = "", title: str = "", notice: str = ""
+) -> dict[str, Any]:
+    """A page of the history as a table with thumbnails; ``total`` jobs there are in all."""
+    count = f"{len(rows)} of {plural(total, 'job')}" if rows else "No jobs to show."
+    foot = f"{count} \u00b7 {footer}" if footer else count
+    html = frame(
+        heading(title, notice), _history(rows), tag("div", foot, dir="auto", style=f"{_SMALL}; margin-top: 6px")
+    )
+    plain = [line for line in (title, notice) if line] + [_history_line(row) for row in rows] + [foot]
+    return bundle(html, "\n".join(plain))
+
+
+def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: str = "", footer: str = "") -> str:
+    """The same as a page that stands alone: one file, pictures inside, light or dark as the reader's system is."""
+    foot = f"{plural(len(rows), 'job')} \u00b7 {footer}" if footer else plural(len(rows), "job")
+    name = bounded(title, 200)
+    body = join(
+        tag("h1", name, dir="auto", style="font-size: 22px; margin: 0 0 4px 0"),
+        heading("", notice),
+        _history(rows, side=160),
+        tag("div", foot, dir="auto", style=f"{_SMALL}; margin-top: 10px"),
+    )
+    page = "color: CanvasText; background-color: Canvas; margin: 0 auto; padding: 24px 20px; max-width: 1100px"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n<title>{join(name)}</title>\n</head>\n'
+        f'<body style="{page}">\n{frame(body)}\n</body>\n</html>\n'
+    )
+
+
+def _history(rows: Sequence[HistoryRow], side: int = 96) -> Html:
+    if not rows:
+        return Html()
+    names = ("Job", "Pictures", "Prompt", "Status", "When, time, cost")
+    head = tag(
+        "tr", *(tag("th", name, scope="col", style=f"{_CELL}; white-space: nowrap") for name in names), style=_ROW
+    )
+    body = (_history_row(row, side) for row in rows)
+    table = tag("table", tag("thead", head), tag("tbody", *body), style=f"{_TABLE}; width: 100%")
+    return tag("div", table, style="overflow-x: auto")
+
+
+def _history_row(row: HistoryRow, side: int) -> Html:
+    stars = [f"\u2605 {row.number}:{place}" for place in sorted(row.starred)]
+    job = join(tag("strong", str(row.number)), *(tag("div", star, style="white-space: nowrap") for star in stars))
+    thumbnails = [_thumbnail(tile, side) for tile in row.tiles[:MOST_THUMBNAILS]]
+    if len(row.tiles) > MOST_THUMBNAILS:
+        thumbnails.append(tag("span", f"+{len(row.tiles) - MOST_THUMBNAILS}", style=_SMALL))
+    strip = "display: flex; flex-wrap: wrap; gap: 4px; align-items: center"
+    prompt = [tag("div", bounded(row.prompt, 180), dir="auto", title=row.prompt if len(row.prompt) > 180 else None)]
+    prompt.append(tag("div", bounded(row.parameters, 160), dir="auto", style=_SMALL))
+    if row.note:
+        prompt.append(tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style="font-style: italic"))
+    if row.error:
+        prompt.append(tag("div", f"{_sign(row.status)} {bounded(row.error, 240)}".strip(), dir="auto"))
+    when = [tag("div", row.created)]
+    when.append(tag("div", " \u00b7 ".join(_cost(row)), style=_SMALL))
+    wide = f"{_CELL}; min-width: 180px; overflow-wrap: anywhere"
+    return tag(
+        "tr",
+        tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
+        tag("td", tag("div", *thumbnails, style=strip), style=f"{_CELL}; width: {2 * side + 8}px"),
+        tag("td", *prompt, style=wide),
+        tag("td", status_html(row.status), tag("div", bounded(row.backend, 60), style=_SMALL), style=_CELL),
+        tag("td", *when, style=f"{_CELL}; white-space: nowrap"),
+        style=_ROW,
+    )
+
+
+def _cost(row: HistoryRow) -> list[str]:
+    parts = [] if row.seconds is None else [seconds_text(row.seconds)]
+    return parts if row.credits is None else [*parts, plural_credits(row.credits)]
+
+
+def plural_credits(credits: float) -> str:
+    """'1 credit', '2.5 credits'."""
+    return f"{credits:g} credit" if credits == 1 else f"{credits:g} credits"
+
+
+def _sign(status: str) -> str:
+    return _STATUS.get(status, ("", ""))[0]
+
+
+def status_html(status: str) -> Html:
+    """A status as a sign and a word, on a coloured ground where it wants attention."""
+    sign, colour = _STATUS.get(status, ("", GREY))
+    words = f"{sign} {bounded(status, 40).replace('_', ' ')}".strip()
+    return pill(words, colour) if colour else tag("span", words, style="white-space: nowrap")
+
+
+def _thumbnail(tile: Tile, side: int) -> Html:
+    if not tile.shown:
+        word = "missing" if tile.state == "picture" else tile.state
+        return pill(word, RED if word == "failed" else GREY)
+    image = tag(
+        "img",
+        src=picture_source(smaller(tile.jpeg, side)),
+        alt=tile.alt or tile.caption or "picture",
+        title=bounded(tile.alt, TITLE_LENGTH) or None,
+        style=f"display: block; max-width: {side}px; max-height: {side}px; margin: 0; border-radius: 3px",
+    )
+    return tag("a", image, href=tile.href, target="_blank", rel="noopener") if tile.href else image
+
+
+def _history_line(row: HistoryRow) -> str:
+    star = f" \u2605{','.join(map(str, sorted(row.starred)))}" if row.starred else ""
+    facts = [row.status.replace("_", " "), row.created, *_cost(row), row.parameters, row.backend]
+    said = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
+    line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({said})"
+    return line + "".join(f"\n       {bounded(text, 200)}" for text in (row.note, row.error) if text)
+
+
+def compare_bundle(
+    left: Tile,
+    right: Tile,
+    differences: Sequence[tuple[str, str, str]],
+    *,
+    same: Sequence[tuple[str, str]] = (),
+    title: str = "",
+) -> dict[str, Any]:
+    """Two pictures side by side; under them what differs between their requests, marked, and what is the same."""
+    columns = "repeat(auto-fit, minmax(240px, 1fr))"
+    style = f"display: grid; grid-template-columns: {columns}; gap: 14px; align-items: stretch; max-width: 1060px"
+    pictures = tag("div", *(tile_html(tile, height=512) for tile in (left, right)), style=style)
+    shared = ", ".join(f"{name} {bounded(value, 80)}" for name, value in same)
+    html = frame(heading(title), pictures, _differences(differences), _line("Same in both: ", shared))
+    plain = [tiles_text([left, right], title=title)]
+    plain += [f"  \u2260 {name}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
+    plain += [] if differences else ["  Their requests do not differ."]
+    plain += [f"  Same in both: {shared}"] if shared else []
+    small = [replace(tile, jpeg=smaller(tile.jpeg, 512, 80)) if tile.shown else tile for tile in (left, right)]
+    return bundle(html, "\n".join(plain), contact_sheet(small, 2, title=title))
+
+
+def _line(name: str, text: str) -> Html:
+    return tag("div", tag("strong", name), text, dir="auto", style=f"{_SMALL}; margin-top: 6px") if text else Html()
+
+
+def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:
+    if not differences:
+        return tag("div", "Their requests do not differ.", style="margin-top: 8px")
+    body = []
+    for name, a, b in differences:
+        marked = marked_words(bounded(a, 800), bounded(b, 800))
+        cells = [tag("td", part, dir="auto", style=f"{_CELL}; width: 44%; overflow-wrap: anywhere") for part in marked]
+        body.append(tag("tr", tag("th", f"\u2260 {name}", scope="row", style=_CELL), *cells, style=_ROW))
+    return tag("table", tag("tbody", *body), style=f"{_TABLE}; width: 100%; max-width: 1060px; margin: 8px 0 0 0")
+
+
+def marked_words(left: str, right: str) -> tuple[Html, Html]:
+    """Both texts with the words marked that only one of them has."""
+    a, b = left.split(" "), right.split(" ")
+    made: tuple[list[str], list[str]] = ([], [])
+    for kind, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        for place, words in enumerate((a[a0:a1], b[b0:b1])):
+            text = " ".join(words)
+            if text:
+                made[place].append(text if kind == "equal" else _mark(text))
+    return _spaced(made[0]), _spaced(made[1])
+
+
+def _spaced(parts: Sequence[str]) -> Html:
+    return join(*(piece for part in parts for piece in (part, " "))) if parts else tag("em", "none")
+
+
+def _mark(text: str) -> Html:
+    style = (
+        "background-color: rgb(255, 232, 150); color: rgb(33, 33, 33); padding: 0 3px; border-radius: 3px; "
+        "text-decoration: underline; font-weight: 600"
+    )
+    return tag("mark", text, style=style)
 
 
 def facts_bundle(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> dict[str, Any]:
     """A small table: in each row a name and one or more values."""
-    cell = (
-        f"border: none; border-bottom: 1px solid {LINE}; padding: 3px 16px 3px 0; text-align: left; vertical-align: top"
-    )
+    cell = f"{_CELL}; padding: 3px 18px 3px 0"
+    head = tag("tr", *(tag("th", text, scope="col", style=cell) for text in header), style=_ROW)
     body = []
-    if header:
-        body.append(tag("tr", *(tag("th", text, scope="col", style=cell) for text in header)))
     for row in rows:
-        cells = [tag("th", row[0], scope="row", style=f"{cell}; font-weight: 600")]
-        cells += [
-            tag("td", bounded(text, 600), dir="auto", style=f"{cell}; overflow-wrap: break-word") for text in row[1:]
+        cells = [
+            tag("td", bounded(text, 600), dir="auto", style=f"{cell}; overflow-wrap: anywhere") for text in row[1:]
         ]
-        body.append(tag("tr", *cells, style="background: transparent"))
-    table = tag("table", tag("tbody", *body), style="border-collapse: collapse; margin: 0; font-size: 13px")
+        name = tag(
+            "th", bounded(row[0], 80), scope="row", dir="auto", style=f"{cell}; font-weight: 600; white-space: nowrap"
+        )
+        body.append(tag("tr", name, *cells, style=_ROW))
+    table = tag("table", tag("thead", head) if header else "", tag("tbody", *body), style=_TABLE)
     return bundle(frame(heading(title), table), facts_text(title, rows, header=header))
 
 
 def facts_text(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
     """The same in columns of plain text."""
     lines = [[bounded(text, 200) for text in row] for row in ([header, *rows] if header else rows)]
-    widths = (
-        [max(len(row[place]) if place < len(row) else 0 for row in lines) for place in range(max(map(len, lines)))]
-        if lines
-        else []
-    )
+    places = range(max(map(len, lines), default=0))
+    widths = [max(len(row[place]) if place < len(row) else 0 for row in lines) for place in places]
     text = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=False)).rstrip() for row in lines]
     return "\n".join([title, *(f"  {line}" for line in text)] if title else text)

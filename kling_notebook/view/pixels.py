@@ -1,0 +1,70 @@
+"""Thumbnails made smaller or lighter: what keeps a saved notebook small when a page holds many of them."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NINE_BYTES = 140_000
+"""JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB."""
+
+
+def open_picture(data: bytes) -> Image.Image | None:
+    """The decoded picture in RGB, or None where the bytes are not one."""
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+@lru_cache(maxsize=1024)
+def smaller(jpeg: bytes, side: int, quality: int = 72) -> bytes:
+    """The picture as a JPEG that fits a square of ``side`` pixels; the bytes as they came where they are no picture."""
+    from PIL import Image
+
+    picture: Image.Image | None
+    try:
+        picture = Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG", "WEBP"))
+        picture.thumbnail((side, side))
+        picture = picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return jpeg
+    return encode(picture, quality)
+
+
+def encode(picture: Image.Image, quality: int) -> bytes:
+    """JPEG bytes of an RGB picture."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def lightened(jpegs: Sequence[bytes]) -> list[bytes]:
+    """The same pictures with a bound on their sum, which grows with the square root of their number.
+
+    Most thumbnails are light enough and stay as they are; only those above their share are encoded again.
+    """
+    count = sum(1 for jpeg in jpegs if jpeg)
+    bound = NINE_BYTES * max(1.0, math.sqrt(count / 9))
+    if sum(map(len, jpegs)) <= bound:
+        return list(jpegs)
+    share = bound / count
+    return [_within(jpeg, share) if len(jpeg) > share else jpeg for jpeg in jpegs]
+
+
+def _within(jpeg: bytes, share: float) -> bytes:
+    best = jpeg
+    for side, quality in ((256, 70), (224, 60), (176, 55), (128, 45), (96, 35)):
+        made = smaller(jpeg, side, quality)
+        best = made if len(made) < len(best) else best
+        if len(best) <= share:
+            break
+    return best
