@@ -1,0 +1,139 @@
+"""The user's variables in a cell's options: axes of a sweep, source pictures, ``{name}`` in a prompt. Pure.
+
+Names are looked up in a mapping; literals are read; nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ..api.errors import InputError
+from .options import closest
+from .splitting import literal, split_values, unwrap
+
+
+def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and values of one axis, from the value of ``--sweep`` as typed.
+
+    Quotes around the whole (``'animal=red fox, asleep'``) protect its commas too: one value, unless lists or quotes
+    follow the ``=``.
+
+    Raises:
+        InputError: no name, no values, an unknown variable, or values that are no text and no number.
+    """
+    inner, wrapped = unwrap(raw.strip())
+    name, equals, rest = inner.partition("=")
+    name, rest = name.strip().strip("{}").replace("-", "_"), rest.strip()
+    if not equals or not name.isidentifier():
+        raise InputError(f"--sweep {inner} needs a name and values, as in --sweep animal=fox,owl.")
+    if not rest:
+        raise InputError(f"The axis {name} has no values. Write --sweep {name}=one,two.")
+    if rest.startswith("$"):
+        values = _listed(name, _variable(rest[1:], variables), rest)
+    elif rest.startswith(("[", "(")):
+        values = _listed(name, literal(rest), rest)
+    elif wrapped and not rest.startswith(("'", '"')):
+        values = [rest]
+    else:
+        values = split_values(rest)
+    if name == "image":
+        values = [source(value, variables) if isinstance(value, str) else value for value in values]
+    elif name == "sample":
+        values = _sample(values)
+    return name, values
+
+
+def _sample(values: Any) -> Any:
+    """Labels of replicates; a single whole number is how many there are."""
+    if isinstance(values, list):
+        values = [int(value) if isinstance(value, str) and value.strip().isdecimal() else value for value in values]
+        if len(values) == 1 and isinstance(values[0], int):
+            return values[0]
+    return values
+
+
+def _variable(name: str, variables: Mapping[str, Any]) -> Any:
+    name = name.strip().removeprefix("{").removesuffix("}")
+    if not name.isidentifier():
+        raise InputError(
+            f"${name} is not the name of a variable; nothing is evaluated here. Assign it to a name first."
+        )
+    if name not in variables:
+        raise InputError(f"There is no variable {name!r}.{_close(name, variables)}")
+    return variables[name]
+
+
+def _listed(name: str, values: Any, said: str) -> Any:
+    if hasattr(values, "tolist"):  # arrays, and columns of a table
+        values = values.tolist()
+    if name == "sample" and isinstance(values, int) and not isinstance(values, bool):
+        return values
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise InputError(f"{said} is one value, not a list. Write {name}=[...] or the values with commas.")
+    values = list(values)
+    if name != "image":
+        for value in values:
+            if not isinstance(value, str | int | float) or isinstance(value, bool):
+                raise InputError(f"{said} holds a {type(value).__name__}; a sweep takes text and numbers.")
+    return values
+
+
+_NAME = re.compile(r"(?P<name>[^\W\d]\w*)(?:\[(?P<place>-?\d+)\])?")
+
+
+def source(text: str, variables: Mapping[str, Any]) -> Any:
+    """What ``--image`` names: the object of a variable, or the text itself (a path, a URL, an address) for the session.
+
+    ``last`` and ``last:K`` are addresses even where a variable has that name.
+    """
+    found = _NAME.fullmatch(text.strip())
+    if not found or found["name"] == "last":
+        return text
+    if found["name"] not in variables:
+        if found["place"] is None:
+            return text
+        raise InputError(
+            f"There is no variable {found['name']!r}.{_close(found['name'], variables)}", parameter="image"
+        )
+    value = variables[found["name"]]
+    if found["place"] is None:
+        return value
+    try:
+        return value[int(found["place"])]
+    except IndexError:
+        raise InputError(
+            f"{found['name']} has {len(value)} pictures; {text} is not one of them. Count from 0.", parameter="image"
+        ) from None
+    except (TypeError, KeyError):
+        raise InputError(
+            f"{found['name']} is not a list of pictures, so there is no {text}.", parameter="image"
+        ) from None
+
+
+def fill(text: str, variables: Mapping[str, Any], keep: Collection[str] = ()) -> str:
+    """``text`` with each ``{name}`` replaced by the user's variable of that name.
+
+    Unknown names stay as they are, and so do the names in ``keep`` (a sweep fills those in).
+
+    Raises:
+        InputError: the variable holds no text and no number.
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in keep or name not in variables:
+            return found[0]
+        value = variables[name]
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise InputError(
+                f"--fill puts in text and numbers; {name} is a {type(value).__name__}.", parameter="prompt"
+            )
+        return str(value)
+
+    return re.sub(r"\{([^\W\d]\w*)\}", replaced, text)
+
+
+def _close(name: str, variables: Mapping[str, Any]) -> str:
+    return closest(name, [known for known in variables if not known.startswith("_")]) or " Define it first."
