@@ -1,0 +1,317 @@
+"""PNG, JPEG and WebP as containers: what they hold, how large they are, and the EXIF block taken out or put in.
+
+Bytes in, bytes out; no decoder and no disk. The coded picture is never touched. Everything here may be handed bytes
+from a stranger: whatever they are, the answer is a value or BrokenContainerError, in time that grows with their length.
+
+Sources: the PNG specification (third edition, eXIf), ITU T.81 with the Exif 2.32 APP1 layout, the WebP container
+specification (RIFF, VP8X).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+MediaType = Literal["image/png", "image/jpeg", "image/webp"]
+
+ENDINGS: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_EXIF_HEADER = b"Exif\0\0"
+_MOST_PARTS = 100_000
+"""A 64 MB picture has some thousand parts. More is somebody trying to keep us busy."""
+
+
+class BrokenContainerError(ValueError):
+    """The bytes are not a whole PNG, JPEG or WebP file. The text says what is wrong, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the headers say. ``width`` and ``height`` in pixels, the largest that any header names."""
+
+    media_type: MediaType
+    width: int
+    height: int
+    animated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A chunk or segment: ``data[start:end]`` with its framing, ``data[body:body_end]`` without."""
+
+    kind: bytes
+    start: int
+    body: int
+    body_end: int
+    end: int
+
+
+def media_type(head: bytes) -> MediaType | None:
+    """The type that the first dozen bytes say, None where it is none of the three."""
+    if head.startswith(_PNG_SIGNATURE):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def facts(data: bytes) -> Facts:
+    """Type and size from the headers, after walking the whole container.
+
+    Raises:
+        BrokenContainerError: cut short, damaged, or another kind of file.
+    """
+    kind = _known(data)
+    parts = _parts(data, kind)
+    if kind == "image/png":
+        return _png_facts(data, parts)
+    if kind == "image/jpeg":
+        return _jpeg_facts(data, parts)
+    return _webp_facts(data, parts)
+
+
+def essence(data: bytes) -> bytes:
+    """What decides the pixels, without metadata: equal essences are the same picture.
+
+    For PNG and JPEG it is a file of its own, which a decoder reads without meeting anything else that a stranger
+    may have put in. For WebP it is the image chunks end to end.
+    """
+    kind = _known(data)
+    parts = _parts(data, kind)
+    if kind == "image/png":
+        kept: Iterable[_Part] = (p for p in parts if p.kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
+        return _PNG_SIGNATURE + b"".join(data[p.start : p.end] for p in kept)
+    if kind == "image/jpeg":
+        kept = (p for p in parts if not _is_jpeg_metadata(p.kind))
+        return b"\xff\xd8" + b"".join(data[p.start : p.end] for p in kept)
+    return b"".join(data[p.start : p.end] for p in parts if p.kind in _WEBP_IMAGE)
+
+
+def read_exif(data: bytes) -> bytes | None:
+    """The EXIF block as a bare TIFF structure, None where there is none."""
+    kind = _known(data)
+    part = next((p for p in _parts(data, kind) if _is_exif(data, p, kind)), None)
+    return None if part is None else data[part.body : part.body_end].removeprefix(_EXIF_HEADER)
+
+
+def write_exif(data: bytes, exif: bytes) -> bytes:
+    """The same file with ``exif`` (a bare TIFF structure) in the place of any EXIF block it had.
+
+    Raises:
+        BrokenContainerError: the file cannot be edited, or the block is too large for it.
+    """
+    kind = _known(data)
+    parts = _parts(data, kind)
+    if kind == "image/png":
+        return _png_with(data, parts, exif)
+    if kind == "image/jpeg":
+        return _jpeg_with(data, parts, exif)
+    return _webp_with(data, parts, exif)
+
+
+def _known(data: bytes) -> MediaType:
+    kind = media_type(data[:16])
+    if kind is None:
+        raise BrokenContainerError("it is no PNG, JPEG or WebP file")
+    return kind
+
+
+def _parts(data: bytes, kind: MediaType) -> list[_Part]:
+    """Every part up to the end of the picture. Bytes after that end belong to nobody and are left alone."""
+    walk = {"image/png": _png_parts, "image/jpeg": _jpeg_parts, "image/webp": _webp_parts}[kind]
+    parts: list[_Part] = []
+    for part in walk(data):
+        parts.append(part)
+        if len(parts) > _MOST_PARTS:
+            raise BrokenContainerError("it is chopped into more parts than any picture has")
+    return parts
+
+
+def _is_exif(data: bytes, part: _Part, kind: MediaType) -> bool:
+    if kind == "image/jpeg":
+        return part.kind == b"\xe1" and data[part.body : part.body + 6] == _EXIF_HEADER
+    return part.kind == (b"eXIf" if kind == "image/png" else b"EXIF")
+
+
+# PNG ----------------------------------------------------------------------------------------------------------------
+
+
+def _png_parts(data: bytes) -> Iterator[_Part]:
+    position = len(_PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            break
+        yield _Part(kind, position, position + 8, end - 4, end)
+        if kind == b"IEND":
+            return
+        position = end
+    raise BrokenContainerError("the PNG file is cut short")
+
+
+def _png_facts(data: bytes, parts: list[_Part]) -> Facts:
+    if parts[0].kind != b"IHDR" or parts[0].body_end - parts[0].body != 13:
+        raise BrokenContainerError("the PNG file does not begin with its header")
+    width, height = struct.unpack_from(">II", data, parts[0].body)
+    view = memoryview(data)
+    for part in parts:
+        if part.kind[0] & 0x20 == 0 and zlib.crc32(view[part.start + 4 : part.body_end]) != _crc(data, part):
+            raise BrokenContainerError("a checksum in the PNG file does not match")
+    if not any(part.kind == b"IDAT" for part in parts):
+        raise BrokenContainerError("the PNG file holds no picture")
+    return Facts("image/png", width, height, any(part.kind == b"acTL" for part in parts))
+
+
+def _crc(data: bytes, part: _Part) -> int:
+    return int.from_bytes(data[part.body_end : part.end], "big")
+
+
+def _png_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
+    before = next((part.start for part in parts if part.kind == b"IDAT"), None)
+    if before is None:
+        raise BrokenContainerError("the PNG file holds no picture")
+    body = b"eXIf" + exif
+    chunk = struct.pack(">I", len(exif)) + body + struct.pack(">I", zlib.crc32(body))
+    return _edited(data, [p for p in parts if p.kind == b"eXIf"], before, chunk)
+
+
+# JPEG ---------------------------------------------------------------------------------------------------------------
+
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def _jpeg_parts(data: bytes) -> Iterator[_Part]:
+    position = 2
+    while position + 2 <= len(data):
+        if data[position] != 0xFF:
+            raise BrokenContainerError("the JPEG file is damaged")
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        kind = data[position + 1 : position + 2]
+        if marker == 0xD9:
+            yield _Part(kind, position, position + 2, position + 2, position + 2)
+            return
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        end = body_end = position + 2 + length
+        if length < 2 or end > len(data):
+            break
+        if marker == 0xDA:
+            scan_end = _SCAN_END.search(data, end)
+            if scan_end is None:
+                break
+            end = scan_end.start()
+        yield _Part(kind, position, position + 4, body_end, end)
+        position = end
+    raise BrokenContainerError("the JPEG file is cut short")
+
+
+def _jpeg_facts(data: bytes, parts: list[_Part]) -> Facts:
+    frames = [part for part in parts if part.kind[0] in _FRAMES and part.body_end - part.body >= 6]
+    if not frames or not any(part.kind == b"\xda" for part in parts):
+        raise BrokenContainerError("the JPEG file holds no picture")
+    sizes = [struct.unpack_from(">HH", data, part.body + 1) for part in frames]
+    return Facts("image/jpeg", max(w for _, w in sizes), max(h for h, _ in sizes), False)
+
+
+def _is_jpeg_metadata(kind: bytes) -> bool:
+    """Comments and all application segments but JFIF and Adobe's, which say how the colours are coded."""
+    return kind == b"\xfe" or (0xE1 <= kind[0] <= 0xEF and kind[0] != 0xEE)
+
+
+def _jpeg_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
+    body = _EXIF_HEADER + exif
+    if len(body) + 2 > 0xFFFF:
+        raise BrokenContainerError("the EXIF block is too large for a JPEG file")
+    before = next(part.start for part in parts if part.kind != b"\xe0")
+    segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    return _edited(data, [p for p in parts if _is_exif(data, p, "image/jpeg")], before, segment)
+
+
+# WebP ---------------------------------------------------------------------------------------------------------------
+
+_WEBP_IMAGE = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+_ALPHA, _ANIMATED, _HAS_EXIF = 0x10, 0x02, 0x08
+
+
+def _webp_parts(data: bytes) -> Iterator[_Part]:
+    limit = 8 + int.from_bytes(data[4:8], "little")
+    if limit > len(data):
+        raise BrokenContainerError("the WebP file is cut short")
+    position = 12
+    while position + 8 <= limit:
+        kind, length = struct.unpack_from("<4sI", data, position)
+        body_end = position + 8 + length
+        if body_end > limit:
+            raise BrokenContainerError("the WebP file is damaged")
+        end = min(body_end + (length & 1), limit)
+        yield _Part(kind, position, position + 8, body_end, end)
+        position = end
+
+
+def _webp_facts(data: bytes, parts: list[_Part]) -> Facts:
+    sizes = [size for part in parts if (size := _webp_size(data, part)) is not None]
+    if not sizes or not any(part.kind in (b"VP8 ", b"VP8L", b"ANMF") for part in parts):
+        raise BrokenContainerError("the WebP file holds no picture")
+    animated = any(part.kind in (b"ANIM", b"ANMF") for part in parts)
+    return Facts("image/webp", max(w for w, _ in sizes), max(h for _, h in sizes), animated)
+
+
+def _webp_size(data: bytes, part: _Part) -> tuple[int, int] | None:
+    """Width and height as this chunk says them, None where it says none."""
+    body = data[part.body : min(part.body_end, part.body + 16)]
+    if part.kind == b"VP8X" and len(body) >= 10:
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if part.kind == b"VP8L" and len(body) >= 5 and body[0] == 0x2F:
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if part.kind == b"VP8 " and len(body) >= 10 and body[3:6] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", body, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _webp_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
+    """VP8X first (made where there is none), then all chunks in their order, EXIF before XMP as the format asks."""
+    if not parts:
+        raise BrokenContainerError("the WebP file holds no picture")
+    limit = parts[-1].end
+    chunks = [(p.kind, data[p.body : p.body_end]) for p in parts if p.kind != b"EXIF"]
+    if chunks[0][0] == b"VP8X":
+        flags = chunks[0][1]
+        chunks[0] = (b"VP8X", bytes([flags[0] | _HAS_EXIF]) + flags[1:])
+    else:
+        chunks.insert(0, (b"VP8X", _vp8x(data, parts[0])))
+    place = next((i for i, (kind, _) in enumerate(chunks) if kind == b"XMP "), len(chunks))
+    chunks.insert(place, (b"EXIF", exif))
+    body = b"WEBP" + b"".join(k + struct.pack("<I", len(b)) + b + b"\0" * (len(b) & 1) for k, b in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body + data[limit:]
+
+
+def _vp8x(data: bytes, image: _Part) -> bytes:
+    size = _webp_size(data, image)
+    if size is None:
+        raise BrokenContainerError("the WebP file does not begin with its picture")
+    has_alpha = image.kind == b"VP8L" and bool(data[image.body + 4] & 0x10)
+    flags = _HAS_EXIF | (_ALPHA if has_alpha else 0)
+    return bytes([flags, 0, 0, 0]) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
+
+
+def _edited(data: bytes, without: list[_Part], before: int, new: bytes) -> bytes:
+    """``data`` without some parts, with ``new`` at offset ``before``."""
+    cuts = sorted([(p.start, p.end, b"") for p in without] + [(before, before, new)])
+    pieces, position = [], 0
+    for start, end, put in cuts:
+        pieces += [data[position:start], put]
+        position = end
+    return b"".join([*pieces, data[position:]])

@@ -1,0 +1,92 @@
+"""One text in EXIF's ImageDescription: read it, or put it in beside whatever tags are there already.
+
+EXIF is a TIFF structure: a list of tags whose longer values lie anywhere in the block. A tag is added by appending a
+new first list that repeats the old entries and pointing the header at it, so no value moves and nothing that only its
+maker understands (maker notes, sub-lists, a preview) is broken. Pure.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_DESCRIPTION = 0x010E
+_ASCII = 2
+
+
+class BrokenExifError(ValueError):
+    """The block is no TIFF structure that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """The first list of tags: its raw 12-byte entries by tag, and the pointer to the next list."""
+
+    order: str
+    entries: dict[int, bytes]
+    following: int
+
+
+def read_description(block: bytes) -> str | None:
+    """ImageDescription of a TIFF structure, None where there is none.
+
+    Raises:
+        BrokenExifError: the block is damaged or the text is not ASCII.
+    """
+    directory = _first_directory(block)
+    entry = directory.entries.get(_DESCRIPTION)
+    if entry is None:
+        return None
+    _, kind, count = struct.unpack_from(directory.order + "HHI", entry)
+    if kind != _ASCII:
+        raise BrokenExifError("the description is no text")
+    offset = struct.unpack_from(directory.order + "I", entry, 8)[0]
+    text = entry[8 : 8 + count] if count <= 4 else block[offset : offset + count]
+    if len(text) != count:
+        raise BrokenExifError("the description is cut short")
+    try:
+        return text.rstrip(b"\0").decode("ascii")
+    except UnicodeDecodeError:
+        raise BrokenExifError("the description is not ASCII") from None
+
+
+def with_description(block: bytes | None, text: str) -> bytes:
+    """A TIFF structure that says ``text`` (ASCII) and keeps every other tag of ``block``.
+
+    A block that cannot be read keeps nothing: there is no tag in it that anyone could find.
+    """
+    try:
+        directory = _first_directory(block or b"")
+    except BrokenExifError:
+        directory = _Directory(">", {}, 0)
+    others = {tag: entry for tag, entry in directory.entries.items() if tag != _DESCRIPTION}
+    kept = block if block and (others or directory.following) else b""
+    if not kept:
+        kept = b"MM\0*\0\0\0\0"
+        directory = _Directory(">", {}, 0)
+    kept += b"\0" * (len(kept) & 1)  # lists begin at even offsets
+    order = directory.order
+    value = text.encode("ascii") + b"\0"
+    value += b"\0" * max(0, 5 - len(value))  # four bytes or fewer would have to stand inside the entry
+    count = len(others) + 1
+    value_offset = len(kept) + 2 + 12 * count + 4
+    others[_DESCRIPTION] = struct.pack(order + "HHII", _DESCRIPTION, _ASCII, len(value), value_offset)
+    listing = b"".join(others[tag] for tag in sorted(others))
+    added = struct.pack(order + "H", count) + listing + struct.pack(order + "I", directory.following) + value
+    return kept[:4] + struct.pack(order + "I", len(kept)) + kept[8:] + added
+
+
+def _first_directory(block: bytes) -> _Directory:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None or len(block) < 8:
+        raise BrokenExifError("no TIFF header")
+    start = struct.unpack_from(order + "I", block, 4)[0]
+    if start < 8 or start + 2 > len(block):
+        raise BrokenExifError("the list of tags lies outside the block")
+    count = struct.unpack_from(order + "H", block, start)[0]
+    end = start + 2 + 12 * count
+    if end > len(block):
+        raise BrokenExifError("the list of tags is cut short")
+    raw = [block[at : at + 12] for at in range(start + 2, end, 12)]
+    following = struct.unpack_from(order + "I", block, end)[0] if end + 4 <= len(block) else 0
+    return _Directory(order, {struct.unpack_from(order + "H", entry)[0]: entry for entry in raw}, following)

@@ -1,0 +1,320 @@
+"""A picture on its way into the folder: to a temporary file, checked, with its recipe, and only then under its name.
+
+What stands under a picture's name is always a whole picture: a crash at any moment leaves the file or nothing, beside
+a temporary that the next session removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.errors import DownloadError, InputError
+from . import containers, pixels, recipes, thumbnails
+from .pixels import open_picture
+from .sources import load_source
+from .thumbnails import large, thumbnail
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = [
+    "Saved",
+    "check",
+    "file_stem",
+    "large",
+    "load_source",
+    "open_picture",
+    "remove_temporaries",
+    "save",
+    "thumbnail",
+]
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<owner>[A-Za-z0-9_-]{1,64})\.part")
+_SLUG_LENGTH = 40
+_STRANGE_TEMPORARY_AGE = 3600.0
+_SAME_NAMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One picture in the folder. ``width`` and ``height`` in pixels, ``bytes`` the file's size."""
+
+    path: Path
+    width: int
+    height: int
+    media_type: str
+    bytes: int
+
+
+def file_stem(job_id: str, prompt: str, k: int) -> str:
+    """A file name without its ending that is safe on every system: ``JOB_some-words-of-the-prompt_K``.
+
+    No reply chooses a path: a job id of other characters is replaced by a hash of it. The words are ASCII; a prompt
+    that has none adds nothing. The place at the end keeps it clear of Windows' reserved names and trailing dots.
+    """
+    return "_".join(part for part in (_safe(job_id), _slug(prompt), str(k)) if part)
+
+
+def check(path: Path) -> tuple[containers.MediaType, int, int]:
+    """Media type, width and height of a file that is a whole picture, decoded to its last pixel.
+
+    Raises:
+        DownloadError: it is no PNG, JPEG or WebP picture, is cut short or damaged, or has above 50 million pixels.
+    """
+    with pixels.decoding:
+        try:
+            facts, _ = pixels.decode(pixels.read_bounded(path))
+        except pixels.NotAPictureError as error:
+            raise _no_picture(error) from None
+        except OSError as error:
+            raise _disk_error(error, path.parent) from error
+    return facts.media_type, facts.width, facts.height
+
+
+def save(
+    fetch: Callable[[Callable[[bytes], object]], object],
+    folder: Path,
+    stem: str,
+    *,
+    owner: str,
+    recipe: Mapping[str, Any] | None,
+    thumbnails: Path,
+    thumbnail_size: int = 256,
+    on_warning: Callable[[str], object],
+) -> Saved:
+    """Fetch one picture and put it in ``folder`` as ``stem`` with the ending that its bytes say.
+
+    Args:
+        fetch: called once with a function that takes the body in pieces; what it raises is passed on.
+        owner: the session's id, part of the temporary's name. recipe: None leaves it out.
+        thumbnails: the folder of the cache. on_warning: told where the recipe had to be left out.
+
+    A file of that name that is the same picture is kept; where it is another one, a number is added to the name.
+
+    Raises:
+        DownloadError: no picture came, or it cannot be written; in the second case ``__cause__`` is the OSError,
+            and fetching again would not help. The temporary is gone.
+    """
+    temporary = folder / f".{stem}.{_safe(owner)}.part"
+    try:
+        with _disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        _fetch_into(temporary, fetch, folder)
+        facts, small = _checked_with_recipe(temporary, recipe, thumbnail_size, on_warning)
+        with _disk(folder):
+            _sync(temporary)
+            target = _put(temporary, folder, stem, containers.ENDINGS[facts.media_type])
+            _sync_folder(folder)
+            size = target.stat().st_size
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _keep_thumbnail(target, thumbnails, thumbnail_size, small)
+    return Saved(target, facts.width, facts.height, facts.media_type, size)
+
+
+def remove_temporaries(folder: Path, *, living: set[str]) -> int:
+    """Remove what crashed sessions left half-fetched; how many files that were.
+
+    Files of the owners in ``living`` stay, those of other owners go at once, and temporaries whose owner cannot be
+    told go when they are an hour old. Files that are not named like ours are never touched.
+    """
+    tags = {_safe(owner) for owner in living}
+    removed = 0
+    try:
+        candidates = [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".part")]
+    except OSError:
+        return 0
+    for path in candidates:
+        ours = _TEMPORARY.fullmatch(path.name)
+        with contextlib.suppress(OSError):
+            if (ours and ours["owner"] not in tags) or (not ours and _age(path) > _STRANGE_TEMPORARY_AGE):
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], object], folder: Path) -> None:
+    """Stream the body to the temporary, at most 64 MB. A full disk is told as such, whatever ``fetch`` makes of it."""
+    trouble: list[DownloadError] = []
+    written = 0
+
+    def write(piece: bytes) -> None:
+        nonlocal written
+        written += len(piece)
+        try:
+            if written > pixels.MOST_BYTES:
+                raise DownloadError("The picture is larger than 64 MB and was refused.")
+            with _disk(folder):
+                file.write(piece)
+        except DownloadError as error:
+            trouble.append(error)
+            raise
+
+    with _disk(folder):
+        file = temporary.open("wb")
+    try:
+        fetch(write)
+    except Exception:
+        if trouble:
+            raise trouble[0] from trouble[0].__cause__
+        raise
+    finally:
+        with _disk(folder):
+            file.close()
+    if trouble:
+        raise trouble[0]
+
+
+def _checked_with_recipe(
+    temporary: Path, recipe: Mapping[str, Any] | None, size: int, on_warning: Callable[[str], object]
+) -> tuple[containers.Facts, bytes]:
+    """Check the temporary, put the recipe into it, and make the thumbnail from the one decoding. Facts and JPEG."""
+    with pixels.decoding:
+        try:
+            with _disk(temporary.parent):
+                data = pixels.read_bounded(temporary)
+            facts, image = pixels.decode(data)
+        except pixels.NotAPictureError as error:
+            raise _no_picture(error) from None
+        small = thumbnails.make(image, facts.width, facts.height, size)
+        if recipe is not None:
+            _rewrite(temporary, data, _with_recipe(data, recipe, image, on_warning))
+    return facts, small
+
+
+def _with_recipe(
+    data: bytes, recipe: Mapping[str, Any], image: Image.Image, on_warning: Callable[[str], object]
+) -> bytes:
+    """``data`` with the recipe, or as it was: a paid picture never fails for its recipe."""
+    try:
+        spliced = recipes.splice(data, recipe)
+        if containers.media_type(spliced) == "image/webp":  # here the edited header decides how pixels are read
+            pixels.require_same(image, spliced)
+    except Exception as error:
+        reason = str(error) if isinstance(error, (InputError, pixels.NotAPictureError)) else repr(error)
+        with contextlib.suppress(Exception):
+            on_warning(f"The picture was saved without its recipe. {reason}")
+        return data
+    return spliced
+
+
+def _rewrite(temporary: Path, before: bytes, after: bytes) -> None:
+    if after is before:
+        return
+    with _disk(temporary.parent):
+        try:
+            temporary.write_bytes(after)
+        except OSError:
+            temporary.write_bytes(before)  # the few kB of a recipe did not fit; the picture did
+
+
+def _put(temporary: Path, folder: Path, stem: str, ending: str) -> Path:
+    """Give the temporary its name without ever taking the name from another picture."""
+    for attempt in range(1, _SAME_NAMES):
+        target = folder / (f"{stem}{ending}" if attempt == 1 else f"{stem}-{attempt}{ending}")
+        try:
+            if _claim(temporary, target) or _same_picture(temporary, target):
+                return target
+        except FileExistsError:
+            continue
+    raise OSError(errno.EEXIST, f"a thousand files are named {stem}")
+
+
+def _claim(temporary: Path, target: Path) -> bool:
+    """True where the file now has that name. A hard link fails where the name is taken, in one step."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if os.path.lexists(target):
+            return False
+        temporary.replace(target)
+    return True
+
+
+def _same_picture(temporary: Path, target: Path) -> bool:
+    try:
+        with pixels.decoding:
+            return containers.essence(pixels.read_bounded(target)) == containers.essence(temporary.read_bytes())
+    except (OSError, ValueError):
+        return False
+
+
+def _keep_thumbnail(target: Path, cache: Path, size: int, jpeg: bytes) -> None:
+    thumbnails.keep(target, cache, size, jpeg)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # file systems that know no fsync
+                raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut. Windows opens no folders and needs none of it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _disk_error(error, folder) from error
+
+
+def _disk_error(error: OSError, folder: Path) -> DownloadError:
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+    if full:
+        return DownloadError(
+            f"There is no room left for the picture in {folder}. Free some space, then %kling resume fetches it."
+        )
+    return DownloadError(
+        f"The picture cannot be written in {folder}: {error.strerror or error}. Make the folder writable, "
+        "then %kling resume fetches it."
+    )
+
+
+def _no_picture(error: pixels.NotAPictureError) -> DownloadError:
+    return DownloadError(f"What came is not a picture that can be kept: {error}.")
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+def _safe(name: str) -> str:
+    """The name itself where it is harmless, else a hash of it."""
+    if _JOB_ID.fullmatch(name):
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _slug(prompt: str) -> str:
+    plain = unicodedata.normalize("NFKD", prompt[:400]).encode("ascii", "ignore").decode("ascii").lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if len(words) <= _SLUG_LENGTH:
+        return words
+    cut = words[: _SLUG_LENGTH + 1]
+    return (cut.rpartition("-")[0] or words[:_SLUG_LENGTH]).strip("-")

@@ -1,0 +1,210 @@
+"""Decoding: is it a picture, and a small JPEG of it. The only place of this room that imports Pillow.
+
+At most two pictures are decoded at a time in one process, whatever the number of threads: a 2K picture takes 16 MB
+once decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import containers
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST_PIXELS = 50_000_000
+MOST_BYTES = 64 * 2**20
+
+decoding = threading.BoundedSemaphore(2)
+"""Held while a picture's bytes and pixels are in memory. Not reentrant: taken by the callers of this module."""
+
+_FORMATS: dict[containers.MediaType, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+_GROUND = (160, 160, 160)
+"""What shows through a transparent picture in a thumbnail; neither of a notebook's two themes."""
+
+
+class NotAPictureError(ValueError):
+    """The bytes are no picture that we would show. The text is the reason, as the end of a sentence."""
+
+
+def read_bounded(path: Path) -> bytes:
+    """The file's bytes. Raises NotAPictureError above 64 MB, OSError where it cannot be read."""
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise NotAPictureError("it is larger than 64 MB")
+    return data
+
+
+def decode(data: bytes) -> tuple[containers.Facts, Image.Image]:
+    """The picture, decoded to its last pixel; the first one of an animation.
+
+    Its size is known from the headers before anything is decoded. PNG and JPEG reach the decoder without metadata, so
+    that nothing beside the pixels can make a good picture fail.
+
+    Raises:
+        NotAPictureError: empty, another kind of file, cut short, damaged, or above 50 million pixels.
+    """
+    facts = _facts(data)
+    image = _opened(data, facts)
+    try:
+        image.load()
+    except Exception as error:  # decoders raise anything at all on damaged input
+        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+    if image.width * image.height > facts.width * facts.height:
+        raise NotAPictureError("its headers contradict each other")
+    return facts, image
+
+
+def require_same(image: Image.Image, data: bytes) -> None:
+    """Raise NotAPictureError where ``data`` does not decode to the pixels of ``image``."""
+    _, other = decode(data)
+    if image.mode != other.mode or image.size != other.size:
+        raise NotAPictureError("it would be read as another kind of picture")
+    for top in range(0, image.height, 128):  # in strips: whole copies of both would double the memory
+        strip = (0, top, image.width, min(image.height, top + 128))
+        if image.crop(strip).tobytes() != other.crop(strip).tobytes():
+            raise NotAPictureError("its pixels would be read differently")
+
+
+def _facts(data: bytes) -> containers.Facts:
+    if containers.media_type(data[:16]) is None:
+        raise NotAPictureError(f"it is {what_it_is(data[:1024])}")
+    try:
+        facts = containers.facts(data)
+    except containers.BrokenContainerError as error:
+        raise NotAPictureError(str(error)) from None
+    if facts.width < 1 or facts.height < 1:
+        raise NotAPictureError("it has no pixels")
+    if facts.width * facts.height > MOST_PIXELS:
+        raise NotAPictureError(f"it has {facts.width} x {facts.height} pixels, above the limit of 50 million")
+    return facts
+
+
+def _opened(data: bytes, facts: containers.Facts) -> Image.Image:
+    from PIL import Image
+
+    plain = data if facts.media_type == "image/webp" else containers.essence(data)
+    try:
+        return Image.open(io.BytesIO(plain), formats=(_FORMATS[facts.media_type],))
+    except Exception as error:
+        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120].replace("<_io.BytesIO object", "<data")
+
+
+_KINDS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"GIF8", "a GIF"),
+    (4, b"ftypheic", "a HEIC picture"),
+    (4, b"ftypheix", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIF picture"),
+    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftypavis", "an AVIF picture"),
+    (0, b"II*\0", "a TIFF picture"),
+    (0, b"MM\0*", "a TIFF picture"),
+    (0, b"BM", "a BMP picture"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\0\0\x01\0", "an icon file"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "gzip data"),
+)
+
+
+def what_it_is(head: bytes) -> str:
+    """A word for bytes that are no PNG, JPEG or WebP file, for an error message."""
+    for offset, magic, word in _KINDS:
+        if head[offset : offset + len(magic)] == magic:
+            return word
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"<"):
+        return "an SVG drawing" if b"<svg" in start else "HTML"
+    if start.startswith((b"{", b"[")):
+        return "JSON"
+    if b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n\f\x1b" for byte in head):
+        return "text" if head else "empty"
+    return "not a picture"
+
+
+def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:
+    """A JPEG file without metadata but ``comment``."""
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, comment=comment)
+    return out.getvalue()
+
+
+def drafted(data: bytes, side: int) -> tuple[containers.Facts, Image.Image]:
+    """As `decode`, where only ``side`` pixels are wanted: a JPEG is decoded at a fraction of its size, much faster."""
+    facts = _facts(data)
+    if facts.media_type != "image/jpeg":
+        return decode(data)
+    image = _opened(data, facts)
+    try:
+        image.draft(None, (2 * side, 2 * side))
+        image.load()
+    except Exception as error:
+        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+    return facts, image
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """A mode that resamples well: palettes, bits and 16-bit grey spread out to 8-bit channels."""
+    if image.mode.startswith("I"):
+        return image.convert("I").point(lambda level: level * (1 / 257)).convert("L")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in ("1", "F"):
+        return image.convert("L")
+    return image
+
+
+def small(image: Image.Image, side: int) -> Image.Image:
+    """An RGB or grey copy of at most ``side`` pixels a side, never enlarged. Alpha is laid on a neutral ground."""
+    from PIL import Image
+
+    plain = _plain(image)
+    factor = max(1, max(plain.width, plain.height) // (2 * side))  # leaves twice what is wanted to the finer filter
+    small = plain.reduce(factor) if factor > 1 else plain.copy()
+    small.thumbnail((side, side))
+    if small.mode in ("RGBA", "LA", "RGBa", "La"):
+        small = small.convert("RGBA")
+        ground = Image.new("RGB", small.size, _GROUND)
+        ground.paste(small, mask=small.getchannel("A"))
+        return ground
+    return small if small.mode in ("RGB", "L") else small.convert("RGB")
+
+
+def encode(image: Image.Image, most_bytes: int) -> tuple[bytes, containers.MediaType]:
+    """A picture in memory as a PNG; as a JPEG where the PNG is above ``most_bytes`` and nothing is transparent."""
+    image = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=6)
+    if out.tell() <= most_bytes or image.mode in ("LA", "RGBA") or "transparency" in image.info:
+        return out.getvalue(), "image/png"
+    out = io.BytesIO()
+    image.convert("RGB").save(out, "JPEG", quality=95)
+    return out.getvalue(), "image/jpeg"
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The file as a PIL image, decoded, its metadata read. OSError where it cannot be read."""
+    from PIL import Image
+
+    with Image.open(path, formats=tuple(_FORMATS.values())) as image:
+        image.load()
+        return image
+
+
+def as_image(value: object) -> Image.Image | None:
+    """``value`` if it is a PIL image, without importing Pillow where nobody has."""
+    module = sys.modules.get("PIL.Image")
+    return value if module is not None and isinstance(value, module.Image) else None
