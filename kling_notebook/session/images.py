@@ -31,6 +31,7 @@ __all__ = [
     "Saved",
     "check",
     "file_stem",
+    "find",
     "large",
     "load_source",
     "open_picture",
@@ -103,8 +104,8 @@ def save(
     A file of that name that is the same picture is kept; where it is another one, a number is added to the name.
 
     Raises:
-        DownloadError: no picture came, or it cannot be written; in the second case ``__cause__`` is the OSError,
-            and fetching again would not help. The temporary is gone.
+        DownloadError: no picture came, or it cannot be written; ``final`` where fetching it again would not help.
+            The temporary is gone.
     """
     temporary = folder / f".{stem}.{_safe(owner)}.part"
     try:
@@ -122,6 +123,16 @@ def save(
             temporary.unlink(missing_ok=True)
     _keep_thumbnail(target, thumbnails, thumbnail_size, small)
     return Saved(target, facts.width, facts.height, facts.media_type, size)
+
+
+def find(folder: Path, stem: str) -> Path | None:
+    """A whole picture saved as ``stem`` earlier, for a session that was killed between the rename and its record."""
+    for ending in containers.ENDINGS.values():
+        path = folder / f"{stem}{ending}"
+        with contextlib.suppress(DownloadError):
+            if path.is_file() and check(path):
+                return path
+    return None
 
 
 def remove_temporaries(folder: Path, *, living: set[str]) -> int:
@@ -155,7 +166,7 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         written += len(piece)
         try:
             if written > pixels.MOST_BYTES:
-                raise DownloadError("The picture is larger than 64 MB and was refused.")
+                raise DownloadError("The picture is larger than 64 MB and was refused.", final=True)
             with _disk(folder):
                 file.write(piece)
         except DownloadError as error:
@@ -288,16 +299,18 @@ def _disk_error(error: OSError, folder: Path) -> DownloadError:
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
     if full:
         return DownloadError(
-            f"There is no room left for the picture in {folder}. Free some space, then %kling resume fetches it."
+            f"There is no room left for the picture in {folder}. Free some space, then %kling resume fetches it.",
+            final=True,
         )
     return DownloadError(
         f"The picture cannot be written in {folder}: {error.strerror or error}. Make the folder writable, "
-        "then %kling resume fetches it."
+        "then %kling resume fetches it.",
+        final=True,
     )
 
 
 def _no_picture(error: pixels.NotAPictureError) -> DownloadError:
-    return DownloadError(f"What came is not a picture that can be kept: {error}.")
+    return DownloadError(f"What came is not a picture that can be kept: {error}.", final=error.final)
 
 
 def _age(path: Path) -> float:

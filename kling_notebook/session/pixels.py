@@ -29,7 +29,14 @@ _GROUND = (160, 160, 160)
 
 
 class NotAPictureError(ValueError):
-    """The bytes are no picture that we would show. The text is the reason, as the end of a sentence."""
+    """The bytes are no picture that we would show. The text is the reason, as the end of a sentence.
+
+    ``final``: True where the bytes are what was meant, only too large; fetching them again would not help.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
 
 
 def read_bounded(path: Path) -> bytes:
@@ -37,7 +44,7 @@ def read_bounded(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise NotAPictureError("it is larger than 64 MB")
+        raise NotAPictureError("it is larger than 64 MB", final=True)
     return data
 
 
@@ -82,7 +89,8 @@ def _facts(data: bytes) -> containers.Facts:
     if facts.width < 1 or facts.height < 1:
         raise NotAPictureError("it has no pixels")
     if facts.width * facts.height > MOST_PIXELS:
-        raise NotAPictureError(f"it has {facts.width} x {facts.height} pixels, above the limit of 50 million")
+        size = f"{facts.width} x {facts.height}"
+        raise NotAPictureError(f"it has {size} pixels, above the limit of 50 million", final=True)
     return facts
 
 

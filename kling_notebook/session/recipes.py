@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from .. import __version__
 from ..api.errors import InputError
 from ..api.jobs import GenerationRequest, SourceImage
 from . import containers, exif
@@ -64,7 +65,7 @@ def build(
         "picture": picture,
         "created": datetime.fromtimestamp(created_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "credits": credits,
-        "software": f"kling_notebook {__version__}",
+        "software": _software(),
     }
     if extra and len(json.dumps(recipe)) > MOST_BYTES:
         recipe["extra"] = _hashed(extra)
@@ -148,6 +149,14 @@ def _parsed(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):  # the second for ten thousand opening brackets
         return None
     return recipe if isinstance(recipe, dict) and recipe.get("format") == FORMAT else None
+
+
+@cache
+def _software() -> str:
+    try:
+        return f"kling_notebook {metadata.version('kling-notebook')}"
+    except metadata.PackageNotFoundError:  # run from a folder, not installed
+        return "kling_notebook"
 
 
 def _hashed(extra: Mapping[str, Any]) -> dict[str, Any]:
