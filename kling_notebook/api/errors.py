@@ -16,7 +16,7 @@
          │   └─ UnexpectedReplyError      raw: a reply that does not say what it must
          ├─ JobFailedError           the service made a job and the job failed
          ├─ StillRunningError        a time-out of the caller's waiting; the job goes on and can be resumed
-         └─ DownloadError            a picture that was paid for could not be fetched or saved
+         └─ DownloadError            status, final: a picture that was paid for could not be fetched or saved
     KeyboardInterrupt
      └─ Interrupted                  job_ids: the waiting was stopped; what was submitted goes on
 
@@ -164,11 +164,16 @@ class StillRunningError(KlingError):
 
 
 class DownloadError(KlingError):
-    """A picture could not be fetched, checked or saved. The job id is kept. ``status`` is the asset's HTTP status."""
+    """A picture could not be fetched, checked or saved. The job id is kept.
 
-    def __init__(self, message: str, *, status: int | None = None, **facts: Any) -> None:
+    ``status`` is the asset's HTTP status, None where there was no reply. ``final`` is True where fetching the same
+    URL again cannot help: a refused host, a picture too large, a full disk.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, final: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.status = status
+        self.final = final
 
 
 class Interrupted(KeyboardInterrupt):

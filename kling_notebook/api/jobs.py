@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from .errors import InputError, KlingError
-from .parameters import PARAMETERS, check
+from .parameters import COUNT_KEYS, PARAMETERS, check
 
 DEFAULT_MODEL = "kling-image"
 
@@ -201,6 +201,8 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     doubled = sorted(set(copy) & set(PARAMETERS))
     if doubled:
         raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
+    if set(copy) & set(COUNT_KEYS):  # the estimate and every budget count num_outputs
+        raise InputError("extra must not set the number of pictures; give num_outputs instead.", parameter="extra")
     return copy  # type: ignore[no-any-return]  # json.loads of an object
 
 
@@ -236,7 +238,7 @@ class Snapshot:
         service_status: the service's own word, as last said.
         elapsed: since the submit (since the plan before it). expected: in all, from past jobs; None when unknown.
         waiting_for: why nothing moves just now ("rate limit, 12 s", "network"), None where it moves.
-        saved: how many of ``pictures`` are in the folder.
+        saved: how many of ``pictures`` are in the folder. reused: shown again from the folder at no cost.
     """
 
     request: GenerationRequest
@@ -250,6 +252,7 @@ class Snapshot:
     waiting_for: str | None = None
     saved: int = 0
     pictures: int = 0
+    reused: bool = False
     error: KlingError | None = None
 
     def but(self, **changes: Any) -> Snapshot:

@@ -1,116 +1,101 @@
-"""Source pictures for image to image: from whatever the user has at hand to a value a request can hold."""
+"""A source picture for image to image: read, checked against what the service takes, refused before it costs anything.
+
+The limits are those of the model behind the service: at most 10 MB, at least 300 pixels a side, a ratio of 0.4 to 2.5.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
-import re
-from collections.abc import Callable
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..api.errors import InputError
-from ..api.jobs import SourceImage
-from . import images
-from .results import Picture
+from . import containers, pixels
 
-ADDRESS = re.compile(r"(\d+):(\d+)")
-_LAST = re.compile(r"last(?::(\d+))?")
-_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST_BYTES = 10_000_000
+LEAST_SIDE = 300
+LEAST_RATIO, MOST_RATIO = 0.4, 2.5
 
 
-class Sources:
-    """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
+def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
+    """Bytes and media type of a source picture given as a path, as a file's bytes or as a PIL image.
 
-    Args:
-        folder: ``.kling/sources``. picture: finds a saved picture by (number, place); number None means the latest.
+    Raises:
+        InputError: it cannot be read or the service would refuse it. The last sentence says what to do.
     """
-
-    def __init__(self, folder: Path, picture: Callable[[int | None, int], Picture]) -> None:
-        self._folder = folder
-        self._picture = picture
-
-    def resolve(self, value: Any) -> SourceImage | None:
-        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image or Picture as a source image.
-
-        Raises:
-            InputError: it is no usable picture (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
-                to 2.5), or it cannot be found.
-        """
-        if value is None or isinstance(value, SourceImage):
-            return value
-        if isinstance(value, Picture):
-            return self._of_picture(value)
-        if isinstance(value, str):
-            text = value.strip()
-            if text.lower().startswith(("https://", "http://")):
-                return SourceImage(text, text)
-            if text.lower().startswith("data:"):
-                value = _data_of(text)
-            elif found := ADDRESS.fullmatch(text):
-                return self._of_picture(self._picture(int(found[1]), int(found[2])))
-            elif found := _LAST.fullmatch(text):
-                return self._of_picture(self._picture(None, int(found[1] or 0)))
-            else:
-                data, media_type = images.load_source(Path(text).expanduser())
-                return SourceImage.of_bytes(data, media_type, text)
-        elif isinstance(value, os.PathLike):
-            data, media_type = images.load_source(Path(value).expanduser())
-            return SourceImage.of_bytes(data, media_type, os.fspath(value))
-        elif not isinstance(value, bytes | bytearray) and not hasattr(value, "save"):
-            one = _only_picture(value)
-            if one is not None:
-                return self._of_picture(one)
-        data, media_type = images.load_source(value)
-        source = SourceImage.of_bytes(data, media_type, "")
-        return SourceImage(str(self._path(source)), None, source.sha256, media_type, data)
-
-    def _of_picture(self, picture: Picture) -> SourceImage:
-        data, media_type = images.load_source(picture.path)
-        return SourceImage.of_bytes(data, media_type, picture.address)
-
-    def _path(self, source: SourceImage) -> Path:
-        return self._folder / f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
-
-    def keep(self, source: SourceImage | None) -> None:
-        """Keep the bytes beside the journal, once per content."""
-        if source is None or source.data is None or self._path(source).exists():
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._path(source).with_suffix(f".{os.getpid()}.part")
-        temporary.write_bytes(source.data)
-        temporary.replace(self._path(source))
-
-    def load(self, source: SourceImage | None) -> SourceImage | None:
-        """A source from the journal with its bytes at hand again, where they were kept."""
-        if source is None or source.url or source.data is not None or not self._path(source).exists():
-            return source
-        data = self._path(source).read_bytes()
-        return SourceImage(source.label, None, source.sha256, source.media_type, data)
+    if isinstance(value, (str, Path)):
+        return _checked(_file(Path(value)), str(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _checked(bytes(value), "The source image")
+    image = pixels.as_image(value)
+    if image is None:
+        raise _refused(
+            f"A source image cannot be of type {type(value).__name__}. Give a path, a URL, bytes or a PIL image."
+        )
+    with pixels.decoding:
+        _check_size("The source image", image.width, image.height)
+        try:
+            data, _ = pixels.encode(image, MOST_BYTES)
+        except (OSError, ValueError) as error:
+            raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
+    return _checked(data, "The source image")
 
 
-def _data_of(url: str) -> bytes:
-    head, _, body = url.partition(",")
+def _file(path: Path) -> bytes:
+    with contextlib.suppress(RuntimeError):  # no home directory
+        path = path.expanduser()
     try:
-        if not head.lower().endswith(";base64"):
-            raise ValueError
-        return base64.b64decode(body, validate=True)
-    except (ValueError, binascii.Error):
-        raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image") from None
+        size = path.stat().st_size
+        if path.is_dir():
+            raise _refused(f"{path} is a folder. Give the path of a picture in it.")
+        _check_bytes(str(path), size)
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise _refused(f"There is no file {path} (looked in {Path.cwd()}). Check its spelling.") from None
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
+        raise _refused(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def _only_picture(value: Any) -> Picture | None:
-    """The picture meant by a Result or a list: its only one."""
-    try:
-        found = [item for item in value if isinstance(item, Picture)]
-    except TypeError:
-        found = []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"image holds {len(found)} pictures. Say which: NAME[K].", parameter="image")
-    raise InputError(
-        f"image cannot be a {type(value).__name__}. Give a path, a URL, JOB:K, a PIL image or a picture of a result.",
-        parameter="image",
-    )
+def _checked(data: bytes, name: str) -> tuple[bytes, str]:
+    _check_bytes(name, len(data))
+    kind = containers.media_type(data[:16])
+    if kind is None:
+        way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the picture"
+        raise _refused(f"{name} is {pixels.what_it_is(data[:1024])}. {way} as PNG, JPEG or WebP.")
+    with pixels.decoding:
+        try:
+            facts, _ = pixels.decode(data)
+        except pixels.NotAPictureError as error:
+            raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
+    if facts.animated:
+        raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")
+    _check_size(name, facts.width, facts.height)
+    return data, kind
+
+
+def _check_bytes(name: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise _refused(
+            f"{name} has {size / 1e6:.1f} MB; the service takes at most {MOST_BYTES / 1e6:.0f} MB. "
+            "Make it smaller, or save it as JPEG."
+        )
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if min(width, height) < LEAST_SIDE:
+        raise _refused(
+            f"{name} has {width} x {height} pixels; the service wants at least {LEAST_SIDE} a side. Enlarge it."
+        )
+    if not LEAST_RATIO <= width / height <= MOST_RATIO:
+        raise _refused(
+            f"{name} has {width} x {height} pixels, a ratio of {width / height:.2f}; the service takes "
+            f"{LEAST_RATIO} to {MOST_RATIO}. Crop it."
+        )
+
+
+def _refused(message: str) -> InputError:
+    return InputError(message, parameter="image")

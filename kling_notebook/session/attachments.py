@@ -1,0 +1,116 @@
+"""Source pictures for image to image: from whatever the user has at hand to a value a request can hold."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import InputError
+from ..api.jobs import SourceImage
+from .sources import load_source
+from .results import Picture
+
+ADDRESS = re.compile(r"(\d+):(\d+)")
+_LAST = re.compile(r"last(?::(\d+))?")
+_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+
+
+class Attachments:
+    """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
+
+    Args:
+        folder: ``.kling/sources``. picture: finds a saved picture by (number, place); number None means the latest.
+    """
+
+    def __init__(self, folder: Path, picture: Callable[[int | None, int], Picture]) -> None:
+        self._folder = folder
+        self._picture = picture
+
+    def resolve(self, value: Any) -> SourceImage | None:
+        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image or Picture as a source image.
+
+        Raises:
+            InputError: it is no usable picture (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
+                to 2.5), or it cannot be found.
+        """
+        if value is None or isinstance(value, SourceImage):
+            return value
+        if isinstance(value, Picture):
+            return self._of_picture(value)
+        if isinstance(value, str):
+            text = value.strip()
+            if text.lower().startswith(("https://", "http://")):
+                return SourceImage(text, text)
+            if text.lower().startswith("data:"):
+                value = _data_of(text)
+            elif found := ADDRESS.fullmatch(text):
+                return self._of_picture(self._picture(int(found[1]), int(found[2])))
+            elif found := _LAST.fullmatch(text):
+                return self._of_picture(self._picture(None, int(found[1] or 0)))
+            else:
+                data, media_type = load_source(Path(text).expanduser())
+                return SourceImage.of_bytes(data, media_type, text)
+        elif isinstance(value, os.PathLike):
+            data, media_type = load_source(Path(value).expanduser())
+            return SourceImage.of_bytes(data, media_type, os.fspath(value))
+        elif not isinstance(value, bytes | bytearray) and not hasattr(value, "save"):
+            one = _only_picture(value)
+            if one is not None:
+                return self._of_picture(one)
+        data, media_type = load_source(value)
+        source = SourceImage.of_bytes(data, media_type, "")
+        return SourceImage(str(self._path(source)), None, source.sha256, media_type, data)
+
+    def _of_picture(self, picture: Picture) -> SourceImage:
+        data, media_type = load_source(picture.path)
+        return SourceImage.of_bytes(data, media_type, picture.address)
+
+    def _path(self, source: SourceImage) -> Path:
+        return self._folder / f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
+
+    def keep(self, source: SourceImage | None) -> None:
+        """Keep the bytes beside the journal, once per content."""
+        if source is None or source.data is None or self._path(source).exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._path(source).with_suffix(f".{os.getpid()}.part")
+        temporary.write_bytes(source.data)
+        temporary.replace(self._path(source))
+
+    def load(self, source: SourceImage | None) -> SourceImage | None:
+        """A source from the journal with its bytes at hand again, where they were kept."""
+        if source is None or source.url or source.data is not None or not self._path(source).exists():
+            return source
+        data = self._path(source).read_bytes()
+        return SourceImage(source.label, None, source.sha256, source.media_type, data)
+
+
+def _data_of(url: str) -> bytes:
+    head, _, body = url.partition(",")
+    try:
+        if not head.lower().endswith(";base64"):
+            raise ValueError
+        return base64.b64decode(body, validate=True)
+    except (ValueError, binascii.Error):
+        raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image") from None
+
+
+def _only_picture(value: Any) -> Picture | None:
+    """The picture meant by a Result or a list: its only one."""
+    try:
+        found = [item for item in value if isinstance(item, Picture)]
+    except TypeError:
+        found = []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"image holds {len(found)} pictures. Say which: NAME[K].", parameter="image")
+    raise InputError(
+        f"image cannot be a {type(value).__name__}. Give a path, a URL, JOB:K, a PIL image or a picture of a result.",
+        parameter="image",
+    )

@@ -1,0 +1,111 @@
+"""What may be spent: estimates and refusals. Pure; the session brings the sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..api.errors import BudgetExceededError
+from ..api.jobs import GenerationRequest
+from ..api.parameters import CREDITS_PER_PICTURE
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call would cost; an estimate until the replies' ``creditCost`` arrive.
+
+    Attributes:
+        jobs: to be bought. pictures: in those jobs. credits: for those pictures.
+        seconds: until the last one is done, None where no such job was seen before.
+        reused: requests answered from the folder at no cost. free: True for the sandbox, whose credits are play money.
+    """
+
+    jobs: int
+    pictures: int
+    credits: float
+    seconds: float | None = None
+    reused: int = 0
+    free: bool = False
+
+    def __str__(self) -> str:
+        jobs = f"{self.jobs} job{'s' * (self.jobs != 1)}, {self.pictures} picture{'s' * (self.pictures != 1)}"
+        money = "free on the sandbox" if self.free else f"about {self.credits:g} credit{'s' * (self.credits != 1)}"
+        time = "" if self.seconds is None else f", about {duration(self.seconds)}"
+        reused = f" ({self.reused} from this folder at no cost)" if self.reused else ""
+        return f"{jobs}, {money}{time}{reused}"
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``2 min``, ``1 h 20 min``: two figures are enough for an estimate."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def price(request: GenerationRequest, dearest: float | None) -> float:
+    """Credits one request is thought to cost: its pictures at the dearest price seen, at least the documented one."""
+    return float(request.num_outputs) * max(CREDITS_PER_PICTURE, dearest or 0.0)
+
+
+def call_time(seconds: float | None, jobs: int, in_flight: int, per_minute: float) -> float | None:
+    """Seconds until the last of ``jobs`` is done.
+
+    Args:
+        seconds: one job's usual duration. in_flight: how many run at once. per_minute: requests allowed.
+    """
+    if not jobs:
+        return 0.0
+    if seconds is None:
+        return None
+    rounds = -(-jobs // in_flight)
+    requests = jobs * 2  # one submit and at best one poll each
+    return max(rounds * seconds, max(0.0, requests - per_minute) * 60.0 / per_minute + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may spend.
+
+    Attributes:
+        call: ``max_credits`` of this call, None where not given. budget: the session's, None where not set.
+        ceiling: what one call may spend where neither is given.
+    """
+
+    call: float | None
+    budget: float | None
+    ceiling: float
+
+    def check(self, estimate: Estimate, *, call_spent: float = 0.0, session_spent: float = 0.0) -> None:
+        """Raise BudgetExceededError where ``estimate`` would go above what may be spent.
+
+        Args:
+            call_spent: what this call has already spent or has under way. session_spent: the same for the session.
+        """
+        wanted = estimate.credits
+        if not wanted:
+            return
+        what = f"This needs about {call_spent + wanted:g} credits ({estimate.jobs} jobs, {estimate.pictures} pictures"
+        what += ")" if estimate.seconds is None else f", about {duration(estimate.seconds)})"
+        if self.call is not None and call_spent + wanted > self.call:
+            raise BudgetExceededError(
+                f"{what}; max_credits allows {self.call:g}. Nothing more was sent. "
+                f"Allow it with --max-credits {call_spent + wanted:g}, or ask for less.",
+                credits=call_spent + wanted,
+                limit=self.call,
+            )
+        if self.budget is not None and not estimate.free and session_spent + wanted > self.budget:
+            left = max(0.0, self.budget - session_spent)
+            raise BudgetExceededError(
+                f"{what}; {left:g} of the budget of {self.budget:g} are left. Nothing more was sent. "
+                f"Allow it with %kling budget {session_spent + wanted:g}.",
+                credits=wanted,
+                limit=left,
+            )
+        unasked = self.call is None and self.budget is None and not estimate.free
+        if unasked and call_spent + wanted > self.ceiling:
+            raise BudgetExceededError(
+                f"{what}; without asking, one call may spend {self.ceiling:g}. Nothing more was sent. "
+                f"Allow it with --max-credits {call_spent + wanted:g} (max_credits= in Python).",
+                credits=call_spent + wanted,
+                limit=self.ceiling,
+            )

@@ -1,0 +1,200 @@
+"""The second half of a job's life: poll until the service is done, then save its pictures. Called by advance() only."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+from ..api import pacing
+from ..api.errors import (
+    ApiError,
+    DownloadError,
+    JobFailedError,
+    KlingError,
+    ModelNotFoundError,
+    RateLimitedError,
+    ServerError,
+    StillRunningError,
+    UnauthorizedError,
+)
+from ..api.jobs import Job, JobStatus
+from . import images, recipes
+from .journal import Record
+from .work import Outcome, Work, take_turn
+
+ASSET_TRIES = 3  # per URL
+ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
+UNKNOWN_JOB_TRIES = 3  # polls in a row answered 404 before the job counts as gone
+REFUSED_POLL_TRIES = 5  # polls in a row answered with something that waiting does not mend
+GONE = (403, 404, 410)  # statuses of an asset whose URL has died
+
+
+def collect(record: Record, work: Work) -> Outcome:
+    """Poll until the service is done, then save the pictures; both again where URLs have died."""
+    for refresh in range(ASSET_REFRESHES + 1):
+        outcome, job = _poll(record, work)
+        if job is None:
+            return outcome
+        record, error = _save_pictures(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job)
+        if error is None:
+            return Outcome(work.commit(record, status=JobStatus.FINISHED, error=None))
+        gone = error.status in GONE
+        if not gone or refresh == ASSET_REFRESHES:
+            return _park(record, work, error, JobStatus.EXPIRED if gone else JobStatus.UNFINISHED)
+        work.resumed = True  # the job is done: ask at once
+    raise AssertionError("unreachable")
+
+
+def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
+    """Ask until the service says completed or failed. A failed poll is not a failed job: it is asked again later."""
+    submitted = record.submitted_at or record.created_at
+    patience = _Patience()
+    polls = 0
+    while True:
+        elapsed = max(0.0, time.time() - submitted)
+        if polls and elapsed > work.job_max_age:
+            return _park(record, work, _still_running(record)), None
+        if polls or not work.resumed:
+            time.sleep(pacing.next_poll(elapsed, polls, work.durations))
+        polls += 1
+        take_turn(record, work, "poll", due=time.monotonic())
+        try:
+            job = work.client.poll(str(record.job_id), record.status_url)
+        except KlingError as error:
+            status = patience.lost(error)
+            if status:
+                return _park(record, work, error, status), None
+            seconds = error.retry_after if isinstance(error, ApiError) else None
+            seconds = seconds or pacing.backoff(patience.failures, random.random())  # noqa: S311  # jitter
+            work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
+            time.sleep(seconds)
+            continue
+        patience = _Patience()
+        if job.state == "running":
+            work.tell(record, service_status=job.status)
+            continue
+        return _finished_there(record, work, job)
+
+
+def _finished_there(record: Record, work: Work, job: Job) -> tuple[Outcome, Job | None]:
+    """The service is done with it: completed or failed."""
+    now = time.time()
+    done = record.but(
+        completed_at=record.completed_at or now,
+        seconds=record.seconds or max(0.0, now - (record.submitted_at or record.created_at)),
+        credits=record.credits if job.credit_cost is None else job.credit_cost,
+        credits_remaining=record.credits_remaining if job.credits_remaining is None else job.credits_remaining,
+        raw={**record.raw, "final": dict(job.raw)},
+    )
+    work.tell(done, service_status=job.status)
+    if job.state == "completed":
+        return Outcome(done), job
+    text = f"Job {record.number} failed at the service: {job.error or job.status}. Change the prompt, or try again."
+    error = JobFailedError(text, job_id=record.job_id, number=record.number)
+    return Outcome(work.commit(done, status=JobStatus.FAILED, error=job.error or job.status), error), None
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How many polls in a row went wrong, and when that is enough to set the job aside."""
+
+    failures: int = 0
+    unknown: int = 0
+    refused: int = 0
+
+    def lost(self, error: KlingError) -> JobStatus | None:
+        """The state to park the job in, or None: ask again."""
+        self.failures += 1
+        if isinstance(error, ModelNotFoundError):
+            self.unknown += 1
+        elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
+            self.refused += 1  # a key that is refused, a reply nobody can read
+        if self.unknown >= UNKNOWN_JOB_TRIES:
+            return JobStatus.EXPIRED
+        if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError):
+            return JobStatus.UNFINISHED
+        return None
+
+
+def _why(error: KlingError) -> str:
+    if isinstance(error, RateLimitedError):
+        return "rate limit"
+    return f"the service said {error.status}" if isinstance(error, ApiError) and error.status else "network"
+
+
+def _still_running(record: Record) -> StillRunningError:
+    return StillRunningError(
+        f"Job {record.number} has not ended after {time.time() - (record.submitted_at or 0):.0f} s and was set aside. "
+        f"`%kling resume {record.number}` asks again.",
+        job_id=record.job_id,
+        number=record.number,
+    )
+
+
+def _park(record: Record, work: Work, error: KlingError, status: JobStatus = JobStatus.UNFINISHED) -> Outcome:
+    """Set the job aside with its id. Nothing that was paid for is forgotten."""
+    if not isinstance(error, StillRunningError):
+        what = "is lost to us" if status is JobStatus.EXPIRED else "was bought and is not all here"
+        error.args = (
+            f"{str(error).rstrip('.')}. Job {record.number} ({record.job_id}) {what}: {len(record.images)} pictures saved. "
+            f"`%kling resume {record.number}` tries again.",
+        )
+    error.concerning(job_id=record.job_id, number=record.number)
+    return Outcome(work.commit(record, status=status, error=str(error)), error)
+
+
+# ---- saving ----
+
+
+def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, DownloadError | None]:
+    """Save each picture as soon as its URL is known, committing each. What was saved before is not fetched again."""
+    asked, came = record.request.num_outputs, len(job.image_urls)
+    if came != asked:
+        work.warn(f"Job {record.number}: {asked} pictures were asked for and {came} came.")
+    work.tell(record, pictures=came)
+    for k in range(len(record.images), came):
+        try:
+            name = _save_one(record, work, job.image_urls[k], k)
+        except DownloadError as error:
+            return record, error
+        record = work.commit(record, images=(*record.images, name))
+    return record, None
+
+
+def _save_one(record: Record, work: Work, url: str, k: int) -> str:
+    """The file's name. Wrong bytes and broken connections are fetched again; a URL that is gone is not."""
+    stem = images.file_stem(str(record.job_id), record.request.prompt, k)
+    if (there := images.find(work.folder, stem)) is not None:  # saved, and killed before the commit
+        return there.name
+    for attempt in range(1, ASSET_TRIES + 1):
+        try:
+            saved = images.save(
+                lambda write: work.client.download(url, write),
+                work.folder,
+                stem,
+                owner=record.owner,
+                recipe=_recipe(record, k) if work.recipe else None,
+                thumbnails=work.folder / ".kling" / "thumbnails",
+                thumbnail_size=work.thumbnail_size,
+                on_warning=work.warn,
+            )
+            return saved.path.name
+        except DownloadError as error:
+            if attempt == ASSET_TRIES or error.final or error.status in GONE:
+                raise
+            work.tell(record, waiting_for=f"picture {k + 1} again: {error}")
+            time.sleep(pacing.backoff(attempt, random.random()))  # noqa: S311  # jitter, not a secret
+    raise AssertionError("unreachable")
+
+
+def _recipe(record: Record, k: int) -> dict[str, object]:
+    return recipes.build(
+        request=record.request,
+        backend=record.backend,
+        created_at=record.submitted_at or record.created_at,
+        job_id=record.job_id,
+        number=record.number,
+        picture=k,
+        credits=record.credits,
+    )

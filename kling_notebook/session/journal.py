@@ -1,0 +1,435 @@
+"""The journal: every job from before its POST to its last file, in SQLite.
+
+Rollback journal and ``synchronous=FULL``: an acknowledged row survives a killed kernel and a lost power line, also on
+network file systems, where WAL does not work. A busy time-out of 60 s lets several kernels share a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import SettingsError
+from ..api.jobs import GenerationRequest, JobStatus
+
+VERSION = 1
+BUSY_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity TEXT NOT NULL,
+    status TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    source TEXT NOT NULL,
+    session TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    request TEXT NOT NULL,
+    estimate REAL NOT NULL DEFAULT 0,
+    job_id TEXT,
+    status_url TEXT,
+    created_at REAL NOT NULL,
+    submitted_at REAL,
+    completed_at REAL,
+    seconds REAL,
+    credits REAL,
+    credits_remaining REAL,
+    images TEXT NOT NULL DEFAULT '[]',
+    error TEXT,
+    raw TEXT NOT NULL DEFAULT '{}',
+    starred TEXT NOT NULL DEFAULT '[]',
+    note TEXT
+);
+CREATE INDEX IF NOT EXISTS jobs_identity ON jobs (identity, n);
+CREATE INDEX IF NOT EXISTS jobs_job_id ON jobs (job_id);
+CREATE INDEX IF NOT EXISTS jobs_session ON jobs (session, n);
+CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, n);
+CREATE INDEX IF NOT EXISTS jobs_status ON jobs (status, n);
+"""
+
+_MIGRATIONS: Mapping[int, str] = {}
+"""From version -> statements that lead to the next one. Empty while there is one version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One job of the folder. Times are seconds since the epoch, ``seconds`` a duration, ``images`` relative paths.
+
+    ``session`` bought it; ``owner`` is the session that works on it now. ``estimate`` is what it was thought to cost
+    before the reply's ``credits`` arrived.
+    """
+
+    number: int
+    identity: str
+    status: JobStatus
+    backend: str
+    source: str
+    session: str
+    owner: str
+    request: GenerationRequest
+    created_at: float
+    estimate: float = 0.0
+    job_id: str | None = None
+    status_url: str | None = None
+    submitted_at: float | None = None
+    completed_at: float | None = None
+    seconds: float | None = None
+    credits: float | None = None
+    credits_remaining: float | None = None
+    images: tuple[str, ...] = ()
+    error: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    starred: frozenset[int] = frozenset()
+    note: str | None = None
+
+    def but(self, **changes: Any) -> Record:
+        """The next record: this one with some facts replaced."""
+        return replace(self, **changes)
+
+
+_COLUMNS = tuple("n" if f.name == "number" else f.name for f in fields(Record))
+_CURATED = {"starred", "note"}  # the user's own; written by star() and note() only, never by a worker
+
+
+def _row_of(record: Record) -> dict[str, Any]:
+    return {
+        "identity": record.identity,
+        "status": record.status.value,
+        "backend": record.backend,
+        "source": record.source,
+        "session": record.session,
+        "owner": record.owner,
+        "prompt": record.request.prompt,
+        "request": json.dumps(record.request.as_json()),
+        "estimate": record.estimate,
+        "job_id": record.job_id,
+        "status_url": record.status_url,
+        "created_at": record.created_at,
+        "submitted_at": record.submitted_at,
+        "completed_at": record.completed_at,
+        "seconds": record.seconds,
+        "credits": record.credits,
+        "credits_remaining": record.credits_remaining,
+        "images": json.dumps(record.images),
+        "error": record.error,
+        "raw": json.dumps(record.raw),
+    }
+
+
+def _record_of(row: sqlite3.Row) -> Record:
+    facts = dict(zip(_COLUMNS, row, strict=True))
+    facts["number"] = facts.pop("n")
+    facts["status"] = JobStatus(facts["status"])
+    facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
+    facts["images"] = tuple(json.loads(facts["images"]))
+    facts["raw"] = json.loads(facts["raw"])
+    facts["starred"] = frozenset(json.loads(facts["starred"]))
+    return Record(**facts)
+
+
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
+
+
+class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an error of the user
+    """Another session has taken this record over; whoever sees this stops working on it."""
+
+
+class Journal:
+    """The folder's record of jobs. Thread-safe; several processes may have the same one open.
+
+    Raises:
+        SettingsError: the file cannot be made or opened. sqlite3.DatabaseError: it is damaged (see recovery).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                path.parent.chmod(0o700)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable to all
+            self._connection = self._open()
+        except OSError as error:
+            raise SettingsError(
+                f"The journal {path} cannot be written ({error.strerror}). Nothing was sent. Choose another folder: "
+                "%kling config folder=PATH, KLING_FOLDER or kling.connect(folder=...)."
+            ) from None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("PRAGMA synchronous=FULL")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    # ---- writing ----
+
+    def add(self, records: Iterable[Record]) -> list[Record]:
+        """Insert new records in one transaction; they come back with their numbers."""
+        numbered = []
+        with self._transaction() as connection:
+            for record in records:
+                row = _row_of(record)
+                names, marks = ", ".join(row), ", ".join("?" * len(row))
+                cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+                numbered.append(record.but(number=int(cursor.lastrowid or 0)))
+        return numbered
+
+    def write(self, record: Record) -> None:
+        """Commit the whole record, if its owner still holds it.
+
+        Raises:
+            LostOwnership: another session owns it now. sqlite3.Error: it could not be written.
+        """
+        row = _row_of(record)
+        changes = ", ".join(f"{name}=?" for name in row)
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                f"UPDATE jobs SET {changes} WHERE n=? AND owner=?",  # noqa: S608  # names of our own dataclass
+                (*row.values(), record.number, record.owner),
+            )
+            if cursor.rowcount != 1:
+                raise LostOwnership(record.number)
+
+    def take_over(self, record: Record, new_owner: str) -> Record | None:
+        """Compare and swap of the owner. None where somebody was faster or the record has moved on."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE jobs SET owner=? WHERE n=? AND owner=? AND status=?",
+                (new_owner, record.number, record.owner, record.status.value),
+            )
+            return record.but(owner=new_owner) if cursor.rowcount == 1 else None
+
+    def settle(self, number: int, status: JobStatus, expected: JobStatus, error: str | None = None) -> bool:
+        """Move a record that nobody works on from one status to another."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?",
+                (status.value, error, number, expected.value),
+            )
+            return cursor.rowcount == 1
+
+    def star(self, number: int, picture: int, on: bool) -> None:
+        with self._transaction() as connection:
+            row = connection.execute("SELECT starred FROM jobs WHERE n=?", (number,)).fetchone()
+            starred = set(json.loads(row[0]))
+            starred = starred | {picture} if on else starred - {picture}
+            connection.execute("UPDATE jobs SET starred=? WHERE n=?", (json.dumps(sorted(starred)), number))
+
+    def note(self, number: int, text: str | None) -> None:
+        with self._transaction() as connection:
+            connection.execute("UPDATE jobs SET note=? WHERE n=?", (text or None, number))
+
+    # ---- reading ----
+
+    def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
+        with self._lock:
+            return [_record_of(row) for row in self._connection.execute(f"{_SELECT} {rest}", values)]
+
+    def get(self, number: int) -> Record | None:
+        return next(iter(self._records("WHERE n=?", (number,))), None)
+
+    def by_job_id(self, job_id: str) -> Record | None:
+        return next(iter(self._records("WHERE job_id=? ORDER BY n DESC LIMIT 1", (job_id,))), None)
+
+    def newest_identical(self, identity: str) -> Record | None:
+        """The newest record of the same request that decides whether it is bought again."""
+        deciding = [s.value for s in JobStatus if not s.over or s is JobStatus.FINISHED]
+        marks = ", ".join("?" * len(deciding))
+        found = self._records(
+            f"WHERE identity=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1", (identity, *deciding)
+        )
+        return next(iter(found), None)
+
+    def open_records(self) -> list[Record]:
+        """Everything that is not over, oldest first: few rows, found by the index on status."""
+        going = [s.value for s in JobStatus if not s.over]
+        marks = ", ".join("?" * len(going))
+        return self._records(f"WHERE status IN ({marks}) ORDER BY n", going)
+
+    def latest(self, **where: Any) -> list[Record]:
+        """Newest first; see Filter for the words."""
+        clause, values = Filter(**where).sql()
+        return self._records(clause, values)
+
+    def count(self, **where: Any) -> int:
+        clause, values = Filter(**(where | {"limit": None, "offset": 0})).sql(order=False)
+        with self._lock:
+            row = self._connection.execute(f"SELECT COUNT(*) FROM jobs {clause}", values).fetchone()  # noqa: S608
+        return int(row[0])
+
+    def spent(self, *, session: str | None = None) -> float:
+        """Credits spent or in doubt on hosted backends: replies' costs, estimates where no reply came.
+
+        Args:
+            session: only what this session bought; None for the whole folder.
+        """
+        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN, JobStatus.DISMISSED))
+        only = " AND session=?" if session else ""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT TOTAL(CASE WHEN status='failed' THEN COALESCE(credits, 0)"  # noqa: S608
+                f" ELSE COALESCE(credits, estimate) END) FROM jobs WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?, ?){only}",
+                (*none, *([session] if session else [])),
+            ).fetchone()
+        return float(row[0])
+
+    def past_seconds(self, backend: str, resolution: str, num_outputs: int, limit: int = 50) -> list[float]:
+        """Durations in seconds of the newest finished jobs like this one, newest first."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT seconds FROM (SELECT seconds, request FROM jobs WHERE status='finished' AND backend=?"
+                " AND seconds IS NOT NULL ORDER BY n DESC LIMIT 200)"
+                " WHERE json_extract(request, '$.values.resolution')=?"
+                " AND json_extract(request, '$.values.num_outputs')=? LIMIT ?",
+                (backend, resolution, num_outputs, limit),
+            )
+            return [float(row[0]) for row in rows]
+
+    def dearest_picture(self, backend: str) -> float | None:
+        """The largest ``creditCost`` per picture in the newest hundred replies of a backend."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT MAX(price) FROM (SELECT credits / json_extract(request, '$.values.num_outputs') AS price"
+                " FROM jobs WHERE backend=? AND credits IS NOT NULL ORDER BY n DESC LIMIT 100)",
+                (backend,),
+            ).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def last_balance(self, backend: str) -> tuple[float, float] | None:
+        """(credits remaining, when submitted) as last said by a backend."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT credits_remaining, submitted_at FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT 1000)"
+                " WHERE credits_remaining IS NOT NULL LIMIT 1",
+                (backend,),
+            ).fetchone()
+        return (float(row[0]), float(row[1] or 0)) if row else None
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own for long reads, so that no worker's commit waits for the lock of this object."""
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            yield connection
+        finally:
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows of the folder: text in prompt or note, status words, starred, since (epoch seconds), sessions."""
+
+    search: str | None = None
+    status: str | None = None
+    starred: bool = False
+    since: float | None = None
+    backend: str | None = None
+    session: str | None = None
+    numbers: frozenset[int] = frozenset()
+    limit: int | None = 50
+    offset: int = 0
+
+    def sql(self, *, order: bool = True) -> tuple[str, list[Any]]:
+        """The WHERE, ORDER and LIMIT of a SELECT on jobs, and its values."""
+        clauses: list[str] = []
+        values: list[Any] = []
+        if self.search:
+            pattern = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            clauses.append("(prompt LIKE ? ESCAPE '\\' OR note LIKE ? ESCAPE '\\')")
+            values += [f"%{pattern}%"] * 2
+        if self.status:
+            clauses.append("status=?")
+            values.append(self.status)
+        if self.starred:
+            clauses.append("starred <> '[]'")
+        if self.since is not None:
+            clauses.append("created_at >= ?")
+            values.append(self.since)
+        if self.backend:
+            clauses.append("backend=?")
+            values.append(self.backend)
+        if self.session is not None:
+            also = f" OR n IN ({', '.join(str(int(n)) for n in sorted(self.numbers))})" if self.numbers else ""
+            clauses.append(f"(session=? OR owner=?{also})")
+            values += [self.session, self.session]
+        text = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        if order:
+            text += " ORDER BY n DESC"
+        if self.limit is not None:
+            text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}"
+        return text, values
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring a journal of an older version up to this one; refuse one of a newer version."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise SettingsError(
+            f"The journal was written by a newer kling_notebook (version {version}, this one knows {VERSION}). "
+            "Update kling_notebook, or choose another folder."
+        )
+    if version == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been faster
+        while 0 < version < VERSION:
+            for statement in _statements(_MIGRATIONS[version]):
+                connection.execute(statement)
+            version += 1
+        for statement in _statements(_SCHEMA):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    return (statement for statement in script.split(";") if statement.strip())
+
+
+def new_record(
+    request: GenerationRequest, *, backend: str, source: str, session: str, estimate: float, now: float | None = None
+) -> Record:
+    """A record in its first state; ``number`` is 0 until the journal has it."""
+    return Record(
+        0, request.identity(backend), JobStatus.PLANNED, backend, source, session, session, request,
+        time.time() if now is None else now, estimate,
+    )  # fmt: skip

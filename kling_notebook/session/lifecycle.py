@@ -1,0 +1,160 @@
+"""advance(): takes one job from whatever state its record says to its end. The only code that buys.
+
+    planned -> sent -> running -> downloading -> finished
+       |         |        |            |
+       |         |        |            +-> expired: the URLs died twice; the id is kept
+       |         |        +-> failed: the service says so.  unfinished: parked, resumable
+       |         +-> maybe_submitted: nobody knows.  planned: 429, or nothing left this machine.  refused
+       +-> withdrawn, refused
+
+Each arrow is committed before the next step is taken, so running, resuming and running elsewhere are one function.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from ..api import pacing
+from ..api.errors import KlingError, SettingsError, TransportError
+from ..api.jobs import Job, JobStatus
+from .collecting import collect
+from .journal import Record
+from .work import Outcome, Work, take_turn
+
+SUBMIT_TRIES = 4  # of a POST that never left this machine; a 429 is asked again for as long as the job may take
+COMMIT_TRIES = 3  # of the last commit, when the ones before failed
+
+
+def advance(record: Record, work: Work) -> Outcome:
+    """Take the job to its end, or to where nobody can go on without the user.
+
+    Args:
+        record: the job as its record says; its owner is this session.
+        work: the client, the observer and the places to write to.
+
+    Raises:
+        LostOwnership: another session has taken the record over.
+    """
+    return _settle_unwritten(_advance(record, work), work)
+
+
+def _advance(record: Record, work: Work) -> Outcome:
+    if record.status is JobStatus.PLANNED:
+        outcome = _submit(record, work)
+        if outcome.error or outcome.record.status is not JobStatus.RUNNING:
+            return outcome
+        record = outcome.record
+    elif record.status is JobStatus.SENT:  # its worker died between the intent and the reply
+        error = _doubt(record, "its kernel ended while it was being submitted")
+        return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(error)), error)
+    elif record.status in (JobStatus.UNFINISHED, JobStatus.EXPIRED):
+        record = work.commit(record, status=JobStatus.RUNNING, error=None)
+    if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
+        return collect(record, work)
+    return Outcome(record)
+
+
+# ---- buying ----
+
+
+def _submit(record: Record, work: Work) -> Outcome:
+    """From planned to an answer. Sends again only what pacing.after_submit allows."""
+    never_left = 0
+    while True:
+        try:
+            work.client.check_request(record.request)
+            if not take_turn(record, work, "submit") or not work.gate.allow(record):
+                return Outcome(record.but(status=JobStatus.WITHDRAWN))
+        except KlingError as error:
+            return _refuse(record, work, error)
+        accepted = False
+        try:
+            record = work.commit(record, strict=True, status=JobStatus.SENT, submitted_at=time.time())
+            job = work.client.submit(record.request)
+            accepted = True
+            return Outcome(_accept(record, work, job))
+        except SettingsError as error:
+            return _refuse(record, work, error)
+        except KlingError as error:
+            decision = pacing.after_submit(error)
+            never_left += isinstance(error, TransportError)
+            if decision is pacing.AfterSubmit.UNKNOWN:
+                accepted = True  # perhaps: it can no longer be withdrawn
+                doubt = _doubt(record, str(error), error)
+                return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt)), doubt)
+            too_old = time.time() - record.created_at > work.job_max_age
+            if decision is pacing.AfterSubmit.REFUSED or never_left >= SUBMIT_TRIES or too_old:
+                return _refuse(record, work, error)
+            record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
+            again = error
+        finally:
+            work.gate.sent(accepted)
+        _before_again(record, work, again, never_left)
+
+
+def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:
+    """Say why it waits, and wait out the network; the rate limit is waited out in the line."""
+    if isinstance(error, TransportError):
+        seconds = pacing.backoff(tries, random.random())  # noqa: S311  # jitter, not a secret
+        work.tell(record, waiting_for=f"network, {seconds:.0f} s")
+        work.gate.pause(seconds)
+    else:
+        work.tell(record, waiting_for="rate limit")
+
+
+def _accept(record: Record, work: Work, job: Job) -> Record:
+    """The id is committed before anything else happens."""
+    return work.commit(
+        record,
+        status=JobStatus.RUNNING,
+        job_id=job.job_id,
+        status_url=job.status_url,
+        credits=job.credit_cost,
+        credits_remaining=job.credits_remaining,
+        raw={"body": work.client.body_of(record.request), "submit": dict(job.raw)},
+    )
+
+
+def _refuse(record: Record, work: Work, error: KlingError) -> Outcome:
+    error.concerning(number=record.number)
+    try:
+        record = work.commit(record, status=JobStatus.REFUSED, error=str(error), submitted_at=None)
+    finally:
+        work.gate.sent(False)
+    return Outcome(record, error)
+
+
+def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingError:
+    """The error of a submit whose outcome nobody knows; its class says what was seen."""
+    text = (
+        f"{why.rstrip('.')}. Job {record.number} may have been submitted and charged (about {record.estimate:g} credits); "
+        f"it is not sent again. Look at the website: `%kling resume {record.number} JOB_ID` attaches the job, "
+        f"`%kling dismiss {record.number}` settles it."
+    )
+    if seen is None:
+        return KlingError(text, number=record.number, maybe_submitted=True)
+    seen.args = (text,)
+    seen.maybe_submitted = True
+    return seen.concerning(number=record.number)
+
+
+def _settle_unwritten(outcome: Outcome, work: Work) -> Outcome:
+    """The job is over and its last commit failed: try a little longer, then say where everything is."""
+    record = outcome.record
+    for attempt in range(1, COMMIT_TRIES + 1):
+        if work.unwritten is None:
+            return outcome
+        time.sleep(pacing.backoff(attempt, 0.0))
+        work.commit(record)
+    if work.unwritten is None or outcome.error:
+        return outcome
+    return Outcome(
+        record,
+        KlingError(
+            f"Job {record.job_id} is done and its pictures are in {work.folder}, but the journal could not be written "
+            f"({work.unwritten}). Make room, then `%kling resume {record.job_id}`.",
+            job_id=record.job_id,
+            number=record.number,
+        ),
+    )

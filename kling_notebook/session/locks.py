@@ -1,0 +1,60 @@
+"""Which sessions of a folder are alive: one operating-system lock each, which frees itself when its process dies."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..api.errors import SettingsError
+
+
+class Locks:
+    """The folder's ``locks/``. A session takes its lock before it writes its first row."""
+
+    def __init__(self, folder: Path, own: str) -> None:
+        self._folder = folder
+        self._own = own
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self._path(own))
+            self._lock.acquire(timeout=0)
+        except (OSError, Timeout) as error:
+            raise SettingsError(
+                f"The folder {folder.parent.parent} cannot be written ({error}). Nothing was sent. Choose another: "
+                "KLING_FOLDER, or kling.connect(folder=...)."
+            ) from None
+
+    def _path(self, session: str) -> Path:
+        return self._folder / f"{session}.lock"
+
+    def alive(self, session: str) -> bool:
+        """True while the session's process lives (or cannot be asked: then its jobs are left to it)."""
+        if session == self._own:
+            return True
+        path = self._path(session)
+        if not path.exists():
+            return False
+        probe = FileLock(path)
+        try:
+            probe.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return True
+        probe.release()
+        with suppress(OSError):
+            path.unlink()
+        return False
+
+    def living(self) -> set[str]:
+        """The ids of all living sessions, this one among them."""
+        with suppress(OSError):
+            return {path.stem for path in self._folder.glob("*.lock") if self.alive(path.stem)} | {self._own}
+        return {self._own}
+
+    def release(self) -> None:
+        with suppress(OSError):
+            self._lock.release()
+            self._path(self._own).unlink()

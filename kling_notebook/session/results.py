@@ -1,0 +1,215 @@
+"""What the user holds: a finished request with its pictures, and a finished sweep."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from ..api.errors import InputError
+from ..api.jobs import GenerationRequest
+from ..api.parameters import PARAMETERS
+from ..view.tiles import Tile
+from . import cells, images
+from .journal import Record
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import PIL.Image
+
+THUMBNAIL, LARGE = 256, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One saved picture. Shown by itself in a cell it is shown large.
+
+    Attributes:
+        path: the original file. number: its job's number in the folder. place: its place in the result, from 0.
+        request: what was asked for. caption: its address, parameters, seconds and credits in one line.
+    """
+
+    path: Path
+    number: int
+    place: int
+    request: GenerationRequest
+    caption: str = ""
+    thumbnail_size: int = THUMBNAIL
+
+    @property
+    def address(self) -> str:
+        """``JOB:K``, as in captions and in ``--image 12:3``."""
+        return f"{self.number}:{self.place}"
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.image().width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.image().height
+
+    def image(self) -> PIL.Image.Image:
+        """The original as a PIL image; its pixels are read on first use."""
+        return images.open_picture(self.path)
+
+    @property
+    def _cache(self) -> Path:
+        return self.path.parent / ".kling" / "thumbnails"
+
+    def tile(self) -> Tile:
+        """The picture as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
+        return self._as_tile(images.thumbnail, self.thumbnail_size)
+
+    def large(self) -> Tile:
+        """The picture as it is shown alone: a JPEG of up to 1024 px and 200 kB."""
+        return self._as_tile(images.large, LARGE)
+
+    def _as_tile(self, render: Any, size: int) -> Tile:
+        alt, href = self.request.prompt, link(self.path)
+        try:
+            jpeg, width, height = render(self.path, self._cache, size)
+        except Exception as error:  # deleted, replaced or damaged since: shown as such, with the rest of the grid
+            note = f"{self.path.name} is gone" if not self.path.exists() else f"{self.path.name}: {error}"
+            return Tile(b"", 1, 1, alt, self.caption, None, "missing", note)
+        return Tile(jpeg, width, height, alt, self.caption, href)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        from ..view.grid import large_bundle  # noqa: PLC0415  # drawn only when shown
+
+        return large_bundle(self.large())
+
+    def __repr__(self) -> str:
+        return f"<Picture {self.address} {self.path.name}>"
+
+
+def link(path: Path) -> str | None:
+    """The relative address under which a notebook beside the folder reaches the file, None where it cannot."""
+    try:
+        relative = os.path.relpath(path, Path.cwd())
+    except (ValueError, OSError):  # another drive; a working directory that is gone
+        return None
+    return None if relative.startswith("..") else relative.replace(os.sep, "/")
+
+
+class Result(Sequence[Picture]):
+    """One finished request with its saved pictures: ``result[0].path``, ``len(result)``, ``for picture in result``.
+
+    Attributes:
+        number: the job's number in its folder. job_id: the service's. request: what was asked for.
+        credits: what the service said it cost, None where it did not say. seconds: from submit to done.
+        reused: shown again from the folder at no cost. backend: pixeldojo, sandbox, or another host.
+        raw: the body sent and the replies received, without asset URLs and without the key.
+    """
+
+    def __init__(
+        self, record: Record, folder: Path, *, reused: bool = False, thumbnail_size: int = THUMBNAIL
+    ) -> None:
+        self.number = record.number
+        self.job_id = record.job_id
+        self.request = record.request
+        self.credits = record.credits
+        self.seconds = record.seconds
+        self.reused = reused
+        self.backend = record.backend
+        self.note = record.note
+        self.starred = record.starred
+        self.raw: Mapping[str, Any] = record.raw
+        self._pictures = tuple(
+            Picture(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
+            for k, name in enumerate(record.images)
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Picture]: ...
+    def __getitem__(self, index: int | slice) -> Picture | Sequence[Picture]:
+        return self._pictures[index]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        return [picture.tile() for picture in self]
+
+    def figure(self, **options: Any) -> matplotlib.figure.Figure:
+        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
+        from ..view.figure import tiles_figure  # noqa: PLC0415  # matplotlib is heavy
+
+        return tiles_figure([picture.large() for picture in self], **options)
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file."""
+        target = Path(folder).expanduser()
+        target.mkdir(parents=True, exist_ok=True)
+        return [_copy(picture.path, target) for picture in self]
+
+    def code(self) -> str:
+        """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it."""
+        return cells.code_of(self.request)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        from ..view.grid import grid_bundle, large_bundle  # noqa: PLC0415  # drawn only when shown
+
+        if len(self) == 1:
+            return large_bundle(self[0].large())
+        return grid_bundle(self.tiles)
+
+    def __repr__(self) -> str:
+        pictures = f"{len(self)} picture{'s' * (len(self) != 1)}"
+        prompt = self.request.prompt if len(self.request.prompt) <= 40 else self.request.prompt[:39] + "…"
+        return f"<Result {self.number}: {pictures} of {prompt!r}{', reused' * self.reused}>"
+
+
+def caption_of(record: Record, place: int, reused: bool = False) -> str:
+    """``12:3 · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
+    values = record.request.values
+    words = [f"{record.number}:{place}", *(str(values[n]) for n in ("aspect_ratio", "resolution") if n in values)]
+    if record.request.sample is not None:
+        words.append(f"sample {record.request.sample}")
+    if values.get("image"):
+        words.append("from an image")
+    if record.seconds is not None:
+        words.append(f"{record.seconds:.1f} s")
+    if record.credits is not None and record.backend != "sandbox":
+        words.append(f"{record.credits:g} credit{'s' * (record.credits != 1)}")
+    if record.backend == "sandbox":
+        words.append("sandbox")
+    if reused:
+        words.append("reused")
+    return " · ".join(words)
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    """A copy that never overwrites another picture: ``name-2.png`` where ``name.png`` is something else."""
+    for attempt in range(1, 1000):
+        target = folder / (path.name if attempt == 1 else f"{path.stem}-{attempt}{path.suffix}")
+        if not target.exists():
+            shutil.copy2(path, target)
+            return target
+        if target.read_bytes() == path.read_bytes():
+            return target
+    raise InputError(f"{folder} holds a thousand files named like {path.name}. Choose another folder.")
+
+
+def differences(a: GenerationRequest, b: GenerationRequest) -> list[tuple[str, str, str]]:
+    """What differs between two requests: (name, in a, in b), in the table's order."""
+    rows = []
+    for name in (*PARAMETERS, "extra", "sample", "model"):
+        left, right = getattr(a, name), getattr(b, name)
+        if left != right:
+            rows.append((name, _words(left), _words(right)))
+    return rows
+
+
+def _words(value: Any) -> str:
+    if value is None or value == {}:
+        return "—"
+    return str(getattr(value, "label", value))

@@ -1,0 +1,117 @@
+"""What one job's worker needs at hand, and how it says and commits what happens."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..api.client import KlingClient, Ticket
+from ..api.errors import KlingError, SettingsError
+from ..api.jobs import JobStatus, Observer, Snapshot
+from ..api.pacing import Durations, Kind
+from .journal import Record
+
+
+class Ledger(Protocol):
+    """Where a record is committed: the journal, or an intent file where another process runs the job."""
+
+    def commit(self, record: Record) -> None: ...
+
+
+class Gate(Protocol):
+    """Whether the POST may go out."""
+
+    def allow(self, record: Record) -> bool:
+        """Close the gate. False: withdrawn. Raises KlingError where the money is not there."""
+
+    def sent(self, accepted: bool) -> None: ...
+    def cancelled(self) -> bool: ...
+    def pause(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a job ended, and the error to raise where that is not ``finished``."""
+
+    record: Record
+    error: KlingError | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What one job's worker needs at hand. ``unwritten`` is the last commit's error while it is being retried."""
+
+    client: KlingClient
+    observer: Observer
+    ledger: Ledger
+    gate: Gate
+    folder: Path
+    durations: pacing.Durations = field(default_factory=lambda: pacing.Durations.of(()))
+    job_max_age: float = 3600.0
+    thumbnail_size: int = 256
+    recipe: bool = True
+    warn: Callable[[str], None] = lambda text: None
+    resumed: bool = False
+    unwritten: Exception | None = None
+    snapshot: Snapshot | None = None
+
+    def tell(self, record: Record, **facts: object) -> None:
+        """Give the observer the next snapshot; facts not named are those of the record."""
+        since = record.submitted_at or record.created_at
+        base = self.snapshot or Snapshot(record.request, record.status)
+        self.snapshot = base.but(
+            status=record.status,
+            number=record.number,
+            job_id=record.job_id,
+            elapsed=max(0.0, (record.completed_at or time.time()) - since),
+            expected=self.durations.expected,
+            credits=record.credits,
+            pictures=max(record.request.num_outputs, len(record.images)),
+            saved=len(record.images),
+            **{"waiting_for": None} | facts,
+        )
+        self.observer(self.snapshot)
+
+    def commit(self, record: Record, *, strict: bool = False, **changes: object) -> Record:
+        """Commit the record's next state and tell the observer.
+
+        Once a job may exist, a commit that fails stops nothing: the whole row is written again at the next one.
+        ``strict`` is for everything before the POST: what cannot be written down is not sent.
+        """
+        record = record.but(**changes)
+        try:
+            self.ledger.commit(record)
+            self.unwritten = None
+        except (sqlite3.Error, OSError) as error:
+            if strict:
+                raise SettingsError(
+                    f"The journal could not be written ({error}). Nothing was sent. Make room or choose another folder.",
+                    number=record.number,
+                ) from None
+            self.unwritten = error
+        self.tell(record)
+        return record
+
+
+def take_turn(record: Record, work: Work, kind: str, due: float = 0.0) -> bool:
+    """Wait in the client's line for a share of the rate limit. False: withdrawn meanwhile."""
+    with work.client.queue(kind, due) as ticket:
+        return _wait_in_line(record, work, ticket)
+
+
+def _wait_in_line(record: Record, work: Work, ticket: Ticket) -> bool:
+    said = False
+    while (seconds := ticket.ready()) > 0:
+        if work.gate.cancelled():
+            return False
+        if seconds > 1.0 or said:
+            said = True
+            work.tell(record, waiting_for=f"rate limit, {seconds:.0f} s")
+        work.gate.pause(min(seconds, 1.0))
+    if said:
+        work.tell(record)
+    return not work.gate.cancelled()
