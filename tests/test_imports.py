@@ -37,7 +37,7 @@ HOMES = {
     "ipywidgets": {"notebook"},
     "traitlets": {"notebook"},
     "matplotlib": {"view.figure"},
-    "PIL": {"session.images", "session.recipes", "view", "sandbox.painter"},
+    "PIL": {"session.pixels", "view", "sandbox.painter"},
     "numpy": {"sandbox.painter"},
     "tornado": {"sandbox.server"},
     "nest_asyncio2": {"notebook.waiting"},
