@@ -68,7 +68,7 @@ def quiet_settings(folder: Path) -> None:
         path.write_text(json.dumps(values), encoding="utf-8")
 
 
-def clean_environment(home: Path) -> dict[str, str]:
+def strangers_environment(home: Path) -> dict[str, str]:
     """The environment of a stranger: no key, no settings of ours or Jupyter's, the sandbox asked for."""
     own = ("PIXELDOJO_", "KLING_", "JUPYTER", "IPYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
@@ -142,7 +142,7 @@ def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterSer
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
     command += ["--expose-app-in-browser"]  # so that a test can ask for a cell's outputs
-    with running(command, f"{url}/api", home / "lab.log", env=clean_environment(home), cwd=folder):
+    with running(command, f"{url}/api", home / "lab.log", env=strangers_environment(home), cwd=folder):
         yield JupyterServer(url, folder, home)
 
 

@@ -1,0 +1,173 @@
+"""The ``kling-notebook`` command: lab, tour, sandbox, check. ``python -m kling_notebook`` is the same."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+from .command import CannotStartError
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    it ran, and something failed: a cell of the tour, a line of the check
+  2    it could not start: a bad option, a taken port, something not installed
+  130  interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line. Each subcommand's ``run`` takes the parsed arguments and returns an exit code."""
+    main = argparse.ArgumentParser(
+        prog="kling-notebook",
+        description="Kling Image V3 in Jupyter.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    main.add_argument("--version", action="version", version=f"kling-notebook {__version__}")
+    commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=words,
+            description=f"{words[0].upper()}{words[1:]}.",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    lab = add("lab", _lab, "open JupyterLab on the example notebooks")
+    lab.add_argument(
+        "folder",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        default=Path("kling-notebooks"),
+        help="where the notebooks are copied to; your own files are never overwritten (default: ./kling-notebooks)",
+    )
+    lab.add_argument("--port", type=_port, help="default: 8888, or the next free one")
+    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+
+    tour = add("tour", _tour, "run the quickstart in the terminal, on the sandbox")
+    tour.add_argument(
+        "--dir",
+        metavar="D",
+        type=Path,
+        default=Path("kling-tour"),
+        dest="folder",
+        help="where the executed notebook, its page and the pictures are left (default: ./kling-tour)",
+    )
+    tour.add_argument("--live", action="store_true", help="run against the service; needs a key and --max-credits")
+    tour.add_argument("--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all")
+
+    _add_sandbox(add("sandbox", _sandbox, "run the sandbox service alone, until interrupted"))
+    add("check", _check, "check key, service and folder without spending; the same as %%kling check")
+    return main
+
+
+def _add_sandbox(sandbox: argparse.ArgumentParser) -> None:
+    sandbox.add_argument("--port", type=_port, help="default: any free one")
+    sandbox.add_argument("--key", help="the key it accepts (default: a random one, printed)")
+    sandbox.add_argument("--latency", type=_amount, metavar="S", help="about how long a job takes (default: 2 to 3 s)")
+    sandbox.add_argument("--credits", type=_amount, metavar="N", help="the balance it starts with")
+    sandbox.add_argument("--rate-limit", type=_count, metavar="N", help="requests a minute (default: no limit)")
+    sandbox.add_argument("--seed", type=int, metavar="N", help="another seed, other pictures (default: 0)")
+    sandbox.add_argument("--fail-rate", type=_share, metavar="P", help="share of jobs that fail, 0 to 1 (default: 0)")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not a port (0 to 65535)")
+    return port
+
+
+def _amount(text: str) -> float:
+    amount = float(text)
+    if not (math.isfinite(amount) and amount >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is not an amount of 0 or more")
+    return amount
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return count
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return share
+
+
+# What argparse calls them in "invalid ... value".
+for _type, _word in ((_port, "port"), (_amount, "number"), (_count, "whole number"), (_share, "share")):
+    _type.__name__ = _word
+
+
+def _lab(chosen: argparse.Namespace) -> int:
+    from .command import lab
+
+    lab.run(chosen.folder, port=chosen.port, open_browser=not chosen.no_browser)
+    return 0
+
+
+def _tour(chosen: argparse.Namespace) -> int:
+    from .command import tour
+
+    if chosen.live != (chosen.max_credits is not None):
+        raise CannotStartError("A live tour buys pictures: give both --live and --max-credits N, or neither.")
+    return 0 if tour.run(chosen.folder, live=chosen.live, max_credits=chosen.max_credits) else 1
+
+
+def _sandbox(chosen: argparse.Namespace) -> int:
+    from .sandbox.server import serve
+
+    names = ("port", "key", "latency", "credits", "rate_limit", "seed", "fail_rate")
+    try:
+        serve(**{name: value for name in names if (value := getattr(chosen, name)) is not None})
+    except OSError as error:
+        raise CannotStartError(f"Port {chosen.port} cannot be used: {error.strerror}. Choose another.") from None
+    return 0
+
+
+def _check(_: argparse.Namespace) -> int:
+    from .session.session import current_session
+
+    lines = current_session().check()
+    for line in lines:
+        print(line)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code. Argparse itself exits with 2 on a bad command line."""
+    from .api.errors import KlingError, SettingsError
+
+    chosen = parser().parse_args(arguments)
+    try:
+        code: int = chosen.run(chosen)
+    except (CannotStartError, SettingsError) as error:
+        print(f"kling-notebook: {error}", file=sys.stderr)
+        return 2
+    except (KlingError, OSError) as error:
+        print(f"kling-notebook: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

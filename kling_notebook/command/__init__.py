@@ -1,0 +1,7 @@
+"""What the ``kling-notebook`` command does, one module per subcommand that needs more than a call."""
+
+from __future__ import annotations
+
+
+class CannotStartError(Exception):
+    """The command cannot begin: something is missing, taken or not writable. The text says what to do."""

@@ -1,0 +1,54 @@
+"""``kling-notebook lab``: the notebooks beside the user, and JupyterLab on them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from pathlib import Path
+
+from . import CannotStartError
+from .notebooks import FIRST, Placed, put_into
+
+SAID = {
+    "copied": "copied {path}",
+    "there": "{path} is already there",
+    "kept": "kept your {path}, which differs from the one that comes with this version",
+}
+
+
+def run(folder: Path, *, port: int | None, open_browser: bool) -> None:
+    """Start JupyterLab in this process; returns, or exits, when it is shut down."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CannotStartError('JupyterLab is not installed. Install it: pip install "kling-notebook[lab]"')
+    if port is not None:
+        check_port(port)
+    placed = put_into(folder)
+    for notebook in placed:
+        print(SAID[notebook.how].format(path=notebook.path), flush=True)
+    from jupyterlab.labapp import LabApp
+
+    LabApp.launch_instance(arguments(placed[0], port=port, open_browser=open_browser))
+
+
+def arguments(first: Placed, *, port: int | None, open_browser: bool) -> list[str]:
+    """JupyterLab's own command line: serve the notebook's folder, open the notebook."""
+    chosen = [f"--ServerApp.root_dir={first.path.parent}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    if port is not None:
+        chosen += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    if not open_browser:
+        chosen.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        chosen.append("--allow-root")  # a container's only user is root, and Jupyter refuses to start without this
+    return chosen
+
+
+def check_port(port: int) -> None:
+    """CannotStartError where something else listens on the loopback port; 0 is any free one."""
+    with socket.socket() as probe:
+        if os.name == "posix":  # a port that was just given up is free; elsewhere the option would steal a taken one
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CannotStartError(f"Port {port} cannot be used: {error.strerror}. Choose another.") from None

@@ -1,0 +1,83 @@
+"""The notebooks that come with the package, and how they get beside the user without overwriting anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from . import CannotStartError
+
+FIRST = "quickstart.ipynb"
+
+
+def home() -> Path:
+    """Where the notebooks are: inside an installed package, or beside the package in a checkout."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if (folder / FIRST).is_file():
+            return folder
+    raise CannotStartError("The notebooks are missing from this installation. Install kling-notebook again.")
+
+
+def shipped() -> list[Path]:
+    """Every notebook of the package, the quickstart first."""
+    return sorted(home().glob("*.ipynb"), key=lambda path: (path.name != FIRST, path.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of one notebook: ``copied``, ``there`` (the same cells already) or ``kept`` (the user edited it)."""
+
+    path: Path
+    how: Literal["copied", "there", "kept"]
+
+
+def put_into(folder: Path) -> list[Placed]:
+    """Copy the notebooks into ``folder``; a file that is already there is never touched."""
+    return [_place(original, make_folder(folder) / original.name) for original in shipped()]
+
+
+def _place(original: Path, target: Path) -> Placed:
+    try:
+        with target.open("xb") as file:
+            file.write(original.read_bytes())
+        return Placed(target, "copied")
+    except FileExistsError:
+        return Placed(target, "there" if same_cells(original, target) else "kept")
+    except OSError as error:
+        raise CannotStartError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStartError(f"The folder {folder} cannot be used: {error.strerror}. Choose another.") from None
+    return folder.resolve()
+
+
+def same_cells(one: Path, other: Path) -> bool:
+    """True where nobody edited: the cells' sources are equal, whatever the outputs are."""
+    try:
+        return list(_sources(one)) == list(_sources(other))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # not a notebook we can read: somebody's own
+
+
+def _sources(path: Path) -> Iterator[tuple[str, str]]:
+    notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        yield cell["cell_type"], "".join(cell["source"])
+
+
+def free_name(original: Path, folder: Path) -> Path:
+    """A name in ``folder`` for a new run of ``original``: its own, or a numbered one beside a file somebody edited."""
+    target, count = folder / original.name, 1
+    while target.exists() and not same_cells(original, target):
+        count += 1
+        target = folder / f"{original.stem}-{count}{original.suffix}"
+    return target

@@ -1,0 +1,147 @@
+"""``kling-notebook tour``: the quickstart without a browser, on the sandbox unless a live run is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import CannotStartError
+from .notebooks import FIRST, free_name, home, make_folder
+
+if TYPE_CHECKING:
+    from nbclient import NotebookClient
+    from nbformat import NotebookNode
+
+PICTURES = "kling_images"
+NOTHING = "data:text/javascript,"  # in place of scripts from the web: the page must open at once without a network
+
+
+def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -> bool:
+    """Execute the quickstart in ``folder``; leaves the executed notebook, a page and the pictures. True: all went well.
+
+    On the sandbox an exported key is dropped from the kernel's environment. ``live`` runs against the service, and
+    then ``max_credits`` is the budget of the whole tour.
+    """
+    absent = [name for name in ("nbclient", "nbconvert", "ipykernel") if importlib.util.find_spec(name) is None]
+    if absent:
+        raise CannotStartError(f'{absent[0]} is not installed. Install it: pip install "kling-notebook[lab]"')
+    original, folder = home() / FIRST, make_folder(folder)
+    target = free_name(original, folder)
+    import nbformat
+
+    notebook = nbformat.read(original, as_version=4)
+    print(
+        f"This tour buys pictures from the service, at most {max_credits:g} credits."
+        if live
+        else "The tour runs on the sandbox: no key is used and nothing is billed.",
+        flush=True,
+    )
+    try:
+        return _execute(notebook, folder, environment(os.environ, live=live, max_credits=max_credits))
+    finally:
+        _leave(notebook, target)
+
+
+def environment(given: Mapping[str, str], *, live: bool, max_credits: float | None) -> dict[str, str]:
+    """The kernel's environment: no settings of the caller's but, for a live run, the key and the service's address."""
+    kept = {name: value for name, value in given.items() if not name.startswith("KLING_")}
+    if live:
+        return kept | {"KLING_SANDBOX": "0", "KLING_BUDGET": f"{max_credits:g}"}
+    kept = {name: value for name, value in kept.items() if not name.startswith("PIXELDOJO_")}
+    return kept | {"KLING_SANDBOX": "1"}
+
+
+def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:
+    """Run every cell, a line in the terminal for each; False where a cell failed. The notebook gets the outputs."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    # Without folders to look in, the kernel is this interpreter's own and not another environment's "python3".
+    specs = KernelSpecManager(kernel_dirs=[])
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    progress = Progress(notebook)
+    client = NotebookClient(
+        notebook,
+        km=manager,
+        timeout=600,
+        extra_arguments=["--log-level=CRITICAL"],  # the terminal is for the tour; what matters is in the notebook
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_execute=progress.begin,
+        on_cell_executed=progress.end,
+    )
+    interrupts = Interrupts(client)
+    client.on_notebook_start = interrupts.listen
+    try:
+        asyncio.run(client.async_execute(cleanup_kc=True, env=env))
+    except CellExecutionError as error:
+        print(f"The cell failed. {error.ename}: {error.evalue}")
+        return False
+    except (CellTimeoutError, DeadKernelError, asyncio.CancelledError) as error:
+        if interrupts.came:
+            raise KeyboardInterrupt from None
+        print(f"\nThe tour stopped: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+        return False
+    return True
+
+
+class Interrupts:
+    """Ctrl-C ends the tour at once. (nbclient's own handler shuts the kernel down and then reports it as dead.)"""
+
+    def __init__(self, client: NotebookClient) -> None:
+        self.came = False
+        self._client = client
+        self._task: asyncio.Task[Any] | None = None
+
+    def listen(self, **_: Any) -> None:
+        self._task = asyncio.current_task()
+        with contextlib.suppress(RuntimeError):  # Windows has no such handlers; there the interrupt is raised as usual
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self) -> None:
+        self.came = True
+        self._client.shutdown_kernel = "immediate"
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Progress:
+    """One line in the terminal per code cell: which of how many, its first line, how long it took."""
+
+    def __init__(self, notebook: NotebookNode) -> None:
+        self._code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        self._began = 0.0
+
+    def begin(self, cell: NotebookNode, cell_index: int) -> None:
+        self._began = time.monotonic()
+        first = next(iter(cell.source.splitlines()), "")
+        place = f"[{self._code.index(cell_index) + 1}/{len(self._code)}]"
+        print(f"{place} {first[:68]:<68} ", end="", flush=True)
+
+    def end(self, cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Any]) -> None:  # noqa: ARG002 - nbclient's names
+        went = "" if execute_reply["content"]["status"] == "ok" else "  failed"
+        print(f"{time.monotonic() - self._began:6.1f} s{went}", flush=True)
+
+
+def _leave(notebook: NotebookNode, target: Path) -> None:
+    """Write what there is, even of a tour that was cut short, and say where."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    nbformat.write(notebook, target)
+    scripts = dict.fromkeys(("require_js_url", "jquery_url", "mathjax_url", "mermaid_js_url"), NOTHING)
+    page, _ = HTMLExporter(**scripts).from_notebook_node(notebook, {"metadata": {"name": target.stem}})
+    target.with_suffix(".html").write_text(page, encoding="utf-8")
+    pictures = target.parent / PICTURES
+    print(f"notebook  {target}\npage      {target.with_suffix('.html')}")
+    if pictures.is_dir():
+        count = sum(path.suffix in {".png", ".jpg", ".jpeg", ".webp"} for path in pictures.iterdir())
+        print(f"pictures  {pictures} ({count} files)", flush=True)

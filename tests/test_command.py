@@ -1,0 +1,319 @@
+"""The kling-notebook command: what it starts, what it leaves, what it says and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kling_notebook.__main__ import main
+from kling_notebook.command import CannotStartError, lab, notebooks, tour
+
+CANARY = "pd_live_canary_5f2e9c71"
+COMMAND = [sys.executable, "-m", "kling_notebook"]
+
+
+@pytest.fixture
+def taken_port():
+    """A loopback port something else listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def exit_code(*arguments: str) -> int:
+    try:
+        return main(list(arguments))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def notebook_of(path: Path, *sources: str) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["", "lab", "tour", "sandbox", "check"])
+def test_help_says_what_it_does_and_what_the_exit_codes_mean(command, capsys):
+    assert exit_code(*command.split(), "--help") == 0
+    said = capsys.readouterr().out
+    assert "usage: kling-notebook" in said
+    assert "exit codes:" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("", "COMMAND"),
+        ("labb", "labb"),
+        ("lab --prot 1", "--prot"),
+        ("lab --port seven", "invalid port"),
+        ("lab --port 70000", "0 to 65535"),
+        ("tour --max-credits nan", "not an amount"),
+        ("sandbox --fail-rate 2", "between 0 and 1"),
+        ("sandbox --rate-limit 0", "1 or more"),
+        ("check --live", "--live"),
+    ],
+)
+def test_a_bad_command_line_says_why_and_exits_with_2(arguments, reason, capsys):
+    assert exit_code(*arguments.split()) == 2
+    assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", ["tour --live", "tour --max-credits 3"])
+def test_a_live_tour_needs_a_limit_and_a_limit_needs_a_live_tour(arguments, tmp_path, capsys):
+    assert exit_code(*arguments.split(), "--dir", str(tmp_path / "t")) == 2
+    assert "--max-credits" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("command", ["lab", "sandbox"])
+def test_a_taken_port_is_a_clear_error(command, taken_port, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(command, "--port", str(taken_port)) == 2
+    said = capsys.readouterr().err
+    assert f"Port {taken_port} cannot be used" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "absent"), [("lab", "jupyterlab"), ("tour", "nbclient")])
+def test_a_missing_extra_names_the_command_that_installs_it(command, absent, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, absent, None)
+    assert exit_code(command) == 2
+    assert 'pip install "kling-notebook[lab]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["lab"], ["tour", "--dir"]])
+def test_a_folder_that_cannot_be_made_is_a_clear_error(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert exit_code(*command, str(tmp_path / "file" / "folder")) == 2
+    assert "Choose another" in capsys.readouterr().err
+
+
+class TestNotebooks:
+    def test_all_are_copied_the_quickstart_first(self, tmp_path):
+        placed = notebooks.put_into(tmp_path / "mine")
+        assert [p.how for p in placed] == ["copied"] * len(notebooks.shipped())
+        assert placed[0].path == tmp_path / "mine" / "quickstart.ipynb"
+        assert placed[0].path.read_bytes() == notebooks.shipped()[0].read_bytes()
+
+    def test_an_edited_one_is_kept_byte_for_byte(self, tmp_path):
+        (path,) = [p.path for p in notebooks.put_into(tmp_path) if p.path.name == "quickstart.ipynb"]
+        mine = nbformat.read(path, as_version=4)
+        mine.cells[0].source = "my notes"
+        nbformat.write(mine, path)
+        before = path.read_bytes()
+        assert notebooks.put_into(tmp_path)[0].how == "kept"
+        assert path.read_bytes() == before
+
+    def test_one_that_was_only_run_counts_as_there(self, tmp_path):
+        path = notebooks.put_into(tmp_path)[0].path
+        ran = nbformat.read(path, as_version=4)
+        ran.cells[1].outputs.append(nbformat.v4.new_output("stream", text="hello"))
+        nbformat.write(ran, path)
+        assert notebooks.put_into(tmp_path)[0].how == "there"
+
+    @pytest.mark.parametrize("content", ["", "not json", "[]", '{"cells": [{}]}', '{"cells": 3}'])
+    def test_something_else_under_that_name_is_kept(self, content, tmp_path):
+        (tmp_path / "quickstart.ipynb").write_text(content)
+        assert notebooks.put_into(tmp_path)[0].how == "kept"
+        assert (tmp_path / "quickstart.ipynb").read_text() == content
+
+    def test_they_are_committed_without_outputs(self):
+        for path in notebooks.shipped():
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), path
+
+
+class TestLab:
+    def test_it_opens_the_quickstart_and_allows_root_only_to_root(self, tmp_path, monkeypatch):
+        first = notebooks.put_into(tmp_path)[0]
+        monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+        as_root = lab.arguments(first, port=None, open_browser=True)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
+        as_user = lab.arguments(first, port=9123, open_browser=False)
+        assert "--allow-root" in as_root
+        assert "--allow-root" not in as_user
+        assert "--LabApp.default_url=/lab/tree/quickstart.ipynb" in as_user
+        assert {"--ServerApp.port=9123", "--ServerApp.port_retries=0", "--no-browser"} <= set(as_user)
+
+    def test_jupyterlab_comes_up_on_the_port_and_ends_when_told(self, tmp_path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        env = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "c"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "r")}
+        with (tmp_path / "log").open("w+") as log:
+            process = subprocess.Popen(
+                [*COMMAND, "lab", "--no-browser", "--port", str(port), str(tmp_path / "mine")],
+                stdout=log,
+                stderr=log,
+                env=env,
+            )
+            try:
+                wait_for(f"http://127.0.0.1:{port}/api", process)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+            log.seek(0)
+            said = log.read()
+        assert (tmp_path / "mine" / "quickstart.ipynb").is_file()
+        assert f"copied {tmp_path / 'mine' / 'quickstart.ipynb'}" in said
+        assert "/lab/tree/quickstart.ipynb?token=" in said
+
+
+def wait_for(url: str, process: subprocess.Popen[str] | subprocess.Popen[bytes], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the program ended too early"
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own loopback address
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"{url} did not answer")
+
+
+class TestTour:
+    @pytest.fixture
+    def told(self, monkeypatch, tmp_path):
+        """Let the tour run a notebook of ours in place of the quickstart."""
+
+        def tell(*sources: str) -> None:
+            (tmp_path / "home").mkdir()
+            notebook_of(tmp_path / "home" / "quickstart.ipynb", *sources)
+            monkeypatch.setattr(tour, "home", lambda: tmp_path / "home")
+
+        return tell
+
+    def test_the_key_is_dropped_unless_the_tour_is_live(self):
+        given = {"PIXELDOJO_API_KEY": CANARY, "PIXELDOJO_API_BASE": "https://x.test", "KLING_FOLDER": "/f", "PATH": "p"}
+        assert tour.environment(given, live=False, max_credits=None) == {"PATH": "p", "KLING_SANDBOX": "1"}
+        live = tour.environment(given, live=True, max_credits=7.0)
+        assert live["PIXELDOJO_API_KEY"] == CANARY
+        assert (live["KLING_SANDBOX"], live["KLING_BUDGET"]) == ("0", "7")
+        assert "KLING_FOLDER" not in live
+
+    def test_it_leaves_the_executed_notebook_and_a_page_and_says_where(self, told, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
+        told("import os\nprint(os.environ.get('PIXELDOJO_API_KEY'), os.environ['KLING_SANDBOX'], os.getcwd())")
+        assert exit_code("tour", "--dir", str(tmp_path / "out")) == 0
+        notebook = nbformat.read(tmp_path / "out" / "quickstart.ipynb", as_version=4)
+        assert notebook.cells[0].outputs[0].text == f"None 1 {tmp_path / 'out'}\n"
+        page = (tmp_path / "out" / "quickstart.html").read_text(encoding="utf-8")
+        assert f"None 1 {tmp_path / 'out'}" in page
+        assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page), "the page must open without a network"
+        said = capsys.readouterr().out
+        assert "[1/1] import os" in said
+        assert str(tmp_path / "out" / "quickstart.html") in said
+
+    def test_a_failing_cell_ends_it_with_1_and_leaves_what_there_is(self, told, tmp_path, capsys):
+        told("print('before')", "raise ValueError('no luck')", "print('after')")
+        assert exit_code("tour", "--dir", str(tmp_path / "out")) == 1
+        said = capsys.readouterr().out
+        assert "ValueError: no luck" in said
+        assert "[2/3]" in said
+        assert "[3/3]" not in said
+        cells = nbformat.read(tmp_path / "out" / "quickstart.ipynb", as_version=4).cells
+        assert cells[0].outputs[0].text == "before\n"
+        assert cells[1].outputs[0].ename == "ValueError"
+
+    def test_a_kernel_that_dies_ends_it_with_1(self, told, tmp_path, capsys):
+        told("import os\nos._exit(3)")
+        assert exit_code("tour", "--dir", str(tmp_path / "out")) == 1
+        assert "The tour stopped" in capsys.readouterr().out
+
+    def test_a_second_tour_replaces_its_own_notebook_but_never_an_edited_one(self, told, tmp_path):
+        told("1 + 1")
+        out = tmp_path / "out"
+        assert exit_code("tour", "--dir", str(out)) == 0
+        assert exit_code("tour", "--dir", str(out)) == 0
+        assert sorted(path.name for path in out.iterdir()) == ["quickstart.html", "quickstart.ipynb"]
+        edited = notebook_of(out / "quickstart.ipynb", "mine").read_bytes()
+        assert exit_code("tour", "--dir", str(out)) == 0
+        assert (out / "quickstart.ipynb").read_bytes() == edited
+        assert (out / "quickstart-2.ipynb").is_file()
+
+    @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")
+    def test_an_interrupt_ends_it_with_130_and_leaves_what_there_is(self, tmp_path):
+        (tmp_path / "home").mkdir()
+        notebook_of(tmp_path / "home" / "quickstart.ipynb", "print('before')", "import time\ntime.sleep(60)")
+        code = (
+            "import pathlib, sys\nfrom kling_notebook.command import tour\nfrom kling_notebook.__main__ import main\n"
+            f"tour.home = lambda: pathlib.Path({str(tmp_path / 'home')!r})\nsys.exit(main(['tour', '--dir', 'out']))"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("[1/2]"):
+                    break
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+            assert process.wait(30) == 130
+        cells = nbformat.read(tmp_path / "out" / "quickstart.ipynb", as_version=4).cells
+        assert cells[0].outputs[0].text == "before\n"
+
+
+class TestSandbox:
+    @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")
+    def test_it_serves_with_the_given_key_until_interrupted(self):
+        arguments = [*COMMAND, "sandbox", "--key", "sandbox-key", "--latency", "0", "--credits", "5"]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = None
+            for line in process.stdout:
+                if match := re.search(r"http://127\.0\.0\.1:\d+/api/v1", line):
+                    url = match.group()
+                    break
+            assert url is not None
+            headers = {"Authorization": "Bearer sandbox-key"}
+            asked = urllib.request.Request(f"{url}/jobs/none", headers=headers)  # noqa: S310 - our own loopback address
+            with pytest.raises(urllib.error.HTTPError) as unknown:
+                urllib.request.urlopen(asked, timeout=5)  # noqa: S310
+            unknown.value.close()
+            assert unknown.value.code == 404
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+            assert process.wait(20) in (0, 130)
+
+
+class TestCheck:
+    def test_it_passes_on_the_sandbox(self, tmp_path):
+        env = os.environ | {"KLING_SANDBOX": "1"}
+        done = subprocess.run(
+            [*COMMAND, "check"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "sandbox" in done.stdout
+
+    def test_without_a_key_and_nobody_there_it_says_what_to_set(self, tmp_path):
+        done = subprocess.run(
+            [*COMMAND, "check"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert "PIXELDOJO_API_KEY" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_missing_notebook_is_a_broken_installation(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "a" / "b" / "notebooks.py"))
+    with pytest.raises(CannotStartError, match="Install kling-notebook again"):
+        notebooks.home()
