@@ -1,0 +1,267 @@
+"""From a request to its reply: guards, routes, the key, the rate limit and the scripted faults. No sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qs, unquote
+
+from . import openapi
+from .faults import Fault, FaultPoint, Script, bend
+from .limits import RateLimit
+from .log import RequestKind
+from .pictures import Pictures
+from .replies import Refusal, Reply, json_reply
+from .schema import MODEL_ID, Shape, read_body
+from .service import Job, Service
+
+logger = logging.getLogger("kling_notebook.sandbox")
+
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+MAX_LISTED = 100
+_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it arrived. ``headers`` has lower-case names; ``target`` is the path with its query."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.target.partition("?")[2])
+
+    @property
+    def origin(self) -> str:
+        """Under which address the client knows this sandbox: what it called is what it gets links to."""
+        return f"http://{self.headers.get('host', '127.0.0.1')}"
+
+    @property
+    def kind(self) -> RequestKind:
+        if self.method == "POST" and self.path.startswith("/api/v1/models/") and self.path.endswith("/run"):
+            return "submit"
+        if self.method == "GET" and self.path.startswith("/api/v1/jobs/"):
+            return "poll"
+        if self.method == "GET" and self.path.startswith("/temp/"):
+            return "download"
+        return "other"
+
+    @property
+    def point(self) -> FaultPoint | None:
+        """Which faults may strike this request."""
+        if self.method == "GET" and self.path.startswith("/api/v1/models/") and self.path.endswith("/schema"):
+            return "schema"
+        return None if self.kind == "other" else self.kind
+
+
+Handler = Callable[[Request, str], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address. ``locked`` ones want the key and count against the rate limit."""
+
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+    locked: bool
+
+
+class Desk:
+    """Answers requests. Every answer is a Reply: whatever goes wrong inside becomes a documented error."""
+
+    def __init__(
+        self,
+        service: Service,
+        pictures: Pictures,
+        *,
+        key: str,
+        script: Script,
+        shape: Shape,
+        publish_schema: bool = True,
+        jobs_list: bool = False,
+        limit: RateLimit | None = None,
+        announce_limit: bool = True,
+        retry_after: Literal["seconds", "date", "none"] = "seconds",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._service = service
+        self._pictures = pictures
+        self._key = key.encode()
+        self._script = script
+        self._shape = shape
+        self._publish_schema = publish_schema
+        self._jobs_list = jobs_list
+        self._limit = limit
+        self._announce_limit = announce_limit
+        self._retry_after = retry_after
+        self._clock = clock
+        self._routes = self._make_routes()
+
+    def _make_routes(self) -> list[Route]:
+        rows: list[tuple[str, str, Handler, bool]] = [
+            ("POST", r"/api/v1/models/([^/]+)/run", self._submit, True),
+            ("GET", r"/api/v1/jobs/([^/]+)", self._poll, True),
+            ("GET", r"/temp/.+", self._download, False),
+            ("GET", r"/api/v1/models", self._models, False),
+            ("GET", r"/api/v1/models/([^/]+)", self._model, False),
+            ("GET", r"/api/openapi", self._openapi, False),
+        ]
+        if self._publish_schema:
+            rows.append(("GET", r"/api/v1/models/([^/]+)/schema", self._schema, False))
+        if self._jobs_list:
+            rows.append(("GET", r"/api/v1/jobs", self._jobs, True))
+        return [Route(method, re.compile(pattern), handler, locked) for method, pattern, handler, locked in rows]
+
+    # -- the way through ----------------------------------------------------------------------------------------
+
+    def has_key(self, request: Request) -> bool:
+        """Whether the right key came along; compared in constant time."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._key)
+        return same and scheme.lower() == "bearer"
+
+    async def answer(self, request: Request) -> Reply:
+        """The reply to a request, bent where a fault strikes."""
+        try:
+            _guard(request)
+            fault = self._script.take(request.point) if request.point else None
+            return await self._work(request) if fault is None else await self._fail(request, fault)
+        except Refusal as refusal:
+            return refusal.reply()
+        except Exception:
+            logger.debug("The sandbox stumbled over %s %s", request.method, request.path, exc_info=True)
+            return Refusal("internal_error", "The sandbox has stumbled over this request.").reply()
+
+    async def _fail(self, request: Request, fault: Fault) -> Reply:
+        """Answer a request that a fault strikes."""
+        changes_job = fault.kind in ("failed", "fewer", "more")
+        if fault.kind == "expired":
+            self._service.revoke(request.path)
+        if changes_job and request.kind == "poll":
+            self._spoil(unquote(request.path.rpartition("/")[2]), fault)
+        reply = Reply(200)
+        if fault.works_first:
+            reply = await self._work(request)
+        if changes_job and request.kind == "submit" and reply.status < 400:
+            self._spoil(json.loads(reply.body)["jobId"], fault)
+        return bend(fault, reply, here=request.origin + request.target, now=self._clock())
+
+    def _spoil(self, job_id: str, fault: Fault) -> None:
+        job = self._service.find(job_id)
+        if fault.kind == "failed":
+            self._service.change(job_id, error=fault.error)
+        else:
+            self._service.change(job_id, count=max(0, job.count + (1 if fault.kind == "more" else -1)))
+
+    async def _work(self, request: Request) -> Reply:
+        """What the service says when nothing goes wrong by script."""
+        extra: dict[str, str] = {}
+        try:
+            route, argument = self._find_route(request)
+            if route.locked:
+                if not self.has_key(request):
+                    raise Refusal("unauthorized", "Invalid or missing API key.", headers={"WWW-Authenticate": "Bearer"})
+                extra = self._take_turn()
+            reply = await route.handler(request, argument)
+        except Refusal as refusal:
+            reply = refusal.reply()
+        return Reply(reply.status, reply.body, {**extra, **reply.headers})
+
+    def _find_route(self, request: Request) -> tuple[Route, str]:
+        allowed = []
+        for route in self._routes:
+            match = route.pattern.fullmatch(request.path)
+            if match:
+                if route.method == request.method:
+                    return route, unquote(match[1]) if match.groups() else ""
+                allowed.append(route.method)
+        if allowed:
+            say = f"{request.method[:20]} is not possible here; use {allowed[0]}."
+            raise Refusal("invalid_request", say, status=405, headers={"Allow": ", ".join(allowed)})
+        raise Refusal("not_found", "There is nothing at this address.", status=404)
+
+    def _take_turn(self) -> dict[str, str]:
+        """The rate limit's headers; a Refusal (rate_limited) where the allowance is used up."""
+        if self._limit is None:
+            return {}
+        now = self._clock()
+        turn = self._limit.turn(now)
+        headers = self._limit.headers(turn, now, retry_after=self._retry_after) if self._announce_limit else {}
+        if not turn.allowed:
+            raise Refusal("rate_limited", "Too many requests.", headers=headers)
+        return headers
+
+    # -- the addresses ------------------------------------------------------------------------------------------
+
+    async def _submit(self, request: Request, model_id: str) -> Reply:
+        _check_model(model_id)
+        wanted = read_body(request.body, request.headers.get("content-type"), self._shape)
+        job = self._service.submit(wanted)
+        if job.seconds > 0.2 and job.error is None:
+            self._pictures.paint_ahead(job)
+        return json_reply(self._service.submitted(job, request.origin))
+
+    async def _poll(self, request: Request, job_id: str) -> Reply:
+        return json_reply(self._service.polled(job_id, request.origin))
+
+    async def _jobs(self, request: Request, _: str) -> Reply:
+        text = request.query.get("limit", ["20"])[-1]
+        if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LISTED:
+            raise Refusal("invalid_request", f"limit must be an integer between 1 and {MAX_LISTED}.")
+        jobs = [self._service.listed(job) for job in self._service.recent(int(text))]
+        return json_reply({"jobs": jobs, "total": len(jobs)})
+
+    async def _download(self, request: Request, _: str) -> Reply:
+        job, k = self._service.asset(request.path)
+        data = await asyncio.wrap_future(self._pictures.get(job, k))
+        return Reply(200, data, _picture_headers(job))
+
+    async def _models(self, request: Request, _: str) -> Reply:
+        return json_reply({"models": [openapi.model_entry(self._service.credit_cost)], "total": 1})
+
+    async def _model(self, request: Request, model_id: str) -> Reply:
+        _check_model(model_id)
+        return json_reply(openapi.model_entry(self._service.credit_cost))
+
+    async def _schema(self, request: Request, model_id: str) -> Reply:
+        _check_model(model_id)
+        return json_reply({"apiId": MODEL_ID, "requestSchema": self._shape.request_schema()})
+
+    async def _openapi(self, request: Request, _: str) -> Reply:
+        document = openapi.document(
+            self._shape, request.origin, publish_schema=self._publish_schema, jobs_list=self._jobs_list
+        )
+        return json_reply(document)
+
+
+def _guard(request: Request) -> None:
+    """Only programs on this machine: no other name for it (DNS rebinding), no page in a browser (Origin)."""
+    if not _HOST.fullmatch(request.headers.get("host", "")):
+        raise Refusal("forbidden", "The sandbox answers to 127.0.0.1 and localhost only.", status=403)
+    if "origin" in request.headers:
+        raise Refusal("forbidden", "The sandbox does not answer web pages.", status=403)
+
+
+def _check_model(model_id: str) -> None:
+    if model_id != MODEL_ID:
+        raise Refusal("model_not_found", f"There is no model {model_id[:60]!a}; the sandbox has {MODEL_ID}.")
+
+
+def _picture_headers(job: Job) -> dict[str, str]:
+    return {"Content-Type": MEDIA_TYPES[job.wanted.output_format], "Cache-Control": "no-store"}

@@ -1,0 +1,108 @@
+"""Rate limits: pure windows over a clock that is a parameter."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Literal
+
+LimitModel = Literal["fixed", "sliding", "bucket"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The answer of a limit to one request.
+
+    Attributes:
+        allowed: the request may pass.
+        remaining: requests left before the next refusal.
+        reset: epoch seconds when the allowance is whole again (fixed) or the next request would pass.
+    """
+
+    allowed: bool
+    remaining: int
+    reset: float
+
+
+class RateLimit:
+    """So many requests per window.
+
+    ``fixed``: the count starts anew at each multiple of the window since the first request. ``sliding``: never more
+    than ``limit`` in any window. ``bucket``: a bucket of ``burst`` tokens, filled at limit/window per second.
+    """
+
+    def __init__(
+        self, limit: int, *, window: float = 60.0, model: LimitModel = "fixed", burst: int | None = None
+    ) -> None:
+        if limit < 1:
+            raise ValueError(f"rate_limit must be at least 1 request per window, not {limit}.")
+        self.limit = limit
+        self.window = window
+        self.model = model
+        self.burst = limit if burst is None else max(1, burst)
+        self._start: float | None = None
+        self._used = 0
+        self._times: deque[float] = deque()
+        self._tokens = float(self.burst)
+        self._filled: float | None = None
+
+    def turn(self, now: float) -> Turn:
+        """Ask for one request at ``now`` (epoch seconds); allowance is taken where it is granted."""
+        if self.model == "sliding":
+            return self._sliding(now)
+        if self.model == "bucket":
+            return self._bucket(now)
+        return self._fixed(now)
+
+    def _fixed(self, now: float) -> Turn:
+        if self._start is None:
+            self._start = now
+        if now >= self._start + self.window:
+            self._start += math.floor((now - self._start) / self.window) * self.window
+            self._used = 0
+        reset = self._start + self.window
+        if self._used >= self.limit:
+            return Turn(False, 0, reset)
+        self._used += 1
+        return Turn(True, self.limit - self._used, reset)
+
+    def _sliding(self, now: float) -> Turn:
+        while self._times and self._times[0] <= now - self.window:
+            self._times.popleft()
+        if len(self._times) >= self.limit:
+            return Turn(False, 0, self._times[0] + self.window)
+        self._times.append(now)
+        return Turn(True, self.limit - len(self._times), self._times[0] + self.window)
+
+    def _bucket(self, now: float) -> Turn:
+        pace = self.limit / self.window
+        if self._filled is not None:
+            self._tokens = min(float(self.burst), self._tokens + max(0.0, now - self._filled) * pace)
+        self._filled = now
+        allowed = self._tokens >= 1.0 - 1e-9
+        if allowed:
+            self._tokens -= 1.0
+        missing = max(0.0, 1.0 - self._tokens)
+        return Turn(allowed, int(self._tokens), now + missing / pace)
+
+    def headers(self, turn: Turn, now: float, *, retry_after: Literal["seconds", "date", "none"]) -> dict[str, str]:
+        """``X-RateLimit-*`` (reset in epoch seconds), and ``Retry-After`` where the request was refused."""
+        headers = {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(turn.remaining),
+            "X-RateLimit-Reset": str(math.ceil(turn.reset)),
+        }
+        if not turn.allowed:
+            headers |= retry_after_header(max(0.0, turn.reset - now), now, form=retry_after)
+        return headers
+
+
+def retry_after_header(seconds: float, now: float, *, form: Literal["seconds", "date", "none"]) -> dict[str, str]:
+    """``Retry-After`` in whole seconds or as an HTTP date, both rounded up; or no header at all."""
+    if form == "none":
+        return {}
+    if form == "date":
+        return {"Retry-After": formatdate(math.ceil(now + seconds), usegmt=True)}
+    return {"Retry-After": str(math.ceil(seconds))}

@@ -1,0 +1,224 @@
+"""Paints jobs' pictures on two threads of its own and keeps the newest; an old one is painted again when asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import re
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from .replies import Refusal
+from .service import Job, Service
+
+MAX_THREADS = 2
+MAX_KEPT = 48 * 2**20
+#: Pictures painted before anyone asks for them, at most.
+MAX_AHEAD = 36
+MAX_CHAIN = 3
+
+Place = tuple[str, int]
+
+
+class Paint(Protocol):
+    """What the painter offers: the bytes of one picture, the same for the same arguments."""
+
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str | None,
+        resolution: str,
+        aspect_ratio: str,
+        output_format: str,
+        index: int,
+        seed: int,
+        source: bytes | None,
+    ) -> bytes: ...
+
+
+class Pictures:
+    """The finished pictures, by job id and place.
+
+    The painting threads are daemons with low priority, not an executor's: those are joined when Python ends, and a
+    kernel must not wait for pictures nobody will see.
+    """
+
+    def __init__(self, service: Service, paint: Paint | None = None) -> None:
+        self._service = service
+        self._paint = paint
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._waiting: list[tuple[int, int, Place, Callable[[], bytes]]] = []
+        self._order = itertools.count()
+        self._futures: dict[Place, Future[bytes]] = {}
+        self._kept: OrderedDict[Place, bytes] = OrderedDict()
+        self._size = 0
+        self._threads = 0
+        self._idle = 0
+        self._stopped = False
+
+    def get(self, job: Job, k: int) -> Future[bytes]:
+        """The bytes of picture ``k``, now or when it is painted."""
+        return self._ask(job, k, urgency=0)
+
+    def paint_ahead(self, job: Job) -> None:
+        """Begin with a job's pictures while it is still running, unless there is enough to do."""
+        with self._lock:
+            busy = len(self._waiting) + job.count > MAX_AHEAD
+        if not busy:
+            for k in range(job.count):
+                self._ask(job, k, urgency=1)
+
+    def _ask(self, job: Job, k: int, *, urgency: int) -> Future[bytes]:
+        place = (job.id, k)
+        with self._lock:
+            if place in self._kept:
+                self._kept.move_to_end(place)
+                done: Future[bytes] = Future()
+                done.set_result(self._kept[place])
+                return done
+            future = self._futures.get(place)
+            if future is None:
+                future = self._futures[place] = Future()
+            elif urgency:
+                return future
+            if not self._stopped:
+                # An urgent second entry overtakes a patient first one, which then finds nothing left to do.
+                entry = (urgency, next(self._order), place, lambda: self._render(job, k))
+                heapq.heappush(self._waiting, entry)
+                self._wake()
+            return future
+
+    def _wake(self) -> None:
+        if len(self._waiting) > self._idle and self._threads < MAX_THREADS:
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"kling-painter-{self._threads}", daemon=True).start()
+        self._work.notify()
+
+    def _run(self) -> None:
+        _be_nice()
+        while True:
+            with self._work:
+                while not self._waiting and not self._stopped:
+                    self._idle += 1
+                    self._work.wait()
+                    self._idle -= 1
+                if self._stopped:
+                    return
+                _, _, place, render = heapq.heappop(self._waiting)
+                future = self._futures.get(place)
+                if future is None or not _begin(future):
+                    continue
+            try:
+                data = render()
+            except Exception as problem:  # whatever the painter does, the thread goes on
+                self._finish(place, future, problem)
+            else:
+                self._finish(place, future, data)
+
+    def _finish(self, place: Place, future: Future[bytes], outcome: bytes | Exception) -> None:
+        with self._lock:
+            self._futures.pop(place, None)
+            if isinstance(outcome, bytes):
+                self._kept[place] = outcome
+                self._size += len(outcome)
+                while self._size > MAX_KEPT and len(self._kept) > 1:
+                    self._size -= len(self._kept.popitem(last=False)[1])
+        if isinstance(outcome, bytes):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+    def stop(self) -> None:
+        """End the threads after the pictures at hand; nothing more is painted."""
+        with self._work:
+            self._stopped = True
+            self._waiting.clear()
+            self._work.notify_all()
+
+    # -- painting -----------------------------------------------------------------------------------------------
+
+    def _render(self, job: Job, k: int, depth: int = 0) -> bytes:
+        """Paint, from the source picture where there is one; without it where it can no longer be had."""
+        paint = self._paint or _painter()
+        wanted = job.wanted
+
+        def picture(source: bytes | None) -> bytes:
+            return paint(
+                wanted.prompt,
+                negative_prompt=wanted.negative_prompt,
+                resolution=wanted.resolution,
+                aspect_ratio=wanted.aspect_ratio,
+                output_format=wanted.output_format,
+                index=k,
+                seed=job.seed,
+                source=source,
+            )
+
+        source = self._source(job, depth)
+        if source is not None:
+            with contextlib.suppress(ValueError):  # its header was fine and the rest is not a picture
+                return picture(source)
+        return picture(None)
+
+    def _source(self, job: Job, depth: int) -> bytes | None:
+        source = job.source
+        if source is None or depth > MAX_CHAIN:
+            return None
+        if source.kind == "data":
+            return self._service.sources.data(source.value)
+        if source.kind == "url":
+            return self._stand_in(source.value)
+        _, _, job_id, _, name = source.value.split("/")
+        k = int(name.partition(".")[0])
+        with self._lock:
+            kept = self._kept.get((job_id, k))
+        if kept is not None:
+            return kept
+        try:
+            return self._render(self._service.find(job_id), k, depth + 1)
+        except Refusal:
+            return None  # the job was dropped long ago
+
+    def _stand_in(self, url: str) -> bytes:
+        """A picture painted from the words in a URL: the sandbox fetches nothing from outside."""
+        path = unquote(urlsplit(url).path.rpartition(".")[0] or url)
+        words = " ".join(re.findall(r"[^\W\d_]+", path)) or "picture"
+        paint = self._paint or _painter()
+        seed = sum(url.encode()) % 2**32
+        return paint(
+            words,
+            negative_prompt=None,
+            resolution="1K",
+            aspect_ratio="1:1",
+            output_format="png",
+            index=0,
+            seed=seed,
+            source=None,
+        )
+
+
+def _begin(future: Future[bytes]) -> bool:
+    """Whether this future is still to be worked on."""
+    return not future.done() and not future.running() and future.set_running_or_notify_cancel()
+
+
+def _painter() -> Paint:
+    from .painter import paint
+
+    return paint
+
+
+def _be_nice() -> None:
+    """Give this thread a low priority where the system has one per thread (Linux)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

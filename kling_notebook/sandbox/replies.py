@@ -1,0 +1,69 @@
+"""What goes back to a client: a reply, a refusal, and the shapes of an error body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+#: The error codes of the given document and their HTTP statuses.
+STATUS_OF_CODE = {
+    "invalid_request": 400,
+    "unauthorized": 401,
+    "insufficient_credits": 402,
+    "model_not_found": 404,
+    "rate_limited": 429,
+    "internal_error": 500,
+}
+
+Delivery = Literal["whole", "nothing", "half_header", "cut", "drip", "hang"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        delivery: how the bytes leave. ``whole``; ``nothing`` (the connection is closed without a byte);
+            ``half_header`` (closed in the middle of the header); ``cut`` (the header announces the whole body, half
+            of it is sent, then closed); ``drip`` (header at once, the body spread over ``seconds``); ``hang`` (not a
+            byte for ``seconds``, then closed).
+        repeat: the body is sent this many times in a row, so that a huge reply needs no memory.
+        sized: False sends the body in chunks, without a Content-Length.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delivery: Delivery = "whole"
+    seconds: float = 0.0
+    repeat: int = 1
+    sized: bool = True
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole body."""
+        return len(self.body) * self.repeat
+
+
+class Refusal(Exception):  # noqa: N818 - an answer of the service, not an accident
+    """The service says no. Becomes the documented error body; never leaves the sandbox as an exception."""
+
+    def __init__(
+        self, code: str, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = STATUS_OF_CODE[code] if status is None else status
+        self.headers = dict(headers or {})
+
+    def reply(self) -> Reply:
+        return json_reply({"error": {"code": self.code, "message": self.message}}, self.status, self.headers)
+
+
+def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """``value`` as an application/json reply."""
+    body = json.dumps(value, allow_nan=False).encode()
+    return Reply(status, body, {"Content-Type": "application/json", **(headers or {})})

@@ -1,0 +1,386 @@
+"""The sandbox on a socket: a Tornado server with a thread and a loop of its own. The only module that knows Tornado."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import math
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import StreamClosedError
+
+from .desk import Desk, Request
+from .faults import Fault, Script
+from .limits import LimitModel, RateLimit
+from .log import Entry, Log, RequestKind
+from .pictures import Paint, Pictures
+from .replies import Reply
+from .schema import MAX_BODY, Shape
+from .service import Latency, Service
+
+#: Above this the server does not even read on.
+MAX_READ = 2**30
+DRIP_STEPS = 50
+
+
+class Sandbox:
+    """A service on 127.0.0.1 that speaks PixelDojo's kling-image API and paints instead of asking a model.
+
+    A context manager, or `start` and `stop`. The address is bound in the caller's thread, so `start` raises OSError
+    for a taken port; requests are answered on a daemon thread.
+
+    Args:
+        port: 0 takes a free one.
+        key: what clients must send; None makes a random one.
+        latency: seconds a job takes, about; 0 finishes it at the first poll; None takes a pleasant 2 to 3 s; a
+            function gets the job's ordinal (from 0) and returns the exact seconds.
+        credits: the balance at the start. With ``refill`` False a balance found in ``state_path`` goes on instead.
+        credit_cost: credits a picture costs.
+        rate_limit: requests with a key per ``rate_window`` seconds; None for no limit.
+        rate_model: ``fixed`` windows, a ``sliding`` window, or a ``bucket`` of ``rate_burst`` tokens.
+        rate_headers: False leaves X-RateLimit-* and Retry-After out: a limit nobody announced.
+        rate_retry_after: how Retry-After is written: ``seconds``, ``date`` or ``none``.
+        seed: of the pictures, the time jobs take and which of them fail.
+        fail_rate: the share of jobs that end as failed (0 to 1).
+        faults: what goes wrong, see `Fault`.
+        schema: the key of the number of pictures, ``num_outputs`` or ``num_images``; None publishes no schema.
+        image_key: the key of the source picture (``image_url``, ``image``, ``image_urls``, ...); None takes none.
+        jobs_list: offer and describe a list of recent jobs, GET /api/v1/jobs.
+        state_path: a JSON file for the job table, so that another sandbox goes on with these jobs.
+        asset_lifetime: seconds until the address of a picture expires.
+        paint: what paints, instead of the sandbox's painter.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        key: str | None = None,
+        latency: Latency = None,
+        credits: float = 10_000,
+        refill: bool = True,
+        credit_cost: float = 1,
+        rate_limit: int | None = None,
+        rate_window: float = 60.0,
+        rate_model: LimitModel = "fixed",
+        rate_burst: int | None = None,
+        rate_headers: bool = True,
+        rate_retry_after: Literal["seconds", "date", "none"] = "seconds",
+        seed: int = 0,
+        fail_rate: float = 0.0,
+        faults: Sequence[Fault] = (),
+        schema: Literal["num_outputs", "num_images"] | None = "num_outputs",
+        image_key: str | None = "image_url",
+        jobs_list: bool = False,
+        state_path: Path | None = None,
+        asset_lifetime: float = 3600.0,
+        paint: Paint | None = None,
+    ) -> None:
+        self.key = key or f"sandbox-{secrets.token_urlsafe(24)}"
+        self._port = port
+        self._script = Script(faults)
+        self._log = Log()
+        self._service = Service(
+            latency=latency,
+            credits=credits,
+            refill=refill,
+            credit_cost=credit_cost,
+            seed=seed,
+            fail_rate=fail_rate,
+            asset_lifetime=asset_lifetime,
+            state_path=state_path,
+        )
+        self._pictures = Pictures(self._service, paint)
+        limit = None
+        if rate_limit is not None:
+            limit = RateLimit(rate_limit, window=rate_window, model=rate_model, burst=rate_burst)
+        self._desk = Desk(
+            self._service,
+            self._pictures,
+            key=self.key,
+            script=self._script,
+            shape=Shape(schema or "num_outputs", image_key),
+            publish_schema=schema is not None,
+            jobs_list=jobs_list,
+            limit=limit,
+            announce_limit=rate_headers,
+            retry_after=rate_retry_after,
+        )
+        self._running: _Running | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Bind and serve. Does nothing where it is already running. Raises OSError for a taken port."""
+        if self._running is None:
+            self._running = _Running(self._port, self._desk, self._log)
+            self._port = self._running.port
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and end the thread. Does nothing where it is not running."""
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+        self._pictures.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        where = self.base_url if self._running is not None else "not running"
+        return f"<Sandbox {where}>"
+
+    # -- what can be asked --------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def origin(self) -> str:
+        """``http://127.0.0.1:PORT``, without a path."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """What a client takes as its base URL."""
+        return f"{self.origin}/api/v1"
+
+    @property
+    def log(self) -> list[Entry]:
+        """What arrived, oldest first (the last ten thousand)."""
+        return self._log.entries()
+
+    def count(self, kind: RequestKind) -> int:
+        """How many requests of this kind arrived, whatever the answer was."""
+        return self._log.count(kind)
+
+    @property
+    def credits(self) -> float:
+        """The balance."""
+        return self._service.credits
+
+    @property
+    def charges(self) -> float:
+        """Credits charged since the start."""
+        return self._service.charges
+
+    def add_fault(self, fault: Fault) -> None:
+        """Script one more fault; its requests are counted from now."""
+        self._script.add(fault)
+
+    def clear_faults(self) -> None:
+        """Let everything go right from now on."""
+        self._script.clear()
+
+
+class _Running:
+    """A bound socket, and the thread that serves it."""
+
+    def __init__(self, port: int, desk: Desk, log: Log) -> None:
+        self._desk = desk
+        self._log = log
+        self._socket = _bind(port)
+        self.port: int = self._socket.getsockname()[1]
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._serve, name="kling-sandbox", daemon=True)
+        self._thread.start()
+        self._ready.wait(10.0)
+
+    def _serve(self) -> None:
+        # A selector loop everywhere: Tornado needs one, and Windows would give another.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        server = HTTPServer(_Door(self), max_body_size=MAX_READ, max_buffer_size=MAX_READ, chunk_size=2**16)
+        server.add_sockets([self._socket])
+        self._ready.set()
+        await self._end.wait()
+        server.stop()
+        for task in self.tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(server.close_all_connections(), 2.0)
+
+    def stop(self) -> None:
+        if self._loop is not None and self._end is not None and self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._end.set)
+            self._thread.join(5.0)
+
+    async def answer(self, request: Request, connection: HTTP1Connection, port: int) -> None:
+        """Log, answer and send; nothing escapes."""
+        number = self._log.add(
+            Entry(
+                kind=request.kind,
+                method=request.method,
+                path=request.target,
+                at=time.time(),
+                with_key=self._desk.has_key(request),
+                authorization="authorization" in request.headers,
+                port=port,
+                body=request.body,
+                user_agent=request.headers.get("user-agent", "")[:200],
+            )
+        )
+        reply = await self._desk.answer(request)
+        if reply.delivery not in ("nothing", "hang"):
+            self._log.answered(number, reply.status)
+        with contextlib.suppress(StreamClosedError):  # the client has gone
+            await _send(reply, connection, request.method)
+
+
+def _bind(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # on Windows the same option lets two servers share a port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        bound.listen(128)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class _Door(HTTPServerConnectionDelegate):
+    def __init__(self, running: _Running) -> None:
+        self._running = running
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:  # noqa: ARG002
+        assert isinstance(request_conn, HTTP1Connection)  # noqa: S101 - what HTTPServer makes; tells the type
+        return _Reading(self._running, request_conn)
+
+
+class _Reading(HTTPMessageDelegate):
+    """Collects one request. A body that is too large is read and dropped, so that the client hears why."""
+
+    def __init__(self, running: _Running, connection: HTTP1Connection) -> None:
+        self._running = running
+        self._connection = connection
+        self._line: RequestStartLine | None = None
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
+        assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server reads requests; tells the type
+        self._line = start_line
+        self._headers = {name.lower(): value for name, value in headers.get_all()}
+
+    def data_received(self, chunk: bytes) -> None:
+        room = MAX_BODY + 1 - len(self._body)
+        if room > 0:
+            self._body += chunk[:room]
+
+    def finish(self) -> None:
+        assert self._line is not None  # noqa: S101 - finish follows headers_received
+        request = Request(self._line.method, self._line.path, self._headers, bytes(self._body))
+        peer = getattr(self._connection.context, "address", None)
+        task = asyncio.get_running_loop().create_task(
+            self._running.answer(request, self._connection, peer[1] if peer else 0)
+        )
+        self._running.tasks.add(task)
+        task.add_done_callback(self._running.tasks.discard)
+
+    def on_connection_close(self) -> None:
+        self._body.clear()
+
+
+async def _send(reply: Reply, connection: HTTP1Connection, method: str) -> None:
+    """Send a reply as its delivery says."""
+    if reply.delivery == "whole":
+        await _send_whole(reply, connection, method)
+        return
+    stream = connection.stream
+    head = _head(reply)
+    if reply.delivery == "half_header":
+        await stream.write(head[: len(head) // 2])
+    elif reply.delivery == "cut":
+        await stream.write(head + reply.body[: len(reply.body) // 2])
+    elif reply.delivery == "drip":
+        await stream.write(head)
+        step = max(1, math.ceil(len(reply.body) / DRIP_STEPS))
+        parts = [reply.body[at : at + step] for at in range(0, len(reply.body), step)]
+        for part in parts:
+            await asyncio.sleep(reply.seconds / len(parts))
+            await stream.write(part)
+    elif reply.delivery == "hang":
+        await _until_closed(connection, reply.seconds)
+    connection.close()
+
+
+async def _send_whole(reply: Reply, connection: HTTP1Connection, method: str) -> None:
+    headers = HTTPHeaders({"Server": "kling-sandbox", **reply.headers})
+    if reply.sized:
+        headers["Content-Length"] = str(reply.length)
+    body = b"" if method == "HEAD" else reply.body
+    await connection.write_headers(ResponseStartLine("HTTP/1.1", reply.status, _reason(reply.status)), headers)
+    for _ in range(reply.repeat if body else 0):
+        await connection.write(body)
+    connection.finish()
+
+
+def _reason(status: int) -> str:
+    with contextlib.suppress(ValueError):
+        return http.HTTPStatus(status).phrase
+    return "Unknown"
+
+
+def _head(reply: Reply) -> bytes:
+    """The header as bytes, for the deliveries that break off."""
+    lines = [f"HTTP/1.1 {reply.status} {_reason(reply.status)}", "Server: kling-sandbox"]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    lines += [f"Content-Length: {reply.length}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+async def _until_closed(connection: HTTP1Connection, seconds: float) -> None:
+    """Silence, for so long or until the client gives up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not connection.stream.closed():
+        await asyncio.sleep(min(0.1, max(0.0, end - time.monotonic())))
+
+
+def serve(*, announce: Callable[[str], Any] = print, **options: Any) -> None:
+    """Run a sandbox until Ctrl-C; ``options`` are Sandbox's. Raises OSError for a taken port.
+
+    ``announce`` gets a few lines: the address, how to point a client to it, and the key where it was not given.
+    """
+    with Sandbox(**options) as sandbox:
+        announce(f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).")
+        announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
+        announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
+        try:
+            while True:
+                time.sleep(3600.0)
+        except KeyboardInterrupt:
+            announce("The sandbox has ended.")

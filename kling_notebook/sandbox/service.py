@@ -1,0 +1,304 @@
+"""The service itself: jobs, credits and time. No sockets, no threads of its own; the clock is a parameter."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .replies import Refusal
+from .schema import MODEL_ID, Wanted
+from .sources import Source, Sources
+from .state import JobTable
+
+MAX_JOBS = 2_000
+#: The share of a job's time in which it is still ``pending``.
+PENDING_SHARE = 0.2
+FAILURE = "The model could not make this picture. Try another prompt."
+
+Latency = float | Callable[[int], float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job.
+
+    Attributes:
+        ordinal: from 0, over the life of a sandbox; the pictures' seed derives from it.
+        count: pictures it delivers; a fault may make it differ from what was asked.
+        created_at: epoch seconds. seconds: how long it takes.
+        error: set on a job that fails: a string or an object.
+        issue: how often asset URLs were handed out; every poll of a finished job hands out new ones.
+        revoked: asset URLs up to this issue no longer work.
+    """
+
+    id: str
+    ordinal: int
+    wanted: Wanted
+    source: Source | None
+    count: int
+    cost: float
+    created_at: float
+    seconds: float
+    seed: int
+    error: Any = None
+    issue: int = 0
+    revoked: int = 0
+
+    def status(self, now: float) -> str:
+        """``pending``, ``processing``, ``completed`` or ``failed``."""
+        elapsed = now - self.created_at
+        if elapsed >= self.seconds:
+            return "failed" if self.error is not None else "completed"
+        return "pending" if elapsed < self.seconds * PENDING_SHARE else "processing"
+
+
+class Service:
+    """Every job of one sandbox. Called on the server's loop; the numbers may be read on any thread.
+
+    Attributes:
+        credits: what is left. charges: credits taken since the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency: Latency = None,
+        credits: float = 10_000,
+        refill: bool = True,
+        credit_cost: float = 1,
+        seed: int = 0,
+        fail_rate: float = 0.0,
+        asset_lifetime: float = 3600.0,
+        state_path: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.credits = credits
+        self.charges: float = 0
+        self.credit_cost = credit_cost
+        self.sources = Sources()
+        self._latency = latency
+        self._seed = seed
+        self._fail_rate = fail_rate
+        self._asset_lifetime = asset_lifetime
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        self._lock = threading.RLock()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._table = JobTable(state_path) if state_path is not None else None
+        self._made = 0
+        self._read_table()
+        if self._table is not None and not refill:
+            left = self._table.credits()
+            self.credits = credits if left is None else left
+
+    # -- buying -------------------------------------------------------------------------------------------------
+
+    def submit(self, wanted: Wanted) -> Job:
+        """Make a job and charge it, or a Refusal (insufficient_credits)."""
+        cost = wanted.count * self.credit_cost
+        with self._lock:
+            if cost > self.credits:
+                left = number(self.credits)
+                raise Refusal(
+                    "insufficient_credits",
+                    f"Not enough credits: this job costs {number(cost)} and {left} are left. "
+                    "The sandbox's credits are free and come back when it is started again.",
+                )
+            job = Job(
+                id=f"job_{secrets.token_hex(12)}",
+                ordinal=self._made,
+                wanted=wanted,
+                source=self.sources.take(wanted.image),
+                count=wanted.count,
+                cost=cost,
+                created_at=self._clock(),
+                seconds=self._seconds(wanted, self._made),
+                seed=self._number(self._made, "picture") % 2**32,
+            )
+            problem = self._trouble(job)
+            job = replace(job, error=problem)
+            self._made += 1
+            self.credits -= cost
+            self.charges += cost
+            self._keep(job)
+            return job
+
+    def _trouble(self, job: Job) -> str | None:
+        source = job.source
+        if source is not None and source.kind == "asset":
+            try:
+                self.asset(source.value)
+            except Refusal as refusal:
+                return f"The source picture cannot be used: {refusal.message}"
+        if source is not None and source.problem:
+            return f"The source picture cannot be used: {source.problem}."
+        return FAILURE if self._share(job.ordinal, "failure") < self._fail_rate else None
+
+    def _seconds(self, wanted: Wanted, ordinal: int) -> float:
+        """More for 2K, for more pictures, and a little for luck: 2 to 3 s, or about the latency that was set."""
+        if callable(self._latency):
+            return max(0.0, float(self._latency(ordinal)))
+        work = 0.45 * (wanted.resolution == "2K") + 0.3 * (wanted.count - 1) / 8
+        share = work + 0.25 * self._share(ordinal, "time")
+        if self._latency is None:
+            return 2.0 + share
+        return self._latency * (0.85 + 0.3 * share)
+
+    def _number(self, ordinal: int, purpose: str) -> int:
+        digest = hashlib.sha256(f"{self._seed}/{ordinal}/{purpose}".encode()).digest()
+        return int.from_bytes(digest[:8], "big")
+
+    def _share(self, ordinal: int, purpose: str) -> float:
+        """In [0, 1), the same for the same seed."""
+        return self._number(ordinal, purpose) / 2**64
+
+    # -- asking -------------------------------------------------------------------------------------------------
+
+    def find(self, job_id: str) -> Job:
+        """The job, or a Refusal (404)."""
+        with self._lock:
+            if job_id not in self._jobs:
+                self._read_table()  # another sandbox of the same folder may have made it since
+            if job_id not in self._jobs:
+                raise Refusal("not_found", "There is no job with this id.", status=404)
+            return self._jobs[job_id]
+
+    def recent(self, limit: int) -> list[Job]:
+        """The newest jobs, newest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: job.created_at, reverse=True)[:limit]
+
+    def submitted(self, job: Job, origin: str) -> dict[str, Any]:
+        """The reply to a submit."""
+        return {
+            "jobId": job.id,
+            "status": "pending",
+            "statusUrl": f"{origin}/api/v1/jobs/{job.id}",
+            "creditCost": number(job.cost),
+            "creditsRemaining": number(self.credits),
+        }
+
+    def polled(self, job_id: str, origin: str) -> dict[str, Any]:
+        """The reply to a poll. A finished job's picture URLs are new every time."""
+        job = self.find(job_id)
+        status = job.status(self._clock())
+        reply: dict[str, Any] = {"jobId": job.id, "status": status}
+        if status == "completed":
+            job = self.change(job.id, issue=job.issue + 1)
+            reply["output"] = {"images": [self.asset_url(job, k, origin) for k in range(job.count)]}
+        if status == "failed":
+            reply["error"] = job.error
+        reply["creditCost"] = number(job.cost)
+        return reply
+
+    def listed(self, job: Job) -> dict[str, Any]:
+        """One line of the list of recent jobs."""
+        return {
+            "jobId": job.id,
+            "model": MODEL_ID,
+            "status": job.status(self._clock()),
+            "creditCost": number(job.cost),
+            "prompt": job.wanted.prompt,
+            "createdAt": _iso(job.created_at),
+        }
+
+    def change(self, job_id: str, **changes: Any) -> Job:
+        """Replace fields of a job (faults do)."""
+        with self._lock:
+            job = replace(self.find(job_id), **changes)
+            self._jobs[job_id] = job
+            return job
+
+    # -- pictures' addresses ------------------------------------------------------------------------------------
+
+    def asset_url(self, job: Job, k: int, origin: str) -> str:
+        """Where picture ``k`` can be had, without a key, until it expires."""
+        expires = int((self._clock() + self._asset_lifetime) * 1000)
+        name = f"{job.id}/{job.issue}-{expires}-{self._sign(job.id, job.issue, expires, k)}"
+        return f"{origin}/temp/{name}/{k}.{job.wanted.output_format}"
+
+    def asset(self, path: str) -> tuple[Job, int]:
+        """The job and the picture's place behind an asset's path, or a Refusal (404 unknown, 410 gone)."""
+        job_id, issue, expires, signature, k = _asset_parts(path)
+        if not hmac.compare_digest(signature, self._sign(job_id, issue, expires, k)):
+            raise Refusal("not_found", "There is no such picture.", status=404)
+        job = self.find(job_id)
+        if self._clock() * 1000 > expires or issue <= job.revoked:
+            raise Refusal("gone", "This address has expired. Ask the job for a new one.", status=410)
+        return job, k
+
+    def revoke(self, path: str) -> None:
+        """Let the addresses of the job behind this asset's path expire now, until the job is asked again."""
+        job_id = _asset_parts(path)[0]
+        self.change(job_id, revoked=self.find(job_id).issue)
+
+    def _sign(self, job_id: str, issue: int, expires: int, k: int) -> str:
+        text = f"{job_id}/{issue}/{expires}/{k}".encode()
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:24]
+
+    # -- keeping ------------------------------------------------------------------------------------------------
+
+    def _keep(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        while len(self._jobs) > MAX_JOBS:
+            self._jobs.popitem(last=False)
+        if self._table is not None:
+            self._table.save([_to_record(job)], self.credits)
+
+    def _read_table(self) -> None:
+        if self._table is None:
+            return
+        for job_id, record in self._table.load().items():
+            job = _from_record(record)
+            if job is not None and job_id not in self._jobs:
+                self._jobs[job_id] = job
+                self._made = max(self._made, job.ordinal + 1)
+
+
+def number(value: float) -> float | int:
+    """3.0 as 3: credits are whole unless a sandbox is told otherwise."""
+    return int(value) if float(value).is_integer() else round(value, 6)
+
+
+def _asset_parts(path: str) -> tuple[str, int, int, str, int]:
+    """job id, issue, expiry (ms), signature and place of ``/temp/JOB/ISSUE-EXPIRY-SIGNATURE/K.EXT``."""
+    try:
+        _, temp, job_id, ticket, name = path.split("/")
+        issue, expires, signature = ticket.split("-")
+        k = int(name.partition(".")[0])
+        if temp != "temp" or not ticket.isascii():
+            raise ValueError(path)
+        return job_id, int(issue), int(expires), signature, k
+    except ValueError:
+        raise Refusal("not_found", "There is no such picture.", status=404) from None
+
+
+def _iso(epoch: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
+def _to_record(job: Job) -> dict[str, Any]:
+    record = asdict(job)
+    record["wanted"]["image"] = None  # a data URL may be 14 MB; its hash is in the source
+    return record
+
+
+def _from_record(record: Mapping[str, Any]) -> Job | None:
+    """The job a record describes; None where it is damaged or from another version."""
+    try:
+        values = dict(record)
+        values["wanted"] = Wanted(**values["wanted"])
+        values["source"] = Source(**values["source"]) if values["source"] else None
+        job = Job(**values)
+        job.status(0.0)
+        return job
+    except (TypeError, KeyError, ValueError):
+        return None

@@ -1,0 +1,62 @@
+"""The job table on disk: small, JSON, replaced as a whole. Pictures are not in it: they are painted again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+#: A table is rewritten at every submit: only the newest jobs are kept in it.
+MAX_JOBS = 200
+
+
+class JobTable:
+    """Job records by id, in a file that other sandboxes of the same folder write too.
+
+    A file that cannot be read is an empty table, and one that cannot be written is left as it is: a demo goes on
+    where the disk does not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> dict[str, dict[str, Any]]:
+        """Every record in the file, oldest first; {} where there is none or it is damaged."""
+        jobs = self._read().get("jobs")
+        if not isinstance(jobs, list):
+            return {}
+        return {job["id"]: job for job in jobs if isinstance(job, dict) and isinstance(job.get("id"), str)}
+
+    def credits(self) -> float | None:
+        """What was left when the table was last written; None where nobody knows."""
+        left = self._read().get("credits")
+        return left if isinstance(left, (int, float)) and left >= 0 else None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            value = json.loads(self.path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def save(self, records: Iterable[Mapping[str, Any]], credits: float) -> None:
+        """Put ``records`` beside what other sandboxes have written meanwhile; ours win."""
+        merged = self.load() | {str(record["id"]): dict(record) for record in records}
+        newest = sorted(merged.values(), key=_age)[-MAX_JOBS:]
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps({"version": 1, "credits": credits, "jobs": newest}), encoding="utf-8")
+            os.replace(temporary, self.path)  # noqa: PTH105 - Path.replace is the same call
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _age(record: Mapping[str, Any]) -> float:
+    created = record.get("created_at")
+    return float(created) if isinstance(created, (int, float)) else 0.0
