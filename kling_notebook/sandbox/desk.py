@@ -17,15 +17,15 @@ from . import openapi
 from .faults import Fault, FaultPoint, Script, bend
 from .limits import RateLimit
 from .log import RequestKind
+from .openapi import MAX_LISTED
 from .pictures import Pictures
 from .replies import Refusal, Reply, json_reply
 from .schema import MODEL_ID, Shape, read_body
-from .service import Job, Service
+from .service import Job, Service, number
 
 logger = logging.getLogger("kling_notebook.sandbox")
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-MAX_LISTED = 100
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
@@ -232,14 +232,14 @@ class Desk:
         data = await asyncio.wrap_future(self._pictures.get(job, k))
         return Reply(200, data, _picture_headers(job))
 
-    async def _models(self, request: Request, _: str) -> Reply:
-        return json_reply({"models": [openapi.model_entry(self._service.credit_cost)], "total": 1})
+    async def _models(self, _request: Request, _: str) -> Reply:
+        return json_reply({"models": [openapi.model_entry(number(self._service.credit_cost))], "total": 1})
 
-    async def _model(self, request: Request, model_id: str) -> Reply:
+    async def _model(self, _request: Request, model_id: str) -> Reply:
         _check_model(model_id)
-        return json_reply(openapi.model_entry(self._service.credit_cost))
+        return json_reply(openapi.model_entry(number(self._service.credit_cost)))
 
-    async def _schema(self, request: Request, model_id: str) -> Reply:
+    async def _schema(self, _request: Request, model_id: str) -> Reply:
         _check_model(model_id)
         return json_reply({"apiId": MODEL_ID, "requestSchema": self._shape.request_schema()})
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from . import payloads
 from .limits import retry_after_header
 from .payloads import BodyShape
-from .replies import Reply, json_reply
+from .replies import Delivery, Reply, json_reply
 
 FaultPoint = Literal["submit", "poll", "download", "schema"]
 FaultKind = Literal[
@@ -56,6 +56,16 @@ _WHERE: Mapping[str, frozenset[str]] = {
     "schema": frozenset(),
 }
 _SPECIAL = _DOWNLOADS | _JOBS | _REPLIES
+#: How the bytes leave, and over how many seconds where a fault does not say.
+_DELIVERIES: Mapping[str, tuple[Delivery, float]] = {
+    "drop_before": ("nothing", 0.0),
+    "drop_after": ("nothing", 0.0),
+    "hang_before": ("hang", 3600.0),
+    "hang": ("hang", 3600.0),
+    "half_header": ("half_header", 0.0),
+    "truncated": ("cut", 0.0),
+    "slow_drip": ("drip", 10.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +182,16 @@ def bend(fault: Fault, reply: Reply, *, here: str, now: float) -> Reply:
         here: the address that was asked, with origin and query.
         now: epoch seconds.
     """
-    kind = fault.kind
-    if kind in ("drop_before", "drop_after"):
-        return replace(reply, delivery="nothing")
-    if kind in ("hang_before", "hang"):
-        return replace(reply, delivery="hang", seconds=3600.0 if fault.seconds is None else fault.seconds)
-    if kind == "half_header":
-        return replace(reply, delivery="half_header")
-    if kind == "truncated":
-        return replace(reply, delivery="cut")
-    if kind == "slow_drip":
-        return replace(reply, delivery="drip", seconds=10.0 if fault.seconds is None else fault.seconds)
-    if kind in _REPLIES:
+    if fault.kind in _DELIVERIES:
+        delivery, seconds = _DELIVERIES[fault.kind]
+        return replace(reply, delivery=delivery, seconds=seconds if fault.seconds is None else fault.seconds)
+    if fault.kind in _REPLIES:
         return _bend_json(fault, reply)
-    if kind in ("status", "rate_limited", "html", "redirect", "expired"):
+    if fault.kind in ("status", "rate_limited", "html", "redirect", "expired"):
         return _answer(fault, here, now)
-    if kind in ("wrong_content", "truncated_picture", "bomb", "gzip_bomb", "oversized"):
-        return _payload(fault, reply)
-    return reply  # failed, fewer and more changed the job, and the reply tells the truth about it
+    if fault.kind in _JOBS:
+        return reply  # the job was changed, and the reply tells the truth about it
+    return _payload(fault, reply)
 
 
 def _answer(fault: Fault, here: str, now: float) -> Reply:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ STATUS_OF_CODE = {
     "rate_limited": 429,
     "internal_error": 500,
 }
+
+SERVER = "kling-sandbox"
 
 Delivery = Literal["whole", "nothing", "half_header", "cut", "drip", "hang"]
 
@@ -45,6 +49,20 @@ class Reply:
     def length(self) -> int:
         """Bytes of the whole body."""
         return len(self.body) * self.repeat
+
+    @property
+    def reason(self) -> str:
+        """The words after the status."""
+        with contextlib.suppress(ValueError):
+            return http.HTTPStatus(self.status).phrase
+        return "Unknown"
+
+    def head(self) -> bytes:
+        """The header as bytes, for the deliveries that break off."""
+        lines = [f"HTTP/1.1 {self.status} {self.reason}", f"Server: {SERVER}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"Content-Length: {self.length}", "Connection: close", "", ""]
+        return "\r\n".join(lines).encode("latin-1")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of the service, not an accident

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http
 import math
 import os
 import secrets
@@ -32,7 +31,7 @@ from .faults import Fault, Script
 from .limits import LimitModel, RateLimit
 from .log import Entry, Log, RequestKind
 from .pictures import Paint, Pictures
-from .replies import Reply
+from .replies import SERVER, Reply
 from .schema import MAX_BODY, Shape
 from .service import Latency, Service
 
@@ -321,7 +320,7 @@ async def _send(reply: Reply, connection: HTTP1Connection, method: str) -> None:
         await _send_whole(reply, connection, method)
         return
     stream = connection.stream
-    head = _head(reply)
+    head = reply.head()
     if reply.delivery == "half_header":
         await stream.write(head[: len(head) // 2])
     elif reply.delivery == "cut":
@@ -339,28 +338,14 @@ async def _send(reply: Reply, connection: HTTP1Connection, method: str) -> None:
 
 
 async def _send_whole(reply: Reply, connection: HTTP1Connection, method: str) -> None:
-    headers = HTTPHeaders({"Server": "kling-sandbox", **reply.headers})
+    headers = HTTPHeaders({"Server": SERVER, **reply.headers})
     if reply.sized:
         headers["Content-Length"] = str(reply.length)
     body = b"" if method == "HEAD" else reply.body
-    await connection.write_headers(ResponseStartLine("HTTP/1.1", reply.status, _reason(reply.status)), headers)
+    await connection.write_headers(ResponseStartLine("HTTP/1.1", reply.status, reply.reason), headers)
     for _ in range(reply.repeat if body else 0):
         await connection.write(body)
     connection.finish()
-
-
-def _reason(status: int) -> str:
-    with contextlib.suppress(ValueError):
-        return http.HTTPStatus(status).phrase
-    return "Unknown"
-
-
-def _head(reply: Reply) -> bytes:
-    """The header as bytes, for the deliveries that break off."""
-    lines = [f"HTTP/1.1 {reply.status} {_reason(reply.status)}", "Server: kling-sandbox"]
-    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-    lines += [f"Content-Length: {reply.length}", "Connection: close", "", ""]
-    return "\r\n".join(lines).encode("latin-1")
 
 
 async def _until_closed(connection: HTTP1Connection, seconds: float) -> None:
