@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -134,8 +135,9 @@ def _sandbox(chosen: argparse.Namespace) -> int:
     from .sandbox.server import serve
 
     names = ("port", "key", "latency", "credits", "rate_limit", "seed", "fail_rate")
+    said = {name: value for name in names if (value := getattr(chosen, name)) is not None}
     try:
-        serve(**{name: value for name in names if (value := getattr(chosen, name)) is not None})
+        serve(announce=functools.partial(print, flush=True), **said)  # a program that reads the address must not wait
     except OSError as error:
         raise CannotStartError(f"Port {chosen.port} cannot be used: {error.strerror}. Choose another.") from None
     return 0
