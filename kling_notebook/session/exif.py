@@ -67,10 +67,13 @@ def with_description(block: bytes | None, text: str) -> bytes:
     kept += b"\0" * (len(kept) & 1)  # lists begin at even offsets
     order = directory.order
     value = text.encode("ascii") + b"\0"
-    value += b"\0" * max(0, 5 - len(value))  # four bytes or fewer would have to stand inside the entry
     count = len(others) + 1
-    value_offset = len(kept) + 2 + 12 * count + 4
-    others[_DESCRIPTION] = struct.pack(order + "HHII", _DESCRIPTION, _ASCII, len(value), value_offset)
+    entry = struct.pack(order + "HHI", _DESCRIPTION, _ASCII, len(value))
+    if len(value) <= 4:  # as short a value as that stands in the entry itself
+        entry, value = entry + value.ljust(4, b"\0"), b""
+    else:
+        entry += struct.pack(order + "I", len(kept) + 2 + 12 * count + 4)
+    others[_DESCRIPTION] = entry
     listing = b"".join(others[tag] for tag in sorted(others))
     added = struct.pack(order + "H", count) + listing + struct.pack(order + "I", directory.following) + value
     return kept[:4] + struct.pack(order + "I", len(kept)) + kept[8:] + added
@@ -85,8 +88,8 @@ def _first_directory(block: bytes) -> _Directory:
         raise BrokenExifError("the list of tags lies outside the block")
     count = struct.unpack_from(order + "H", block, start)[0]
     end = start + 2 + 12 * count
-    if end > len(block):
-        raise BrokenExifError("the list of tags is cut short")
+    if end > len(block) or count > 1000:
+        raise BrokenExifError("the list of tags is cut short, or longer than any")
     raw = [block[at : at + 12] for at in range(start + 2, end, 12)]
     following = struct.unpack_from(order + "I", block, end)[0] if end + 4 <= len(block) else 0
     return _Directory(order, {struct.unpack_from(order + "H", entry)[0]: entry for entry in raw}, following)

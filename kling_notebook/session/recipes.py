@@ -125,6 +125,8 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
         extra = recipe.get("extra") or {}
         kept = {} if set(extra) == {"sha256", "bytes"} else extra
         what = {"values": values, "extra": kept, "sample": recipe.get("sample"), "model": recipe["model"]}
+        if not isinstance(what["model"], str):
+            raise TypeError("the model is no text")
         return GenerationRequest.from_json(what)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The recipe does not hold a request: {error!r}.", parameter="path") from None
