@@ -150,7 +150,7 @@ def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterSer
 def chromium() -> Iterator[Any]:
     """A browser. One per module and no longer: Playwright keeps an event loop running in this thread meanwhile."""
     try:
-        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - absent where only some extras are installed
+        from playwright.sync_api import sync_playwright
     except ImportError:
         missing("Playwright is not installed")
     if (path := chromium_path()) is None:

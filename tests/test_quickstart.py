@@ -1,0 +1,94 @@
+"""The quickstart runs from top to bottom on the sandbox, and leaves a small notebook that holds no key."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+from kling_notebook.command import notebooks
+
+CANARY = "pd_live_canary_91b7d3e0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("quickstart")
+
+
+@pytest.fixture(scope="module")
+def executed(folder: Path) -> NotebookNode:
+    """The quickstart after Run All in a real kernel, with a key in the environment and the sandbox asked for."""
+    notebook = nbformat.read(notebooks.home() / notebooks.FIRST, as_version=4)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
+    env = kept | {"PIXELDOJO_API_KEY": CANARY, "KLING_SANDBOX": "1", "IPYTHONDIR": str(folder / "ipython")}
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
+    began = time.monotonic()
+    client.execute(env=env)
+    notebook.metadata["seconds"] = time.monotonic() - began
+    nbformat.write(notebook, folder / "executed.ipynb")
+    return notebook
+
+
+def cell(notebook: NotebookNode, start: str) -> NotebookNode:
+    return next(cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith(start))
+
+
+def html(cell: NotebookNode) -> str:
+    return "".join(output.data.get("text/html", "") for output in cell.outputs if "data" in output)
+
+
+def test_it_opens_with_what_you_will_be_able_to_do():
+    first = nbformat.read(notebooks.home() / notebooks.FIRST, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert "you will be able to" in first.source
+
+
+def test_every_cell_ran_in_under_two_minutes(executed):
+    code = [cell for cell in executed.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert executed.metadata["seconds"] < 120
+
+
+def test_nothing_was_complained_of(executed):
+    noise = [
+        output.text for cell in executed.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"
+    ]
+    assert noise == []
+
+
+def test_the_prompt_became_a_grid_of_four_saved_pictures(executed, folder):
+    grid = cell(executed, "%%kling")
+    assert html(grid).count("<img") == 4
+    assert "A beautiful mountain landscape" in html(grid)
+    assert any("image/jpeg" in output.get("data", {}) for output in grid.outputs)
+    pictures = sorted((folder / "kling_images").glob("*.png"))
+    assert len(pictures) == 4
+    for path in pictures:
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.width > picture.height
+
+
+def test_the_sandbox_says_that_it_is_one(executed):
+    said = html(cell(executed, "%%kling")) + str(cell(executed, "%%kling").outputs)
+    assert "sandbox" in said.lower()
+
+
+def test_the_history_lists_both_jobs(executed):
+    rows = html(cell(executed, "kling.history()"))
+    assert rows.count("finished") == 2
+    assert rows.count("sandbox") == 2
+
+
+def test_the_executed_notebook_is_small_and_nothing_left_holds_the_key(executed, folder):
+    assert (folder / "executed.ipynb").stat().st_size < 1_000_000
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
