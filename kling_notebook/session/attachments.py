@@ -12,8 +12,8 @@ from typing import Any
 
 from ..api.errors import InputError
 from ..api.jobs import SourceImage
-from .sources import load_source
 from .results import Picture
+from .sources import load_source
 
 ADDRESS = re.compile(r"(\d+):(\d+)")
 _LAST = re.compile(r"last(?::(\d+))?")

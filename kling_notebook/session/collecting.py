@@ -20,7 +20,7 @@ from ..api.errors import (
 )
 from ..api.jobs import Job, JobStatus
 from . import images, recipes
-from .journal import Record
+from .records import Record
 from .work import Outcome, Work, take_turn
 
 ASSET_TRIES = 3  # per URL

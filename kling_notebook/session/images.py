@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import DownloadError, InputError
-from . import containers, pixels, recipes, thumbnails
-from .pixels import open_picture
+from . import containers, pixels, recipes
 from .sources import load_source
-from .thumbnails import large, thumbnail
+from .thumbnails import keep, large, make, thumbnail
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,8 +78,19 @@ def check(path: Path) -> tuple[containers.MediaType, int, int]:
         except pixels.NotAPictureError as error:
             raise _no_picture(error) from None
         except OSError as error:
-            raise _disk_error(error, path.parent) from error
+            raise DownloadError(f"{path} cannot be read: {error.strerror or error}.") from error
     return facts.media_type, facts.width, facts.height
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A saved picture as a PIL image, decoded, the file closed. Raises DownloadError where it cannot be read."""
+    with pixels.decoding:
+        try:
+            return pixels.whole(pixels.read_bounded(path))
+        except pixels.NotAPictureError as error:
+            raise DownloadError(f"{path} can no longer be opened: {error}.") from None
+        except OSError as error:
+            raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
 
 
 def save(
@@ -121,7 +131,7 @@ def save(
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    _keep_thumbnail(target, thumbnails, thumbnail_size, small)
+    keep(target, thumbnails, thumbnail_size, small)
     return Saved(target, facts.width, facts.height, facts.media_type, size)
 
 
@@ -199,7 +209,7 @@ def _checked_with_recipe(
             facts, image = pixels.decode(data)
         except pixels.NotAPictureError as error:
             raise _no_picture(error) from None
-        small = thumbnails.make(image, facts.width, facts.height, size)
+        small = make(image, facts.width, facts.height, size)
         if recipe is not None:
             _rewrite(temporary, data, _with_recipe(data, recipe, image, on_warning))
     return facts, small
@@ -262,10 +272,6 @@ def _same_picture(temporary: Path, target: Path) -> bool:
             return containers.essence(pixels.read_bounded(target)) == containers.essence(temporary.read_bytes())
     except (OSError, ValueError):
         return False
-
-
-def _keep_thumbnail(target: Path, cache: Path, size: int, jpeg: bytes) -> None:
-    thumbnails.keep(target, cache, size, jpeg)
 
 
 def _sync(path: Path) -> None:

@@ -10,15 +10,15 @@ import json
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..api.errors import SettingsError
-from ..api.jobs import GenerationRequest, JobStatus
+from ..api.jobs import JobStatus
+from .records import COLUMNS, Record, record_of, row_of
 
 VERSION = 1
 BUSY_SECONDS = 60.0
@@ -60,83 +60,7 @@ _MIGRATIONS: Mapping[int, str] = {}
 """From version -> statements that lead to the next one. Empty while there is one version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One job of the folder. Times are seconds since the epoch, ``seconds`` a duration, ``images`` relative paths.
-
-    ``session`` bought it; ``owner`` is the session that works on it now. ``estimate`` is what it was thought to cost
-    before the reply's ``credits`` arrived.
-    """
-
-    number: int
-    identity: str
-    status: JobStatus
-    backend: str
-    source: str
-    session: str
-    owner: str
-    request: GenerationRequest
-    created_at: float
-    estimate: float = 0.0
-    job_id: str | None = None
-    status_url: str | None = None
-    submitted_at: float | None = None
-    completed_at: float | None = None
-    seconds: float | None = None
-    credits: float | None = None
-    credits_remaining: float | None = None
-    images: tuple[str, ...] = ()
-    error: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    starred: frozenset[int] = frozenset()
-    note: str | None = None
-
-    def but(self, **changes: Any) -> Record:
-        """The next record: this one with some facts replaced."""
-        return replace(self, **changes)
-
-
-_COLUMNS = tuple("n" if f.name == "number" else f.name for f in fields(Record))
-_CURATED = {"starred", "note"}  # the user's own; written by star() and note() only, never by a worker
-
-
-def _row_of(record: Record) -> dict[str, Any]:
-    return {
-        "identity": record.identity,
-        "status": record.status.value,
-        "backend": record.backend,
-        "source": record.source,
-        "session": record.session,
-        "owner": record.owner,
-        "prompt": record.request.prompt,
-        "request": json.dumps(record.request.as_json()),
-        "estimate": record.estimate,
-        "job_id": record.job_id,
-        "status_url": record.status_url,
-        "created_at": record.created_at,
-        "submitted_at": record.submitted_at,
-        "completed_at": record.completed_at,
-        "seconds": record.seconds,
-        "credits": record.credits,
-        "credits_remaining": record.credits_remaining,
-        "images": json.dumps(record.images),
-        "error": record.error,
-        "raw": json.dumps(record.raw),
-    }
-
-
-def _record_of(row: sqlite3.Row) -> Record:
-    facts = dict(zip(_COLUMNS, row, strict=True))
-    facts["number"] = facts.pop("n")
-    facts["status"] = JobStatus(facts["status"])
-    facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
-    facts["images"] = tuple(json.loads(facts["images"]))
-    facts["raw"] = json.loads(facts["raw"])
-    facts["starred"] = frozenset(json.loads(facts["starred"]))
-    return Record(**facts)
-
-
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
 
 
 class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an error of the user
@@ -201,7 +125,7 @@ class Journal:
         numbered = []
         with self._transaction() as connection:
             for record in records:
-                row = _row_of(record)
+                row = row_of(record)
                 names, marks = ", ".join(row), ", ".join("?" * len(row))
                 cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
                 numbered.append(record.but(number=int(cursor.lastrowid or 0)))
@@ -213,7 +137,7 @@ class Journal:
         Raises:
             LostOwnership: another session owns it now. sqlite3.Error: it could not be written.
         """
-        row = _row_of(record)
+        row = row_of(record)
         changes = ", ".join(f"{name}=?" for name in row)
         with self._transaction() as connection:
             cursor = connection.execute(
@@ -256,7 +180,7 @@ class Journal:
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
         with self._lock:
-            return [_record_of(row) for row in self._connection.execute(f"{_SELECT} {rest}", values)]
+            return [record_of(row) for row in self._connection.execute(f"{_SELECT} {rest}", values)]
 
     def get(self, number: int) -> Record | None:
         return next(iter(self._records("WHERE n=?", (number,))), None)
@@ -301,7 +225,8 @@ class Journal:
         with self._lock:
             row = self._connection.execute(
                 "SELECT TOTAL(CASE WHEN status='failed' THEN COALESCE(credits, 0)"  # noqa: S608
-                f" ELSE COALESCE(credits, estimate) END) FROM jobs WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?, ?){only}",
+                " ELSE COALESCE(credits, estimate) END) FROM jobs"
+                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?, ?){only}",
                 (*none, *([session] if session else [])),
             ).fetchone()
         return float(row[0])
@@ -332,7 +257,8 @@ class Journal:
         """(credits remaining, when submitted) as last said by a backend."""
         with self._lock:
             row = self._connection.execute(
-                "SELECT credits_remaining, submitted_at FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT 1000)"
+                "SELECT credits_remaining, submitted_at FROM"
+                " (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT 1000)"
                 " WHERE credits_remaining IS NOT NULL LIMIT 1",
                 (backend,),
             ).fetchone()
@@ -423,13 +349,3 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def _statements(script: str) -> Iterator[str]:
     return (statement for statement in script.split(";") if statement.strip())
-
-
-def new_record(
-    request: GenerationRequest, *, backend: str, source: str, session: str, estimate: float, now: float | None = None
-) -> Record:
-    """A record in its first state; ``number`` is 0 until the journal has it."""
-    return Record(
-        0, request.identity(backend), JobStatus.PLANNED, backend, source, session, session, request,
-        time.time() if now is None else now, estimate,
-    )  # fmt: skip

@@ -19,7 +19,7 @@ from ..api import pacing
 from ..api.errors import KlingError, SettingsError, TransportError
 from ..api.jobs import Job, JobStatus
 from .collecting import collect
-from .journal import Record
+from .records import Record
 from .work import Outcome, Work, take_turn
 
 SUBMIT_TRIES = 4  # of a POST that never left this machine; a 429 is asked again for as long as the job may take

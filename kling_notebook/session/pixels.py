@@ -203,13 +203,17 @@ def encode(image: Image.Image, most_bytes: int) -> tuple[bytes, containers.Media
     return out.getvalue(), "image/jpeg"
 
 
-def open_picture(path: Path) -> Image.Image:
-    """The file as a PIL image, decoded, its metadata read. OSError where it cannot be read."""
+def whole(data: bytes) -> Image.Image:
+    """The file's bytes as a PIL image for a person: decoded, with all its metadata. Raises NotAPictureError."""
     from PIL import Image
 
-    with Image.open(path, formats=tuple(_FORMATS.values())) as image:
+    facts = _facts(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=(_FORMATS[facts.media_type],))
         image.load()
-        return image
+    except Exception as error:
+        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+    return image
 
 
 def as_image(value: object) -> Image.Image | None:

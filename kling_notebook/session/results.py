@@ -14,7 +14,7 @@ from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.tiles import Tile
 from . import cells, images
-from .journal import Record
+from .records import Record
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -80,7 +80,7 @@ class Picture:
         return Tile(jpeg, width, height, alt, self.caption, href)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        from ..view.grid import large_bundle  # noqa: PLC0415  # drawn only when shown
+        from ..view.grid import large_bundle  # drawn only when shown
 
         return large_bundle(self.large())
 
@@ -107,9 +107,7 @@ class Result(Sequence[Picture]):
         raw: the body sent and the replies received, without asset URLs and without the key.
     """
 
-    def __init__(
-        self, record: Record, folder: Path, *, reused: bool = False, thumbnail_size: int = THUMBNAIL
-    ) -> None:
+    def __init__(self, record: Record, folder: Path, *, reused: bool = False, thumbnail_size: int = THUMBNAIL) -> None:
         self.number = record.number
         self.job_id = record.job_id
         self.request = record.request
@@ -141,7 +139,7 @@ class Result(Sequence[Picture]):
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
-        from ..view.figure import tiles_figure  # noqa: PLC0415  # matplotlib is heavy
+        from ..view.figure import tiles_figure  # matplotlib is heavy
 
         return tiles_figure([picture.large() for picture in self], **options)
 
@@ -156,7 +154,7 @@ class Result(Sequence[Picture]):
         return cells.code_of(self.request)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        from ..view.grid import grid_bundle, large_bundle  # noqa: PLC0415  # drawn only when shown
+        from ..view.grid import grid_bundle, large_bundle  # drawn only when shown
 
         if len(self) == 1:
             return large_bundle(self[0].large())

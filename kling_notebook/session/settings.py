@@ -154,7 +154,7 @@ def resolve(
 def key_from_keyring() -> str | None:
     """The key kept in the system's keyring, None without keyring or without one. A broken keyring is none."""
     try:
-        import keyring  # noqa: PLC0415  # optional, and slow to load
+        import keyring  # optional, and slow to load
     except ImportError:
         return None
     with contextlib.suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
@@ -165,7 +165,7 @@ def key_from_keyring() -> str | None:
 def keep_in_keyring(key: str) -> None:
     """Store the key in the system's keyring. SettingsError where there is none."""
     try:
-        import keyring  # noqa: PLC0415  # optional, and slow to load
+        import keyring  # optional, and slow to load
 
         keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, key)
     except ImportError:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..api.client import KlingClient, Ticket
+from ..api.client import KlingClient
 from ..api.errors import KlingError, SettingsError
-from ..api.jobs import JobStatus, Observer, Snapshot
-from ..api.pacing import Durations, Kind
-from .journal import Record
+from ..api.jobs import Observer, Snapshot
+from ..api.line import Ticket
+from .records import Record
 
 
 class Ledger(Protocol):
@@ -50,11 +50,11 @@ class Work:
     ledger: Ledger
     gate: Gate
     folder: Path
-    durations: pacing.Durations = field(default_factory=lambda: pacing.Durations.of(()))
+    durations: Durations = field(default_factory=Durations)
     job_max_age: float = 3600.0
     thumbnail_size: int = 256
     recipe: bool = True
-    warn: Callable[[str], None] = lambda text: None
+    warn: Callable[[str], object] = print
     resumed: bool = False
     unwritten: Exception | None = None
     snapshot: Snapshot | None = None
@@ -97,7 +97,7 @@ class Work:
         return record
 
 
-def take_turn(record: Record, work: Work, kind: str, due: float = 0.0) -> bool:
+def take_turn(record: Record, work: Work, kind: Kind, due: float = 0.0) -> bool:
     """Wait in the client's line for a share of the rate limit. False: withdrawn meanwhile."""
     with work.client.queue(kind, due) as ticket:
         return _wait_in_line(record, work, ticket)

@@ -1,0 +1,194 @@
+"""What earlier kernels left behind: named at first use, resumed, dismissed, attached to an id from the website."""
+
+from __future__ import annotations
+
+from ..api.errors import InputError
+from ..api.jobs import JobStatus
+from . import images
+from .records import Record
+from .runner import JobHandle
+from .running import Place, Running
+
+RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)
+
+
+def tidy(place: Place) -> list[str]:
+    """At first use: what dead kernels left behind is named, what was never sent is closed."""
+    counts = {"here": 0, "doubtful": 0, "elsewhere": 0}
+    others: set[str] = set()
+    notices: list[str] = []
+    for record in place.journal.open_records():
+        if place.locks.alive(record.owner):
+            continue
+        if record.status is JobStatus.PLANNED:
+            place.journal.settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+            continue
+        if record.status is JobStatus.SENT:
+            why = "its kernel ended while it was being submitted"
+            place.journal.settle(record.number, JobStatus.MAYBE_SUBMITTED, JobStatus.SENT, why)
+        doubtful = record.status in (JobStatus.SENT, JobStatus.MAYBE_SUBMITTED)
+        mine = record.backend == place.backend
+        counts["doubtful" if doubtful and mine else "here" if mine else "elsewhere"] += 1
+        if not mine:
+            others.add(record.backend)
+    if counts["here"]:
+        n = counts["here"]
+        notices.append(f"{n} job{'s are' if n > 1 else ' is'} unfinished: `%kling resume` collects.")
+    if counts["doubtful"]:
+        n = counts["doubtful"]
+        notices.append(f"{n} job{'s' if n > 1 else ''} may have been submitted: see `%kling status`.")
+    if counts["elsewhere"]:
+        notices.append(f"{counts['elsewhere']} unfinished on another backend ({', '.join(sorted(others))}).")
+    images.remove_temporaries(place.folder, living=place.locks.living())
+    return notices
+
+
+def find(place: Place, which: int | str) -> Record | None:
+    """The record with this number or job id."""
+    text = str(which).strip()
+    record = place.journal.by_job_id(text)
+    if record is None and text.isdecimal():
+        record = place.journal.get(int(text))
+    return record
+
+
+def get(place: Place, which: int | str) -> Record:
+    """As `find`; InputError where the folder knows no such job."""
+    record = find(place, which)
+    if record is None:
+        raise InputError(f"This folder knows no job {which}. `%kling history --all` lists them.", parameter="job")
+    return record
+
+
+def resume_all(place: Place, running: Running) -> list[JobHandle]:
+    """Collect every unfinished job of this backend whose kernel is gone. Other backends' jobs are left alone."""
+    handles = []
+    for record in place.journal.open_records():
+        if record.backend != place.backend or record.status not in RESUMABLE:
+            continue
+        if record.number in running.handles:
+            if record.status is JobStatus.UNFINISHED:
+                continue
+            handles.append(running.handles[record.number])
+        elif record.owner == place.id or not place.locks.alive(record.owner):
+            handles += _take(place, running, record)
+    return handles
+
+
+def resume_one(place: Place, running: Running, which: int | str, job_id: str | None = None) -> JobHandle:
+    """Collect one job: an unfinished, an expired, or a doubtful one whose id was read off the website.
+
+    Args:
+        which: a number, a job id of this folder, or a job id it never saw, where exactly one job is in doubt.
+        job_id: the id to attach to the doubtful job ``which``.
+
+    Raises:
+        InputError: there is no such job, or nothing of it is left to collect. The message says what to do.
+    """
+    record = find(place, which)
+    if record is None and not str(which).strip().isdecimal():
+        job_id, record = str(which).strip(), _only_doubt(place, str(which))
+    if record is None:
+        record = get(place, which)
+    if record.number in running.handles:
+        return running.handles[record.number]
+    if record.backend != place.backend:
+        raise InputError(
+            f"Job {record.number} belongs to {record.backend}; this session talks to {place.backend}. "
+            "Connect to that backend first.",
+            parameter="job",
+        )
+    if record.status is JobStatus.MAYBE_SUBMITTED and job_id:
+        record = _attach(place, record, job_id)
+    handle = JobHandle(record.request, record.number, record.status)
+    whole = record.images and all((place.folder / name).exists() for name in record.images)
+    if record.status is JobStatus.FINISHED and whole:
+        return running.answered(handle, record, reused=True)
+    if record.status in (*RESUMABLE, JobStatus.EXPIRED, JobStatus.FINISHED) and record.job_id:
+        if record.status is JobStatus.FINISHED:  # its files were deleted: the service may still have them
+            record = _reopen(place, record)
+        taken = _take(place, running, record)
+        if taken:
+            return taken[0]
+        raise InputError(
+            f"Job {record.number} is being worked on by another kernel. It goes on there.", parameter="job"
+        )
+    if record.status is JobStatus.MAYBE_SUBMITTED:
+        raise InputError(
+            f"Job {record.number} has no job id. Read it off the website, then `%kling resume {record.number} JOB_ID`; "
+            f"or `%kling dismiss {record.number}`.",
+            parameter="job",
+        )
+    raise InputError(
+        f"Nothing is left to collect of job {record.number}: it is {record.status.value}.", parameter="job"
+    )
+
+
+def dismiss(place: Place, which: int | str) -> Record:
+    """Settle a doubtful or unfinished job: it no longer counts and is not asked about again.
+
+    Raises:
+        InputError: there is no such job, or it is neither doubtful nor unfinished.
+    """
+    record = get(place, which)
+    alive = record.owner != place.id and place.locks.alive(record.owner)
+    settled = record.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.UNFINISHED) or (
+        record.status in RESUMABLE and not alive
+    )
+    if not settled or not place.journal.settle(record.number, JobStatus.DISMISSED, record.status):
+        raise InputError(f"Job {record.number} is {record.status.value}; there is nothing to dismiss.", parameter="job")
+    return record.but(status=JobStatus.DISMISSED)
+
+
+def doubtful(place: Place) -> list[Record]:
+    """The jobs of this backend that may have been submitted."""
+    return [
+        record
+        for record in place.journal.open_records()
+        if record.backend == place.backend and record.status is JobStatus.MAYBE_SUBMITTED
+    ]
+
+
+def _only_doubt(place: Place, job_id: str) -> Record:
+    doubts = doubtful(place)
+    if len(doubts) == 1:
+        return doubts[0]
+    if not doubts:
+        raise InputError(f"This folder knows no job {job_id}, and none is in doubt.", parameter="job")
+    numbers = ", ".join(str(record.number) for record in doubts)
+    raise InputError(
+        f"This folder knows no job {job_id}; jobs {numbers} are in doubt. Say which: `%kling resume N {job_id}`.",
+        parameter="job",
+    )
+
+
+def _attach(place: Place, record: Record, job_id: str) -> Record:
+    """The doubtful record becomes a running one with the id the user read off the website."""
+    taken = record if record.owner == place.id else place.journal.take_over(record, place.id)
+    if taken is None:
+        raise InputError(f"Job {record.number} is being worked on by another kernel.", parameter="job")
+    attached = taken.but(status=JobStatus.UNFINISHED, job_id=job_id, error=None)
+    place.journal.write(attached)
+    return attached
+
+
+def _reopen(place: Place, record: Record) -> Record:
+    taken = record if record.owner == place.id else place.journal.take_over(record, place.id)
+    reopened = (taken or record).but(status=JobStatus.UNFINISHED, images=())
+    if taken is not None:
+        place.journal.write(reopened)
+    return reopened
+
+
+def _take(place: Place, running: Running, record: Record) -> list[JobHandle]:
+    """Make the record this session's own and set it going; [] where somebody was faster."""
+    if record.owner != place.id:
+        if place.locks.alive(record.owner):
+            return []
+        taken = place.journal.take_over(record, place.id)
+        if taken is None:
+            return []
+        record = taken
+    handle = running.handle(record)
+    running.run(record, handle, resumed=True)
+    return [handle]

@@ -1,0 +1,97 @@
+"""One job of a folder as a frozen value, and as a row of the journal."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from ..api.jobs import GenerationRequest, JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One job of the folder. Times are seconds since the epoch, ``seconds`` a duration, ``images`` relative paths.
+
+    ``session`` bought it; ``owner`` is the session that works on it now. ``estimate`` is what it was thought to cost
+    before the reply's ``credits`` arrived.
+    """
+
+    number: int
+    identity: str
+    status: JobStatus
+    backend: str
+    source: str
+    session: str
+    owner: str
+    request: GenerationRequest
+    created_at: float
+    estimate: float = 0.0
+    job_id: str | None = None
+    status_url: str | None = None
+    submitted_at: float | None = None
+    completed_at: float | None = None
+    seconds: float | None = None
+    credits: float | None = None
+    credits_remaining: float | None = None
+    images: tuple[str, ...] = ()
+    error: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    starred: frozenset[int] = frozenset()
+    note: str | None = None
+
+    def but(self, **changes: Any) -> Record:
+        """The next record: this one with some facts replaced."""
+        return replace(self, **changes)
+
+
+COLUMNS = tuple("n" if f.name == "number" else f.name for f in fields(Record))
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    return {
+        "identity": record.identity,
+        "status": record.status.value,
+        "backend": record.backend,
+        "source": record.source,
+        "session": record.session,
+        "owner": record.owner,
+        "prompt": record.request.prompt,
+        "request": json.dumps(record.request.as_json()),
+        "estimate": record.estimate,
+        "job_id": record.job_id,
+        "status_url": record.status_url,
+        "created_at": record.created_at,
+        "submitted_at": record.submitted_at,
+        "completed_at": record.completed_at,
+        "seconds": record.seconds,
+        "credits": record.credits,
+        "credits_remaining": record.credits_remaining,
+        "images": json.dumps(record.images),
+        "error": record.error,
+        "raw": json.dumps(record.raw),
+    }
+
+
+def record_of(row: sqlite3.Row) -> Record:
+    facts = dict(zip(COLUMNS, row, strict=True))
+    facts["number"] = facts.pop("n")
+    facts["status"] = JobStatus(facts["status"])
+    facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
+    facts["images"] = tuple(json.loads(facts["images"]))
+    facts["raw"] = json.loads(facts["raw"])
+    facts["starred"] = frozenset(json.loads(facts["starred"]))
+    return Record(**facts)
+
+
+def new_record(
+    request: GenerationRequest, *, backend: str, source: str, session: str, estimate: float, now: float | None = None
+) -> Record:
+    """A record in its first state; ``number`` is 0 until the journal has it."""
+    return Record(
+        0, request.identity(backend), JobStatus.PLANNED, backend, source, session, session, request,
+        time.time() if now is None else now, estimate,
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""The jobs a session has under way: their handles, their workers, and how each one ends."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..api.client import KlingClient
+from ..api.errors import KlingError
+from ..api.jobs import GenerationRequest, JobStatus
+from ..api.pacing import Durations
+from .attachments import Attachments
+from .batch import Batch, Purse
+from .budget import Estimate
+from .journal import Journal, LostOwnership
+from .lifecycle import advance
+from .locks import Locks
+from .records import Record
+from .results import Result
+from .runner import JobHandle, Runner
+from .settings import Settings
+from .work import Work
+
+FOLLOW_SECONDS = 1.0  # between looks at a job that another living kernel works on
+
+
+@dataclass
+class Place:
+    """Where a session works: its folder, what lies there, and what it has to say once."""
+
+    id: str
+    backend: str
+    folder: Path
+    journal: Journal
+    locks: Locks
+    attachments: Attachments
+    settings: Settings
+    notices: list[str] = field(default_factory=list)
+
+    def durations(self, request: GenerationRequest) -> Durations:
+        """How long such jobs took before on this backend."""
+        return Durations.of(self.journal.past_seconds(self.backend, request.resolution, request.num_outputs))
+
+    def as_result(self, record: Record, *, reused: bool = False) -> Result:
+        return Result(record, self.folder, reused=reused, thumbnail_size=self.settings.thumbnail_size)
+
+
+class Running:
+    """The jobs under way. One worker thread per job, from POST to saved file."""
+
+    def __init__(
+        self, place: Place, client: Callable[[], KlingClient], priced: Callable[[list[GenerationRequest]], Estimate]
+    ) -> None:
+        self.place = place
+        self.purse = Purse()
+        self.runner = Runner(place.settings.in_flight)
+        self.client = client
+        self.priced = priced
+        self.handles: dict[int, JobHandle] = {}
+
+    def handle(self, record: Record) -> JobHandle:
+        handle = self.handles[record.number] = JobHandle(record.request, record.number, record.status)
+        handle.add_done_callback(self._withdrawn)
+        return handle
+
+    def _withdrawn(self, handle: Any) -> None:
+        if handle.cancelled():
+            with suppress(sqlite3.Error):
+                self.place.journal.settle(handle.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+            handle.publish(handle.snapshot.but(status=JobStatus.WITHDRAWN, waiting_for=None))
+            self.handles.pop(handle.number, None)
+
+    def run(self, record: Record, handle: JobHandle, batch: Batch | None = None, *, resumed: bool = False) -> None:
+        self.runner.start(lambda: self._advance(record, handle, batch, resumed))
+
+    def _advance(self, record: Record, handle: JobHandle, batch: Batch | None, resumed: bool) -> None:
+        """One worker, one job."""
+        if handle.cancelled():
+            return
+        try:
+            request = record.request
+            if request.image is not None:
+                record = record.but(request=request.replace(image=self.place.attachments.load(request.image)))
+            work = Work(
+                client=self.client(),
+                observer=handle.publish,
+                ledger=self,
+                gate=_Gate(self, handle, batch),
+                folder=self.place.folder,
+                durations=self.place.durations(request),
+                job_max_age=self.place.settings.job_max_age,
+                thumbnail_size=self.place.settings.thumbnail_size,
+                recipe=self.place.settings.recipe,
+                warn=self.place.notices.append,
+                resumed=resumed,
+            )
+            outcome = advance(record, work)
+            record, error = outcome.record, outcome.error
+        except LostOwnership:
+            error = KlingError(f"Job {record.number} was taken over by another kernel.", number=record.number)
+        except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
+            error = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
+        self._conclude(handle, record, error, batch)
+
+    def _conclude(self, handle: JobHandle, record: Record, error: KlingError | None, batch: Batch | None) -> None:
+        if record.status is JobStatus.FAILED:
+            self.purse.charge(record.number, record.credits or 0.0)
+        elif record.credits is not None:
+            self.purse.charge(record.number, record.credits)
+        if batch is not None and error is not None:
+            batch.halt(error)
+        self.handles.pop(record.number, None)
+        if handle.done():
+            return
+        if error is None:
+            self.answered(handle, record)
+        else:
+            handle.publish(handle.snapshot.but(status=record.status, error=error, waiting_for=None))
+            handle.set_exception(error)
+
+    def answered(self, handle: JobHandle, record: Record, *, reused: bool = False) -> JobHandle:
+        result = self.place.as_result(record, reused=reused)
+        seconds = record.seconds or 0.0
+        count = len(record.images)
+        facts = {"job_id": record.job_id, "credits": record.credits, "saved": count, "pictures": count}
+        handle.publish(
+            handle.snapshot.but(status=record.status, elapsed=seconds, reused=reused, waiting_for=None, **facts)
+        )
+        handle.set_result(result)
+        return handle
+
+    def follow(self, record: Record, handle: JobHandle) -> None:
+        """Attach to a job that another living kernel works on."""
+        self.handles[record.number] = handle
+        self.runner.start(lambda: self._follow(record, handle))
+
+    def _follow(self, record: Record, handle: JobHandle) -> None:
+        """Wait for a job that another living kernel works on; go on with it where that kernel dies."""
+        number = record.number
+        while True:
+            now = self.place.journal.get(number) or record
+            if now.status.over or now.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.UNFINISHED):
+                break
+            if not self.place.locks.alive(now.owner) and now.status is not JobStatus.PLANNED:
+                break
+            handle.publish(
+                handle.snapshot.but(status=now.status, job_id=now.job_id, waiting_for="another kernel's job")
+            )
+            time.sleep(FOLLOW_SECONDS)
+        if now.status is JobStatus.FINISHED:
+            self.handles.pop(number, None)
+            self.answered(handle, now, reused=True)
+            return
+        mine = now if now.owner == self.place.id else self.place.journal.take_over(now, self.place.id)
+        if mine is None or now.status.over:
+            error = KlingError(
+                f"Job {number} ended as {now.status.value} in another kernel: {now.error}", number=number
+            )
+            self._conclude(handle, now, error, None)
+        else:
+            self._advance(mine, handle, None, resumed=True)
+
+    def commit(self, record: Record) -> None:
+        """The lifecycle's ledger. See Journal.write."""
+        self.place.journal.write(record)
+
+
+class _Gate:
+    """Whether one job's POST may go out: the money first, then the user, who may have withdrawn it."""
+
+    def __init__(self, running: Running, handle: JobHandle, batch: Batch | None) -> None:
+        self._running = running
+        self._handle = handle
+        self._batch = batch
+
+    def allow(self, record: Record) -> bool:
+        if self._batch is not None:
+            self._batch.refuse_if_halted(record)
+            self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)
+        return self._handle.begin_sending()
+
+    def sent(self, accepted: bool) -> None:
+        if not accepted:
+            self._running.purse.charge(self._handle.number, 0.0)
+        self._handle.end_sending(accepted)
+
+    def cancelled(self) -> bool:
+        return self._handle.cancelled()
+
+    def pause(self, seconds: float) -> None:
+        self._handle.pause(seconds)
+
+
+def _our_fault(record: Record, error: Exception) -> KlingError:
+    fault = KlingError(
+        f"Job {record.number} stopped on a fault of kling_notebook ({type(error).__name__}: {error}). "
+        f"If it was submitted, `%kling resume {record.number}` collects it.",
+        job_id=record.job_id,
+        number=record.number,
+    )
+    fault.__cause__ = error
+    return fault

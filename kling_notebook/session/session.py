@@ -1,0 +1,361 @@
+"""Session: settings, runner, journal and pictures of one kernel, tied together. The object every door uses.
+
+It never decides how to show or how to wait: it takes requests and an observer, and hands back handles.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..api.client import KlingClient
+from ..api.errors import InputError, KlingError
+from ..api.jobs import GenerationRequest, JobStatus, Observer
+from ..api.parameters import LONG_PROMPT
+from . import history, pastjobs
+from .attachments import Attachments
+from .batch import Batch
+from .budget import Estimate, Limits, call_time, price
+from .journal import Filter, Journal
+from .locks import Locks
+from .pastjobs import tidy
+from .records import Record, new_record
+from .recovery import open_journal
+from .results import Picture, Result
+from .runner import JobHandle
+from .running import Place, Running
+from .settings import Settings, choose_backend, folder_of, resolve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Source = Literal["magic", "panel", "python"]
+
+
+class Session:
+    """What one kernel owns. Any thread may call it.
+
+    Args:
+        said: settings as ``connect()`` and ``%kling ...`` gave them. config: what ``%config KlingMagics`` set.
+        person_present: whether somebody is there to see painted pictures and to answer.
+
+    Raises:
+        SettingsError: a setting that cannot work, no key where one is needed, a folder that cannot be written.
+    """
+
+    def __init__(
+        self,
+        said: Mapping[str, Any] | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        person_present: bool = False,
+    ) -> None:
+        self.said = dict(said or {})
+        self.settings: Settings = resolve(self.said, config)
+        self._backend = choose_backend(self.settings, person_present=person_present)
+        self.id = secrets.token_hex(6)
+        self.folder: Path = folder_of(self.settings)
+        self._hidden = self.folder / ".kling"
+        self._notices: list[str] = [self._backend.notice] if self._backend.notice else []
+        self._client: KlingClient | None = None
+        self._sandbox: Any = None
+        self._starting = threading.RLock()
+        if not self.is_sandbox:
+            self._client = self._connect(self._backend.base_url, self.settings.api_key)
+        locks = Locks(self._hidden / "locks", self.id)
+        self.journal: Journal = open_journal(self.folder, self.id, self._notices.append)
+        self.place = Place(
+            self.id,
+            self.backend,
+            self.folder,
+            self.journal,
+            locks,
+            Attachments(self._hidden / "sources", self.picture),
+            self.settings,
+            self._notices,
+        )
+        self.running = Running(self.place, lambda: self.client, self._priced)
+        self._planning = threading.RLock()
+        self._touched: set[int] = set()
+        self._notices += tidy(self.place)
+
+    # ---- who and where ----
+
+    @property
+    def backend(self) -> str:
+        """``pixeldojo``, ``sandbox``, or ``host:port`` of another base; the history's ``backend`` column."""
+        return self._backend.name
+
+    @property
+    def is_sandbox(self) -> bool:
+        return self._backend.sandbox
+
+    @property
+    def client(self) -> KlingClient:
+        """The client; the first use on the sandbox starts the sandbox."""
+        with self._starting:
+            if self._client is None:
+                from ..sandbox import Sandbox
+
+                self._sandbox = Sandbox(state_path=self._hidden / "sandbox.json").start()
+                self._client = self._connect(self._sandbox.base_url, self._sandbox.key)
+            return self._client
+
+    def _connect(self, base_url: str, key: str) -> KlingClient:
+        names = ("connect_timeout", "read_timeout", "download_timeout", "model")
+        options = {name: getattr(self.settings, name) for name in names}
+        rate = 6000.0 if self.is_sandbox else self.settings.requests_per_minute  # loopback asks for no restraint
+        return KlingClient(key, base_url=base_url, rate=rate, **options)
+
+    def configure(self, **said: Any) -> None:
+        """Change settings that need no new session: budget, reuse and the like. The backend and folder stay."""
+        settings = resolve(self.said | said | {"api_key": self.settings.api_key})
+        self.said |= said
+        self._adopt(settings)
+
+    def refresh(self, config: Mapping[str, Any]) -> None:
+        """Take in what ``%config KlingMagics`` says now; what ``connect()`` said stays above it."""
+        self._adopt(resolve(self.said | {"api_key": self.settings.api_key}, config))
+
+    def _adopt(self, settings: Settings) -> None:
+        origin = dict(settings.origin) | {"api_key": self.settings.origin["api_key"]}
+        self.settings = self.place.settings = Settings(settings.values, origin)
+        self.running.runner.in_flight = settings.in_flight
+
+    def take_notices(self) -> list[str]:
+        """Lines to be said once: the sandbox, unfinished jobs, warnings."""
+        taken, self._notices[:] = self._notices[:], []
+        return taken
+
+    def close(self) -> None:
+        """Let go of the folder. Jobs that run go on; their lock stays until they are done."""
+        if not self.running.handles:
+            self.place.locks.release()
+            if self._sandbox is not None:
+                self._sandbox.stop()
+
+    # ---- asking ----
+
+    def request(self, prompt: str, **parameters: Any) -> GenerationRequest:
+        """A checked request, its source image (a path, URL, ``JOB:K``, bytes, picture ...) resolved.
+
+        Raises:
+            InputError: naming the parameter and the way out.
+        """
+        if "image" in parameters:
+            parameters["image"] = self.place.attachments.resolve(parameters["image"])
+        parameters.setdefault("model", self.settings.model)
+        return GenerationRequest(prompt, **parameters)
+
+    def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:
+        """Whether identical finished requests are shown again: as said, else the setting, else on for sweeps only."""
+        if reuse is not None:
+            return reuse
+        return bool(self.settings.reuse) if self.settings.reuse is not None else sweep
+
+    def estimate(self, requests: Sequence[GenerationRequest], *, reuse: bool = False) -> Estimate:
+        """What it would cost now. Sends nothing."""
+        unique = list(dict.fromkeys(requests))
+        to_buy = [request for request in unique if not (reuse and self._deciding(request))]
+        return self._priced(to_buy, reused=len(unique) - len(to_buy))
+
+    def _priced(self, requests: Sequence[GenerationRequest], reused: int = 0) -> Estimate:
+        dearest = self.journal.dearest_picture(self.backend)
+        expected = [self.place.durations(request).expected for request in {_shape(r): r for r in requests}.values()]
+        known = [seconds for seconds in expected if seconds is not None]
+        slowest = max(known) if known and len(known) == len(expected) else None
+        rate = float("inf") if self.is_sandbox else self.settings.requests_per_minute
+        return Estimate(
+            len(requests),
+            sum(request.num_outputs for request in requests),
+            sum(price(request, dearest) for request in requests),
+            call_time(slowest, len(requests), self.settings.in_flight, rate),
+            reused,
+            self.is_sandbox,
+        )
+
+    def start(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        source: Source,
+        max_credits: float | None = None,
+        reuse: bool | None = None,
+        sweep: bool = False,
+        observer: Observer | None = None,
+    ) -> Batch:
+        """Journal the requests and set them going; returns at once.
+
+        Identical requests are one job. With reuse, what the folder holds is not bought again.
+
+        Raises:
+            BudgetExceededError: the estimate is above what may be spent. Nothing was sent.
+            SettingsError: the journal cannot be written. Nothing was sent.
+        """
+        with self._planning:  # so that two cells asking for the same at once buy it once
+            known: dict[GenerationRequest, JobHandle] = {}
+            if self.reusing(reuse, sweep=sweep):
+                found = ((request, self._reused(request)) for request in dict.fromkeys(requests))
+                known = {request: handle for request, handle in found if handle is not None}
+            to_buy = [request for request in dict.fromkeys(requests) if request not in known]
+            estimate = self._priced(to_buy, reused=len(known))
+            limits = Limits(max_credits, self.settings.budget, self.settings.credits_without_asking)
+            limits.check(estimate, session_spent=self.running.purse.spent)
+            records = self._plan(to_buy, source)
+            bought = {record.request: self.running.handle(record) for record in records}
+        batch = Batch(tuple((known | bought)[request] for request in requests), estimate, limits)
+        batch.numbers = frozenset(record.number for record in records)
+        for handle in batch.jobs if observer else ():
+            handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
+        for record in records:
+            self.running.run(record, bought[record.request], batch)
+        return batch
+
+    def _plan(self, requests: Sequence[GenerationRequest], source: Source) -> list[Record]:
+        dearest = self.journal.dearest_picture(self.backend)
+        for request in requests:
+            self.place.attachments.keep(request.image)
+            if len(request.prompt) > LONG_PROMPT:
+                self._notices.append(
+                    f"A prompt of {len(request.prompt)} characters: the model is said to take {LONG_PROMPT}."
+                )
+        about = {"backend": self.backend, "source": source, "session": self.id}
+        try:
+            return self.journal.add(new_record(r, estimate=price(r, dearest), **about) for r in requests)  # type: ignore[arg-type]
+        except sqlite3.Error as error:
+            raise KlingError(
+                f"The journal in {self._hidden} could not be written ({error}). Nothing was sent. "
+                "Make room, or choose another folder with kling.connect(folder=...)."
+            ) from None
+
+    def _deciding(self, request: GenerationRequest) -> Record | None:
+        """The record that answers an identical request without buying, None where it must be bought."""
+        record = self.journal.newest_identical(request.identity(self.backend))
+        if record is None or (record.status is JobStatus.PLANNED and not self.place.locks.alive(record.owner)):
+            return None
+        if record.status is JobStatus.FINISHED:
+            whole = record.images and all((self.folder / name).exists() for name in record.images)
+            return record if whole else None
+        return record
+
+    def _reused(self, request: GenerationRequest) -> JobHandle | None:
+        """A handle that costs nothing: the finished result, the running job, or the doubt that must be settled."""
+        record = self._deciding(request)
+        if record is None:
+            return None
+        self._touched.add(record.number)
+        if record.number in self.running.handles:
+            return self.running.handles[record.number]
+        handle = JobHandle(request, record.number, record.status)
+        if record.status is JobStatus.FINISHED:
+            return self.running.answered(handle, record, reused=True)
+        if record.status is JobStatus.MAYBE_SUBMITTED:
+            error = KlingError(
+                f"The same request may have been bought already (job {record.number}). Not sent. "
+                f"`%kling dismiss {record.number}` settles it; --fresh buys afresh.",
+                number=record.number,
+                maybe_submitted=True,
+            )
+            handle.set_exception(error)
+            return handle
+        self.running.follow(record, handle)
+        return handle
+
+    # ---- past jobs ----
+
+    def record(self, which: int | str) -> Record:
+        """The record with this number or job id; InputError where the folder knows no such job."""
+        return pastjobs.get(self.place, which)
+
+    def resume(
+        self, which: int | str | None = None, job_id: str | None = None, *, observer: Observer | None = None
+    ) -> Batch:
+        """Collect unfinished jobs of this backend: all whose kernel is gone, or one. Buys nothing.
+
+        Args:
+            which: a number or job id, None for all. job_id: the id to attach to the doubtful job ``which``.
+
+        Raises:
+            InputError: see pastjobs.resume_one.
+        """
+        if which is None:
+            handles = pastjobs.resume_all(self.place, self.running)
+        else:
+            handles = [pastjobs.resume_one(self.place, self.running, which, job_id)]
+        self._touched.update(handle.number for handle in handles)
+        for handle in handles if observer else ():
+            handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
+        return Batch(tuple(handles), Estimate(0, 0, 0.0), Limits(None, None, 0.0))
+
+    def dismiss(self, which: int | str) -> Record:
+        """Settle a job in doubt, or forget an unfinished one."""
+        record = pastjobs.dismiss(self.place, which)
+        self.running.purse.charge(record.number, 0.0)
+        return record
+
+    def star(self, which: int | str, place: int, on: bool = True) -> None:
+        """Mark a picture, or take the mark away. InputError where there is no such picture."""
+        record = self.record(which)
+        if not 0 <= place < len(record.images):
+            raise InputError(
+                f"Job {record.number} has {len(record.images)} pictures, counted from 0; there is no {place}.",
+                parameter="picture",
+            )
+        self.journal.star(record.number, place, on)
+
+    def note(self, which: int | str, text: str | None) -> None:
+        """Keep a line of text with a job; an empty one removes it."""
+        self.journal.note(self.record(which).number, (text or "").strip() or None)
+
+    def result(self, which: int | str) -> Result:
+        """A past result of the folder, by number or job id.
+
+        Raises:
+            InputError: there is no such job, or it has no pictures; the message says what became of it.
+        """
+        record = self.record(which)
+        if not record.images:
+            what = f": {record.error}" if record.error else ""
+            raise InputError(
+                f"Job {record.number} has no pictures; it is {record.status.value}{what}.", parameter="job"
+            )
+        self._touched.add(record.number)
+        return self.place.as_result(record)
+
+    def picture(self, number: int | None, place: int) -> Picture:
+        if number is None:
+            latest = self.journal.latest(status="finished", session=self.id, limit=1) or self.journal.latest(
+                status="finished", limit=1
+            )
+            if not latest:
+                raise InputError("There is no last picture yet.", parameter="image")
+            result = self.place.as_result(latest[0])
+        else:
+            result = self.result(number)
+        try:
+            return result[place]
+        except IndexError:
+            raise InputError(
+                f"Job {result.number} has {len(result)} pictures, 0 to {len(result) - 1}; there is no {place}.",
+                parameter="image",
+            ) from None
+
+    def history(self, *, everything: bool = False, limit: int | None = None) -> pd.DataFrame:
+        """The history of this session (with what it reused or looked at), or of the whole folder; newest last."""
+        session = None if everything else self.id
+        where = Filter(limit=limit, session=session, numbers=frozenset(self._touched) if session else frozenset())
+        return history.frame(self.journal, self.folder, where)
+
+    def rows(self, **where: Any) -> list[Record]:
+        """Records of the folder, newest first, filtered: see journal.Filter. ``mine=True``: of this session only."""
+        if where.pop("mine", False):
+            where |= {"session": self.id, "numbers": frozenset(self._touched)}
+        return self.journal.latest(**where)
+
+
+def _shape(request: GenerationRequest) -> tuple[str, int]:
+    return request.resolution, request.num_outputs
