@@ -31,7 +31,7 @@ State = Literal["queued", "waiting", "running", "saving", "done", "reused", "fai
 MOST_ROWS = 8
 _LOOK: dict[State, tuple[str, str]] = {
     "saving": ("\u2193", BLUE),
-    "running": ("\u25cf", BLUE),
+    "running": ("\u25b8", BLUE),
     "unknown": ("?", AMBER),
     "failed": ("\u2715", RED),
     "stopped": ("\u25a0", AMBER),
@@ -103,7 +103,7 @@ def progress_bundle(
 ) -> dict[str, Any]:
     """Bars for jobs that run: all of up to eight rows; of more, an overall line and the liveliest eight."""
     many = len(rows) > MOST_ROWS
-    shown = sorted(rows, key=lambda row: _ORDER[row.state])[:MOST_ROWS] if many else list(rows)
+    shown = _liveliest(rows) if many else list(rows)
     rest = Counter(row.state for row in rows) - Counter(row.state for row in shown)
     tail = f"and {rest.total()} more: {_counts(rest)}" if rest else ""
     html = frame(
@@ -119,6 +119,14 @@ def progress_bundle(
     plain += [_row_text(row) for row in shown]
     plain += [line for line in (tail, bounded(footer, 400)) if line]
     return bundle(html, "\n".join(plain))
+
+
+def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
+    """Eight rows: what runs first; two places are kept for what went wrong, whose reason wants to be read."""
+    ordered = sorted(rows, key=lambda row: _ORDER[row.state])
+    wrong = [row for row in ordered if row.state in {"unknown", "failed", "stopped"}][:2]
+    others = [row for row in ordered if row not in wrong][: MOST_ROWS - len(wrong)]
+    return sorted(others + wrong, key=lambda row: _ORDER[row.state])
 
 
 def _row(row: ProgressRow) -> Html:

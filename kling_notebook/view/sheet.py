@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .markup import bounded
 from .pixels import encode, open_picture
-from .tiles import SYMBOLS, Tile, thumbnail_size
+from .tiles import DOT, SYMBOLS, Tile, thumbnail_size
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -21,7 +21,7 @@ _PAPER = (255, 255, 255)
 _INK = (38, 42, 48)
 _MUTED = (88, 94, 102)
 _MAT = (243, 244, 246)
-_EDGE = (176, 114, 8)
+_EDGES = {"missing": (176, 114, 8), "failed": (214, 58, 48), "waiting": (118, 124, 132)}
 
 
 @lru_cache(maxsize=8)
@@ -42,7 +42,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit
     """A JPEG of at most about ``limit`` bytes: thumbnails in ``columns``, captions under them, a title on top."""
     from PIL import Image, ImageDraw
 
-    side = 256 if len(tiles) <= 12 else 192 if len(tiles) <= 30 else 128
+    side = 256 if len(tiles) <= 12 and columns <= 4 else 192 if len(tiles) <= 30 else 128
     columns = max(1, min(columns, len(tiles)))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     sizes = [[thumbnail_size(tile, side) for tile in row] for row in rows]
@@ -71,8 +71,8 @@ def _place(
     picture = open_picture(tile.jpeg) if tile.shown else None
     left, top, right, bottom = box
     if picture is None:
-        draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=_EDGE)
         state = "missing" if tile.state == "picture" else tile.state
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=_EDGES[state])
         _line(draw, (left + 8, top + 8), f"{SYMBOLS[state]} {state}", right - left - 16, 13, bold=True)
         for number, line in enumerate(_wrapped(tile.note, right - left - 16, 11, 4)):
             _line(draw, (left + 8, top + 30 + number * 15), line, right - left - 16, 11)
@@ -82,8 +82,11 @@ def _place(
 
 
 def _caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width: int) -> None:
-    for number, line in enumerate(_wrapped(caption, width, 11, 2)):
-        _line(draw, (at[0], at[1] + number * 14), line, width, 11, colour=_INK if number == 0 else _MUTED)
+    """The first fact in bold on a line of its own, the others under it."""
+    first, _, rest = caption.partition(DOT)
+    _line(draw, at, first, width, 12, bold=True)
+    if rest:
+        _line(draw, (at[0], at[1] + 15), rest, width, 11, colour=_MUTED)
 
 
 def _line(

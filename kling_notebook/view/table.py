@@ -20,7 +20,6 @@ from .markup import (
     frame,
     heading,
     join,
-    picture_source,
     pill,
     plural,
     seconds_text,
@@ -28,11 +27,15 @@ from .markup import (
 )  # fmt: skip
 from .pixels import smaller
 from .sheet import contact_sheet
-from .tiles import TITLE_LENGTH, Tile, tile_html, tiles_text
+from .tiles import Tile, image_html, tile_html, tiles_text
 
 MOST_THUMBNAILS = 4
-_CELL = f"border: none; border-bottom: 1px solid {LINE}; padding: 6px 14px 6px 0; text-align: left; vertical-align: top"
+_CELL = (
+    f"border: none; border-bottom: 1px solid {LINE}; padding: 6px 14px 6px 0; text-align: left; vertical-align: top; "
+    "line-height: 1.45"
+)
 _TABLE = "border-collapse: collapse; margin: 0; font-size: 13px; table-layout: auto"
+_EXTRA = "margin-top: 3px"
 _ROW = "background: transparent"
 _SMALL = f"{MUTED}; font-size: 12px"
 # Words of a job's life that want to be seen; the others stand as plain text.
@@ -94,7 +97,7 @@ def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: 
     body = join(
         tag("h1", name, dir="auto", style="font-size: 22px; margin: 0 0 4px 0"),
         heading("", notice),
-        _history(rows, side=160),
+        _history(rows, side=116),
         tag("div", foot, dir="auto", style=f"{_SMALL}; margin-top: 10px"),
     )
     page = "color: CanvasText; background-color: Canvas; margin: 0 auto; padding: 24px 20px; max-width: 1100px"
@@ -106,43 +109,43 @@ def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: 
     )
 
 
-def _history(rows: Sequence[HistoryRow], side: int = 96) -> Html:
+def _history(rows: Sequence[HistoryRow], side: int = 72) -> Html:
     if not rows:
         return Html()
-    names = ("Job", "Pictures", "Prompt", "Status", "When, time, cost")
-    head = tag(
-        "tr", *(tag("th", name, scope="col", style=f"{_CELL}; white-space: nowrap") for name in names), style=_ROW
-    )
+    head = (tag("th", name, scope="col", style=_CELL) for name in ("Job", "Pictures", "Prompt", "Status"))
     body = (_history_row(row, side) for row in rows)
-    table = tag("table", tag("thead", head), tag("tbody", *body), style=f"{_TABLE}; width: 100%")
-    return tag("div", table, style="overflow-x: auto")
+    parts = (tag("thead", tag("tr", *head, style=_ROW)), tag("tbody", *body))
+    return tag("div", tag("table", *parts, style=f"{_TABLE}; width: 100%"), style="overflow-x: auto")
 
 
 def _history_row(row: HistoryRow, side: int) -> Html:
     stars = [f"\u2605 {row.number}:{place}" for place in sorted(row.starred)]
     job = join(tag("strong", str(row.number)), *(tag("div", star, style="white-space: nowrap") for star in stars))
-    thumbnails = [_thumbnail(tile, side) for tile in row.tiles[:MOST_THUMBNAILS]]
-    if len(row.tiles) > MOST_THUMBNAILS:
-        thumbnails.append(tag("span", f"+{len(row.tiles) - MOST_THUMBNAILS}", style=_SMALL))
-    strip = "display: flex; flex-wrap: wrap; gap: 4px; align-items: center"
-    prompt = [tag("div", bounded(row.prompt, 180), dir="auto", title=row.prompt if len(row.prompt) > 180 else None)]
-    prompt.append(tag("div", bounded(row.parameters, 160), dir="auto", style=_SMALL))
-    if row.note:
-        prompt.append(tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style="font-style: italic"))
-    if row.error:
-        prompt.append(tag("div", f"{_sign(row.status)} {bounded(row.error, 240)}".strip(), dir="auto"))
-    when = [tag("div", row.created)]
-    when.append(tag("div", " \u00b7 ".join(_cost(row)), style=_SMALL))
-    wide = f"{_CELL}; min-width: 180px; overflow-wrap: anywhere"
+    strip = f"display: flex; flex-wrap: wrap; gap: 4px; align-items: center; width: {2 * side + 4}px"
+    facts = " \u00b7 ".join(fact for fact in (row.parameters, row.backend) if fact)
+    prompt = [tag("div", bounded(row.prompt, 240), dir="auto", title=row.prompt if len(row.prompt) > 240 else None)]
+    prompt += [tag("div", bounded(facts, 200), dir="auto", style=_SMALL)]
+    prompt += [tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style=_EXTRA)] if row.note else []
+    prompt += [tag("div", bounded(row.error, 240), dir="auto", style=_EXTRA)] if row.error else []
+    facts_of_time = [
+        tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (row.created, *_cost(row)) if line
+    ]
     return tag(
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
-        tag("td", tag("div", *thumbnails, style=strip), style=f"{_CELL}; width: {2 * side + 8}px"),
-        tag("td", *prompt, style=wide),
-        tag("td", status_html(row.status), tag("div", bounded(row.backend, 60), style=_SMALL), style=_CELL),
-        tag("td", *when, style=f"{_CELL}; white-space: nowrap"),
+        tag("td", tag("div", *_thumbnails(row, side), style=strip), style=_CELL),
+        tag("td", *prompt, style=f"{_CELL}; width: 100%; min-width: 150px; overflow-wrap: anywhere"),
+        tag("td", status_html(row.status), *facts_of_time, style=_CELL),
         style=_ROW,
     )
+
+
+def _thumbnails(row: HistoryRow, side: int) -> list[Html]:
+    """Up to four small pictures; where there are more, three and how many more."""
+    most = MOST_THUMBNAILS if len(row.tiles) <= MOST_THUMBNAILS else MOST_THUMBNAILS - 1
+    made = [_thumbnail(tile, side) for tile in row.tiles[:most]]
+    more = f"+{len(row.tiles) - most} more"
+    return made if len(row.tiles) <= most else [*made, tag("span", more, style=f"{_SMALL}; padding: 0 6px")]
 
 
 def _cost(row: HistoryRow) -> list[str]:
@@ -153,10 +156,6 @@ def _cost(row: HistoryRow) -> list[str]:
 def plural_credits(credits: float) -> str:
     """'1 credit', '2.5 credits'."""
     return f"{credits:g} credit" if credits == 1 else f"{credits:g} credits"
-
-
-def _sign(status: str) -> str:
-    return _STATUS.get(status, ("", ""))[0]
 
 
 def status_html(status: str) -> Html:
@@ -170,14 +169,8 @@ def _thumbnail(tile: Tile, side: int) -> Html:
     if not tile.shown:
         word = "missing" if tile.state == "picture" else tile.state
         return pill(word, RED if word == "failed" else GREY)
-    image = tag(
-        "img",
-        src=picture_source(smaller(tile.jpeg, side)),
-        alt=tile.alt or tile.caption or "picture",
-        title=bounded(tile.alt, TITLE_LENGTH) or None,
-        style=f"display: block; max-width: {side}px; max-height: {side}px; margin: 0; border-radius: 3px",
-    )
-    return tag("a", image, href=tile.href, target="_blank", rel="noopener") if tile.href else image
+    bounds = f"max-width: {side}px; max-height: {side}px; margin: 0; border-radius: 3px"
+    return image_html(tile, bounds, jpeg=smaller(tile.jpeg, side))
 
 
 def _history_line(row: HistoryRow) -> str:
@@ -221,7 +214,14 @@ def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:
     for name, a, b in differences:
         marked = marked_words(bounded(a, 800), bounded(b, 800))
         cells = [tag("td", part, dir="auto", style=f"{_CELL}; width: 44%; overflow-wrap: anywhere") for part in marked]
-        body.append(tag("tr", tag("th", f"\u2260 {name}", scope="row", style=_CELL), *cells, style=_ROW))
+        body.append(
+            tag(
+                "tr",
+                tag("th", f"\u2260 {name}", scope="row", style=f"{_CELL}; white-space: nowrap"),
+                *cells,
+                style=_ROW,
+            )
+        )
     return tag("table", tag("tbody", *body), style=f"{_TABLE}; width: 100%; max-width: 1060px; margin: 8px 0 0 0")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from .markup import AMBER, FAINT, GREY, MUTED, RED, Html, bounded, join, picture_source, pill, tag
+from .markup import AMBER, FAINT, GREY, MUTED, RED, Html, address, bounded, join, leaf, picture_source, pill, tag
+from .pixels import lightened
 
 CAPTION_LENGTH = 140
 NOTE_LENGTH = 160
 TITLE_LENGTH = 400
+DOT = " \u00b7 "
 
 State = Literal["picture", "missing", "failed", "waiting"]
 SYMBOLS = {"picture": "", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
@@ -59,34 +62,74 @@ def thumbnail_size(tile: Tile, side: int = 256) -> tuple[int, int]:
     return max(1, round(tile.width * scale)), max(1, round(tile.height * scale))
 
 
-def tile_html(tile: Tile, *, height: int = 256, caption: bool = True) -> Html:
-    """A figure: the picture on a faint mat, linked to its original, and its caption."""
-    inside = _picture(tile, height) if tile.shown else _hole(tile, height)
+def cell_width(tile: Tile) -> int:
+    """How wide a place may get in CSS pixels: pictures of all shapes get about the same area, drawn up a little."""
+    width = thumbnail_size(tile)[0]
+    return max(width, round(min(width * 1.28, math.sqrt(45_900 * tile.ratio))), 160)
+
+
+def one_shape(tiles: Sequence[Tile]) -> bool:
+    """True where all have the same shape, so that pictures can fill their places without mats."""
+    ratios = [tile.ratio for tile in tiles]
+    return max(ratios) <= min(ratios) * 1.04
+
+
+def columns_for(tiles: Sequence[Tile]) -> int:
+    """How many stand side by side where there is room: full last rows, nine as three by three."""
+    count = len(tiles)
+    mean = sum(tile.ratio for tile in tiles) / count if count else 1.0
+    if count <= 3:
+        return min(count, 2) if mean >= 1.9 else max(count, 1)
+    if count == 4:
+        return 4 if mean <= 0.72 else 2
+    return 3 if count in {5, 6, 9} or mean >= 1.9 else 4
+
+
+def light_tiles(tiles: Sequence[Tile]) -> list[Tile]:
+    """The same tiles, their pictures bounded in bytes together, counting the prompts that stand beside them."""
+    words = sum(len(leaf(tile.alt).encode()) for tile in tiles)
+    jpegs = lightened([tile.jpeg if tile.shown else b"" for tile in tiles], beside=words)
+    return [replace(tile, jpeg=jpeg) if tile.shown else tile for tile, jpeg in zip(tiles, jpegs, strict=True)]
+
+
+def tile_html(tile: Tile, *, height: int = 256, fill: bool = False) -> Html:
+    """A figure: the picture, linked to its original, and its caption.
+
+    With ``fill`` the picture is as wide as its place (for layouts where all have one shape); otherwise it is at most
+    ``height`` pixels high and stands in the middle of a faint mat.
+    """
+    inside = _picture(tile, height, fill) if tile.shown else _hole(tile, height)
     mat = (
         "display: flex; flex: 1 1 auto; align-items: center; justify-content: center; border-radius: 4px; "
         f"overflow: hidden; background-color: {FAINT}"
     )
-    parts = [tag("div", inside, style=mat)]
-    if caption and tile.caption:
-        parts.append(caption_html(tile.caption))
+    caption = caption_html(tile.caption) if tile.caption else ""
     style = "display: flex; flex-direction: column; margin: 0; padding: 0; min-width: 0px"
-    return tag("figure", *parts, style=style)
+    return tag("figure", tag("div", inside, style=mat), caption, style=style)
 
 
-def _picture(tile: Tile, height: int) -> Html:
-    width = round(height * tile.ratio)
-    style = f"display: block; max-width: 100%; max-height: {height}px; width: auto; height: auto; margin: 0 auto"
+def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None = None) -> Html:
+    """The picture itself, its prompt as alternative text, linked to its original where there is a way to it."""
     image = tag(
         "img",
-        src=picture_source(tile.jpeg),
+        src=picture_source(jpeg or tile.jpeg),
         alt=tile.alt or tile.caption or "picture",
         title=bounded(tile.alt, TITLE_LENGTH) or None,
         width=width,
-        style=style,
+        style=f"display: block; {style}",
     )
-    if not tile.href:
+    if not tile.href or address(tile.href) is None:
         return image
-    return tag("a", image, href=tile.href, target="_blank", rel="noopener", style="display: block; max-width: 100%")
+    wide = "; width: 100%" if "width: 100%" in style else ""
+    link = f"display: block; max-width: 100%{wide}"
+    return tag("a", image, href=tile.href, target="_blank", rel="noopener", style=link)
+
+
+def _picture(tile: Tile, height: int, fill: bool) -> Html:
+    if fill:
+        return image_html(tile, f"width: 100%; max-width: {cell_width(tile)}px; height: auto; margin: 0")
+    bounds = f"max-width: 100%; max-height: {height}px; width: auto; height: auto; margin: 0 auto"
+    return image_html(tile, bounds, width=round(height * min(tile.ratio, 1.0 if height <= 256 else tile.ratio)))
 
 
 def _hole(tile: Tile, height: int) -> Html:
@@ -94,7 +137,8 @@ def _hole(tile: Tile, height: int) -> Html:
     state = "missing" if tile.state == "picture" else tile.state
     style = (
         "display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 6px; width: 100%; "
-        f"min-height: {min(120, height)}px; padding: 10px; box-sizing: border-box; text-align: center; "
+        f"aspect-ratio: {tile.ratio:.3f}; min-height: {min(110, height)}px; align-self: stretch; padding: 10px; "
+        "box-sizing: border-box; text-align: center; "
         f"border: 1px dashed {_COLOURS[state]}; border-radius: 4px"
     )
     word = pill(f"{SYMBOLS[state]} {state}", _COLOURS[state])
@@ -103,11 +147,15 @@ def _hole(tile: Tile, height: int) -> Html:
 
 
 def caption_html(caption: str) -> Html:
-    """The facts under a picture, the first in bold."""
-    first, dot, rest = bounded(caption, CAPTION_LENGTH).partition(" \u00b7 ")
-    text = join(tag("strong", first), dot, rest) if dot else first
-    style = f"{MUTED}; font-size: 12px; line-height: 1.4; margin: 3px 1px 0 1px; text-align: left"
-    return tag("figcaption", text, dir="auto", style=f"{style}; overflow-wrap: break-word")
+    """The facts under a picture, the first in bold; a line breaks between facts, not inside one."""
+    facts = bounded(caption, CAPTION_LENGTH).split(DOT)
+    parts: list[str] = []
+    for place, fact in enumerate(facts):
+        said = tag("strong", fact) if place == 0 and len(facts) > 1 else fact
+        dot = "" if place == len(facts) - 1 else DOT.rstrip()
+        parts += [tag("span", said, dot, style="white-space: nowrap" if len(fact) <= 24 else None), " "]
+    style = f"{MUTED}; font-size: 12px; line-height: 1.4; margin: 3px 1px 0 1px; padding: 0; text-align: left"
+    return tag("figcaption", *parts[:-1], dir="auto", style=f"{style}; overflow-wrap: break-word")
 
 
 def tile_line(tile: Tile) -> str:
@@ -120,7 +168,7 @@ def tile_line(tile: Tile) -> str:
     else:
         state = "missing" if tile.state == "picture" else tile.state
         parts.append(f"{state}: {bounded(tile.note, NOTE_LENGTH)}" if tile.note else state)
-    return " \u00b7 ".join(parts)
+    return DOT.join(parts)
 
 
 def tiles_text(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> str:

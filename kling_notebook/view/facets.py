@@ -1,0 +1,161 @@
+"""Labelled grids: one axis as a row of labelled cells, two as a table, three as several tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
+from .sheet import contact_sheet
+from .tiles import Tile, cell_width, columns_for, light_tiles, one_shape, tile_html, tiles_text
+
+LABEL_LENGTH = 160
+BESIDE_LENGTH = 22
+"""Row labels up to this length stand beside their row, longer ones above it."""
+BESIDE_WIDTH = 92
+
+GAP = 10
+_PLAIN = "border: none; background: transparent; line-height: 1.4"
+_LABEL = f"{_PLAIN}; padding: 4px 6px 4px 0; text-align: left; vertical-align: top; font-weight: 600"
+_AXIS = f"{_PLAIN}; {MUTED}; padding: 2px 6px 0 0; text-align: left; font-weight: 400; font-size: 12px"
+_BREAK = "overflow-wrap: anywhere"
+_EMPTY = Tile(b"", 0, 0, "", "", state="missing", note="Not made.")
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A labelled grid: ``cells[r][c]`` are the tiles made with ``rows[r]`` and ``columns[c]``.
+
+    ``row_axis`` is "" for a single row, whose one label is then not shown.
+    """
+
+    title: str
+    row_axis: str
+    rows: tuple[str, ...]
+    column_axis: str
+    columns: tuple[str, ...]
+    cells: tuple[tuple[tuple[Tile, ...], ...], ...]
+
+    def named(self) -> Iterator[tuple[str, tuple[Tile, ...]]]:
+        """Every cell with its name: 'fox, dawn'."""
+        for label, cells in zip(self.rows, self.cells, strict=True):
+            for column, cell in zip(self.columns, cells, strict=True):
+                names = [label] if self.row_axis else []
+                yield ", ".join(bounded(name, 60) for name in [*names, column] if name), cell or (_EMPTY,)
+
+
+def facets_bundle(facets: Sequence[Facet], *, title: str = "", notice: str = "") -> dict[str, Any]:
+    """Labelled grids one under the other, a contact sheet with the labels in its captions, and plain text."""
+    tiles = [tile for facet in facets for _, cell in facet.named() for tile in cell]
+    plain = _facets_text(facets, title, notice)
+    if not tiles:
+        return bundle(frame(heading(title, notice), tag("div", "No pictures.")), plain)
+    light = iter(light_tiles(tiles))
+    html = frame(heading(title, notice), *(_facet_html(_with_tiles(facet, light)) for facet in facets))
+    named = [_named(tile, name, facet.title) for facet in facets for name, cell in facet.named() for tile in cell]
+    return bundle(html, plain, contact_sheet(named, _sheet_columns(facets), title=title))
+
+
+def _with_tiles(facet: Facet, tiles: Iterator[Tile]) -> Facet:
+    """The same facet with the next tiles of ``tiles`` in its cells, in the order of `Facet.named`."""
+    cells = tuple(tuple(tuple(next(tiles) for _ in cell or (_EMPTY,)) for cell in row) for row in facet.cells)
+    return replace(facet, cells=cells)
+
+
+def _named(tile: Tile, name: str, title: str) -> Tile:
+    """The tile with its labels before its caption, for the contact sheet."""
+    label = ", ".join(part for part in (bounded(title, 40), name) if part)
+    return replace(tile, caption=f"{label} \u00b7 {tile.caption}" if tile.caption else label)
+
+
+def _sheet_columns(facets: Sequence[Facet]) -> int:
+    """As many as the widest row has tiles; a single row of more than six is broken."""
+    widest = max(sum(max(len(cell), 1) for cell in row) for facet in facets for row in facet.cells)
+    lonely = all(len(facet.cells) == 1 for facet in facets)
+    return min(widest, 4 if lonely and widest > 6 else 12)
+
+
+def _facet_html(facet: Facet) -> Html:
+    title = tag("div", bounded(facet.title, 200), dir="auto", style=f"font-weight: 600; margin: 10px 0 4px 0; {_BREAK}")
+    body = _table(facet) if facet.row_axis or len(facet.cells) > 1 else _row(facet)
+    return join(title if facet.title else "", body)
+
+
+def _row(facet: Facet) -> Html:
+    """One axis: labelled cells side by side that wrap where the page is narrow."""
+    cells = facet.cells[0] if facet.cells else ()
+    most = max((len(cell) for cell in cells), default=1)
+    columns = columns_for([cell[0] for cell in cells]) if most == 1 else 2
+    fill = one_shape([tile for cell in cells for tile in cell])
+    width = max(cell_width(tile) for cell in cells for tile in cell) if fill else 256
+    wide = width * min(most, 2)
+    track = f"minmax(max({min(wide, 150)}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
+    style = (
+        f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP + 4}px {GAP}px; "
+        f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: end"
+    )
+    axis = tag("div", facet.column_axis, dir="auto", style=f"{MUTED}; font-size: 12px")
+    return join(axis if facet.column_axis else "", tag("div", *map(_labelled, facet.columns, cells), style=style))
+
+
+def _labelled(label: str, cell: Sequence[Tile]) -> Html:
+    style = f"font-weight: 600; margin: 0 0 3px 0; {_BREAK}"
+    name = tag("div", bounded(label, LABEL_LENGTH), dir="auto", style=style)
+    return tag("div", name, _cell(cell), style="min-width: 0px")
+
+
+def _cell(cell: Sequence[Tile]) -> Html:
+    """The tiles of one cell: one as wide as the cell, several side by side."""
+    if len(cell) == 1:
+        return tile_html(cell[0], fill=True)
+    tiles = (tag("div", tile_html(tile, fill=True), style="flex: 1 1 84px; min-width: 0px") for tile in cell)
+    return tag("div", *tiles, style="display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start")
+
+
+def _table(facet: Facet) -> Html:
+    """Two axes: axis names in small letters, labels in bold; long row labels go above their row."""
+    beside = all(len(label) <= BESIDE_LENGTH for label in facet.rows) and bool(facet.row_axis)
+    count = len(facet.columns)
+    # The first row of a table with a fixed layout sets the widths of its columns.
+    corner = [tag("td", style=f"{_AXIS}; width: {BESIDE_WIDTH}px")] if beside else []
+    names = tag("tr", *corner, tag("td", facet.column_axis, colspan=count, dir="auto", style=_AXIS), style=_PLAIN)
+    side = [tag("td", facet.row_axis, dir="auto", style=f"{_AXIS}; vertical-align: bottom")] if beside else []
+    ruled = f"{_LABEL}; {_BREAK}; border-bottom: 1px solid {LINE}"
+    labels = (tag("th", bounded(label, LABEL_LENGTH), scope="col", dir="auto", style=ruled) for label in facet.columns)
+    rows = [names, tag("tr", *side, *labels, style=_PLAIN)]
+    for label, cells in zip(facet.rows, facet.cells, strict=True):
+        rows += _table_row(facet.row_axis, label, cells, beside)
+    most = max((len(cell) for row in facet.cells for cell in row), default=1)
+    width = max((cell_width(tile) for row in facet.cells for cell in row for tile in cell), default=256)
+    left = BESIDE_WIDTH if beside else 0
+    widest = left + (width * min(most, 2) + GAP) * count
+    bounds = f"width: 100%; min-width: {left + 96 * count}px; max-width: {widest}px"
+    style = f"border-collapse: collapse; table-layout: fixed; {bounds}; margin: 0 0 12px 0; font-size: 13px"
+    return tag("div", tag("table", tag("tbody", *rows), style=style), style="overflow-x: auto")
+
+
+def _table_row(axis: str, label: str, cells: Sequence[Sequence[Tile]], beside: bool) -> list[Html]:
+    style = f"{_PLAIN}; padding: {GAP // 2}px {GAP}px {GAP // 2}px 0; text-align: left; vertical-align: top"
+    places = [tag("td", _cell(cell), style=style) for cell in cells]
+    text = bounded(label, LABEL_LENGTH)
+    if beside:
+        name = tag("th", text, scope="row", dir="auto", style=f"{_LABEL}; padding: {GAP // 2}px 10px 0 0; {_BREAK}")
+        return [tag("tr", name, *places, style=_PLAIN)]
+    row = [tag("tr", *places, style=_PLAIN)]
+    if not axis:
+        return row
+    named = join(tag("span", f"{axis}: ", style=f"{MUTED}; font-weight: 400"), text)
+    above = f"{_LABEL}; padding: 8px 6px 0 0; {_BREAK}"
+    name = tag("th", named, scope="rowgroup", colspan=len(cells), dir="auto", style=above)
+    return [tag("tr", name, style=_PLAIN), *row]
+
+
+def _facets_text(facets: Sequence[Facet], title: str, notice: str) -> str:
+    lines = [bounded(line, 400) for line in (title, notice) if line]
+    for facet in facets:
+        axes = " x ".join(axis for axis in (facet.row_axis, facet.column_axis) if axis)
+        lines += [": ".join(part for part in (bounded(facet.title, 200), axes) if part)]
+        for name, cell in facet.named():
+            lines += [f" {name}", tiles_text(cell)]
+    return "\n".join(lines) if any(facet.cells for facet in facets) else "\n".join([*lines, "  (no pictures)"])
