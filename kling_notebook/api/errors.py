@@ -30,7 +30,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-
 full_traceback = False
 """`%config KlingMagics.debug = True` sets it: IPython then shows our frames too."""
 

@@ -138,6 +138,9 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     ),
 )
 
+COUNT_KEYS = ("num_outputs", "num_images")
+"""Names the service's pages give to the number of pictures, ours first. A request carries one of them at most."""
+
 CREDITS_PER_PICTURE = 1.0
 """The given document's price; an estimate, until a reply says otherwise."""
 

@@ -1,0 +1,217 @@
+"""What a key and a base URL must look like, and which addresses may be asked. Pure; no look-up of names.
+
+Two rules live here and nowhere else: the key goes to the configured origin (scheme, host and port) only, and pictures
+are fetched from public https addresses only, unless the service itself is on this machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from typing import NoReturn
+from urllib.parse import SplitResult, quote, urlsplit
+
+from .errors import SettingsError
+
+KEYS_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
+
+# Only hosts that every URL parser reads alike: no user part, no backslash, no percent sign, no letters that an
+# international name would be folded from (a full-width digit becomes a plain one on the way to the socket).
+_PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+_NUMERIC_HOST = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
+
+
+def clean_key(api_key: str) -> str:
+    """The key without the blanks, line breaks or quotation marks that come along when it is pasted.
+
+    Raises:
+        SettingsError: the key is empty or holds what no key can hold. The message never repeats the key.
+    """
+    if not isinstance(api_key, str):
+        raise SettingsError(f"The API key must be text, not {type(api_key).__name__}. Copy it from {KEYS_PAGE}.")
+    key, api_key = api_key.strip(), ""  # fewer frames that would show it where local variables are printed
+    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'`":
+        key = key[1:-1].strip()
+    if key[:7].lower() == "bearer ":
+        key = key[7:].strip()
+    wrong = _wrong_with(key)
+    if wrong:
+        key = ""
+        raise SettingsError(f"The API key {wrong}. Copy it again from {KEYS_PAGE}.")
+    return key
+
+
+def _wrong_with(key: str) -> str | None:
+    if not key:
+        return "is empty"
+    if any(character.isspace() for character in key):
+        return "has a space or a line break inside"
+    if any(mark in key for mark in "\"'`"):
+        return "has a quotation mark inside"
+    if not key.isascii():
+        return "has a character that is not plain ASCII"
+    if not key.isprintable():
+        return "has a control character inside"
+    return None
+
+
+class Key:
+    """An API key, checked, that shows itself to nobody but who asks for it by name."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, api_key: str) -> None:
+        self._text = clean_key(api_key)
+
+    def reveal(self) -> str:
+        """The key itself. Only transport.py asks for it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "<API key>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An API key is not pickled.")
+
+
+def check_model(model: str) -> str:
+    """The model's id, which becomes a step of a path.
+
+    Raises:
+        SettingsError: empty, or nothing that could be an id.
+    """
+    text = model.strip() if isinstance(model, str) else ""
+    if not text or not text.isprintable() or " " in text or text in (".", "..") or len(text) > 200:
+        raise SettingsError(f"The model must be an id like kling-image, not {model!r:.100}.")
+    return text
+
+
+def check_base_url(base_url: str) -> str:
+    """The base URL without a slash at its end.
+
+    Raises:
+        SettingsError: malformed, with a user name, a query or a fragment, or not https although it leaves this machine.
+    """
+    if not isinstance(base_url, str):
+        raise SettingsError(f"The base URL must be text, not {type(base_url).__name__}.")
+    text = base_url.strip()
+    wish = "Give one like https://pixeldojo.ai/api/v1."
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https"):
+        if "@" in text:  # it may hold a password: do not repeat it
+            raise SettingsError(f"The base URL must not hold a user name or password. {wish}")
+        raise SettingsError(f"The base URL {text[:200]!r} is not an http(s) address. {wish}")
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise SettingsError(f"The base URL must not have a query or a fragment. {wish}")
+    if parts.scheme == "http" and not is_loopback(text):
+        raise SettingsError(f"The base URL must begin with https://: the API key would travel readable. {wish}")
+    return text.rstrip("/")
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL whose host every parser reads alike; None for any other."""
+    if not isinstance(url, str) or _NEVER_IN_A_URL.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or not _PLAIN_HOST.fullmatch(parts.netloc) or port == 0:
+        return None
+    return parts
+
+
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of a URL, all comparable; None where it has none."""
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https"):
+        return None
+    return parts.scheme, str(parts.hostname).rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def host_of(url: str) -> str:
+    """The host for a message, without path, query or user part; ``?`` where it cannot be read."""
+    found = origin(url)
+    return found[1] if found else "?"
+
+
+def is_loopback(url: str) -> bool:
+    """True where the URL's host is this machine: ``localhost`` or a literal loopback address."""
+    found = origin(url)
+    return found is not None and _is_local(found[1])
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _literal(host)
+    return address is not None and address.is_loopback
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address a host spells, in any form the socket layer would take (127.1, 0x7f000001); None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    if not _NUMERIC_HOST.fullmatch(host):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return _is_public(inner)
+    return address.is_global and not address.is_multicast
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def asset_refusal(url: str, base_url: str) -> str | None:
+    """Why a picture may not be fetched from this URL, as the end of a sentence; None where it may.
+
+    Only literal addresses are judged: names are not looked up, since behind some proxies they do not resolve here and
+    some networks map them all to private addresses.
+    """
+    found = origin(url)
+    if found is None:
+        return "its address is not a plain http(s) URL"
+    if is_loopback(base_url):
+        return None
+    scheme, host, _ = found
+    if scheme != "https":
+        return "its address is not https"
+    address = _literal(host)
+    if _is_local(host) or (address is not None and not _is_public(address)):
+        return "its address is inside a private network"
+    if address is None and _NUMERIC_HOST.fullmatch(host):
+        return "its address is not a plain http(s) URL"
+    return None
+
+
+def own_url(url: str | None, base_url: str) -> str | None:
+    """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise."""
+    if not url or origin(url) is None or origin(url) != origin(base_url):
+        return None
+    return url
+
+
+def job_url(base_url: str, job_id: str) -> str:
+    """Where a job is polled. The id is quoted: it comes from outside."""
+    return f"{base_url}/jobs/{quote(job_id, safe='')}"
+
+
+def model_url(base_url: str, model: str, *ending: str) -> str:
+    """``{base}/models/{model}`` and what follows it."""
+    return "/".join([base_url, "models", quote(model, safe=""), *ending])

@@ -1,0 +1,266 @@
+"""KlingClient: one method for each thing the service can be asked, each asked exactly once.
+
+What repeats, waits and spends is decided elsewhere: by the session, or for a plain script by `KlingClient.run`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from urllib.parse import urlsplit
+
+from . import access, wire
+from .errors import InputError, KlingError, SettingsError, TransportError
+from .jobs import DEFAULT_MODEL, GenerationRequest, Job
+from .line import Line, Ticket
+from .pacing import Kind, Pace
+from .patience import Patience
+
+if TYPE_CHECKING:
+    from .transport import Reply, Transport
+
+BASE_URL = "https://pixeldojo.ai/api/v1"
+REQUESTS_PER_MINUTE = 60.0
+"""Assumed until replies say otherwise. One page of the service says 60, a newer one 10."""
+
+_UNKNOWN_JOB = "kling-notebook-check"
+_SCHEMA_FAILURE_KEPT = 60.0  # seconds
+
+
+class KlingClient(Patience):
+    """A client of the service: thread-safe, without state on disk.
+
+    >>> client = KlingClient("YOUR_API_KEY")
+    >>> client
+    KlingClient(base_url='https://pixeldojo.ai/api/v1', model='kling-image')
+    >>> pictures = client.run(GenerationRequest("a fox in the snow"))  # doctest: +SKIP
+
+    Args:
+        api_key: from https://pixeldojo.ai/api-platform/api-keys; goes to the origin of ``base_url`` only.
+        base_url: https, or http on this machine.
+        model: the service's model id, which every request must be for.
+        connect_timeout: seconds to connect. read_timeout: seconds for a whole reply once the request is sent.
+        download_timeout: seconds for one download in all. rate: requests a minute to assume at first.
+
+    Raises:
+        SettingsError: a key, URL, model or number that cannot work. The message never holds the key.
+
+    Source: https://pixeldojo.ai/api-platform/kling-image
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = BASE_URL,
+        model: str = DEFAULT_MODEL,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 30.0,
+        download_timeout: float = 120.0,
+        rate: float = REQUESTS_PER_MINUTE,
+    ) -> None:
+        self._base_url = access.check_base_url(base_url)
+        self._model = access.check_model(model)
+        seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
+        for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
+            _check_positive(name, value)
+        self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
+        self._key = access.Key(api_key)
+        self._line = Line(Pace(rate))
+        self._lock = threading.Lock()
+        self._transport: Transport | None = None
+        self._schema_lock = threading.Lock()
+        self._schema: wire.ModelSchema | None = None
+        self._schema_asked_at: float | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The service's address, without a slash at its end."""
+        return self._base_url
+
+    @property
+    def model(self) -> str:
+        """The service's id of the model."""
+        return self._model
+
+    def __repr__(self) -> str:
+        return f"KlingClient(base_url={self._base_url!r}, model={self._model!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A KlingClient holds the API key and is not pickled or copied. Make one where it is needed.")
+
+    def close(self) -> None:
+        """Close idle connections. The client stays usable."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    # --- one exchange each ----------------------------------------------------------------------------------------
+
+    def submit(self, request: GenerationRequest) -> Job:
+        """Buy: exactly one POST, on a fresh connection. Nothing waits, nothing is sent again, no redirect is followed.
+
+        Returns:
+            The job as the reply shows it; its ``job_id`` is all that is needed to collect the pictures.
+
+        Raises:
+            InputError: refused before anything was sent.
+            TransportError: ``never_left`` where nothing was sent; else ``maybe_submitted``.
+            ApiError: by status; ``maybe_submitted`` where a job may have been made all the same.
+        """
+        self.check_request(request)
+        body = json.dumps(wire.run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
+        reply = self._exchange(self._out().post, access.model_url(self._base_url, self._model, "run"), body)
+        return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url)
+
+    def body_of(self, request: GenerationRequest) -> dict[str, Any]:
+        """The body that `submit` sends, a source picture's bytes left out: for the record. Sends nothing."""
+        body = wire.run_body(request, self._schema)
+        return {name: _without_data(value) for name, value in body.items()}
+
+    def poll(self, job_id: str, status_url: str | None = None) -> Job:
+        """Ask once how a job stands. ``status_url`` is used only where it lies on the configured origin.
+
+        Raises:
+            TransportError: no whole reply. ApiError: by status. UnexpectedReplyError: a reply that cannot be read, or
+                a completed job without a picture. None of them means that the job failed.
+        """
+        url = access.own_url(status_url, self._base_url) or access.job_url(self._base_url, job_id)
+        try:
+            reply = self._exchange(self._out().get, url)
+            return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self._base_url)
+        except KlingError as error:
+            raise error.concerning(job_id=job_id) from None
+
+    def download(self, url: str, write: Callable[[bytes], object], *, limit: int = 64 * 2**20) -> int:
+        """Fetch a picture, one try, without the key; returns the number of bytes.
+
+        Args:
+            url: public https; anything on this machine only where the service is there too.
+            write: is given pieces of at most 64 kB. What it raises comes out unchanged.
+            limit: bytes after decoding; above it the picture is refused.
+
+        Raises:
+            DownloadError: ``status`` of the asset's host where it answered; ``final`` where another try cannot help.
+        """
+        return self._out().download(url, write, limit=limit, seconds=self._seconds[2])
+
+    def schema(self) -> wire.ModelSchema | None:
+        """What the live schema says of the model: asked once and kept; None where it cannot be had (asked again after
+        a minute)."""
+        with self._schema_lock:
+            now = time.monotonic()
+            if self._schema is None and (self._schema_asked_at is None or now >= self._schema_asked_at):
+                self._schema = self._fetch_schema()
+                self._schema_asked_at = time.monotonic() + _SCHEMA_FAILURE_KEPT
+            return self._schema
+
+    def _fetch_schema(self) -> wire.ModelSchema | None:
+        for ending in (("schema",), ()):
+            try:
+                reply = self._exchange(self._out().get, access.model_url(self._base_url, self._model, *ending))
+            except (TransportError, SettingsError):
+                return None
+            found = wire.read_schema(wire.parse(reply.body)) if 200 <= reply.status < 300 else None
+            if found is not None:
+                return found
+        return None
+
+    def check_request(self, request: GenerationRequest) -> None:
+        """Refuse what the live schema is known to refuse. Asks for the schema only where the request goes beyond the
+        documented body: more than one picture, a source picture, or ``extra``.
+
+        Raises:
+            InputError: naming the parameter and what to do instead.
+        """
+        if request.model != self._model:
+            raise InputError(
+                f"The request is for the model {request.model}, and this client for {self._model}."
+                f" Use request.replace(model={self._model!r}).",
+            )
+        wire.check_body(request, self._schema_for(request))
+
+    def _schema_for(self, request: GenerationRequest) -> wire.ModelSchema | None:
+        beyond = request.num_outputs > 1 or request.image is not None or request.extra
+        return self.schema() if beyond else self._schema
+
+    def recent_jobs(self) -> list[Job]:
+        """The service's own list of recent jobs, where its OpenAPI document describes one; else an empty list.
+
+        Raises:
+            TransportError, ApiError: the list is described and could not be had.
+        """
+        root = self._base_url.removesuffix(urlsplit(self._base_url).path)
+        try:
+            described = self._exchange(self._out().get, f"{root}/api/openapi")
+        except TransportError:
+            return []
+        path = wire.find_job_lists(wire.parse(described.body)) if described.status == 200 else None
+        if path is None:
+            return []
+        under_base = path.startswith(urlsplit(self._base_url).path + "/")
+        reply = self._exchange(self._out().get, (root if under_base else self._base_url) + path)
+        return wire.read_jobs(reply.status, reply.headers, reply.body, base_url=self._base_url)
+
+    def probe(self) -> Literal["accepted", "refused", "unknown"]:
+        """Whether the key is accepted, found out by asking for a job that does not exist. Spends nothing, never POSTs.
+
+        Returns:
+            "unknown" where the host answers, and the answer says nothing of the key.
+
+        Raises:
+            TransportError: the host cannot be reached.
+        """
+        reply = self._exchange(self._out().get, access.job_url(self._base_url, _UNKNOWN_JOB))
+        if reply.status in (401, 403):
+            return "refused"
+        # A web page at a wrong address answers 404 as well; only the service answers in JSON.
+        answered = reply.status in (200, 400, 404, 422) and isinstance(wire.parse(reply.body), dict)
+        return "accepted" if answered else "unknown"
+
+    def queue(self, kind: Kind, due: float = 0.0) -> Ticket:
+        """A place in the line of everything this client's threads want to send. ``due``: ``time.monotonic()`` seconds.
+
+        `submit` and `poll` do not wait by themselves: whoever sends many requests asks for a turn before each.
+        """
+        return self._line.ticket(kind, due)
+
+    @property
+    def pace(self) -> Pace:
+        """The allowance as it stands, for whoever plans polls; on the clock of ``time.monotonic()``."""
+        return self._line.pace
+
+    def _out(self) -> Transport:
+        if self._transport is None:
+            from .transport import Transport  # here, and not above: it imports requests
+
+            with self._lock:
+                self._transport = self._transport or Transport(self._key, self._base_url, *self._seconds[:2])
+                return self._transport
+        return self._transport
+
+    def _exchange(self, send: Callable[..., Reply], *what: object) -> Reply:
+        try:
+            reply = send(*what)
+        except TransportError:
+            self._line.learn(0, {})
+            raise
+        self._line.learn(reply.status, reply.headers)
+        return reply
+
+
+def _without_data(value: Any) -> Any:
+    """A data URL as its beginning: the bytes stand in the folder, and a record is no place for ten megabytes."""
+    if isinstance(value, list):
+        return [_without_data(item) for item in value]
+    return value.partition(",")[0] + ",…" if isinstance(value, str) and value.startswith("data:") else value
+
+
+def _check_positive(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise SettingsError(f"{name} must be a number above 0, not {value!r}.")

@@ -1,0 +1,236 @@
+"""Waiting on the caller's own thread: `wait` and `run`, made of requests that are each sent once.
+
+For plain scripts. A session does the same with a journal beside it, on threads of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from .errors import (
+    ApiError,
+    DownloadError,
+    Interrupted,
+    JobFailedError,
+    KlingError,
+    RateLimitedError,
+    ServerError,
+    StillRunningError,
+    TransportError,
+    UnexpectedReplyError,
+)
+from .jobs import GenerationRequest, Job, JobStatus, Observer, Snapshot
+from .line import Ticket
+from .pacing import LONGEST_WAIT, AfterSubmit, Durations, Kind, after_submit, backoff, next_poll
+
+_GONE = frozenset({403, 404, 410})
+
+
+class Patience(ABC):
+    """`wait` and `run` over the single requests of a client."""
+
+    @abstractmethod
+    def submit(self, request: GenerationRequest) -> Job:
+        """Buy, once."""
+
+    @abstractmethod
+    def poll(self, job_id: str, status_url: str | None = None) -> Job:
+        """Ask once how a job stands."""
+
+    @abstractmethod
+    def download(self, url: str, write: Callable[[bytes], object]) -> int:
+        """Fetch a picture, one try."""
+
+    @abstractmethod
+    def queue(self, kind: Kind, due: float = 0.0) -> Ticket:
+        """A place in the line of requests."""
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = 300.0,
+        observer: Observer | None = None,
+        request: GenerationRequest | None = None,
+    ) -> Job:
+        """Poll until the job is over; polls that fail are repeated.
+
+        Args:
+            timeout: seconds, None for no limit. It bounds the waiting, never the job.
+            observer: called with a `Snapshot` after each poll. request: what the snapshots carry; without it they carry
+                one whose prompt names the job.
+
+        Returns:
+            The completed or failed job.
+
+        Raises:
+            StillRunningError: the time is over; wait again with the same id.
+            ApiError: the service will not tell: the key or the id is not accepted.
+        """
+        asked = request or GenerationRequest(f"(job {job_id})")
+        return self._wait(job_id, time.monotonic(), timeout, _Teller(asked, observer), first=0.0)
+
+    def run(
+        self, request: GenerationRequest, *, timeout: float | None = 300.0, observer: Observer | None = None
+    ) -> list[bytes]:
+        """Submit, wait and download: the pictures' bytes, in the service's order.
+
+        A submit is repeated only where it is certain that no job was made: too many requests, or nothing left this
+        machine.
+
+        >>> for k, picture in enumerate(client.run(GenerationRequest("a fox"))):  # doctest: +SKIP
+        ...     Path(f"fox-{k}.png").write_bytes(picture)
+
+        Args:
+            timeout: seconds from the call, None for no limit. It bounds the waiting, never the job.
+            observer: called with a `Snapshot` at each change.
+
+        Raises:
+            KlingError: as `submit`, `wait` and `download`; with ``job_id`` from the moment it is known.
+            JobFailedError: the service says that the job failed.
+            Interrupted: on a keyboard interrupt, with the id of the job that goes on.
+        """
+        started = time.monotonic()
+        teller = _Teller(request, observer)
+        job: Job | None = None
+        try:
+            job = self._submit_patiently(request, started, timeout, teller)
+            if job.state == "running":
+                job = self._wait(job.job_id, started, timeout, teller, first=None, status_url=job.status_url)
+            pictures = self._download_all(job)
+        except KeyboardInterrupt:
+            ids = [job.job_id] if job else []
+            known = f"Job {job.job_id} goes on; client.wait({job.job_id!r}) collects it." if job else "No job id came."
+            raise Interrupted(f"Stopped waiting. {known}", ids) from None
+        teller.tell(JobStatus.FINISHED, job, started, saved=len(pictures))
+        return pictures
+
+    def _submit_patiently(
+        self, request: GenerationRequest, started: float, timeout: float | None, teller: _Teller
+    ) -> Job:
+        failures = 0
+        while True:
+            self._await_turn("submit", started, timeout, 0.0, None)
+            teller.tell(JobStatus.SENT, None, started)
+            try:
+                job = self.submit(request)
+            except KlingError as error:
+                failures += 1
+                if after_submit(error) is not AfterSubmit.AGAIN:
+                    raise
+                pause = _pause(error, failures)
+                if timeout is not None and time.monotonic() + pause > started + timeout:
+                    raise
+                teller.tell(JobStatus.PLANNED, None, started, waiting_for=_waiting(error, pause))
+                time.sleep(pause)
+            else:
+                teller.tell(JobStatus.RUNNING, job, started)
+                return job
+
+    def _wait(
+        self,
+        job_id: str,
+        started: float,
+        timeout: float | None,
+        teller: _Teller,
+        *,
+        first: float | None,
+        status_url: str | None = None,
+    ) -> Job:
+        begun, polls, failures = time.monotonic(), 0, 0
+        pause = next_poll(0.0, 0, Durations()) if first is None else first
+        while True:
+            self._await_turn("poll", started, timeout, pause, job_id)
+            polls += 1
+            try:
+                job = self.poll(job_id, status_url)
+            except KlingError as error:
+                failures += 1
+                if not _asked_again(error, failures):
+                    raise
+                pause = _pause(error, failures)
+                teller.tell(JobStatus.RUNNING, None, started, job_id=job_id, waiting_for=_waiting(error, pause))
+                continue
+            failures = 0
+            teller.tell(JobStatus.RUNNING, job, started)
+            if job.state != "running":
+                return job
+            pause = next_poll(time.monotonic() - begun, polls, Durations())
+
+    def _await_turn(self, kind: Kind, started: float, timeout: float | None, pause: float, job_id: str | None) -> None:
+        with self.queue(kind, time.monotonic() + pause) as ticket:
+            while (seconds := ticket.ready()) > 0.0:
+                left = seconds if timeout is None else started + timeout - time.monotonic()
+                if left <= 0.0:
+                    about = f"job {job_id} goes on; wait for it again" if job_id else "nothing was sent"
+                    raise StillRunningError(f"The time-out of {timeout:g} s has passed; {about}.", job_id=job_id)
+                time.sleep(min(seconds, left))
+
+    def _download_all(self, job: Job) -> list[bytes]:
+        """Every picture; on URLs that died the job is asked for fresh ones, at most twice."""
+        if job.state == "failed":
+            raise JobFailedError(f"Job {job.job_id} failed: {job.error}.", job_id=job.job_id)
+        pictures: list[bytes] = []
+        renewed = 0
+        while len(pictures) < len(job.image_urls):
+            try:
+                pictures.append(self._download_one(job.image_urls[len(pictures)]))
+            except DownloadError as error:
+                renewed += 1
+                if error.status not in _GONE or renewed > 2:
+                    raise error.concerning(job_id=job.job_id) from None
+                job = self.poll(job.job_id, job.status_url)
+        return pictures
+
+    def _download_one(self, url: str) -> bytes:
+        for attempt in (1, 2, 3):
+            parts: list[bytes] = []
+            try:
+                self.download(url, parts.append)
+                return b"".join(parts)
+            except DownloadError as error:
+                if error.final or error.status in _GONE or attempt == 3:
+                    raise
+                time.sleep(_pause(error, attempt))
+        raise AssertionError("unreachable")
+
+
+class _Teller:
+    """Makes snapshots for one observer. What the observer raises never reaches the job."""
+
+    def __init__(self, request: GenerationRequest, observer: Observer | None) -> None:
+        self._snapshot = Snapshot(request, JobStatus.PLANNED)
+        self._observer = observer
+
+    def tell(self, status: JobStatus, job: Job | None, started: float, **facts: object) -> None:
+        if job is not None:
+            facts |= {"job_id": job.job_id, "service_status": job.status, "pictures": len(job.image_urls)}
+            facts["credits"] = job.credit_cost if job.credit_cost is not None else self._snapshot.credits
+        elapsed = time.monotonic() - started
+        self._snapshot = self._snapshot.but(status=status, elapsed=elapsed, **({"waiting_for": None} | facts))
+        if self._observer is not None:
+            with contextlib.suppress(Exception):
+                self._observer(self._snapshot)
+
+
+def _asked_again(error: KlingError, failures: int) -> bool:
+    """Whether a failed poll is repeated: it says nothing of the job. A job may be unknown for a moment at first."""
+    if isinstance(error, RateLimitedError):
+        return (error.retry_after or 0.0) <= LONGEST_WAIT
+    if isinstance(error, ApiError) and error.status in (404, 408):
+        return failures <= 3
+    return isinstance(error, TransportError | ServerError | UnexpectedReplyError)
+
+
+def _pause(error: KlingError, failures: int) -> float:
+    said = error.retry_after if isinstance(error, ApiError) else None
+    return min(said, LONGEST_WAIT) if said is not None else backoff(failures, random.random())  # noqa: S311 - no secret
+
+
+def _waiting(error: KlingError, pause: float) -> str:
+    why = {RateLimitedError: "rate limit", TransportError: "network"}.get(type(error), "service")
+    return f"{why}, {pause:.0f} s"

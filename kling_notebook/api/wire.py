@@ -1,0 +1,384 @@
+"""Values to and from the JSON of requests and replies. Pure: bytes and headers in, values and errors out.
+
+What the service says beyond its documentation is unknown, so a reply is read with tolerance and checked where money
+hangs on it: a submit whose reply holds no job id is never taken for a refusal.
+
+Source: https://pixeldojo.ai/api-platform/kling-image.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from .access import KEYS_PAGE, own_url
+from .errors import (
+    ApiError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    RateLimitedError,
+    ServerError,
+    UnauthorizedError,
+    UnexpectedReplyError,
+)
+from .jobs import Job
+from .pacing import retry_after
+from .schema import ModelSchema, check_body, find_job_lists, read_schema, run_body
+
+__all__ = [
+    "JSON_LIMIT",
+    "ModelSchema",
+    "check_body",
+    "clean",
+    "find_job_lists",
+    "parse",
+    "read_error",
+    "read_job",
+    "read_jobs",
+    "read_schema",
+    "read_submit",
+    "run_body",
+    "without_urls",
+]
+
+JSON_LIMIT = 2**20
+"""Bytes of a reply above which it is not read as JSON."""
+
+_SUCCESS = frozenset({"completed", "succeeded", "success"})
+_FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})
+_ID_KEYS = ("jobId", "job_id", "id")
+_WITHOUT_A_JOB = frozenset({307, 308})  # these tell the client to ask elsewhere: the request was not acted on
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: InvalidRequestError,
+    401: UnauthorizedError,
+    402: InsufficientCreditsError,
+    404: ModelNotFoundError,
+    422: InvalidRequestError,
+    429: RateLimitedError,
+}
+_BY_CODE: Mapping[str, type[ApiError]] = {
+    "unauthorized": UnauthorizedError,
+    "insufficient_credits": InsufficientCreditsError,
+    "invalid_request": InvalidRequestError,
+    "model_not_found": ModelNotFoundError,
+    "rate_limited": RateLimitedError,
+}
+_ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
+    InvalidRequestError: ("The service refused the parameters", "Change them; nothing was bought."),
+    UnauthorizedError: ("The service did not accept the API key", f"Set a valid one from {KEYS_PAGE}."),
+    InsufficientCreditsError: (
+        "Not enough credits",
+        "Buy credits at https://pixeldojo.ai/api-platform/buy-credits; nothing was charged.",
+    ),
+    ModelNotFoundError: ("The service knows no such model or job", "Check the model, the job id and the base URL."),
+    RateLimitedError: ("Too many requests", "Wait and ask again; nothing was bought."),
+    ServerError: ("The service had an error", "Try again later."),
+    UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL."),
+    ApiError: ("The service refused the request", "Check the settings; nothing was bought."),
+}
+_UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again."
+
+
+def read_submit(status: int, headers: Mapping[str, str], body: bytes, *, base_url: str = "") -> Job:
+    """The job a submit made.
+
+    Completed without a picture counts as running: the id must be kept first, and a poll will tell.
+
+    Args:
+        base_url: the configured one; a status URL on another origin is dropped, and every one without it.
+
+    Raises:
+        ApiError: by status and code. ``maybe_submitted`` wherever the reply does not rule out that a job was made.
+    """
+    if not 200 <= status < 300:
+        raise read_error(status, headers, body, submitting=True)
+    said = _object(parse(body))
+    job_id = _job_id(said)
+    if said is None or job_id is None:
+        raise _unexpected("The service's reply to a submit holds no job id.", status, body, maybe_submitted=True)
+    return _job(said, job_id, base_url)
+
+
+def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, *, base_url: str = "") -> Job:
+    """What a poll says of a job. A status nobody documented means that it is still running.
+
+    Raises:
+        ApiError: by status and code. UnexpectedReplyError where the reply is no JSON object (``raw`` is then text) or
+            the job is completed without a picture (``raw`` is then the reply).
+    """
+    if not 200 <= status < 300:
+        raise read_error(status, headers, body, submitting=False).concerning(job_id=job_id)
+    said = _object(parse(body))
+    if said is None:
+        raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
+    job = _job(said, job_id, base_url)
+    if _state(job.status) == "completed" and not job.image_urls:
+        text = f"Job {job_id} is completed, and the reply names no picture."
+        raise _unexpected(text, status, body, job_id=job_id)
+    return job
+
+
+def read_jobs(status: int, headers: Mapping[str, str], body: bytes, *, base_url: str = "") -> list[Job]:
+    """The jobs of a listing, in its order; what has no id is left out."""
+    if not 200 <= status < 300:
+        raise read_error(status, headers, body, submitting=False)
+    said = parse(body)
+    if isinstance(said, Mapping):
+        said = next((said[key] for key in ("jobs", "data", "items", "results") if isinstance(said.get(key), list)), [])
+    found = [(item, _job_id(item)) for item in said if isinstance(item, Mapping)] if isinstance(said, list) else []
+    return [_job(item, job_id, base_url) for item, job_id in found if job_id]
+
+
+def _job(said: Mapping[str, Any], job_id: str, base_url: str) -> Job:
+    pictures = tuple(dict.fromkeys(_pictures_of(said)))
+    word = clean(said.get("status"), 40).lower()
+    if not word:
+        word = "completed" if pictures else "unknown"
+    state = _state(word)
+    return Job(
+        job_id,
+        state if state != "completed" or pictures else "running",
+        word,
+        image_urls=pictures if state == "completed" else (),
+        status_url=own_url(_text(said, "statusUrl", "status_url"), base_url),
+        credit_cost=_number(said, "creditCost", "credit_cost"),
+        credits_remaining=_number(said, "creditsRemaining", "credits_remaining"),
+        error=_reason(said) if state == "failed" else None,
+        raw=without_urls(said),
+    )
+
+
+def _state(word: str) -> Literal["running", "completed", "failed"]:
+    return "completed" if word in _SUCCESS else "failed" if word in _FAILURE else "running"
+
+
+def _reason(said: Mapping[str, Any]) -> str:
+    """Why a job failed: ``error`` is a string or an object."""
+    code, message = _said(said)
+    return message or code or "no reason given"
+
+
+def _job_id(said: Any) -> str | None:
+    """A job id that can be polled: printable text, or a number; not a path that leads elsewhere."""
+    if not isinstance(said, Mapping):
+        return None
+    for key in _ID_KEYS:
+        value = said.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, str) and 0 < len(value.strip()) <= 512:
+            text = value.strip()
+            if text.isprintable() and text not in (".", ".."):
+                return text
+    return None
+
+
+def _pictures_of(said: Mapping[str, Any]) -> Iterator[str]:
+    """URLs of pictures in the service's order: under ``output`` in any of its shapes, else ``assets`` or ``images``."""
+    for key in ("output", "assets", "images"):
+        yield from _urls(said.get(key), 0)
+
+
+def _urls(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        if value.strip().lower().startswith(("https://", "http://")):
+            yield value.strip()
+    elif isinstance(value, list) and depth < 4:
+        for item in value:
+            yield from _urls(item, depth + 1)
+    elif isinstance(value, Mapping) and depth < 4:
+        for key in ("images", "image", "assets", "url"):
+            yield from _urls(value.get(key), depth + 1)
+
+
+def _number(said: Mapping[str, Any], *keys: str) -> float | None:
+    """A number of credits: finite and not negative, perhaps fractional, perhaps written as text."""
+    for key in keys:
+        value = said.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            continue
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            continue
+        if math.isfinite(number) and number >= 0:
+            return number
+    return None
+
+
+def _text(said: Mapping[str, Any], *keys: str) -> str | None:
+    return next((said[key] for key in keys if isinstance(said.get(key), str)), None)
+
+
+# ---------------------------------------------------------------------------------------------------------- errors
+
+
+def read_error(
+    status: int, headers: Mapping[str, str], body: bytes, *, submitting: bool, now: float | None = None
+) -> ApiError:
+    """The error a reply amounts to: its class by HTTP status first, then by the code in the body.
+
+    Args:
+        submitting: the reply answers a purchase: say whether a job may have been made.
+        now: seconds since the epoch, for a Retry-After that is a date; the clock's where not given.
+    """
+    code, message = _said(parse(body))
+    if not message and code is None:
+        message = _plain(body)
+    kind = _kind(status, code)
+    unknown = submitting and (status == 408 or not 300 <= status < 500 or _redirects(status))
+    what, advice = _ADVICE[kind]
+    if _redirects(status) or status in _WITHOUT_A_JOB:
+        what = (
+            "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere"
+        )
+        advice = "Check the base URL."
+    if status == 408:
+        what = "The service says that the request took too long"
+    detail = ": ".join(part for part in (code, message) if part and part not in (what,))
+    ending = _UNKNOWN_OUTCOME if unknown else advice
+    return kind(
+        f"{what} ({status}{', ' + detail if detail else ''}). {ending}",
+        status=status,
+        code=code,
+        message=message,
+        retry_after=retry_after(headers, time.time() if now is None else now),
+        maybe_submitted=unknown,
+    )
+
+
+def _redirects(status: int) -> bool:
+    """A 3xx other than 307 and 308 may be what a service says after it has acted."""
+    return 300 <= status < 400 and status not in _WITHOUT_A_JOB
+
+
+def _kind(status: int, code: str | None) -> type[ApiError]:
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 500 <= status < 600:
+        return ServerError
+    if not 400 <= status < 500:
+        return UnexpectedReplyError
+    if status == 403 and code and "credit" in code.lower():
+        return InsufficientCreditsError
+    return _BY_CODE.get((code or "").lower(), ApiError) if status != 408 else ApiError
+
+
+def _said(body: Any, depth: int = 0) -> tuple[str | None, str]:
+    """Code and message of an error body in any of the shapes services use; (None, "") where there is nothing."""
+    if isinstance(body, list):
+        return None, _field_errors(body)
+    if not isinstance(body, Mapping):
+        return None, clean(body) if isinstance(body, str) else ""
+    error = body.get("error")
+    code, message = _code(body.get("code")), clean(body.get("message"))
+    if isinstance(error, Mapping) and depth < 3:
+        inner_code, inner_message = _said(error, depth + 1)
+        code, message = inner_code or code, inner_message or message
+    elif isinstance(error, list):
+        message = _field_errors(error) or message
+    elif isinstance(error, str):
+        if message and code is None:
+            code = _code(error)
+        message = message or clean(error)
+        if code is None and message in _BY_CODE:
+            code = message
+    for key in ("errors", "details", "detail", "msg", "type"):
+        if message:
+            break
+        value = body.get(key)
+        message = _field_errors(value) if isinstance(value, list) else clean(value)
+    return code, message
+
+
+def _code(value: Any) -> str | None:
+    text = clean(value, 64) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text or None
+
+
+def _field_errors(items: list[Any]) -> str:
+    """``prompt: too long; image_url: missing`` from a list of field errors."""
+    said = []
+    for item in items[:5]:
+        if isinstance(item, Mapping):
+            where = item.get("field") or item.get("loc") or item.get("path") or item.get("param")
+            where = ".".join(str(step) for step in where) if isinstance(where, list) else where
+            what = clean(item.get("message") or item.get("msg") or item.get("error"))
+            said.append(": ".join(part for part in (clean(where, 60), what) if part))
+        else:
+            said.append(clean(item))
+    return clean("; ".join(part for part in said if part))
+
+
+def _plain(body: bytes) -> str:
+    """Readable text of a body that is no JSON: of a page of HTML its words, without styles and scripts."""
+    text = body[:20_000].decode("utf-8", "replace")
+    if "<" in text:
+        text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)
+        text = re.sub(r"<[^>]*>?", " ", text)
+    return clean(text, 200)
+
+
+def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> UnexpectedReplyError:
+    said = parse(body)
+    shown = clean(json.dumps(without_urls(said)), 200) if said is not None else _plain(body)
+    ending = _UNKNOWN_OUTCOME if facts.get("maybe_submitted") else "Ask again later; the job id is kept."
+    raw = without_urls(said) if said is not None else shown
+    reply = f" It said: {shown}" if shown else " It was empty."
+    return UnexpectedReplyError(f"{text}{reply} {ending}", raw=raw, status=status, message=shown, **facts)
+
+
+# ------------------------------------------------------------------------------------------------------------ JSON
+
+
+def parse(body: bytes) -> Any:
+    """The JSON of a reply; None where it is none, is nested too deep or is above 1 MB. NaN and infinity become None."""
+    if len(body) > JSON_LIMIT:
+        return None
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(said: Any) -> Mapping[str, Any] | None:
+    return said if isinstance(said, Mapping) else None
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+_URL = re.compile(r"https?://([^\s/\"'<>?#]*)[^\s\"'<>]*", re.IGNORECASE)
+_DATA_URL = re.compile(r"data:([\w/+.-]*)[;,][^\s\"'<>]*", re.IGNORECASE)
+
+
+def clean(value: Any, limit: int = 300) -> str:
+    """One line of readable text, cut: no control characters, no terminal escapes, nothing that turns text around, no
+    address that opens a picture."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping | list):
+        value = json.dumps(without_urls(value))
+    text = " ".join(_UNSAFE.sub(" ", _ESCAPES.sub("", str(value)[: limit * 20])).split())
+    text = str(without_urls(text))
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def without_urls(value: Any, depth: int = 0) -> Any:
+    """The same JSON with every address cut to its host and every data URL to its type: the rest opens a picture."""
+    if depth > 50:
+        return "..."
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode("utf-8")
+        text = _DATA_URL.sub(lambda found: f"[data URL, {found[1] or 'untyped'}]", text)
+        return _URL.sub(lambda found: f"[address on {found[1].rpartition('@')[2]}]", text)
+    if isinstance(value, Mapping):
+        return {without_urls(key): without_urls(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_urls(item, depth + 1) for item in value]
+    return value
