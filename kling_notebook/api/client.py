@@ -5,6 +5,7 @@ What repeats, waits and spends is decided elsewhere: by the session, or for a pl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from . import access, wire
 from .errors import InputError, KlingError, SettingsError, TransportError
-from .jobs import DEFAULT_MODEL, GenerationRequest, Job
+from .jobs import DEFAULT_MODEL, GenerationRequest, Job, SourceImage
 from .line import Line, Ticket
 from .pacing import Kind, Pace
 from .patience import Patience
@@ -116,7 +117,19 @@ class KlingClient(Patience):
         self.check_request(request)
         body = json.dumps(wire.run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
         reply = self._exchange(self._out().post, access.model_url(self._base_url, self._model, "run"), body)
-        return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url)
+        return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
+
+    def body_of(self, request: GenerationRequest) -> dict[str, Any]:
+        """What `submit` sends for this request, for a record: source pictures as a hash, addresses cut to their host.
+
+        Asks nobody and never raises: a record of what was bought must not fail for it.
+        """
+        source = request.image
+        if source is not None:
+            request = request.replace(image=SourceImage(source.label, source.identity))
+        with contextlib.suppress(KlingError):
+            return dict(wire.without_urls(wire.run_body(request, self._schema)))
+        return {}
 
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:
         """The body that `submit` sends, a source picture's bytes left out: for the record. Sends nothing."""

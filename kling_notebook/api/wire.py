@@ -85,23 +85,29 @@ _ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
 _UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again."
 
 
-def read_submit(status: int, headers: Mapping[str, str], body: bytes, *, base_url: str = "") -> Job:
+def read_submit(
+    status: int, headers: Mapping[str, str], body: bytes, *, base_url: str = "", cut: str | None = None
+) -> Job:
     """The job a submit made.
 
     Completed without a picture counts as running: the id must be kept first, and a poll will tell.
 
     Args:
         base_url: the configured one; a status URL on another origin is dropped, and every one without it.
+        cut: why the body ended too early, as the end of a sentence; None where it is whole.
 
     Raises:
-        ApiError: by status and code. ``maybe_submitted`` wherever the reply does not rule out that a job was made.
+        ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError, with ``job_id`` where
+            the torn reply still shows one. ``maybe_submitted`` wherever the reply does not rule out that a job was made.
     """
     if not 200 <= status < 300:
         raise read_error(status, headers, body, submitting=True)
     said = _object(parse(body))
     job_id = _job_id(said)
     if said is None or job_id is None:
-        raise _unexpected("The service's reply to a submit holds no job id.", status, body, maybe_submitted=True)
+        torn = f" was cut short: {cut}." if cut else " holds no job id."
+        text = f"The service's reply to a submit{torn}"
+        raise _unexpected(text, status, body, maybe_submitted=True, job_id=_torn_job_id(body) if said is None else None)
     return _job(said, job_id, base_url)
 
 
@@ -177,6 +183,13 @@ def _job_id(said: Any) -> str | None:
             if text.isprintable() and text not in (".", ".."):
                 return text
     return None
+
+
+def _torn_job_id(body: bytes) -> str | None:
+    """The job id in a reply that was cut short or is too long, if it arrived whole: it may be all there is to find
+    what was bought."""
+    found = re.search(rb'"jobId"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
+    return found[1].decode("ascii") if found else None
 
 
 def _pictures_of(said: Mapping[str, Any]) -> Iterator[str]:
@@ -327,7 +340,7 @@ def _plain(body: bytes) -> str:
 
 def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> UnexpectedReplyError:
     said = parse(body)
-    shown = clean(json.dumps(without_urls(said)), 200) if said is not None else _plain(body)
+    shown = clean(said, 200) if said is not None else _plain(body)
     ending = _UNKNOWN_OUTCOME if facts.get("maybe_submitted") else "Ask again later; the job id is kept."
     raw = without_urls(said) if said is not None else shown
     reply = f" It said: {shown}" if shown else " It was empty."
