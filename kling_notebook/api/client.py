@@ -131,11 +131,6 @@ class KlingClient(Patience):
             return dict(wire.without_urls(wire.run_body(request, self._schema)))
         return {}
 
-    def body_of(self, request: GenerationRequest) -> dict[str, Any]:
-        """The body that `submit` sends, a source picture's bytes left out: for the record. Sends nothing."""
-        body = wire.run_body(request, self._schema)
-        return {name: _without_data(value) for name, value in body.items()}
-
     def poll(self, job_id: str, status_url: str | None = None) -> Job:
         """Ask once how a job stands. ``status_url`` is used only where it lies on the configured origin.
 

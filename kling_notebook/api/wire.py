@@ -8,7 +8,6 @@ Source: https://pixeldojo.ai/api-platform/kling-image.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
@@ -26,6 +25,7 @@ from .errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
+from .harmless import JSON_LIMIT, clean, parse, without_urls
 from .jobs import Job
 from .pacing import retry_after
 from .schema import ModelSchema, check_body, find_job_lists, read_schema, run_body
@@ -45,9 +45,6 @@ __all__ = [
     "run_body",
     "without_urls",
 ]
-
-JSON_LIMIT = 2**20
-"""Bytes of a reply above which it is not read as JSON."""
 
 _SUCCESS = frozenset({"completed", "succeeded", "success"})
 _FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})
@@ -98,7 +95,7 @@ def read_submit(
 
     Raises:
         ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError, with ``job_id`` where
-            the torn reply still shows one. ``maybe_submitted`` wherever the reply does not rule out that a job was made.
+            the torn reply still shows one. ``maybe_submitted`` wherever the reply leaves open that a job was made.
     """
     if not 200 <= status < 300:
         raise read_error(status, headers, body, submitting=True)
@@ -338,6 +335,10 @@ def _plain(body: bytes) -> str:
     return clean(text, 200)
 
 
+def _object(said: Any) -> Mapping[str, Any] | None:
+    return said if isinstance(said, Mapping) else None
+
+
 def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> UnexpectedReplyError:
     said = parse(body)
     shown = clean(said, 200) if said is not None else _plain(body)
@@ -345,53 +346,3 @@ def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> Unexpected
     raw = without_urls(said) if said is not None else shown
     reply = f" It said: {shown}" if shown else " It was empty."
     return UnexpectedReplyError(f"{text}{reply} {ending}", raw=raw, status=status, message=shown, **facts)
-
-
-# ------------------------------------------------------------------------------------------------------------ JSON
-
-
-def parse(body: bytes) -> Any:
-    """The JSON of a reply; None where it is none, is nested too deep or is above 1 MB. NaN and infinity become None."""
-    if len(body) > JSON_LIMIT:
-        return None
-    try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _object(said: Any) -> Mapping[str, Any] | None:
-    return said if isinstance(said, Mapping) else None
-
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
-_URL = re.compile(r"https?://([^\s/\"'<>?#]*)[^\s\"'<>]*", re.IGNORECASE)
-_DATA_URL = re.compile(r"data:([\w/+.-]*)[;,][^\s\"'<>]*", re.IGNORECASE)
-
-
-def clean(value: Any, limit: int = 300) -> str:
-    """One line of readable text, cut: no control characters, no terminal escapes, nothing that turns text around, no
-    address that opens a picture."""
-    if value is None:
-        return ""
-    if isinstance(value, Mapping | list):
-        value = json.dumps(without_urls(value))
-    text = " ".join(_UNSAFE.sub(" ", _ESCAPES.sub("", str(value)[: limit * 20])).split())
-    text = str(without_urls(text))
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def without_urls(value: Any, depth: int = 0) -> Any:
-    """The same JSON with every address cut to its host and every data URL to its type: the rest opens a picture."""
-    if depth > 50:
-        return "..."
-    if isinstance(value, str):
-        text = value.encode("utf-8", "replace").decode("utf-8")
-        text = _DATA_URL.sub(lambda found: f"[data URL, {found[1] or 'untyped'}]", text)
-        return _URL.sub(lambda found: f"[address on {found[1].rpartition('@')[2]}]", text)
-    if isinstance(value, Mapping):
-        return {without_urls(key): without_urls(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_urls(item, depth + 1) for item in value]
-    return value
