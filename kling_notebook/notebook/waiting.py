@@ -1,0 +1,232 @@
+"""The only place that waits in a cell, a terminal or a script.
+
+Every Jupyter cell runs inside a running event loop. A wait that blocks it would freeze the user's own asyncio tasks, so
+here the loop is kept turning (nest_asyncio2) while workers run. Patching turns the process's asyncio tasks into
+pure-Python ones for good: it happens when the first wait in a running loop begins, never at import, and the setting
+``nest`` turns it off. Where no loop runs on this thread, or it cannot be patched, the wait blocks in short slices.
+
+IPython is touched only where a shell is found already running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
+from types import FrameType
+from typing import Any, Protocol
+
+from ..api.errors import Interrupted, StillRunningError
+
+SLICE = 0.2
+"""Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
+
+PATIENCE = 2.0
+"""Seconds after which an interrupt that nobody answered goes where it would have gone without us."""
+
+
+class Going(Protocol):
+    """A job that goes on: a JobHandle."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def job_id(self) -> str | None: ...
+
+
+class Stopped(Protocol):
+    """What a batch says when it is withdrawn: what was taken back, and what goes on."""
+
+    @property
+    def withdrawn(self) -> Sequence[object]: ...
+
+    @property
+    def going_on(self) -> Sequence[Going]: ...
+
+
+def running_shell() -> Any | None:
+    """The IPython shell this code runs in, or None. Never imports IPython."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython() if get_ipython else None
+
+
+def in_notebook() -> bool:
+    """True in a kernel: what is shown goes to a front end and not to a terminal."""
+    return getattr(running_shell(), "kernel", None) is not None
+
+
+def person_is_present() -> bool:
+    """True where somebody could answer: the kernel's front end allows stdin, or stdin is a terminal."""
+    kernel = getattr(running_shell(), "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    try:
+        return bool(sys.stdin is not None and sys.stdin.isatty())
+    except ValueError:  # a closed stdin
+        return False
+
+
+def wait(
+    handles: Collection[Future[Any]],
+    *,
+    timeout: float | None = None,
+    withdraw: Callable[[], Stopped] | None = None,
+    nest: bool = True,
+) -> None:
+    """Return when every handle is done, whatever its outcome.
+
+    Args:
+        handles: real futures; they may be equal, and may be done already.
+        timeout: seconds from now, None for no limit.
+        withdraw: takes back what was not sent yet and says what goes on. Called once, on an interrupt or a time-out.
+        nest: keep a running loop turning; False blocks it.
+
+    Raises:
+        Interrupted: the user interrupted. A further interrupt meanwhile changes nothing.
+        StillRunningError: the time-out passed.
+    """
+    pending = {handle for handle in handles if not handle.done()}
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with _Interrupts() as interrupts:
+        try:
+            interrupted = not _settle(pending, deadline, interrupts, nest)
+        except KeyboardInterrupt:  # raised by something that ran in the loop, or on a thread that gets no signals
+            interrupted = True
+        if all(handle.done() for handle in pending) and not interrupted:
+            return
+        stopped = withdraw() if withdraw else None
+    line, going = _what_goes_on(stopped), stopped.going_on if stopped else ()
+    if interrupted:
+        raise Interrupted(f"Stopped waiting. {line}", [job.job_id for job in going if job.job_id]) from None
+    only = going[0] if len(going) == 1 else None
+    raise StillRunningError(
+        f"Still not done after {timeout:g} s. {line}",
+        job_id=only.job_id if only else None,
+        number=only.number if only else None,
+    )
+
+
+def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Interrupts, nest: bool) -> bool:
+    """Wait until all are done or the deadline has passed; False where an interrupt came first."""
+
+    def over() -> bool:
+        done = all(handle.done() for handle in pending)
+        return done or interrupts.seen or (deadline is not None and time.monotonic() >= deadline)
+
+    loop = _patched_loop() if nest and not over() else None
+    if loop is not None:
+        loop.run_until_complete(_turning(loop, pending, over, interrupts, deadline))
+    while not over():
+        wait_for_futures(pending, timeout=_slice(deadline))
+    return not interrupts.seen
+
+
+def _patched_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop running on this thread, made re-entrant; None where there is none or it cannot be."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    import nest_asyncio2  # type: ignore[import-untyped]  # it ships no types
+
+    try:
+        nest_asyncio2.apply(loop)
+    except ValueError:  # not a loop of asyncio's own, such as uvloop's
+        return None
+    return loop
+
+
+async def _turning(
+    loop: asyncio.AbstractEventLoop,
+    pending: set[Future[Any]],
+    over: Callable[[], bool],
+    interrupts: _Interrupts,
+    deadline: float | None,
+) -> None:
+    wake = asyncio.Event()
+
+    def tell(*_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to wake
+            loop.call_soon_threadsafe(wake.set)
+
+    for handle in pending:
+        handle.add_done_callback(tell)
+    with interrupts.telling(tell):
+        while not over():
+            timer = loop.call_later(_slice(deadline), wake.set)
+            await wake.wait()
+            timer.cancel()
+            wake.clear()
+
+
+def _slice(deadline: float | None) -> float:
+    return SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
+
+
+class _Interrupts:
+    """While one waits, SIGINT is noted instead of raised.
+
+    Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
+    the withdrawing off in the middle. Only the main thread gets signals; elsewhere this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._since = 0.0
+        self._previous: Any = None
+        self._tell: Callable[[], None] | None = None
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+            self._previous = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.seen and now - self._since > PATIENCE:
+            self._previous(number, frame)
+            return
+        if not self.seen:
+            self.seen, self._since = True, now
+        if self._tell:
+            self._tell()
+
+    @contextlib.contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        self._tell = tell
+        try:
+            yield
+        finally:
+            self._tell = None
+
+
+def _what_goes_on(stopped: Stopped | None) -> str:
+    """One line on what was taken back and what goes on."""
+    going = stopped.going_on if stopped else ()
+    back = len(stopped.withdrawn) if stopped else 0
+    parts = []
+    if back:
+        parts.append(f"{_count(back, 'request was', 'requests were')} withdrawn before being sent.")
+    if going:
+        named = ", ".join(str(job.number) for job in going[:6]) + (f" and {len(going) - 6} more" * (len(going) > 6))
+        hint = "%kling resume" if running_shell() is not None else "kling.resume()"
+        parts.append(f"{'Job' if len(going) == 1 else 'Jobs'} {named} {'goes' if len(going) == 1 else 'go'} on; ")
+        parts[-1] += f"{hint} shows the pictures."
+    elif stopped is not None:
+        parts.append("No job goes on.")
+    return " ".join(parts)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

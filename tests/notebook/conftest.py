@@ -1,0 +1,161 @@
+"""A real kernel, driven message by message."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Reply:
+    """What became of one cell. ``messages``: (seconds since it was sent, message), those of other cells included."""
+
+    status: str = ""
+    ename: str = ""
+    evalue: str = ""
+    traceback: list[str] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """Everything a reader sees: streams, plain texts and errors."""
+        parts = []
+        for output in self.outputs:
+            parts.append(output.get("text") or output.get("data", {}).get("text/plain") or "")
+            parts += [ANSI.sub("", line) for line in output.get("traceback", ())]
+        return "\n".join(parts)
+
+    @property
+    def html(self) -> str:
+        return "\n".join(output.get("data", {}).get("text/html", "") for output in self.outputs)
+
+
+class Kernel:
+    """Runs cells as a front end does. Outputs follow their display ids, whichever cell sends the update."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.manager = KernelManager()
+        self.manager.start_kernel(cwd=str(folder), env=os.environ | environment)
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.displays: dict[str, list[dict[str, Any]]] = {}
+        self.replies: dict[str, Reply] = {}
+        self.sent: dict[str, float] = {}
+        self.idle: set[str] = set()
+
+    def send(self, code: str, *, person: bool = True) -> str:
+        message_id = self.client.execute(code, allow_stdin=person, store_history=True)
+        self.replies[message_id], self.sent[message_id] = Reply(), time.monotonic()
+        return message_id
+
+    def take(self, timeout: float = 0.05) -> bool:
+        """Read one message of the output channel; False where there is none."""
+        try:
+            message = self.client.get_iopub_msg(timeout=timeout)
+        except Empty:
+            return False
+        parent = message["parent_header"].get("msg_id")
+        kind, content = message["msg_type"], message["content"]
+        for message_id, reply in self.replies.items():
+            if message_id not in self.idle:
+                reply.messages.append((time.monotonic() - self.sent[message_id], message))
+        if kind == "update_display_data":
+            for output in self.displays.get(content["transient"]["display_id"], ()):
+                output["data"] = content["data"]
+        reply = self.replies.get(parent)
+        if reply is None:
+            return True
+        if kind == "status" and content["execution_state"] == "idle":
+            self.idle.add(parent)
+        elif kind in ("stream", "display_data", "execute_result", "error"):
+            output = {"output_type": kind, **content}
+            reply.outputs.append(output)
+            display_id = content.get("transient", {}).get("display_id")
+            if display_id:
+                self.displays.setdefault(display_id, []).append(output)
+        return True
+
+    def wait(self, message_id: str, timeout: float = 60.0) -> Reply:
+        """Until the cell is idle and answered."""
+        until = time.monotonic() + timeout
+        while message_id not in self.idle:
+            if time.monotonic() > until:
+                raise TimeoutError(f"no end after {timeout} s: {self.replies[message_id].text}")
+            self.take()
+        reply = self.replies[message_id]
+        reply.seconds = time.monotonic() - self.sent[message_id]
+        while True:
+            answer = self.client.get_shell_msg(timeout=10)
+            content = answer["content"]
+            other = self.replies.get(answer["parent_header"]["msg_id"])
+            if other is not None:
+                other.status = content["status"]
+                if content["status"] == "error":
+                    other.ename, other.evalue = content["ename"], content["evalue"]
+                    other.traceback = [ANSI.sub("", line) for line in content["traceback"]]
+            if other is reply:
+                return reply
+
+    def run(self, code: str, *, person: bool = True, timeout: float = 60.0) -> Reply:
+        return self.wait(self.send(code, person=person), timeout)
+
+    def ok(self, code: str, **options: Any) -> Reply:
+        reply = self.run(code, **options)
+        assert reply.status == "ok", reply.text
+        return reply
+
+    def drain(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.take()
+
+    def until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, "it never came to that"
+            self.take()
+
+    def interrupt(self) -> None:
+        self.manager.interrupt_kernel()
+
+    def stop(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def make_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+    """Start kernels in the test's own folder; keyword arguments go into their environment."""
+    kernels: list[Kernel] = []
+
+    def make(**environment: str) -> Kernel:
+        kernel = Kernel(
+            tmp_path, {"PYTHONWARNINGS": "default", "IPYTHONDIR": str(tmp_path / ".ipython"), **environment}
+        )
+        kernels.append(kernel)
+        return kernel
+
+    yield make
+    for kernel in kernels:
+        kernel.stop()
+
+
+@pytest.fixture
+def kernel(make_kernel: Callable[..., Kernel]) -> Kernel:
+    """A kernel without a key, where the sandbox is allowed."""
+    return make_kernel(KLING_SANDBOX="1")
