@@ -29,8 +29,8 @@ def paint(
     Raises ValueError for a resolution, ratio or format that does not exist and for a source that is not a picture.
     Safe on any thread.
     """
-    from .encode import encode, pixel_size  # noqa: PLC0415 - NumPy and Pillow load with the first picture
-    from .picture import render  # noqa: PLC0415
+    from .encode import encode, pixel_size
+    from .picture import render
 
     width, height = pixel_size(resolution, aspect_ratio)
     image = render(prompt, width, height, negative_prompt=negative_prompt, index=index, seed=seed, source=source)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from PIL import Image
 
-from .encode import open_source, sign
+from .canvas import Canvas
+from .encode import sign
+from .light import light_of
+from .places import paint_place
+from .scene import compose
 
 
 def render(
@@ -21,15 +23,14 @@ def render(
     source: bytes | None = None,
 ) -> Image.Image:
     """Paint `prompt` at width x height (RGB), signed."""
-    text = repr((prompt.lower().split(), (negative_prompt or "").lower().split(), seed, index))
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    rng = np.random.default_rng(int.from_bytes(digest, "little"))
-    top, middle, bottom = rng.uniform(20, 235, (3, 3)).astype(np.float32)
-    t = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-    column = np.where(t < 0.5, top + (middle - top) * t * 2, middle + (bottom - middle) * (t * 2 - 1))
-    pixels = np.broadcast_to(column[:, None, :], (height, width, 3))
-    image = Image.fromarray(pixels.astype(np.uint8))
-    if source is not None:
-        image = Image.blend(open_source(source, width, height), image, 0.35)
+    scene = compose(prompt, negative_prompt, index=index, seed=seed)
+    canvas = Canvas(width, height, scene, light_of(scene))
+    paint_place(canvas)
+    image = finish(canvas)
     sign(image)
     return image
+
+
+def finish(c: Canvas) -> Image.Image:
+    """Float pixels to an 8-bit image."""
+    return Image.fromarray((np.clip(c.pixels, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))

@@ -1,0 +1,75 @@
+"""Outer space: nebulae, stars, planets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .canvas import Canvas, enlarge, step
+from .sky import paint_planet, paint_stars, smooth_bands
+
+_GASES = (
+    ((0.16, 0.08, 0.36), (0.80, 0.24, 0.50), (1.0, 0.72, 0.50)),
+    ((0.05, 0.14, 0.34), (0.14, 0.56, 0.72), (0.86, 0.60, 0.92)),
+    ((0.22, 0.06, 0.18), (0.86, 0.36, 0.22), (0.40, 0.72, 0.86)),
+)
+
+
+def deep_space(c: Canvas, *, grounded: bool) -> None:
+    """A nebula among stars; with no ground below, a planet's limb and a ringed planet as well."""
+    rng = c.rng("space")
+    c.sun = (c.width * (0.22 if rng.random() < 0.5 else 0.78), c.height * 0.2)
+    horizon, c.horizon = c.horizon, int(c.height * 1.6)
+    c.pixels[:] = (0.012, 0.014, 0.035)
+    _nebula(c, rng)
+    if "stars" not in c.scene.unwanted:
+        paint_stars(c, 1.5)
+    if not grounded:
+        _limb(c, rng)
+    if "planet" not in c.scene.unwanted:
+        paint_planet(c, 0.22 if not grounded else 0.26, 0.72 if c.sun[0] < c.width / 2 else 0.28, 0.27)
+    c.horizon = horizon
+
+
+def _nebula(c: Canvas, rng: np.random.Generator) -> None:
+    h, w = c.height // 3 + 1, c.width // 3 + 1
+    low, middle, high = (np.array(k, np.float32) for k in _GASES[int(rng.integers(len(_GASES)))])
+    warp = c.fbm(rng, 1.7, 4, size=(h, w))
+    base = c.fbm(rng, 1.3, 6, size=(h, w), gain=0.58)
+    y, x = np.mgrid[0:h, 0:w]
+    shift = warp * np.float32(0.09 * c.unit / 3)
+    rows = np.clip(y + shift, 0, h - 1).astype(np.intp)
+    columns = np.clip(x + np.roll(shift, h // 3, 0), 0, w - 1).astype(np.intp)
+    gas = base[rows, columns]
+    lean = rng.uniform(-0.8, 0.8)
+    u = (x - w / 2) * np.float32(3 / c.unit)
+    v = (y - h / 2) * np.float32(3 / c.unit)
+    band = np.exp(-((v - lean * u) ** 2) / 0.14)
+    amount = np.clip(step(-0.7, 1.7, gas) * (0.15 + 0.95 * band), 0, 1)[..., None]
+    glow = low * amount + middle * amount**2 * 0.8 + high * amount**4 * 0.7
+    dust = step(0.2, 1.2, warp)[..., None] * np.float32(0.5)
+    c.pixels += enlarge((glow * (1 - dust)).astype(np.float32), c.width, c.height)
+
+
+def _limb(c: Canvas, rng: np.random.Generator) -> None:
+    """The curved edge of a world along the lower border, its air lit."""
+    radius = 1.5 * c.unit
+    cx, cy = c.width * 0.5 + c.side() * 0.25 * c.unit, c.height + radius - 0.20 * c.unit
+    first = max(0, int(cy - radius - 0.2 * c.unit))
+    dy = np.arange(first, c.height, dtype=np.float32)[:, None] - np.float32(cy)
+    dx = np.arange(c.width, dtype=np.float32)[None, :] - np.float32(cx)
+    out = (np.sqrt(dx * dx + dy * dy) - np.float32(radius)) / c.unit
+    rows = slice(first, c.height)
+    lit = np.clip(0.62 + c.side() * dx / c.unit * 0.75, 0.06, 1)
+    c.add(rows, np.exp(-np.maximum(out, 0) / 0.026) * lit * np.float32(0.9), (0.35, 0.66, 1.0))
+    inside = np.clip(0.5 - out * c.unit, 0, 1)
+    span = ((c.height - first) / c.unit, c.width / c.unit)
+    lands = c.fbm(rng, 2.6, 5, size=out.shape, span=span, wide=1.8)
+    cloud = step(0.1, 1.5, c.fbm(rng, 3.4, 5, size=out.shape, span=span, wide=3))[..., None]
+    ground = np.where(lands[..., None] > 0.35, np.array((0.22, 0.30, 0.20), np.float32), np.array((0.04, 0.16, 0.36), np.float32))
+    ground = ground + (np.array((0.9, 0.94, 1.0), np.float32) - ground) * cloud * np.float32(0.8)
+    shade = (lit * np.clip(1.0 + out * 2.2, 0.25, 1))[..., None]
+    rim = np.exp(np.minimum(out, 0) / 0.018)[..., None] * np.array((0.30, 0.55, 0.9), np.float32) * lit[..., None]
+    c.lay(rows, inside, ground * shade + rim)
+
+
+__all__ = ["deep_space", "smooth_bands"]

@@ -1,0 +1,333 @@
+"""Land: mountains, hills, woods, dunes, cliffs and the ground they stand on, far layers first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canvas import Array, Canvas, mix, smooth_values, step
+
+if TYPE_CHECKING:
+    from .scene import RGB
+
+GRASS: RGB = (0.42, 0.55, 0.24)
+WOOD: RGB = (0.17, 0.33, 0.22)
+SAND: RGB = (0.90, 0.70, 0.46)
+SNOW: RGB = (0.93, 0.95, 0.99)
+ROCK: RGB = (0.46, 0.45, 0.49)
+RED_ROCK: RGB = (0.76, 0.38, 0.24)
+EARTH: RGB = (0.40, 0.31, 0.23)
+
+
+def snowy(c: Canvas) -> bool:
+    """Whether snow lies."""
+    scene = c.scene
+    lies = bool({"snow", "glacier"} & set(scene.places)) or scene.season == "winter" or "snowfall" in scene.weather
+    return lies and "snow" not in scene.unwanted
+
+
+def ground_colour(c: Canvas) -> RGB:
+    """What the ground is made of, by place and season."""
+    places = c.scene.places
+    if snowy(c):
+        return SNOW
+    if "desert" in places:
+        return SAND
+    if "canyon" in places:
+        return RED_ROCK
+    if "volcano" in places:
+        return (0.24, 0.20, 0.20)
+    return {
+        "autumn": (0.66, 0.50, 0.20),
+        "spring": (0.48, 0.66, 0.30),
+        "summer": (0.60, 0.60, 0.24),
+    }.get(c.scene.season or "", GRASS)
+
+
+def wood_colour(c: Canvas) -> RGB:
+    """What woods look like, by season."""
+    if snowy(c):
+        return (0.36, 0.45, 0.50)
+    return {
+        "autumn": (0.74, 0.36, 0.12),
+        "spring": (0.40, 0.58, 0.28),
+        "summer": (0.22, 0.44, 0.18),
+    }.get(c.scene.season or "", (0.14, 0.38, 0.20) if "jungle" in c.scene.places else WOOD)
+
+
+def mountains(c: Canvas, base: float, tall: float, layers: int = 3) -> None:
+    """Ranges one before the other. `base` is the row of their feet, `tall` the height of the nearest in units."""
+    rng = c.rng("mountains")
+    for k in range(layers):
+        distance = 0.95 - 0.62 * k / max(layers - 1, 1)
+        size = tall * (0.62 + 0.38 * k / max(layers - 1, 1)) * c.unit
+        ridge = _peaks(c, rng, 1.5 + 0.5 * k)
+        main = rng.uniform(0.25, 0.75) * c.width
+        x = np.arange(c.width, dtype=np.float32)
+        swell = np.exp(-(((x - np.float32(main)) / (0.42 * c.unit)) ** 2))
+        line = np.float32(base + 0.03 * c.unit * k) - size * (0.30 + 0.36 * ridge + 0.34 * swell * (0.5 + 0.5 * ridge))
+        _massif(c, rng, line, base, distance, size)
+
+
+def _peaks(c: Canvas, rng: np.random.Generator, cells: float) -> Array:
+    """A jagged line in about 0..1, one value per column."""
+    x = np.arange(c.width, dtype=np.float32) / c.unit
+    total = np.zeros(c.width, np.float32)
+    power, weight = 0.0, 1.0
+    for _ in range(7):
+        value = smooth_values(rng, x * cells)
+        total += weight * (1 - np.minimum(np.abs(value) * 0.9, 1.6))
+        power += weight
+        weight *= 0.46
+        cells *= 2.1
+    return np.clip(total / np.float32(power) * 1.25, 0, 1)
+
+
+def _massif(c: Canvas, rng: np.random.Generator, line: Array, base: float, distance: float, size: float) -> None:
+    """One range with lit and shaded faces and, high up, snow. Its feet stand in haze."""
+    first, last = max(0, int(line.min())), min(c.height, int(base + 0.08 * c.unit))
+    if last <= first:
+        return
+    light, h = c.light, last - first
+    rows = np.arange(first, last, dtype=np.float32)[:, None]
+    depth = rows - line[None, :]
+    span = (h / c.unit, c.width / c.unit)
+    rough = c.fbm(rng, 7.0, 4, size=(h, c.width), span=span, gain=0.6)
+    reach = max(2, int(0.022 * c.unit))
+    kernel = np.hanning(reach * 2 + 1)[1:-1].astype(np.float32)
+    smooth = np.convolve(np.pad(line, reach - 1 + reach % 1, mode="edge"), kernel / kernel.sum(), "valid")[: c.width]
+    slope = np.gradient(smooth).astype(np.float32)
+    shifted = np.arange(c.width, dtype=np.float32)[None, :] + rough * (np.clip(depth, 0, None) * 0.20 + 0.004 * c.unit)
+    face = slope[np.clip(shifted, 0, c.width - 1).astype(np.int32)]
+    lit = 1 / (1 + np.exp(c.side() * -1.0 * (face * np.float32(4.2) + 0.25 * c.side() * rough)))
+    rock = RED_ROCK if "canyon" in c.scene.places else ROCK
+    bright, dim = light.on(mix(rock, (1, 0.96, 0.9), 0.22), distance), light.on(mix(rock, (0.12, 0.14, 0.24), 0.55), distance)
+    colour = dim + (bright - dim) * lit[..., None]
+    if "desert" not in c.scene.places and "canyon" not in c.scene.places and "volcano" not in c.scene.places:
+        low = 0.62 if snowy(c) else 0.30
+        cap = step(-0.06, 0.05, low - depth / size + 0.13 * rough * (0.4 + lit) - np.clip((line - line.min()) / size, 0, 1)[None, :] * (0.4 if low > 0.5 else 0.75))
+        white, blue = light.on(SNOW, distance * 0.8), light.on((0.56, 0.64, 0.80), distance * 0.9)
+        snow = blue + (white - blue) * lit[..., None]
+        colour += (snow - colour) * cap[..., None]
+    foot = np.clip((rows - first) / max(h, 1), 0, 1)[..., None] ** 2.2
+    colour += (np.asarray(light.haze, np.float32) - colour) * (foot * np.float32(0.25 + 0.62 * distance))
+    c.lay(slice(first, last), np.clip(depth + 0.5, 0, 1), colour)
+    c.pixels[last:] = light.haze
+
+
+def hills(c: Canvas, base: float, *, layers: int = 4, tall: float = 0.12, colour: RGB | None = None, far: float = 0.85) -> None:
+    """Rolling hills from `base` down to the lower edge, each layer nearer and darker."""
+    rng = c.rng("hills")
+    material = colour or ground_colour(c)
+    for k in range(layers):
+        t = k / max(layers - 1, 1)
+        distance = far * (1 - t) ** 1.2
+        line = base + t * (c.height - base) * 0.62 - tall * c.unit * (0.3 + 0.4 * c.line(rng, 0.9 + 0.5 * t, 3, 0.38))
+        shade = 0.78 + 0.22 * (k % 2)
+        roll(c, rng, line, mix(material, WOOD, 0.12 * (k % 3)) * np.float32(shade), distance, 0.2 + 0.3 * t)
+
+
+def roll(c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB, distance: float, fade: float) -> None:
+    """One swell of ground: bright along its crest, darker below, with a breath of texture."""
+    light = c.light
+    crest = light.on(np.asarray(material, np.float32) * np.float32(1.12), distance)
+    hollow = light.on(np.asarray(material, np.float32) * np.float32(0.62), distance * 0.72)
+    c.below(line, crest, hollow, fade * c.unit)
+    first = max(0, int(line.min()))
+    if first >= c.height - 4:
+        return
+    h, w = (c.height - first) // 2 + 1, c.width // 2 + 1
+    span = ((c.height - first) / c.unit, c.width / c.unit)
+    from .canvas import enlarge
+
+    patch = c.fbm(rng, 5.0, 4, size=(h, w), wide=3.5, span=span, gain=0.6)
+    grain = enlarge(1 + patch * np.float32(0.055 * (1 - 0.6 * distance)), c.width, c.height - first)
+    grain = 1 + (grain - 1) * c.under(line, first, c.height)
+    c.pixels[first:] *= grain[..., None]
+
+
+def conifers(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float) -> Array:
+    """The upper outline of a wood of firs standing on the line `foot`. `tall` in pixels; `spread` trees per tree width."""
+    line = foot.copy()
+    x = np.arange(c.width, dtype=np.float32)
+    count = max(4, int(c.width / (tall * 0.34) * spread))
+    places = (np.arange(count) + rng.uniform(0, 1, count)) / count * (c.width + tall) - tall / 2
+    for place in places:
+        height = tall * rng.uniform(0.5, 1.08)
+        half = height * rng.uniform(0.17, 0.24)
+        a, b = max(0, int(place - half)), min(c.width, int(place + half) + 1)
+        if b <= a:
+            continue
+        off = np.abs(x[a:b] - np.float32(place)) / np.float32(half)
+        steps = 7.0 + (place % 3)
+        ragged = off + 0.5 / steps * (np.modf(off * steps)[0] * 2 - 1) * (0.3 + off)
+        rise = np.float32(height) * np.clip(1 - ragged, 0, 1)
+        root = np.float32(np.interp(place, x, foot))
+        line[a:b] = np.minimum(line[a:b], np.where(off < 1, root - rise, line[a:b]))
+    return line
+
+
+def broadleaves(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float) -> Array:
+    """The upper outline of round-headed trees standing on `foot`."""
+    line = foot.copy()
+    x = np.arange(c.width, dtype=np.float32)
+    count = max(4, int(c.width / (tall * 0.55) * spread))
+    places = (np.arange(count) + rng.uniform(0, 1, count)) / count * (c.width + tall) - tall / 2
+    for place in places:
+        head = tall * rng.uniform(0.26, 0.44)
+        lift = tall * rng.uniform(0.3, 0.6)
+        for _ in range(6):
+            bx, br = place + rng.uniform(-0.7, 0.7) * head, head * rng.uniform(0.35, 0.72)
+            a, b = max(0, int(bx - br)), min(c.width, int(bx + br) + 1)
+            if b <= a:
+                continue
+            off = np.clip(1 - ((x[a:b] - np.float32(bx)) / np.float32(br)) ** 2, 0, 1)
+            top = foot[a:b] - np.float32(lift + rng.uniform(-0.1, 0.3) * head) - np.float32(br) * np.sqrt(off)
+            line[a:b] = np.minimum(line[a:b], top)
+    return line + 0.004 * tall * c.line(rng, 90, 2)
+
+
+def woods(c: Canvas, base: float, *, layers: int = 4, tall: float = 0.2) -> None:
+    """A forest in depth: rows of trees, pale and small behind, dark and tall in front."""
+    rng = c.rng("woods")
+    leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
+    for k in range(layers):
+        t = k / max(layers - 1, 1)
+        distance = 0.82 * (1 - t) ** 1.1 + 0.04
+        foot = np.float32(base + t * 0.16 * c.unit) + 0.018 * c.unit * c.line(rng, 1.4, 3)
+        height = tall * c.unit * (0.42 + 0.75 * t)
+        outline = (broadleaves if leafy else conifers)(c, rng, foot, height, 1.7 - 0.5 * t)
+        material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.10 + 0.35 * t)
+        if leafy:
+            material = mix(material, (0.62, 0.22, 0.10) if c.scene.season == "autumn" else material, 0.35 * (k % 2))
+        top = c.light.on(material * np.float32(1.1), distance)
+        c.below(outline, top, mix(c.light.on(material, distance), c.light.haze, 0.18 + 0.45 * distance), height * 1.5)
+
+
+def dunes(c: Canvas, base: float) -> None:
+    """Sand: long crests, one side lit, one in shade."""
+    rng = c.rng("dunes")
+    light = c.light
+    sand = SAND if not snowy(c) else SNOW
+    for k in range(5):
+        t = k / 4
+        distance = 0.8 * (1 - t) ** 1.3
+        swing = c.line(rng, 0.75 + 0.35 * (1 - t), 2, 0.3)
+        line = base + t * (c.height - base) * 0.66 - c.unit * (0.03 + 0.075 * t) * (0.5 + swing)
+        lit, shaded = light.on(mix(sand, (1, 0.9, 0.7), 0.18), distance), light.on(mix(sand, (0.32, 0.16, 0.22), 0.46), distance)
+        c.below(line, lit, mix(lit, shaded, 0.35), (0.16 + 0.2 * t) * c.unit)
+        first = max(0, int(line.min()))
+        if first >= c.height - 2:
+            continue
+        # The lee side: a second line that leaves the crest and falls away from the light.
+        slope = np.gradient(line).astype(np.float32) * c.side()
+        falling = np.clip(slope * 6 + 0.05, 0, None)
+        fall = np.convolve(falling, np.ones(9, np.float32) / 9, "same")
+        rows = np.arange(first, c.height, dtype=np.float32)[:, None]
+        depth = rows - line[None, :]
+        edge = np.clip(fall * 0.22 * c.unit, 0, 0.2 * c.unit)[None, :]
+        ripple = 0.5 + 0.5 * np.sin(depth / c.unit * np.float32(150 - 80 * t) + 3 * c.line(rng, 5, 2)[None, :])
+        mask = np.clip((edge - depth) / (0.02 * c.unit) + 0.5, 0, 1) * np.clip(depth + 0.5, 0, 1)
+        c.lay(slice(first, c.height), mask * np.float32(0.72), shaded)
+        c.lay(slice(first, c.height), ripple * np.clip(depth / (0.05 * c.unit), 0, 1) * np.float32(0.07 * t), shaded)
+
+
+def mesas(c: Canvas, base: float) -> None:
+    """Flat-topped rocks in layers, with banded walls."""
+    rng = c.rng("mesas")
+    for k in range(3):
+        t = k / 2
+        distance = 0.8 - 0.55 * t
+        line = np.full(c.width, base + 0.03 * c.unit * k, np.float32)
+        x = np.arange(c.width, dtype=np.float32)
+        for _ in range(4 - k // 2):
+            centre, half = rng.uniform(0, 1) * c.width, rng.uniform(0.07, 0.2) * c.unit * (0.7 + 0.5 * t)
+            height = rng.uniform(0.12, 0.30) * c.unit * (0.6 + 0.6 * t)
+            off = np.abs(x - np.float32(centre)) / np.float32(half)
+            wall = np.clip((1.0 - off) * 9, 0, 1) * 0.62 + np.clip((1.55 - off) * 1.6, 0, 1) * 0.38
+            line = np.minimum(line, base + 0.03 * c.unit * k - np.float32(height) * wall)
+        line += 0.004 * c.unit * c.line(rng, 30, 3) + 0.003 * c.unit * c.line(rng, 8, 2)
+        first, last = max(0, int(line.min())), min(c.height, int(base + 0.06 * c.unit))
+        rows = np.arange(first, last, dtype=np.float32)[:, None] / c.unit
+        bands = smooth_values(rng, np.abs(rows[:, 0] * 46)) [:, None] + 0.35 * smooth_values(rng, np.abs(rows[:, 0] * 110))[:, None]
+        streak = c.line(rng, 42, 3)[None, :]
+        tone = np.clip(0.5 + 0.17 * bands + 0.12 * streak, 0, 1)[..., None]
+        light_rock, dark_rock = c.light.on((0.88, 0.52, 0.34), distance), c.light.on((0.50, 0.22, 0.17), distance)
+        colour = dark_rock + (light_rock - dark_rock) * tone
+        c.lay(slice(first, last), c.under(line, first, last), colour)
+        c.pixels[last:] = c.light.on(RED_ROCK, distance * 0.8)
+
+
+def cliff(c: Canvas, base: float) -> None:
+    """A headland rising at the side away from the light."""
+    rng = c.rng("cliff")
+    x = np.arange(c.width, dtype=np.float32) / c.width
+    inward = x if c.side() < 0 else 1 - x
+    inward = inward if not c.scene.subjects else inward
+    for k in range(2):
+        distance = 0.45 - 0.33 * k
+        reach = 0.52 - 0.1 * k
+        rise = step(reach + 0.05, reach - 0.05, inward + 0.018 * c.line(rng, 7, 4)) if False else step(-reach - 0.06, -reach + 0.06, -inward + 0.02 * c.line(rng, 7, 4))
+        top = base - c.unit * (0.17 + 0.07 * k) * (0.72 + 0.42 * (1 - inward / 0.6)) - 0.006 * c.unit * c.line(rng, 9, 4)
+        foot = np.float32(base + c.unit * (0.05 + 0.12 * k))
+        line = np.where(rise > 0.002, foot + (top - foot) * rise, c.height + 9).astype(np.float32)
+        first, last = max(0, int(line.min())), min(c.height, int(foot))
+        if last <= first:
+            continue
+        h = last - first
+        rows = np.arange(first, last, dtype=np.float32)[:, None]
+        depth = np.clip(rows - line[None, :], 0, None)
+        rough = c.fbm(rng, 13, 4, size=(h, c.width), span=(h / c.unit, c.width / c.unit), wide=0.5)
+        rock = mix(ROCK, (0.66, 0.58, 0.50), 0.45)
+        lit, dim = c.light.on(rock, distance), c.light.on(np.asarray(rock) * np.float32(0.38), distance)
+        colour = dim + (lit - dim) * np.clip(0.5 + 0.28 * rough, 0, 1)[..., None]
+        turf = np.clip(1.2 - (depth / c.unit + 0.012 * rough) / 0.022, 0, 1)
+        colour += (c.light.on(ground_colour(c), distance) - colour) * turf[..., None]
+        c.lay(slice(first, last), c.under(line, first, last), colour)
+
+
+def volcano(c: Canvas, base: float) -> None:
+    """A cone with a lit crater, lava down its side and a plume."""
+    rng = c.rng("volcano")
+    x = np.arange(c.width, dtype=np.float32)
+    centre = c.width * (0.5 - 0.12 * c.side())
+    tall, crater = 0.36 * c.unit, 0.055 * c.unit
+    off = np.maximum(np.abs(x - np.float32(centre)) - np.float32(crater), 0)
+    line = base - tall * np.exp(-off / (0.24 * c.unit)) + 0.006 * c.unit * c.line(rng, 12, 4)
+    peak = float(line.min())
+    _plume(c, rng, centre, peak, crater)
+    _massif(c, rng, line.astype(np.float32), base, 0.28, tall)
+    first, last = max(0, int(peak)), min(c.height, int(base + 0.02 * c.unit))
+    rows = np.arange(first, last, dtype=np.float32)[:, None]
+    t = (rows - peak) / tall
+    glow = np.zeros((last - first, c.width), np.float32)
+    for k in range(3):
+        path = centre + (k - 1) * crater * 0.8 + c.unit * (k - 0.9) * 0.11 * t + 0.012 * c.unit * smooth_values(rng, t[:, 0] * 9)[:, None]
+        width = c.unit * (0.006 + 0.003 * (1 - t))
+        glow += np.exp(-(((x[None, :] - path) / width) ** 2)) * np.clip(1.15 - t * (1.2 + 0.3 * k), 0, 1)
+    inside = np.clip(rows - line[None, :], 0, 1)
+    from .canvas import blur
+
+    c.add(slice(first, last), blur(glow, 0.02 * c.unit) * np.float32(0.9), (1.0, 0.26, 0.05))
+    c.lay(slice(first, last), np.clip(glow * 1.4, 0, 1) * inside, (1.0, 0.62, 0.18))
+
+
+def _plume(c: Canvas, rng: np.random.Generator, centre: float, peak: float, crater: float) -> None:
+    from .canvas import enlarge
+
+    bottom = int(peak + 0.02 * c.unit)
+    if bottom < 8:
+        return
+    h, w = bottom // 2, c.width // 2
+    noise = c.fbm(rng, 4.2, 5, size=(h, w), span=(bottom / c.unit, c.width / c.unit))
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * 2
+    up = np.clip((peak - y) / c.unit, 0, None)
+    path = centre - c.side() * up * up * 0.55 * c.unit
+    width = crater * 0.8 + up * 0.30 * c.unit
+    body = np.exp(-(((x - path) / width) ** 2)) * 1.3 + noise * 0.28 - 0.42
+    mask = enlarge(step(0.0, 0.5, body) * np.float32(0.9), c.width, bottom)
+    warm = enlarge(np.clip(1 - up * 4.5, 0, 1) * step(0, 0.6, body), c.width, bottom)[..., None]
+    tone = enlarge(np.clip(0.5 + 0.3 * noise, 0, 1), c.width, bottom)[..., None]
+    smoke = mix(c.light.shade, (0.1, 0.09, 0.1), 0.55) * (1 - tone) + mix(c.light.cloud, (0.4, 0.36, 0.36), 0.5) * tone
+    c.lay(slice(0, bottom), mask, smoke + warm * np.array((0.85, 0.25, 0.05), np.float32))

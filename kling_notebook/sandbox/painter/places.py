@@ -1,0 +1,112 @@
+"""Which pieces make which place, and in which order they are painted."""
+
+from __future__ import annotations
+
+from . import land, town, water
+from .canvas import Canvas
+from .cosmos import deep_space
+from .sky import paint_sky
+
+
+def horizon_of(c: Canvas) -> int:
+    """The row of the horizon for the scene's places."""
+    places = set(c.scene.places)
+    tall = c.height > c.width
+    share = 0.60
+    if places & {"sea", "beach", "island", "cliff"}:
+        share = 0.56
+    if places & {"desert", "road", "field", "garden"}:
+        share = 0.60
+    if places & {"forest", "jungle"}:
+        share = 0.66
+    if places & {"city", "village"}:
+        share = 0.70 if not c.scene.water else 0.60
+    if "waterfall" in places:
+        share = 0.52
+    return int(c.height * (share + (0.03 if tall else 0.0)))
+
+
+def paint_place(c: Canvas) -> None:
+    """Sky, land and water, back to front. Subjects come after."""
+    places = set(c.scene.places)
+    c.horizon = horizon_of(c)
+    if "underwater" in places:
+        c.sun = (c.width * 0.5, 0.0)
+        water.underwater(c)
+        return
+    if "space" in places:
+        deep_space(c, grounded=len(places) > 1)
+    else:
+        paint_sky(c)
+    if places == {"space"}:
+        return
+    _far(c, places)
+    _ground(c, places)
+
+
+def _far(c: Canvas, places: set[str]) -> None:
+    """What stands at the horizon."""
+    base = c.horizon
+    c.pixels[base:] = c.light.on(land.ground_colour(c), 0.6)
+    open_sea = bool(places & {"sea", "beach", "island", "cliff"}) and not places & {"mountain", "city", "hills"}
+    if "mountain" in places:
+        land.mountains(c, base, 0.44)
+    elif "glacier" in places:
+        land.mountains(c, base, 0.24, 2)
+    elif "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
+        land.mountains(c, base, 0.25, 2)
+    if "volcano" in places:
+        land.volcano(c, base)
+    if "canyon" in places:
+        land.mesas(c, base)
+    if "waterfall" in places:
+        water.waterfall(c, base - 0.32 * c.unit, base + 0.22 * c.unit)
+    if not open_sea and places & {"field", "garden", "village", "road", "river"} and "mountain" not in places:
+        land.hills(c, base - 0.02 * c.unit, layers=3, tall=0.10)
+    if "island" in places:
+        town.islands(c, base)
+    if places & {"lake", "river"} and not places & {"city", "desert", "canyon"}:
+        land.woods(c, base - 0.012 * c.unit, layers=2, tall=0.055)
+    if "city" in places:
+        town.city(c, base)
+
+
+def _ground(c: Canvas, places: set[str]) -> None:
+    """From the horizon to the lower edge."""
+    base = c.horizon
+    if places & {"sea", "beach", "island", "cliff", "lake", "glacier"}:
+        calm = not places & {"sea", "beach", "cliff"} and "storm" not in c.scene.weather
+        water.water(c, base, rough=(0.10 if calm else 0.7) + (0.3 if c.scene.weather & {"storm", "wind"} else 0.0))
+        water.far_shore(c, base)
+        if "glacier" in places:
+            town.icebergs(c, base)
+        if "cliff" in places:
+            land.cliff(c, base)
+        if "beach" in places:
+            water.beach(c, 0.76)
+        if places & {"forest", "jungle", "field", "garden", "hills"} or places == {"lake"}:
+            water.bank(c, 0.90)
+        return
+    if "desert" in places:
+        land.dunes(c, base)
+    elif places & {"forest", "jungle"}:
+        land.woods(c, base - 0.05 * c.unit, tall=0.24)
+        land.hills(c, base + 0.13 * c.unit, layers=2, tall=0.03, far=0.12)
+    elif "waterfall" in places:
+        water.water(c, int(base + 0.2 * c.unit), rough=0.2)
+    elif "city" in places:
+        town.street(c, base)
+    elif "mountain" in places or "volcano" in places:
+        land.hills(c, base + 0.02 * c.unit, layers=3, tall=0.07, far=0.5)
+    elif places & {"hills", "snow"}:
+        land.hills(c, base, layers=5)
+    else:
+        land.hills(c, base + 0.06 * c.unit, layers=2, tall=0.04, far=0.25)
+    if "river" in places:
+        water.river(c, base + int(0.03 * c.unit))
+    if "village" in places:
+        town.village(c, base)
+    if "road" in places:
+        town.road(c, base + int(0.05 * c.unit))
+    if places & {"garden"}:
+        town.flowers(c, base)

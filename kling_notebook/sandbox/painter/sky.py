@@ -1,0 +1,338 @@
+"""The sky: gradient, stars, aurora, sun and moon, clouds, and what else hangs up there."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .canvas import Array, Canvas, blur, enlarge, mix, step
+
+BODIES = frozenset(("sun", "moon", "crescent", "eclipse"))
+
+
+def paint_sky(c: Canvas) -> None:
+    """Fill the whole canvas with sky, and settle where the light comes from."""
+    scene, light = c.scene, c.light
+    rng = c.rng("sky")
+    _gradient(c)
+    _place_light(c, rng)
+    if _stars_out(c):
+        paint_stars(c, 1.0 if "stars" in scene.sky else 0.55)
+    if "milkyway" in scene.sky:
+        _milky_way(c)
+    if "aurora" in scene.sky:
+        _aurora(c)
+    if "planet" in scene.sky:
+        paint_planet(c, 0.24, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
+    if "meteor" in scene.sky:
+        _meteors(c)
+    _glow(c)
+    _body(c)
+    if "rainbow" in scene.sky:
+        _rainbow(c)
+    _clouds(c)
+
+
+def _gradient(c: Canvas) -> None:
+    light = c.light
+    stops = np.array([light.zenith, light.middle, light.horizon], np.float32)
+    if c.scene.sky_tint is not None:
+        tint = np.array(c.scene.sky_tint, np.float32)
+        stops += (tint * (0.35 + 0.65 * stops.mean(axis=1, keepdims=True) / 0.6) - stops) * np.float32(0.7)
+    at = np.arange(c.height, dtype=np.float32) / max(c.horizon, 1)
+    column = np.stack([np.interp(at, (0.0, 0.58, 1.0), stops[:, k]) for k in range(3)], axis=-1).astype(np.float32)
+    # Rounds off the corner between the two straight slopes.
+    width = max(3, c.height // 6) | 1
+    kernel = np.hanning(width + 2)[1:-1].astype(np.float32)
+    kernel /= kernel.sum()
+    padded = np.pad(column, ((width // 2, width // 2), (0, 0)), mode="edge")
+    column = np.stack([np.convolve(padded[:, k], kernel, "valid") for k in range(3)], axis=-1)
+    c.pixels[:] = column[:, None, :]
+
+
+def _place_light(c: Canvas, rng: np.random.Generator) -> None:
+    across = rng.uniform(0.16, 0.36)
+    across = across if rng.random() < 0.5 else 1 - across
+    height = c.light.height * rng.uniform(0.88, 1.1)
+    room = c.horizon - 0.12 * c.unit
+    c.sun = (across * c.width, max(0.13 * c.unit, c.horizon - height * room))
+
+
+def _stars_out(c: Canvas) -> bool:
+    scene = c.scene
+    if "stars" in scene.unwanted:
+        return False
+    closed = {"storm", "rain", "snowfall", "fog"} & scene.weather or "overcast" in scene.sky
+    return bool({"stars", "milkyway", "meteor"} & scene.sky) or (c.light.dark > 0.6 and not closed)
+
+
+def paint_stars(c: Canvas, density: float) -> None:
+    """Stars of a few sizes and tints; fewer and fainter toward the horizon."""
+    rng = c.rng("stars")
+    area = c.width * c.height / c.unit**2
+    count = int(1500 * density * area)
+    x = rng.random(count) * c.width
+    y = rng.random(count) ** 1.15 * c.height
+    bright = rng.random(count) ** 5 * 0.95 + 0.07
+    tint = np.stack([1 - 0.25 * rng.random(count), np.full(count, 0.93), 1 - 0.3 * rng.random(count)], -1)
+    fade = np.clip(1.15 - y / max(c.horizon, 1), 0, 1) * (0.45 + 0.55 * c.light.dark)
+    scale = c.unit / 1024
+    keep = (x < c.width - 2) & (y < c.height - 2)
+    column, row = x[keep].astype(int), y[keep].astype(int)
+    light = (bright * fade)[keep, None] * tint[keep]
+    size = max(1, round(scale * 1.3))
+    for dy in range(size):
+        for dx in range(size):
+            c.pixels[np.minimum(row + dy, c.height - 1), np.minimum(column + dx, c.width - 1)] += light.astype(np.float32)
+    for k in np.argsort(-(bright * fade))[: int(26 * density * area)]:
+        glow_spot(c, x[k], y[k], (4.2 + 5 * rng.random()) * max(scale, 0.4), tint[k], 0.75 * bright[k] * fade[k])
+
+
+def glow_spot(c: Canvas, x: float, y: float, radius: float, colour: Array | tuple[float, ...], strength: float) -> None:
+    """A small round light with a bright heart."""
+    reach = max(2, int(radius * 3))
+    x0, x1, y0, y1 = max(0, int(x) - reach), min(c.width, int(x) + reach), max(0, int(y) - reach), min(c.height, int(y) + reach)
+    if x1 <= x0 or y1 <= y0:
+        return
+    dx = np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(x)
+    dy = np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(y)
+    spot = np.exp(-(dx * dx + dy * dy) / np.float32(radius * radius * 0.9)) * np.float32(strength)
+    c.add(slice(y0, y1), spot, np.asarray(colour, np.float32), slice(x0, x1))
+
+
+def _milky_way(c: Canvas) -> None:
+    rng = c.rng("milky way")
+    h, w = c.height // 3 + 1, c.width // 3 + 1
+    cloud = c.fbm(rng, 3.0, 5, size=(h, w))
+    dust = c.fbm(rng, 5.0, 5, size=(h, w))
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(3 / c.unit)
+    lean = rng.uniform(0.5, 0.9) * (1 if rng.random() < 0.5 else -1)
+    across = (x - c.width / c.unit / 2) - lean * (y - 0.35) + 0.06 * cloud
+    band = np.exp(-(across**2) / 0.035) * np.clip(0.75 + 0.3 * cloud, 0, 1.5)
+    rift = np.exp(-((across + 0.03 * dust) ** 2) / 0.004) * step(-0.4, 0.9, dust)
+    fade = np.clip(1.2 - y * c.unit / max(c.horizon, 1), 0, 1)
+    core = enlarge(np.clip(band * (1 - 0.75 * rift) * fade, 0, 2).astype(np.float32), c.width, c.height)
+    c.add(slice(None), core * 0.42, (0.72, 0.70, 0.98))
+    c.add(slice(None), core**3 * 0.16, (1.0, 0.76, 0.70))
+    sparkle = rng.random((c.height, c.width), dtype=np.float32)
+    c.add(slice(None), np.where(sparkle > 0.994, core * 0.75, np.float32(0)), (1.0, 0.97, 0.95))
+
+
+def _aurora(c: Canvas) -> None:
+    rng = c.rng("aurora")
+    h, w = max(2, c.horizon // 2), c.width // 2
+    rows = np.arange(h, dtype=np.float32)[:, None] / h
+    total = np.zeros((h, w, 3), np.float32)
+    green, violet, teal = (np.array(k, np.float32) for k in ((0.25, 1.0, 0.52), (0.66, 0.28, 0.95), (0.1, 0.85, 0.8)))
+    for k in range(3):
+        sway = c.line(rng, 1.1 + 0.5 * k, 3)[::2][:w]
+        foot = np.float32(0.70 - 0.16 * k) + np.float32(0.10) * sway
+        fine = np.clip(0.66 + 0.3 * c.line(rng, 16, 4, 0.75)[::2][:w], 0.12, 1.3)
+        strength = np.clip(0.62 + 0.5 * c.line(rng, 1.4, 2)[::2][:w], 0.0, 1.25) * fine * np.float32(0.95 - 0.22 * k)
+        reach = (np.float32(0.30) + np.float32(0.06) * c.line(rng, 4, 2)[::2][:w])[None, :]
+        up = (foot[None, :] - rows) / reach
+        curtain = np.where(up > 0, np.exp(-1.9 * np.maximum(up, 0)), np.exp(14 * np.minimum(up, 0))) * strength[None, :]
+        tone = np.clip(up * 0.62, 0, 1)[..., None]
+        base = green if k != 1 else teal
+        total += curtain[..., None] * (base * (1 - tone) + violet * tone)
+    glow = enlarge(np.clip(total, 0, 1.4), c.width, c.horizon)
+    block = c.pixels[: c.horizon]
+    block += glow * np.float32(0.8) * (1 - np.minimum(block, 1))
+
+
+def _meteors(c: Canvas) -> None:
+    rng = c.rng("meteor")
+    mask = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(mask)
+    for k in range(3):
+        x, y = rng.uniform(0.15, 0.85) * c.width, rng.uniform(0.08, 0.42) * c.horizon
+        length = c.unit * rng.uniform(0.16, 0.3) * (1.3 if k == 0 else 0.6)
+        lean = rng.uniform(0.42, 0.5)
+        for part in range(40):
+            t0, t1 = part / 40, (part + 1) / 40
+            width = max(1, round(c.unit / 260 * (1 - t0)))
+            spot = (x + length * t0, y - length * lean * t0, x + length * t1, y - length * lean * t1)
+            draw.line(spot, fill=int(255 * (1 - t0) ** 1.6), width=width)
+        glow_spot(c, x, y, c.unit / 110, (1, 1, 1), 0.95)
+    streak = np.asarray(mask, np.float32) / 255
+    c.add(slice(None), streak, (0.95, 0.97, 1.0))
+    c.add(slice(None), blur(streak, c.unit / 170), (0.6, 0.8, 1.0))
+
+
+def _shows_body(c: Canvas) -> str | None:
+    """Which of sun, moon, crescent, eclipse is in the sky."""
+    scene = c.scene
+    asked = next((name for name in ("eclipse", "crescent", "moon", "sun") if name in scene.sky), None)
+    if asked in {"crescent", "moon"} and "moon" in scene.unwanted:
+        asked = None
+    if asked is not None:
+        return asked
+    if "storm" in scene.weather or "overcast" in scene.sky or {"rain", "snowfall"} & scene.weather:
+        return None
+    usual = "moon" if scene.time in {"night", "blue"} else "sun"
+    if usual in scene.unwanted or scene.time in {"blue", "noon", "dusk"}:
+        return None
+    if usual == "moon" and {"milkyway", "aurora", "meteor", "planet"} & scene.sky:
+        return None
+    return usual
+
+
+def _distance(c: Canvas, reach: float) -> tuple[slice, slice, Array]:
+    """Rows, columns and distances (pixels) around the light."""
+    x, y = c.sun
+    rows = slice(max(0, int(y - reach)), min(c.height, int(y + reach)))
+    columns = slice(max(0, int(x - reach)), min(c.width, int(x + reach)))
+    dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y)
+    dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(x)
+    return rows, columns, np.sqrt(dx * dx + dy * dy)
+
+
+def _glow(c: Canvas) -> None:
+    """The brightening of the air around the light, wide and soft."""
+    body = _shows_body(c)
+    strength = c.light.glow
+    if strength < 0.05 or (body is None and c.scene.time in {"night", "noon"}):
+        return
+    if body is None and "sun" in c.scene.unwanted:
+        strength *= 0.5
+    h, w = c.height // 4 + 1, c.width // 4 + 1
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * 4
+    dx, dy = (x - np.float32(c.sun[0])) / c.unit, (y - np.float32(c.sun[1])) / c.unit
+    wide = np.exp(-(dx * dx * 1.1 + dy * dy * 2.6) / 0.16) * np.float32(0.55 * strength)
+    near = np.exp(-np.sqrt(dx * dx + dy * dy) / 0.075) * np.float32(0.5 * strength)
+    field = enlarge(wide + near, c.width, c.height)
+    c.add(slice(None), field, mix(c.light.sun, c.light.horizon, 0.3))
+
+
+def _body(c: Canvas) -> None:
+    match _shows_body(c):
+        case "sun":
+            _sun(c)
+        case "moon":
+            _moon(c, full=True)
+        case "crescent":
+            _moon(c, full=False)
+        case "eclipse":
+            _eclipse(c)
+        case _:
+            pass
+
+
+def _sun(c: Canvas) -> None:
+    low = c.light.height < 0.25
+    radius = c.unit * (0.062 if low else 0.042) * (1.25 if "sun" in c.scene.sky else 1.0)
+    rows, columns, away = _distance(c, radius * 9)
+    c.add(rows, np.exp(-np.maximum(away - radius, 0) / (radius * 1.3)) * np.float32(0.6), c.light.sun, columns)
+    c.lay(rows, np.clip(radius - away + 0.5, 0, 1), mix(c.light.sun, (1, 1, 0.96), 0.55), columns)
+
+
+def _moon(c: Canvas, *, full: bool) -> None:
+    rng = c.rng("moon")
+    asked = {"moon", "crescent"} & c.scene.sky
+    radius = c.unit * (0.085 if asked else 0.055)
+    rows, columns, away = _distance(c, radius * 6)
+    halo = np.exp(-np.maximum(away - radius, 0) / (radius * 1.1)) * np.float32(0.34 if full else 0.22)
+    c.add(rows, halo, (0.72, 0.82, 1.0), columns)
+    disc = np.clip(radius - away + 0.5, 0, 1)
+    span = (away.shape[0] / c.unit, away.shape[1] / c.unit)
+    seas = step(0.05, 1.1, c.fbm(rng, 0.16 / (radius / c.unit) * 1.6, 4, size=away.shape, span=span))
+    face = np.array((0.98, 0.97, 0.91), np.float32) * (1 - 0.2 * seas[..., None])
+    face = face * (1 - 0.12 * np.clip(away / radius, 0, 1) ** 3)[..., None]
+    if not full:
+        x, y = c.sun
+        dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y + 0.18 * radius)
+        side = -c.side()
+        dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(x + side * 0.5 * radius)
+        shadow = np.clip(np.sqrt(dx * dx + dy * dy) - radius * 0.92 + 0.5, 0, 1)
+        disc = disc * shadow
+    c.lay(rows, disc, face, columns)
+
+
+def _eclipse(c: Canvas) -> None:
+    radius = c.unit * 0.075
+    rows, columns, away = _distance(c, radius * 7)
+    rays = np.exp(-np.maximum(away - radius, 0) / (radius * 0.55))
+    c.add(rows, rays * np.float32(0.95), (1.0, 0.93, 0.8), columns)
+    c.add(rows, np.exp(-np.maximum(away - radius, 0) / (radius * 1.9)) * np.float32(0.45), c.light.sun, columns)
+    c.lay(rows, np.clip(radius - away + 0.5, 0, 1), (0.03, 0.035, 0.05), columns)
+
+
+def paint_planet(c: Canvas, radius: float, across: float, down: float) -> None:
+    """A shaded sphere with bands and a ring; radius in units, place in fractions of the canvas."""
+    rng = c.rng("planet")
+    r, cx, cy = radius * c.unit * 0.62, across * c.width, down * c.height
+    reach = r * 2.3
+    y0, y1, x0, x1 = max(0, int(cy - reach)), min(c.height, int(cy + reach)), max(0, int(cx - reach)), min(c.width, int(cx + reach))
+    dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(cy)) / np.float32(r)
+    dx = (np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(cx)) / np.float32(r)
+    rows, columns = slice(y0, y1), slice(x0, x1)
+    away = np.sqrt(dx * dx + dy * dy)
+    tilt = np.float32(0.32)
+    u, v = dx * np.cos(tilt) + dy * np.sin(tilt), (dy * np.cos(tilt) - dx * np.sin(tilt)) * np.float32(3.6)
+    ring_at = np.sqrt(u * u + v * v)
+    ring = np.clip((ring_at - 1.32) * r * 0.4, 0, 1) * np.clip((2.1 - ring_at) * r * 0.4, 0, 1)
+    grooves = 0.72 + 0.28 * np.sin(ring_at * np.float32(34.0)) * np.sin(ring_at * np.float32(9.0))
+    ring = (ring * grooves * np.float32(0.8)).astype(np.float32)
+    back, front = ring * (v < 0), ring * (v >= 0)
+    hue = rng.random()
+    warm, cool = np.array((0.94, 0.74, 0.52), np.float32), np.array((0.55, 0.70, 0.92), np.float32)
+    base = warm if hue < 0.6 else cool
+    ring_colour = mix(base, (1, 0.95, 0.9), 0.4)
+    c.lay(rows, back, ring_colour, columns)
+    band = smooth_bands(rng, (v / 3.6) * 5 + 8 + u * 0.15)
+    lit = np.clip(0.62 + 0.75 * (c.side() * dx * 0.75 - dy * 0.5), 0.05, 1.12)
+    ball = base * (0.82 + 0.16 * band[..., None]) * lit[..., None]
+    c.lay(rows, np.clip((1 - away) * r + 0.5, 0, 1), ball, columns)
+    c.lay(rows, front, ring_colour, columns)
+
+
+def smooth_bands(rng: np.random.Generator, at: Array) -> Array:
+    """Stripes: random values along `at`, joined smoothly."""
+    knots = rng.standard_normal(32).astype(np.float32)
+    return np.interp(at, np.arange(32), knots).astype(np.float32)
+
+
+def _rainbow(c: Canvas) -> None:
+    h, w = c.height // 2 + 1, c.width // 2 + 1
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * 2
+    cx = c.width * (0.5 - 0.12 * c.side())
+    away = np.sqrt((x - np.float32(cx)) ** 2 + (y - np.float32(c.horizon * 1.12)) ** 2) / c.unit
+    t = (away - 0.52) / 0.062
+    inside = np.clip(np.minimum(t, 1 - t) * 5, 0, 1) * np.clip(1.2 - y / c.height, 0, 1)
+    knots = np.linspace(0, 1, 6)
+    stripes = np.array([(0.62, 0.3, 0.95), (0.25, 0.5, 1), (0.2, 0.85, 0.5), (1, 0.95, 0.3), (1, 0.6, 0.2), (1, 0.25, 0.25)])
+    colour = np.stack([np.interp(t, knots, stripes[:, k]) for k in range(3)], -1).astype(np.float32)
+    field = enlarge(colour * (inside * np.float32(0.42))[..., None], c.width, c.height)
+    c.pixels += field * (1 - 0.55 * np.minimum(c.pixels, 1))
+
+
+def _clouds(c: Canvas) -> None:
+    """Clouds lit from where the light stands: thick ones shade themselves."""
+    scene, light = c.scene, c.light
+    if "clouds" in scene.unwanted or "clear" in scene.sky:
+        return
+    cover = 0.30
+    if "clouds" in scene.sky:
+        cover = 0.62
+    if {"storm", "rain", "snowfall"} & scene.weather or "overcast" in scene.sky:
+        cover = 0.95
+    elif {"stars", "milkyway", "aurora", "meteor"} & scene.sky or light.dark > 0.6:
+        cover = min(cover, 0.16) if "clouds" not in scene.sky else 0.45
+    rng = c.rng("clouds")
+    h, w = max(8, c.horizon // 2), c.width // 2
+    tall = c.horizon / c.unit
+    span = (tall, c.width / c.unit)
+    base = c.fbm(rng, 1.9, 6, size=(h, w), wide=2.3, gain=0.54, span=span)
+    rows = np.linspace(0, 1, h, dtype=np.float32)[:, None]
+    bank = np.float32(1.5 * (cover - 0.62)) + 0.25 * np.cos((rows - 0.55) * 3.4)
+    density = base * 0.62 + bank
+    shift = max(1, int(0.028 * c.unit / 2))
+    toward = np.roll(density, (shift if light.height > 0.4 else -shift // 2, int(-c.side() * shift)), (0, 1))
+    lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)
+    mask = step(-0.05, 0.75, density) * np.clip((1.02 - rows) * 3.2, 0.15, 1)
+    if cover > 0.9:
+        mask = np.maximum(mask, 0.35)
+    lit = lit * (1 - 0.45 * step(0.3, 1.3, density))
+    mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)[..., None]
+    colour = np.asarray(light.shade, np.float32) * (1 - lit) + np.asarray(light.cloud, np.float32) * lit
+    c.lay(slice(0, c.horizon), mask, colour)

@@ -1,0 +1,310 @@
+"""The words the painter knows: one table from word to change of the scene, and the reading of a prompt with it.
+
+A row is (kind, value, words). The first word is the row's own name, the others are synonyms; an underscore joins the
+words of a phrase. Plurals are found by rule. What is not in the table is an unknown word: it names nothing, but it
+moves the layout, and a prompt made of unknown words alone becomes an abstract picture.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Kind = Literal["place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood"]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One row of the table. `value` is what the scene is told, `phrases` how people write it."""
+
+    kind: Kind
+    value: str
+    phrases: tuple[str, ...]
+
+
+_ROWS: Mapping[Kind, Mapping[str, str]] = {
+    "place": {
+        "mountain": "mountain peak summit alps alpine mountainside himalaya",
+        "hills": "hill rolling_hills hillside valley countryside tuscany highlands",
+        "forest": "forest woods woodland pine_forest taiga",
+        "jungle": "jungle rainforest tropical tropics",
+        "desert": "desert dune sahara sand_dunes oasis",
+        "sea": "sea ocean wave harbour harbor",
+        "lake": "lake pond lagoon loch lakeside",
+        "river": "river stream creek brook",
+        "waterfall": "waterfall cascade cataract",
+        "beach": "beach shore coast seaside coastline",
+        "island": "island isle atoll",
+        "city": "city skyline metropolis town downtown skyscraper cityscape urban new_york tokyo hong_kong shanghai",
+        "village": "village hamlet fishing_village settlement",
+        "field": "field meadow grassland prairie savanna savannah pasture farmland wheat_field lawn grass",
+        "garden": "garden flower_field park lavender_field tulip_field",
+        "canyon": "canyon mesa badlands gorge grand_canyon monument_valley",
+        "cliff": "cliff sea_cliff bluff precipice fjord",
+        "volcano": "volcano lava eruption erupting_volcano",
+        "glacier": "glacier iceberg ice_floe antarctica",
+        "snow": "snow snowy arctic icy frozen tundra snow_covered",
+        "space": "space outer_space cosmos galaxy nebula universe deep_space",
+        "underwater": "underwater coral_reef reef seabed under_the_sea",
+        "road": "road path trail highway lane",
+    },
+    "time": {
+        "dawn": "dawn sunrise daybreak first_light early_morning",
+        "morning": "morning forenoon",
+        "noon": "noon midday broad_daylight daylight daytime",
+        "golden": "golden_hour golden_light late_afternoon magic_hour afternoon evening_light",
+        "sunset": "sunset sundown evening setting_sun",
+        "dusk": "dusk twilight gloaming nightfall",
+        "blue": "blue_hour",
+        "night": "night midnight nighttime moonlight moonlit nocturnal",
+    },
+    "sky": {
+        "sun": "sun sunny sunshine sunlight sunlit",
+        "moon": "moon full_moon",
+        "crescent": "crescent crescent_moon half_moon new_moon",
+        "eclipse": "eclipse solar_eclipse",
+        "stars": "star starry starlight starry_sky starry_night constellation",
+        "milkyway": "milky_way",
+        "meteor": "meteor comet shooting_star meteor_shower",
+        "planet": "planet saturn jupiter ringed_planet",
+        "clouds": "cloud cloudy cloudscape",
+        "overcast": "overcast grey_sky gray_sky",
+        "clear": "clear_sky cloudless clear",
+        "aurora": "aurora northern_lights aurora_borealis polar_lights",
+        "rainbow": "rainbow",
+    },
+    "weather": {
+        "fog": "fog mist foggy misty haze hazy",
+        "storm": "storm thunderstorm stormy thunder lightning tempest",
+        "rain": "rain rainy drizzle raining downpour",
+        "snowfall": "snowfall snowing blizzard snowstorm snowflake",
+        "wind": "wind windy breeze falling_leaves petal",
+    },
+    "season": {
+        "spring": "spring springtime cherry_blossom blossom sakura",
+        "summer": "summer summertime",
+        "autumn": "autumn fall autumnal fall_colors fall_foliage",
+        "winter": "winter wintry wintertime",
+    },
+    "subject": {
+        "tree": "tree oak maple lone_tree",
+        "pine": "pine fir spruce conifer pine_tree christmas_tree",
+        "palm": "palm palm_tree coconut_tree",
+        "cactus": "cactus saguaro cacti",
+        "flower": "flower rose tulip daisy poppy sunflower wildflower",
+        "mushroom": "mushroom toadstool",
+        "rock": "rock stone boulder",
+        "house": "house cottage home farmhouse barn",
+        "cabin": "cabin hut shack lodge",
+        "castle": "castle fortress palace",
+        "tower": "tower ruin watchtower",
+        "lighthouse": "lighthouse beacon",
+        "windmill": "windmill mill",
+        "temple": "temple pagoda shrine",
+        "church": "church chapel cathedral",
+        "torii": "torii gate",
+        "tent": "tent camp camping yurt",
+        "campfire": "campfire fire bonfire",
+        "lantern": "lantern paper_lantern sky_lantern lamp",
+        "bridge": "bridge viaduct",
+        "boat": "boat rowboat canoe rowing_boat gondola kayak",
+        "sailboat": "sailboat sailing_boat yacht sail",
+        "ship": "ship galleon vessel pirate_ship",
+        "train": "train locomotive railway steam_train",
+        "car": "car automobile vehicle",
+        "bicycle": "bicycle bike cyclist",
+        "balloon": "balloon hot_air_balloon airship",
+        "rocket": "rocket spaceship spacecraft starship",
+        "ufo": "ufo flying_saucer alien",
+        "bird": "bird seagull gull swallow crow raven eagle hawk",
+        "owl": "owl",
+        "swan": "swan goose duck",
+        "heron": "heron crane stork flamingo egret",
+        "penguin": "penguin",
+        "fox": "fox vixen",
+        "wolf": "wolf coyote",
+        "dog": "dog puppy hound",
+        "cat": "cat kitten kitty",
+        "deer": "deer stag elk doe reindeer moose",
+        "horse": "horse stallion mare pony unicorn",
+        "bear": "bear grizzly polar_bear panda",
+        "rabbit": "rabbit hare bunny",
+        "elephant": "elephant mammoth",
+        "camel": "camel dromedary",
+        "cow": "cow bull bison cattle",
+        "sheep": "sheep lamb",
+        "whale": "whale orca humpback",
+        "dolphin": "dolphin",
+        "fish": "fish koi goldfish shark",
+        "turtle": "turtle tortoise",
+        "jellyfish": "jellyfish medusa",
+        "butterfly": "butterfly moth",
+        "dragon": "dragon wyvern",
+        "person": "person man woman figure hiker traveller traveler girl boy child people wanderer samurai human",
+        "astronaut": "astronaut cosmonaut spaceman",
+        "robot": "robot android mech",
+        "umbrella": "umbrella parasol",
+        "crystal": "crystal gem prism obelisk monolith",
+    },
+    "style": {
+        "watercolour": "watercolour watercolor aquarelle gouache",
+        "ink": "ink pen_and_ink engraving etching ink_drawing line_art lineart linocut",
+        "sumi": "sumi_e ink_wash sumi calligraphy",
+        "pencil": "pencil sketch pencil_drawing graphite drawing",
+        "charcoal": "charcoal",
+        "oil": "oil oil_painting impasto painting acrylic",
+        "impressionist": "impressionist impressionism monet pointillism pointillist van_gogh",
+        "neon": "neon cyberpunk neon_lights glowing",
+        "synthwave": "synthwave vaporwave retrowave outrun",
+        "pixel": "pixel_art pixel pixelated 8_bit 8bit 16_bit",
+        "mono": "black_and_white monochrome grayscale greyscale b_w bw noir",
+        "sepia": "sepia vintage antique daguerreotype retro",
+        "film": "cinematic film analog film_still 35mm photograph photo",
+        "blueprint": "blueprint technical_drawing schematic cyanotype",
+        "woodblock": "woodblock ukiyo_e woodcut hokusai japanese_print",
+        "poster": "poster flat minimalist minimal vector flat_design screenprint",
+        "comic": "comic pop_art halftone comic_book manga",
+        "glass": "stained_glass",
+        "mosaic": "mosaic tiles tessellation",
+        "lowpoly": "low_poly polygonal origami geometric",
+        "papercut": "paper_cut papercut paper_art cut_paper layered_paper",
+        "pastel": "pastel chalk",
+        "glitch": "glitch vhs datamosh glitch_art",
+        "stitch": "cross_stitch embroidery knitted tapestry",
+        "abstract": "abstract nonrepresentational kandinsky",
+    },
+    "colour": {
+        "red": "red crimson scarlet vermilion ruby",
+        "orange": "orange tangerine amber copper",
+        "yellow": "yellow lemon",
+        "gold": "gold golden gilded",
+        "green": "green emerald jade",
+        "olive": "olive moss khaki",
+        "teal": "teal turquoise cyan aqua",
+        "blue": "blue azure cobalt sapphire navy",
+        "purple": "purple violet lilac lavender indigo",
+        "pink": "pink magenta fuchsia rose_coloured coral_pink",
+        "brown": "brown chestnut umber chocolate",
+        "white": "white ivory pale",
+        "black": "black ebony jet_black obsidian",
+        "grey": "grey gray silver",
+    },
+    "count": {
+        "1": "one single lone lonely solitary",
+        "2": "two pair couple",
+        "3": "three trio",
+        "4": "four",
+        "5": "five several group",
+        "7": "many flock herd swarm crowd",
+    },
+    "size": {
+        "big": "giant huge big large enormous colossal close_up",
+        "small": "tiny small little distant miniature far_away",
+    },
+    "mood": {
+        "warm": "warm cosy cozy",
+        "cold": "cold chilly cool",
+        "dark": "dark gloomy shadowy low_key",
+        "bright": "bright luminous high_key airy",
+        "vivid": "vivid vibrant colourful colorful saturated",
+        "muted": "muted faded desaturated subdued",
+        "dramatic": "dramatic moody epic",
+        "dreamy": "dreamy soft ethereal dreamlike",
+    },
+}
+
+TABLE: tuple[Word, ...] = tuple(
+    Word(kind, value, tuple(phrase.replace("_", " ") for phrase in words.split()))
+    for kind, rows in _ROWS.items()
+    for value, words in rows.items()
+)
+
+_INDEX: Mapping[str, Word] = {phrase: word for word in TABLE for phrase in word.phrases}
+_LONGEST = max(phrase.count(" ") + 1 for phrase in _INDEX)
+_IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "geese": "goose"}
+_SILENT_WORDS = """
+a an the of in on at by with and or to from over under above below near beside into is are its his her their this
+that some very as for along through across between against behind front it
+"""
+_SILENT_WORDS = """
+a an the of in on at by with and or to from over under above below near beside into is are its his her their this
+that some very as for along through across between against behind front it
+"""
+_SILENT = frozenset(_SILENT_WORDS.split())
+_NOT = frozenset(("no", "without", "not", "minus"))
+LETTERS = 12_000
+"""Letters of a prompt that are read. The rest is ignored, so that no prompt takes long."""
+WORDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt, read: known words in order, those it denies ("no moon"), and the words that mean nothing here."""
+
+    known: tuple[Word, ...]
+    denied: frozenset[tuple[Kind, str]]
+    unknown: tuple[str, ...]
+
+
+def read(text: str) -> Reading:
+    """Find the table's words in `text`, the longest phrase first. Never fails, whatever the text holds."""
+    tokens = _tokens(text)
+    known: list[Word] = []
+    denied: set[tuple[Kind, str]] = set()
+    unknown: list[str] = []
+    at, negated = 0, False
+    while at < len(tokens):
+        word, length = _longest(tokens, at)
+        token = tokens[at]
+        at += length
+        if word is not None:
+            if negated:
+                denied.add((word.kind, word.value))
+            else:
+                known.append(word)
+            negated = False
+        elif token in _NOT:
+            negated = True
+        elif token not in _SILENT:
+            if token != "any":  # noqa: S105 - an English word
+                negated = False
+            unknown.append(token[:40])
+    return Reading(tuple(known), frozenset(denied), tuple(unknown))
+
+
+def _longest(tokens: list[str], at: int) -> tuple[Word | None, int]:
+    for length in range(min(_LONGEST, len(tokens) - at), 0, -1):
+        head = tokens[at : at + length - 1]
+        for last in _singulars(tokens[at + length - 1]):
+            word = _INDEX.get(" ".join((*head, last)))
+            if word is not None:
+                return word, length
+    return None, 1
+
+
+def _singulars(token: str) -> Iterator[str]:
+    """The token, then what it may be the plural of."""
+    yield token
+    if token in _IRREGULAR:
+        yield _IRREGULAR[token]
+    for ending, instead in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", "")):
+        if token.endswith(ending) and len(token) > len(ending) + 1:
+            yield token[: -len(ending)] + instead
+
+
+def _tokens(text: str) -> list[str]:
+    letters: list[str] = []
+    for letter in unicodedata.normalize("NFKD", text[:LETTERS]):
+        category = unicodedata.category(letter)
+        if category == "So":  # emoji have names, and the names are words: FOX FACE, CRESCENT MOON
+            letters.append(f" {unicodedata.name(letter, '')} ")
+        elif category[0] in "LN":
+            letters.append(letter)
+        elif category[0] != "M":
+            letters.append(" ")
+    return re.findall(r"\S+", "".join(letters).lower())[:WORDS]

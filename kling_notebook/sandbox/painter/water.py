@@ -1,0 +1,191 @@
+"""Water: it mirrors what is already painted above it, broken by waves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .canvas import Array, Canvas, enlarge, mix, smooth_values, step
+from .land import SAND, SNOW, ground_colour, roll, snowy
+
+
+def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> None:
+    """Fill rows top..bottom with water. `rough` 0 is a mirror, 1 an open sea."""
+    end = c.height if bottom is None else min(bottom, c.height)
+    h = end - top
+    if h < 2 or top < 2:
+        return
+    rng = c.rng("water")
+    near = np.linspace(0, 1, h, dtype=np.float32)[:, None]
+    waves = _waves(c, rng, h)
+    reach = (0.004 + 0.034 * rough) * c.unit
+    source = top - 1 - np.arange(h, dtype=np.float32)[:, None] * (0.95 - 0.25 * rough) - waves * (reach * (0.25 + 1.6 * near))
+    mirror = _mirror(c, np.clip(source, 0, top - 1))
+    light = c.light
+    deep = mix(np.asarray(light.zenith, np.float32), light.on((0.10, 0.26, 0.34)), 0.55) * np.float32(0.8)
+    body = mix(light.horizon, deep, 0.6) * (1 - near) + deep * near
+    share = np.float32(0.30 + 0.40 * rough) * (0.35 + 0.65 * near)
+    colour = mirror * np.float32(0.93) + (body[:, None, :] - mirror * np.float32(0.93)) * share[..., None]
+    if rough > 0.4:
+        colour *= (1 + waves * np.float32(0.07 * rough) * (0.4 + near))[..., None]
+    c.pixels[top:end] = colour
+    _glitter(c, rng, top, h, waves, rough)
+
+
+def _waves(c: Canvas, rng: np.random.Generator, h: int) -> Array:
+    """Ripples (h, width), long sideways, closer together toward the horizon."""
+    near = np.arange(h, dtype=np.float32) / c.unit
+    # Perspective: rows far away lie closer together on the water.
+    flat = 1.9 * np.log1p(near * 9)
+    total = np.zeros((h, c.width), np.float32)
+    for cells, weight, wide in ((9, 1.0, 5.0), (19, 0.8, 4.0), (41, 0.55, 3.2)):
+        down = float(flat[-1]) * cells + 3
+        from .canvas import lattice
+
+        rows = 4 * max(8, int(down))
+        field = lattice(rng, down, c.width / c.unit * cells / wide, min(rows, 700), c.width)
+        at = flat / flat[-1] * (field.shape[0] - 1)
+        low = np.minimum(at.astype(np.int32), field.shape[0] - 2)
+        part = (at - low)[:, None]
+        total += np.float32(weight) * (field[low] * (1 - part) + field[low + 1] * part)
+    return total / np.float32(1.2)
+
+
+def _mirror(c: Canvas, source: Array) -> Array:
+    """The picture read at rows `source` (h, width), column by column."""
+    low = source.astype(np.intp)
+    flat = c.pixels.reshape(-1, 3)
+    index = low * c.width + np.arange(c.width, dtype=np.intp)
+    return np.take(flat, index, axis=0)
+
+
+def _glitter(c: Canvas, rng: np.random.Generator, top: int, h: int, waves: Array, rough: float) -> None:
+    """The path of light under a low sun or the moon."""
+    light = c.light
+    low = light.height < 0.5 or light.dark > 0.6
+    if not low or {"storm", "rain", "snowfall"} & c.scene.weather or "overcast" in c.scene.sky:
+        return
+    if light.dark > 0.6 and ("moon" in c.scene.unwanted or "space" in c.scene.places):
+        return
+    near = np.linspace(0, 1, h, dtype=np.float32)[:, None]
+    x = np.arange(c.width, dtype=np.float32)[None, :]
+    width = c.unit * (0.035 + 0.16 * near * (0.4 + 0.6 * rough))
+    path = np.exp(-(((x - np.float32(c.sun[0])) / width) ** 2))
+    spark = step(0.25, 1.5, waves) * path * (1 - 0.45 * near)
+    strength = 0.9 if light.dark < 0.5 else 0.55
+    c.add(slice(top, top + h), spark * np.float32(strength), mix(light.sun, light.horizon, 0.15))
+    c.add(slice(top, top + h), path * np.float32(0.22), light.sun)
+
+
+def far_shore(c: Canvas, top: int) -> None:
+    """A pale line of mist where water meets what stands behind it."""
+    reach = max(2, int(0.03 * c.unit))
+    rows = np.abs(np.arange(top - reach, top + reach, dtype=np.float32) - top) / reach
+    mask = np.clip(1 - rows, 0, 1)[:, None] * np.float32(0.3)
+    c.lay(slice(top - reach, top + reach), np.broadcast_to(mask, (2 * reach, c.width)), c.light.haze)
+
+
+def bank(c: Canvas, row: float, *, tilt: float = 1.0) -> Array:
+    """The near shore: ground rising to one side of the picture. Gives back its line."""
+    rng = c.rng("bank")
+    x = np.arange(c.width, dtype=np.float32) / c.width
+    inward = x if c.side() > 0 else 1 - x
+    line = c.height * (1 - (1 - row) * (1.25 - 0.95 * tilt * inward**1.3)) + 0.012 * c.unit * c.line(rng, 2.2, 4)
+    roll(c, rng, line.astype(np.float32), ground_colour(c), 0.0, 0.22)
+    return line.astype(np.float32)
+
+
+def beach(c: Canvas, row: float) -> None:
+    """Sand in front of the sea, with a wet edge and a line of foam."""
+    rng = c.rng("beach")
+    x = np.arange(c.width, dtype=np.float32) / c.width
+    lean = x if c.side() > 0 else 1 - x
+    line = (c.height * (row + 0.10 * lean) + 0.012 * c.unit * c.line(rng, 2.0, 3)).astype(np.float32)
+    sand = SNOW if snowy(c) else SAND
+    light = c.light
+    wet = light.on(np.asarray(sand) * np.float32(0.66))
+    c.below(line, mix(wet, light.horizon, 0.35), wet, 0.05 * c.unit)
+    for k, (drop, strength) in enumerate(((-0.004, 0.95), (-0.035, 0.6), (-0.075, 0.35))):
+        edge = line + drop * c.unit + 0.006 * c.unit * c.line(rng, 5 + 2 * k, 3)
+        first, last = max(0, int(edge.min()) - 8), min(c.height, int(edge.max() + 0.03 * c.unit))
+        rows = np.arange(first, last, dtype=np.float32)[:, None]
+        t = (rows - edge[None, :]) / (0.011 * c.unit)
+        lace = c.fbm(rng, 26, 2, size=(last - first, c.width), span=((last - first) / c.unit, c.width / c.unit), wide=2)
+        foam = np.exp(-np.abs(t) * np.where(t < 0, 1.2, 2.6)) * step(-1.1, 0.6, lace)
+        c.lay(slice(first, last), foam * np.float32(strength), light.on((1, 1, 1)))
+    dry = line + 0.055 * c.unit + 0.01 * c.unit * c.line(rng, 1.7, 3)
+    roll(c, rng, dry.astype(np.float32), sand, 0.0, 0.3)
+
+
+def river(c: Canvas, top: int) -> None:
+    """A river winding from the distance to the lower edge, mirroring the sky."""
+    rng = c.rng("river")
+    h = c.height - top
+    if h < 4:
+        return
+    rows = np.arange(h, dtype=np.float32)
+    near = rows / h
+    swing = smooth_values(rng, (1 - near) ** 1.6 * 4.2 + 0.7) * (0.22 * (1 - near) + 0.10) * 0.7
+    centre = c.width * (0.5 + swing)
+    half = c.unit * (0.006 + 0.24 * near**1.7)
+    x = np.arange(c.width, dtype=np.float32)[None, :]
+    ragged = 0.006 * c.unit * near[:, None] * smooth_values(rng, near * 40)[:, None]
+    away = np.abs(x - centre[:, None]) - half[:, None] - ragged
+    before = c.pixels[top:].copy()
+    water(c, top, rough=0.12)
+    wet = np.clip(0.5 - away, 0, 1)
+    shore = np.exp(-np.abs(away) / (0.012 * c.unit * (0.2 + near[:, None]))) * np.float32(0.45)
+    mirrored = c.pixels[top:]
+    before += (mirrored - before) * wet[..., None]
+    before *= 1 - (shore * (away > 0))[..., None] * np.float32(0.6)
+    c.pixels[top:] = before
+
+
+def waterfall(c: Canvas, top: float, foot: float) -> None:
+    """White water falling over a dark step of rock, with spray where it lands."""
+    rng = c.rng("fall")
+    x = np.arange(c.width, dtype=np.float32)
+    centre = c.width * (0.5 - 0.1 * c.side())
+    line = (top + 0.05 * c.unit * c.line(rng, 3.0, 4) - 0.12 * c.unit * np.clip(np.abs(x - centre) / (0.5 * c.unit), 0, 1)).astype(np.float32)
+    first, last = max(0, int(line.min())), min(c.height, int(foot))
+    if last <= first + 2:
+        return
+    h = last - first
+    span = (h / c.unit, c.width / c.unit)
+    rock = c.fbm(rng, 9, 5, size=(h, c.width), span=span, wide=0.45)
+    face = SNOW if snowy(c) else (0.42, 0.42, 0.40)
+    lit, dim = c.light.on(face, 0.16), c.light.on(np.asarray(face) * np.float32(0.32), 0.1)
+    colour = dim + (lit - dim) * np.clip(0.42 + 0.3 * rock, 0, 1)[..., None]
+    c.lay(slice(first, last), c.under(line, first, last), colour)
+    c.pixels[last:] = c.light.on(ground_colour(c), 0.1)
+    rows = np.arange(first, last, dtype=np.float32)[:, None]
+    t = np.clip((rows - first) / h, 0, 1)
+    half = c.unit * (0.05 + 0.035 * t) * (1 + 0.12 * smooth_values(rng, t[:, 0] * 12)[:, None])
+    threads = c.fbm(rng, 34, 3, size=(h, c.width), span=(span[0] * 0.10, span[1]), wide=0.8)
+    away = np.abs(x[None, :] - np.float32(centre)) / half
+    falling = np.clip((1.05 - away) * 5, 0, 1) * step(-1.4, 0.5, threads + 0.5) * (rows > line[None, :] - 0.004 * c.unit)
+    c.lay(slice(first, last), falling.astype(np.float32) * np.float32(0.94), c.light.on((0.93, 0.97, 1.0)) * np.float32(1.05))
+    reach = int(0.16 * c.unit)
+    y0, y1 = max(0, last - reach), min(c.height, last + reach // 2)
+    dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - last) / (0.07 * c.unit)
+    dx = (x[None, :] - np.float32(centre)) / (0.17 * c.unit)
+    c.lay(slice(y0, y1), np.exp(-(dx * dx + dy * dy)) * np.float32(0.75), mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5))
+
+
+def underwater(c: Canvas) -> None:
+    """Below the surface: blue deepening downward, shafts of light, sand and weed."""
+    rng = c.rng("under")
+    t = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
+    level = np.float32(0.35 + 0.65 * max(c.light.ambient))
+    stops = np.array([(0.42, 0.82, 0.84), (0.06, 0.44, 0.60), (0.02, 0.16, 0.32)], np.float32) * level
+    column = np.where(t < 0.45, stops[0] + (stops[1] - stops[0]) * (t / 0.45), stops[1] + (stops[2] - stops[1]) * ((t - 0.45) / 0.55))
+    c.pixels[:] = column[:, None, :]
+    h, w = c.height // 4 + 1, c.width // 4 + 1
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(4 / c.unit)
+    fan = (x - np.float32(c.sun[0] / c.unit)) / (y + 0.5)
+    rays = smooth_values(rng, np.clip((fan + 4) * 7, 0, 60)) + 0.5 * smooth_values(rng, np.clip((fan + 4) * 17, 0, 140))
+    shafts = step(0.1, 1.8, rays) * np.clip(1 - y / (c.height / c.unit) * 1.15, 0, 1) * np.float32(0.42)
+    c.add(slice(None), enlarge(shafts, c.width, c.height), (0.75, 1.0, 0.95))
+    for k in range(3):
+        line = c.height * (0.80 + 0.07 * k) + 0.03 * c.unit * c.line(rng, 1.4 + k, 3)
+        tone = mix((0.05, 0.30, 0.42), (0.72, 0.70, 0.52), 0.12 + 0.22 * k) * level
+        c.below(line.astype(np.float32), tone, tone * np.float32(0.55), 0.25 * c.unit)
