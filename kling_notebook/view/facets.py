@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
 from .sheet import contact_sheet
-from .tiles import Tile, cell_width, columns_for, light_tiles, one_shape, tile_html, tiles_text
+from .tiles import Tile, cell_width, light_tiles, one_shape, tile_html, tiles_text
 
 LABEL_LENGTH = 160
 BESIDE_LENGTH = 22
@@ -86,7 +87,8 @@ def _row(facet: Facet) -> Html:
     """One axis: labelled cells side by side that wrap where the page is narrow."""
     cells = facet.cells[0] if facet.cells else ()
     most = max((len(cell) for cell in cells), default=1)
-    columns = columns_for([cell[0] for cell in cells]) if most == 1 else 2
+    # One axis is one row where there is room; longer ones are broken into rows of about the same length.
+    columns = math.ceil(len(cells) / math.ceil(len(cells) / (6 if most == 1 else 3)))
     fill = one_shape([tile for cell in cells for tile in cell])
     width = max(cell_width(tile) for cell in cells for tile in cell) if fill else 256
     wide = width * min(most, 2)

@@ -8,20 +8,22 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from textwrap import wrap
+from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ft2font import FT2Font
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from .grid import Facet, columns_for
+from .facets import Facet
 from .markup import bounded, clean
 from .pixels import open_picture
-from .tiles import Tile
+from .tiles import Tile, columns_for
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -31,11 +33,16 @@ _FALLBACKS = (
     "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari",
     "Segoe UI", "Segoe UI Symbol", "Arial Unicode MS", "Noto Emoji", "Symbola",
 )  # fmt: skip
-_WORDS = {"missing": "missing", "failed": "failed", "waiting": "waiting", "picture": "missing"}
+_TITLE = 0.4  # inches
 
 
 class NotebookFigure(Figure):
-    """A Figure that a notebook shows although pyplot was never imported."""
+    """A Figure that a notebook shows although pyplot was never imported, and whose PDF text is text for a journal."""
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As `Figure.savefig`; fonts are embedded as TrueType, which publishers ask for."""
+        with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
+            super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -44,102 +51,123 @@ class NotebookFigure(Figure):
 
 
 def tiles_figure(tiles: Sequence[Tile], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
-    """Tiles in a grid with their captions. ``width`` in inches; the height follows from the pictures."""
+    """Tiles in rows of equal height with their captions. ``width`` in inches; the height follows from the pictures."""
     columns = max(1, min(columns_for(tiles), len(tiles)))
-    rows = max(1, -(-len(tiles) // columns))
-    tallest = max((1 / tile.ratio for tile in tiles), default=1.0)
-    height = rows * (width / columns * tallest + 0.32) + (0.45 if title else 0.1)
-    figure = _figure(width, height, dpi)
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    shapes = [_row_shape(row, columns) for row in rows]
+    heights = [width / sum(shape) + 0.34 for shape in shapes] or [1.0]
+    figure = _figure(width, sum(heights) + (_TITLE if title else 0.0), dpi)
     if title:
-        figure.suptitle(**_text(title, 140), fontsize=11)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for place, ax in enumerate(axes.flat):
-        _bare(ax)
-        if place < len(tiles):
-            _draw(ax, (tiles[place],))
-            ax.set_xlabel(_text(tiles[place].caption, 60)["t"], **_style(), fontsize=7)
-        else:
-            ax.set_visible(False)
+        figure.suptitle(**_text(title, width, 11), fontsize=11)
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    for place, (row, shape) in enumerate(zip(rows, shapes, strict=True)):
+        inner = grid[place].subgridspec(1, len(shape), width_ratios=shape)
+        for column, tile in enumerate(row):
+            ax = figure.add_subplot(inner[0, column])
+            _draw(ax, (tile,))
+            _label(ax, "x", tile.caption, width * shape[column] / sum(shape), 7)
     return figure
+
+
+def _row_shape(row: Sequence[Tile], columns: int) -> list[float]:
+    """Widths of a row's places at one height; a short last row is filled up with empty ones."""
+    ratios = [tile.ratio for tile in row]
+    return ratios + [sum(ratios) / len(ratios)] * (columns - len(ratios))
 
 
 def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
     """Labelled grids with axis titles, one facet under the other; ``width`` in inches."""
-    heights = [_facet_height(facet, width) for facet in facets] or [1.0]
-    figure = _figure(width, sum(heights) + (0.45 if title else 0.0), dpi)
+    sizes = [_sizes(facet, width) for facet in facets]
+    heights = [sum(tall) + 0.5 + (0.3 if facet.title else 0.0) for facet, (_, tall) in zip(facets, sizes, strict=True)]
+    figure = _figure(width, sum(heights, 0.0) + (_TITLE if title else 0.0), dpi)
     if title:
-        figure.suptitle(**_text(title, 140), fontsize=11)
+        figure.suptitle(**_text(title, width, 11), fontsize=11)
     if facets:
         parts = figure.subfigures(len(facets), 1, squeeze=False, height_ratios=heights)
-        for part, facet in zip(parts[:, 0], facets, strict=True):
-            _facet(part, facet)
+        for part, facet, (wide, tall) in zip(parts[:, 0], facets, sizes, strict=True):
+            _facet(part, facet, wide, tall)
     return figure
 
 
 def _figure(width: float, height: float, dpi: int) -> Figure:
-    figure = NotebookFigure(figsize=(width, max(height, 0.8)), dpi=dpi, layout="constrained")
+    figure = NotebookFigure(figsize=(width, max(height, 0.8)), dpi=dpi)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
     FigureCanvasAgg(figure)
     return figure
 
 
-def _facet_height(facet: Facet, width: float) -> float:
-    column = width / max(len(facet.columns), 1)
-    rows = [max((_cell_shape(cell) for cell in row), default=1.0) for row in facet.cells]
-    return sum(column * shape + 0.08 for shape in rows) + 0.5 + (0.3 if facet.title else 0.0)
+def _sizes(facet: Facet, width: float) -> tuple[list[float], list[float]]:
+    """Widths of the columns and heights of the rows in inches, such that the pictures of a row are equally high."""
+    ratios = [[max(sum(tile.ratio for tile in cell), 0.3) if cell else 1.0 for cell in row] for row in facet.cells]
+    columns = [max(column) for column in zip(*ratios, strict=True)] or [1.0]
+    usable = width - (0.55 if facet.row_axis else 0.1)
+    wide = [usable * column / sum(columns) for column in columns]
+    return wide, [max(w / ratio for w, ratio in zip(wide, row, strict=True)) + 0.06 for row in ratios] or [1.0]
 
 
-def _cell_shape(cell: Sequence[Tile]) -> float:
-    """Height over width of a cell's pictures side by side."""
-    return 1 / max(sum(tile.ratio for tile in cell), 0.2) if cell else 1.0
-
-
-def _facet(part: SubFigure, facet: Facet) -> None:
+def _facet(part: SubFigure, facet: Facet, wide: Sequence[float], tall: Sequence[float]) -> None:
+    """Column labels under the lowest row and row labels at its left, as on the axes of a plot."""
     if facet.title:
-        part.suptitle(**_text(facet.title, 110), fontsize=10)
-    rows, columns = max(len(facet.cells), 1), max(len(facet.columns), 1)
-    axes = part.subplots(rows, columns, squeeze=False)
+        part.suptitle(**_text(facet.title, sum(wide), 10), fontsize=10)
+    axes = part.subplots(len(tall), len(wide), squeeze=False, width_ratios=wide, height_ratios=tall)
     for r, cells in enumerate(facet.cells):
         for c, cell in enumerate(cells):
             ax = axes[r, c]
-            _bare(ax)
             _draw(ax, cell)
-            if r == 0:
-                ax.set_title(_text(facet.columns[c], 40)["t"], **_style(), fontsize=9)
+            ax.set_anchor("S")
+            if r == len(facet.cells) - 1:
+                _label(ax, "x", facet.columns[c], wide[c], 9)
             if c == 0 and facet.row_axis:
-                ax.set_ylabel(_text(facet.rows[r], 40)["t"], **_style(), fontsize=9)
+                _label(ax, "y", facet.rows[r], tall[r], 9)
     if facet.column_axis:
-        part.supxlabel(**_text(facet.column_axis, 60), fontsize=10)
+        part.supxlabel(**_text(facet.column_axis, sum(wide), 10), fontsize=10, fontweight="bold")
     if facet.row_axis:
-        part.supylabel(**_text(facet.row_axis, 60), fontsize=10)
+        part.supylabel(**_text(facet.row_axis, sum(tall), 10), fontsize=10, fontweight="bold")
 
 
-def _bare(ax: Axes) -> None:
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+def _label(ax: Axes, side: Literal["x", "y"], text: str, inches: float, size: int) -> None:
+    """A label of at most two lines that fit ``inches``."""
+    style = {**_style(), "fontsize": size}
+    lines = wrap(drawable(bounded(text, 200)), max(8, _letters(inches, size)), max_lines=2, placeholder="\u2026")
+    if side == "x":
+        ax.set_xlabel("\n".join(lines), **style)
+    else:
+        ax.set_ylabel("\n".join(lines), **style)
+
+
+def _letters(inches: float, size: int) -> int:
+    """About how many letters of ``size`` points fit."""
+    return int(inches * 72 / (size * 0.6))
 
 
 def _draw(ax: Axes, cell: Sequence[Tile]) -> None:
     """The pictures of one cell side by side; where there is none, a dashed frame with the reason."""
-    shown = [(tile, open_picture(tile.jpeg)) for tile in cell if tile.shown]
-    pictures = [picture for _, picture in shown if picture is not None]
-    if pictures:
-        ax.imshow(_side_by_side(pictures), interpolation="lanczos")
-    if len(pictures) < len(cell) or not cell:
-        lost = [tile for tile in cell if not tile.shown]
-        said = "; ".join(f"{_WORDS[tile.state]}: {tile.note}" if tile.note else _WORDS[tile.state] for tile in lost)
-        if not pictures:
-            ax.set_box_aspect(_cell_shape(cell))
-            for spine in ax.spines.values():
-                spine.set(visible=True, linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
-        said = said or "missing"
-        ax.text(0.5, 0.5, **_said(said, 80), ha="center", va="center", wrap=True, fontsize=7, transform=ax.transAxes)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    pictures = [open_picture(tile.jpeg) if tile.shown else None for tile in cell]
+    if any(pictures):
+        ax.imshow(_side_by_side(cell, pictures))
+        return
+    ax.set_box_aspect(1 / max(sum(tile.ratio for tile in cell), 0.3) if cell else 1.0)
+    for spine in ax.spines.values():
+        spine.set(visible=True, linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
+    tile = cell[0] if cell else None
+    state = tile.state if tile is not None and tile.state != "picture" else "missing"
+    note = wrap(drawable(bounded(tile.note, 120)), 26, max_lines=4, placeholder="\u2026") if tile is not None else []
+    ax.text(
+        0.5, 0.5, "\n".join([state, *note]), ha="center", va="center", fontsize=7, transform=ax.transAxes, **_style()
+    )
 
 
-def _side_by_side(pictures: Sequence[Image.Image]) -> Pixels:
-    height = min(picture.height for picture in pictures)
-    fitted = [picture.resize((max(1, round(picture.width * height / picture.height)), height)) for picture in pictures]
+def _side_by_side(cell: Sequence[Tile], pictures: Sequence[Image.Image | None]) -> Pixels:
+    """One picture made of a cell's pictures at one height; a crossed-out box stands for one that is missing."""
+    height = min(picture.height for picture in pictures if picture is not None)
+    fitted = []
+    for tile, picture in zip(cell, pictures, strict=True):
+        width = max(1, round(height * (tile.ratio if picture is None else picture.width / picture.height)))
+        fitted.append(_crossed(width, height) if picture is None else picture.resize((width, height)))
     gap = 6
     wide = Image.new("RGB", (sum(picture.width for picture in fitted) + gap * (len(fitted) - 1), height), "white")
     left = 0
@@ -149,12 +177,18 @@ def _side_by_side(pictures: Sequence[Image.Image]) -> Pixels:
     return np.asarray(wide)
 
 
-def _text(text: str, limit: int) -> dict[str, Any]:
-    return {"t": drawable(bounded(text, limit)), **_style()}
+def _crossed(width: int, height: int) -> Image.Image:
+    box = Image.new("RGB", (width, height), (240, 240, 240))
+    draw = ImageDraw.Draw(box)
+    draw.line((0, 0, width, height), fill=(150, 150, 150))
+    draw.line((0, height, width, 0), fill=(150, 150, 150))
+    draw.rectangle((0, 0, width - 1, height - 1), outline=(150, 150, 150))
+    return box
 
 
-def _said(text: str, limit: int) -> dict[str, Any]:
-    return {"s": drawable(bounded(text, limit)), **_style()}
+def _text(text: str, inches: float, size: int) -> dict[str, Any]:
+    """One line that fits ``inches``, as `suptitle` and its kin want it."""
+    return {"t": drawable(bounded(text, max(12, _letters(inches, size)))), **_style()}
 
 
 def _style() -> dict[str, Any]:

@@ -130,9 +130,9 @@ def plural(count: int, noun: str) -> str:
 
 def seconds_text(seconds: float) -> str:
     """A duration for people: '0.4 s', '12 s', '3 min 20 s', '1 h 5 min'."""
-    if seconds < 0.95:
+    if seconds < 9.95 and not float(seconds).is_integer():
         return f"{max(seconds, 0.0):.1f} s"
-    whole = round(seconds)
+    whole = round(max(seconds, 0.0))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

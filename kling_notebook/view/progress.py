@@ -93,7 +93,7 @@ def status_text(row: ProgressRow) -> str:
     """'running · 8 s · about 12 s left'."""
     parts: list[str] = [row.state]
     if row.elapsed > 0 and row.state not in {"queued", "reused"}:
-        parts.append(seconds_text(row.elapsed))
+        parts.append(seconds_text(round(row.elapsed)))
     estimate = estimate_text(row)
     return " \u00b7 ".join([*parts, estimate] if estimate else parts)
 

@@ -127,15 +127,13 @@ def _history_row(row: HistoryRow, side: int) -> Html:
     prompt += [tag("div", bounded(facts, 200), dir="auto", style=_SMALL)]
     prompt += [tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style=_EXTRA)] if row.note else []
     prompt += [tag("div", bounded(row.error, 240), dir="auto", style=_EXTRA)] if row.error else []
-    facts_of_time = [
-        tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (row.created, *_cost(row)) if line
-    ]
+    times = [tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (row.created, _cost(row)) if line]
     return tag(
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
         tag("td", tag("div", *_thumbnails(row, side), style=strip), style=_CELL),
         tag("td", *prompt, style=f"{_CELL}; width: 100%; min-width: 150px; overflow-wrap: anywhere"),
-        tag("td", status_html(row.status), *facts_of_time, style=_CELL),
+        tag("td", status_html(row.status), *times, style=_CELL),
         style=_ROW,
     )
 
@@ -148,12 +146,14 @@ def _thumbnails(row: HistoryRow, side: int) -> list[Html]:
     return made if len(row.tiles) <= most else [*made, tag("span", more, style=f"{_SMALL}; padding: 0 6px")]
 
 
-def _cost(row: HistoryRow) -> list[str]:
+def _cost(row: HistoryRow) -> str:
+    """'8.4 s · 4 credits', as far as they are known."""
     parts = [] if row.seconds is None else [seconds_text(row.seconds)]
-    return parts if row.credits is None else [*parts, plural_credits(row.credits)]
+    parts += [] if row.credits is None else [credits_text(row.credits)]
+    return " \u00b7 ".join(parts)
 
 
-def plural_credits(credits: float) -> str:
+def credits_text(credits: float) -> str:
     """'1 credit', '2.5 credits'."""
     return f"{credits:g} credit" if credits == 1 else f"{credits:g} credits"
 
@@ -175,7 +175,7 @@ def _thumbnail(tile: Tile, side: int) -> Html:
 
 def _history_line(row: HistoryRow) -> str:
     star = f" \u2605{','.join(map(str, sorted(row.starred)))}" if row.starred else ""
-    facts = [row.status.replace("_", " "), row.created, *_cost(row), row.parameters, row.backend]
+    facts = [row.status.replace("_", " "), row.created, _cost(row), row.parameters, row.backend]
     said = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
     line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({said})"
     return line + "".join(f"\n       {bounded(text, 200)}" for text in (row.note, row.error) if text)

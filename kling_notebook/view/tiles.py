@@ -104,7 +104,8 @@ def tile_html(tile: Tile, *, height: int = 256, fill: bool = False) -> Html:
         f"overflow: hidden; background-color: {FAINT}"
     )
     caption = caption_html(tile.caption) if tile.caption else ""
-    style = "display: flex; flex-direction: column; margin: 0; padding: 0; min-width: 0px"
+    bound = f"; max-width: {cell_width(tile)}px" if fill else ""
+    style = f"display: flex; flex-direction: column; margin: 0; padding: 0; min-width: 0px{bound}"
     return tag("figure", tag("div", inside, style=mat), caption, style=style)
 
 
@@ -127,7 +128,7 @@ def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None =
 
 def _picture(tile: Tile, height: int, fill: bool) -> Html:
     if fill:
-        return image_html(tile, f"width: 100%; max-width: {cell_width(tile)}px; height: auto; margin: 0")
+        return image_html(tile, "width: 100%; max-width: 100%; height: auto; margin: 0")
     bounds = f"max-width: 100%; max-height: {height}px; width: auto; height: auto; margin: 0 auto"
     return image_html(tile, bounds, width=round(height * min(tile.ratio, 1.0 if height <= 256 else tile.ratio)))
 
