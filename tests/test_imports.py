@@ -26,7 +26,7 @@ ROOMS = {
 }
 # Narrower than the room: only these modules may take that import.
 ONLY = {
-    ("session", "view"): {"session.results"},
+    ("session", "view"): {"session.results", "session.sweepresult"},
     ("session", "sandbox"): {"session.session"},
 }
 # One home per outside library: the modules or rooms that may import it. What is imported for its types alone is free.
@@ -38,12 +38,12 @@ HOMES = {
     "traitlets": {"notebook"},
     "matplotlib": {"view.figure"},
     "PIL": {"session.pixels", "view", "sandbox.painter"},
-    "numpy": {"sandbox.painter"},
+    "numpy": {"sandbox.painter", "session.history", "view.figure"},
     "tornado": {"sandbox.server"},
     "nest_asyncio2": {"notebook.waiting"},
     "tqdm": {"notebook.live"},
     "keyring": {"session.settings"},
-    "filelock": {"session.session"},
+    "filelock": {"session.locks"},
     "pandas": {"session", "notebook", "calls"},
     "jupyterlab": {"command"},
     "jupyter_client": {"command"},
