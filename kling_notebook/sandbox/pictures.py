@@ -112,6 +112,7 @@ class Pictures:
                     self._work.wait()
                     self._idle -= 1
                 if self._stopped:
+                    self._threads -= 1
                     return
                 _, _, place, render = heapq.heappop(self._waiting)
                 future = self._futures.get(place)
@@ -137,11 +138,19 @@ class Pictures:
         else:
             future.set_exception(outcome)
 
+    def start(self) -> None:
+        """Paint again after a stop."""
+        with self._lock:
+            self._stopped = False
+
     def stop(self) -> None:
-        """End the threads after the pictures at hand; nothing more is painted."""
+        """End the threads after the pictures at hand; what nobody has begun is given up."""
         with self._work:
             self._stopped = True
             self._waiting.clear()
+            for place, future in list(self._futures.items()):
+                if future.cancel():
+                    del self._futures[place]
             self._work.notify_all()
 
     # -- painting -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import secrets
@@ -34,6 +35,8 @@ from .pictures import Paint, Pictures
 from .replies import SERVER, Reply
 from .schema import MAX_BODY, Shape
 from .service import Latency, Service
+
+logger = logging.getLogger("kling_notebook.sandbox")
 
 #: Above this the server does not even read on.
 MAX_READ = 2**30
@@ -130,6 +133,7 @@ class Sandbox:
     def start(self) -> Self:
         """Bind and serve. Does nothing where it is already running. Raises OSError for a taken port."""
         if self._running is None:
+            self._pictures.start()
             self._running = _Running(self._port, self._desk, self._log)
             self._port = self._running.port
         return self
@@ -253,8 +257,13 @@ class _Running:
         reply = await self._desk.answer(request)
         if reply.delivery not in ("nothing", "hang"):
             self._log.answered(number, reply.status)
-        with contextlib.suppress(StreamClosedError):  # the client has gone
+        try:
             await _send(reply, connection, request.method)
+        except StreamClosedError:
+            pass  # the client has gone
+        except Exception:
+            logger.debug("The sandbox could not send a reply to %s %s", request.method, request.path, exc_info=True)
+            connection.close()
 
 
 def _bind(port: int) -> socket.socket:
