@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -68,6 +69,18 @@ class SourceImage:
     def of_bytes(cls, data: bytes, media_type: str, label: str) -> SourceImage:
         return cls(label, None, hashlib.sha256(data).hexdigest(), media_type, data)
 
+    @classmethod
+    def of_url(cls, url: str) -> SourceImage:
+        """A picture that the service fetches itself.
+
+        Raises:
+            InputError: not an http(s) URL.
+        """
+        text = url.strip()
+        if not text.lower().startswith(("https://", "http://")):
+            raise InputError(f"image must be an http(s) URL here, not {text[:80]!r}.", parameter="image")
+        return cls(text, text)
+
     @property
     def identity(self) -> str:
         """What two requests must share to be the same request: the content, or for a URL the URL."""
@@ -126,12 +139,12 @@ class GenerationRequest:
         values = {name: check(name, given.get(name)) for name in PARAMETERS}
         source = values["image"]
         if isinstance(source, str):  # the api room knows URLs only; the session resolves the rest before it comes here
-            values["image"] = source = SourceImage(source, source)
+            values["image"] = source = SourceImage.of_url(source)
         if source is not None and not isinstance(source, SourceImage):
             raise InputError(f"image must be a URL or a source image, not {type(source).__name__}.", parameter="image")
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "extra", _checked_extra(extra))
-        object.__setattr__(self, "sample", sample)
+        object.__setattr__(self, "sample", _checked_sample(sample))
         object.__setattr__(self, "model", model)
 
     def __getattr__(self, name: str) -> Any:
@@ -206,6 +219,16 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return copy  # type: ignore[no-any-return]  # json.loads of an object
 
 
+def _checked_sample(sample: Any) -> int | str | None:
+    """A label that JSON keeps as it is: a sweep over ``range`` or an array's integers, or words."""
+    if sample is None or isinstance(sample, str):
+        return sample
+    try:
+        return operator.index(sample)
+    except TypeError:
+        raise InputError(f"sample must be a whole number or text, not {sample!r}.", parameter="sample") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What the service said of a job in one reply.
@@ -226,7 +249,7 @@ class Job:
     credit_cost: float | None = None
     credits_remaining: float | None = None
     error: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

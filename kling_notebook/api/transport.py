@@ -128,7 +128,7 @@ class Transport:
                 if response.status_code in _ASKS_ELSEWHERE and target:
                     url = urljoin(url, target)
                     continue
-                return _save(response, url, write, limit)
+                return _save(response, url, write, limit, deadline)
         raise DownloadError(f"The picture was not fetched: {host_of(url)} redirects without end.", final=True)
 
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
@@ -151,7 +151,7 @@ class Transport:
             session.close()
 
 
-def _save(response: requests.Response, url: str, write: Callable[[bytes], object], limit: int) -> int:
+def _save(response: requests.Response, url: str, write: Callable[[bytes], object], limit: int, deadline: float) -> int:
     status, host = response.status_code, host_of(url)
     if status != 200:
         raise DownloadError(f"The picture could not be fetched: {host} answered {status}.", status=status)
@@ -164,6 +164,8 @@ def _save(response: requests.Response, url: str, write: Callable[[bytes], object
     while piece := _next(arriving, host, too_big):
         write(piece)  # outside of what translates: a full disk is no network error
         written += len(piece)
+        if time.monotonic() > deadline:
+            raise DownloadError(f"The picture from {host} is not whole: it took too long. Try again.")
     if not written:
         raise DownloadError(f"The picture from {host} is empty. Try again.")
     return written
@@ -194,9 +196,9 @@ def never_left(error: BaseException) -> bool:
         return False
     cause: Any = error.args[0] if error.args else None
     if isinstance(cause, urllib3.exceptions.MaxRetryError):
-        cause = cause.reason
+        cause = getattr(cause, "reason", None)
     if isinstance(cause, urllib3.exceptions.ProxyError):
-        cause = cause.original_error
+        cause = getattr(cause, "original_error", None)
     if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):  # NewConnectionError and NameResolutionError are some
         return True
     if isinstance(cause, urllib3.exceptions.SSLError):
