@@ -1,5 +1,154 @@
-"""Kling Image V3 in Jupyter: a ``%%kling`` cell magic and a widget panel over one careful client."""
+"""Kling Image V3 in Jupyter: a ``%%kling`` cell magic and a widget panel over one careful client.
+
+    %load_ext kling_notebook
+
+    %%kling --aspect-ratio 16:9 -n 4 -o fox
+    A beautiful mountain landscape at golden hour, photorealistic
+
+From Python: ``import kling_notebook as kling`` and ``kling.generate(...)``. Importing this package does nothing and
+costs almost nothing: every name below is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api.client import KlingClient
+    from .api.errors import (
+        ApiError,
+        BudgetExceededError,
+        DownloadError,
+        InputError,
+        InsufficientCreditsError,
+        Interrupted,
+        InvalidRequestError,
+        JobFailedError,
+        KlingError,
+        ModelNotFoundError,
+        RateLimitedError,
+        ServerError,
+        SettingsError,
+        StillRunningError,
+        TransportError,
+        UnauthorizedError,
+        UnexpectedReplyError,
+    )
+    from .api.jobs import GenerationRequest
+    from .calls import (
+        compare,
+        connect,
+        current_session,
+        estimate,
+        export_history,
+        generate,
+        history,
+        panel,
+        read_recipe,
+        result,
+        resume,
+        submit,
+        sweep,
+    )
+    from .notebook.panel.panel import KlingPanel
+    from .sandbox import Sandbox
+    from .session.budget import Estimate
+    from .session.results import Result
+    from .session.runner import JobHandle
+    from .session.session import Session
+    from .session.sweepresult import SweepResult
+
 __version__ = "0.1.0"
+
+_ERRORS = (
+    "ApiError BudgetExceededError DownloadError InputError InsufficientCreditsError Interrupted InvalidRequestError"
+    " JobFailedError KlingError ModelNotFoundError RateLimitedError ServerError SettingsError StillRunningError"
+    " TransportError UnauthorizedError UnexpectedReplyError"
+)
+_CALLS = (
+    "compare connect current_session estimate export_history generate history panel read_recipe result resume submit"
+    " sweep"
+)
+_HOMES = {
+    "KlingClient": "api.client",
+    "GenerationRequest": "api.jobs",
+    "KlingPanel": "notebook.panel.panel",
+    "Sandbox": "sandbox",
+    "Estimate": "session.budget",
+    "Result": "session.results",
+    "JobHandle": "session.runner",
+    "Session": "session.session",
+    "SweepResult": "session.sweepresult",
+    **dict.fromkeys(_ERRORS.split(), "api.errors"),
+    **dict.fromkeys(_CALLS.split(), "calls"),
+}
+
+__all__ = [
+    "ApiError",
+    "BudgetExceededError",
+    "DownloadError",
+    "Estimate",
+    "GenerationRequest",
+    "InputError",
+    "InsufficientCreditsError",
+    "Interrupted",
+    "InvalidRequestError",
+    "JobFailedError",
+    "JobHandle",
+    "KlingClient",
+    "KlingError",
+    "KlingPanel",
+    "ModelNotFoundError",
+    "RateLimitedError",
+    "Result",
+    "Sandbox",
+    "ServerError",
+    "Session",
+    "SettingsError",
+    "StillRunningError",
+    "SweepResult",
+    "TransportError",
+    "UnauthorizedError",
+    "UnexpectedReplyError",
+    "compare",
+    "connect",
+    "current_session",
+    "estimate",
+    "export_history",
+    "generate",
+    "history",
+    "panel",
+    "read_recipe",
+    "result",
+    "resume",
+    "submit",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext kling_notebook``: the ``%%kling`` and ``%kling`` magics and their completion."""
+    from .notebook.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext kling_notebook``: leaves the shell as it was."""
+    from .notebook.extension import unload
+
+    unload(shell)

@@ -7,6 +7,7 @@ import binascii
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,35 +41,32 @@ class Attachments:
         """
         if value is None or isinstance(value, SourceImage):
             return value
-        if isinstance(value, Picture):
-            return self._of_picture(value)
         if isinstance(value, str):
-            text = value.strip()
-            if text.lower().startswith(("https://", "http://")):
-                return SourceImage(text, text)
-            if text.lower().startswith("data:"):
-                value = _data_of(text)
-            elif found := ADDRESS.fullmatch(text):
-                return self._of_picture(self._picture(int(found[1]), int(found[2])))
-            elif found := _LAST.fullmatch(text):
-                return self._of_picture(self._picture(None, int(found[1] or 0)))
-            else:
-                data, media_type = load_source(Path(text).expanduser())
-                return SourceImage.of_bytes(data, media_type, text)
-        elif isinstance(value, os.PathLike):
-            data, media_type = load_source(Path(value).expanduser())
-            return SourceImage.of_bytes(data, media_type, os.fspath(value))
-        elif not isinstance(value, bytes | bytearray) and not hasattr(value, "save"):
-            one = _only_picture(value)
-            if one is not None:
-                return self._of_picture(one)
-        data, media_type = load_source(value)
-        source = SourceImage.of_bytes(data, media_type, "")
-        return SourceImage(str(self._path(source)), None, source.sha256, media_type, data)
+            return self._of_text(value.strip())
+        if isinstance(value, os.PathLike):
+            return SourceImage.of_bytes(*load_source(Path(value).expanduser()), os.fspath(value))
+        if isinstance(value, bytes | bytearray) or (hasattr(value, "save") and hasattr(value, "getpixel")):
+            return self._of_bytes(value)
+        return self._of_picture(value if isinstance(value, Picture) else _only_picture(value))
+
+    def _of_text(self, text: str) -> SourceImage:
+        if text.lower().startswith(("https://", "http://")):
+            return SourceImage(text, text)
+        if text.lower().startswith("data:"):
+            return self._of_bytes(_data_of(text))
+        if found := ADDRESS.fullmatch(text):
+            return self._of_picture(self._picture(int(found[1]), int(found[2])))
+        if found := _LAST.fullmatch(text):
+            return self._of_picture(self._picture(None, int(found[1] or 0)))
+        return SourceImage.of_bytes(*load_source(Path(text).expanduser()), text)
+
+    def _of_bytes(self, value: Any) -> SourceImage:
+        """Bytes and PIL images are named by the copy that is kept of them."""
+        source = SourceImage.of_bytes(*load_source(value), "")
+        return replace(source, label=str(self._path(source)))
 
     def _of_picture(self, picture: Picture) -> SourceImage:
-        data, media_type = load_source(picture.path)
-        return SourceImage.of_bytes(data, media_type, picture.address)
+        return SourceImage.of_bytes(*load_source(picture.path), picture.address)
 
     def _path(self, source: SourceImage) -> Path:
         return self._folder / f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
@@ -100,7 +98,7 @@ def _data_of(url: str) -> bytes:
         raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image") from None
 
 
-def _only_picture(value: Any) -> Picture | None:
+def _only_picture(value: Any) -> Picture:
     """The picture meant by a Result or a list: its only one."""
     try:
         found = [item for item in value if isinstance(item, Picture)]

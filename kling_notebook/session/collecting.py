@@ -137,7 +137,8 @@ def _park(record: Record, work: Work, error: KlingError, status: JobStatus = Job
     if not isinstance(error, StillRunningError):
         what = "is lost to us" if status is JobStatus.EXPIRED else "was bought and is not all here"
         error.args = (
-            f"{str(error).rstrip('.')}. Job {record.number} ({record.job_id}) {what}: {len(record.images)} pictures saved. "
+            f"{str(error).rstrip('.')}. Job {record.number} ({record.job_id}) {what}: "
+            f"{len(record.images)} pictures saved. "
             f"`%kling resume {record.number}` tries again.",
         )
     error.concerning(job_id=record.job_id, number=record.number)

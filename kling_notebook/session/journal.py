@@ -264,6 +264,27 @@ class Journal:
             ).fetchone()
         return (float(row[0]), float(row[1] or 0)) if row else None
 
+    def balances_around(self, backend: str, number: int) -> tuple[float, float, float] | None:
+        """(balance before job ``number``, balance after, what known jobs in between cost), None where not known."""
+        with self._lock:
+            ask = self._connection.execute
+            before = ask(
+                "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n<? AND credits_remaining IS NOT NULL"
+                " ORDER BY n DESC LIMIT 1",
+                (backend, number),
+            ).fetchone()
+            after = ask(
+                "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n>? AND credits_remaining IS NOT NULL"
+                " ORDER BY n LIMIT 1",
+                (backend, number),
+            ).fetchone()
+            if before is None or after is None:
+                return None
+            between = ask(
+                "SELECT TOTAL(credits) FROM jobs WHERE backend=? AND n>? AND n<=?", (backend, before[0], after[0])
+            ).fetchone()
+        return float(before[1]), float(after[1]), float(between[0])
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for long reads, so that no worker's commit waits for the lock of this object."""

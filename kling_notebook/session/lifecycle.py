@@ -127,10 +127,10 @@ def _refuse(record: Record, work: Work, error: KlingError) -> Outcome:
 
 def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingError:
     """The error of a submit whose outcome nobody knows; its class says what was seen."""
+    n = record.number
     text = (
-        f"{why.rstrip('.')}. Job {record.number} may have been submitted and charged (about {record.estimate:g} credits); "
-        f"it is not sent again. Look at the website: `%kling resume {record.number} JOB_ID` attaches the job, "
-        f"`%kling dismiss {record.number}` settles it."
+        f"{why.rstrip('.')}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not "
+        f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, `%kling dismiss {n}` settles it."
     )
     if seen is None:
         return KlingError(text, number=record.number, maybe_submitted=True)

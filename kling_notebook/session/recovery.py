@@ -31,8 +31,8 @@ def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> J
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             raise SettingsError(
-                f"The journal {path} cannot be opened ({error}). Nothing was sent. Choose another folder: KLING_FOLDER, "
-                "or kling.connect(folder=...)."
+                f"The journal {path} cannot be opened ({error}). Nothing was sent. Choose another folder: "
+                "KLING_FOLDER, or kling.connect(folder=...)."
             ) from None
         aside = path.with_name(f"journal.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite3")
         path.rename(aside)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..api.errors import InputError
 from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
+from ..view.table import HistoryRow
 from ..view.tiles import Tile
 from . import cells, images
 from .records import Record
@@ -118,6 +120,7 @@ class Result(Sequence[Picture]):
         self.note = record.note
         self.starred = record.starred
         self.raw: Mapping[str, Any] = record.raw
+        self.already_shown: Callable[[], bool] = bool  # set by a door that has just shown it in this very cell
         self._pictures = tuple(
             Picture(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
             for k, name in enumerate(record.images)
@@ -153,12 +156,21 @@ class Result(Sequence[Picture]):
         """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it."""
         return cells.code_of(self.request)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        from ..view.grid import grid_bundle, large_bundle  # drawn only when shown
+    def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        """The result as a mimebundle: one picture large, several as a grid."""
+        from ..view.grid import grid_bundle, large_bundle
 
         if len(self) == 1:
-            return large_bundle(self[0].large())
-        return grid_bundle(self.tiles)
+            return large_bundle(self[0].large(), title=title, notice=notice)
+        return grid_bundle(self.tiles, title=title, notice=notice)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        return self.bundle()
+
+    def _ipython_display_(self) -> None:
+        """Nothing, where the cell that ends with this value has shown it already; else the mimebundle speaks."""
+        if not self.already_shown():
+            raise NotImplementedError
 
     def __repr__(self) -> str:
         pictures = f"{len(self)} picture{'s' * (len(self) != 1)}"
@@ -211,3 +223,55 @@ def _words(value: Any) -> str:
     if value is None or value == {}:
         return "—"
     return str(getattr(value, "label", value))
+
+
+class Comparison:
+    """Two pictures side by side, what differs between their requests marked. Shown by a notebook as such.
+
+    Attributes:
+        a, b: the pictures. differences: (parameter, in a, in b).
+    """
+
+    def __init__(self, a: Picture, b: Picture) -> None:
+        self.a = a
+        self.b = b
+        self.differences = differences(a.request, b.request)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        from ..view.table import compare_bundle
+
+        same = [
+            (name, _words(value))
+            for name, value in self.a.request.values.items()
+            if value is not None and value == self.b.request.values[name]
+        ]
+        return compare_bundle(self.a.large(), self.b.large(), self.differences, same=same)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.a.address} and {self.b.address}: {len(self.differences)} differences>"
+
+
+def history_row(record: Record, folder: Path, *, thumbnails: bool = True) -> HistoryRow:
+    """A record as the history table shows it; ``thumbnails=False`` reads no file."""
+    pictures = Result(record, folder) if thumbnails else ()
+    said = [
+        f"{name.replace('_', ' ')} {_words(value)}"
+        for name, value in record.request.values.items()
+        if name != "prompt" and value != PARAMETERS[name].default
+    ]
+    if record.request.sample is not None:
+        said.append(f"sample {record.request.sample}")
+    return HistoryRow(
+        number=record.number,
+        tiles=tuple(picture.tile() for picture in pictures),
+        prompt=record.request.prompt,
+        parameters=" · ".join(said),
+        status=record.status.value,
+        backend=record.backend,
+        created=datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M"),
+        seconds=record.seconds,
+        credits=record.credits,
+        starred=record.starred,
+        note=record.note or "",
+        error=record.error or "",
+    )

@@ -63,8 +63,8 @@ class JobHandle(Future[Result]):
             return super().result(timeout)
         except TimeoutError:
             raise StillRunningError(
-                f"Job {self.number} is still {self.status.value}. It goes on; ask again, or %kling resume {self.number} "
-                "in a later session.",
+                f"Job {self.number} is still {self.status.value}. It goes on; ask again, or "
+                f"%kling resume {self.number} in a later session.",
                 job_id=self.job_id,
                 number=self.number,
             ) from None

@@ -16,7 +16,7 @@ from ..api.client import KlingClient
 from ..api.errors import InputError, KlingError
 from ..api.jobs import GenerationRequest, JobStatus, Observer
 from ..api.parameters import LONG_PROMPT
-from . import history, pastjobs
+from . import history, pastjobs, reports
 from .attachments import Attachments
 from .batch import Batch
 from .budget import Estimate, Limits, call_time, price
@@ -25,6 +25,7 @@ from .locks import Locks
 from .pastjobs import tidy
 from .records import Record, new_record
 from .recovery import open_journal
+from .reports import SessionStatus
 from .results import Picture, Result
 from .runner import JobHandle
 from .running import Place, Running
@@ -343,6 +344,14 @@ class Session:
                 f"Job {result.number} has {len(result)} pictures, 0 to {len(result) - 1}; there is no {place}.",
                 parameter="image",
             ) from None
+
+    def status(self) -> SessionStatus:
+        """What runs, what is unfinished or doubtful, what was spent, what is left. Sends nothing."""
+        return reports.status_of(self.place, self.running)
+
+    def check(self) -> list[tuple[str, str, str]]:
+        """Rows of (what, ok | failed | unknown, text): host, key, schema, folder, journal. Spends nothing."""
+        return reports.check(self.place, self.client)
 
     def history(self, *, everything: bool = False, limit: int | None = None) -> pd.DataFrame:
         """The history of this session (with what it reused or looked at), or of the whole folder; newest last."""

@@ -13,6 +13,7 @@ from ..api.client import KlingClient
 from ..api.errors import KlingError, SettingsError
 from ..api.jobs import Observer, Snapshot
 from ..api.line import Ticket
+from ..api.pacing import Durations, Kind
 from .records import Record
 
 
@@ -62,18 +63,18 @@ class Work:
     def tell(self, record: Record, **facts: object) -> None:
         """Give the observer the next snapshot; facts not named are those of the record."""
         since = record.submitted_at or record.created_at
-        base = self.snapshot or Snapshot(record.request, record.status)
-        self.snapshot = base.but(
-            status=record.status,
-            number=record.number,
-            job_id=record.job_id,
-            elapsed=max(0.0, (record.completed_at or time.time()) - since),
-            expected=self.durations.expected,
-            credits=record.credits,
-            pictures=max(record.request.num_outputs, len(record.images)),
-            saved=len(record.images),
-            **{"waiting_for": None} | facts,
-        )
+        known = {
+            "status": record.status,
+            "number": record.number,
+            "job_id": record.job_id,
+            "elapsed": max(0.0, (record.completed_at or time.time()) - since),
+            "expected": self.durations.expected,
+            "credits": record.credits,
+            "saved": len(record.images),
+            "waiting_for": None,
+        }
+        base = self.snapshot or Snapshot(record.request, record.status, pictures=record.request.num_outputs)
+        self.snapshot = base.but(**known | facts)
         self.observer(self.snapshot)
 
     def commit(self, record: Record, *, strict: bool = False, **changes: object) -> Record:
@@ -89,7 +90,7 @@ class Work:
         except (sqlite3.Error, OSError) as error:
             if strict:
                 raise SettingsError(
-                    f"The journal could not be written ({error}). Nothing was sent. Make room or choose another folder.",
+                    f"The journal could not be written ({error}). Nothing was sent. Make room, or change the folder.",
                     number=record.number,
                 ) from None
             self.unwritten = error

@@ -1,0 +1,542 @@
+"""The Python door: generate, submit, sweep and the rest. In a cell it shows and waits like one, in a script like one.
+
+`perform` is what the magic uses too: start the jobs, show them, wait, put the result in place of the progress.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .api.errors import InputError, Interrupted, KlingError, StillRunningError
+from .api.jobs import GenerationRequest
+from .api.parameters import PARAMETERS
+from .notebook import waiting
+from .notebook.live import LiveDisplay
+from .session import recipes, sweeps
+from .session.batch import Batch
+from .session.budget import Estimate
+from .session.results import Comparison, Picture, Result, history_row
+from .session.runner import JobHandle
+from .session.session import Session, Source
+from .session.sweepresult import SweepResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .notebook.panel.panel import KlingPanel
+
+_lock = threading.RLock()
+_session: Session | None = None
+_config: Callable[[], Mapping[str, Any]] = dict
+Bind = Callable[[Any], object]
+
+
+# ---- the session ----
+
+
+def use_config(source: Callable[[], Mapping[str, Any]]) -> None:
+    """Where ``%config`` values are read from, at each use. Called by the extension."""
+    global _config  # noqa: PLW0603  # one kernel, one session, one configuration
+    _config = source
+
+
+def connect(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    sandbox: bool | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    budget: float | None = None,
+    **settings: Any,
+) -> Session:
+    """Begin a session with these settings; the ones not given come from ``%config``, the environment, the keyring.
+
+    Args:
+        api_key: the service's key. Better kept in PIXELDOJO_API_KEY or the keyring than in a notebook.
+        base_url: another address of the service. sandbox: True for painted pictures, False for never.
+        folder: where pictures and journal are kept. budget: credits this session may spend.
+        settings: any other setting of ``%kling config``, by name.
+
+    Raises:
+        SettingsError: naming the setting and the way out.
+
+    >>> kling.connect(sandbox=True, folder="my_pictures").backend
+    'sandbox'
+    """
+    global _session  # noqa: PLW0603  # one kernel, one session
+    said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
+    said = {name: value for name, value in (said | settings).items() if value is not None}
+    with _lock:
+        session = Session(said, config=_config(), person_present=waiting.person_is_present())
+        if _session is not None:
+            _session.close()
+        _session = session
+    return session
+
+
+def current_session() -> Session:
+    """The session of this kernel; begun at its first use.
+
+    Raises:
+        SettingsError: no key where one is needed, a folder that cannot be written.
+    """
+    with _lock:
+        if _session is None:
+            return connect()
+        _session.refresh(_config())
+        return _session
+
+
+# ---- one request ----
+
+
+def generate(
+    prompt: str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    timeout: float | None = 300.0,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    show_progress: bool = True,
+    **parameters: Any,
+) -> Result:
+    """Make pictures: submit, wait with a progress bar, save, show.
+
+    Args:
+        prompt: what the picture should show.
+        parameters: negative_prompt, resolution, aspect_ratio, num_outputs, output_format, image.
+        extra: raw keys for the request's body. timeout: seconds to wait; the job goes on after that. None: no limit.
+        max_credits: refuse above this estimate. reuse: show an identical finished request again at no cost.
+        show_progress: False shows nothing.
+
+    Returns:
+        The saved pictures with their facts.
+
+    Raises:
+        InputError, SettingsError, BudgetExceededError: before anything was sent.
+        KlingError: what became of the job; ``maybe_submitted`` where it may have been charged.
+        Interrupted: the waiting was stopped; what was submitted goes on.
+
+    Source: https://pixeldojo.ai/api-platform/kling-image
+
+    >>> fox = kling.generate("a red fox at dawn", aspect_ratio="16:9", num_outputs=2, show_progress=False)
+    >>> len(fox), fox[0].width, fox[0].height
+    (2, 1360, 768)
+    """
+    session = current_session()
+    request = session.request(prompt, extra=extra, **parameters)
+    done = perform(
+        session,
+        [request],
+        source="python",
+        timeout=timeout,
+        max_credits=max_credits,
+        reuse=reuse,
+        show_progress=show_progress,
+    )
+    assert isinstance(done, Result)  # noqa: S101  # no axes, and it waited
+    return done
+
+
+def submit(
+    prompt: str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    **parameters: Any,
+) -> JobHandle:
+    """Start one request and return at once: ``handle.result()``, ``await handle``, ``concurrent.futures.wait``.
+
+    Raises:
+        InputError, SettingsError, BudgetExceededError: before anything was sent.
+
+    >>> handle = kling.submit("a red fox at dawn")
+    >>> len(handle.result(timeout=60))
+    1
+    """
+    session = current_session()
+    request = session.request(prompt, extra=extra, **parameters)
+    batch = session.start([request], source="python", max_credits=max_credits, reuse=reuse)
+    return batch.handles[0]
+
+
+# ---- sweeps ----
+
+
+def sweep(
+    prompt: Any,
+    axes: Mapping[str, Any] | None = None,
+    *,
+    timeout: float | None = None,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    executor: Executor | None = None,
+    extra: Mapping[str, Any] | None = None,
+    show_progress: bool = True,
+    **more_axes: Any,
+) -> SweepResult:
+    """Make the product of values along axes, and lay it out as a labelled grid.
+
+    Args:
+        prompt: the text with a ``{name}`` per axis of its own; or a list of texts, which is the axis ``prompt``.
+        axes: name -> values, for any name. more_axes: the same as keywords: a list is an axis, a single value is fixed.
+        executor: a ``concurrent.futures.Executor`` to run the jobs on, instead of this session's threads.
+        timeout, max_credits, reuse, extra, show_progress: as for generate; reuse is on unless said otherwise.
+
+    Raises:
+        As generate. A job that failed among others that did not is drawn with its reason and raises nothing.
+
+    >>> grid = kling.sweep("a {animal}", animal=["fox", "owl"], aspect_ratio=["1:1", "16:9"], show_progress=False)
+    >>> grid["owl", "16:9"][0].width
+    1360
+    """
+    session = current_session()
+    checked, points = expand(prompt, axes, more_axes)
+    requests = requests_of(session, points, extra)
+    done = perform(
+        session,
+        requests,
+        source="python",
+        axes=checked,
+        points=points,
+        timeout=timeout,
+        max_credits=max_credits,
+        reuse=reuse,
+        executor=executor,
+        show_progress=show_progress,
+    )
+    assert isinstance(done, SweepResult)  # noqa: S101  # it has axes
+    return done
+
+
+def expand(
+    prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]
+) -> tuple[sweeps.Axes, list[sweeps.Point]]:
+    """Axes and points of a call: a list is an axis; a single value of a parameter is fixed, of a placeholder an axis."""
+    both = set(axes or {}) & set(more)
+    if both:
+        raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
+    all_axes = dict(axes or {})
+    fixed = {}
+    for name, values in more.items():
+        single = len(sweeps.as_list(values)) == 1 and not isinstance(values, list | tuple)
+        if name in PARAMETERS and (values is None or single):
+            fixed[name] = values
+        else:
+            all_axes[name] = values
+    return sweeps.expand(prompt, all_axes, fixed)
+
+
+def requests_of(
+    session: Session, points: Sequence[sweeps.Point], extra: Mapping[str, Any] | None = None
+) -> list[GenerationRequest]:
+    """The checked request of each point; a source image that several points share is read once."""
+    sources: dict[int, Any] = {}
+    requests = []
+    for point in points:
+        parameters = dict(point.parameters)
+        if parameters.get("image") is not None:
+            image = parameters["image"]
+            if id(image) not in sources:
+                sources[id(image)] = session.place.attachments.resolve(image)
+            parameters["image"] = sources[id(image)]
+        requests.append(session.request(point.prompt, extra=extra, sample=point.sample, **parameters))
+    return requests
+
+
+def estimate(
+    prompt: Any,
+    axes: Mapping[str, Any] | None = None,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    reuse: bool | None = None,
+    **parameters: Any,
+) -> Estimate:
+    """What a call would cost: ``.credits``, ``.jobs``, ``.pictures``, ``.seconds``. Takes axes too. Sends nothing.
+
+    >>> kling.estimate("a {animal}", animal=["fox", "owl"], num_outputs=3).pictures
+    6
+    """
+    session = current_session()
+    checked, points = expand(prompt, axes, parameters)
+    return session.estimate(requests_of(session, points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
+
+
+# ---- start, show, wait ----
+
+
+def perform(
+    session: Session,
+    requests: Sequence[GenerationRequest],
+    *,
+    source: Source,
+    axes: sweeps.Axes | None = None,
+    points: Sequence[sweeps.Point] = (),
+    timeout: float | None = 300.0,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    executor: Executor | None = None,
+    show_progress: bool = True,
+    wait: bool = True,
+    bind: Bind | None = None,
+) -> Result | SweepResult | JobHandle:
+    """Start the requests, show their progress, wait, and put the result in its place.
+
+    Args:
+        axes, points: of a sweep, one point per request; None for a single request.
+        wait: False returns at once, and the display fills in when the jobs are done.
+        bind: is given the handle (or the unfinished SweepResult) as soon as there is one, so that a variable holds it
+            whatever happens, and the Result at the end.
+
+    Raises:
+        As `generate`; of a sweep only where not one job succeeded.
+    """
+    if executor is not None:
+        from .session.remote import start_on
+
+        batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
+    else:
+        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+    held: SweepResult | JobHandle = SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
+    if bind:
+        bind(held)
+    notice = " ".join(session.take_notices())
+    labels = _labels(requests, axes, points)
+    live = LiveDisplay(requests, labels=labels, title=_title(batch, axes), notice=notice, show=show_progress)
+    for handle in batch.jobs:
+        handle.add_observer(live)
+    if not wait:
+        _finish_later(session, batch, held, live, notice)
+        return held
+    _wait(session, batch, live, timeout)
+    done = _shown(session, batch, held, live, notice)
+    done.already_shown = _in_this_cell() if show_progress else bool
+    if bind:
+        bind(done)
+    return done
+
+
+def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
+    try:
+        waiting.wait(batch.jobs, timeout=timeout, withdraw=batch.withdraw, nest=session.settings.nest)
+    except (Interrupted, StillRunningError) as stopped:
+        live.finish(footer=str(stopped))
+        if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
+            stopped.concerning(number=batch.handles[0].number)
+        raise
+    except BaseException:
+        live.finish()
+        raise
+
+
+def _shown(
+    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+) -> Result | SweepResult:
+    """All jobs are done: the result in place of the progress, or the error."""
+    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+    if errors and len(errors) == len(batch.jobs):
+        live.finish()
+        raise errors[0]
+    if errors:
+        notice = " ".join([notice, _what_failed(errors, len(batch.jobs))]).strip()
+    done = held if isinstance(held, SweepResult) else held.result()
+    notice = " ".join([notice, *session.take_notices()]).strip()
+    live.finish(done.bundle(title=_summary(batch, held), notice=notice))
+    return done
+
+
+def _in_this_cell() -> Callable[[], bool]:
+    """True for as long as the cell runs that is running now: a value at its end is not shown a second time."""
+    shell = waiting.running_shell()
+    count = getattr(shell, "execution_count", None)
+    return lambda: shell is not None and shell.execution_count == count
+
+
+def _finish_later(
+    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+) -> None:
+    """Let the last job to end put the result in place of the progress."""
+    left = set(batch.jobs)
+    lock = threading.Lock()
+
+    def one_done(handle: Any) -> None:
+        with lock:
+            left.discard(handle)
+            if left:
+                return
+        try:
+            _shown(session, batch, held, live, notice)
+        except BaseException as error:  # nobody is there to raise it to: the display says it
+            live.finish(footer=str(error))
+
+    for handle in batch.jobs:
+        handle.add_done_callback(one_done)
+
+
+def _error_of(handle: JobHandle) -> BaseException | None:
+    if handle.cancelled():
+        return KlingError(f"Job {handle.number} was withdrawn before it was sent.", number=handle.number)
+    return handle.exception()
+
+
+def _what_failed(errors: Sequence[BaseException], jobs: int) -> str:
+    first = str(errors[0]).partition(". ")[0]
+    return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to buy only what is missing."
+
+
+def _labels(
+    requests: Sequence[GenerationRequest], axes: sweeps.Axes | None, points: Sequence[sweeps.Point]
+) -> dict[GenerationRequest, str]:
+    if axes is None:
+        return {}
+    names = [name for name, values in axes.items() if len(values) > 1] or list(axes)
+    labels = {}
+    for request, point in zip(requests, points, strict=True):
+        at = dict(zip(axes, point.coordinates, strict=True))
+        labels[request] = ", ".join(f"{name}={sweeps.label(at[name])}" for name in names) or request.prompt
+    return labels
+
+
+def shape(axes: sweeps.Axes) -> str:
+    """``2 x 2 x 2 = 8 jobs``."""
+    jobs = 1
+    for values in axes.values():
+        jobs *= len(values)
+    return (
+        f"{' x '.join(str(len(values)) for values in axes.values())} = {jobs} jobs" if len(axes) > 1 else f"{jobs} jobs"
+    )
+
+
+def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
+    """What is about to happen, said before it does: shape, pictures, cost, time, what comes from the folder."""
+    if axes is None:
+        return ""
+    here = f"{batch.estimate.reused} of {len(batch.jobs)} from this folder, {batch.estimate.jobs} to buy: "
+    return f"{shape(axes)}; {here if batch.estimate.reused else ''}{batch.estimate}"
+
+
+def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
+    if not isinstance(held, SweepResult):
+        return ""
+    reused = batch.estimate.reused
+    return f"{shape(held.axes)}{f', {reused} from this folder at no cost' if reused else ''}"
+
+
+# ---- past jobs ----
+
+
+def result(number_or_job_id: int | str) -> Result:
+    """Any past result of the folder, by its number or job id. InputError where there is none."""
+    return current_session().result(number_or_job_id)
+
+
+def resume(
+    number_or_job_id: int | str | None = None,
+    job_id: str | None = None,
+    *,
+    timeout: float | None = None,
+    show_progress: bool = True,
+) -> list[Result]:
+    """Collect what was bought and is not all here: every unfinished job of this backend, or one. Buys nothing.
+
+    Args:
+        number_or_job_id: one job, None for all. job_id: read off the website, for a job in doubt.
+
+    Returns:
+        The finished results; jobs that failed are shown with their reason and left out.
+
+    Raises:
+        InputError: there is no such job, or nothing of it is left to collect. KlingError: the one job asked for failed.
+    """
+    session = current_session()
+    batch = session.resume(number_or_job_id, job_id)
+    if not batch.jobs:
+        return []
+    live = LiveDisplay([handle.request for handle in batch.jobs], title="Resuming", show=show_progress)
+    for handle in batch.jobs:
+        handle.add_observer(live)
+    _wait(session, batch, live, timeout)
+    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+    if errors and (number_or_job_id is not None or len(errors) == len(batch.jobs)):
+        live.finish()
+        raise errors[0]
+    results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
+    live.finish(resumed_bundle(results, errors))
+    return results
+
+
+def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = ()) -> dict[str, Any]:
+    """The pictures of several results as one grid."""
+    from .view.grid import grid_bundle
+
+    notice = _what_failed(errors, len(results) + len(errors)) if errors else ""
+    tiles = [tile for one in results for tile in one.tiles]
+    return grid_bundle(tiles, title=f"{len(results)} job{'s' * (len(results) != 1)} collected", notice=notice)
+
+
+def history(*, everything: bool = False, limit: int | None = None) -> pd.DataFrame:
+    """The history as a plain DataFrame, index ``n``, one row per job, newest last.
+
+    Args:
+        everything: the whole folder, not this session alone. limit: the newest rows only.
+
+    >>> set(kling.history().columns) >= {"prompt", "status", "seconds", "credits", "images"}
+    True
+    """
+    return current_session().history(everything=everything, limit=limit)
+
+
+def panel() -> KlingPanel:
+    """The widget panel: prompt, sliders, dropdowns, queue, gallery, explorer and history."""
+    from .notebook.panel.panel import KlingPanel
+
+    return KlingPanel(current_session)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a picture was made from: prompt, parameters, job id, model, time. InputError where it carries no recipe."""
+    return recipes.read(Path(path))
+
+
+def compare(a: Any, b: Any) -> Comparison:
+    """Two pictures side by side, what differs between their requests marked.
+
+    Args:
+        a, b: a picture (``fox[0]``), a result of one picture, or an address such as ``"12:3"``.
+    """
+    return Comparison(_picture(a), _picture(b))
+
+
+def _picture(what: Any) -> Picture:
+    if isinstance(what, Picture):
+        return what
+    if isinstance(what, Result):
+        if len(what) != 1:
+            raise InputError(f"Job {what.number} has {len(what)} pictures. Say which: result[K].")
+        return what[0]
+    number, _, place = str(what).partition(":")
+    if not (number.isdecimal() and (place or "0").isdecimal()):
+        raise InputError(f"{what!r} is no picture. Give result[K], or an address such as 12:3.")
+    return current_session().picture(int(number), int(place or 0))
+
+
+def export_history(path: str | os.PathLike[str], *, everything: bool = True, limit: int | None = 1000) -> Path:
+    """Write the history as one HTML page that stands alone, with thumbnails, newest first.
+
+    Args:
+        everything: the whole folder, not this session alone. limit: the newest jobs only; None for all.
+    """
+    from .view.table import history_page
+
+    session = current_session()
+    records = session.rows(limit=limit, mine=not everything)
+    target = Path(path).expanduser()
+    page = history_page([history_row(r, session.folder) for r in records], footer=f"{len(records)} jobs")
+    target.write_text(page, encoding="utf-8")
+    return target

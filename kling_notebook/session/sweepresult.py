@@ -1,0 +1,207 @@
+"""What a sweep leaves in the user's hand: its results laid out along the axes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.errors import InputError, KlingError
+from ..api.jobs import JobStatus
+from ..view.grid import Facet
+from ..view.tiles import Tile
+from .results import Result
+from .runner import JobHandle
+from .sweeps import Axes, Point, label, layout
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas as pd
+
+
+class SweepResult(Sequence[Result | None]):
+    """The results of a sweep, in the order of its points, the last axis turning fastest; None where one is missing.
+
+    ``sweep["fox", "dawn"]`` selects by value, in the axes' order; fewer values give the part of the sweep that has
+    them. While jobs run their tiles say so; what failed is drawn with its reason.
+
+    Attributes:
+        axes: name -> values. handles: one per point.
+    """
+
+    def __init__(self, axes: Axes, points: Sequence[Point], handles: Sequence[JobHandle]) -> None:
+        self.axes = dict(axes)
+        self.points = tuple(points)
+        self.handles = tuple(handles)
+        self.already_shown: Callable[[], bool] = bool
+
+    def _result(self, index: int) -> Result | None:
+        handle = self.handles[index]
+        return handle.result() if handle.done() and not handle.cancelled() and handle.exception() is None else None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, int) and not self._selects_numbers():
+            return self._result(range(len(self))[key])
+        if isinstance(key, slice):
+            return [self._result(i) for i in range(len(self))[key]]
+        return self._select(key if isinstance(key, tuple) else (key,))
+
+    def _selects_numbers(self) -> bool:
+        """An axis of numbers is selected by its values, never by place: 3 then means the value 3."""
+        first = next(iter(self.axes.values()), ())
+        return any(isinstance(value, int) for value in first)
+
+    def _select(self, key: tuple[Any, ...]) -> Any:
+        names = tuple(self.axes)
+        if len(key) > len(names):
+            raise InputError(f"This sweep has {len(names)} axes ({', '.join(names)}); {len(key)} values were given.")
+        for name, value in zip(names, key, strict=False):
+            if value not in self.axes[name]:
+                known = ", ".join(map(label, self.axes[name]))
+                raise InputError(f"{name} has no value {value!r}. It has {known}.", parameter=name)
+        chosen = [i for i, point in enumerate(self.points) if point.coordinates[: len(key)] == key]
+        if len(key) == len(names):
+            result = self._result(chosen[0])
+            if result is None:
+                raise KlingError(f"{self._name(chosen[0])} is missing: {self._reason(chosen[0])}.")
+            return result
+        rest = {name: self.axes[name] for name in names[len(key) :]}
+        points = [
+            Point(p.coordinates[len(key) :], p.prompt, p.parameters, p.sample) for p in (self.points[i] for i in chosen)
+        ]
+        return SweepResult(rest, points, [self.handles[i] for i in chosen])
+
+    @property
+    def done(self) -> list[Result]:
+        """The finished results."""
+        return [result for result in self if result is not None]
+
+    @property
+    def missing(self) -> list[dict[str, Any]]:
+        """The points without pictures, as {axis: value}."""
+        return [self._at(i) for i in range(len(self)) if self._result(i) is None]
+
+    @property
+    def credits(self) -> float:
+        """What the finished jobs cost when they were bought."""
+        return sum(result.credits or 0.0 for result in {r.number: r for r in self.done}.values())
+
+    def _at(self, index: int) -> dict[str, Any]:
+        return dict(zip(self.axes, self.points[index].coordinates, strict=True))
+
+    def _name(self, index: int) -> str:
+        return ", ".join(f"{name}={label(value)}" for name, value in self._at(index).items())
+
+    def _reason(self, index: int) -> str:
+        handle = self.handles[index]
+        if handle.cancelled():
+            return "withdrawn before it was sent"
+        if not handle.done():
+            return f"still {handle.status.value}"
+        error = handle.exception()
+        return str(error).partition(". ")[0] if error else ""
+
+    # ---- shown ----
+
+    def _tiles(self, index: int) -> tuple[Tile, ...]:
+        result = self._result(index)
+        if result is not None:
+            return tuple(result.tiles)
+        handle = self.handles[index]
+        state: Any = "waiting" if not handle.done() else "missing"
+        if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REFUSED, JobStatus.EXPIRED):
+            state = "failed"
+        hole = Tile(b"", 0, 0, self.points[index].prompt, "", None, state, self._reason(index))
+        return (hole,)
+
+    def facets(self) -> list[Facet]:
+        """The sweep as labelled grids: see sweeps.layout."""
+        plan = layout(self.axes)
+        groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
+        for index in range(len(self)):
+            at = self._at(index)
+            facet, row, column = (tuple(at[n] for n in names) for names in (plan.facets, plan.rows, plan.columns))
+            groups.setdefault(facet, {}).setdefault(row, {})[column] = index
+        facets = []
+        for facet, rows in groups.items():
+            columns = list(next(iter(rows.values())))
+            facets.append(
+                Facet(
+                    title=", ".join(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)),
+                    row_axis=", ".join(plan.rows),
+                    rows=tuple(", ".join(map(label, row)) for row in rows),
+                    column_axis=", ".join(plan.columns),
+                    columns=tuple(", ".join(map(label, column)) for column in columns),
+                    cells=tuple(tuple(self._tiles(row[c]) for c in columns) for row in rows.values()),
+                )
+            )
+        return facets
+
+    def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        from ..view.grid import facets_bundle
+
+        return facets_bundle(self.facets(), title=title, notice=notice)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        return self.bundle()
+
+    def _ipython_display_(self) -> None:
+        """Nothing, where the cell that ends with this value has shown it already; else the mimebundle speaks."""
+        if not self.already_shown():
+            raise NotImplementedError
+
+    def figure(self, **options: Any) -> matplotlib.figure.Figure:
+        """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
+        from ..view.figure import facets_figure
+
+        return facets_figure(self.facets(), **options)
+
+    def table(self) -> pd.DataFrame:
+        """One row per picture: the axes, ``number``, ``picture``, ``path``, ``seconds``, ``credits``, ``status``.
+
+        A point without pictures has one row with an empty path.
+        """
+        import pandas as pd
+
+        rows = []
+        for index, handle in enumerate(self.handles):
+            result = self._result(index)
+            at = {name: label(v) if hasattr(v, "address") else v for name, v in self._at(index).items()}
+            common = {"number": handle.number, "status": handle.status.value}
+            facts: dict[str, Any] = {"seconds": None, "credits": None}
+            if result is not None:
+                facts = {"seconds": result.seconds, "credits": result.credits}
+            places: list[Any] = list(result) if result is not None else [None]
+            for k, picture in enumerate(places):
+                path = str(picture.path) if picture is not None else None
+                rows.append(at | common | {"picture": k, "path": path} | facts)
+        columns = [*self.axes, "number", "picture", "path", "seconds", "credits", "status"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the figure and the table: ``figure.pdf`` gives ``figure.pdf`` and ``figure.csv``.
+
+        A name without an ending is taken as a folder, which gets ``figure.png``, ``table.csv`` and the originals.
+        """
+        target = Path(path).expanduser()
+        if target.suffix:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written = [target, target.with_suffix(".csv")]
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            written = [target / "figure.png", target / "table.csv"]
+        self.figure().savefig(written[0])
+        self.table().to_csv(written[1], index=False)
+        if not target.suffix:
+            for result in self.done:
+                written += result.save(target)
+        return written
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(len(values)) for values in self.axes.values())
+        missing = len(self.missing)
+        return f"<SweepResult {shape} over {', '.join(self.axes)}{f', {missing} missing' if missing else ''}>"
