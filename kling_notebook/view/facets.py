@@ -9,7 +9,7 @@ from typing import Any
 
 from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
 from .sheet import contact_sheet
-from .tiles import Tile, cell_width, light_tiles, one_shape, tile_html, tiles_text
+from .tiles import Tile, cell_width, least_width, light_tiles, one_shape, tile_html, tiles_text
 
 LABEL_LENGTH = 160
 BESIDE_LENGTH = 22
@@ -92,7 +92,8 @@ def _row(facet: Facet) -> Html:
     fill = one_shape([tile for cell in cells for tile in cell])
     width = max(cell_width(tile) for cell in cells for tile in cell) if fill else 256
     wide = width * min(most, 2)
-    track = f"minmax(max({min(wide, 150)}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
+    least = least_width([cell[0] for cell in cells], columns)
+    track = f"minmax(max({min(wide, least)}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
     style = (
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP + 4}px {GAP}px; "
         f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: end"

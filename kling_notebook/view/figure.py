@@ -33,7 +33,7 @@ _FALLBACKS = (
     "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari",
     "Segoe UI", "Segoe UI Symbol", "Arial Unicode MS", "Noto Emoji", "Symbola",
 )  # fmt: skip
-_TITLE = 0.4  # inches
+_TITLE = 0.34  # inches
 
 
 class NotebookFigure(Figure):
@@ -78,7 +78,9 @@ def _row_shape(row: Sequence[Tile], columns: int) -> list[float]:
 def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
     """Labelled grids with axis titles, one facet under the other; ``width`` in inches."""
     sizes = [_sizes(facet, width) for facet in facets]
-    heights = [sum(tall) + 0.5 + (0.3 if facet.title else 0.0) for facet, (_, tall) in zip(facets, sizes, strict=True)]
+    heights = [
+        sum(tall) + 0.44 + (0.28 if facet.title else 0.0) for facet, (_, tall) in zip(facets, sizes, strict=True)
+    ]
     figure = _figure(width, sum(heights, 0.0) + (_TITLE if title else 0.0), dpi)
     if title:
         figure.suptitle(**_text(title, width, 11), fontsize=11)
@@ -148,7 +150,7 @@ def _draw(ax: Axes, cell: Sequence[Tile]) -> None:
         spine.set_visible(False)
     pictures = [open_picture(tile.jpeg) if tile.shown else None for tile in cell]
     if any(pictures):
-        ax.imshow(_side_by_side(cell, pictures))
+        ax.imshow(_side_by_side(cell, pictures), interpolation="lanczos")
         return
     ax.set_box_aspect(1 / max(sum(tile.ratio for tile in cell), 0.3) if cell else 1.0)
     for spine in ax.spines.values():

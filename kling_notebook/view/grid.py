@@ -14,6 +14,7 @@ from .tiles import (
     cell_width,
     columns_for,
     image_html,
+    least_width,
     light_tiles,
     one_shape,
     tile_html,
@@ -38,7 +39,7 @@ def grid_bundle(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> 
 def _grid(tiles: Sequence[Tile], columns: int) -> Html:
     fill = one_shape(tiles)
     cell = max(cell_width(tile) for tile in tiles) if fill else 256
-    least = min(cell, 220 if fill and tiles[0].ratio >= 1.9 else 150 if columns > 2 else 200)
+    least = min(cell, least_width(tiles, columns))
     # Never more than `columns` side by side, and fewer where they would get narrower than `least`.
     track = f"minmax(max({least}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
     style = (

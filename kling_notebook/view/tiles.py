@@ -74,10 +74,26 @@ def one_shape(tiles: Sequence[Tile]) -> bool:
     return max(ratios) <= min(ratios) * 1.04
 
 
+def least_width(tiles: Sequence[Tile], columns: int) -> int:
+    """How narrow a place may get, in CSS pixels, before fewer stand side by side.
+
+    Chosen so that four become two and two, not three and one, where a page is 600 pixels wide.
+    """
+    mean = mean_ratio(tiles)
+    if mean <= 0.72:
+        return 120
+    return 220 if mean >= 1.9 else 180 if columns in {2, 4} else 150
+
+
+def mean_ratio(tiles: Sequence[Tile]) -> float:
+    """The mean width over height."""
+    return sum(tile.ratio for tile in tiles) / len(tiles) if tiles else 1.0
+
+
 def columns_for(tiles: Sequence[Tile]) -> int:
     """How many stand side by side where there is room: full last rows, nine as three by three."""
     count = len(tiles)
-    mean = sum(tile.ratio for tile in tiles) / count if count else 1.0
+    mean = mean_ratio(tiles)
     if count <= 3:
         return min(count, 2) if mean >= 1.9 else max(count, 1)
     if count == 4:
