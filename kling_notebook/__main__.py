@@ -144,12 +144,19 @@ def _sandbox(chosen: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from .session.session import current_session
+    from .calls import current_session
 
-    lines = current_session().check()
-    for line in lines:
-        print(line)
-    return 0
+    session = current_session()
+    try:
+        for notice in session.take_notices():
+            print(notice)
+        rows = session.check()
+    finally:
+        session.close()
+    width = max(len(what) for what, _, _ in rows)
+    for what, verdict, text in rows:
+        print(f"{what:<{width}}  {verdict:<7}  {text}")
+    return int(any(verdict == "failed" for _, verdict, _ in rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,9 +19,9 @@ ROOMS = {
     "view": set(),
     "sandbox": set(),
     "session": {"api", "view", "sandbox"},
-    "notebook": {"api", "session", "view"},
+    "notebook": {"api", "session", "view", "calls"},
     "calls": {"api", "session", "view", "notebook"},
-    "command": {"api", "session", "sandbox"},
+    "command": {"api", "session", "sandbox", "calls"},
     "root": {"api", "session", "sandbox", "notebook", "calls"},
 }
 # Narrower than the room: only these modules may take that import.
@@ -230,7 +230,8 @@ def test_nothing_posix_only_is_imported_at_the_top():
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_fits_in_the_head(module: str):
-    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 400
+    lines = MODULES[module].read_text(encoding="utf-8").count("\n")
+    assert lines <= 400
 
 
 def modules_after(code: str) -> set[str]:
