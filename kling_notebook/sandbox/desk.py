@@ -44,7 +44,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, list[str]]:
-        return parse_qs(self.target.partition("?")[2])
+        return parse_qs(self.target.partition("?")[2], keep_blank_values=True)
 
     @property
     def origin(self) -> str:
