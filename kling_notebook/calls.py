@@ -16,6 +16,7 @@ from .api.errors import InputError, Interrupted, KlingError, StillRunningError
 from .api.jobs import GenerationRequest
 from .api.parameters import PARAMETERS
 from .notebook import waiting
+from .notebook.config import configured
 from .notebook.live import LiveDisplay
 from .session import recipes, sweeps
 from .session.batch import Batch
@@ -23,6 +24,7 @@ from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
 from .session.runner import JobHandle
 from .session.session import Session, Source
+from .session.settings import Settings, resolve
 from .session.sweepresult import SweepResult
 
 if TYPE_CHECKING:
@@ -32,17 +34,10 @@ if TYPE_CHECKING:
 
 _lock = threading.RLock()
 _session: Session | None = None
-_config: Callable[[], Mapping[str, Any]] = dict
 Bind = Callable[[Any], object]
 
 
 # ---- the session ----
-
-
-def use_config(source: Callable[[], Mapping[str, Any]]) -> None:
-    """Where ``%config`` values are read from, at each use. Called by the extension."""
-    global _config  # noqa: PLW0603  # one kernel, one session, one configuration
-    _config = source
 
 
 def connect(
@@ -72,7 +67,7 @@ def connect(
     said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     said = {name: value for name, value in (said | settings).items() if value is not None}
     with _lock:
-        session = Session(said, config=_config(), person_present=waiting.person_is_present())
+        session = Session(said, config=configured(), person_present=waiting.person_is_present())
         if _session is not None:
             _session.close()
         _session = session
@@ -88,8 +83,40 @@ def current_session() -> Session:
     with _lock:
         if _session is None:
             return connect()
-        _session.refresh(_config())
+        _session.refresh(configured())
         return _session
+
+
+def reconnect(**changes: Any) -> Session:
+    """Begin a session like the current one, with some settings changed: ``sandbox=False``, ``api_key=...``."""
+    with _lock:
+        return connect(**((_session.said if _session is not None else {}) | changes))
+
+
+def existing_session() -> Session | None:
+    """The session of this kernel where there is one; begins none."""
+    return _session
+
+
+def settings_in_force() -> Settings:
+    """Every setting with where it came from, also where no session can be made of them."""
+    return current_session().settings if _session is not None else resolve({}, configured())
+
+
+def reconnect(**said: Any) -> Session:
+    """A new session with what this one was told, and ``said`` on top: the sandbox switched on or off, a new key."""
+    with _lock:
+        before = _session.said if _session is not None else {}
+        return connect(**(before | said))
+
+
+def settings_in_force() -> Settings:
+    """The settings as they stand, without beginning a session."""
+    with _lock:
+        if _session is not None:
+            _session.refresh(_config())
+            return _session.settings
+        return resolve({}, _config())
 
 
 # ---- one request ----
@@ -218,7 +245,7 @@ def sweep(
 def expand(
     prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]
 ) -> tuple[sweeps.Axes, list[sweeps.Point]]:
-    """Axes and points of a call: a list is an axis; a single value of a parameter is fixed, of a placeholder an axis."""
+    """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
     both = set(axes or {}) & set(more)
     if both:
         raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])

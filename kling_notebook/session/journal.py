@@ -86,7 +86,7 @@ class Journal:
         except OSError as error:
             raise SettingsError(
                 f"The journal {path} cannot be written ({error.strerror}). Nothing was sent. Choose another folder: "
-                "%kling config folder=PATH, KLING_FOLDER or kling.connect(folder=...)."
+                "KLING_FOLDER, or kling.connect(folder=...)."
             ) from None
 
     def _open(self) -> sqlite3.Connection:

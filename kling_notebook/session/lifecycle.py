@@ -88,6 +88,10 @@ def _submit(record: Record, work: Work) -> Outcome:
                 return _refuse(record, work, error)
             record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
             again = error
+        except Exception as fault:  # a fault of ours in the middle of a purchase is a doubt as well
+            accepted = True
+            doubt = _doubt(record, f"{type(fault).__name__} while submitting: {fault}")
+            return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt)), doubt)
         finally:
             work.gate.sent(accepted)
         _before_again(record, work, again, never_left)
@@ -129,8 +133,9 @@ def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingErr
     """The error of a submit whose outcome nobody knows; its class says what was seen."""
     n = record.number
     text = (
-        f"{why.rstrip('.')}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not "
-        f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, `%kling dismiss {n}` settles it."
+        f"{why.rstrip('.')}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is "
+        f"not sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, "
+        f"`%kling dismiss {n}` settles it."
     )
     if seen is None:
         return KlingError(text, number=record.number, maybe_submitted=True)

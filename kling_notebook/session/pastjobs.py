@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..api.errors import InputError
 from ..api.jobs import JobStatus
 from . import images
+from .intents import Intents
 from .records import Record
 from .runner import JobHandle
 from .running import Place, Running
@@ -17,8 +18,12 @@ def tidy(place: Place) -> list[str]:
     counts = {"here": 0, "doubtful": 0, "elsewhere": 0}
     others: set[str] = set()
     notices: list[str] = []
+    intents = Intents(place.folder / ".kling" / "intents")
     for record in place.journal.open_records():
         if place.locks.alive(record.owner):
+            continue
+        record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
+        if record.status.over:
             continue
         if record.status is JobStatus.PLANNED:
             place.journal.settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)

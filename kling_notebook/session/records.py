@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -76,7 +75,7 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
-def record_of(row: sqlite3.Row) -> Record:
+def record_of(row: Sequence[Any]) -> Record:
     facts = dict(zip(COLUMNS, row, strict=True))
     facts["number"] = facts.pop("n")
     facts["status"] = JobStatus(facts["status"])
@@ -85,6 +84,17 @@ def record_of(row: sqlite3.Row) -> Record:
     facts["raw"] = json.loads(facts["raw"])
     facts["starred"] = frozenset(json.loads(facts["starred"]))
     return Record(**facts)
+
+
+def record_as_json(record: Record) -> dict[str, Any]:
+    """The record without the user's own marks, for an intent file."""
+    return {"n": record.number} | row_of(record)
+
+
+def record_from_json(facts: Mapping[str, Any]) -> Record:
+    """The record an intent file holds."""
+    known = dict(facts) | {"starred": "[]", "note": None}
+    return record_of(tuple(known[name] for name in COLUMNS))
 
 
 def new_record(

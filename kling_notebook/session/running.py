@@ -63,8 +63,10 @@ class Running:
         self.priced = priced
         self.handles: dict[int, JobHandle] = {}
 
-    def handle(self, record: Record) -> JobHandle:
-        handle = self.handles[record.number] = JobHandle(record.request, record.number, record.status)
+    def handle(self, record: Record, make: Callable[[Record], JobHandle] | None = None) -> JobHandle:
+        """A handle for a job that is about to run; ``make`` gives it another class."""
+        handle = make(record) if make else JobHandle(record.request, record.number, record.status)
+        self.handles[record.number] = handle
         handle.add_done_callback(self._withdrawn)
         return handle
 
@@ -104,10 +106,11 @@ class Running:
         except LostOwnership:
             error = KlingError(f"Job {record.number} was taken over by another kernel.", number=record.number)
         except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
+            record = self.place.journal.get(record.number) or record
             error = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
-        self._conclude(handle, record, error, batch)
+        self.conclude(handle, record, error, batch)
 
-    def _conclude(self, handle: JobHandle, record: Record, error: KlingError | None, batch: Batch | None) -> None:
+    def conclude(self, handle: JobHandle, record: Record, error: KlingError | None, batch: Batch | None) -> None:
         if record.status is JobStatus.FAILED:
             self.purse.charge(record.number, record.credits or 0.0)
         elif record.credits is not None:
@@ -161,7 +164,7 @@ class Running:
             error = KlingError(
                 f"Job {number} ended as {now.status.value} in another kernel: {now.error}", number=number
             )
-            self._conclude(handle, now, error, None)
+            self.conclude(handle, now, error, None)
         else:
             self._advance(mine, handle, None, resumed=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,7 +79,7 @@ class Session:
             self.settings,
             self._notices,
         )
-        self.running = Running(self.place, lambda: self.client, self._priced)
+        self.running = Running(self.place, lambda: self.client, self.priced)
         self._planning = threading.RLock()
         self._touched: set[int] = set()
         self._notices += tidy(self.place)
@@ -109,8 +109,17 @@ class Session:
     def _connect(self, base_url: str, key: str) -> KlingClient:
         names = ("connect_timeout", "read_timeout", "download_timeout", "model")
         options = {name: getattr(self.settings, name) for name in names}
-        rate = 6000.0 if self.is_sandbox else self.settings.requests_per_minute  # loopback asks for no restraint
-        return KlingClient(key, base_url=base_url, rate=rate, **options)
+        return KlingClient(key, base_url=base_url, rate=self.rate, **options)
+
+    @property
+    def rate(self) -> float:
+        """Requests a minute to begin with; loopback asks for no restraint."""
+        return 6000.0 if self.is_sandbox else self.settings.requests_per_minute
+
+    @property
+    def sandbox_key(self) -> str | None:
+        """The play key of this session's sandbox."""
+        return self._sandbox.key if self._sandbox is not None else None
 
     def configure(self, **said: Any) -> None:
         """Change settings that need no new session: budget, reuse and the like. The backend and folder stay."""
@@ -162,9 +171,9 @@ class Session:
         """What it would cost now. Sends nothing."""
         unique = list(dict.fromkeys(requests))
         to_buy = [request for request in unique if not (reuse and self._deciding(request))]
-        return self._priced(to_buy, reused=len(unique) - len(to_buy))
+        return self.priced(to_buy, reused=len(unique) - len(to_buy))
 
-    def _priced(self, requests: Sequence[GenerationRequest], reused: int = 0) -> Estimate:
+    def priced(self, requests: Sequence[GenerationRequest], reused: int = 0) -> Estimate:
         dearest = self.journal.dearest_picture(self.backend)
         expected = [self.place.durations(request).expected for request in {_shape(r): r for r in requests}.values()]
         known = [seconds for seconds in expected if seconds is not None]
@@ -188,10 +197,13 @@ class Session:
         reuse: bool | None = None,
         sweep: bool = False,
         observer: Observer | None = None,
+        make: Callable[[Record], JobHandle] | None = None,
+        run: Callable[[Record, JobHandle, Batch], None] | None = None,
     ) -> Batch:
         """Journal the requests and set them going; returns at once.
 
-        Identical requests are one job. With reuse, what the folder holds is not bought again.
+        Identical requests are one job. With reuse, what the folder holds is not bought again. ``make`` and ``run``
+        give the jobs other handles and workers than this session's own.
 
         Raises:
             BudgetExceededError: the estimate is above what may be spent. Nothing was sent.
@@ -203,17 +215,17 @@ class Session:
                 found = ((request, self._reused(request)) for request in dict.fromkeys(requests))
                 known = {request: handle for request, handle in found if handle is not None}
             to_buy = [request for request in dict.fromkeys(requests) if request not in known]
-            estimate = self._priced(to_buy, reused=len(known))
+            estimate = self.priced(to_buy, reused=len(known))
             limits = Limits(max_credits, self.settings.budget, self.settings.credits_without_asking)
             limits.check(estimate, session_spent=self.running.purse.spent)
             records = self._plan(to_buy, source)
-            bought = {record.request: self.running.handle(record) for record in records}
+            bought = {record.request: self.running.handle(record, make) for record in records}
         batch = Batch(tuple((known | bought)[request] for request in requests), estimate, limits)
         batch.numbers = frozenset(record.number for record in records)
         for handle in batch.jobs if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
         for record in records:
-            self.running.run(record, bought[record.request], batch)
+            (run or self.running.run)(record, bought[record.request], batch)
         return batch
 
     def _plan(self, requests: Sequence[GenerationRequest], source: Source) -> list[Record]:
@@ -361,9 +373,15 @@ class Session:
 
     def rows(self, **where: Any) -> list[Record]:
         """Records of the folder, newest first, filtered: see journal.Filter. ``mine=True``: of this session only."""
-        if where.pop("mine", False):
-            where |= {"session": self.id, "numbers": frozenset(self._touched)}
-        return self.journal.latest(**where)
+        return self.journal.latest(**self._mine(where))
+
+    def count(self, **where: Any) -> int:
+        """How many records `rows` would give without its limit."""
+        return self.journal.count(**self._mine(where))
+
+    def _mine(self, where: dict[str, Any]) -> dict[str, Any]:
+        mine = where.pop("mine", False)
+        return where | ({"session": self.id, "numbers": frozenset(self._touched)} if mine else {})
 
 
 def _shape(request: GenerationRequest) -> tuple[str, int]:
