@@ -50,7 +50,9 @@ class JobTable:
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"version": 1, "credits": credits, "jobs": newest}), encoding="utf-8")
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # prompts are nobody else's
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"version": 1, "credits": credits, "jobs": newest}, file)
             os.replace(temporary, self.path)  # noqa: PTH105 - Path.replace is the same call
         except OSError:
             with contextlib.suppress(OSError):

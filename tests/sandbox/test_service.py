@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -517,6 +518,13 @@ def test_the_table_stays_small_and_holds_no_source_picture(tmp_path: Path) -> No
         service.submit(wanted())
     assert len(json.loads(path.read_text())["jobs"]) == 200
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no file modes")
+def test_the_table_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.json"
+    Service(state_path=path).submit(wanted())
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_jobs_are_bounded_and_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
