@@ -127,6 +127,11 @@ class LiveDisplay:
         _TICKER.remove(self)
         self._say(dict(bundle) if bundle is not None else self._bundle(footer), "result" if bundle else "end")
 
+    @property
+    def shows(self) -> bool:
+        """Whether the result is seen through this display."""
+        return not isinstance(self._place, _Nowhere)
+
     def rows(self) -> list[ProgressRow]:
         """The rows as they stand now."""
         now = time.monotonic()
@@ -309,7 +314,7 @@ class _TextBar:
             leave=False,
             ncols=80,
             nrows=20,  # tqdm's own look at the terminal shows nothing where the size is unknown; so for the columns
-            bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {unit}",
         )
 
     def say(self, word: _Word) -> None:
@@ -319,7 +324,8 @@ class _TextBar:
         fractions = [1.0 if row.state not in _MOVING else fraction_of(row) or 0.0 for row in word.rows]
         self._bar.n = sum(fractions) / max(1, len(word.rows))
         self._bar.set_description_str(_summary(word.rows), refresh=False)
-        self._bar.set_postfix_str(next((row.detail for row in word.rows if row.detail), "")[:60], refresh=False)
+        self._bar.unit = next((row.detail for row in word.rows if row.detail), "")[:60]
+        self._bar.leave = word.what == "end"
         self._bar.refresh()
         if word.last:
             self._bar.close()

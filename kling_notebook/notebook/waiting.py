@@ -16,39 +16,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..api.errors import Interrupted, StillRunningError
+
+if TYPE_CHECKING:
+    from ..session.batch import Stopped
 
 SLICE = 0.2
 """Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
 
 PATIENCE = 2.0
 """Seconds after which an interrupt that nobody answered goes where it would have gone without us."""
-
-
-class Going(Protocol):
-    """A job that goes on: a JobHandle."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def job_id(self) -> str | None: ...
-
-
-class Stopped(Protocol):
-    """What a batch says when it is withdrawn: what was taken back, and what goes on."""
-
-    @property
-    def withdrawn(self) -> Sequence[object]: ...
-
-    @property
-    def going_on(self) -> Sequence[Going]: ...
 
 
 def running_shell() -> Any | None:
@@ -60,6 +43,21 @@ def running_shell() -> Any | None:
 def in_notebook() -> bool:
     """True in a kernel: what is shown goes to a front end and not to a terminal."""
     return getattr(running_shell(), "kernel", None) is not None
+
+
+class _ThisCell:
+    """See in_this_cell. A class, so that a result that carries it can be pickled."""
+
+    def __init__(self, cell: int | None) -> None:
+        self._cell = cell
+
+    def __call__(self) -> bool:
+        return self._cell is not None and getattr(running_shell(), "execution_count", None) == self._cell
+
+
+def in_this_cell() -> Callable[[], bool]:
+    """A question for later: does the cell that runs now still run? Always no outside IPython."""
+    return _ThisCell(getattr(running_shell(), "execution_count", None))
 
 
 def person_is_present() -> bool:
@@ -102,15 +100,12 @@ def wait(
         if all(handle.done() for handle in pending) and not interrupted:
             return
         stopped = withdraw() if withdraw else None
-    line, going = _what_goes_on(stopped), stopped.going_on if stopped else ()
+    line = _what_goes_on(stopped)
+    # A job that has no id yet stands there as "job 12".
+    ids = [name for name in stopped.going_on if not name.startswith("job ")] if stopped else []
     if interrupted:
-        raise Interrupted(f"Stopped waiting. {line}", [job.job_id for job in going if job.job_id]) from None
-    only = going[0] if len(going) == 1 else None
-    raise StillRunningError(
-        f"Still not done after {timeout:g} s. {line}",
-        job_id=only.job_id if only else None,
-        number=only.number if only else None,
-    )
+        raise Interrupted(f"Stopped waiting. {line}", ids) from None
+    raise StillRunningError(f"Still not done after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
 
 
 def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Interrupts, nest: bool) -> bool:
@@ -219,10 +214,9 @@ def _what_goes_on(stopped: Stopped | None) -> str:
     if back:
         parts.append(f"{_count(back, 'request was', 'requests were')} withdrawn before being sent.")
     if going:
-        named = ", ".join(str(job.number) for job in going[:6]) + (f" and {len(going) - 6} more" * (len(going) > 6))
+        named = ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")
         hint = "%kling resume" if running_shell() is not None else "kling.resume()"
-        parts.append(f"{'Job' if len(going) == 1 else 'Jobs'} {named} {'goes' if len(going) == 1 else 'go'} on; ")
-        parts[-1] += f"{hint} shows the pictures."
+        parts.append(f"{_count(len(going), 'job goes', 'jobs go')} on ({named}); {hint} shows the pictures.")
     elif stopped is not None:
         parts.append("No job goes on.")
     return " ".join(parts)

@@ -33,7 +33,7 @@ def work(display, requests, seconds, end="THE RESULT"):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for request in requests:
-                display(Snapshot(request, JobStatus.RUNNING, 1, "job", "pending", seconds, 9.0))
+                display(Snapshot(request, JobStatus.RUNNING, 1, "job", "pending", 9.0 - until + time.monotonic(), 99.0))
             time.sleep(0.005)
         display.finish({"text/plain": end, "text/html": f"<p>{end}</p>"})
     thread = threading.Thread(target=run, daemon=True); thread.start()

@@ -1,0 +1,181 @@
+"""What Tab offers on a ``%%kling`` or ``%kling`` line: options, their values, subcommands, jobs. Python names stay out.
+
+``complete`` is pure; ``install`` hooks it into a shell, ``remove`` takes it out again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.parameters import PARAMETERS
+from .grammar import OPTIONS, SUBCOMMANDS, Option
+
+IDENTIFIER = "kling_notebook.completion"
+_FILES = "IPCompleter.file_matcher"
+_PICTURES = frozenset({"Result", "SweepResult", "Picture"})
+_CELL = re.compile(r"\s*%%kling(?:\s|$)")
+_LINE = re.compile(r"\s*(?:[\w.\[\], ]+=\s*)?%kling\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What may replace ``fragment``, the text just before the cursor. ``files``: paths make sense here too."""
+
+    fragment: str
+    matches: tuple[str, ...]
+    files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is to name: addresses of recent pictures and numbers of recent jobs, newest first; variables."""
+
+    jobs: Callable[[], Sequence[tuple[int, int]]] = tuple
+    variables: Mapping[str, Any] | None = None
+
+
+def complete(before: str, known: Known | None = None, *, first_line: bool = True) -> Offer | None:
+    """What to offer after ``before``, the cursor's line up to the cursor; None where the line is not ours.
+
+    Args:
+        first_line: whether it is the first line of the cell: below it stands the prompt, where nothing is offered.
+
+    >>> complete("%%kling --asp").matches
+    ('--aspect-ratio',)
+    """
+    known = known or Known()
+    cell, line = _CELL.match(before), _LINE.match(before)
+    found = cell if first_line and cell else line
+    if not found or found.end() > len(before) or (found is cell and before.rstrip() == before.strip() == "%%kling"):
+        return None
+    words, fragment = _words(before[found.end() :])
+    if fragment is None:
+        return None
+    return _in_cell(words, fragment, known) if found is cell else _in_line(words, fragment, known)
+
+
+def _words(text: str) -> tuple[list[str], str | None]:
+    """The whole words, and the one the cursor stands in (empty after a blank); None inside quotes."""
+    if text.count('"') % 2 or (text.count("'") % 2 and '"' not in text):
+        return [], None
+    words = re.findall(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""", text)
+    if words and not text[-1:].isspace():
+        return words[:-1], words[-1]
+    return words, ""
+
+
+def _in_cell(words: Sequence[str], fragment: str, known: Known) -> Offer:
+    return _with_options(OPTIONS, words, fragment, known) or Offer(fragment, ())
+
+
+def _in_line(words: Sequence[str], fragment: str, known: Known) -> Offer:
+    if not words:
+        return _starting(fragment, SUBCOMMANDS)
+    row = SUBCOMMANDS.get(words[0])
+    if row is None:
+        return Offer(fragment, ())
+    offered = _with_options(row.options, words[1:], fragment, known)
+    if offered is not None and (fragment or offered.matches == ()):
+        return offered
+    rest = list(row.choices)
+    if row.jobs and len(words) == 1:
+        rest += _jobs(row.name, fragment, known)
+    return _starting(fragment, [*rest, *(offered.matches if offered else ())])
+
+
+def _with_options(options: Sequence[Option], words: Sequence[str], fragment: str, known: Known) -> Offer | None:
+    """Flags and their values; None where neither is meant."""
+    flags = {flag: option for option in options for flag in option.flags}
+    if words and words[-1] in flags and flags[words[-1]].metavar:
+        return _values(flags[words[-1]], fragment, known)
+    name, equals, value = fragment.partition("=")
+    if equals and name in flags and flags[name].metavar:
+        return _values(flags[name], value, known)
+    if fragment and not fragment.startswith("-"):
+        return None
+    used = {flags[word.partition("=")[0]].key for word in words if word.partition("=")[0] in flags}
+    free = [option for option in options if option.repeatable or option.key not in used]
+    offered = [flag for option in free for flag in option.flags if flag.startswith("--") or fragment == "-"]
+    return _starting(fragment, offered)
+
+
+def _values(option: Option, fragment: str, known: Known) -> Offer:
+    if option.key == "sweep":
+        return _axis(fragment, known)
+    if option.key == "image":
+        return _images(fragment, known)
+    if option.key == "status":
+        from ..api.jobs import JobStatus
+
+        return _starting(fragment, [status.value for status in JobStatus])
+    return _starting(fragment, option.choices)
+
+
+def _axis(fragment: str, known: Known) -> Offer:
+    """The name of an axis, then its values; after the last comma where there are several."""
+    name, equals, values = fragment.partition("=")
+    if not equals:
+        return _starting(fragment, [f"{axis}=" for axis in (*(n for n in PARAMETERS if n != "prompt"), "sample")])
+    if values.startswith("$"):
+        lists = [name for name, value in (known.variables or {}).items() if isinstance(value, list | tuple)]
+        return _starting(values, [f"${name}" for name in lists if not name.startswith("_")])
+    given, _, last = values.rpartition(",")
+    option = next((option for option in OPTIONS if option.key == name.replace("-", "_")), None)
+    if option is None:
+        return Offer(last, ())
+    if option.key == "image":
+        return _images(last, known)
+    return _starting(last, [choice for choice in option.choices if choice not in given.split(",")])
+
+
+def _images(fragment: str, known: Known) -> Offer:
+    names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _PICTURES]
+    addresses = [f"{number}:{place}" for number, pictures in known.jobs() for place in range(pictures)]
+    offer = _starting(fragment, ["last", "last:1", *(n for n in names if not n.startswith("_")), *addresses])
+    return Offer(offer.fragment, offer.matches, files=True)
+
+
+def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:
+    """Numbers; addresses of pictures for ``star``, and elsewhere once a colon is typed."""
+    if subcommand == "star" or (subcommand == "show" and ":" in fragment):
+        return [f"{number}:{place}" for number, pictures in known.jobs() for place in range(pictures)]
+    return [str(number) for number, _ in known.jobs()]
+
+
+def _starting(fragment: str, words: Iterable[str]) -> Offer:
+    return Offer(fragment, tuple(word for word in words if word.lower().startswith(fragment.lower())))
+
+
+def install(shell: Any, jobs: Callable[[], Sequence[tuple[int, int]]]) -> None:
+    """Offer completions in this shell. ``jobs``: (number, pictures) of recent jobs, newest first."""
+    remove(shell)
+    completer = getattr(shell, "Completer", None)
+    if completer is None or not hasattr(completer, "custom_matchers"):
+        return
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    @context_matcher(identifier=IDENTIFIER, priority=1000)  # type: ignore[untyped-decorator]  # IPython's
+    def matcher(context: Any) -> dict[str, Any]:
+        lines = context.full_text.split("\n")
+        first = not any(line.strip() for line in lines[: context.cursor_line])
+        offer = complete(context.text_until_cursor, Known(jobs, shell.user_ns), first_line=first)
+        if offer is None:
+            return {"completions": []}
+        return {
+            "completions": [SimpleCompletion(text, type="kling") for text in offer.matches],
+            "matched_fragment": offer.fragment,
+            "suppress": True,
+            "do_not_suppress": {_FILES} if offer.files else set(),
+            "ordered": True,
+        }
+
+    completer.custom_matchers.append(matcher)
+
+
+def remove(shell: Any) -> None:
+    """Take our completions out of this shell; nothing where there are none."""
+    matchers = getattr(getattr(shell, "Completer", None), "custom_matchers", [])
+    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != IDENTIFIER]

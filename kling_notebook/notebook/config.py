@@ -1,0 +1,16 @@
+"""What ``%config KlingMagics`` says, for whichever door asks. Looks only at a shell that runs already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .waiting import running_shell
+
+MAGICS = "KlingMagics"
+
+
+def configured() -> dict[str, Any]:
+    """Settings by name as set with ``%config KlingMagics.name = value``, unchecked; what was not set is left out."""
+    manager = getattr(running_shell(), "magics_manager", None)
+    magics = getattr(manager, "registry", {}).get(MAGICS)
+    return magics.configured() if magics is not None else {}
