@@ -103,22 +103,6 @@ def settings_in_force() -> Settings:
     return current_session().settings if _session is not None else resolve({}, configured())
 
 
-def reconnect(**said: Any) -> Session:
-    """A new session with what this one was told, and ``said`` on top: the sandbox switched on or off, a new key."""
-    with _lock:
-        before = _session.said if _session is not None else {}
-        return connect(**(before | said))
-
-
-def settings_in_force() -> Settings:
-    """The settings as they stand, without beginning a session."""
-    with _lock:
-        if _session is not None:
-            _session.refresh(_config())
-            return _session.settings
-        return resolve({}, _config())
-
-
 # ---- one request ----
 
 
