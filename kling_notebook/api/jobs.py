@@ -155,7 +155,8 @@ class GenerationRequest:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A request does not change; use .replace({name}=...).")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # same refusal
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("A request does not change; use .replace().")
 
     @property
     def values(self) -> dict[str, Any]:

@@ -151,7 +151,7 @@ LONG_PROMPT = 2500
 def check(name: str, value: Any) -> Any:
     """``PARAMETERS[name].check(value)``, with a suggestion where there is no such parameter."""
     if name not in PARAMETERS:
-        close = difflib.get_close_matches(name, PARAMETERS, 1)
+        close = COUNT_KEYS[:1] if name in COUNT_KEYS else difflib.get_close_matches(name, PARAMETERS, 1)
         meant = f" Did you mean {close[0]}?" if close else f" There are {', '.join(PARAMETERS)}."
         raise InputError(f"There is no parameter {name!r}.{meant}", parameter=name)
     return PARAMETERS[name].check(value)

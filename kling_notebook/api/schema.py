@@ -42,7 +42,7 @@ def read_schema(body: Any) -> ModelSchema | None:
     """The schema in a reply of the models pages, under ``requestSchema`` or ``schema`` or bare; None for none."""
     for candidate in _candidates(body):
         properties, closed = _members(candidate, candidate, 0)
-        if properties:
+        if "prompt" in properties:  # a schema without it describes something else
             image_key = next((key for key in IMAGE_KEYS if key in properties), None)
             return ModelSchema(
                 frozenset(properties),

@@ -332,7 +332,7 @@ def _plain(body: bytes) -> str:
     if "<" in text:
         text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)
         text = re.sub(r"<[^>]*>?", " ", text)
-    return clean(text, 200)
+    return "" if text.strip() in ("null", "{}", "[]") else clean(text, 200)
 
 
 def _object(said: Any) -> Mapping[str, Any] | None:

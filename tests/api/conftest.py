@@ -1,4 +1,4 @@
-"""A socket server for replies that no decent service sends, byte by byte. What a service does send, the sandbox sends."""
+"""A socket server for replies that no decent service sends, byte by byte. The others come from the sandbox."""
 
 from __future__ import annotations
 

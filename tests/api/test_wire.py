@@ -1,0 +1,478 @@
+"""Replies read with tolerance, and strictly where money hangs on them. Tables; no server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_notebook.api import wire
+from kling_notebook.api.errors import (
+    ApiError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    KlingError,
+    ModelNotFoundError,
+    RateLimitedError,
+    ServerError,
+    UnauthorizedError,
+    UnexpectedReplyError,
+)
+from kling_notebook.api.pacing import AfterSubmit, after_submit
+
+BASE = "https://pixeldojo.ai/api/v1"
+PENDING = {
+    "jobId": "job_abc123",
+    "status": "pending",
+    "statusUrl": f"{BASE}/jobs/job_abc123",
+    "creditCost": 1,
+    "creditsRemaining": 95,
+}
+ONE, TWO = "https://temp.pixeldojo.ai/1.png?sig=a", "https://temp.pixeldojo.ai/2.png?sig=b"
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+def _submitted(value: Any, status: int = 200) -> Any:
+    return wire.read_submit(status, {}, _bytes(value), base_url=BASE)
+
+
+def _polled(value: Any, status: int = 200) -> Any:
+    return wire.read_job(status, {}, _bytes(value), "job_abc123", base_url=BASE)
+
+
+# --- submit -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_the_documented_reply_to_a_submit(status: int) -> None:
+    job = _submitted(PENDING, status)
+    assert (job.job_id, job.state, job.status) == ("job_abc123", "running", "pending")
+    assert job.status_url == f"{BASE}/jobs/job_abc123"
+    assert (job.credit_cost, job.credits_remaining) == (1.0, 95.0)
+    assert job.image_urls == ()
+
+
+@pytest.mark.parametrize(
+    ("reply", "job_id"),
+    [
+        ({"jobId": "a", "status": "pending"}, "a"),
+        ({"jobId": "a"}, "a"),
+        ({"job_id": "a"}, "a"),
+        ({"id": "a"}, "a"),
+        ({"jobId": 123}, "123"),
+        ({"jobId": " a "}, "a"),
+        ({"jobId": None, "id": "a"}, "a"),
+        ({"jobId": "a", "status": "completed"}, "a"),
+        ({"jobId": "a", "status": {"odd": 1}, "creditCost": "?", "statusUrl": 3, "output": 7}, "a"),
+        (b"\xef\xbb\xbf" + b'{"jobId": "a"}', "a"),
+    ],
+)
+def test_whatever_else_is_missing_or_odd_a_job_id_is_kept(reply: Any, job_id: str) -> None:
+    job = _submitted(reply)
+    assert job.job_id == job_id
+    assert job.state == "running"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"{",
+        b'{"jobId": ',
+        b"<html>",
+        b"null",
+        b"[]",
+        b'"job_abc"',
+        b"\xff\xfe",
+        b"[" * 5000,
+        b"1" * 5000,
+        {},
+        {"jobId": ""},
+        {"jobId": "  "},
+        {"jobId": None},
+        {"jobId": True},
+        {"jobId": 1.5},
+        {"jobId": ["a"]},
+        {"jobId": ".."},
+        {"jobId": "a\nb"},
+        {"jobId": "a\ud800"},
+        {"jobId": "x" * 513},
+        {"status": "pending"},
+        {"error": "odd"},
+        b'{"jobId": "a", "pad": "' + b" " * wire.JSON_LIMIT + b'"}',
+    ],
+)
+def test_a_reply_to_a_submit_without_a_usable_job_id_may_have_bought(reply: Any) -> None:
+    with pytest.raises(UnexpectedReplyError) as caught:
+        _submitted(reply)
+    assert caught.value.maybe_submitted
+    assert after_submit(caught.value) is AfterSubmit.UNKNOWN
+    assert "not sent again" in str(caught.value)
+
+
+def test_a_torn_reply_still_tells_its_job_id() -> None:
+    torn = b'{"jobId": "job_abc123", "status": "pen'
+    with pytest.raises(UnexpectedReplyError, match="cut short: it took too long") as caught:
+        wire.read_submit(200, {}, torn, cut="it took too long")
+    assert caught.value.job_id == "job_abc123"
+    assert caught.value.maybe_submitted
+    with pytest.raises(UnexpectedReplyError) as caught:
+        wire.read_submit(200, {}, b'{"jobId": "job_abc1')
+    assert caught.value.job_id is None
+
+
+# --- poll ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        *[(word, "completed") for word in ("completed", "succeeded", "success", "COMPLETED", " Completed ")],
+        *[(word, "failed") for word in ("failed", "error", "cancelled", "canceled", "expired", "Failed")],
+        *[
+            (word, "running")
+            for word in ("pending", "processing", "queued", "in_progress", "complete?", "done", "ok", "0")
+        ],
+        *[(word, "running") for word in (None, 3, ["completed"], {"completed": True})],
+    ],
+)
+def test_a_status_nobody_documented_means_still_running(word: Any, state: str) -> None:
+    output = {"images": [ONE]} if state == "completed" else None
+    job = _polled({"jobId": "job_abc123", "status": word, "output": output})
+    assert job.state == state
+
+
+def test_the_services_own_word_is_kept_lower_cased_and_short() -> None:
+    assert _polled({"status": "Warming_Up"}).status == "warming_up"
+    assert len(_polled({"status": "x" * 500}).status) == 40
+    assert _polled({"status": "a\x1b[31m\nb"}).status == "a b"
+    assert _polled({}).status == "unknown"
+
+
+def test_a_reply_with_pictures_and_no_status_is_completed() -> None:
+    assert _polled({"output": {"images": [ONE]}}).state == "completed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": {"images": [ONE, TWO]}},
+        {"output": {"images": [{"url": ONE}, {"url": TWO}]}},
+        {"output": {"images": [ONE, None, {"url": TWO}, 3, "", {}]}},
+        {"output": {"images": [ONE, ONE, {"url": TWO}, TWO, ONE]}},
+        {"output": [ONE, TWO]},
+        {"output": [{"url": ONE}, {"url": TWO}]},
+        {"output": {"image": ONE, "images": [TWO]}, "only": "order"},
+        {"output": {"assets": [{"url": ONE, "type": "image"}, {"url": TWO}]}},
+        {"assets": [{"url": ONE}, {"url": TWO}]},
+        {"output": None, "assets": [{"url": ONE}, {"url": TWO}]},
+        {"output": {"images": []}, "images": [ONE, TWO]},
+    ],
+)
+def test_pictures_are_found_in_every_shape_of_output(body: dict[str, Any]) -> None:
+    job = _polled({"status": "completed", **body})
+    if "only" in body:
+        assert set(job.image_urls) == {ONE, TWO}
+    else:
+        assert job.image_urls == (ONE, TWO)
+
+
+@pytest.mark.parametrize(
+    "output", [ONE, {"image": ONE}, {"image": {"url": ONE}}, {"images": ONE}, {"url": ONE}, [[ONE]]]
+)
+def test_one_picture_is_found_in_every_shape_of_output(output: Any) -> None:
+    assert _polled({"status": "completed", "output": output}).image_urls == (ONE,)
+
+
+@pytest.mark.parametrize(
+    "output", [None, {}, [], "", 3, {"images": []}, {"images": [None]}, {"images": ["picture.png"]}]
+)
+def test_completed_without_a_picture_is_unexpected_and_the_reply_is_kept(output: Any) -> None:
+    reply = {"jobId": "job_abc123", "status": "completed", "output": output, "seen": "x"}
+    with pytest.raises(UnexpectedReplyError) as caught:
+        _polled(reply)
+    assert caught.value.raw["seen"] == "x"
+    assert caught.value.job_id == "job_abc123"
+    assert not caught.value.maybe_submitted
+
+
+def test_pictures_of_a_running_job_are_not_taken_for_the_result() -> None:
+    assert _polled({"status": "processing", "output": {"images": [ONE]}}).image_urls == ()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b"null", b"[]", b'{"status": "comp'])
+def test_a_poll_that_cannot_be_read_keeps_the_job_id(body: bytes) -> None:
+    with pytest.raises(UnexpectedReplyError) as caught:
+        _polled(body)
+    assert caught.value.job_id == "job_abc123"
+    assert not caught.value.maybe_submitted
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("content policy", "content policy"),
+        ({"code": "nsfw", "message": "content policy"}, "content policy"),
+        ({"message": "content policy"}, "content policy"),
+        ({"code": "nsfw"}, "nsfw"),
+        ({"error": {"message": "content policy"}}, "content policy"),
+        (["content", "policy"], "content; policy"),
+        (None, "no reason given"),
+        (7, "no reason given"),
+    ],
+)
+def test_the_reason_of_a_failed_job_is_a_string_or_an_object(error: Any, reason: str) -> None:
+    assert _polled({"status": "failed", "error": error}).error == reason
+
+
+def test_a_running_job_has_no_error() -> None:
+    assert _polled({"status": "processing", "error": None}).error is None
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        (1, 1.0),
+        (0, 0.0),
+        (0.5, 0.5),
+        ("1.5", 1.5),
+        (None, None),
+        ("?", None),
+        (True, None),
+        (-1, None),
+        ([1], None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ("inf", None),
+        ("nan", None),
+        (10**400, None),
+    ],
+)
+def test_credits_may_be_fractional_and_are_never_nonsense(said: Any, number: float | None) -> None:
+    job = _polled({"status": "pending", "creditCost": said, "creditsRemaining": said})
+    assert job.credit_cost == job.credits_remaining == number
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "https://evil.example/jobs/a",
+        "http://pixeldojo.ai/api/v1/jobs/a",
+        "https://pixeldojo.ai.evil.example/a",
+        "a",
+        "",
+        3,
+        None,
+    ],
+)
+def test_a_status_url_elsewhere_is_ignored(named: Any) -> None:
+    assert _submitted({**PENDING, "statusUrl": named}).status_url is None
+
+
+def test_a_listing_of_jobs_is_read_in_its_order() -> None:
+    jobs = [{"jobId": "a", "status": "completed", "output": {"images": [ONE]}}, {"no": "id"}, "odd", {"id": "b"}]
+    for body in (jobs, {"jobs": jobs}, {"data": jobs, "total": 2}, {"items": jobs}, {"results": jobs}):
+        found = wire.read_jobs(200, {}, _bytes(body), base_url=BASE)
+        assert [(job.job_id, job.state) for job in found] == [("a", "completed"), ("b", "running")]
+    for body in ({}, {"jobs": 3}, b"<html>", 3):
+        assert wire.read_jobs(200, {}, _bytes(body), base_url=BASE) == []
+    with pytest.raises(UnauthorizedError):
+        wire.read_jobs(401, {}, b"", base_url=BASE)
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+_R, _A, _U = AfterSubmit.REFUSED, AfterSubmit.AGAIN, AfterSubmit.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "after"),
+    [
+        (400, "invalid_request", InvalidRequestError, _R),
+        (400, "internal_error", InvalidRequestError, _R),
+        (401, "unauthorized", UnauthorizedError, _R),
+        (402, "insufficient_credits", InsufficientCreditsError, _R),
+        (402, None, InsufficientCreditsError, _R),
+        (403, "insufficient_credits", InsufficientCreditsError, _R),
+        (403, "NOT_ENOUGH_CREDITS", InsufficientCreditsError, _R),
+        (403, "unauthorized", UnauthorizedError, _R),
+        (403, None, ApiError, _R),
+        (404, "model_not_found", ModelNotFoundError, _R),
+        (405, None, ApiError, _R),
+        (408, None, ApiError, _U),
+        (408, "rate_limited", ApiError, _U),
+        (409, None, ApiError, _R),
+        (413, "invalid_request", InvalidRequestError, _R),
+        (422, None, InvalidRequestError, _R),
+        (429, "rate_limited", RateLimitedError, _A),
+        (429, None, RateLimitedError, _A),
+        (500, "internal_error", ServerError, _U),
+        (500, "rate_limited", ServerError, _U),
+        (502, None, ServerError, _U),
+        (503, "unauthorized", ServerError, _U),
+        (504, None, ServerError, _U),
+        (599, None, ServerError, _U),
+        (600, None, UnexpectedReplyError, _U),
+        (999, None, UnexpectedReplyError, _U),
+        (100, None, UnexpectedReplyError, _U),
+        (0, None, UnexpectedReplyError, _U),
+        (300, None, UnexpectedReplyError, _U),
+        (301, None, UnexpectedReplyError, _U),
+        (302, None, UnexpectedReplyError, _U),
+        (303, None, UnexpectedReplyError, _U),
+        (304, None, UnexpectedReplyError, _U),
+        (307, None, UnexpectedReplyError, _R),
+        (308, None, UnexpectedReplyError, _R),
+    ],
+)
+def test_the_http_status_decides_first_then_the_code(
+    status: int, code: str | None, kind: type[ApiError], after: AfterSubmit
+) -> None:
+    body = _bytes({"error": {"code": code, "message": "why"}})
+    error = wire.read_error(status, {}, body, submitting=True)
+    assert type(error) is kind
+    assert (error.status, error.code, error.message) == (status, code, "why")
+    assert after_submit(error) is after
+    assert error.maybe_submitted == (after is _U)
+    assert str(status) in str(error)
+    assert str(error).endswith(".")
+    assert not wire.read_error(status, {}, body, submitting=False).maybe_submitted
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"error": {"code": "invalid_request", "message": "too long"}}, "invalid_request", "too long"),
+        ({"error": "too long"}, None, "too long"),
+        ({"error": "unauthorized"}, "unauthorized", "unauthorized"),
+        ({"error": "bad_thing", "message": "too long"}, "bad_thing", "too long"),
+        ({"message": "too long"}, None, "too long"),
+        ({"code": "invalid_request"}, "invalid_request", ""),
+        ({"code": 17, "message": "too long"}, "17", "too long"),
+        ({"detail": "too long"}, None, "too long"),
+        ({"detail": [{"loc": ["body", "prompt"], "msg": "too long"}]}, None, "body.prompt: too long"),
+        (
+            {"errors": [{"field": "prompt", "message": "too long"}, {"path": ["n"], "message": "?"}]},
+            None,
+            "prompt: too long; n: ?",
+        ),
+        ({"error": [{"field": "prompt", "message": "too long"}]}, None, "prompt: too long"),
+        ({"error": {"details": [{"path": ["prompt"], "message": "too long"}]}}, None, "prompt: too long"),
+        ([{"field": "prompt", "message": "too long"}], None, "prompt: too long"),
+        (["too long", 3], None, "too long; 3"),
+        ("too long", None, "too long"),
+        (b"<html><style>p{}</style><title>502</title><body onload=x>Bad <b>Gateway</b>", None, "502 Bad Gateway"),
+        (b"plain words", None, "plain words"),
+        (b"", None, ""),
+        (b"\xff\xfe\x00", None, "��"),
+        ({}, None, ""),
+        (None, None, ""),
+        ([], None, ""),
+        ({"odd": None}, None, '{"odd": null}'),
+        ({"error": {"error": {"error": {"error": 1}}}}, None, '{"error": {"error": {"error": {"error": 1}}}}'),
+    ],
+)
+def test_every_shape_of_an_error_body_is_read(body: Any, code: str | None, message: str) -> None:
+    error = wire.read_error(400, {}, b"null" if body is None else _bytes(body), submitting=True)
+    assert (error.code, error.message) == (code, message or str(error))
+
+
+def test_a_limit_says_when_to_ask_again() -> None:
+    assert wire.read_error(429, {"Retry-After": "7"}, b"", submitting=True).retry_after == 7.0
+    dated = {"retry-after": "Thu, 01 Jan 1970 00:00:30 GMT"}
+    assert wire.read_error(429, dated, b"", submitting=True, now=10.0).retry_after == 20.0
+    assert wire.read_error(429, {}, b"", submitting=True).retry_after is None
+
+
+def test_messages_are_one_short_harmless_line() -> None:
+    nasty = "a\x1b[31mred\x1b[0m\x00\r\nb\u202etxt\u2066 \ud800" + "x" * 1000
+    error = wire.read_error(400, {}, _bytes({"error": {"code": "c\nd", "message": nasty}}), submitting=True)
+    assert error.message.startswith("ared b txt x")
+    assert len(error.message) == 300
+    assert error.code == "c d"
+    str(error).encode()
+    assert str(error).isprintable()
+
+
+# --- harmless -----------------------------------------------------------------------------------------------------
+
+
+def test_a_record_of_a_reply_opens_no_picture() -> None:
+    reply = {
+        "output": {"images": [ONE, {"url": TWO}], "note": f"see {ONE}, and data:image/png;base64,AAAA"},
+        "inline": "DATA:image/png;base64,AAAA",
+        "user": "https://name:pass@temp.example/x",
+        ONE: 1,
+        "kept": ["text", 1.5, None, True],
+    }
+    job = _polled({"status": "completed", **reply})
+    shown = json.dumps(job.raw)
+    assert "sig=" not in shown
+    assert "1.png" not in shown
+    assert "AAAA" not in shown
+    assert "pass" not in shown
+    assert "[address on temp.pixeldojo.ai]" in shown
+    assert job.raw["kept"] == ["text", 1.5, None, True]
+    assert "sig=" not in repr(job)
+
+
+def test_an_error_message_opens_no_picture() -> None:
+    error = wire.read_error(500, {}, _bytes({"message": f"could not store {ONE}"}), submitting=False)
+    assert "sig=" not in str(error) + error.message
+    with pytest.raises(UnexpectedReplyError) as caught:
+        _polled(b'{"status": "completed", "output": {"images": ["' + ONE.encode())
+    assert "sig=" not in str(caught.value) + repr(caught.value.raw)
+
+
+def test_nan_surrogates_and_deep_nesting_do_not_reach_a_record() -> None:
+    deep = b'{"jobId": "a", "deep": ' + b"[" * 300 + b"]" * 300 + b', "n": NaN, "s": "\\ud800", "i": -Infinity}'
+    raw = _submitted(deep).raw
+    json.dumps(raw, allow_nan=False).encode()
+    raw["s"].encode()
+    assert raw["n"] is None
+
+
+@pytest.mark.parametrize("body", [b"{" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900, b"9" * 5000])
+def test_json_that_is_too_much_is_none(body: bytes) -> None:
+    wire.without_urls(wire.parse(body))
+    assert wire.parse(b" " * wire.JSON_LIMIT + b"1") is None
+    assert wire.parse(b"1".rjust(wire.JSON_LIMIT)) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["completed", "failed", ONE]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["jobId", "status", "output", "images", "url", "error", "code", "message", "errors", "creditCost"]
+            )
+            | st.text(max_size=3),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60), st.integers(0, 999))
+def test_no_reply_whatever_breaks_the_reader(body: bytes, status: int) -> None:
+    """A reply gives a job or one of our errors: anything else would lose track of a purchase."""
+    for read in (lambda: wire.read_submit(status, {}, body), lambda: wire.read_job(status, {}, body, "j")):
+        try:
+            job = read()
+        except KlingError as error:
+            str(error).encode()
+        else:
+            json.dumps(job.raw, allow_nan=False).encode()
+            job.job_id.encode()
+            assert 200 <= status < 300
+    wire.read_schema(wire.parse(body))
+    wire.find_job_lists(wire.parse(body))
