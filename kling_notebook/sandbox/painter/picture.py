@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING
 
+from .abstract import paint_abstract
 from .canvas import Canvas
-from .encode import sign
+from .encode import open_source, sign
+from .grade import finish, grade
 from .light import light_of
 from .places import paint_place
+from .restyle import restyle
 from .scene import compose
+from .styles import apply_styles, to_image
+from .subjects import paint_subjects
+from .weather import paint_weather
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_CLEAN = frozenset(("pixel", "blueprint", "ink", "stitch", "glass", "pencil", "charcoal", "watercolour", "sumi"))
+"""Styles with a ground of their own: no vignette over them."""
 
 
 def render(
@@ -25,12 +36,20 @@ def render(
     """Paint `prompt` at width x height (RGB), signed."""
     scene = compose(prompt, negative_prompt, index=index, seed=seed)
     canvas = Canvas(width, height, scene, light_of(scene))
-    paint_place(canvas)
-    image = finish(canvas)
+    if source is not None:
+        restyle(canvas, open_source(source, width, height))
+    elif scene.abstract:
+        paint_abstract(canvas)
+        paint_weather(canvas)
+    else:
+        paint_place(canvas)
+        paint_subjects(canvas)
+        paint_weather(canvas)
+    if source is not None or not scene.abstract:
+        grade(canvas)
+    apply_styles(canvas)
+    clean = bool(_CLEAN & set(scene.styles))
+    finish(canvas, vignette=0.0 if clean else 0.20, grain=0.0 if "pixel" in scene.styles else 0.010)
+    image = to_image(canvas.pixels)
     sign(image)
     return image
-
-
-def finish(c: Canvas) -> Image.Image:
-    """Float pixels to an 8-bit image."""
-    return Image.fromarray((np.clip(c.pixels, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))

@@ -1,0 +1,116 @@
+"""Colour after painting: tints the prompt names, moods, refused colours, and the last touch of a print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canvas import Array, Canvas, luma, mix
+
+if TYPE_CHECKING:
+    from .scene import RGB
+
+
+def grade(c: Canvas) -> None:
+    """Apply every change of colour the scene asks for."""
+    scene = c.scene
+    if scene.tints:
+        _tint(c, scene.tints)
+    for mood in scene.moods:
+        _mood(c, mood)
+    for colour in scene.unwanted_colours:
+        _drain(c, colour)
+
+
+def _tint(c: Canvas, tints: tuple[RGB, ...]) -> None:
+    """Lay one, two or three inks over the picture's lights and darks."""
+    level = np.clip(luma(c.pixels), 0, 1)
+    first, last = np.asarray(tints[0], np.float32), np.asarray(tints[-1], np.float32)
+    dark = first * np.float32(0.16)
+    pale = mix(last, (1, 1, 1), 0.72)
+    if len(tints) == 1:
+        at, stops = (0.0, 0.42, 1.0), (dark, first, pale)
+    else:
+        at, stops = (0.0, 0.32, 0.68, 1.0), (dark, first, last, pale)  # type: ignore[assignment]
+    table = np.stack([np.interp(np.linspace(0, 1, 256), at, [s[k] for s in stops]) for k in range(3)], -1)
+    inked = table.astype(np.float32)[(level * 255).astype(np.uint8)]
+    c.pixels += (inked - c.pixels) * np.float32(0.62)
+
+
+def _mood(c: Canvas, mood: str) -> None:
+    p = c.pixels
+    match mood:
+        case "warm":
+            p *= np.array((1.10, 1.01, 0.84), np.float32)
+        case "cold":
+            p *= np.array((0.84, 0.98, 1.13), np.float32)
+        case "dark":
+            p *= np.float32(0.62)
+        case "bright":
+            p += (1 - np.minimum(p, 1)) * np.float32(0.32)
+        case "vivid":
+            saturate(p, 1.5)
+        case "muted":
+            saturate(p, 0.45)
+            p += (np.float32(0.55) - p) * np.float32(0.16)
+        case "dramatic":
+            contrast(p, 1.35)
+            saturate(p, 1.12)
+        case "dreamy":
+            bloom(c, 0.5)
+            p += (np.array((0.98, 0.92, 0.96), np.float32) - p) * np.float32(0.14)
+        case _:
+            pass
+
+
+def saturate(p: Array, amount: float) -> None:
+    """More or less colour, in place."""
+    grey = luma(p)[..., None]
+    p -= grey
+    p *= np.float32(amount)
+    p += grey
+
+
+def contrast(p: Array, amount: float) -> None:
+    """Push away from middle grey, in place."""
+    p -= np.float32(0.45)
+    p *= np.float32(amount)
+    p += np.float32(0.45)
+
+
+def bloom(c: Canvas, amount: float) -> None:
+    """Let bright parts spill softly over their surroundings."""
+    from PIL import Image, ImageFilter
+
+    small = Image.fromarray((np.clip(c.pixels[::4, ::4], 0, 1) * 255).astype(np.uint8))
+    soft = small.filter(ImageFilter.GaussianBlur(max(1.0, c.unit / 110))).resize((c.width, c.height), Image.Resampling.BILINEAR)
+    light = np.asarray(soft, np.float32) / np.float32(255)
+    c.pixels += light * (1 - np.clip(c.pixels, 0, 1)) * light * np.float32(amount)
+
+
+def _drain(c: Canvas, colour: RGB) -> None:
+    """Take one hue out: what looks like `colour` loses its colour."""
+    target = np.asarray(colour, np.float32)
+    axis = target - target.mean()
+    length = float(np.linalg.norm(axis))
+    if length < 0.05:
+        c.pixels += (np.float32(0.5) - c.pixels) * np.float32(0.12)
+        return
+    axis /= np.float32(length)
+    grey = c.pixels.mean(axis=-1, keepdims=True)
+    chroma = c.pixels - grey
+    along = np.clip(chroma @ axis, 0, None)[..., None]
+    size = np.linalg.norm(chroma, axis=-1, keepdims=True) + np.float32(1e-4)
+    share = np.clip(along / size * 1.6 - 0.5, 0, 1)
+    c.pixels -= chroma * share * np.float32(0.92)
+
+
+def finish(c: Canvas, *, vignette: float = 0.20, grain: float = 0.012) -> None:
+    """Darken the corners a little, and lay on grain so that smooth skies do not band."""
+    y = np.linspace(-1, 1, c.height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, c.width, dtype=np.float32)[None, :]
+    c.pixels *= (1 - np.float32(vignette) * np.clip((x * x + y * y) * 0.5, 0, 1) ** 1.6)[..., None]
+    tile = c.rng("grain").standard_normal((256, 256), dtype=np.float32) * np.float32(grain)
+    repeat = np.tile(tile, (c.height // 256 + 1, c.width // 256 + 1))[: c.height, : c.width]
+    c.pixels += repeat[..., None]

@@ -1,0 +1,324 @@
+"""Styles made of flat pieces: prints, tiles, glass, paper, pixels, screens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
+from .grade import contrast, saturate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _image(p: Array) -> Image.Image:
+    return Image.fromarray((np.clip(p, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+
+
+def _pixels(image: Image.Image) -> Array:
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _outline(c: Canvas, radius: float, gain: float) -> Array:
+    """Dark lines where the picture changes, (h, w)."""
+    g = np.asarray(_image(c.pixels).convert("L").filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
+    gx, gy = np.zeros_like(g), np.zeros_like(g)
+    gx[:, 1:-1] = g[:, 2:] - g[:, :-2]
+    gy[1:-1] = g[2:] - g[:-2]
+    return np.clip(np.sqrt(gx * gx + gy * gy) * np.float32(radius * gain) - 0.12, 0, 1)
+
+
+def _flat(c: Canvas, colours: int, calm: int = 5) -> Array:
+    """The picture in so many flat colours, with clean borders."""
+    factor = max(1, c.unit // 512)
+    small = _image(c.pixels).reduce(factor) if factor > 1 else _image(c.pixels)
+    small = small.filter(ImageFilter.MedianFilter(calm))
+    few = small.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE).convert("RGB")
+    clean = few.filter(ImageFilter.MedianFilter(5))
+    return _pixels(clean.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
+
+
+def pixel(c: Canvas) -> None:
+    """Pixel art: few and square, few colours, ordered dither."""
+    side = max(5, round(c.unit / 128))
+    w, h = -(-c.width // side), -(-c.height // side)
+    saturate(c.pixels, 1.2)
+    contrast(c.pixels, 1.08)
+    small = _image(c.pixels).resize((w, h), Image.Resampling.BOX)
+    bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32) / 16 - 0.47
+    tile = np.tile(bayer, (h // 4 + 1, w // 4 + 1))[:h, :w, None] * np.float32(0.055)
+    palette = small.quantize(28, method=Image.Quantize.MEDIANCUT, kmeans=2)
+    few = _image(_pixels(small) + tile).quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB")
+    big = few.resize((w * side, h * side), Image.Resampling.NEAREST).crop((0, 0, c.width, c.height))
+    c.pixels = _pixels(big).copy()
+
+
+def stitch(c: Canvas) -> None:
+    """Cross-stitch: each cell a cross of thread on linen."""
+    side = max(6, round(c.unit / 112))
+    w, h = -(-c.width // side), -(-c.height // side)
+    saturate(c.pixels, 1.15)
+    few = _image(c.pixels).resize((w, h), Image.Resampling.BOX).quantize(32, kmeans=1, dither=Image.Dither.NONE).convert("RGB")
+    big = _pixels(few.resize((w * side, h * side), Image.Resampling.NEAREST))[: c.height, : c.width]
+    at = (np.arange(side, dtype=np.float32) + 0.5) / side
+    one, two = np.abs(at[:, None] - at[None, :]), np.abs(at[:, None] + at[None, :] - 1)
+    thread_one, thread_two = np.clip((0.25 - one) * 7, 0, 1), np.clip((0.25 - two) * 7, 0, 1)
+    cover = np.maximum(thread_one, thread_two)
+    sheen = 0.80 + 0.24 * np.where(thread_two > 0.3, 1 - two * 3.4, 0.75 - one * 3)
+    shape = (h, w)
+    cover, sheen = np.tile(cover, shape)[: c.height, : c.width, None], np.tile(sheen, shape)[: c.height, : c.width, None]
+    linen = np.array((0.90, 0.87, 0.80), np.float32) * (0.92 + 0.05 * c.fbm(c.rng("linen"), 160, 1)[..., None])
+    c.pixels = (linen + (big * sheen - linen) * np.clip(cover, 0, 1)).astype(np.float32)
+
+
+def blueprint(c: Canvas) -> None:
+    """White lines on blue paper, a grid, and a frame."""
+    line = np.clip(_outline(c, max(0.9, c.unit / 900), 20), 0, 1)
+    tone = np.clip(luma(c.pixels), 0, 1)
+    y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
+    pitch = c.unit / 32
+    thin = max(1.0, c.unit / 1024)
+    grid = np.maximum(np.abs((x + pitch / 2) % pitch - pitch / 2) < thin * 0.5, np.abs((y + pitch / 2) % pitch - pitch / 2) < thin * 0.5) * np.float32(0.10)
+    big = pitch * 4
+    grid = np.maximum(grid, np.maximum(np.abs((x + big / 2) % big - big / 2) < thin * 0.7, np.abs((y + big / 2) % big - big / 2) < thin * 0.7) * np.float32(0.20))
+    hatch = (np.abs(((x + y) / (pitch * 0.22)) % 1 - 0.5) < 0.09) * (tone < 0.30) * np.float32(0.24)
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
+    m = int(c.unit * 0.035)
+    draw.rectangle((m, m, c.width - m, c.height - m), outline=255, width=max(1, round(thin * 2.5)))
+    draw.rectangle((m * 1.3, m * 1.3, c.width - m * 1.3, c.height - m * 1.3), outline=150, width=max(1, round(thin)))
+    frame = np.asarray(sheet, np.float32) / 255
+    ink = np.clip(np.maximum(np.maximum(line * 0.95, frame * 0.85), np.maximum(grid, hatch)), 0, 1)[..., None]
+    blue = np.array((0.07, 0.22, 0.46), np.float32) + tone[..., None] * np.array((0.04, 0.11, 0.15), np.float32)
+    stain = enlarge(c.fbm(c.rng("blueprint"), 2, 5, size=(c.height // 3 + 1, c.width // 3 + 1)), c.width, c.height)[..., None]
+    blue = blue * (1 + 0.05 * stain)
+    c.pixels = (blue + (np.array((0.90, 0.96, 1.0), np.float32) - blue) * ink).astype(np.float32)
+
+
+def woodblock(c: Canvas) -> None:
+    """A coloured woodcut: flat inks, dark key lines, the grain of board and paper."""
+    saturate(c.pixels, 1.05)
+    line = _outline(c, max(1.2, c.unit / 560), 15)
+    p = _flat(c, 12, 7)
+    cream = np.array((0.95, 0.89, 0.76), np.float32)
+    p = p * np.array((1.0, 0.97, 0.90), np.float32)
+    p += (cream - p) * np.float32(0.16)
+    rng = c.rng("board")
+    grain = c.fbm(rng, 46, 3, wide=14)
+    p *= (1 + 0.045 * grain)[..., None]
+    bokashi = np.clip(1 - np.linspace(0, 5.5, c.height, dtype=np.float32), 0, 1)[:, None, None]
+    p += (np.array((0.10, 0.17, 0.36), np.float32) - p) * bokashi * np.float32(0.55)
+    p += (np.array((0.10, 0.12, 0.20), np.float32) - p) * (line * np.float32(0.9))[..., None]
+    y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None]
+    x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :]
+    away = np.minimum(y, x).astype(np.float32) / c.unit
+    frame = step(0.026, 0.027, away)[..., None]
+    key = (np.abs(away - 0.0275) < 0.0018)[..., None]
+    p = cream + (p - cream) * frame
+    c.pixels = np.where(key, np.array((0.12, 0.13, 0.2), np.float32), p).astype(np.float32)
+
+
+def poster(c: Canvas) -> None:
+    """A screen print: a handful of flat colours."""
+    saturate(c.pixels, 1.18)
+    c.pixels = _flat(c, 9, 7)
+
+
+def comic(c: Canvas) -> None:
+    """Comic print: black outlines, flat colour, dots in the shadows."""
+    saturate(c.pixels, 1.4)
+    contrast(c.pixels, 1.1)
+    line = np.clip(_outline(c, max(1.3, c.unit / 520), 20), 0, 1)
+    tone = luma(c.pixels)
+    p = _flat(c, 14, 5)
+    pitch = max(5.0, c.unit / 120)
+    y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
+    u, v = (x + y) * np.float32(0.7071 / pitch), (x - y) * np.float32(0.7071 / pitch)
+    du, dv = u - np.floor(u) - np.float32(0.5), v - np.floor(v) - np.float32(0.5)
+    radius = 0.62 * np.sqrt(np.clip(0.80 - np.asarray(blur(tone[::2, ::2], 2.0)).repeat(2, 0).repeat(2, 1)[: c.height, : c.width], 0, 0.62))
+    dots = np.clip((radius - np.sqrt(du * du + dv * dv)) * np.float32(pitch) + 0.5, 0, 1)[..., None]
+    p += (1 - p) * np.float32(0.14)
+    p *= 1 - dots * np.array((0.30, 0.38, 0.22), np.float32)
+    c.pixels = p * (1 - line[..., None] * np.float32(0.94))
+
+
+def _cells(c: Canvas, rng: np.random.Generator, pitch: float, jitter: float) -> tuple[Array, Array, Array]:
+    """Cells about jittered points, at about 700 pixels a side: distance to the border, and the point's row and column.
+
+    All are (h, w); distances in units of `pitch`, points in pixels of the small picture.
+    """
+    q = min(1.0, 700 / c.unit)
+    h, w = round(c.height * q), round(c.width * q)
+    p = pitch * c.unit * q
+    rows, columns = int(h / p) + 4, int(w / p) + 4
+    py = (np.arange(rows)[:, None] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(np.float32) * np.float32(p)
+    px = (np.arange(columns)[None, :] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(np.float32) * np.float32(p)
+    y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
+    a0, b0 = (np.arange(h) / p).astype(int)[:, None] + 1, (np.arange(w) / p).astype(int)[None, :] + 1
+    best = np.full((h, w), 1e9, np.float32)
+    second = best.copy()
+    at_y, at_x = np.zeros((h, w), np.float32), np.zeros((h, w), np.float32)
+    for da in (0, 1, -1, 2):
+        for db in (0, 1, -1, 2):
+            a, b = np.clip(a0 + da, 0, rows - 1), np.clip(b0 + db, 0, columns - 1)
+            cy, cx = py[a, b], px[a, b]
+            d = np.hypot(y - cy, x - cx)
+            closer = d < best
+            second = np.where(closer, best, np.minimum(second, d))
+            at_y, at_x = np.where(closer, cy, at_y), np.where(closer, cx, at_x)
+            best = np.where(closer, d, best)
+    return (second - best) / np.float32(p), np.clip(at_y, 0, h - 1), np.clip(at_x, 0, w - 1)
+
+
+def _by_cell(c: Canvas, at_y: Array, at_x: Array, radius: float) -> Array:
+    h, w = at_y.shape
+    small = _pixels(_image(c.pixels).resize((w, h), Image.Resampling.BOX).filter(ImageFilter.BoxBlur(radius)))
+    return np.take(small.reshape(-1, 3), at_y.astype(np.intp) * w + at_x.astype(np.intp), axis=0)
+
+
+def glass(c: Canvas) -> None:
+    """Stained glass: panes of glowing colour in lead."""
+    rng = c.rng("glass")
+    saturate(c.pixels, 1.7)
+    contrast(c.pixels, 1.1)
+    border, at_y, at_x = _cells(c, rng, 0.034, 0.42)
+    p = _by_cell(c, at_y, at_x, 3)
+    tone = rng.normal(1.08, 0.13, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
+    p = p * tone[..., None] + np.float32(0.03)
+    glow = np.clip(border * 1.6, 0, 1)[..., None]
+    p *= 0.78 + 0.34 * glow
+    lead = step(0.05, 0.13, border)[..., None]
+    p = np.array((0.05, 0.05, 0.06), np.float32) * (1 - lead) + p * lead
+    c.pixels = enlarge(p.astype(np.float32), c.width, c.height).copy()
+    c.pixels *= 1 + 0.035 * enlarge(c.fbm(rng, 30, 2, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)[..., None]
+
+
+def mosaic(c: Canvas) -> None:
+    """Small stones set in mortar."""
+    rng = c.rng("stones")
+    saturate(c.pixels, 1.25)
+    border, at_y, at_x = _cells(c, rng, 0.0165, 0.20)
+    p = _by_cell(c, at_y, at_x, 1)
+    tone = rng.normal(1.0, 0.09, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
+    stone = step(0.10, 0.24, border)[..., None]
+    shine = 1 + 0.16 * np.clip(border - 0.25, 0, 1)[..., None]
+    mortar = np.array((0.80, 0.77, 0.71), np.float32)
+    c.pixels = enlarge((mortar + (p * tone[..., None] * shine - mortar) * stone).astype(np.float32), c.width, c.height).copy()
+
+
+def lowpoly(c: Canvas) -> None:
+    """Facets: triangles over jittered points, one colour each."""
+    rng = c.rng("facets")
+    pitch = 0.046
+    rows, columns = int(c.height / c.unit / pitch) + 3, int(c.width / c.unit / pitch) + 3
+    jitter = rng.uniform(-0.36, 0.36, (2, rows, columns))
+    step_px = pitch * c.unit
+    y = (np.arange(rows)[:, None] - 0.5 + jitter[0]) * step_px
+    x = (np.arange(columns)[None, :] - 0.5 + jitter[1] + 0.5 * (np.arange(rows) % 2)[:, None] - 0.5) * step_px
+    small = _pixels(_image(c.pixels).resize((max(1, c.width // 8), max(1, c.height // 8)), Image.Resampling.BOX))
+    saturate(c.pixels, 1.1)
+    tone = rng.normal(1.0, 0.055, (rows, columns, 2))
+    q = 2 if c.unit < 1600 else 1
+    image = Image.new("RGB", (c.width * q, c.height * q))
+    draw = ImageDraw.Draw(image)
+    for a in range(rows - 1):
+        for b in range(columns - 1):
+            p00, p01, p10, p11 = ((y[a + i, b + j], x[a + i, b + j]) for i in (0, 1) for j in (0, 1))
+            for half, corners in enumerate(((p00, p01, p10), (p01, p11, p10))):
+                cy = sum(corner[0] for corner in corners) / 3
+                cx = sum(corner[1] for corner in corners) / 3
+                sample = small[min(max(int(cy / 8), 0), small.shape[0] - 1), min(max(int(cx / 8), 0), small.shape[1] - 1)]
+                level = tone[a, b, half] + 0.045 * (1 - 2 * half)
+                fill = tuple(int(min(255, max(0, v * level * 255))) for v in sample)
+                draw.polygon([(px * q, py * q) for py, px in corners], fill=fill)
+    c.pixels = _pixels(image.reduce(q) if q > 1 else image).copy()
+
+
+def papercut(c: Canvas) -> None:
+    """Sheets of paper one above the other, each throwing a shadow."""
+    tone = np.asarray(_image(luma(c.pixels)[::2, ::2]).filter(ImageFilter.GaussianBlur(c.unit / 300)), np.float32) / 255
+    tone = enlarge(np.asarray(Image.fromarray((tone * 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(7)), np.float32) / 255, c.width, c.height)
+    flat = _flat(c, 14, 7)
+    levels = np.quantile(tone[::8, ::8], (0.82, 0.64, 0.46, 0.28, 0.12))
+    p = flat.copy()
+    saturate(p, 1.1)
+    shift = max(1, round(c.unit * 0.008))
+    for level in levels:
+        # Darker tones lie nearer: their sheet throws its shadow down and right, on what is lighter.
+        sheet = np.clip((np.float32(level) - tone) * 60 + 0.5, 0, 1)
+        small = np.pad(sheet[::2, ::2], ((shift // 2 + 1, 0), (shift // 2 + 1, 0)), mode="edge")[: sheet[::2, ::2].shape[0], : sheet[::2, ::2].shape[1]]
+        shadow = enlarge(blur(small, c.unit * 0.0045), c.width, c.height) * (1 - sheet)
+        p *= 1 - 0.38 * shadow[..., None]
+        lip = np.clip(1 - np.abs(tone - np.float32(level) + 0.012) * 70, 0, 1)
+        p += (lip * np.float32(0.07))[..., None]
+    fibre = c.fbm(c.rng("fibre"), 120, 2, gain=0.8)[..., None]
+    c.pixels = p * (1 + 0.022 * fibre)
+
+
+def synthwave(c: Canvas) -> None:
+    """Pink and cyan, a striped sun, a grid running to the horizon."""
+    level = np.clip(luma(c.pixels), 0, 1)
+    at = (0.0, 0.22, 0.45, 0.70, 1.0)
+    stops = np.array([(0.05, 0.01, 0.14), (0.26, 0.06, 0.42), (0.80, 0.16, 0.58), (1.0, 0.48, 0.42), (1.0, 0.88, 0.56)])
+    table = np.stack([np.interp(np.linspace(0, 1, 256), at, stops[:, k]) for k in range(3)], -1).astype(np.float32)
+    c.pixels += (table[(level * 255).astype(np.uint8)] - c.pixels) * np.float32(0.80)
+    row = min(c.horizon, c.height - 4) if c.horizon < c.height else int(c.height * 0.66)
+    _floor_grid(c, row)
+    scan = 1 - 0.05 * (np.arange(c.height) // max(1, c.unit // 512) % 2).astype(np.float32)
+    c.pixels *= scan[:, None, None]
+
+
+def _floor_grid(c: Canvas, row: int) -> None:
+    h = c.height - row
+    near = (np.arange(h, dtype=np.float32) + 1)[:, None] / c.unit
+    x = (np.arange(c.width, dtype=np.float32)[None, :] - c.width / 2) / c.unit
+    u, v = x / near * np.float32(0.55), 0.13 / near
+    thick_u, thick_v = 0.0022 / near * 0.55, 0.13 / near**2 * 0.0022
+    line_u = np.clip(1.2 - np.abs(u - np.round(u)) / thick_u, 0, 1)
+    line_v = np.clip(1.2 - np.abs(v * 2 - np.round(v * 2)) / np.maximum(thick_v * 2, 1e-4), 0, 1) * (thick_v < 0.28)
+    fade = np.clip(near * 14, 0, 1)
+    grid = np.maximum(line_u, line_v) * fade
+    block = c.pixels[row:]
+    block *= 0.55
+    glow = enlarge(blur(grid[::2, ::2], c.unit / 260), c.width, h)
+    c.add(slice(row, c.height), np.clip(glow * 1.1, 0, 1), (0.85, 0.15, 0.95))
+    c.lay(slice(row, c.height), grid * np.float32(0.85), (0.45, 0.92, 1.0))
+
+
+def glitch(c: Canvas) -> None:
+    """A broken signal: torn rows, colours apart, scan lines."""
+    rng = c.rng("glitch")
+    p = c.pixels
+    spread = max(2, round(c.unit * 0.008))
+    p[..., 0] = np.roll(p[..., 0], spread, axis=1)
+    p[..., 2] = np.roll(p[..., 2], -spread, axis=1)
+    for _ in range(16):
+        top = int(rng.uniform(0, 0.97) * c.height)
+        tall = max(2, int(rng.uniform(0.004, 0.05) * c.height))
+        block = p[top : top + tall]
+        p[top : top + tall] = np.roll(block, int(rng.normal(0, 0.06) * c.width), axis=1)
+        if rng.random() < 0.35:
+            p[top : top + tall, :, int(rng.integers(3))] *= 1.4
+    pitch = max(2, round(c.unit / 300))
+    scan = 1 - 0.14 * (np.arange(c.height) // pitch % 2).astype(np.float32)
+    c.pixels = p * scan[:, None, None]
+
+
+PRINTS: Mapping[str, Callable[[Canvas], None]] = {
+    "pixel": pixel,
+    "stitch": stitch,
+    "blueprint": blueprint,
+    "woodblock": woodblock,
+    "poster": poster,
+    "comic": comic,
+    "glass": glass,
+    "mosaic": mosaic,
+    "lowpoly": lowpoly,
+    "papercut": papercut,
+    "synthwave": synthwave,
+    "glitch": glitch,
+}
+__all__ = ["PRINTS", "mix"]

@@ -1,0 +1,312 @@
+"""Styles that work on the finished picture: paint, print and pencil. Each takes the canvas and changes its pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
+from .grade import bloom, contrast, saturate
+from .prints import PRINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def apply_styles(c: Canvas) -> None:
+    """Apply the scene's styles in the order of the prompt."""
+    for name in c.scene.styles:
+        STYLES[name](c)
+
+
+def to_image(p: Array) -> Image.Image:
+    """8-bit image of float pixels."""
+    return Image.fromarray((np.clip(p, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+
+
+def to_pixels(image: Image.Image) -> Array:
+    """Float pixels of an image."""
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def paper(c: Canvas, strength: float) -> Array:
+    """The tooth of paper, about 1, (h, w, 1)."""
+    rng = c.rng("paper")
+    return (1 + c.fbm(rng, 150, 2, gain=0.8) * np.float32(strength) + c.fbm(rng, 14, 2, size=(c.height // 3 + 1, c.width // 3 + 1)).mean() * 0)[..., None]
+
+
+def edges(c: Canvas, radius: float) -> Array:
+    """Where the picture changes: 0 in flat parts, about 1 at outlines, (h, w)."""
+    grey = to_image(c.pixels).convert("L").filter(ImageFilter.GaussianBlur(radius))
+    g = np.asarray(grey, np.float32) / 255
+    gx, gy = np.zeros_like(g), np.zeros_like(g)
+    gx[:, 1:-1] = g[:, 2:] - g[:, :-2]
+    gy[1:-1] = g[2:] - g[:-2]
+    return np.sqrt(gx * gx + gy * gy) * np.float32(radius * 4.5)
+
+
+def _displace(p: Array, dy: Array, dx: Array) -> Array:
+    h, w = p.shape[:2]
+    rows = np.clip(np.arange(h)[:, None] + dy, 0, h - 1).astype(np.intp)
+    columns = np.clip(np.arange(w)[None, :] + dx, 0, w - 1).astype(np.intp)
+    return np.take(p.reshape(-1, p.shape[2]), rows * w + columns, axis=0)
+
+
+def watercolour(c: Canvas) -> None:
+    """Washes that bleed, pigment at their edges, white paper at the border."""
+    rng = c.rng("wash")
+    wander = c.unit * 0.006
+    h, w = c.height // 2 + 1, c.width // 2 + 1
+    dy = enlarge(c.fbm(rng, 9, 4, size=(h, w)), c.width, c.height) * np.float32(wander)
+    dx = enlarge(c.fbm(rng, 9, 4, size=(h, w)), c.width, c.height) * np.float32(wander)
+    p = _displace(c.pixels, dy, dx)
+    small = to_image(p[::2, ::2]).filter(ImageFilter.MedianFilter(5)).filter(ImageFilter.GaussianBlur(c.unit / 1000))
+    p = to_pixels(small.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
+    soft = to_pixels(to_image(p[::4, ::4]).filter(ImageFilter.GaussianBlur(c.unit / 260)).resize((c.width, c.height), Image.Resampling.BILINEAR))
+    rim = np.clip((luma(soft) - luma(p)) * 2.2, -0.05, 0.4)[..., None]
+    saturate(p, 1.25)
+    p += (1 - p) * np.float32(0.20)
+    p *= 1 - rim
+    pigment = c.fbm(rng, 3.0, 5, size=(h, w))
+    wash = enlarge(pigment, c.width, c.height)[..., None]
+    p += (1 - p) * np.clip(wash * 0.13 + 0.04, 0, 0.5)
+    y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None] / c.unit
+    x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :] / c.unit
+    border = np.minimum(y, x).astype(np.float32) + enlarge(c.fbm(rng, 7, 5, size=(h, w)), c.width, c.height) * np.float32(0.011)
+    inside = step(0.030, 0.046, border)[..., None]
+    edge = np.exp(-(((border - 0.046) / 0.006) ** 2))[..., None] * np.float32(0.16)
+    sheet = np.array((0.985, 0.975, 0.95), np.float32)
+    p = sheet + (p * (1 - edge) - sheet) * inside
+    c.pixels = p * paper(c, 0.022)
+
+
+def _hatch(c: Canvas, tone: Array, angle: float, pitch: float, wave: Array) -> Array:
+    """Lines of one direction, thicker where `tone` (0 light, 1 dark) is darker; (h, w) of ink."""
+    y = np.arange(c.height, dtype=np.float32)[:, None]
+    x = np.arange(c.width, dtype=np.float32)[None, :]
+    along = (x * np.float32(np.sin(angle)) + y * np.float32(np.cos(angle)) + wave) / np.float32(pitch)
+    away = np.abs(along - np.floor(along) - np.float32(0.5)) * 2
+    return np.clip((tone - away) * np.float32(pitch * 0.55) + 0.5, 0, 1) * (tone > 0.02)
+
+
+def ink(c: Canvas) -> None:
+    """Pen and ink: outlines, and hatching that thickens in the dark."""
+    rng = c.rng("pen")
+    line = np.clip(edges(c, max(0.8, c.unit / 900)) * 2.6 - 0.10, 0, 1)
+    dark = np.clip(1 - luma(c.pixels), 0, 1)
+    dark = np.clip((dark - 0.16) * 1.25, 0, 1)
+    wave = enlarge(c.fbm(rng, 2.2, 3, size=(c.height // 4 + 1, c.width // 4 + 1)), c.width, c.height) * np.float32(c.unit * 0.006)
+    pitch = max(3.2, c.unit / 165)
+    ink_on = _hatch(c, dark * np.float32(0.92), 0.62, pitch, wave)
+    ink_on = np.maximum(ink_on, _hatch(c, np.clip(dark - 0.42, 0, 1) * 1.3, -0.75, pitch, wave))
+    ink_on = np.maximum(ink_on, _hatch(c, np.clip(dark - 0.70, 0, 1) * 2.2, 0.05, pitch * 0.8, wave))
+    ink_on = np.maximum(ink_on, np.clip(line, 0, 1))
+    sheet = np.array((0.965, 0.945, 0.90), np.float32) * paper(c, 0.012)
+    c.pixels = sheet + (np.array((0.09, 0.09, 0.12), np.float32) - sheet) * (ink_on * np.float32(0.93))[..., None]
+
+
+def sumi(c: Canvas) -> None:
+    """Ink wash: a few greys that run, on warm paper."""
+    rng = c.rng("sumi")
+    wander = c.unit * 0.008
+    shift = enlarge(c.fbm(rng, 8, 4, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height) * np.float32(wander)
+    grey = luma(_displace(c.pixels, shift, np.roll(shift, c.height // 3, 0)))
+    soft = np.asarray(to_image(grey[::2, ::2]).filter(ImageFilter.MedianFilter(5)).resize((c.width, c.height), Image.Resampling.BICUBIC), np.float32) / 255
+    level = np.clip((soft - 0.08) / 0.72, 0, 1)
+    steps = np.floor(level * 5) / 5
+    wash = steps + (level - steps) * 0.45 + step(0.82, 0.98, level) * 0.1
+    bleed = enlarge(c.fbm(rng, 3, 5, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)
+    ink_on = np.clip((1 - wash) * (0.95 + 0.13 * bleed), 0, 0.95)
+    line = np.clip(edges(c, max(1.2, c.unit / 500)) * 1.5 - 0.18, 0, 0.75)
+    dark = np.clip(np.maximum(ink_on * 0.92, line), 0, 0.95)[..., None]
+    sheet = np.array((0.955, 0.93, 0.87), np.float32) * paper(c, 0.02)
+    c.pixels = sheet + (np.array((0.07, 0.075, 0.10), np.float32) - sheet) * dark
+
+
+def _drawn(c: Canvas, *, strength: float, tooth: float, tone: float, stick: tuple[float, float, float]) -> None:
+    rng = c.rng("pencil")
+    line = np.clip(edges(c, max(0.8, c.unit / 800)) * strength - 0.08, 0, 1)
+    dark = np.clip(1.05 - luma(c.pixels) * 1.15, 0, 1)
+    grain = c.fbm(rng, 170, 2, gain=0.9)
+    strokes = c.fbm(rng, 95, 2, wide=0.20)
+    shade = step(0.0, 1.0, dark * np.float32(tone) + (grain * np.float32(tooth) + strokes * np.float32(tooth * 0.9)) * (0.25 + dark) - 0.12)
+    amount = np.clip(shade * 0.78 + line * (0.75 + 0.15 * grain), 0, 0.95)[..., None]
+    sheet = np.array((0.97, 0.965, 0.95), np.float32) * paper(c, 0.015)
+    c.pixels = sheet + (np.array(stick, np.float32) - sheet) * amount
+
+
+def pencil(c: Canvas) -> None:
+    """Graphite: fine outlines, soft shading."""
+    _drawn(c, strength=3.0, tooth=0.16, tone=0.72, stick=(0.22, 0.22, 0.25))
+
+
+def charcoal(c: Canvas) -> None:
+    """Charcoal: broad blacks with the paper showing through."""
+    contrast(c.pixels, 1.25)
+    _drawn(c, strength=2.0, tooth=0.34, tone=1.15, stick=(0.06, 0.055, 0.06))
+
+
+def _kuwahara(p: Array, radius: int) -> Array:
+    """Smooth within shapes and not across their edges: of four neighbouring squares, each pixel takes the calmest."""
+    box = ImageFilter.BoxBlur(radius)
+    mean = to_pixels(to_image(p).filter(box))
+    grey = luma(p)
+    g1 = np.asarray(to_image(grey).filter(box), np.float32) / 255
+    g2 = np.asarray(to_image(grey * grey).filter(box), np.float32) / 255
+    spread = g2 - g1 * g1
+    best, chosen = None, None
+    h, w = grey.shape
+    pad_mean = np.pad(mean, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
+    pad_spread = np.pad(spread, radius, mode="edge")
+    for oy in (0, 2 * radius):
+        for ox in (0, 2 * radius):
+            s, m = pad_spread[oy : oy + h, ox : ox + w], pad_mean[oy : oy + h, ox : ox + w]
+            if best is None or chosen is None:
+                best, chosen = s.copy(), m.copy()
+                continue
+            closer = s < best
+            np.copyto(chosen, m, where=closer[..., None])
+            np.copyto(best, s, where=closer)
+    assert chosen is not None  # noqa: S101 - four squares, always one
+    return chosen
+
+
+def _strokes(c: Canvas, rng: np.random.Generator, length: int, cells: float) -> Array:
+    """Bristle marks along a flowing field: a relief of about -1..1, (h, w)."""
+    h, w = c.height // 2 + 1, c.width // 2 + 1
+    noise = rng.standard_normal((h, w), dtype=np.float32)
+    angle = c.fbm(rng, cells, 2, size=(h, w)) * np.float32(0.9) + np.float32(0.4)
+    dy, dx = np.sin(angle), np.cos(angle)
+    total = np.zeros((h, w), np.float32)
+    for k in range(-length, length + 1):
+        total += _displace(noise[..., None], dy * k, dx * k)[..., 0]
+    total /= np.float32(np.sqrt(2 * length + 1))
+    return enlarge(total, c.width, c.height)
+
+
+def oil(c: Canvas) -> None:
+    """Oil: colour in dabs that follow a flow, with the relief of the brush."""
+    rng = c.rng("oil")
+    h, w = c.height // 2, c.width // 2
+    small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX))
+    angle = c.fbm(rng, 2.0, 2, size=(h, w)) * np.float32(0.9) + np.float32(0.4)
+    dabs = c.fbm(rng, 42, 2, size=(h, w)) * np.float32(c.unit * 0.0035)
+    small = _displace(small, np.cos(angle) * dabs, np.sin(angle) * dabs)
+    small = _kuwahara(small, max(2, round(c.unit / 270)))
+    p = enlarge(small, c.width, c.height).copy()
+    relief = _strokes(c, rng, 9, 2.0)
+    lift = np.zeros_like(relief)
+    lift[1:, 1:] = relief[1:, 1:] - relief[:-1, :-1]
+    saturate(p, 1.22)
+    contrast(p, 1.06)
+    p *= (1 + relief * np.float32(0.055))[..., None]
+    p += (lift * np.float32(0.10))[..., None]
+    c.pixels = p
+
+
+def mono(c: Canvas) -> None:
+    """Black and white, with a red filter's dark skies and a firm curve."""
+    grey = c.pixels @ np.array((0.42, 0.42, 0.16), np.float32)
+    level = np.clip(grey, 0, 1)
+    curve = level * level * (3 - 2 * level)
+    c.pixels = np.repeat((0.25 * level + 0.75 * curve)[..., None] * np.array((1.0, 0.995, 0.985), np.float32), 1, 2)
+
+
+def sepia(c: Canvas) -> None:
+    """An old print: brown, faded, dark at the corners, with a worn edge."""
+    level = np.clip(luma(c.pixels), 0, 1)[..., None] * np.float32(0.86) + np.float32(0.08)
+    p = np.array((0.20, 0.12, 0.06), np.float32) * (1 - level) + np.array((1.0, 0.92, 0.76), np.float32) * level
+    y = np.linspace(-1, 1, c.height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, c.width, dtype=np.float32)[None, :]
+    p *= (1 - 0.42 * np.clip((x * x + y * y) * 0.5, 0, 1) ** 1.4)[..., None]
+    stain = enlarge(c.fbm(c.rng("stain"), 1.5, 5, size=(c.height // 4 + 1, c.width // 4 + 1)), c.width, c.height)
+    c.pixels = p * (1 + 0.035 * stain[..., None])
+
+
+def film(c: Canvas) -> None:
+    """Cinema: teal shadows, orange lights, halation, black bars."""
+    contrast(c.pixels, 1.12)
+    level = np.clip(luma(c.pixels), 0, 1)[..., None]
+    c.pixels += (1 - level) ** 2 * np.array((-0.035, 0.02, 0.05), np.float32)
+    c.pixels += level**2 * np.array((0.06, 0.015, -0.055), np.float32)
+    bloom(c, 0.25)
+    bar = round(c.height * 0.075) if c.width / c.height < 2 else 0
+    if bar:
+        c.pixels[:bar] = 0.01
+        c.pixels[-bar:] = 0.01
+
+
+def pastel(c: Canvas) -> None:
+    """Chalk pastel: light, soft, with the tooth of the paper."""
+    p = to_pixels(to_image(c.pixels).filter(ImageFilter.GaussianBlur(c.unit / 900)))
+    p = p + (np.array((1.0, 0.96, 0.94), np.float32) - p) * np.float32(0.40)
+    rng = c.rng("chalk")
+    grain = step(-0.9, 1.1, c.fbm(rng, 130, 2, gain=0.9) + 0.6 * c.fbm(rng, 60, 2, wide=0.25))[..., None]
+    sheet = mix((0.97, 0.93, 0.88), (1, 1, 1), 0.2)
+    c.pixels = sheet + (p - sheet) * (0.66 + 0.34 * grain)
+    saturate(c.pixels, 1.15)
+
+
+def neon(c: Canvas) -> None:
+    """Outlines as glowing tubes over a dark scene."""
+    line = np.clip(edges(c, max(1.0, c.unit / 700)) * 2.2 - 0.10, 0, 1)
+    p = c.pixels
+    dark = p * np.float32(0.30) * np.array((0.75, 0.65, 1.25), np.float32)
+    y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
+    x = np.linspace(0, 1, c.width, dtype=np.float32)[None, :]
+    sweep = np.clip(0.5 + 0.5 * np.sin(y * 4.2 + x * 3.1 + 0.6), 0, 1)[..., None]
+    hue = np.array((1.0, 0.16, 0.62), np.float32) * sweep + np.array((0.10, 0.85, 1.0), np.float32) * (1 - sweep)
+    near, wide = blur(line, c.unit / 260), blur(line[::4, ::4], c.unit / 110)
+    wide = enlarge(wide, c.width, c.height)
+    glow = np.clip(near * 0.9 + wide * 1.2, 0, 1.4)[..., None]
+    hot = (line**2)[..., None]
+    c.pixels = np.clip(dark, 0, 1) + hue * glow + hot * np.float32(0.75)
+    bright = np.clip(luma(p) - 0.72, 0, 1)[..., None]
+    c.pixels += bright * hue * np.float32(0.9)
+
+
+def impressionist(c: Canvas) -> None:
+    """Dabs of broken colour, large ones under small ones."""
+    rng = c.rng("dabs")
+    q = 1024 / c.unit
+    w, h = round(c.width * q), round(c.height * q)
+    p = c.pixels.copy()
+    saturate(p, 1.45)
+    picture = to_pixels(to_image(p).resize((w, h), Image.Resampling.BOX))
+    field = c.fbm(rng, 1.6, 2, size=(h, w))
+    out = picture.copy()
+    for size, amount in ((16, 0.10), (9, 0.085)):
+        shift_y = rng.integers(-size, size, (h // size + 2, w // size + 2))
+        shift_x = rng.integers(-size, size, shift_y.shape)
+        tone = rng.normal(0, amount, (*shift_y.shape, 3)).astype(np.float32)
+        y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+        long = np.cos(field) * x + np.sin(field) * y
+        wide = np.cos(field) * y - np.sin(field) * x
+        wide = wide + (rng.uniform(0, 1, 64).astype(np.float32)[(np.floor(long / (2.6 * size)).astype(int)) % 64]) * size
+        a, b = np.floor(long / (2.6 * size)).astype(int), np.floor(wide / size).astype(int)
+        row, column = a % shift_y.shape[0], b % shift_y.shape[1]
+        source = out if size < 16 else picture
+        dabbed = _displace(source, shift_y[row, column] * 0.8, shift_x[row, column] * 0.8)
+        # A dab has one colour: what the picture has at the dab's own place.
+        out = dabbed + tone[row, column] * (0.4 + 0.6 * dabbed)
+    smooth = to_image(out).filter(ImageFilter.MedianFilter(5))
+    c.pixels = to_pixels(smooth.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
+
+
+STYLES: Mapping[str, Callable[[Canvas], None]] = {
+    "watercolour": watercolour,
+    "ink": ink,
+    "sumi": sumi,
+    "pencil": pencil,
+    "charcoal": charcoal,
+    "oil": oil,
+    "impressionist": impressionist,
+    "neon": neon,
+    "mono": mono,
+    "sepia": sepia,
+    "film": film,
+    "pastel": pastel,
+    **PRINTS,
+}

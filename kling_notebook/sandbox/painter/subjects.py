@@ -1,0 +1,286 @@
+"""Putting subjects into the picture: where they stand, how large, how the light falls on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canvas import Array, Canvas, blur, mix
+from .creatures import CREATURES
+from .land import snowy
+from .plants import GROWN, bare_tree
+from .shapes import GLOWING, ROLES, Part, extent, groups, mask_of
+from .things import THINGS
+
+if TYPE_CHECKING:
+    from .scene import RGB, Subject
+
+_SKY = frozenset(("bird", "balloon", "dragon", "rocket", "ufo", "butterfly", "lantern"))
+_AFLOAT = frozenset(("boat", "sailboat", "ship", "swan", "whale", "dolphin"))
+_SWIMMING = frozenset(("fish", "turtle", "jellyfish", "whale", "dolphin"))
+_WADING = frozenset(("heron", "torii", "bridge"))
+_FAR = frozenset(("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "train", "pine"))
+_SYMMETRIC = frozenset(("bridge", "balloon", "rocket", "ufo", "castle", "temple", "torii", "lantern", "owl", "robot"))
+
+
+def paint_subjects(c: Canvas) -> None:
+    """Draw everything the scene names, far things first."""
+    for order, subject in enumerate(sorted(c.scene.subjects, key=lambda item: _rank(item.name))):
+        rng = c.rng(f"subject {subject.name}")
+        for spot in _spots(c, rng, subject, order):
+            _paint_one(c, rng, subject, *spot)
+
+
+def _rank(name: str) -> int:
+    return 0 if name in _SKY else 1 if name in _FAR else 2
+
+
+def _usual(name: str) -> tuple[RGB, float]:
+    colour, height = (CREATURES.get(name) or THINGS.get(name) or GROWN[name])[:2]
+    return colour, height
+
+
+def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) -> list[tuple[float, float, float]]:
+    """Foot x, foot y and height in pixels for each of them."""
+    height = _usual(subject.name)[1] * c.unit * subject.scale
+    away = 0.36 if c.side() > 0 else 0.64
+    across = (away, 1 - away + 0.04, 0.5, 0.16, 0.84, 0.7)[order % 6] + rng.uniform(-0.03, 0.03)
+    underwater = "underwater" in c.scene.places
+    if subject.name in _SKY or underwater or (c.scene.places == ("space",) and subject.name not in {"house"}):
+        return _floating(c, rng, subject, height, across)
+    down = _footing(c, subject.name, order)
+    spots = []
+    for k in range(subject.count):
+        if k == 0:
+            x, y, size = across, down, height
+        else:
+            step = (k + 1) // 2 * (1 if k % 2 else -1)
+            x = across + step * min(0.30, 0.9 * height / c.width + 0.05) + rng.uniform(-0.04, 0.04)
+            y, size = down - rng.uniform(-0.02, 0.055), height * rng.uniform(0.72, 0.95)
+            if not 0.03 < x < 0.97:
+                x = rng.uniform(0.08, 0.92)
+        spots.append((x * c.width, y * c.height, size))
+    return sorted(spots, key=lambda spot: spot[1])
+
+
+def _footing(c: Canvas, name: str, order: int) -> float:
+    """How far down (fraction of the height) a thing stands."""
+    top = c.horizon / c.height
+    room = 1 - top
+    if c.scene.water:
+        if name in _AFLOAT or name in _WADING or name in _SWIMMING:
+            return top + room * (0.42 if name != "ship" else 0.28)
+        if "cliff" in c.scene.places and name in _FAR:
+            return top - 0.20 * c.unit / c.height
+        if "island" in c.scene.places and name in _FAR:
+            return top - 0.08 * c.unit / c.height
+        return 0.95 if name not in _FAR else 0.93
+    share = 0.48 if name in _FAR else 0.74
+    if {"forest", "jungle"} & set(c.scene.places):
+        share = max(share, 0.72)
+    return top + room * (share + 0.05 * (order % 2))
+
+
+def _floating(
+    c: Canvas, rng: np.random.Generator, subject: Subject, height: float, across: float
+) -> list[tuple[float, float, float]]:
+    """Places in the air or under water; a flock spreads along a slant."""
+    spots = []
+    top = min(c.horizon, c.height) / c.height if "space" not in c.scene.places else 1.0
+    if "underwater" in c.scene.places:
+        top = 1.0
+    start = top * rng.uniform(0.40, 0.52) + height / c.height * 0.5
+    for k in range(subject.count):
+        size = height * (1.0 if k == 0 else rng.uniform(0.45, 0.9))
+        x = across + (0.0 if k == 0 else rng.uniform(-0.34, 0.40))
+        y = start + (0.0 if k == 0 else rng.uniform(-0.22, 0.20) * top)
+        spots.append((float(np.clip(x, 0.08, 0.92)) * c.width, float(np.clip(y, 0.10, 0.92)) * c.height, size))
+    return sorted(spots, key=lambda spot: spot[2])
+
+
+def _parts(c: Canvas, rng: np.random.Generator, name: str) -> tuple[Part, ...]:
+    if name == "tree" and c.scene.season == "winter":
+        return bare_tree(rng)
+    if name in GROWN:
+        return GROWN[name][2](rng)
+    return (CREATURES.get(name) or THINGS[name])[2]
+
+
+def _own_colour(c: Canvas, subject: Subject) -> RGB:
+    if subject.colour is not None:
+        return subject.colour
+    if subject.name == "tree":
+        season = {"autumn": (0.80, 0.38, 0.12), "spring": (0.94, 0.68, 0.76), "summer": (0.24, 0.50, 0.18)}
+        return season.get(c.scene.season or "", _usual("tree")[0])
+    return _usual(subject.name)[0]
+
+
+def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, x: float, y: float, height: float) -> None:
+    name = subject.name
+    parts = _parts(c, rng, name)
+    left, bottom, right, top = extent(parts)
+    scale = height / max(top, 0.3)
+    if (right - left) * scale > 0.92 * c.width:
+        scale = 0.92 * c.width / (right - left)
+    mirror = 1.0 if name in _SYMMETRIC or x < c.width / 2 else -1.0
+    reach = max(-left, right) * scale + 4
+    x0, x1 = int(x - reach), int(x + reach)
+    y0, y1 = int(y - top * scale - 4), int(y - min(bottom, 0.0) * scale + 4)
+    size = (x1 - x0, y1 - y0)
+    if size[0] < 3 or size[1] < 3 or size[0] > 3 * c.width or size[1] > 3 * c.height:
+        return
+    layers = [(role, mask_of(some, scale, size, x - x0, y - y0, mirror)) for role, some in groups(parts)]
+    whole = np.clip(sum((mask for _, mask in layers), np.zeros_like(layers[0][1])), 0, 1)
+    afloat = c.scene.water and name in (_AFLOAT | _WADING | _SWIMMING) and "underwater" not in c.scene.places
+    if afloat:
+        _reflect(c, layers, (x0, y0), y, _own_colour(c, subject), rng)
+    elif name not in _SKY and c.scene.places != ("space",) and "underwater" not in c.scene.places:
+        _shadow(c, x, y, (right - left) * scale * 0.46)
+    if name == "ufo":
+        _beam(c, x, y, scale)
+    distance = float(np.clip(0.30 - 0.5 * height / c.unit, 0.0, 0.3))
+    rim = _rim(c, whole)
+    for role, mask in layers:
+        colour = _shaded(c, role, _own_colour(c, subject), size, distance)
+        see_through = 0.62 if name == "jellyfish" else 1.0
+        if role not in GLOWING:
+            colour = colour + rim * np.asarray(c.light.sun, np.float32)
+        _lay(c, (x0, y0), mask * np.float32(see_through), colour)
+    if name == "jellyfish":
+        halo = blur(whole, max(2.0, 0.02 * c.unit))
+        _glow(c, (x0, y0), halo * np.float32(0.5), _own_colour(c, subject))
+    _shine(c, layers, (x0, y0))
+    if snowy(c) and name in _FAR | {"rock", "cactus"}:
+        _snow_cap(c, whole, (x0, y0))
+
+
+def _window(c: Canvas, corner: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice, slice] | None:
+    """Rows and columns of the canvas and of the figure where they overlap."""
+    x0, y0 = corner
+    rows = slice(max(0, y0), min(c.height, y0 + shape[0]))
+    columns = slice(max(0, x0), min(c.width, x0 + shape[1]))
+    if rows.stop <= rows.start or columns.stop <= columns.start:
+        return None
+    return rows, columns, slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0)
+
+
+def _lay(c: Canvas, corner: tuple[int, int], mask: Array, colour: Array) -> None:
+    where = _window(c, corner, mask.shape)
+    if where is None:
+        return
+    rows, columns, inner_rows, inner_columns = where
+    paint = colour if colour.ndim == 1 else np.broadcast_to(colour, (*mask.shape, 3))[inner_rows, inner_columns]
+    c.lay(rows, mask[inner_rows, inner_columns], paint, columns)
+
+
+def _glow(c: Canvas, corner: tuple[int, int], amount: Array, colour: RGB) -> None:
+    where = _window(c, corner, amount.shape)
+    if where is not None:
+        rows, columns, inner_rows, inner_columns = where
+        c.add(rows, amount[inner_rows, inner_columns], colour, columns)
+
+
+def _base(role: str, own: RGB) -> Array:
+    match role:
+        case "body":
+            return np.asarray(own, np.float32)
+        case "bodydark":
+            return np.asarray(own, np.float32) * np.float32(0.66)
+        case "bodylight":
+            return mix(own, (1.0, 0.97, 0.80), 0.26)
+        case _:
+            return np.asarray(ROLES[role], np.float32)
+
+
+def _shaded(c: Canvas, role: str, own: RGB, size: tuple[int, int], distance: float) -> Array:
+    """Colour of a role over the figure's box: brighter toward the light and the top. (h, w, 3) or (3,)."""
+    base = _base(role, own)
+    if role in GLOWING:
+        lamps = max(c.light.dark, 0.75 if c.scene.time in {"dusk", "sunset", "night", "blue"} else 0.0)
+        if role == "glow" and lamps < 0.2:
+            return c.light.on((0.36, 0.42, 0.48), distance) if max(c.light.ambient) > 0.7 else base * np.float32(0.9)
+        return base
+    if "underwater" in c.scene.places:
+        return mix(base, (0.10, 0.45, 0.60), 0.28) * np.float32(0.5 + 0.5 * max(c.light.ambient))
+    if "space" in c.scene.places:
+        lit = base * np.float32(0.92)
+    else:
+        # Silhouettes keep a little of their colour even at night: a black fox is nobody's fox.
+        lit = c.light.on(base, distance) + base * np.float32(0.10)
+    w, h = size
+    across = np.linspace(-1, 1, w, dtype=np.float32)[None, :, None] * np.float32(c.side())
+    down = np.linspace(1, -1, h, dtype=np.float32)[:, None, None]
+    return lit * (1 + 0.13 * across + 0.07 * down)
+
+
+def _rim(c: Canvas, whole: Array) -> Array:
+    """Light caught on the edge that faces the sun, (h, w, 1)."""
+    reach = max(1, round(c.unit / 300))
+    moved = np.zeros_like(whole)
+    sideways = int(-c.side() * reach)
+    source = np.pad(whole, reach)
+    h, w = whole.shape
+    moved = source[0:h, reach - sideways : reach - sideways + w] if reach else moved
+    strength = 0.55 * c.light.glow if c.light.dark < 0.5 else 0.22
+    return (np.clip(whole - moved, 0, 1) * np.float32(strength))[..., None]
+
+
+def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
+    tall = max(2.0, half * 0.13)
+    x0, x1, y0, y1 = int(x - 1.6 * half), int(x + 1.6 * half), int(y - 2 * tall), int(y + 2.4 * tall)
+    dx = (np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(x + c.side() * -0.2 * half)) / np.float32(half)
+    dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(y + 0.1 * tall)) / np.float32(tall)
+    mask = np.exp(-(dx * dx + dy * dy) * 1.3) * np.float32(0.42)
+    if mask.size:
+        _lay(c, (x0, y0), mask, np.asarray(c.light.on((0.10, 0.10, 0.14)), np.float32))
+
+
+def _reflect(
+    c: Canvas, layers: list[tuple[str, Array]], corner: tuple[int, int], y: float, own: RGB, rng: np.random.Generator
+) -> None:
+    """The figure upside down in the water, broken by ripples."""
+    x0, y0 = corner
+    line = int(y) - y0
+    for role, mask in layers:
+        above = mask[:line][::-1]
+        if above.shape[0] < 2:
+            continue
+        rows = np.arange(above.shape[0], dtype=np.float32)
+        wave = np.sin(rows * (0.55 * 1024 / c.unit) + rng.uniform(0, 6)) * (0.0012 * c.unit + rows * 0.018)
+        columns = np.clip(np.arange(above.shape[1])[None, :] + wave[:, None].astype(int), 0, above.shape[1] - 1)
+        rippled = np.take_along_axis(above, columns, axis=1)
+        fade = np.clip(0.62 - 0.5 * rows / max(len(rows), 1), 0, 1)[:, None].astype(np.float32)
+        broken = 0.75 + 0.25 * np.sin(rows * (0.9 * 1024 / c.unit))[:, None].astype(np.float32)
+        _lay(c, (x0, int(y)), rippled * fade * broken, c.light.on(_base(role, own) * np.float32(0.7)))
+
+
+def _beam(c: Canvas, x: float, y: float, scale: float) -> None:
+    """The cone of light below a flying saucer."""
+    top, bottom = int(y - 0.34 * scale), min(c.height, int(c.horizon + 0.24 * c.unit))
+    if bottom - top < 4:
+        return
+    rows = np.arange(max(0, top), bottom, dtype=np.float32)[:, None]
+    t = (rows - top) / (bottom - top)
+    half = scale * (0.16 + 0.62 * t)
+    dx = np.abs(np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / half
+    c.add(slice(max(0, top), bottom), np.clip((1 - dx) * 4, 0, 1) * (0.60 - 0.38 * t), (0.62, 1.0, 0.80))
+
+
+def _shine(c: Canvas, layers: list[tuple[str, Array]], corner: tuple[int, int]) -> None:
+    """The halo of lamps and fires."""
+    dusk = c.scene.time in {"dusk", "sunset", "night", "blue", "dawn"} or "space" in c.scene.places
+    for role, mask in layers:
+        if role not in GLOWING or (role == "glow" and not dusk):
+            continue
+        reach = max(3, int(0.05 * c.unit))
+        wide = np.pad(mask, reach)
+        halo = blur(wide, reach * 0.42)
+        _glow(c, (corner[0] - reach, corner[1] - reach), halo * np.float32(0.85 if dusk else 0.3), ROLES[role])
+
+
+def _snow_cap(c: Canvas, whole: Array, corner: tuple[int, int]) -> None:
+    reach = max(2, round(c.unit / 90))
+    lowered = np.zeros_like(whole)
+    lowered[reach:] = whole[:-reach]
+    _lay(c, corner, np.clip(whole - lowered, 0, 1) * np.float32(0.9), c.light.on((0.95, 0.97, 1.0)))
