@@ -190,6 +190,11 @@ class Sandbox:
         """Credits charged since the start."""
         return self._service.charges
 
+    @property
+    def job_ids(self) -> list[str]:
+        """Ids of the newest jobs, newest first: what a person would read off the website."""
+        return [job.id for job in self._service.recent(100)]
+
     def add_fault(self, fault: Fault) -> None:
         """Script one more fault; its requests are counted from now."""
         self._script.add(fault)

@@ -512,8 +512,8 @@ def test_temporaries_of_dead_sessions_go_and_those_of_living_ones_stay(tmp_path:
     for name in [*names, *strange]:
         (tmp_path / name).write_text("x")
     hour_ago = time.time() - 3700
-    os.utime(tmp_path / ".strange.part", (hour_ago, hour_ago))
-    os.utime(tmp_path / ".job_1.fox.alive.part", (hour_ago, hour_ago))
+    for name in (".strange.part", ".job_1.fox.alive.part", "fox.dead.part", "mine.part"):
+        os.utime(tmp_path / name, (hour_ago, hour_ago))
     assert images.remove_temporaries(tmp_path, living={"alive"}) == 3
     assert files(tmp_path) == [".hidden", ".job_1.fox.alive.part", ".young-strange.part", "fox.dead.part", "mine.part"]
 

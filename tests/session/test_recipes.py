@@ -179,7 +179,7 @@ def test_a_source_image_is_kept_as_its_hash_without_its_folder():
     ],
 )
 def test_a_source_url_leaves_its_secrets_out(url: str):
-    recipe = recipe_of(GenerationRequest("a fox", image=url))
+    recipe = recipe_of(GenerationRequest("a fox", image=SourceImage(url, url)))
     assert "CANARY" not in json.dumps(recipe)
     assert re.fullmatch("[0-9a-f]{64}", recipe["parameters"]["image"]["sha256"])
 
@@ -207,6 +207,27 @@ def test_a_missing_file_says_so(tmp_path: Path):
 def test_a_picture_without_a_recipe_says_so(kind: str):
     with pytest.raises(InputError, match="no recipe"):
         recipes.read(picture(kind))
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda data, _: data,
+        lambda data, block: containers.write_exif(data, block + b"\0").replace(b"a fox", b"a cat"),
+        lambda _, block: containers.write_exif(picture("PNG", compress_level=0), block),
+    ],
+    ids=["nothing put in", "another recipe", "other pixels"],
+)
+def test_a_splice_that_does_not_read_back_is_refused(mistake: Any, monkeypatch: pytest.MonkeyPatch):
+    right = containers.write_exif
+
+    def wrong(data: bytes, block: bytes) -> bytes:
+        monkeypatch.setattr(containers, "write_exif", right)
+        return mistake(data, block)
+
+    monkeypatch.setattr(containers, "write_exif", wrong)
+    with pytest.raises(InputError):
+        recipes.splice(picture("PNG"), recipe_of(GenerationRequest("a fox")))
 
 
 HOSTILE = {

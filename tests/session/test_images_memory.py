@@ -1,0 +1,54 @@
+"""Memory stays bounded however many pictures arrive at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+MANY = """
+import resource, sys, threading
+from pathlib import Path
+from kling_notebook.session import images
+
+folder = Path(sys.argv[1])
+
+def fetch(write):
+    with (folder / "source").open("rb") as file:
+        while piece := file.read(65536):
+            write(piece)
+
+def save(k):
+    recipe = {"prompt": "fox", "k": k}
+    images.save(fetch, folder, f"fox_{k}", owner="me", recipe=recipe, thumbnails=folder / "t", on_warning=print)
+
+def peak():  # kB on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 2**20)
+
+from PIL import Image
+Image.init()
+before = peak()
+threads = [threading.Thread(target=save, args=(k,)) for k in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(peak() - before, len(list(folder.glob("fox_*.*"))))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells the peak another way")
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_sixteen_2k_pictures_at_once_take_less_than_150_mb(kind: str, tmp_path: Path):
+    noise = random.Random(1).randbytes(2048 * 2048 * 3)  # noqa: S311  # the worst there is: nothing compresses
+    options = {"compress_level": 1} if kind == "PNG" else {"quality": 80, "method": 0}
+    Image.frombytes("RGB", (2048, 2048), noise).save(tmp_path / "source", kind, **options)
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, tmp_path], capture_output=True, text=True, check=True, timeout=120
+    )
+    grown, saved = map(int, done.stdout.split())
+    assert saved == 16
+    assert grown < 150
