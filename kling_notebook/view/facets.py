@@ -98,7 +98,7 @@ def _row(facet: Facet) -> Html:
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP + 4}px {GAP}px; "
         f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: end"
     )
-    axis = tag("div", facet.column_axis, dir="auto", style=f"{MUTED}; font-size: 12px")
+    axis = tag("div", bounded(facet.column_axis, 80), dir="auto", style=f"{MUTED}; font-size: 12px")
     return join(axis if facet.column_axis else "", tag("div", *map(_labelled, facet.columns, cells), style=style))
 
 
@@ -122,8 +122,12 @@ def _table(facet: Facet) -> Html:
     count = len(facet.columns)
     # The first row of a table with a fixed layout sets the widths of its columns.
     corner = [tag("td", style=f"{_AXIS}; width: {BESIDE_WIDTH}px")] if beside else []
-    names = tag("tr", *corner, tag("td", facet.column_axis, colspan=count, dir="auto", style=_AXIS), style=_PLAIN)
-    side = [tag("td", facet.row_axis, dir="auto", style=f"{_AXIS}; vertical-align: bottom")] if beside else []
+    names = tag(
+        "tr", *corner, tag("td", bounded(facet.column_axis, 80), colspan=count, dir="auto", style=_AXIS), style=_PLAIN
+    )
+    side = (
+        [tag("td", bounded(facet.row_axis, 80), dir="auto", style=f"{_AXIS}; vertical-align: bottom")] if beside else []
+    )
     ruled = f"{_LABEL}; {_BREAK}; border-bottom: 1px solid {LINE}"
     labels = (tag("th", bounded(label, LABEL_LENGTH), scope="col", dir="auto", style=ruled) for label in facet.columns)
     rows = [names, tag("tr", *side, *labels, style=_PLAIN)]
@@ -148,7 +152,7 @@ def _table_row(axis: str, label: str, cells: Sequence[Sequence[Tile]], beside: b
     row = [tag("tr", *places, style=_PLAIN)]
     if not axis:
         return row
-    named = join(tag("span", f"{axis}: ", style=f"{MUTED}; font-weight: 400"), text)
+    named = join(tag("span", f"{bounded(axis, 80)}: ", style=f"{MUTED}; font-weight: 400"), text)
     above = f"{_LABEL}; padding: 8px 6px 0 0; {_BREAK}"
     name = tag("th", named, scope="rowgroup", colspan=len(cells), dir="auto", style=above)
     return [tag("tr", name, style=_PLAIN), *row]
@@ -157,7 +161,7 @@ def _table_row(axis: str, label: str, cells: Sequence[Sequence[Tile]], beside: b
 def _facets_text(facets: Sequence[Facet], title: str, notice: str) -> str:
     lines = [bounded(line, 400) for line in (title, notice) if line]
     for facet in facets:
-        axes = " x ".join(axis for axis in (facet.row_axis, facet.column_axis) if axis)
+        axes = " x ".join(bounded(axis, 80) for axis in (facet.row_axis, facet.column_axis) if axis)
         lines += [": ".join(part for part in (bounded(facet.title, 200), axes) if part)]
         for name, cell in facet.named():
             lines += [f" {name}", tiles_text(cell)]

@@ -20,12 +20,12 @@ FONT = "font-family: var(--jp-content-font-family, var(--vscode-font-family, sys
 MUTED = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
 LINE = "rgba(128, 128, 128, 0.35)"
 FAINT = "rgba(128, 128, 128, 0.1)"
-# Middle tones: at least 3 to 1 against white, JupyterLab's dark and VS Code's dark, for bars, edges and dots.
+# Middle tones for bars, edges and pills: at least 3 to 1 against white and the dark themes, 4.5 under white text.
 BLUE = "rgb(33, 118, 210)"
-GREEN = "rgb(34, 139, 74)"
+GREEN = "rgb(30, 130, 68)"
 RED = "rgb(214, 58, 48)"
-AMBER = "rgb(176, 114, 8)"
-GREY = "rgb(118, 124, 132)"
+AMBER = "rgb(163, 104, 0)"
+GREY = "rgb(108, 114, 122)"
 
 _TAGS = frozenset(
     {"a", "bdi", "br", "caption", "code", "div", "em", "figcaption", "figure", "h1", "img", "mark", "p", "small"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-NINE_BYTES = 135_000
+NINE_BYTES = 128_000
 """JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB."""
 
 
@@ -56,7 +56,7 @@ def lightened(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
     Most thumbnails are light enough and stay as they are; only those above their share are encoded again.
     """
     count = sum(1 for jpeg in jpegs if jpeg)
-    bound = (NINE_BYTES - min(beside * 3 // 4, NINE_BYTES // 2)) * max(1.0, math.sqrt(count / 9))
+    bound = (NINE_BYTES - min(beside * 3 // 4, NINE_BYTES * 2 // 3)) * max(1.0, math.sqrt(count / 9))
     if sum(map(len, jpegs)) <= bound:
         return list(jpegs)
     share = bound / count

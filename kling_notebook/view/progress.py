@@ -71,7 +71,8 @@ def fraction_of(row: ProgressRow) -> float | None:
     if row.state == "queued":
         return 0.0
     if not row.expected or row.expected <= 0 or not math.isfinite(row.expected):
-        return None
+        # What is over has an end: a bar that stays in a saved notebook must not look as if it still moved.
+        return 1.0 if row.state in _OVER else None
     share = max(row.elapsed, 0.0) / row.expected
     return share if share <= 0.9 else 0.9 + 0.08 * (1 - math.exp(-(share - 0.9) / 0.5))
 
@@ -131,31 +132,25 @@ def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
 
 def _row(row: ProgressRow) -> Html:
     symbol, colour = _LOOK[row.state]
+    name = "flex: 1 1 auto; min-width: 0px; overflow-wrap: break-word"
+    apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
+    said = status_text(row)
     line = tag(
         "div",
-        tag(
-            "span",
-            bounded(row.label, 90),
-            dir="auto",
-            style="flex: 1 1 auto; min-width: 0px; overflow-wrap: break-word",
-        ),
-        tag("span", f"{symbol} {status_text(row)}", style="flex: 0 0 auto; font-size: 12px"),
-        style="display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline",
+        tag("span", bounded(row.label, 90), dir="auto", style=name),
+        tag("span", f"{symbol} {said}", style="flex: 0 0 auto; font-size: 12px"),
+        style=apart,
     )
-    detail = tag("div", bounded(row.detail, 240), dir="auto", style=f"{MUTED}; font-size: 12px") if row.detail else ""
-    return tag(
-        "div",
-        line,
-        _bar([(fraction_of(row), colour)], row.elapsed, status_text(row)),
-        detail,
-        style="margin: 5px 0 7px 0",
-    )
+    bar = _bar([(fraction_of(row), colour)], row.elapsed, said)
+    return tag("div", line, bar, _small(row.detail), style="margin: 5px 0 7px 0")
 
 
 def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, said: str) -> Html:
     track = f"display: flex; height: 5px; margin: 3px 0; border-radius: 3px; overflow: hidden; background-color: {LINE}"
     fills = [_fill(share, colour, elapsed) for share, colour in parts]
-    return tag("div", *fills, style=track, role="progressbar", aria_valuetext=said)
+    shares = [share for share, _ in parts if share is not None]
+    now = round(sum(shares) * 100) if shares else None
+    return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=said)
 
 
 def _fill(share: float | None, colour: str, elapsed: float) -> Html:
@@ -189,7 +184,8 @@ def _counts(counts: Counter[State]) -> str:
 
 
 def _small(text: str) -> Html:
-    return tag("div", bounded(text, 400), dir="auto", style=f"{MUTED}; font-size: 12px") if text else Html()
+    style = f"{MUTED}; font-size: 12px; overflow-wrap: break-word"
+    return tag("div", bounded(text, 400), dir="auto", style=style) if text else Html()
 
 
 def _row_text(row: ProgressRow) -> str:

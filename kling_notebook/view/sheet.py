@@ -21,7 +21,7 @@ _PAPER = (255, 255, 255)
 _INK = (38, 42, 48)
 _MUTED = (88, 94, 102)
 _MAT = (243, 244, 246)
-_EDGES = {"missing": (176, 114, 8), "failed": (214, 58, 48), "waiting": (118, 124, 132)}
+_EDGES = {"missing": (163, 104, 0), "failed": (214, 58, 48), "waiting": (108, 114, 122)}
 
 
 @lru_cache(maxsize=8)
@@ -136,10 +136,13 @@ def _has_shape(character: str, size: int) -> bool:
 
 
 def _encode(sheet: Image.Image, limit: int) -> bytes:
-    """JPEG, at the best quality of a few that fits."""
+    """JPEG, at the best quality of a few that fits; drawn smaller where even the lowest does not."""
     data = b""
-    for quality in (82, 70, 55, 40):
-        data = encode(sheet, quality)
-        if len(data) <= limit:
-            break
+    for scale, qualities in ((1.0, (82, 64, 48)), (0.75, (55, 40)), (0.5, (45, 30, 15))):
+        size = (round(sheet.width * scale), round(sheet.height * scale))
+        drawn = sheet if scale == 1.0 else sheet.resize(size)
+        for quality in qualities:
+            data = encode(drawn, quality)
+            if len(data) <= limit:
+                return data
     return data

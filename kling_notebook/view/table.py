@@ -127,7 +127,8 @@ def _history_row(row: HistoryRow, side: int) -> Html:
     prompt += [tag("div", bounded(facts, 200), dir="auto", style=_SMALL)]
     prompt += [tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style=_EXTRA)] if row.note else []
     prompt += [tag("div", bounded(row.error, 240), dir="auto", style=_EXTRA)] if row.error else []
-    times = [tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (row.created, _cost(row)) if line]
+    created = bounded(row.created, 40)
+    times = [tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (created, _cost(row)) if line]
     return tag(
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
@@ -252,7 +253,7 @@ def _mark(text: str) -> Html:
 def facts_bundle(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> dict[str, Any]:
     """A small table: in each row a name and one or more values."""
     cell = f"{_CELL}; padding: 3px 18px 3px 0"
-    head = tag("tr", *(tag("th", text, scope="col", style=cell) for text in header), style=_ROW)
+    head = tag("tr", *(tag("th", bounded(text, 80), scope="col", style=cell) for text in header), style=_ROW)
     body = []
     for row in rows:
         cells = [

@@ -12,7 +12,7 @@ from .pixels import lightened
 
 CAPTION_LENGTH = 140
 NOTE_LENGTH = 160
-TITLE_LENGTH = 400
+TITLE_LENGTH = 300
 DOT = " \u00b7 "
 
 State = Literal["picture", "missing", "failed", "waiting"]
@@ -181,7 +181,7 @@ def tile_line(tile: Tile) -> str:
     if tile.shown:
         parts.append(f"{tile.width} x {tile.height}")
         if tile.href:
-            parts.append(tile.href)
+            parts.append(tile.href if len(tile.href) <= 260 else "\u2026" + tile.href[-259:])
     else:
         state = "missing" if tile.state == "picture" else tile.state
         parts.append(f"{state}: {bounded(tile.note, NOTE_LENGTH)}" if tile.note else state)

@@ -1,0 +1,132 @@
+"""Figures: real text, honest gaps, no warnings for any script, and never pyplot."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from kling_notebook.view.facets import Facet
+from kling_notebook.view.figure import facets_figure, tiles_figure
+from kling_notebook.view.tiles import Tile
+
+Make = Callable[..., Tile]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]  # type: ignore[union-attr]
+
+
+def drawn(figure: Figure, kind: str = "png") -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format=kind)
+    return out.getvalue()
+
+
+def facet(make_tile: Make, **fields: Any) -> Facet:
+    cells = tuple(tuple((make_tile(r * 2 + c),) for c in range(2)) for r in range(2))
+    values = {"title": "1:1", "row_axis": "animal", "rows": ("fox", "owl"), "column_axis": "time"}
+    return Facet(**{**values, "columns": ("dawn", "night"), "cells": cells, **fields})
+
+
+def test_tiles_have_captions_a_title_and_the_asked_width(make_tile: Make) -> None:
+    figure = tiles_figure([make_tile(k) for k in range(9)], title="foxes", width=7.0, dpi=60)
+    assert figure.get_size_inches()[0] == 7.0
+    assert figure.dpi == 60
+    assert sum(len(ax.images) for ax in figure.axes) == 9
+    said = " ".join(texts(figure)).replace("\n", " ")
+    assert "foxes" in said
+    assert "12:8 \u00b7 1:1" in said
+    assert drawn(figure).startswith(b"\x89PNG")
+
+
+def test_facets_have_axis_titles_and_labels(make_tile: Make) -> None:
+    figure = facets_figure([facet(make_tile), facet(make_tile, title="16:9")], title="a {animal}", dpi=60)
+    said = texts(figure)
+    assert set(said) >= {"a {animal}", "1:1", "16:9", "animal", "time", "fox", "owl", "dawn", "night"}
+    assert said.count("fox") == 2
+    drawn(figure)
+
+
+def test_pictures_of_a_row_have_one_height(make_tile: Make) -> None:
+    cells = (((make_tile(0, "16:9"),), (make_tile(1, "9:16"),), (make_tile(2),)),)
+    figure = facets_figure([facet(make_tile, title="", rows=("fox",), columns=tuple("abc"), cells=cells)], dpi=60)
+    drawn(figure)
+    heights = [ax.get_window_extent().height for ax in figure.axes]
+    assert max(heights) - min(heights) < 0.04 * max(heights)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+@pytest.mark.parametrize(
+    "text", ["غابة ثلجية", "\U0001f98a\U0001f468\u200d\U0001f469 x", "狐狸", "a $5 bill, $x^2$ \\frac", "nul\x00\ud800"]
+)
+def test_any_script_is_drawn_without_a_warning(make_tile: Make, text: str, kind: str) -> None:
+    hole = make_tile(1, state="failed", note=text, caption=text)
+    figure = tiles_figure([make_tile(0, caption=text), hole], title=text, width=3, dpi=40)
+    assert drawn(figure, kind)
+
+
+def test_a_dollar_is_a_dollar(make_tile: Make) -> None:
+    figure = facets_figure([facet(make_tile, rows=("$5", "$x$"), title="$y$")], title="a $z$", dpi=40)
+    assert {"$5", "$x$", "$y$", "a $z$"} <= set(texts(figure))
+    assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())  # type: ignore[union-attr]
+    drawn(figure)
+
+
+@pytest.mark.parametrize("state", ["missing", "failed", "waiting"])
+def test_a_missing_picture_is_a_frame_with_the_reason(make_tile: Make, state: str) -> None:
+    hole = make_tile(1, state=state, note="The file was deleted.")
+    figure = tiles_figure([make_tile(0), hole], width=4, dpi=40)
+    assert f"{state}\nThe file was deleted." in texts(figure)
+
+
+def test_a_cell_without_tiles_and_one_with_broken_bytes_are_frames(make_tile: Make) -> None:
+    cells = (((make_tile(0),), ()), ((make_tile(1, jpeg=b"no picture"),), (make_tile(2), make_tile(3, state="failed"))))
+    figure = facets_figure([facet(make_tile, cells=cells)], dpi=40)
+    assert texts(figure).count("missing") == 2
+    drawn(figure)
+
+
+def test_text_in_a_pdf_is_text_in_truetype(make_tile: Make) -> None:
+    pdf = drawn(tiles_figure([make_tile(0)], width=3, dpi=40), "pdf")
+    assert b"/TrueType" in pdf or b"/CIDFontType2" in pdf
+    assert b"/Type3" not in pdf
+
+
+def test_nothing_to_draw_is_an_empty_figure() -> None:
+    drawn(tiles_figure([], dpi=40))
+    drawn(facets_figure([], title="none", dpi=40))
+
+
+def test_a_notebook_shows_the_figure_without_pyplot(make_tile: Make) -> None:
+    figure: Any = tiles_figure([make_tile(0)], width=3, dpi=40)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_figure_can_be_pickled(make_tile: Make) -> None:
+    figure = tiles_figure([make_tile(0)], width=3, dpi=40)
+    assert len(pickle.loads(pickle.dumps(figure)).axes) == 1  # noqa: S301
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = (
+        "import sys; from kling_notebook.view.figure import tiles_figure; "
+        "tiles_figure([])._repr_png_(); sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+
+
+def test_html_needs_no_matplotlib_and_importing_a_layout_no_pillow() -> None:
+    code = (
+        "import sys, kling_notebook.view.grid, kling_notebook.view.table, kling_notebook.view.progress; "
+        "sys.exit(any(name in sys.modules for name in ('PIL', 'matplotlib', 'numpy', 'pandas')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
