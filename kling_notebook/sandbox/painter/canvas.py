@@ -35,6 +35,10 @@ class Canvas:
         """Row where the sky ends."""
         self.sun: tuple[float, float] = (width * 0.7, height * 0.3)
         """Where the light comes from, in pixels; set when the sky is painted."""
+        self.shelf: Array | None = None
+        """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
+        self.lane: Array | None = None
+        """The middle of a road (one column per row from the horizon on; 0: none)."""
 
     def rng(self, name: str) -> np.random.Generator:
         """The random stream of that name: the same for the same scene, independent of every other stream."""

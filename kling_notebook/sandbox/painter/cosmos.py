@@ -38,7 +38,8 @@ def _nebula(c: Canvas, rng: np.random.Generator) -> None:
     y, x = np.mgrid[0:h, 0:w]
     shift = warp * np.float32(0.09 * c.unit / 3)
     rows = np.clip(y + shift, 0, h - 1).astype(np.intp)
-    columns = np.clip(x + np.roll(shift, h // 3, 0), 0, w - 1).astype(np.intp)
+    sideways = c.fbm(rng, 1.7, 4, size=(h, w)) * np.float32(0.09 * c.unit / 3)
+    columns = np.clip(x + sideways, 0, w - 1).astype(np.intp)
     gas = base[rows, columns]
     lean = rng.uniform(-0.8, 0.8)
     u = (x - w / 2) * np.float32(3 / c.unit)

@@ -25,7 +25,10 @@ def grade(c: Canvas) -> None:
 
 def _tint(c: Canvas, tints: tuple[RGB, ...]) -> None:
     """Lay one, two or three inks over the picture's lights and darks."""
-    level = np.clip(luma(c.pixels), 0, 1)
+    level = luma(c.pixels)
+    low, high = np.quantile(level[::8, ::8], (0.02, 0.98))
+    spread = (level - np.float32(low)) / np.float32(max(high - low, 0.15))
+    level = np.clip(level * np.float32(0.5) + spread * np.float32(0.5), 0, 1)
     first, last = np.asarray(tints[0], np.float32), np.asarray(tints[-1], np.float32)
     dark = first * np.float32(0.16)
     pale = mix(last, (1, 1, 1), 0.72)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, mix, smooth_values, step
 
@@ -86,46 +87,105 @@ def _peaks(c: Canvas, rng: np.random.Generator, cells: float) -> Array:
 
 def _massif(c: Canvas, rng: np.random.Generator, line: Array, base: float, distance: float, size: float) -> None:
     """One range with lit and shaded faces and, high up, snow. Its feet stand in haze."""
-    first, last = max(0, int(line.min())), min(c.height, int(base + 0.08 * c.unit))
+    first, last = max(0, int(line.min())), min(c.height, int(base + 0.05 * c.unit))
     if last <= first:
         return
     light, h = c.light, last - first
     rows = np.arange(first, last, dtype=np.float32)[:, None]
     depth = rows - line[None, :]
-    span = (h / c.unit, c.width / c.unit)
-    rough = c.fbm(rng, 7.0, 4, size=(h, c.width), span=span, gain=0.6)
-    reach = max(2, int(0.022 * c.unit))
-    kernel = np.hanning(reach * 2 + 1)[1:-1].astype(np.float32)
-    smooth = np.convolve(np.pad(line, reach - 1 + reach % 1, mode="edge"), kernel / kernel.sum(), "valid")[: c.width]
-    slope = np.gradient(smooth).astype(np.float32)
-    shifted = np.arange(c.width, dtype=np.float32)[None, :] + rough * (np.clip(depth, 0, None) * 0.20 + 0.004 * c.unit)
-    face = slope[np.clip(shifted, 0, c.width - 1).astype(np.int32)]
-    lit = 1 / (1 + np.exp(c.side() * -1.0 * (face * np.float32(4.2) + 0.25 * c.side() * rough)))
-    rock = RED_ROCK if "canyon" in c.scene.places else ROCK
-    bright, dim = light.on(mix(rock, (1, 0.96, 0.9), 0.22), distance), light.on(mix(rock, (0.12, 0.14, 0.24), 0.55), distance)
+    lit, streak = _faces(c, rng, line, depth)
+    bare = {"desert", "canyon", "volcano"} & set(c.scene.places)
+    rock = RED_ROCK if "canyon" in c.scene.places else (0.34, 0.28, 0.28) if "volcano" in c.scene.places else ROCK
+    bright = light.on(mix(rock, (1.0, 0.95, 0.88), 0.25), distance)
+    dim = light.on(mix(rock, (0.10, 0.13, 0.25), 0.60), distance)
     colour = dim + (bright - dim) * lit[..., None]
-    if "desert" not in c.scene.places and "canyon" not in c.scene.places and "volcano" not in c.scene.places:
-        low = 0.62 if snowy(c) else 0.30
-        cap = step(-0.06, 0.05, low - depth / size + 0.13 * rough * (0.4 + lit) - np.clip((line - line.min()) / size, 0, 1)[None, :] * (0.4 if low > 0.5 else 0.75))
-        white, blue = light.on(SNOW, distance * 0.8), light.on((0.56, 0.64, 0.80), distance * 0.9)
+    if not bare:
+        low = 0.80 if snowy(c) else 0.34
+        lower = np.clip((line - line.min()) / size, 0, 1)[None, :]
+        cap = step(-0.05, 0.05, low - depth / size + 0.09 * streak - lower * (0.35 if snowy(c) else 0.85))
+        white, blue = light.on(SNOW, distance * 0.7), light.on((0.52, 0.60, 0.78), distance * 0.85)
         snow = blue + (white - blue) * lit[..., None]
         colour += (snow - colour) * cap[..., None]
-    foot = np.clip((rows - first) / max(h, 1), 0, 1)[..., None] ** 2.2
-    colour += (np.asarray(light.haze, np.float32) - colour) * (foot * np.float32(0.25 + 0.62 * distance))
+    foot = np.clip((rows - first) / max(h, 1), 0, 1)[..., None] ** 2.0
+    colour += (np.asarray(light.haze, np.float32) - colour) * (foot * np.float32(0.30 + 0.60 * distance))
     c.lay(slice(first, last), np.clip(depth + 0.5, 0, 1), colour)
-    c.pixels[last:] = light.haze
+    c.pixels[last:] = mix(light.haze, light.on(ground_colour(c), 0.5), 0.25)
+
+
+def _faces(c: Canvas, rng: np.random.Generator, line: Array, depth: Array) -> tuple[Array, Array]:
+    """How much light each spot of a range catches (0..1), and the streaks that run down its sides."""
+    h, w = depth.shape
+    reach = max(2, int(0.016 * c.unit))
+    kernel = np.hanning(reach * 2 + 1)[1:-1].astype(np.float32)
+    smooth = np.convolve(np.pad(line, reach - 1, mode="edge"), kernel / kernel.sum(), "valid")[:w]
+    slope = np.gradient(smooth).astype(np.float32)
+    span = (h / c.unit, w / c.unit)
+    streaks = c.fbm(rng, 11.0, 4, size=(h, w), span=(span[0] * 0.42, span[1]), gain=0.62)
+    x = np.arange(w, dtype=np.float32)[None, :]
+    below = np.clip(depth, 0, None)
+    # Spurs run down the side they stand on, so the texture is sheared by the slope above it.
+    lean = np.tanh(slope * 2.2)[None, :] * np.float32(0.8)
+    columns = np.clip(x - lean * below, 0, w - 1).astype(np.intp)
+    streak = np.take_along_axis(streaks, columns, axis=1)
+    # The crease between the two sides of a peak wanders as it descends.
+    wander = smooth_values(rng, below[:, w // 2] / c.unit * 22 + 3) * np.float32(0.010 * c.unit)
+    facing = slope[np.clip(x + wander[:, None] + streak * below * 0.05, 0, w - 1).astype(np.intp)]
+    lit = 1 / (1 + np.exp(np.float32(c.side()) * facing * np.float32(-5.0) - 1.15 * streak))
+    return lit, streak
 
 
 def hills(c: Canvas, base: float, *, layers: int = 4, tall: float = 0.12, colour: RGB | None = None, far: float = 0.85) -> None:
-    """Rolling hills from `base` down to the lower edge, each layer nearer and darker."""
+    """Rolling hills from `base` down to the lower edge, each layer nearer and darker, with groves on the far ones."""
     rng = c.rng("hills")
     material = colour or ground_colour(c)
+    green = material not in {SAND, RED_ROCK}
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = far * (1 - t) ** 1.2
         line = base + t * (c.height - base) * 0.62 - tall * c.unit * (0.3 + 0.4 * c.line(rng, 0.9 + 0.5 * t, 3, 0.38))
-        shade = 0.78 + 0.22 * (k % 2)
-        roll(c, rng, line, mix(material, WOOD, 0.12 * (k % 3)) * np.float32(shade), distance, 0.2 + 0.3 * t)
+        shade = 0.80 + 0.20 * (k % 2)
+        if green and k < layers - 1 and "tree" not in c.scene.unwanted:
+            grove(c, rng, line.astype(np.float32), (0.028 + 0.045 * t) * c.unit, distance)
+        if green and k == layers - 1:
+            line = line - 0.005 * c.unit * np.abs(c.line(rng, 130, 2, 0.9))
+        roll(c, rng, line, mix(material, WOOD, 0.14 * (k % 3)) * np.float32(shade), distance, 0.2 + 0.3 * t)
+
+
+def grove(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, distance: float) -> None:
+    """Trees in clumps along a crest, to be half covered by the ground painted next."""
+    pines = snowy(c) or "mountain" in c.scene.places
+    sink = foot + np.float32(0.25 * tall)
+    outline = (conifers if pines else broadleaves)(c, rng, sink, tall * (1.25 if pines else 1.0), 1.9)
+    clump = step(0.15, 0.75, c.line(rng, 2.6, 3))
+    outline = sink - (sink - outline) * clump
+    first, last = max(0, int(outline.min())), min(c.height, int(sink.max()) + 1)
+    if last <= first:
+        return
+    tone = c.light.on(mix(wood_colour(c), (0.06, 0.10, 0.10), 0.25), distance)
+    mask = c.under(outline.astype(np.float32), first, last) * (clump > 0.02)
+    rows = np.arange(first, last, dtype=np.float32)[:, None]
+    mask *= np.clip(sink[None, :] - rows + 0.5, 0, 1)
+    c.lay(slice(first, last), mask, tone)
+
+
+def fringe(c: Canvas) -> None:
+    """Grass at the viewer's feet, dark against the light."""
+    rng = c.rng("fringe")
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
+    count = int(300 * c.width / c.unit)
+    swell = c.line(rng, 2.2, 3)
+    for _ in range(count):
+        x = rng.random() * c.width
+        level = float(swell[min(int(x), c.width - 1)])
+        long = c.unit * max(0.012, 0.040 + 0.024 * level) * rng.uniform(0.5, 1.5)
+        lean, wide = rng.normal(0, 0.30) * long, c.unit * 0.0022
+        y = c.height + 2
+        draw.polygon([(x - wide, y), (x + lean * 0.35 - wide * 0.6, y - long * 0.6), (x + lean, y - long), (x + lean * 0.35 + wide * 0.6, y - long * 0.6), (x + wide, y)], fill=255)
+    first = max(0, int(c.height - 0.16 * c.unit))
+    mask = np.asarray(sheet, np.float32)[first:] / 255
+    tone = mix(ground_colour(c), (0.05, 0.08, 0.06), 0.62) if not snowy(c) else np.array((0.42, 0.40, 0.36), np.float32)
+    c.lay(slice(first, c.height), mask * np.float32(0.92), c.light.on(tone))
 
 
 def roll(c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB, distance: float, fade: float) -> None:
@@ -188,21 +248,24 @@ def broadleaves(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, s
     return line + 0.004 * tall * c.line(rng, 90, 2)
 
 
-def woods(c: Canvas, base: float, *, layers: int = 4, tall: float = 0.2) -> None:
-    """A forest in depth: rows of trees, pale and small behind, dark and tall in front."""
+def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None:
+    """A forest in depth: rows of trees, pale and small behind, dark and tall in front, mist between them."""
     rng = c.rng("woods")
     leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
     for k in range(layers):
         t = k / max(layers - 1, 1)
-        distance = 0.82 * (1 - t) ** 1.1 + 0.04
-        foot = np.float32(base + t * 0.16 * c.unit) + 0.018 * c.unit * c.line(rng, 1.4, 3)
-        height = tall * c.unit * (0.42 + 0.75 * t)
-        outline = (broadleaves if leafy else conifers)(c, rng, foot, height, 1.7 - 0.5 * t)
-        material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.10 + 0.35 * t)
-        if leafy:
-            material = mix(material, (0.62, 0.22, 0.10) if c.scene.season == "autumn" else material, 0.35 * (k % 2))
+        distance = 0.88 * (1 - t) ** 0.9 + 0.03
+        foot = np.float32(base + (t - 0.5) * 0.14 * c.unit) + 0.035 * c.unit * c.line(rng, 1.2 + t, 3)
+        height = tall * c.unit * (0.34 + 0.62 * t)
+        outline = (broadleaves if leafy else conifers)(c, rng, foot, height, 2.1 - 0.7 * t)
+        material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.05 + 0.35 * t)
+        if leafy and c.scene.season == "autumn":
+            material = mix(material, ((0.62, 0.20, 0.10), (0.86, 0.58, 0.16), (0.48, 0.26, 0.14))[k % 3], 0.55)
+        elif leafy:
+            material = mix(material, (0.50, 0.60, 0.20), 0.22 * (k % 2))
         top = c.light.on(material * np.float32(1.1), distance)
-        c.below(outline, top, mix(c.light.on(material, distance), c.light.haze, 0.18 + 0.45 * distance), height * 1.5)
+        mist = mix(c.light.on(material, distance), c.light.haze, 0.30 + 0.55 * distance)
+        c.below(outline, top, mist, height * 1.25)
 
 
 def dunes(c: Canvas, base: float) -> None:
@@ -236,55 +299,84 @@ def dunes(c: Canvas, base: float) -> None:
 def mesas(c: Canvas, base: float) -> None:
     """Flat-topped rocks in layers, with banded walls."""
     rng = c.rng("mesas")
+    x = np.arange(c.width, dtype=np.float32)
     for k in range(3):
         t = k / 2
-        distance = 0.8 - 0.55 * t
-        line = np.full(c.width, base + 0.03 * c.unit * k, np.float32)
-        x = np.arange(c.width, dtype=np.float32)
-        for _ in range(4 - k // 2):
-            centre, half = rng.uniform(0, 1) * c.width, rng.uniform(0.07, 0.2) * c.unit * (0.7 + 0.5 * t)
-            height = rng.uniform(0.12, 0.30) * c.unit * (0.6 + 0.6 * t)
-            off = np.abs(x - np.float32(centre)) / np.float32(half)
-            wall = np.clip((1.0 - off) * 9, 0, 1) * 0.62 + np.clip((1.55 - off) * 1.6, 0, 1) * 0.38
-            line = np.minimum(line, base + 0.03 * c.unit * k - np.float32(height) * wall)
-        line += 0.004 * c.unit * c.line(rng, 30, 3) + 0.003 * c.unit * c.line(rng, 8, 2)
-        first, last = max(0, int(line.min())), min(c.height, int(base + 0.06 * c.unit))
+        distance = 0.80 - 0.60 * t
+        foot = np.float32(base + 0.035 * c.unit * k)
+        line = np.full(c.width, foot, np.float32)
+        ragged = 0.05 * c.line(rng, 14, 4)
+        for _ in range((5, 4, 2)[k]):
+            centre, half = rng.uniform(-0.05, 1.05) * c.width, rng.uniform(0.035, 0.14) * c.unit * (0.8 + 0.4 * t)
+            height = rng.uniform(0.10, 0.30) * c.unit * (0.75 + 0.35 * t)
+            off = np.abs(x - np.float32(centre)) / np.float32(half) + ragged
+            wall = np.clip((1.0 - off) * 8, 0, 1) * 0.56 + np.clip((1.28 - off) * 3.4, 0, 1) * 0.12 + np.clip((2.5 - off) / 1.5, 0, 1) ** 1.5 * 0.32
+            line = np.minimum(line, foot - np.float32(height) * wall)
+        line = (line + 0.003 * c.unit * c.line(rng, 30, 3)).astype(np.float32)
+        first, last = max(0, int(line.min())), min(c.height, int(base + 0.07 * c.unit))
+        h = last - first
         rows = np.arange(first, last, dtype=np.float32)[:, None] / c.unit
-        bands = smooth_values(rng, np.abs(rows[:, 0] * 46)) [:, None] + 0.35 * smooth_values(rng, np.abs(rows[:, 0] * 110))[:, None]
-        streak = c.line(rng, 42, 3)[None, :]
-        tone = np.clip(0.5 + 0.17 * bands + 0.12 * streak, 0, 1)[..., None]
-        light_rock, dark_rock = c.light.on((0.88, 0.52, 0.34), distance), c.light.on((0.50, 0.22, 0.17), distance)
-        colour = dark_rock + (light_rock - dark_rock) * tone
+        span = (h / c.unit, c.width / c.unit)
+        rough = c.fbm(rng, 10, 4, size=(h, c.width), span=span, wide=0.6)
+        levels = smooth_bands(rng, np.clip((rows + 0.006 * rough) * 60, 0, 190))
+        tone = np.clip(0.52 + 0.20 * levels + 0.17 * rough, 0, 1)[..., None]
+        bright, dim = c.light.on((0.92, 0.55, 0.35), distance), c.light.on((0.46, 0.20, 0.17), distance)
+        colour = dim + (bright - dim) * tone
+        fade = np.clip((rows * c.unit - first) / max(h, 1), 0, 1)[..., None] ** 2
+        colour += (np.asarray(c.light.haze, np.float32) - colour) * (fade * np.float32(0.55 * distance + 0.05))
         c.lay(slice(first, last), c.under(line, first, last), colour)
         c.pixels[last:] = c.light.on(RED_ROCK, distance * 0.8)
 
 
+def smooth_bands(rng: np.random.Generator, at: Array) -> Array:
+    """Strata: random values along `at` (0..190), joined smoothly."""
+    knots = rng.standard_normal(192).astype(np.float32)
+    return np.interp(at, np.arange(192), knots).astype(np.float32)
+
+
 def cliff(c: Canvas, base: float) -> None:
-    """A headland rising at the side away from the light."""
+    """A headland at the side away from the light, its foot in the sea. Leaves its top as `c.shelf`."""
     rng = c.rng("cliff")
     x = np.arange(c.width, dtype=np.float32) / c.width
-    inward = x if c.side() < 0 else 1 - x
-    inward = inward if not c.scene.subjects else inward
+    inward = x if c.side() > 0 else 1 - x
     for k in range(2):
-        distance = 0.45 - 0.33 * k
-        reach = 0.52 - 0.1 * k
-        rise = step(reach + 0.05, reach - 0.05, inward + 0.018 * c.line(rng, 7, 4)) if False else step(-reach - 0.06, -reach + 0.06, -inward + 0.02 * c.line(rng, 7, 4))
-        top = base - c.unit * (0.17 + 0.07 * k) * (0.72 + 0.42 * (1 - inward / 0.6)) - 0.006 * c.unit * c.line(rng, 9, 4)
-        foot = np.float32(base + c.unit * (0.05 + 0.12 * k))
-        line = np.where(rise > 0.002, foot + (top - foot) * rise, c.height + 9).astype(np.float32)
-        first, last = max(0, int(line.min())), min(c.height, int(foot))
+        distance = 0.42 - 0.34 * k
+        reach = 0.66 - 0.20 * k
+        ragged = 0.022 * c.line(rng, 8, 4)
+        rise = step(-0.06, 0.05, reach - inward + ragged)
+        top = base - c.unit * (0.15 + 0.075 * k) * (1.15 - 0.5 * inward / reach) - 0.005 * c.unit * c.line(rng, 7, 4)
+        foot = base + c.unit * (0.012 + 0.05 * k + (0.03 + 0.14 * k) * np.clip(1 - inward / reach, 0, 1)) + 0.006 * c.unit * c.line(rng, 12, 3)
+        line = np.where(rise > 0.004, foot + (top - foot) * rise, c.height + 9).astype(np.float32)
+        first, last = max(0, int(line.min())), min(c.height, int(foot.max()) + 2)
         if last <= first:
             continue
         h = last - first
         rows = np.arange(first, last, dtype=np.float32)[:, None]
         depth = np.clip(rows - line[None, :], 0, None)
-        rough = c.fbm(rng, 13, 4, size=(h, c.width), span=(h / c.unit, c.width / c.unit), wide=0.5)
-        rock = mix(ROCK, (0.66, 0.58, 0.50), 0.45)
-        lit, dim = c.light.on(rock, distance), c.light.on(np.asarray(rock) * np.float32(0.38), distance)
-        colour = dim + (lit - dim) * np.clip(0.5 + 0.28 * rough, 0, 1)[..., None]
-        turf = np.clip(1.2 - (depth / c.unit + 0.012 * rough) / 0.022, 0, 1)
+        span = (h / c.unit, c.width / c.unit)
+        rough = c.fbm(rng, 15, 5, size=(h, c.width), span=span, wide=0.55, gain=0.6)
+        rock = mix(ROCK, (0.70, 0.60, 0.50), 0.5)
+        lit, dim = c.light.on(rock, distance), c.light.on(np.asarray(rock) * np.float32(0.34), distance)
+        colour = dim + (lit - dim) * np.clip(0.48 + 0.30 * rough, 0, 1)[..., None]
+        turf = np.clip(1.2 - (depth / c.unit + 0.010 * rough) / (0.018 + 0.014 * k), 0, 1)
         colour += (c.light.on(ground_colour(c), distance) - colour) * turf[..., None]
-        c.lay(slice(first, last), c.under(line, first, last), colour)
+        standing = c.under(line, first, last) * np.clip(foot[None, :] - rows + 0.5, 0, 1)
+        _surf(c, rng, foot.astype(np.float32), (rise > 0.02).astype(np.float32), distance)
+        c.lay(slice(first, last), standing, colour)
+        if k == 1:
+            c.shelf = line
+
+
+def _surf(c: Canvas, rng: np.random.Generator, foot: Array, there: Array, distance: float) -> None:
+    """The dark mirror image below a rock's foot, and the foam around it."""
+    first, last = max(0, int(foot.min()) - 4), min(c.height, int(foot.max() + 0.12 * c.unit))
+    rows = np.arange(first, last, dtype=np.float32)[:, None]
+    t = (rows - foot[None, :]) / c.unit
+    dark = np.exp(-np.clip(t, 0, None) / 0.045) * (t > -0.004) * there[None, :] * np.float32(0.5)
+    c.lay(slice(first, last), dark, c.light.on((0.12, 0.14, 0.16), distance))
+    lace = c.fbm(rng, 30, 2, size=t.shape, span=((last - first) / c.unit, c.width / c.unit), wide=2.5)
+    foam = np.exp(-np.abs(t - 0.003) / 0.006) * step(-0.8, 0.8, lace) * there[None, :]
+    c.lay(slice(first, last), foam.astype(np.float32) * np.float32(0.8), c.light.on((0.97, 0.99, 1.0), distance * 0.5))
 
 
 def volcano(c: Canvas, base: float) -> None:

@@ -90,8 +90,8 @@ def _ground(c: Canvas, places: set[str]) -> None:
     if "desert" in places:
         land.dunes(c, base)
     elif places & {"forest", "jungle"}:
-        land.woods(c, base - 0.05 * c.unit, tall=0.24)
-        land.hills(c, base + 0.13 * c.unit, layers=2, tall=0.03, far=0.12)
+        land.woods(c, base + 0.01 * c.unit, tall=0.30)
+        land.hills(c, base + 0.12 * c.unit, layers=3, tall=0.035, far=0.3)
     elif "waterfall" in places:
         water.water(c, int(base + 0.2 * c.unit), rough=0.2)
     elif "city" in places:
@@ -110,3 +110,5 @@ def _ground(c: Canvas, places: set[str]) -> None:
         town.road(c, base + int(0.05 * c.unit))
     if places & {"garden"}:
         town.flowers(c, base)
+    if not land.snowy(c) and not places & {"city", "desert", "canyon", "volcano", "waterfall", "garden", "road", "river"}:
+        land.fringe(c)

@@ -76,7 +76,7 @@ def stitch(c: Canvas) -> None:
 
 def blueprint(c: Canvas) -> None:
     """White lines on blue paper, a grid, and a frame."""
-    line = np.clip(_outline(c, max(0.9, c.unit / 900), 20), 0, 1)
+    line = np.clip(_outline(c, max(1.0, c.unit / 640), 13) - 0.06, 0, 1)
     tone = np.clip(luma(c.pixels), 0, 1)
     y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
     pitch = c.unit / 32
@@ -184,13 +184,16 @@ def glass(c: Canvas) -> None:
     rng = c.rng("glass")
     saturate(c.pixels, 1.7)
     contrast(c.pixels, 1.1)
-    border, at_y, at_x = _cells(c, rng, 0.034, 0.42)
-    p = _by_cell(c, at_y, at_x, 3)
+    border, at_y, at_x = _cells(c, rng, 0.036, 0.42)
+    h, w = border.shape
+    outline = np.asarray(_image(_outline(c, max(1.6, c.unit / 420), 15)).resize((w, h), Image.Resampling.BOX), np.float32) / 255
+    own = _pixels(_image(_flat(c, 20, 5)).resize((w, h), Image.Resampling.BOX))
+    p = _by_cell(c, at_y, at_x, 3) * np.float32(0.32) + own * np.float32(0.68)
     tone = rng.normal(1.08, 0.13, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
     p = p * tone[..., None] + np.float32(0.03)
     glow = np.clip(border * 1.6, 0, 1)[..., None]
     p *= 0.78 + 0.34 * glow
-    lead = step(0.05, 0.13, border)[..., None]
+    lead = (step(0.04, 0.11, border) * np.clip(1.1 - outline * 1.5, 0, 1))[..., None]
     p = np.array((0.05, 0.05, 0.06), np.float32) * (1 - lead) + p * lead
     c.pixels = enlarge(p.astype(np.float32), c.width, c.height).copy()
     c.pixels *= 1 + 0.035 * enlarge(c.fbm(rng, 30, 2, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)[..., None]
@@ -239,7 +242,7 @@ def lowpoly(c: Canvas) -> None:
 
 def papercut(c: Canvas) -> None:
     """Sheets of paper one above the other, each throwing a shadow."""
-    tone = np.asarray(_image(luma(c.pixels)[::2, ::2]).filter(ImageFilter.GaussianBlur(c.unit / 300)), np.float32) / 255
+    tone = np.asarray(_image(luma(c.pixels)[::2, ::2]).filter(ImageFilter.GaussianBlur(c.unit / 160)), np.float32) / 255
     tone = enlarge(np.asarray(Image.fromarray((tone * 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(7)), np.float32) / 255, c.width, c.height)
     flat = _flat(c, 14, 7)
     levels = np.quantile(tone[::8, ::8], (0.82, 0.64, 0.46, 0.28, 0.12))

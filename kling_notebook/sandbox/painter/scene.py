@@ -71,6 +71,7 @@ class Scene:
     styles: tuple[str, ...]
     tints: tuple[RGB, ...]
     sky_tint: RGB | None
+    body_tint: RGB | None
     moods: tuple[str, ...]
     unwanted: frozenset[str]
     unwanted_colours: tuple[RGB, ...]
@@ -92,7 +93,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     refused = reading.denied | {(word.kind, word.value) for word in against.known}
     known = [word for word in reading.known if (word.kind, word.value) not in refused]
     found = _by_kind(known)
-    subjects, tints, sky_tint = _attach(known)
+    subjects, tints, sky_tint, body_tint = _attach(known)
     subjects = tuple(item for item in subjects if ("subject", item.name) not in refused)
     unwanted = frozenset(value for kind, value in refused if kind != "colour")
     styles = tuple(value for value in found["style"] if value != "abstract")[:3]
@@ -110,6 +111,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         styles=styles,
         tints=tints,
         sky_tint=sky_tint,
+        body_tint=body_tint,
         moods=found["mood"],
         unwanted=unwanted,
         unwanted_colours=tuple(COLOURS[value] for kind, value in sorted(refused) if kind == "colour"),
@@ -125,11 +127,12 @@ def _by_kind(words: list[Word]) -> dict[str, tuple[str, ...]]:
     return {kind: tuple(dict.fromkeys(w.value for w in words if w.kind == kind)) for kind in kinds}
 
 
-def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RGB | None]:
+def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RGB | None, RGB | None]:
     """Give counts, sizes and colours to the subject that follows them; colours left over tint the picture."""
     subjects: dict[str, Subject] = {}
     tints: list[RGB] = []
     sky_tint: RGB | None = None
+    body_tint: RGB | None = None
     count, scale, colour = 0, 1.0, None
     for word in known:
         match word.kind:
@@ -145,6 +148,8 @@ def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RG
                 many = count or _DEFAULT_COUNTS.get(word.value, 1)
                 subjects.setdefault(word.value, Subject(word.value, many, scale, colour))
                 count, scale, colour = 0, 1.0, None
+            case "sky" if colour is not None and word.value in {"sun", "moon", "crescent", "planet"}:
+                body_tint, colour = colour, None
             case "sky" if colour is not None:
                 sky_tint, colour = colour, None
             case _:
@@ -155,7 +160,7 @@ def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RG
     if subjects and (count or scale != 1.0):
         name, last = subjects.popitem()
         subjects[name] = Subject(name, count or last.count, last.scale * scale, last.colour)
-    return tuple(subjects.values())[:6], tuple(dict.fromkeys(tints))[:3], sky_tint
+    return tuple(subjects.values())[:6], tuple(dict.fromkeys(tints))[:3], sky_tint, body_tint
 
 
 def _places(

@@ -54,6 +54,10 @@ def _place_light(c: Canvas, rng: np.random.Generator) -> None:
     across = rng.uniform(0.16, 0.36)
     across = across if rng.random() < 0.5 else 1 - across
     height = c.light.height * rng.uniform(0.88, 1.1)
+    if "synthwave" in c.scene.styles:
+        across, height = 0.5, 0.20
+    elif c.light.height < 0.25 and {"mountain", "forest", "city", "canyon", "volcano"} & set(c.scene.places):
+        height += 0.24  # a low sun clears what stands on the horizon
     room = c.horizon - 0.12 * c.unit
     c.sun = (across * c.width, max(0.13 * c.unit, c.horizon - height * room))
 
@@ -169,6 +173,8 @@ def _shows_body(c: Canvas) -> str | None:
         return asked
     if "storm" in scene.weather or "overcast" in scene.sky or {"rain", "snowfall"} & scene.weather:
         return None
+    if "synthwave" in scene.styles and "sun" not in scene.unwanted:
+        return "sun"
     usual = "moon" if scene.time in {"night", "blue"} else "sun"
     if usual in scene.unwanted or scene.time in {"blue", "noon", "dusk"}:
         return None
@@ -220,10 +226,21 @@ def _body(c: Canvas) -> None:
 
 def _sun(c: Canvas) -> None:
     low = c.light.height < 0.25
-    radius = c.unit * (0.062 if low else 0.042) * (1.25 if "sun" in c.scene.sky else 1.0)
+    radius = c.unit * (0.062 if low else 0.042) * (1.35 if "sun" in c.scene.sky else 1.0)
+    if "synthwave" in c.scene.styles:
+        radius = c.unit * 0.20
     rows, columns, away = _distance(c, radius * 9)
     c.add(rows, np.exp(-np.maximum(away - radius, 0) / (radius * 1.3)) * np.float32(0.6), c.light.sun, columns)
-    c.lay(rows, np.clip(radius - away + 0.5, 0, 1), mix(c.light.sun, (1, 1, 0.96), 0.55), columns)
+    disc = np.clip(radius - away + 0.5, 0, 1)
+    face: Array = mix(c.light.sun, (1, 1, 0.96), 0.55)
+    if c.scene.body_tint is not None:
+        face = np.asarray(c.scene.body_tint, np.float32)
+    if "synthwave" in c.scene.styles:
+        t = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(c.sun[1])) / radius
+        gap = (np.sin(t * 22) > 0.55 - 0.75 * np.clip(t, 0, 1)) & (t > -0.1)
+        disc = disc * np.where(gap, np.float32(0.0), np.float32(1.0))
+        face = np.array((1.0, 0.95, 0.45)) * (1 - np.clip(t * 0.5 + 0.5, 0, 1))[..., None] + np.array((1.0, 0.35, 0.55)) * np.clip(t * 0.5 + 0.5, 0, 1)[..., None]
+    c.lay(rows, disc, face, columns)
 
 
 def _moon(c: Canvas, *, full: bool) -> None:
@@ -238,6 +255,8 @@ def _moon(c: Canvas, *, full: bool) -> None:
     seas = step(0.05, 1.1, c.fbm(rng, 0.16 / (radius / c.unit) * 1.6, 4, size=away.shape, span=span))
     face = np.array((0.98, 0.97, 0.91), np.float32) * (1 - 0.2 * seas[..., None])
     face = face * (1 - 0.12 * np.clip(away / radius, 0, 1) ** 3)[..., None]
+    if c.scene.body_tint is not None:
+        face = face * mix(c.scene.body_tint, (1, 1, 1), 0.15)
     if not full:
         x, y = c.sun
         dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y + 0.18 * radius)
@@ -306,30 +325,39 @@ def _rainbow(c: Canvas) -> None:
     c.pixels += field * (1 - 0.55 * np.minimum(c.pixels, 1))
 
 
+def _moved(field: Array, down: int, right: int) -> Array:
+    """The field shifted, its border drawn out."""
+    h, w = field.shape
+    rows = np.clip(np.arange(h) - down, 0, h - 1)
+    columns = np.clip(np.arange(w) - right, 0, w - 1)
+    return field[rows[:, None], columns[None, :]]
+
+
 def _clouds(c: Canvas) -> None:
     """Clouds lit from where the light stands: thick ones shade themselves."""
     scene, light = c.scene, c.light
     if "clouds" in scene.unwanted or "clear" in scene.sky:
         return
-    cover = 0.30
+    cover = 0.40
     if "clouds" in scene.sky:
-        cover = 0.62
+        cover = 0.70
     if {"storm", "rain", "snowfall"} & scene.weather or "overcast" in scene.sky:
         cover = 0.95
     elif {"stars", "milkyway", "aurora", "meteor"} & scene.sky or light.dark > 0.6:
-        cover = min(cover, 0.16) if "clouds" not in scene.sky else 0.45
+        cover = 0.18 if "clouds" not in scene.sky else 0.5
     rng = c.rng("clouds")
     h, w = max(8, c.horizon // 2), c.width // 2
     tall = c.horizon / c.unit
     span = (tall, c.width / c.unit)
-    base = c.fbm(rng, 1.9, 6, size=(h, w), wide=2.3, gain=0.54, span=span)
+    base = c.fbm(rng, 1.6, 3, size=(h, w), wide=1.9, gain=0.5, span=span)
+    puffs = 0.75 - np.abs(c.fbm(rng, 6.5, 5, size=(h, w), wide=1.5, gain=0.58, span=span))
     rows = np.linspace(0, 1, h, dtype=np.float32)[:, None]
-    bank = np.float32(1.5 * (cover - 0.62)) + 0.25 * np.cos((rows - 0.55) * 3.4)
-    density = base * 0.62 + bank
+    bank = np.float32(1.5 * (cover - 0.60)) + 0.22 * np.cos((rows - 0.62) * 3.6)
+    density = base * 0.52 + puffs * 0.34 + bank
     shift = max(1, int(0.028 * c.unit / 2))
-    toward = np.roll(density, (shift if light.height > 0.4 else -shift // 2, int(-c.side() * shift)), (0, 1))
+    toward = _moved(density, shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift))
     lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)
-    mask = step(-0.05, 0.75, density) * np.clip((1.02 - rows) * 3.2, 0.15, 1)
+    mask = step(0.0, 0.62, density) * np.clip((1.02 - rows) * 3.2, 0.15, 1)
     if cover > 0.9:
         mask = np.maximum(mask, 0.35)
     lit = lit * (1 - 0.45 * step(0.3, 1.3, density))

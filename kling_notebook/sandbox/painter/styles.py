@@ -34,7 +34,7 @@ def to_pixels(image: Image.Image) -> Array:
 def paper(c: Canvas, strength: float) -> Array:
     """The tooth of paper, about 1, (h, w, 1)."""
     rng = c.rng("paper")
-    return (1 + c.fbm(rng, 150, 2, gain=0.8) * np.float32(strength) + c.fbm(rng, 14, 2, size=(c.height // 3 + 1, c.width // 3 + 1)).mean() * 0)[..., None]
+    return (1 + c.fbm(rng, 110, 2, gain=0.6) * np.float32(strength))[..., None]
 
 
 def edges(c: Canvas, radius: float) -> Array:
@@ -96,7 +96,7 @@ def ink(c: Canvas) -> None:
     rng = c.rng("pen")
     line = np.clip(edges(c, max(0.8, c.unit / 900)) * 2.6 - 0.10, 0, 1)
     dark = np.clip(1 - luma(c.pixels), 0, 1)
-    dark = np.clip((dark - 0.16) * 1.25, 0, 1)
+    dark = np.clip((dark - 0.30) * 1.5, 0, 1)
     wave = enlarge(c.fbm(rng, 2.2, 3, size=(c.height // 4 + 1, c.width // 4 + 1)), c.width, c.height) * np.float32(c.unit * 0.006)
     pitch = max(3.2, c.unit / 165)
     ink_on = _hatch(c, dark * np.float32(0.92), 0.62, pitch, wave)
@@ -251,7 +251,7 @@ def pastel(c: Canvas) -> None:
 
 def neon(c: Canvas) -> None:
     """Outlines as glowing tubes over a dark scene."""
-    line = np.clip(edges(c, max(1.0, c.unit / 700)) * 2.2 - 0.10, 0, 1)
+    line = np.clip(edges(c, max(1.6, c.unit / 380)) * 1.25 - 0.16, 0, 1)
     p = c.pixels
     dark = p * np.float32(0.30) * np.array((0.75, 0.65, 1.25), np.float32)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
@@ -260,11 +260,11 @@ def neon(c: Canvas) -> None:
     hue = np.array((1.0, 0.16, 0.62), np.float32) * sweep + np.array((0.10, 0.85, 1.0), np.float32) * (1 - sweep)
     near, wide = blur(line, c.unit / 260), blur(line[::4, ::4], c.unit / 110)
     wide = enlarge(wide, c.width, c.height)
-    glow = np.clip(near * 0.9 + wide * 1.2, 0, 1.4)[..., None]
-    hot = (line**2)[..., None]
-    c.pixels = np.clip(dark, 0, 1) + hue * glow + hot * np.float32(0.75)
+    glow = np.clip(near * 0.75 + wide * 0.55, 0, 1.2)[..., None]
+    hot = (line**3)[..., None]
+    c.pixels = np.clip(dark, 0, 1) + hue * glow + hot * np.float32(0.5)
     bright = np.clip(luma(p) - 0.72, 0, 1)[..., None]
-    c.pixels += bright * hue * np.float32(0.9)
+    c.pixels += bright * mix((1.0, 0.8, 0.5), (1, 1, 1), 0.2) * np.float32(1.6)
 
 
 def impressionist(c: Canvas) -> None:

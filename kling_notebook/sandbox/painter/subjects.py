@@ -60,8 +60,22 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
             y, size = down - rng.uniform(-0.02, 0.055), height * rng.uniform(0.72, 0.95)
             if not 0.03 < x < 0.97:
                 x = rng.uniform(0.08, 0.92)
-        spots.append((x * c.width, y * c.height, size))
+        spots.append(_grounded(c, subject.name, x * c.width, y * c.height, size))
     return sorted(spots, key=lambda spot: spot[1])
+
+
+def _grounded(c: Canvas, name: str, x: float, y: float, size: float) -> tuple[float, float, float]:
+    """The spot moved onto the road or onto raised ground, where there is one."""
+    if c.lane is not None and name in {"car", "bicycle"}:
+        row = min(c.height - 1, int(c.horizon + 0.52 * (c.height - c.horizon)))
+        return float(c.lane[row]), row, size * 0.8
+    if c.shelf is not None and not (name in _AFLOAT or name in _WADING or name in _SWIMMING):
+        on = np.flatnonzero(c.shelf < c.horizon - 0.03 * c.unit)
+        if on.size:
+            x = float(np.clip(x, on.min() + 0.08 * c.unit, max(on.max() - 0.10 * c.unit, on.min() + 0.08 * c.unit)))
+            y = float(c.shelf[int(np.clip(x, 0, c.width - 1))]) + 0.012 * c.unit
+            size *= 0.8
+    return x, y, size
 
 
 def _footing(c: Canvas, name: str, order: int) -> float:
@@ -71,10 +85,6 @@ def _footing(c: Canvas, name: str, order: int) -> float:
     if c.scene.water:
         if name in _AFLOAT or name in _WADING or name in _SWIMMING:
             return top + room * (0.42 if name != "ship" else 0.28)
-        if "cliff" in c.scene.places and name in _FAR:
-            return top - 0.20 * c.unit / c.height
-        if "island" in c.scene.places and name in _FAR:
-            return top - 0.08 * c.unit / c.height
         return 0.95 if name not in _FAR else 0.93
     share = 0.48 if name in _FAR else 0.74
     if {"forest", "jungle"} & set(c.scene.places):
@@ -90,7 +100,9 @@ def _floating(
     top = min(c.horizon, c.height) / c.height if "space" not in c.scene.places else 1.0
     if "underwater" in c.scene.places:
         top = 1.0
-    start = top * rng.uniform(0.40, 0.52) + height / c.height * 0.5
+    if "volcano" in c.scene.places:
+        across = 1 - across
+    start = top * rng.uniform(0.38, 0.50) + height / c.height * 0.5
     for k in range(subject.count):
         size = height * (1.0 if k == 0 else rng.uniform(0.45, 0.9))
         x = across + (0.0 if k == 0 else rng.uniform(-0.34, 0.40))
@@ -124,6 +136,9 @@ def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, x: float, 
     if (right - left) * scale > 0.92 * c.width:
         scale = 0.92 * c.width / (right - left)
     mirror = 1.0 if name in _SYMMETRIC or x < c.width / 2 else -1.0
+    ahead, behind = (right, -left) if mirror > 0 else (-left, right)
+    if subject.count == 1 and name != "train":
+        x = min(max(x, behind * scale + 0.02 * c.width), c.width * 0.98 - ahead * scale)
     reach = max(-left, right) * scale + 4
     x0, x1 = int(x - reach), int(x + reach)
     y0, y1 = int(y - top * scale - 4), int(y - min(bottom, 0.0) * scale + 4)

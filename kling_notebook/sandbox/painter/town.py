@@ -157,6 +157,7 @@ def road(c: Canvas, top: int) -> None:
     bend = rng.uniform(0.16, 0.30) * (1 if rng.random() < 0.5 else -1)
     centre = c.width * (0.5 + bend * np.sin((1 - near) ** 1.4 * 3.6) * (1 - near) ** 0.7)
     half = c.unit * (0.004 + 0.30 * near**1.9)
+    c.lane = np.concatenate([np.zeros(top, np.float32), centre - half * 0.42]).astype(np.float32)
     x = np.arange(c.width, dtype=np.float32)[None, :]
     off = (x - centre[:, None]) / half[:, None]
     rows = slice(top, c.height)
@@ -224,6 +225,8 @@ def islands(c: Canvas, base: int) -> None:
         sand = c.light.on((0.88, 0.78, 0.56), distance)
         strip = max(2, int(0.007 * c.unit))
         c.lay(slice(base - strip, base + 1), np.broadcast_to((hump > 0.02).astype(np.float32), (strip + 1, c.width)), sand)
+        if k == 1:
+            c.shelf = np.where(hump > 0.1, line, c.height + 9).astype(np.float32)
 
 
 def icebergs(c: Canvas, base: int) -> None:

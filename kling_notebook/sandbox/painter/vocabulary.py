@@ -32,7 +32,7 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "mountain": "mountain peak summit alps alpine mountainside himalaya",
         "hills": "hill rolling_hills hillside valley countryside tuscany highlands",
         "forest": "forest woods woodland pine_forest taiga",
-        "jungle": "jungle rainforest tropical tropics",
+        "jungle": "jungle rainforest",
         "desert": "desert dune sahara sand_dunes oasis",
         "sea": "sea ocean wave harbour harbor",
         "lake": "lake pond lagoon loch lakeside",
@@ -94,7 +94,7 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
     "subject": {
         "tree": "tree oak maple lone_tree",
         "pine": "pine fir spruce conifer pine_tree christmas_tree",
-        "palm": "palm palm_tree coconut_tree",
+        "palm": "palm palm_tree coconut_tree tropical tropics",
         "cactus": "cactus saguaro cacti",
         "flower": "flower rose tulip daisy poppy sunflower wildflower",
         "mushroom": "mushroom toadstool",
@@ -240,6 +240,8 @@ _NOT = frozenset(("no", "without", "not", "minus"))
 LETTERS = 12_000
 """Letters of a prompt that are read. The rest is ignored, so that no prompt takes long."""
 WORDS = 600
+SEVERAL = Word("count", "3", ())
+"""What a plural without a number means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +261,15 @@ def read(text: str) -> Reading:
     unknown: list[str] = []
     at, negated = 0, False
     while at < len(tokens):
-        word, length = _longest(tokens, at)
+        word, length, plural = _longest(tokens, at)
         token = tokens[at]
         at += length
         if word is not None:
             if negated:
                 denied.add((word.kind, word.value))
             else:
+                if plural and word.kind == "subject" and not (known and known[-1].kind in {"count", "size", "colour"}):
+                    known.append(SEVERAL)
                 known.append(word)
             negated = False
         elif token in _NOT:
@@ -277,14 +281,15 @@ def read(text: str) -> Reading:
     return Reading(tuple(known), frozenset(denied), tuple(unknown))
 
 
-def _longest(tokens: list[str], at: int) -> tuple[Word | None, int]:
+def _longest(tokens: list[str], at: int) -> tuple[Word | None, int, bool]:
+    """The word at this place, how many tokens it takes, and whether it stood in the plural."""
     for length in range(min(_LONGEST, len(tokens) - at), 0, -1):
         head = tokens[at : at + length - 1]
         for last in _singulars(tokens[at + length - 1]):
             word = _INDEX.get(" ".join((*head, last)))
             if word is not None:
-                return word, length
-    return None, 1
+                return word, length, last != tokens[at + length - 1]
+    return None, 1, False
 
 
 def _singulars(token: str) -> Iterator[str]:
