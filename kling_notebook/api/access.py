@@ -121,6 +121,9 @@ def _split(url: str) -> SplitResult | None:
         return None
     if not parts.hostname or not _PLAIN_HOST.fullmatch(parts.netloc) or port == 0:
         return None
+    labels = parts.hostname.removesuffix(".").split(".")
+    if len(parts.hostname) > 253 or not all(0 < len(label) < 64 for label in labels):
+        return None  # the socket layer would refuse to look it up, after the request counts as begun
     return parts
 
 
