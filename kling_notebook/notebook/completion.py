@@ -68,7 +68,7 @@ def _words(text: str) -> tuple[list[str], str | None]:
 
 
 def _in_cell(words: Sequence[str], fragment: str, known: Known) -> Offer:
-    return _with_options(OPTIONS, words, fragment, known) or Offer(fragment, ())
+    return _value(OPTIONS, words, fragment, known) or _starting(fragment, _flags(OPTIONS, words, fragment))
 
 
 def _in_line(words: Sequence[str], fragment: str, known: Known) -> Offer:
@@ -77,29 +77,27 @@ def _in_line(words: Sequence[str], fragment: str, known: Known) -> Offer:
     row = SUBCOMMANDS.get(words[0])
     if row is None:
         return Offer(fragment, ())
-    offered = _with_options(row.options, words[1:], fragment, known)
-    if offered is not None and (fragment or offered.matches == ()):
-        return offered
-    rest = list(row.choices)
-    if row.jobs and len(words) == 1:
-        rest += _jobs(row.name, fragment, known)
-    return _starting(fragment, [*rest, *(offered.matches if offered else ())])
+    value = _value(row.options, words[1:], fragment, known)
+    if value is not None:
+        return value
+    first = [*row.choices, *(_jobs(row.name, fragment, known) if row.jobs else ())] if len(words) == 1 else []
+    return _starting(fragment, [*first, *_flags(row.options, words[1:], fragment)])
 
 
-def _with_options(options: Sequence[Option], words: Sequence[str], fragment: str, known: Known) -> Offer | None:
-    """Flags and their values; None where neither is meant."""
-    flags = {flag: option for option in options for flag in option.flags}
-    if words and words[-1] in flags and flags[words[-1]].metavar:
+def _value(options: Sequence[Option], words: Sequence[str], fragment: str, known: Known) -> Offer | None:
+    """What to offer where an option waits for its value; None where none does."""
+    flags = {flag: option for option in options for flag in option.flags if option.metavar}
+    if words and words[-1] in flags:
         return _values(flags[words[-1]], fragment, known)
     name, equals, value = fragment.partition("=")
-    if equals and name in flags and flags[name].metavar:
-        return _values(flags[name], value, known)
-    if fragment and not fragment.startswith("-"):
-        return None
-    used = {flags[word.partition("=")[0]].key for word in words if word.partition("=")[0] in flags}
-    free = [option for option in options if option.repeatable or option.key not in used]
-    offered = [flag for option in free for flag in option.flags if flag.startswith("--") or fragment == "-"]
-    return _starting(fragment, offered)
+    return _values(flags[name], value, known) if equals and name in flags else None
+
+
+def _flags(options: Sequence[Option], words: Sequence[str], fragment: str) -> list[str]:
+    """The flags that may still be said; the short ones only after a single dash."""
+    said = {word.partition("=")[0] for word in words}
+    free = [option for option in options if option.repeatable or not said & set(option.flags)]
+    return [flag for option in free for flag in option.flags if flag.startswith("--") or fragment == "-"]
 
 
 def _values(option: Option, fragment: str, known: Known) -> Offer:

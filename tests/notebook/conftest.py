@@ -48,7 +48,8 @@ class Kernel:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.manager = KernelManager()
-        self.manager.start_kernel(cwd=str(folder), env=os.environ | environment)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
+        self.manager.start_kernel(cwd=str(folder), env=clean | environment)
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
@@ -129,6 +130,20 @@ class Kernel:
             assert time.monotonic() < end, "it never came to that"
             self.take()
 
+    def complete(self, code: str, cursor: int | None = None) -> list[str]:
+        """What Tab offers at the end of ``code``, or at ``cursor``: the whole text each match would leave."""
+        cursor = len(code) if cursor is None else cursor
+        answer = self.client.complete(code, cursor, reply=True, timeout=20)["content"]
+        start, end = answer["cursor_start"], answer["cursor_end"]
+        return [code[:start] + match + code[end:] for match in answer["matches"]]
+
+    def help(self, code: str) -> str:
+        """What a front end shows for ``code`` and its question mark."""
+        payload = self.client.execute_interactive(
+            code, store_history=False, allow_stdin=False, timeout=20, output_hook=print
+        )["content"]["payload"]
+        return ANSI.sub("", "\n".join(part["data"]["text/plain"] for part in payload))
+
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 
@@ -153,6 +168,28 @@ def make_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
     yield make
     for kernel in kernels:
         kernel.stop()
+
+
+@pytest.fixture
+def on(make_kernel: Callable[..., Kernel]) -> Callable[..., Kernel]:
+    """A kernel with the magics loaded whose service is the given sandbox: ``kernel = on(make_sandbox(...))``."""
+
+    def connect(service: Any, **environment: str) -> Kernel:
+        kernel = make_kernel(PIXELDOJO_API_BASE=service.base_url, PIXELDOJO_API_KEY=service.key, **environment)
+        kernel.ok("%load_ext kling_notebook")
+        return kernel
+
+    return connect
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """One kernel for a module's harmless cells, with the magics loaded and the sandbox asked for."""
+    folder = tmp_path_factory.mktemp("shared")
+    kernel = Kernel(folder, {"KLING_SANDBOX": "1", "IPYTHONDIR": str(folder / ".ipython")})
+    kernel.ok("%load_ext kling_notebook")
+    yield kernel
+    kernel.stop()
 
 
 @pytest.fixture

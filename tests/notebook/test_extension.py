@@ -1,0 +1,193 @@
+"""Loading, unloading, defaults, help and completion, in a real kernel."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kling_notebook.api.parameters import PARAMETERS
+from kling_notebook.notebook.grammar import SUBCOMMANDS, help_text
+
+STATE = """
+import json
+shell = get_ipython()
+def state():
+    def names(things): return [getattr(t, "__qualname__", type(t).__name__) for t in things]
+    return {
+        "magics": {kind: sorted(table) for kind, table in shell.magics_manager.magics.items()},
+        "registry": sorted(shell.magics_manager.registry),
+        "configurables": names(shell.configurables),
+        "matchers": names(shell.Completer.custom_matchers),
+        "events": {name: names(callbacks) for name, callbacks in shell.events.callbacks.items()},
+        "hooks": sorted(shell.strdispatchers),
+        "transformers": names(shell.input_transformers_post) + names(shell.input_transformers_cleanup),
+        "handlers": len(shell.custom_exceptions),
+    }
+"""
+
+
+def state(kernel) -> dict:
+    return json.loads(kernel.ok("print(json.dumps(state()))").text)
+
+
+def test_ten_times_load_unload_and_reload_leave_the_shell_as_it_was(kernel):
+    kernel.ok(STATE)
+    # IPython registers its own magics when they are first looked up; that is not ours to undo.
+    kernel.ok("for name in sorted(shell.magics_manager.magics['line']):\n    shell.find_line_magic(name)")
+    before = state(kernel)
+    kernel.ok("%load_ext kling_notebook")
+    loaded = state(kernel)
+    assert loaded != before
+    assert loaded["magics"]["cell"].count("kling") == 1
+    kernel.ok("for _ in range(10):\n    shell.run_line_magic('reload_ext', 'kling_notebook')")
+    assert state(kernel) == loaded
+    kernel.ok(
+        "for _ in range(10):\n"
+        "    shell.run_line_magic('unload_ext', 'kling_notebook'); shell.run_line_magic('load_ext', 'kling_notebook')\n"
+        "    shell.run_line_magic('load_ext', 'kling_notebook')"
+    )
+    assert state(kernel) == loaded
+    kernel.ok("%unload_ext kling_notebook")
+    assert state(kernel) == before
+
+
+def test_a_reload_keeps_the_session(shared):
+    shared.ok("import kling_notebook as kling\nsession = kling.current_session()")
+    shared.ok("%reload_ext kling_notebook")
+    assert shared.ok("print(kling.current_session() is session)").text.strip() == "True"
+
+
+def test_loading_wakes_nothing_heavy(kernel):
+    kernel.ok("import sys, time\nbefore = set(sys.modules)\nstart = time.perf_counter()")
+    kernel.ok("%load_ext kling_notebook")
+    heavy = {"requests", "pandas", "PIL", "matplotlib", "ipywidgets", "numpy", "nest_asyncio2", "tqdm", "keyring"}
+    reply = kernel.ok(f"print(sorted({heavy} & (set(sys.modules) - before)))")
+    assert reply.text.strip() == "[]"
+
+
+# defaults -------------------------------------------------------------------------------------------------------------
+
+
+def test_config_lists_the_defaults_with_their_help_and_no_key(shared):
+    listed = shared.ok("%config KlingMagics").text
+    for name in ("debug", "thumbnail_size", "reuse", "in_flight", "nest", "budget", "folder"):
+        assert f"KlingMagics.{name}=" in listed
+    assert "longer side of a grid's pictures" in listed
+    assert "api_key" not in listed
+    assert shared.ok("%config").text.count("KlingMagics") == 1
+
+
+def test_a_bad_default_is_refused_at_use_and_does_no_lasting_harm(kernel):
+    kernel.ok("%load_ext kling_notebook")
+    kernel.ok("%config KlingMagics.thumbnail_size = 'big'")
+    for _ in range(2):
+        reply = kernel.run("%%kling\na fox")
+        assert reply.ename == "SettingsError"
+        assert reply.traceback == ["SettingsError: thumbnail_size (%config) cannot be 'big'. Give a number."]
+    kernel.ok("%reload_ext kling_notebook")
+    kernel.ok("%unload_ext kling_notebook")
+    kernel.ok("%load_ext kling_notebook")
+    kernel.ok("%config KlingMagics.thumbnail_size = 128")
+    assert "a fox" in kernel.ok("%%kling\na fox").html
+
+
+def test_a_default_set_by_config_counts_and_says_where_it_came_from(shared):
+    shared.ok("%config KlingMagics.in_flight = 5")
+    rows = shared.ok("%kling config").text
+    assert [line.split() for line in rows.splitlines() if "in_flight" in line] == [["in_flight", "5", "%config"]]
+    shared.ok("%config KlingMagics.in_flight = None")
+    assert "32" in shared.ok("%kling config").text
+
+
+def test_debug_shows_the_full_traceback(shared):
+    assert len(shared.run("%%kling -n 12\na fox").traceback) == 1
+    shared.ok("%config KlingMagics.debug = True")
+    assert "options.py" in "\n".join(shared.run("%%kling -x\na fox").traceback)
+    shared.ok("%config KlingMagics.debug = False")
+    assert len(shared.run("%%kling -n 12\na fox").traceback) == 1
+
+
+# help -----------------------------------------------------------------------------------------------------------------
+
+
+def test_help_is_the_same_wherever_it_is_asked_for(shared):
+    expected = help_text()
+    for code in ("%kling", "%kling help", "%kling --help", "%%kling --help\nx"):
+        assert shared.ok(code).text.strip() == expected
+    for code in ("%kling?", "%%kling?"):
+        shown = shared.help(code)
+        for line in expected.splitlines():
+            assert line.strip() in shown
+
+
+def test_a_misspelt_subcommand_says_what_was_meant(shared):
+    for said, meant in (("histroy", "history"), ("stat", "status"), ("Show 1 2", "%kling show JOB[:K] [--code]")):
+        reply = shared.run(f"%kling {said}")
+        assert reply.ename == "InputError"
+        assert meant in reply.evalue
+    assert "%%kling" in shared.run("%kling a fox in the snow").evalue
+    assert "after %%kling" in shared.run("%kling -n 4").evalue
+    assert "Did you mean --starred?" in shared.run("%kling history --stared").evalue
+
+
+# completion -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("%%kling --asp", ["%%kling --aspect-ratio"]),
+        (
+            "%%kling -a ",
+            [f"%%kling -a {ratio}" for ratio in PARAMETERS["aspect_ratio"].choices],
+        ),
+        ("%%kling -a 16", ["%%kling -a 16:9"]),
+        ("%%kling -a 16:", ["%%kling -a 16:9"]),
+        ("%%kling --aspect-ratio=2", ["%%kling --aspect-ratio=2:3", "%%kling --aspect-ratio=21:9"]),
+        ("%%kling -f ", ["%%kling -f png", "%%kling -f jpeg", "%%kling -f webp"]),
+        ("%%kling -r 2", ["%%kling -r 2K"]),
+        ("%%kling --quiet --re", ["%%kling --quiet --resolution", "%%kling --quiet --reuse"]),
+        ("%%kling --sweep asp", ["%%kling --sweep aspect_ratio="]),
+        ("%%kling --sweep output_format=png,", [f"%%kling --sweep output_format=png,{f}" for f in ("jpeg", "webp")]),
+        ("%%kling --image last:", ["%%kling --image last:1"]),
+        ("%kling hi", ["%kling history"]),
+        ("%kling s", ["%kling show", "%kling status", "%kling star", "%kling sandbox"]),
+        ("x = %kling sh", ["x = %kling show"]),
+        ("%kling history --s", [f"%kling history --{o}" for o in ("search", "status", "starred", "since")]),
+        ("%kling history --status fai", ["%kling history --status failed"]),
+        ("%kling reuse ", ["%kling reuse on", "%kling reuse off"]),
+        ("%kling ", [f"%kling {name}" for name in SUBCOMMANDS]),
+    ],
+)
+def test_tab_completes_options_values_and_subcommands_and_nothing_else(shared, typed, offered):
+    shared.ok("aspect = history = hi = s = 1")
+    assert shared.complete(typed) == offered
+
+
+def test_tab_offers_jobs_pictures_and_variables(shared):
+    shared.ok("%%kling -n 2 --quiet -o foxes\na fox")
+    number = shared.ok("print(foxes.number)").text.strip()
+    assert shared.complete("%kling show ")[0] == f"%kling show {number}"
+    assert f"%kling star {number}:1" in shared.complete("%kling star ")
+    assert shared.complete("%kling show --c") == ["%kling show --code"]
+    images = shared.complete("%%kling --image ")
+    for expected in ("last", "last:1", "foxes", f"{number}:1"):
+        assert f"%%kling --image {expected}" in images
+    assert shared.complete(f"%%kling --image {number}:") == [f"%%kling --image {number}:{k}" for k in (0, 1)]
+
+
+def test_completion_leaves_python_and_the_prompt_alone(shared):
+    shared.ok("elephantine = 1")
+    assert shared.complete("elephant") == ["elephantine"]
+    cell = "%%kling\na --asp"
+    assert "aspect-ratio" not in "".join(shared.complete(cell))
+    first = "%%kling --asp\na fox"
+    assert shared.complete(first, len("%%kling --asp")) == ["%%kling --aspect-ratio\na fox"]
+
+
+def test_after_unloading_nothing_of_ours_is_offered(kernel):
+    kernel.ok("%load_ext kling_notebook")
+    assert kernel.complete("%kling hist") == ["%kling history"]
+    kernel.ok("%unload_ext kling_notebook")
+    assert "%kling history" not in kernel.complete("%kling hist")
