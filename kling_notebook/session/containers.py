@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Literal
 
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
@@ -83,15 +84,28 @@ def essence(data: bytes) -> bytes:
     For PNG and JPEG it is a file of its own, which a decoder reads without meeting anything else that a stranger
     may have put in. For WebP it is the image chunks end to end.
     """
+    return b"".join(_essential(data))
+
+
+def same_essence(data: bytes, other: bytes) -> bool:
+    """Whether both are the same picture. Compares part by part: whole copies of both would double the memory."""
+    pairs = zip_longest(_essential(data), _essential(other), fillvalue=b"")
+    return all(bytes(one) == bytes(two) for one, two in pairs)
+
+
+def _essential(data: bytes) -> Iterator[bytes | memoryview]:
     kind = _known(data)
-    parts = _parts(data, kind)
-    if kind == "image/png":
-        kept: Iterable[_Part] = (p for p in parts if p.kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
-        return _PNG_SIGNATURE + b"".join(data[p.start : p.end] for p in kept)
+    view = memoryview(data)
+    kept = (part for part in _parts(data, kind) if _is_essential(kind, part.kind))
+    heads: dict[MediaType, bytes] = {"image/png": _PNG_SIGNATURE, "image/jpeg": b"\xff\xd8", "image/webp": b""}
+    return chain([heads[kind]], (view[part.start : part.end] for part in kept))
+
+
+def _is_essential(kind: MediaType, part: bytes) -> bool:
+    """In JPEG all but comments and application segments, of which JFIF and Adobe's say how colours are coded."""
     if kind == "image/jpeg":
-        kept = (p for p in parts if not _is_jpeg_metadata(p.kind))
-        return b"\xff\xd8" + b"".join(data[p.start : p.end] for p in kept)
-    return b"".join(data[p.start : p.end] for p in parts if p.kind in _WEBP_IMAGE)
+        return part != b"\xfe" and (part[0] & 0xF0 != 0xE0 or part[0] in (0xE0, 0xEE))
+    return part in (_PNG_IMAGE if kind == "image/png" else _WEBP_IMAGE)
 
 
 def read_exif(data: bytes) -> bytes | None:
@@ -141,6 +155,9 @@ def _is_exif(data: bytes, part: _Part, kind: MediaType) -> bool:
 
 
 # PNG ----------------------------------------------------------------------------------------------------------------
+
+
+_PNG_IMAGE = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def _png_parts(data: bytes) -> Iterator[_Part]:
@@ -224,11 +241,6 @@ def _jpeg_facts(data: bytes, parts: list[_Part]) -> Facts:
     return Facts("image/jpeg", max(w for _, w in sizes), max(h for h, _ in sizes), False)
 
 
-def _is_jpeg_metadata(kind: bytes) -> bool:
-    """Comments and all application segments but JFIF and Adobe's, which say how the colours are coded."""
-    return kind == b"\xfe" or (0xE1 <= kind[0] <= 0xEF and kind[0] != 0xEE)
-
-
 def _jpeg_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
     body = _EXIF_HEADER + exif
     if len(body) + 2 > 0xFFFF:
@@ -310,8 +322,9 @@ def _vp8x(data: bytes, image: _Part) -> bytes:
 def _edited(data: bytes, without: list[_Part], before: int, new: bytes) -> bytes:
     """``data`` without some parts, with ``new`` at offset ``before``."""
     cuts = sorted([(p.start, p.end, b"") for p in without] + [(before, before, new)])
-    pieces, position = [], 0
+    view, position = memoryview(data), 0
+    pieces: list[bytes | memoryview] = []
     for start, end, put in cuts:
-        pieces += [data[position:start], put]
+        pieces += [view[position:start], put]
         position = end
-    return b"".join([*pieces, data[position:]])
+    return b"".join([*pieces, view[position:]])

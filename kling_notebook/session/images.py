@@ -201,44 +201,51 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
 def _checked_with_recipe(
     temporary: Path, recipe: Mapping[str, Any] | None, size: int, on_warning: Callable[[str], object]
 ) -> tuple[containers.Facts, bytes]:
-    """Check the temporary, put the recipe into it, and make the thumbnail from the one decoding. Facts and JPEG."""
+    """Check the temporary, put the recipe into it, and make the thumbnail. Facts and JPEG.
+
+    What is decoded is the file with its recipe in it: one decoding tells that the picture is whole and that it still
+    is with the recipe. Where that fails, the bytes that came are looked at by themselves.
+    """
     with pixels.decoding:
         try:
-            with _disk(temporary.parent):
-                data = pixels.read_bounded(temporary)
-            facts, image = pixels.decode(data)
+            if recipe is not None:
+                try:
+                    return _with_recipe(temporary, recipe, size)
+                except Exception as error:
+                    reason = str(error) if isinstance(error, (InputError, pixels.NotAPictureError)) else repr(error)
+            result = _decoded(_read(temporary), size)
         except pixels.NotAPictureError as error:
             raise _no_picture(error) from None
-        small = make(image, facts.width, facts.height, size)
-        if recipe is not None:
-            _rewrite(temporary, data, _with_recipe(data, recipe, image, on_warning))
-    return facts, small
-
-
-def _with_recipe(
-    data: bytes, recipe: Mapping[str, Any], image: Image.Image, on_warning: Callable[[str], object]
-) -> bytes:
-    """``data`` with the recipe, or as it was: a paid picture never fails for its recipe."""
-    try:
-        spliced = recipes.splice(data, recipe)
-        if containers.media_type(spliced) == "image/webp":  # here the edited header decides how pixels are read
-            pixels.require_same(image, spliced)
-    except Exception as error:
-        reason = str(error) if isinstance(error, (InputError, pixels.NotAPictureError)) else repr(error)
+    if recipe is not None:
         with contextlib.suppress(Exception):
-            on_warning(f"The picture was saved without its recipe. {reason}")
-        return data
-    return spliced
+            on_warning(f"The picture was saved without its recipe: {reason}")
+    return result
 
 
-def _rewrite(temporary: Path, before: bytes, after: bytes) -> None:
-    if after is before:
-        return
+def _with_recipe(temporary: Path, recipe: Mapping[str, Any], size: int) -> tuple[containers.Facts, bytes]:
+    """Replace the temporary by itself with its recipe. Whatever is raised, the temporary is as it was."""
+    data = _read(temporary)
+    spliced = recipes.splice(data, recipe)
+    pixels.require_same_reading(data, spliced)
+    del data
+    result = _decoded(spliced, size)
+    second = temporary.with_name(f".{temporary.name}")
+    try:
+        second.write_bytes(spliced)
+        second.replace(temporary)
+    finally:
+        second.unlink(missing_ok=True)
+    return result
+
+
+def _decoded(data: bytes, size: int) -> tuple[containers.Facts, bytes]:
+    facts, image = pixels.decode(data)
+    return facts, make(image, facts.width, facts.height, size)
+
+
+def _read(temporary: Path) -> bytes:
     with _disk(temporary.parent):
-        try:
-            temporary.write_bytes(after)
-        except OSError:
-            temporary.write_bytes(before)  # the few kB of a recipe did not fit; the picture did
+        return pixels.read_bounded(temporary)
 
 
 def _put(temporary: Path, folder: Path, stem: str, ending: str) -> Path:
@@ -269,7 +276,7 @@ def _claim(temporary: Path, target: Path) -> bool:
 def _same_picture(temporary: Path, target: Path) -> bool:
     try:
         with pixels.decoding:
-            return containers.essence(pixels.read_bounded(target)) == containers.essence(temporary.read_bytes())
+            return containers.same_essence(pixels.read_bounded(target), pixels.read_bounded(temporary))
     except (OSError, ValueError):
         return False
 

@@ -83,7 +83,7 @@ def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
         raise InputError(f"The recipe has {len(text)} bytes; a picture's file has room for {MOST_BYTES}.")
     try:
         spliced = containers.write_exif(data, exif.with_description(containers.read_exif(data), text))
-        if containers.essence(spliced) != containers.essence(data) or read(spliced) != json.loads(text):
+        if not containers.same_essence(spliced, data) or read(spliced) != json.loads(text):
             raise InputError("The recipe did not read back from the picture's file.")
     except containers.BrokenContainerError as error:
         raise InputError(f"The recipe cannot be put into the picture's file: {error}.") from None
