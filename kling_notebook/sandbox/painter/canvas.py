@@ -37,6 +37,8 @@ class Canvas:
         """Where the light comes from, in pixels; set when the sky is painted."""
         self.shelf: Array | None = None
         """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
+        self.flat = bool({"papercut", "poster"} & set(scene.styles))
+        """Whether shapes stay plain: no texture inside them."""
         self.lane: Array | None = None
         """The middle of a road (one column per row from the horizon on; 0: none)."""
 
@@ -69,12 +71,26 @@ class Canvas:
         last = min(self.height, int(np.ceil(line.max())) + 1)
         if first >= self.height:
             return
+        if self.flat:
+            bottom = mix(top, bottom, 0.3)
+            self.cast(line)
         t = np.clip((np.arange(first, self.height, dtype=np.float32) - first) / max(fade, 1.0), 0, 1)[:, None]
         column = np.asarray(top, np.float32) * (1 - t) + np.asarray(bottom, np.float32) * t
         if last > first:
             mask = self.under(line, first, last)
             self.lay(slice(first, last), mask, column[: last - first, None, :])
         self.pixels[max(last, 0) :] = column[max(last, 0) - first :, None, :]
+
+    def cast(self, line: Array) -> None:
+        """The shadow that a sheet of cut paper with this upper edge throws on what lies behind it."""
+        if "papercut" not in self.scene.styles:
+            return
+        reach = 0.030 * self.unit
+        first, last = max(0, int(line.min() - 2 * reach)), min(self.height, int(line.max()) + 1)
+        if last <= first:
+            return
+        away = line[None, :] - np.arange(first, last, dtype=np.float32)[:, None]
+        self.pixels[first:last] *= (1 - 0.42 * np.exp(-np.clip(away, 0, None) / (0.42 * reach)))[..., None]
 
     def under(self, line: Array, first: int, last: int) -> Array:
         """Anti-aliased mask (rows first..last, all columns) of what lies below the line."""

@@ -26,7 +26,7 @@ def deep_space(c: Canvas, *, grounded: bool) -> None:
     if not grounded:
         _limb(c, rng)
     if "planet" not in c.scene.unwanted:
-        paint_planet(c, 0.22 if not grounded else 0.26, 0.72 if c.sun[0] < c.width / 2 else 0.28, 0.27)
+        paint_planet(c, 0.20 if c.scene.subjects else 0.27, 0.27 if c.sun[0] < c.width / 2 else 0.73, 0.25)
     c.horizon = horizon
 
 
@@ -45,9 +45,10 @@ def _nebula(c: Canvas, rng: np.random.Generator) -> None:
     u = (x - w / 2) * np.float32(3 / c.unit)
     v = (y - h / 2) * np.float32(3 / c.unit)
     band = np.exp(-((v - lean * u) ** 2) / 0.14)
-    amount = np.clip(step(-0.7, 1.7, gas) * (0.15 + 0.95 * band), 0, 1)[..., None]
-    glow = low * amount + middle * amount**2 * 0.8 + high * amount**4 * 0.7
-    dust = step(0.2, 1.2, warp)[..., None] * np.float32(0.5)
+    fine = c.fbm(rng, 5.0, 5, size=(h, w), gain=0.62)[rows, columns]
+    amount = np.clip(step(-0.9, 2.1, gas + 0.35 * fine) * (0.10 + 0.90 * band), 0, 1)[..., None]
+    glow = low * amount + middle * amount**2.2 * 0.62 + high * amount**5 * 0.75
+    dust = step(0.0, 1.3, warp + 0.5 * fine)[..., None] * np.float32(0.62)
     c.pixels += enlarge((glow * (1 - dust)).astype(np.float32), c.width, c.height)
 
 

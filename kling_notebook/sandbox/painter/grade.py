@@ -26,9 +26,9 @@ def grade(c: Canvas) -> None:
 def _tint(c: Canvas, tints: tuple[RGB, ...]) -> None:
     """Lay one, two or three inks over the picture's lights and darks."""
     level = luma(c.pixels)
-    low, high = np.quantile(level[::8, ::8], (0.02, 0.98))
+    low, high = np.quantile(level[::8, ::8], (0.06, 0.92))
     spread = (level - np.float32(low)) / np.float32(max(high - low, 0.15))
-    level = np.clip(level * np.float32(0.5) + spread * np.float32(0.5), 0, 1)
+    level = np.clip(level * np.float32(0.2) + spread * np.float32(0.8), 0, 1)
     first, last = np.asarray(tints[0], np.float32), np.asarray(tints[-1], np.float32)
     dark = first * np.float32(0.16)
     pale = mix(last, (1, 1, 1), 0.72)
@@ -38,7 +38,7 @@ def _tint(c: Canvas, tints: tuple[RGB, ...]) -> None:
         at, stops = (0.0, 0.32, 0.68, 1.0), (dark, first, last, pale)  # type: ignore[assignment]
     table = np.stack([np.interp(np.linspace(0, 1, 256), at, [s[k] for s in stops]) for k in range(3)], -1)
     inked = table.astype(np.float32)[(level * 255).astype(np.uint8)]
-    c.pixels += (inked - c.pixels) * np.float32(0.62)
+    c.pixels += (inked - c.pixels) * np.float32(0.70)
 
 
 def _mood(c: Canvas, mood: str) -> None:

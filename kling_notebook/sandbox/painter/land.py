@@ -94,6 +94,9 @@ def _massif(c: Canvas, rng: np.random.Generator, line: Array, base: float, dista
     rows = np.arange(first, last, dtype=np.float32)[:, None]
     depth = rows - line[None, :]
     lit, streak = _faces(c, rng, line, depth)
+    if c.flat:
+        c.cast(line)
+        lit, streak = np.full_like(lit, 0.6), np.zeros_like(streak)
     bare = {"desert", "canyon", "volcano"} & set(c.scene.places)
     rock = RED_ROCK if "canyon" in c.scene.places else (0.34, 0.28, 0.28) if "volcano" in c.scene.places else ROCK
     bright = light.on(mix(rock, (1.0, 0.95, 0.88), 0.25), distance)
@@ -195,7 +198,7 @@ def roll(c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB
     hollow = light.on(np.asarray(material, np.float32) * np.float32(0.62), distance * 0.72)
     c.below(line, crest, hollow, fade * c.unit)
     first = max(0, int(line.min()))
-    if first >= c.height - 4:
+    if first >= c.height - 4 or c.flat:
         return
     h, w = (c.height - first) // 2 + 1, c.width // 2 + 1
     span = ((c.height - first) / c.unit, c.width / c.unit)

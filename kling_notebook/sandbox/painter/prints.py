@@ -100,7 +100,8 @@ def blueprint(c: Canvas) -> None:
 
 def woodblock(c: Canvas) -> None:
     """A coloured woodcut: flat inks, dark key lines, the grain of board and paper."""
-    saturate(c.pixels, 1.05)
+    saturate(c.pixels, 1.4)
+    contrast(c.pixels, 1.10)
     line = _outline(c, max(1.2, c.unit / 560), 15)
     p = _flat(c, 12, 7)
     cream = np.array((0.95, 0.89, 0.76), np.float32)
@@ -124,7 +125,7 @@ def woodblock(c: Canvas) -> None:
 def poster(c: Canvas) -> None:
     """A screen print: a handful of flat colours."""
     saturate(c.pixels, 1.18)
-    c.pixels = _flat(c, 9, 7)
+    c.pixels = _flat(c, 20, 5)
 
 
 def comic(c: Canvas) -> None:
@@ -241,24 +242,15 @@ def lowpoly(c: Canvas) -> None:
 
 
 def papercut(c: Canvas) -> None:
-    """Sheets of paper one above the other, each throwing a shadow."""
-    tone = np.asarray(_image(luma(c.pixels)[::2, ::2]).filter(ImageFilter.GaussianBlur(c.unit / 160)), np.float32) / 255
-    tone = enlarge(np.asarray(Image.fromarray((tone * 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(7)), np.float32) / 255, c.width, c.height)
-    flat = _flat(c, 14, 7)
-    levels = np.quantile(tone[::8, ::8], (0.82, 0.64, 0.46, 0.28, 0.12))
-    p = flat.copy()
-    saturate(p, 1.1)
-    shift = max(1, round(c.unit * 0.008))
-    for level in levels:
-        # Darker tones lie nearer: their sheet throws its shadow down and right, on what is lighter.
-        sheet = np.clip((np.float32(level) - tone) * 60 + 0.5, 0, 1)
-        small = np.pad(sheet[::2, ::2], ((shift // 2 + 1, 0), (shift // 2 + 1, 0)), mode="edge")[: sheet[::2, ::2].shape[0], : sheet[::2, ::2].shape[1]]
-        shadow = enlarge(blur(small, c.unit * 0.0045), c.width, c.height) * (1 - sheet)
-        p *= 1 - 0.38 * shadow[..., None]
-        lip = np.clip(1 - np.abs(tone - np.float32(level) + 0.012) * 70, 0, 1)
-        p += (lip * np.float32(0.07))[..., None]
+    """Cut paper: the scene is painted in plain sheets that throw shadows; here they get their fibre and bright rims."""
+    grey = luma(c.pixels)
+    lift = np.zeros_like(grey)
+    reach = max(1, c.unit // 700)
+    lift[reach:, reach:] = grey[reach:, reach:] - grey[:-reach, :-reach]
+    saturate(c.pixels, 1.12)
+    c.pixels += np.clip(lift, -0.10, 0.06)[..., None] * np.float32(0.5)
     fibre = c.fbm(c.rng("fibre"), 120, 2, gain=0.8)[..., None]
-    c.pixels = p * (1 + 0.022 * fibre)
+    c.pixels *= 1 + np.float32(0.024) * fibre
 
 
 def synthwave(c: Canvas) -> None:

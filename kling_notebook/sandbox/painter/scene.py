@@ -146,7 +146,10 @@ def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RG
                 colour = COLOURS[word.value]
             case "subject":
                 many = count or _DEFAULT_COUNTS.get(word.value, 1)
-                subjects.setdefault(word.value, Subject(word.value, many, scale, colour))
+                before = subjects.get(word.value)
+                if before is not None:
+                    many, colour = max(many, before.count), colour or before.colour
+                subjects[word.value] = Subject(word.value, many, scale, colour)
                 count, scale, colour = 0, 1.0, None
             case "sky" if colour is not None and word.value in {"sun", "moon", "crescent", "planet"}:
                 body_tint, colour = colour, None

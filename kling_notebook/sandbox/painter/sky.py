@@ -26,7 +26,10 @@ def paint_sky(c: Canvas) -> None:
         paint_planet(c, 0.24, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
     if "meteor" in scene.sky:
         _meteors(c)
-    _glow(c)
+    if c.flat:
+        _rings(c)
+    else:
+        _glow(c)
     _body(c)
     if "rainbow" in scene.sky:
         _rainbow(c)
@@ -55,7 +58,7 @@ def _place_light(c: Canvas, rng: np.random.Generator) -> None:
     across = across if rng.random() < 0.5 else 1 - across
     height = c.light.height * rng.uniform(0.88, 1.1)
     if "synthwave" in c.scene.styles:
-        across, height = 0.5, 0.20
+        across, height = 0.5, 0.36
     elif c.light.height < 0.25 and {"mountain", "forest", "city", "canyon", "volcano"} & set(c.scene.places):
         height += 0.24  # a low sun clears what stands on the horizon
     room = c.horizon - 0.12 * c.unit
@@ -130,12 +133,12 @@ def _aurora(c: Canvas) -> None:
     green, violet, teal = (np.array(k, np.float32) for k in ((0.25, 1.0, 0.52), (0.66, 0.28, 0.95), (0.1, 0.85, 0.8)))
     for k in range(3):
         sway = c.line(rng, 1.1 + 0.5 * k, 3)[::2][:w]
-        foot = np.float32(0.70 - 0.16 * k) + np.float32(0.10) * sway
+        foot = np.float32(0.74 - 0.17 * k) + np.float32(0.13) * sway
         fine = np.clip(0.66 + 0.3 * c.line(rng, 16, 4, 0.75)[::2][:w], 0.12, 1.3)
         strength = np.clip(0.62 + 0.5 * c.line(rng, 1.4, 2)[::2][:w], 0.0, 1.25) * fine * np.float32(0.95 - 0.22 * k)
         reach = (np.float32(0.30) + np.float32(0.06) * c.line(rng, 4, 2)[::2][:w])[None, :]
         up = (foot[None, :] - rows) / reach
-        curtain = np.where(up > 0, np.exp(-1.9 * np.maximum(up, 0)), np.exp(14 * np.minimum(up, 0))) * strength[None, :]
+        curtain = np.where(up > 0, np.exp(-1.9 * np.maximum(up, 0)), np.exp(7 * np.minimum(up, 0))) * strength[None, :]
         tone = np.clip(up * 0.62, 0, 1)[..., None]
         base = green if k != 1 else teal
         total += curtain[..., None] * (base * (1 - tone) + violet * tone)
@@ -210,6 +213,29 @@ def _glow(c: Canvas) -> None:
     c.add(slice(None), field, mix(c.light.sun, c.light.horizon, 0.3))
 
 
+def _rings(c: Canvas) -> None:
+    """A sky of plain rings around the light, for pictures made of flat pieces."""
+    light = c.light
+    x, y = c.sun
+    dy = np.arange(c.height, dtype=np.float32)[:, None] - np.float32(y)
+    dx = np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)
+    away = np.sqrt(dx * dx + dy * dy) / c.unit
+    edge = away / np.float32(0.17)
+    ring = np.clip(np.floor(edge), 0, 6)
+    inner, outer = mix(light.horizon, light.sun, 0.2), mix(light.zenith, light.middle, 0.35)
+    table = np.stack([mix(mix(inner, light.middle, min(1.0, k / 3)), outer, k / 6) for k in range(8)]).astype(np.float32)
+    colour = table[ring.astype(np.intp)]
+    if c.scene.sky_tint is not None:
+        colour = mix(colour, c.scene.sky_tint, 0.6)
+    part = edge - ring
+    blend = np.clip(part * np.float32(0.17 * c.unit), 0, 1)[..., None]
+    colour = table[np.maximum(ring - 1, 0).astype(np.intp)] * (1 - blend) + colour * blend
+    if "papercut" in c.scene.styles:
+        # Each ring lies behind the next one out: its outer rim is in shadow.
+        colour = colour * (1 - 0.30 * np.exp(-(1 - part) / 0.10) * (ring < 6))[..., None]
+    c.pixels[:] = colour
+
+
 def _body(c: Canvas) -> None:
     match _shows_body(c):
         case "sun":
@@ -228,7 +254,7 @@ def _sun(c: Canvas) -> None:
     low = c.light.height < 0.25
     radius = c.unit * (0.062 if low else 0.042) * (1.35 if "sun" in c.scene.sky else 1.0)
     if "synthwave" in c.scene.styles:
-        radius = c.unit * 0.20
+        radius = c.unit * 0.23
     rows, columns, away = _distance(c, radius * 9)
     c.add(rows, np.exp(-np.maximum(away - radius, 0) / (radius * 1.3)) * np.float32(0.6), c.light.sun, columns)
     disc = np.clip(radius - away + 0.5, 0, 1)
@@ -337,6 +363,8 @@ def _clouds(c: Canvas) -> None:
     """Clouds lit from where the light stands: thick ones shade themselves."""
     scene, light = c.scene, c.light
     if "clouds" in scene.unwanted or "clear" in scene.sky:
+        return
+    if c.flat and not ({"clouds", "overcast"} & scene.sky or scene.weather):
         return
     cover = 0.40
     if "clouds" in scene.sky:

@@ -251,9 +251,9 @@ def pastel(c: Canvas) -> None:
 
 def neon(c: Canvas) -> None:
     """Outlines as glowing tubes over a dark scene."""
-    line = np.clip(edges(c, max(1.6, c.unit / 380)) * 1.25 - 0.16, 0, 1)
+    line = np.clip(edges(c, max(1.2, c.unit / 600)) * 1.7 - 0.07, 0, 1)
     p = c.pixels
-    dark = p * np.float32(0.30) * np.array((0.75, 0.65, 1.25), np.float32)
+    dark = p * np.float32(0.45) * np.array((0.75, 0.65, 1.25), np.float32)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
     x = np.linspace(0, 1, c.width, dtype=np.float32)[None, :]
     sweep = np.clip(0.5 + 0.5 * np.sin(y * 4.2 + x * 3.1 + 0.6), 0, 1)[..., None]
@@ -264,7 +264,7 @@ def neon(c: Canvas) -> None:
     hot = (line**3)[..., None]
     c.pixels = np.clip(dark, 0, 1) + hue * glow + hot * np.float32(0.5)
     bright = np.clip(luma(p) - 0.72, 0, 1)[..., None]
-    c.pixels += bright * mix((1.0, 0.8, 0.5), (1, 1, 1), 0.2) * np.float32(1.6)
+    c.pixels += bright * mix((1.0, 0.8, 0.5), (1, 1, 1), 0.2) * np.float32(0.9)
 
 
 def impressionist(c: Canvas) -> None:

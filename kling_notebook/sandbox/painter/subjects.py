@@ -137,7 +137,7 @@ def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, x: float, 
         scale = 0.92 * c.width / (right - left)
     mirror = 1.0 if name in _SYMMETRIC or x < c.width / 2 else -1.0
     ahead, behind = (right, -left) if mirror > 0 else (-left, right)
-    if subject.count == 1 and name != "train":
+    if name != "train" and (behind + ahead) * scale < 0.96 * c.width:
         x = min(max(x, behind * scale + 0.02 * c.width), c.width * 0.98 - ahead * scale)
     reach = max(-left, right) * scale + 4
     x0, x1 = int(x - reach), int(x + reach)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, enlarge, mix, smooth_values, step
 from .land import SAND, SNOW, ground_colour, roll, snowy
@@ -188,4 +189,39 @@ def underwater(c: Canvas) -> None:
     for k in range(3):
         line = c.height * (0.80 + 0.07 * k) + 0.03 * c.unit * c.line(rng, 1.4 + k, 3)
         tone = mix((0.05, 0.30, 0.42), (0.72, 0.70, 0.52), 0.12 + 0.22 * k) * level
+        if k == 2:
+            _weed(c, rng, line, tone * np.float32(0.42))
         c.below(line.astype(np.float32), tone, tone * np.float32(0.55), 0.25 * c.unit)
+    _bubbles(c, rng)
+
+
+def _weed(c: Canvas, rng: np.random.Generator, line: Array, tone: Array) -> None:
+    """Ribbons of weed swaying up from the sea floor, in clumps."""
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
+    for _ in range(7):
+        middle = rng.random() * c.width
+        for _ in range(9):
+            x = middle + rng.normal(0, 0.035) * c.unit
+            y = float(line[int(np.clip(x, 0, c.width - 1))]) + 0.02 * c.unit
+            long, phase = c.unit * rng.uniform(0.08, 0.26), rng.uniform(0, 6)
+            t = np.linspace(0, 1, 14)
+            px = x + np.sin(t * 5 + phase) * 0.018 * c.unit * t
+            py = y - t * long
+            wide = c.unit * 0.0055 * (1 - t) ** 0.6
+            left = [(float(a - b), float(d)) for a, b, d in zip(px, wide, py, strict=True)]
+            right = [(float(a + b), float(d)) for a, b, d in zip(px, wide, py, strict=True)]
+            draw.polygon(left + right[::-1], fill=255)
+    c.lay(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.85), mix(tone, (0.02, 0.24, 0.20), 0.5))
+
+
+def _bubbles(c: Canvas, rng: np.random.Generator) -> None:
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
+    for _ in range(5):
+        x, y = rng.uniform(0.05, 0.95) * c.width, rng.uniform(0.3, 0.9) * c.height
+        for k in range(7):
+            r = c.unit * rng.uniform(0.002, 0.008)
+            bx, by = x + rng.normal(0, 0.012) * c.unit, y - k * 0.035 * c.unit
+            draw.ellipse((bx - r, by - r, bx + r, by + r), outline=220, width=max(1, round(c.unit / 700)))
+    c.add(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.6), (0.8, 1.0, 1.0))
