@@ -20,7 +20,6 @@ GAP = 10
 _PLAIN = "border: none; background: transparent; line-height: 1.4"
 _LABEL = f"{_PLAIN}; padding: 4px 6px 4px 0; text-align: left; vertical-align: top; font-weight: 600"
 _AXIS = f"{_PLAIN}; {MUTED}; padding: 2px 6px 0 0; text-align: left; font-weight: 400; font-size: 12px"
-_BREAK = "overflow-wrap: anywhere"
 _EMPTY = Tile(b"", 0, 0, "", "", state="missing", note="Not made.")
 
 
@@ -78,7 +77,7 @@ def _sheet_columns(facets: Sequence[Facet]) -> int:
 
 
 def _facet_html(facet: Facet) -> Html:
-    title = tag("div", bounded(facet.title, 200), dir="auto", style=f"font-weight: 600; margin: 10px 0 4px 0; {_BREAK}")
+    title = tag("div", bounded(facet.title, 200), dir="auto", style="font-weight: 600; margin: 10px 0 4px 0")
     body = _table(facet) if facet.row_axis or len(facet.cells) > 1 else _row(facet)
     return join(title if facet.title else "", body)
 
@@ -103,7 +102,7 @@ def _row(facet: Facet) -> Html:
 
 
 def _labelled(label: str, cell: Sequence[Tile]) -> Html:
-    style = f"font-weight: 600; margin: 0 0 3px 0; {_BREAK}"
+    style = "font-weight: 600; margin: 0 0 3px 0"
     name = tag("div", bounded(label, LABEL_LENGTH), dir="auto", style=style)
     return tag("div", name, _cell(cell), style="min-width: 0px")
 
@@ -128,7 +127,7 @@ def _table(facet: Facet) -> Html:
     side = (
         [tag("td", bounded(facet.row_axis, 80), dir="auto", style=f"{_AXIS}; vertical-align: bottom")] if beside else []
     )
-    ruled = f"{_LABEL}; {_BREAK}; border-bottom: 1px solid {LINE}"
+    ruled = f"{_LABEL}; border-bottom: 1px solid {LINE}"
     labels = (tag("th", bounded(label, LABEL_LENGTH), scope="col", dir="auto", style=ruled) for label in facet.columns)
     rows = [names, tag("tr", *side, *labels, style=_PLAIN)]
     for label, cells in zip(facet.rows, facet.cells, strict=True):
@@ -147,13 +146,13 @@ def _table_row(axis: str, label: str, cells: Sequence[Sequence[Tile]], beside: b
     places = [tag("td", _cell(cell), style=style) for cell in cells]
     text = bounded(label, LABEL_LENGTH)
     if beside:
-        name = tag("th", text, scope="row", dir="auto", style=f"{_LABEL}; padding: {GAP // 2}px 10px 0 0; {_BREAK}")
+        name = tag("th", text, scope="row", dir="auto", style=f"{_LABEL}; padding: {GAP // 2}px 10px 0 0")
         return [tag("tr", name, *places, style=_PLAIN)]
     row = [tag("tr", *places, style=_PLAIN)]
     if not axis:
         return row
     named = join(tag("span", f"{bounded(axis, 80)}: ", style=f"{MUTED}; font-weight: 400"), text)
-    above = f"{_LABEL}; padding: 8px 6px 0 0; {_BREAK}"
+    above = f"{_LABEL}; padding: 8px 6px 0 0"
     name = tag("th", named, scope="rowgroup", colspan=len(cells), dir="auto", style=above)
     return [tag("tr", name, style=_PLAIN), *row]
 

@@ -153,19 +153,20 @@ def pill(word: str, colour: str) -> Html:
 def frame(*children: str, width: str = "") -> Html:
     """The outermost box of everything shown."""
     bound = f"; max-width: {width}" if width else ""
-    return tag("div", *children, style=f"{FONT}; font-size: 13px; line-height: 1.45; text-align: left{bound}")
+    text = "font-size: 13px; line-height: 1.45; text-align: left; overflow-wrap: break-word"
+    return tag("div", *children, style=f"{FONT}; {text}{bound}")
 
 
 def heading(title: str, notice: str = "") -> Html:
     """A title line and a notice under it; nothing where both are empty."""
     parts: list[Html] = []
     if title:
-        style = "font-weight: 600; font-size: 14px; margin: 2px 0 4px 0; overflow-wrap: break-word"
+        style = "font-weight: 600; font-size: 14px; margin: 2px 0 4px 0"
         parts.append(
             tag("div", bounded(title, 200), style=style, dir="auto", title=title if len(title) > 200 else None)
         )
     if notice:
-        style = f"{MUTED}; font-size: 12px; margin: 0 0 6px 0; overflow-wrap: break-word"
+        style = f"{MUTED}; font-size: 12px; margin: 0 0 6px 0"
         parts.append(tag("div", bounded(notice, 400), style=style, dir="auto"))
     return join(*parts)
 

@@ -132,7 +132,7 @@ def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
 
 def _row(row: ProgressRow) -> Html:
     symbol, colour = _LOOK[row.state]
-    name = "flex: 1 1 auto; min-width: 0px; overflow-wrap: break-word"
+    name = "flex: 1 1 auto; min-width: 0px"
     apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
     said = status_text(row)
     line = tag(
@@ -184,7 +184,7 @@ def _counts(counts: Counter[State]) -> str:
 
 
 def _small(text: str) -> Html:
-    style = f"{MUTED}; font-size: 12px; overflow-wrap: break-word"
+    style = f"{MUTED}; font-size: 12px"
     return tag("div", bounded(text, 400), dir="auto", style=style) if text else Html()
 
 
@@ -202,7 +202,7 @@ def message_bundle(
     symbol, colour = {"info": ("", BLUE), "warning": ("Warning: ", AMBER), "error": ("Error: ", RED)}[kind]
     body = [tag("div", tag("strong", symbol) if symbol else "", bounded(text, 1000), dir="auto")]
     body += [tag("div", bounded(line, 600), dir="auto", style="margin-top: 2px") for line in lines]
-    style = f"border-left: 3px solid {colour}; padding: 3px 0 3px 10px; margin: 3px 0; overflow-wrap: break-word"
+    style = f"border-left: 3px solid {colour}; padding: 3px 0 3px 10px; margin: 3px 0"
     plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(line, 600)}" for line in lines)])
     return bundle(frame(tag("div", *body, style=style)), plain)
 

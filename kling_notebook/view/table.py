@@ -82,17 +82,17 @@ def history_bundle(
 ) -> dict[str, Any]:
     """A page of the history as a table with thumbnails; ``total`` jobs there are in all."""
     count = f"{len(rows)} of {plural(total, 'job')}" if rows else "No jobs to show."
-    foot = f"{count} \u00b7 {footer}" if footer else count
+    foot = f"{count} \u00b7 {bounded(footer, 300)}" if footer else count
     html = frame(
         heading(title, notice), _history(rows), tag("div", foot, dir="auto", style=f"{_SMALL}; margin-top: 6px")
     )
-    plain = [line for line in (title, notice) if line] + [_history_line(row) for row in rows] + [foot]
+    plain = [bounded(line, 400) for line in (title, notice) if line] + [_history_line(row) for row in rows] + [foot]
     return bundle(html, "\n".join(plain))
 
 
 def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: str = "", footer: str = "") -> str:
     """The same as a page that stands alone: one file, pictures inside, light or dark as the reader's system is."""
-    foot = f"{plural(len(rows), 'job')} \u00b7 {footer}" if footer else plural(len(rows), "job")
+    foot = f"{plural(len(rows), 'job')} \u00b7 {bounded(footer, 300)}" if footer else plural(len(rows), "job")
     name = bounded(title, 200)
     body = join(
         tag("h1", name, dir="auto", style="font-size: 22px; margin: 0 0 4px 0"),
@@ -194,10 +194,10 @@ def compare_bundle(
     columns = "repeat(auto-fit, minmax(240px, 1fr))"
     style = f"display: grid; grid-template-columns: {columns}; gap: 14px; align-items: stretch; max-width: 1060px"
     pictures = tag("div", *(tile_html(tile, height=512) for tile in (left, right)), style=style)
-    shared = ", ".join(f"{name} {bounded(value, 80)}" for name, value in same)
+    shared = ", ".join(f"{bounded(name, 60)} {bounded(value, 80)}" for name, value in same)
     html = frame(heading(title), pictures, _differences(differences), _line("Same in both: ", shared))
     plain = [tiles_text([left, right], title=title)]
-    plain += [f"  \u2260 {name}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
+    plain += [f"  \u2260 {bounded(name, 60)}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
     plain += [] if differences else ["  Their requests do not differ."]
     plain += [f"  Same in both: {shared}"] if shared else []
     small = [replace(tile, jpeg=smaller(tile.jpeg, 512, 80)) if tile.shown else tile for tile in (left, right)]
@@ -213,26 +213,20 @@ def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:
         return tag("div", "Their requests do not differ.", style="margin-top: 8px")
     body = []
     for name, a, b in differences:
-        marked = marked_words(bounded(a, 800), bounded(b, 800))
+        marked = marked_words(a, b)
         cells = [tag("td", part, dir="auto", style=f"{_CELL}; width: 44%; overflow-wrap: anywhere") for part in marked]
-        body.append(
-            tag(
-                "tr",
-                tag("th", f"\u2260 {name}", scope="row", style=f"{_CELL}; white-space: nowrap"),
-                *cells,
-                style=_ROW,
-            )
-        )
+        body.append(tag("tr", _name(f"\u2260 {name}", _CELL), *cells, style=_ROW))
     return tag("table", tag("tbody", *body), style=f"{_TABLE}; width: 100%; max-width: 1060px; margin: 8px 0 0 0")
 
 
 def marked_words(left: str, right: str) -> tuple[Html, Html]:
-    """Both texts with the words marked that only one of them has."""
-    a, b = left.split(" "), right.split(" ")
+    """Both texts with the words marked that only one of them has; long stretches that are equal are shortened."""
+    a, b = left.split(), right.split()
     made: tuple[list[str], list[str]] = ([], [])
     for kind, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         for place, words in enumerate((a[a0:a1], b[b0:b1])):
-            text = " ".join(words)
+            long = kind == "equal" and len(words) > 40
+            text = bounded(" ".join([*words[:15], "\u2026", *words[-15:]] if long else words), 800)
             if text:
                 made[place].append(text if kind == "equal" else _mark(text))
     return _spaced(made[0]), _spaced(made[1])
@@ -250,19 +244,21 @@ def _mark(text: str) -> Html:
     return tag("mark", text, style=style)
 
 
+def _name(text: str, cell: str) -> Html:
+    """A row's name, on one line where it is short."""
+    whole = "; white-space: nowrap" if len(text) <= 30 else "; overflow-wrap: anywhere"
+    return tag("th", bounded(text, 80), scope="row", dir="auto", style=f"{cell}; font-weight: 600{whole}")
+
+
 def facts_bundle(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> dict[str, Any]:
     """A small table: in each row a name and one or more values."""
     cell = f"{_CELL}; padding: 3px 18px 3px 0"
-    head = tag("tr", *(tag("th", bounded(text, 80), scope="col", style=cell) for text in header), style=_ROW)
+    wide = f"{cell}; overflow-wrap: anywhere"
+    head = tag("tr", *(tag("th", bounded(text, 80), scope="col", style=wide) for text in header), style=_ROW)
     body = []
     for row in rows:
-        cells = [
-            tag("td", bounded(text, 600), dir="auto", style=f"{cell}; overflow-wrap: anywhere") for text in row[1:]
-        ]
-        name = tag(
-            "th", bounded(row[0], 80), scope="row", dir="auto", style=f"{cell}; font-weight: 600; white-space: nowrap"
-        )
-        body.append(tag("tr", name, *cells, style=_ROW))
+        cells = [tag("td", bounded(text, 600), dir="auto", style=wide) for text in row[1:]]
+        body.append(tag("tr", _name(row[0], cell), *cells, style=_ROW))
     table = tag("table", tag("thead", head) if header else "", tag("tbody", *body), style=_TABLE)
     return bundle(frame(heading(title), table), facts_text(title, rows, header=header))
 
@@ -273,4 +269,4 @@ def facts_text(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[st
     places = range(max(map(len, lines), default=0))
     widths = [max(len(row[place]) if place < len(row) else 0 for row in lines) for place in places]
     text = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=False)).rstrip() for row in lines]
-    return "\n".join([title, *(f"  {line}" for line in text)] if title else text)
+    return "\n".join([bounded(title, 200), *(f"  {line}" for line in text)] if title else text)

@@ -159,7 +159,7 @@ def _hole(tile: Tile, height: int) -> Html:
         f"border: 1px dashed {_COLOURS[state]}; border-radius: 4px"
     )
     word = pill(f"{SYMBOLS[state]} {state}", _COLOURS[state])
-    note = tag("div", bounded(tile.note, NOTE_LENGTH), dir="auto", style="font-size: 12px; overflow-wrap: break-word")
+    note = tag("div", bounded(tile.note, NOTE_LENGTH), dir="auto", style="font-size: 12px")
     return tag("div", join(word, note if tile.note else ""), style=style, title=bounded(tile.alt, TITLE_LENGTH) or None)
 
 
@@ -172,7 +172,7 @@ def caption_html(caption: str) -> Html:
         dot = "" if place == len(facts) - 1 else DOT.rstrip()
         parts += [tag("span", said, dot, style="white-space: nowrap" if len(fact) <= 24 else None), " "]
     style = f"{MUTED}; font-size: 12px; line-height: 1.4; margin: 3px 1px 0 1px; padding: 0; text-align: left"
-    return tag("figcaption", *parts[:-1], dir="auto", style=f"{style}; overflow-wrap: break-word")
+    return tag("figcaption", *parts[:-1], dir="auto", style=f"{style}")
 
 
 def tile_line(tile: Tile) -> str:

@@ -141,3 +141,11 @@ def test_facts_line_up_in_plain_text() -> None:
 def test_facts_may_be_empty_or_ragged() -> None:
     assert facts_bundle("Status", [])["text/plain"] == "Status"
     assert "one" in facts_bundle("", [("one",), ("two", "b", "c")])["text/html"]
+
+
+def test_a_long_prompt_is_shortened_where_it_is_equal_and_nowhere_else() -> None:
+    same = " ".join(f"word{n}" for n in range(300))
+    left, right = marked_words(f"{same} red", f"{same} blue")
+    assert [e.text for e in parsed(left).iter("mark")] == ["red"]
+    assert [e.text for e in parsed(right).iter("mark")] == ["blue"]
+    assert len(left) < 600

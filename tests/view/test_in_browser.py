@@ -1,0 +1,122 @@
+"""In a real browser, at the widths people have: tiles side by side, nothing scrolls sideways, captions are seen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kling_notebook.view.facets import Facet, facets_bundle
+from kling_notebook.view.grid import grid_bundle, large_bundle
+from kling_notebook.view.tiles import Tile
+
+Make = Callable[..., Tile]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+ASK = """() => {
+  const boxes = [...document.querySelectorAll('figure')].map(f => f.getBoundingClientRect())
+  const tops = boxes.map(b => Math.round(b.top))
+  const images = [...document.querySelectorAll('img')].map(i => {
+    const b = i.getBoundingClientRect(); return [b.width / b.height, i.naturalWidth / i.naturalHeight, b.right]})
+  const captions = [...document.querySelectorAll('figcaption')].map(c => c.getBoundingClientRect())
+  return {
+    rows: tops.filter((t, i) => tops.indexOf(t) === i).map(t => tops.filter(u => u === t).length),
+    wide: document.documentElement.scrollWidth, images,
+    hidden: captions.filter(c => c.height < 10 || c.right > innerWidth).length, captions: captions.length}
+}"""
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    """A page of Debian's Chromium; without one the tests are skipped, or fail with KLING_REQUIRE_BROWSER=1."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        (pytest.fail if os.environ.get("KLING_REQUIRE_BROWSER") == "1" else pytest.skip)("no Chromium here")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser.new_page()
+        browser.close()
+
+
+def seen(page: Any, html: str, width: int) -> dict[str, Any]:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.set_content(f"<!DOCTYPE html><body style='margin: 16px'>{html}</body>")
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    found: dict[str, Any] = page.evaluate(ASK)
+    assert found["wide"] <= width, "the page scrolls sideways"
+    assert found["hidden"] == 0, "a caption cannot be seen"
+    for shown, natural, right in found["images"]:
+        assert shown == pytest.approx(natural, rel=0.03), "a picture is stretched"
+        assert right <= width
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "ratio", "rows"),
+    [
+        (9, "1:1", {600: [3, 3, 3], 900: [3, 3, 3], 1400: [3, 3, 3]}),
+        (9, "9:16", {600: [3, 3, 3], 900: [3, 3, 3], 1400: [3, 3, 3]}),
+        (9, "21:9", {600: [2, 2, 2, 2, 1], 900: [3, 3, 3], 1400: [3, 3, 3]}),
+        (4, "9:16", {600: [4], 900: [4], 1400: [4]}),
+        (4, "1:1", {600: [2, 2], 900: [2, 2], 1400: [2, 2]}),
+        (2, "21:9", {600: [2], 900: [2], 1400: [2]}),
+        (2, "1:1", {320: [1, 1], 600: [2]}),
+    ],
+)
+def test_tiles_are_arranged_to_read_well(
+    page: Any, make_tile: Make, count: int, ratio: str, rows: dict[int, list[int]]
+) -> None:
+    html = grid_bundle([make_tile(k, ratio) for k in range(count)], title="a fox " * 60)["text/html"]
+    for width, expected in rows.items():
+        found = seen(page, html, width)
+        assert found["rows"] == expected, width
+        assert found["captions"] == count
+
+
+@pytest.mark.parametrize("width", [600, 900, 1400])
+def test_mixed_shapes_and_holes_fit_their_page(page: Any, make_tile: Make, width: int) -> None:
+    tiles = [make_tile(0, "21:9"), make_tile(1, "9:16"), make_tile(2, state="failed", note="x" * 400), make_tile(3)]
+    assert seen(page, grid_bundle(tiles)["text/html"], width)["rows"] == [2, 2]
+
+
+@pytest.mark.parametrize("width", [600, 900, 1400])
+@pytest.mark.parametrize("ratio", ["1:1", "9:16", "21:9"])
+def test_a_large_picture_fits_its_page(page: Any, make_tile: Make, ratio: str, width: int) -> None:
+    seen(page, large_bundle(make_tile(0, ratio, side=1024), title="word" * 200)["text/html"], width)
+
+
+@pytest.mark.parametrize("width", [600, 900, 1400])
+def test_facets_fit_their_page(page: Any, make_tile: Make, width: int) -> None:
+    cells = tuple(tuple((make_tile(r * 3 + c), make_tile(9)) for c in range(3)) for r in range(2))
+    facet = Facet("ratio = 1:1", "animal", ("fox", "owl"), "time", ("dawn", "noon", "night" * 20), cells)
+    assert seen(page, facets_bundle([facet])["text/html"], width)["captions"] == 12
+
+
+def test_many_columns_scroll_in_their_own_box_and_not_the_page(page: Any, make_tile: Make) -> None:
+    labels = tuple(f"style {k}" for k in range(12))
+    cells = tuple(tuple((make_tile(k, caption=""),) for k in range(12)) for _ in range(2))
+    html = facets_bundle([Facet("", "a", ("x", "y"), "b", labels, cells)])["text/html"]
+    page.set_viewport_size({"width": 600, "height": 900})
+    page.set_content(f"<!DOCTYPE html><body>{html}</body>")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+    assert page.evaluate("Math.min(...[...document.images].map(i => i.getBoundingClientRect().width))") >= 80
+
+
+def test_every_renderer_fits_a_narrow_page_and_runs_nothing(
+    page: Any, render_everything: Callable[[str], dict[str, dict[str, str]]]
+) -> None:
+    """Hostile text in a real browser: no dialog, no console error, no request, no sideways scrolling."""
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    page.set_viewport_size({"width": 600, "height": 900})
+    for text in ("<img src=x onerror=alert(1)>\"'&", "</td></table><script>alert(1)</script>", "w" * 400):
+        for renderer, bundle in render_everything(text).items():
+            page.set_content(bundle["text/html"])
+            assert page.evaluate("document.documentElement.scrollWidth") <= 600, f"{renderer}: {text[:20]}"
+    assert said == []
