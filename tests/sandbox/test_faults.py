@@ -98,11 +98,11 @@ def test_a_dropped_request_is_a_connection_error_to_a_client(quick: Quick) -> No
 def test_a_hanging_submit_is_silent_until_its_time_is_over(quick: Quick, kind: Any, made: int) -> None:
     api = quick(faults=[Fault("submit", kind, at=1), Fault("submit", kind, at=2, seconds=0.3)])
     with pytest.raises(requests.ReadTimeout):
-        api.submit(timeout=0.3)
+        api.submit(timeout=1.0)
     assert api.sandbox.charges == made
     started = time.monotonic()
     assert api.raw_submit() == b""
-    assert 0.25 < time.monotonic() - started < 3
+    assert 0.25 < time.monotonic() - started < 10
 
 
 def test_half_a_header_looks_like_a_reply_to_http_client_and_is_not_one(quick: Quick) -> None:
@@ -135,10 +135,10 @@ def test_a_truncated_reply_announces_more_than_it_sends(quick: Quick) -> None:
 
 
 def test_a_slow_drip_never_pauses_long_and_still_takes_its_time(quick: Quick) -> None:
-    api = quick(faults=[Fault("download", "slow_drip", seconds=1.0)])
+    api = quick(faults=[Fault("download", "slow_drip", seconds=2.0)])
     started = time.monotonic()
-    data = requests.get(api.images()[0], timeout=0.5).content  # a read time-out per read never strikes
-    assert 0.8 < time.monotonic() - started < 5
+    data = requests.get(api.images()[0], timeout=1.5).content  # a read time-out per read never strikes
+    assert 1.6 < time.monotonic() - started < 10
     assert data == png_bomb(4096)
 
 
