@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, mix, smooth_values, step
+from .trees import stand
 
 if TYPE_CHECKING:
     from .scene import RGB
@@ -31,6 +32,8 @@ def snowy(c: Canvas) -> bool:
 def ground_colour(c: Canvas) -> RGB:
     """What the ground is made of, by place and season."""
     places = c.scene.places
+    if c.scene.place_tint is not None and not {"forest", "jungle", "mountain", "city"} & set(places):
+        return c.scene.place_tint
     if snowy(c):
         return SNOW
     if "desert" in places:
@@ -48,6 +51,8 @@ def ground_colour(c: Canvas) -> RGB:
 
 def wood_colour(c: Canvas) -> RGB:
     """What woods look like, by season."""
+    if c.scene.place_tint is not None and {"forest", "jungle"} & set(c.scene.places):
+        return c.scene.place_tint
     if snowy(c):
         return (0.36, 0.45, 0.50)
     return {
@@ -99,6 +104,8 @@ def _massif(c: Canvas, rng: np.random.Generator, line: Array, base: float, dista
         lit, streak = np.full_like(lit, 0.6), np.zeros_like(streak)
     bare = {"desert", "canyon", "volcano"} & set(c.scene.places)
     rock = RED_ROCK if "canyon" in c.scene.places else (0.34, 0.28, 0.28) if "volcano" in c.scene.places else ROCK
+    if c.scene.place_tint is not None:
+        rock = c.scene.place_tint
     bright = light.on(mix(rock, (1.0, 0.95, 0.88), 0.25), distance)
     dim = light.on(mix(rock, (0.10, 0.13, 0.25), 0.60), distance)
     colour = dim + (bright - dim) * lit[..., None]
@@ -258,24 +265,36 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = 0.88 * (1 - t) ** 0.9 + 0.03
-        foot = np.float32(base + (t - 0.5) * 0.14 * c.unit) + 0.035 * c.unit * c.line(rng, 1.2 + t, 3)
+        foot = (np.float32(base + (t - 0.5) * 0.14 * c.unit) + 0.030 * c.unit * c.line(rng, 1.2 + t, 3)).astype(np.float32)
         height = tall * c.unit * (0.34 + 0.62 * t)
-        outline = (broadleaves if leafy else conifers)(c, rng, foot, height, 2.1 - 0.7 * t)
-        material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.05 + 0.35 * t)
-        if leafy and c.scene.season == "autumn":
-            material = mix(material, ((0.62, 0.20, 0.10), (0.86, 0.58, 0.16), (0.48, 0.26, 0.14))[k % 3], 0.55)
-        elif leafy:
-            material = mix(material, (0.50, 0.60, 0.20), 0.22 * (k % 2))
-        top = c.light.on(material * np.float32(1.1), distance)
+        material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.05 + 0.30 * t)
         mist = mix(c.light.on(material, distance), c.light.haze, 0.30 + 0.55 * distance)
-        c.below(outline, top, mist, height * 1.25)
+        if k < layers - 3 or c.flat:
+            outline = (broadleaves if leafy else conifers)(c, rng, foot, height, 2.1 - 0.7 * t)
+            c.below(outline, c.light.on(material * np.float32(1.1), distance), mist, height * 1.25)
+            continue
+        tones = [c.light.on(mix(material, other, 0.45), distance) for other in _leaves(c, leafy)]
+        c.below(foot - height * 0.30, mist, mist, height)
+        stand(c, rng, foot + 0.05 * height, height, tones, (2.6 if leafy else 3.6) - 1.0 * t, leafy=leafy)
+        c.below(foot + 0.02 * height, mix(tones[0], mist, 0.5), mist, height * 0.5)
+
+
+def _leaves(c: Canvas, leafy: bool) -> tuple[RGB, ...]:
+    """The tones that stand side by side in a wood."""
+    own = tuple(float(v) for v in wood_colour(c))
+    if c.scene.place_tint is not None or not leafy:
+        return ((own[0], own[1], own[2]), (own[0] * 0.8, own[1] * 0.85, own[2] * 0.9))
+    return {
+        "autumn": ((0.86, 0.46, 0.12), (0.74, 0.24, 0.10), (0.92, 0.66, 0.18), (0.55, 0.30, 0.12)),
+        "spring": ((0.96, 0.70, 0.78), (0.50, 0.66, 0.30), (0.98, 0.84, 0.88), (0.62, 0.74, 0.40)),
+    }.get(c.scene.season or "", ((0.24, 0.46, 0.18), (0.36, 0.54, 0.20), (0.16, 0.36, 0.18)))
 
 
 def dunes(c: Canvas, base: float) -> None:
     """Sand: long crests, one side lit, one in shade."""
     rng = c.rng("dunes")
     light = c.light
-    sand = SAND if not snowy(c) else SNOW
+    sand = ground_colour(c)
     for k in range(5):
         t = k / 4
         distance = 0.8 * (1 - t) ** 1.3

@@ -61,7 +61,7 @@ LIGHTS: Mapping[str, Light] = {
     "sunset": _light("35386f c9586a ffb45e ffe29a d9776a ff9d6c 6b4a75", 0.07, (0.50, 0.34, 0.33), thick=0.84, glow=0.9),
     "dusk": _light("1e2450 6c4a80 e99a80 ffc9a0 93688a c98294 463a68", 0.03, (0.40, 0.34, 0.46), thick=0.84, glow=0.6),
     "blue": _light("0f2350 2f5a97 a9bfd2 dce8f4 5f81ab 7f9cc0 28406c", 0.3, (0.24, 0.31, 0.46), thick=0.84, glow=0.35, dark=0.7),
-    "night": _light("050a1e 10204a 34507f eaf0ff 24406c 3d5685 0f1c3c", 0.62, (0.15, 0.20, 0.33), thick=0.82, glow=0.5, dark=1.0),
+    "night": _light("050a1e 10204a 34507f eaf0ff 24406c 3d5685 0f1c3c", 0.62, (0.19, 0.25, 0.40), thick=0.82, glow=0.5, dark=1.0),
 }  # fmt: skip
 
 

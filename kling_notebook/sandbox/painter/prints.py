@@ -33,12 +33,11 @@ def _outline(c: Canvas, radius: float, gain: float) -> Array:
 
 def _flat(c: Canvas, colours: int, calm: int = 5) -> Array:
     """The picture in so many flat colours, with clean borders."""
-    factor = max(1, c.unit // 512)
+    factor = max(1, c.unit // 400)
     small = _image(c.pixels).reduce(factor) if factor > 1 else _image(c.pixels)
     small = small.filter(ImageFilter.MedianFilter(calm))
-    few = small.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE).convert("RGB")
-    clean = few.filter(ImageFilter.MedianFilter(5))
-    return _pixels(clean.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
+    few = small.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
+    return _pixels(few.filter(ImageFilter.ModeFilter(3)).resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
 
 
 def pixel(c: Canvas) -> None:

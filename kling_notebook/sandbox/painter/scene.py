@@ -72,6 +72,7 @@ class Scene:
     tints: tuple[RGB, ...]
     sky_tint: RGB | None
     body_tint: RGB | None
+    place_tint: RGB | None
     moods: tuple[str, ...]
     unwanted: frozenset[str]
     unwanted_colours: tuple[RGB, ...]
@@ -93,8 +94,8 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     refused = reading.denied | {(word.kind, word.value) for word in against.known}
     known = [word for word in reading.known if (word.kind, word.value) not in refused]
     found = _by_kind(known)
-    subjects, tints, sky_tint, body_tint = _attach(known)
-    subjects = tuple(item for item in subjects if ("subject", item.name) not in refused)
+    attached = _attach(known)
+    subjects = tuple(attached.subjects.values())[:6]
     unwanted = frozenset(value for kind, value in refused if kind != "colour")
     styles = tuple(value for value in found["style"] if value != "abstract")[:3]
     drawn = found["place"] + found["time"] + found["sky"] + found["weather"] + found["season"]
@@ -109,9 +110,10 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         season=found["season"][0] if found["season"] else None,
         subjects=subjects,
         styles=styles,
-        tints=tints,
-        sky_tint=sky_tint,
-        body_tint=body_tint,
+        tints=tuple(dict.fromkeys(attached.tints))[:3],
+        sky_tint=attached.sky,
+        body_tint=attached.body,
+        place_tint=attached.place,
         moods=found["mood"],
         unwanted=unwanted,
         unwanted_colours=tuple(COLOURS[value] for kind, value in sorted(refused) if kind == "colour"),
@@ -127,12 +129,20 @@ def _by_kind(words: list[Word]) -> dict[str, tuple[str, ...]]:
     return {kind: tuple(dict.fromkeys(w.value for w in words if w.kind == kind)) for kind in kinds}
 
 
-def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RGB | None, RGB | None]:
-    """Give counts, sizes and colours to the subject that follows them; colours left over tint the picture."""
-    subjects: dict[str, Subject] = {}
-    tints: list[RGB] = []
-    sky_tint: RGB | None = None
-    body_tint: RGB | None = None
+@dataclass(slots=True)
+class _Attached:
+    """What colours, counts and sizes turned out to belong to."""
+
+    subjects: dict[str, Subject] = field(default_factory=dict)
+    tints: list[RGB] = field(default_factory=list)
+    sky: RGB | None = None
+    body: RGB | None = None
+    place: RGB | None = None
+
+
+def _attach(known: list[Word]) -> _Attached:
+    """Give counts, sizes and colours to the noun that follows them; colours left over tint the picture."""
+    out = _Attached()
     count, scale, colour = 0, 1.0, None
     for word in known:
         match word.kind:
@@ -140,30 +150,30 @@ def _attach(known: list[Word]) -> tuple[tuple[Subject, ...], tuple[RGB, ...], RG
                 count = int(word.value)
             case "size":
                 scale = 1.55 if word.value == "big" else 0.6
-            case "colour":
+            case "colour" | "break":
                 if colour is not None:
-                    tints.append(colour)
-                colour = COLOURS[word.value]
+                    out.tints.append(colour)
+                colour = COLOURS.get(word.value)
             case "subject":
-                many = count or _DEFAULT_COUNTS.get(word.value, 1)
-                before = subjects.get(word.value)
-                if before is not None:
-                    many, colour = max(many, before.count), colour or before.colour
-                subjects[word.value] = Subject(word.value, many, scale, colour)
+                before = out.subjects.get(word.value, Subject(word.value))
+                many = max(count or _DEFAULT_COUNTS.get(word.value, 1), before.count)
+                out.subjects[word.value] = Subject(word.value, many, scale, colour or before.colour)
                 count, scale, colour = 0, 1.0, None
             case "sky" if colour is not None and word.value in {"sun", "moon", "crescent", "planet"}:
-                body_tint, colour = colour, None
+                out.body, colour = colour, None
             case "sky" if colour is not None:
-                sky_tint, colour = colour, None
+                out.sky, colour = colour, None
+            case "place" if colour is not None:
+                out.place, colour = colour, None
             case _:
                 pass
     if colour is not None:
-        tints.append(colour)
+        out.tints.append(colour)
     # A count or size with nothing after it belongs to the last subject ("birds, many").
-    if subjects and (count or scale != 1.0):
-        name, last = subjects.popitem()
-        subjects[name] = Subject(name, count or last.count, last.scale * scale, last.colour)
-    return tuple(subjects.values())[:6], tuple(dict.fromkeys(tints))[:3], sky_tint, body_tint
+    if out.subjects and (count or scale != 1.0):
+        name, last = out.subjects.popitem()
+        out.subjects[name] = Subject(name, count or last.count, last.scale * scale, last.colour)
+    return out
 
 
 def _places(

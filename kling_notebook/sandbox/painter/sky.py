@@ -200,7 +200,7 @@ def _glow(c: Canvas) -> None:
     """The brightening of the air around the light, wide and soft."""
     body = _shows_body(c)
     strength = c.light.glow
-    if strength < 0.05 or (body is None and c.scene.time in {"night", "noon"}):
+    if strength < 0.05 or "synthwave" in c.scene.styles or (body is None and c.scene.time in {"night", "noon"}):
         return
     if body is None and "sun" in c.scene.unwanted:
         strength *= 0.5
@@ -378,10 +378,10 @@ def _clouds(c: Canvas) -> None:
     tall = c.horizon / c.unit
     span = (tall, c.width / c.unit)
     base = c.fbm(rng, 1.6, 3, size=(h, w), wide=1.9, gain=0.5, span=span)
-    puffs = 0.75 - np.abs(c.fbm(rng, 6.5, 5, size=(h, w), wide=1.5, gain=0.58, span=span))
+    puffs = np.abs(c.fbm(rng, 5.0, 5, size=(h, w), wide=1.4, gain=0.52, span=span)) - 0.75
     rows = np.linspace(0, 1, h, dtype=np.float32)[:, None]
     bank = np.float32(1.5 * (cover - 0.60)) + 0.22 * np.cos((rows - 0.62) * 3.6)
-    density = base * 0.52 + puffs * 0.34 + bank
+    density = base * 0.55 + puffs * 0.42 + bank
     shift = max(1, int(0.028 * c.unit / 2))
     toward = _moved(density, shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift))
     lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)

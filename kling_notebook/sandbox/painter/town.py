@@ -29,6 +29,8 @@ def city(c: Canvas, base: int) -> None:
                 half = max(1, int(0.0014 * c.unit))
                 line[middle - half : middle + half] = np.minimum(line[middle - half : middle + half], top - 0.05 * c.unit * rng.random() - 0.02 * c.unit)
         body = mix((0.34, 0.38, 0.47), (0.16, 0.18, 0.26), t)
+        if c.scene.place_tint is not None:
+            body = mix(body, c.scene.place_tint, 0.7)
         top_colour = c.light.on(body, distance)
         c.below(line, top_colour, mix(top_colour, c.light.haze, 0.45 + 0.25 * (1 - t)), 0.42 * c.unit)
         for left, right, top, lit in boxes:

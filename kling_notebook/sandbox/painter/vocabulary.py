@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Kind = Literal["place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood"]
+Kind = Literal["place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood", "break"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +240,8 @@ _NOT = frozenset(("no", "without", "not", "minus"))
 LETTERS = 12_000
 """Letters of a prompt that are read. The rest is ignored, so that no prompt takes long."""
 WORDS = 600
+BREAK = Word("break", "", ())
+"""A comma or full stop: what stands before it does not describe what comes after."""
 SEVERAL = Word("count", "3", ())
 """What a plural without a number means."""
 
@@ -271,6 +273,9 @@ def read(text: str) -> Reading:
                 if plural and word.kind == "subject" and not (known and known[-1].kind in {"count", "size", "colour"}):
                     known.append(SEVERAL)
                 known.append(word)
+            negated = False
+        elif token == ",":
+            known.append(BREAK)
             negated = False
         elif token in _NOT:
             negated = True
@@ -308,6 +313,8 @@ def _tokens(text: str) -> list[str]:
         category = unicodedata.category(letter)
         if category == "So":  # emoji have names, and the names are words: FOX FACE, CRESCENT MOON
             letters.append(f" {unicodedata.name(letter, '')} ")
+        elif letter in ",.;:!?()\n":
+            letters.append(" , ")
         elif category[0] in "LN":
             letters.append(letter)
         elif category[0] != "M":

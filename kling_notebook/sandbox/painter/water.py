@@ -23,6 +23,8 @@ def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> No
     mirror = _mirror(c, np.clip(source, 0, top - 1))
     light = c.light
     deep = mix(np.asarray(light.zenith, np.float32), light.on((0.10, 0.26, 0.34)), 0.55) * np.float32(0.8)
+    if c.scene.place_tint is not None:
+        deep = light.on(c.scene.place_tint) * np.float32(0.8)
     body = mix(light.horizon, deep, 0.6) * (1 - near) + deep * near
     share = np.float32(0.30 + 0.40 * rough) * (0.35 + 0.65 * near)
     colour = mirror * np.float32(0.93) + (body[:, None, :] - mirror * np.float32(0.93)) * share[..., None]
