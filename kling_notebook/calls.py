@@ -308,26 +308,32 @@ def perform(
     Raises:
         As `generate`; of a sweep only where not one job succeeded.
     """
-    if executor is not None:
-        from .session.remote import start_on
+    with waiting.interrupts_noted():
+        if executor is not None:
+            from .session.remote import start_on
 
-        batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
-    else:
-        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
-    held: SweepResult | JobHandle = SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
-    if bind:
-        bind(held)
-    notice = " ".join(session.take_notices())
-    labels = _labels(requests, axes, points)
-    live = LiveDisplay(requests, labels=labels, title=_title(batch, axes), notice=notice, show=show_progress)
-    for handle in batch.jobs:
-        handle.add_observer(live)
-    if not wait:
-        _finish_later(session, batch, held, live, notice)
-        return held
-    _wait(session, batch, live, timeout)
-    done = _shown(session, batch, held, live, notice)
-    done.already_shown = _in_this_cell() if show_progress else bool
+            batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
+        else:
+            batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+        held: SweepResult | JobHandle = (
+            SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
+        )
+        if bind:
+            bind(held)
+        notice = " ".join(session.take_notices()) if show_progress else ""  # said when somebody sees them
+        labels = _labels(requests, axes, points)
+        live = LiveDisplay(requests, labels=labels, title=_title(batch, axes), notice=notice, show=show_progress)
+        for handle in batch.jobs:
+            handle.add_observer(live)
+        if not wait:
+            _finish_later(session, batch, held, live, notice)
+            return held
+        _wait(session, batch, live, timeout)
+    try:
+        done = _shown(session, batch, held, live, notice)
+    finally:
+        live.finish()
+    done.already_shown = waiting.in_this_cell() if show_progress else bool
     if bind:
         bind(done)
     return done
@@ -352,21 +358,13 @@ def _shown(
     """All jobs are done: the result in place of the progress, or the error."""
     errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
     if errors and len(errors) == len(batch.jobs):
-        live.finish()
         raise errors[0]
     if errors:
         notice = " ".join([notice, _what_failed(errors, len(batch.jobs))]).strip()
     done = held if isinstance(held, SweepResult) else held.result()
-    notice = " ".join([notice, *session.take_notices()]).strip()
+    notice = " ".join([notice, *(session.take_notices() if live.shows else ())]).strip()
     live.finish(done.bundle(title=_summary(batch, held), notice=notice))
     return done
-
-
-def _in_this_cell() -> Callable[[], bool]:
-    """True for as long as the cell runs that is running now: a value at its end is not shown a second time."""
-    shell = waiting.running_shell()
-    count = getattr(shell, "execution_count", None)
-    return lambda: shell is not None and shell.execution_count == count
 
 
 def _finish_later(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..api.errors import Interrupted, StillRunningError
 
@@ -99,6 +99,7 @@ def wait(
             interrupted = True
         if all(handle.done() for handle in pending) and not interrupted:
             return
+        interrupts.answered = interrupted
         stopped = withdraw() if withdraw else None
     line = _what_goes_on(stopped)
     # A job that has no id yet stands there as "job 12".
@@ -106,6 +107,16 @@ def wait(
     if interrupted:
         raise Interrupted(f"Stopped waiting. {line}", ids) from None
     raise StillRunningError(f"Still not done after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
+
+
+@contextlib.contextmanager
+def interrupts_noted() -> Iterator[None]:
+    """An interrupt in here is answered by the wait in here, also where it comes before the waiting has begun.
+
+    Starting many jobs takes a moment; broken off in its middle, the jobs already started would be nobody's.
+    """
+    with _Interrupts():
+        yield
 
 
 def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Interrupts, nest: bool) -> bool:
@@ -169,23 +180,35 @@ class _Interrupts:
     """While one waits, SIGINT is noted instead of raised.
 
     Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
-    the withdrawing off in the middle. Only the main thread gets signals; elsewhere this does nothing.
+    the withdrawing off in the middle. Only the main thread gets signals; elsewhere this does nothing. Inside another
+    one it is that one, so that what was noted before the wait began is answered by the wait.
     """
 
+    _active: ClassVar[_Interrupts | None] = None
+
     def __init__(self) -> None:
-        self.seen = False
+        self.seen = self.answered = False
         self._since = 0.0
         self._previous: Any = None
         self._tell: Callable[[], None] | None = None
 
     def __enter__(self) -> _Interrupts:
-        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        if _Interrupts._active is not None:
+            return _Interrupts._active
+        if callable(signal.getsignal(signal.SIGINT)):
             self._previous = signal.signal(signal.SIGINT, self._note)
+            _Interrupts._active = self
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._previous is None:
+            return
+        _Interrupts._active = None
+        signal.signal(signal.SIGINT, self._previous)
+        if self.seen and not self.answered and kind is None:
+            raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
