@@ -100,20 +100,39 @@ def _draw_form(draw: ImageDraw.ImageDraw, n: int, spot: tuple[float, float, floa
             draw.ellipse((x - 0.72 * r, y - 0.72 * r, x + 0.72 * r, y + 0.72 * r), fill=0)
             draw.ellipse((x - 0.36 * r, y - 0.36 * r, x + 0.36 * r, y + 0.36 * r), fill=255)
         case 2:
-            draw.pieslice((x - 1.2 * r, y - 1.2 * r, x + 1.2 * r, y + 1.2 * r), start // 90 * 90, start // 90 * 90 + 180, fill=255)
+            draw.pieslice(
+                (x - 1.2 * r, y - 1.2 * r, x + 1.2 * r, y + 1.2 * r), start // 90 * 90, start // 90 * 90 + 180, fill=255
+            )
         case 3:
             for j in range(5):
                 wide = r * (1.25 - 0.24 * j)
-                draw.arc((x - wide, y - wide, x + wide, y + wide), start, start + 180, fill=255, width=max(1, int(r * 0.11)))
+                draw.arc(
+                    (x - wide, y - wide, x + wide, y + wide), start, start + 180, fill=255, width=max(1, int(r * 0.11))
+                )
         case 4:
             a = math.radians(start)
-            draw.polygon([(x + 1.2 * r * math.cos(a + j * math.tau / 3), y + 1.2 * r * math.sin(a + j * math.tau / 3)) for j in range(3)], fill=255)
+            draw.polygon(
+                [
+                    (x + 1.2 * r * math.cos(a + j * math.tau / 3), y + 1.2 * r * math.sin(a + j * math.tau / 3))
+                    for j in range(3)
+                ],
+                fill=255,
+            )
         case 5:
             a = math.radians(start % 60 - 30)
             for j in range(-3, 4):
                 ox, oy = -math.sin(a) * j * r * 0.26, math.cos(a) * j * r * 0.26
                 long = r * (1.3 - 0.12 * abs(j))
-                draw.line((x + ox - math.cos(a) * long, y + oy - math.sin(a) * long, x + ox + math.cos(a) * long, y + oy + math.sin(a) * long), fill=255, width=max(1, int(r * 0.10)))
+                draw.line(
+                    (
+                        x + ox - math.cos(a) * long,
+                        y + oy - math.sin(a) * long,
+                        x + ox + math.cos(a) * long,
+                        y + oy + math.sin(a) * long,
+                    ),
+                    fill=255,
+                    width=max(1, int(r * 0.10)),
+                )
         case _:
             points = []
             wobble = rng.uniform(0.72, 1.2, 9)
@@ -136,7 +155,12 @@ def _threads(c: Canvas, rng: np.random.Generator, words: list[str], colours: lis
         phase, lift, rate = n % 628 / 100, 0.2 + (n // 9 % 60) / 100, 1 + n % 3
         xs = np.linspace(-0.02, 1.02, 120)
         ys = lift + 0.10 * np.sin(xs * math.tau * rate * 0.6 + phase) + 0.05 * np.sin(xs * 13 + phase)
-        draw.line([(float(a) * c.width, float(b) * c.height) for a, b in zip(xs, ys, strict=True)], fill=220, width=thick, joint="curve")
+        draw.line(
+            [(float(a) * c.width, float(b) * c.height) for a, b in zip(xs, ys, strict=True)],
+            fill=220,
+            width=thick,
+            joint="curve",
+        )
         for _ in range(3):
             j = int(rng.integers(8, 112))
             r = c.unit * rng.uniform(0.005, 0.012)

@@ -37,7 +37,7 @@ class Canvas:
         """Where the light comes from, in pixels; set when the sky is painted."""
         self.shelf: Array | None = None
         """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
-        self.flat = bool({"papercut", "poster"} & set(scene.styles))
+        self.flat = bool({"papercut", "poster", "glass", "woodblock", "comic"} & set(scene.styles))
         """Whether shapes stay plain: no texture inside them."""
         self.lane: Array | None = None
         """The middle of a road (one column per row from the horizon on; 0: none)."""

@@ -67,7 +67,9 @@ def _limb(c: Canvas, rng: np.random.Generator) -> None:
     span = ((c.height - first) / c.unit, c.width / c.unit)
     lands = c.fbm(rng, 2.6, 5, size=out.shape, span=span, wide=1.8)
     cloud = step(0.1, 1.5, c.fbm(rng, 3.4, 5, size=out.shape, span=span, wide=3))[..., None]
-    ground = np.where(lands[..., None] > 0.35, np.array((0.22, 0.30, 0.20), np.float32), np.array((0.04, 0.16, 0.36), np.float32))
+    ground = np.where(
+        lands[..., None] > 0.35, np.array((0.22, 0.30, 0.20), np.float32), np.array((0.04, 0.16, 0.36), np.float32)
+    )
     ground = ground + (np.array((0.9, 0.94, 1.0), np.float32) - ground) * cloud * np.float32(0.8)
     shade = (lit * np.clip(1.0 + out * 2.2, 0.25, 1))[..., None]
     rim = np.exp(np.minimum(out, 0) / 0.018)[..., None] * np.array((0.30, 0.55, 0.9), np.float32) * lit[..., None]

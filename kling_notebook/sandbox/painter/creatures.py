@@ -11,7 +11,9 @@ Figure = tuple[RGB, float, tuple[Part, ...]]
 """Own colour, usual height in units, parts."""
 
 
-def _legs(role: str, pairs: tuple[tuple[float, float, float, float], ...], thick: float, thin: float) -> tuple[Part, ...]:
+def _legs(
+    role: str, pairs: tuple[tuple[float, float, float, float], ...], thick: float, thin: float
+) -> tuple[Part, ...]:
     """Straight-ish legs: (hip x, hip y, knee x, foot x) each."""
     return tuple(
         limb(role, hx, hy, thick, kx, hy * 0.5, (thick + thin) * 0.55, fx, 0.1, thin, fx + 0.03, 0.025, thin * 1.05)

@@ -87,7 +87,9 @@ def bloom(c: Canvas, amount: float) -> None:
     from PIL import Image, ImageFilter
 
     small = Image.fromarray((np.clip(c.pixels[::4, ::4], 0, 1) * 255).astype(np.uint8))
-    soft = small.filter(ImageFilter.GaussianBlur(max(1.0, c.unit / 110))).resize((c.width, c.height), Image.Resampling.BILINEAR)
+    soft = small.filter(ImageFilter.GaussianBlur(max(1.0, c.unit / 110))).resize(
+        (c.width, c.height), Image.Resampling.BILINEAR
+    )
     light = np.asarray(soft, np.float32) / np.float32(255)
     c.pixels += light * (1 - np.clip(c.pixels, 0, 1)) * light * np.float32(amount)
 

@@ -113,7 +113,8 @@ def _massif(c: Canvas, rng: np.random.Generator, line: Array, base: float, dista
         low = 0.80 if snowy(c) else 0.34
         lower = np.clip((line - line.min()) / size, 0, 1)[None, :]
         cap = step(-0.05, 0.05, low - depth / size + 0.09 * streak - lower * (0.35 if snowy(c) else 0.85))
-        white, blue = light.on(SNOW, distance * 0.7), light.on((0.52, 0.60, 0.78), distance * 0.85)
+        shine = np.float32(1.0 + 0.75 * light.dark)
+        white, blue = light.on(np.asarray(SNOW) * shine, distance * 0.7), light.on((0.50, 0.58, 0.77), distance * 0.8)
         snow = blue + (white - blue) * lit[..., None]
         colour += (snow - colour) * cap[..., None]
     foot = np.clip((rows - first) / max(h, 1), 0, 1)[..., None] ** 2.0
@@ -144,17 +145,20 @@ def _faces(c: Canvas, rng: np.random.Generator, line: Array, depth: Array) -> tu
     return lit, streak
 
 
-def hills(c: Canvas, base: float, *, layers: int = 4, tall: float = 0.12, colour: RGB | None = None, far: float = 0.85) -> None:
+def hills(
+    c: Canvas, base: float, *, layers: int = 4, tall: float = 0.12, colour: RGB | None = None, far: float = 0.85
+) -> None:
     """Rolling hills from `base` down to the lower edge, each layer nearer and darker, with groves on the far ones."""
     rng = c.rng("hills")
     material = colour or ground_colour(c)
-    green = material not in {SAND, RED_ROCK}
+    green = material not in {SAND, RED_ROCK, SNOW}
+    wooded = material not in {SAND, RED_ROCK}
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = far * (1 - t) ** 1.2
         line = base + t * (c.height - base) * 0.62 - tall * c.unit * (0.3 + 0.4 * c.line(rng, 0.9 + 0.5 * t, 3, 0.38))
         shade = 0.80 + 0.20 * (k % 2)
-        if green and k < layers - 1 and "tree" not in c.scene.unwanted:
+        if wooded and k < layers - 1 and "tree" not in c.scene.unwanted:
             grove(c, rng, line.astype(np.float32), (0.028 + 0.045 * t) * c.unit, distance)
         if green and k == layers - 1:
             line = line - 0.005 * c.unit * np.abs(c.line(rng, 130, 2, 0.9))
@@ -191,7 +195,16 @@ def fringe(c: Canvas) -> None:
         long = c.unit * max(0.012, 0.040 + 0.024 * level) * rng.uniform(0.5, 1.5)
         lean, wide = rng.normal(0, 0.30) * long, c.unit * 0.0022
         y = c.height + 2
-        draw.polygon([(x - wide, y), (x + lean * 0.35 - wide * 0.6, y - long * 0.6), (x + lean, y - long), (x + lean * 0.35 + wide * 0.6, y - long * 0.6), (x + wide, y)], fill=255)
+        draw.polygon(
+            [
+                (x - wide, y),
+                (x + lean * 0.35 - wide * 0.6, y - long * 0.6),
+                (x + lean, y - long),
+                (x + lean * 0.35 + wide * 0.6, y - long * 0.6),
+                (x + wide, y),
+            ],
+            fill=255,
+        )
     first = max(0, int(c.height - 0.16 * c.unit))
     mask = np.asarray(sheet, np.float32)[first:] / 255
     tone = mix(ground_colour(c), (0.05, 0.08, 0.06), 0.62) if not snowy(c) else np.array((0.42, 0.40, 0.36), np.float32)
@@ -201,8 +214,13 @@ def fringe(c: Canvas) -> None:
 def roll(c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB, distance: float, fade: float) -> None:
     """One swell of ground: bright along its crest, darker below, with a breath of texture."""
     light = c.light
+    if float(np.min(material)) > 0.75:
+        material = np.asarray(material, np.float32) * np.float32(
+            1 + 0.6 * light.dark
+        )  # snow gives back what light there is
     crest = light.on(np.asarray(material, np.float32) * np.float32(1.12), distance)
-    hollow = light.on(np.asarray(material, np.float32) * np.float32(0.62), distance * 0.72)
+    white = float(np.min(material)) > 0.75
+    hollow = light.on(np.asarray(material, np.float32) * np.float32(0.80 if white else 0.62), distance * 0.72)
     c.below(line, crest, hollow, fade * c.unit)
     first = max(0, int(line.min()))
     if first >= c.height - 4 or c.flat:
@@ -265,7 +283,9 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = 0.88 * (1 - t) ** 0.9 + 0.03
-        foot = (np.float32(base + (t - 0.5) * 0.14 * c.unit) + 0.030 * c.unit * c.line(rng, 1.2 + t, 3)).astype(np.float32)
+        foot = (np.float32(base + (t - 0.5) * 0.14 * c.unit) + 0.030 * c.unit * c.line(rng, 1.2 + t, 3)).astype(
+            np.float32
+        )
         height = tall * c.unit * (0.34 + 0.62 * t)
         material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.05 + 0.30 * t)
         mist = mix(c.light.on(material, distance), c.light.haze, 0.30 + 0.55 * distance)
@@ -275,7 +295,7 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
             continue
         tones = [c.light.on(mix(material, other, 0.45), distance) for other in _leaves(c, leafy)]
         c.below(foot - height * 0.30, mist, mist, height)
-        stand(c, rng, foot + 0.05 * height, height, tones, (2.6 if leafy else 3.6) - 1.0 * t, leafy=leafy)
+        stand(c, rng, foot + 0.05 * height, height, tones, (4.6 if leafy else 5.6) - 1.6 * t, leafy=leafy)
         c.below(foot + 0.02 * height, mix(tones[0], mist, 0.5), mist, height * 0.5)
 
 
@@ -300,7 +320,10 @@ def dunes(c: Canvas, base: float) -> None:
         distance = 0.8 * (1 - t) ** 1.3
         swing = c.line(rng, 0.75 + 0.35 * (1 - t), 2, 0.3)
         line = base + t * (c.height - base) * 0.66 - c.unit * (0.03 + 0.075 * t) * (0.5 + swing)
-        lit, shaded = light.on(mix(sand, (1, 0.9, 0.7), 0.18), distance), light.on(mix(sand, (0.32, 0.16, 0.22), 0.46), distance)
+        lit, shaded = (
+            light.on(mix(sand, (1, 0.9, 0.7), 0.18), distance),
+            light.on(mix(sand, (0.32, 0.16, 0.22), 0.46), distance),
+        )
         c.below(line, lit, mix(lit, shaded, 0.35), (0.16 + 0.2 * t) * c.unit)
         first = max(0, int(line.min()))
         if first >= c.height - 2:
@@ -332,7 +355,11 @@ def mesas(c: Canvas, base: float) -> None:
             centre, half = rng.uniform(-0.05, 1.05) * c.width, rng.uniform(0.035, 0.14) * c.unit * (0.8 + 0.4 * t)
             height = rng.uniform(0.10, 0.30) * c.unit * (0.75 + 0.35 * t)
             off = np.abs(x - np.float32(centre)) / np.float32(half) + ragged
-            wall = np.clip((1.0 - off) * 8, 0, 1) * 0.56 + np.clip((1.28 - off) * 3.4, 0, 1) * 0.12 + np.clip((2.5 - off) / 1.5, 0, 1) ** 1.5 * 0.32
+            wall = (
+                np.clip((1.0 - off) * 8, 0, 1) * 0.56
+                + np.clip((1.28 - off) * 3.4, 0, 1) * 0.12
+                + np.clip((2.5 - off) / 1.5, 0, 1) ** 1.5 * 0.32
+            )
             line = np.minimum(line, foot - np.float32(height) * wall)
         line = (line + 0.003 * c.unit * c.line(rng, 30, 3)).astype(np.float32)
         first, last = max(0, int(line.min())), min(c.height, int(base + 0.07 * c.unit))
@@ -367,7 +394,11 @@ def cliff(c: Canvas, base: float) -> None:
         ragged = 0.022 * c.line(rng, 8, 4)
         rise = step(-0.06, 0.05, reach - inward + ragged)
         top = base - c.unit * (0.15 + 0.075 * k) * (1.15 - 0.5 * inward / reach) - 0.005 * c.unit * c.line(rng, 7, 4)
-        foot = base + c.unit * (0.012 + 0.05 * k + (0.03 + 0.14 * k) * np.clip(1 - inward / reach, 0, 1)) + 0.006 * c.unit * c.line(rng, 12, 3)
+        foot = (
+            base
+            + c.unit * (0.012 + 0.05 * k + (0.03 + 0.14 * k) * np.clip(1 - inward / reach, 0, 1))
+            + 0.006 * c.unit * c.line(rng, 12, 3)
+        )
         line = np.where(rise > 0.004, foot + (top - foot) * rise, c.height + 9).astype(np.float32)
         first, last = max(0, int(line.min())), min(c.height, int(foot.max()) + 2)
         if last <= first:
@@ -417,7 +448,12 @@ def volcano(c: Canvas, base: float) -> None:
     t = (rows - peak) / tall
     glow = np.zeros((last - first, c.width), np.float32)
     for k in range(3):
-        path = centre + (k - 1) * crater * 0.8 + c.unit * (k - 0.9) * 0.11 * t + 0.012 * c.unit * smooth_values(rng, t[:, 0] * 9)[:, None]
+        path = (
+            centre
+            + (k - 1) * crater * 0.8
+            + c.unit * (k - 0.9) * 0.11 * t
+            + 0.012 * c.unit * smooth_values(rng, t[:, 0] * 9)[:, None]
+        )
         width = c.unit * (0.006 + 0.003 * (1 - t))
         glow += np.exp(-(((x[None, :] - path) / width) ** 2)) * np.clip(1.15 - t * (1.2 + 0.3 * k), 0, 1)
     inside = np.clip(rows - line[None, :], 0, 1)

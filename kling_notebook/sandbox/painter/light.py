@@ -75,7 +75,9 @@ def light_of(scene: Scene) -> Light:
     if "snowfall" in scene.weather:
         light = _overlaid(light, (0.70, 0.75, 0.81), 0.5, (0.82, 0.86, 0.90), glow=0.2)
     if "fog" in scene.weather:
-        light = replace(light, thick=0.985, zenith=_to(light.zenith, light.haze, 0.45), middle=_to(light.middle, light.haze, 0.5))
+        light = replace(
+            light, thick=0.985, zenith=_to(light.zenith, light.haze, 0.45), middle=_to(light.middle, light.haze, 0.5)
+        )
     return light
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .abstract import paint_abstract
+from .brush import to_image
 from .canvas import Canvas
 from .encode import open_source, sign
 from .grade import finish, grade
@@ -12,7 +13,7 @@ from .light import light_of
 from .places import paint_place
 from .restyle import restyle
 from .scene import compose
-from .styles import apply_styles, to_image
+from .styles import apply_styles
 from .subjects import paint_subjects
 from .weather import paint_weather
 

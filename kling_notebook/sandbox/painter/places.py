@@ -110,5 +110,14 @@ def _ground(c: Canvas, places: set[str]) -> None:
         town.road(c, base + int(0.05 * c.unit))
     if places & {"garden"}:
         town.flowers(c, base)
-    if not land.snowy(c) and not places & {"city", "desert", "canyon", "volcano", "waterfall", "garden", "road", "river"}:
+    if not land.snowy(c) and not places & {
+        "city",
+        "desert",
+        "canyon",
+        "volcano",
+        "waterfall",
+        "garden",
+        "road",
+        "river",
+    }:
         land.fringe(c)

@@ -42,7 +42,9 @@ def _tree(rng: np.random.Generator, *, bare: bool = False) -> tuple[Part, ...]:
         r = rng.uniform(0.055, 0.105)
         dark.append(disc("bodydark", x + rng.normal(0, 0.03), y - 0.035, r * 1.05))
         body.append(disc("body", x + rng.normal(0, 0.035), y + rng.normal(0, 0.03), r))
-        bright += [disc("bodylight", x + rng.normal(-0.02, 0.03), y + rng.uniform(0.02, 0.07), r * 0.42) for _ in range(2)]
+        bright += [
+            disc("bodylight", x + rng.normal(-0.02, 0.03), y + rng.uniform(0.02, 0.07), r * 0.42) for _ in range(2)
+        ]
     return (*wood, *dark, *body, *bright)
 
 
@@ -54,7 +56,9 @@ def _pine(rng: np.random.Generator) -> tuple[Part, ...]:
         y, half = 0.10 + 0.78 * t, 0.27 * (1 - t) ** 0.86 + 0.03
         points = [0.0, y + 0.17 - 0.06 * t]
         teeth = 7
-        edge = [(half * (1 - 2 * j / (teeth - 1)), y - 0.02 * (j % 2) + rng.uniform(-0.012, 0.012)) for j in range(teeth)]
+        edge = [
+            (half * (1 - 2 * j / (teeth - 1)), y - 0.02 * (j % 2) + rng.uniform(-0.012, 0.012)) for j in range(teeth)
+        ]
         for x, yy in edge:
             points += [x, yy]
         tiers.append(polygon("body" if k % 2 == 0 else "bodydark", *points))
@@ -72,7 +76,22 @@ def _palm(rng: np.random.Generator) -> tuple[Part, ...]:
         mx, my = top[0] + math.cos(angle) * reach * 0.55, top[1] + math.sin(angle) * reach * 0.62 + 0.045
         role = "bodydark" if k % 2 else "body"
         under = 0.07
-        parts.append(smooth(role, *top, mx, my + 0.012, ex, ey, mx + (ex - mx) * 0.4, my - under * 0.8, mx, my - under, (top[0] + mx) / 2, (top[1] + my) / 2 - 0.03))
+        parts.append(
+            smooth(
+                role,
+                *top,
+                mx,
+                my + 0.012,
+                ex,
+                ey,
+                mx + (ex - mx) * 0.4,
+                my - under * 0.8,
+                mx,
+                my - under,
+                (top[0] + mx) / 2,
+                (top[1] + my) / 2 - 0.03,
+            )
+        )
         for j in range(1, 7):
             t = j / 7
             sx = top[0] + (mx - top[0]) * min(1, 2 * t) + (ex - mx) * max(0, 2 * t - 1)
@@ -101,22 +120,49 @@ def _flower(rng: np.random.Generator) -> tuple[Part, ...]:
     for k in range(10):
         a = k * math.tau / 10 + rng.uniform(-0.08, 0.08)
         px, py = lean + 0.15 * math.cos(a), 0.80 + 0.15 * math.sin(a)
-        parts.append(limb("body" if k % 2 else "bodylight", lean + 0.05 * math.cos(a), 0.80 + 0.05 * math.sin(a), 0.03, px, py, 0.058, px + 0.05 * math.cos(a), py + 0.05 * math.sin(a), 0.03))
+        parts.append(
+            limb(
+                "body" if k % 2 else "bodylight",
+                lean + 0.05 * math.cos(a),
+                0.80 + 0.05 * math.sin(a),
+                0.03,
+                px,
+                py,
+                0.058,
+                px + 0.05 * math.cos(a),
+                py + 0.05 * math.sin(a),
+                0.03,
+            )
+        )
     return (*parts, disc("gold", lean, 0.80, 0.075), disc("wood", lean, 0.80, 0.045))
 
 
 def _mushroom(rng: np.random.Generator) -> tuple[Part, ...]:
-    spots = [disc("white", x + rng.normal(0, 0.02), y, r, r * 0.75) for x, y, r in ((-0.22, 0.62, 0.055), (0.02, 0.76, 0.07), (0.24, 0.62, 0.06), (-0.05, 0.58, 0.04), (0.36, 0.54, 0.03))]
+    spots = [
+        disc("white", x + rng.normal(0, 0.02), y, r, r * 0.75)
+        for x, y, r in (
+            (-0.22, 0.62, 0.055),
+            (0.02, 0.76, 0.07),
+            (0.24, 0.62, 0.06),
+            (-0.05, 0.58, 0.04),
+            (0.36, 0.54, 0.03),
+        )
+    ]
     return (
         limb("cream", 0.0, 0.0, 0.13, 0.01, 0.25, 0.09, 0.0, 0.5, 0.085),
         smooth("shade", -0.40, 0.47, 0.0, 0.40, 0.40, 0.47, 0.0, 0.54),
-        smooth("body", -0.46, 0.48, -0.40, 0.70, -0.16, 0.87, 0.16, 0.87, 0.40, 0.70, 0.46, 0.48, 0.2, 0.51, -0.2, 0.51),
+        smooth(
+            "body", -0.46, 0.48, -0.40, 0.70, -0.16, 0.87, 0.16, 0.87, 0.40, 0.70, 0.46, 0.48, 0.2, 0.51, -0.2, 0.51
+        ),
         *spots,
     )
 
 
 def _rock(rng: np.random.Generator) -> tuple[Part, ...]:
-    edge = [(math.cos(a) * rng.uniform(0.85, 1.1), math.sin(a) * rng.uniform(0.6, 0.8)) for a in (0.0, 0.5, 1.0, 1.5, 2.0, 2.6, math.pi)]
+    edge = [
+        (math.cos(a) * rng.uniform(0.85, 1.1), math.sin(a) * rng.uniform(0.6, 0.8))
+        for a in (0.0, 0.5, 1.0, 1.5, 2.0, 2.6, math.pi)
+    ]
     outline = [v for x, y in edge for v in (x, y)]
     ridge = edge[3]
     return (
@@ -131,9 +177,50 @@ def _jellyfish(rng: np.random.Generator) -> tuple[Part, ...]:
     for k in range(11):
         x = -0.26 + 0.052 * k
         sway = rng.uniform(-0.10, 0.10)
-        strands.append(limb("body", x, 0.64, 0.012, x + sway, 0.36, 0.010, x - sway * 0.6, 0.10, 0.008, x + sway * 1.4, -0.25 - 0.2 * rng.random(), 0.003))
-    arms = [limb("bodylight", x, 0.64, 0.045, x + 0.05, 0.44, 0.040, x - 0.05, 0.22, 0.028, x + 0.04, -0.02, 0.008) for x in (-0.10, 0.0, 0.10)]
-    bell = smooth("body", -0.36, 0.62, -0.34, 0.84, -0.18, 1.0, 0.0, 1.04, 0.18, 1.0, 0.34, 0.84, 0.36, 0.62, 0.20, 0.68, 0.0, 0.64, -0.20, 0.68)
+        strands.append(
+            limb(
+                "body",
+                x,
+                0.64,
+                0.012,
+                x + sway,
+                0.36,
+                0.010,
+                x - sway * 0.6,
+                0.10,
+                0.008,
+                x + sway * 1.4,
+                -0.25 - 0.2 * rng.random(),
+                0.003,
+            )
+        )
+    arms = [
+        limb("bodylight", x, 0.64, 0.045, x + 0.05, 0.44, 0.040, x - 0.05, 0.22, 0.028, x + 0.04, -0.02, 0.008)
+        for x in (-0.10, 0.0, 0.10)
+    ]
+    bell = smooth(
+        "body",
+        -0.36,
+        0.62,
+        -0.34,
+        0.84,
+        -0.18,
+        1.0,
+        0.0,
+        1.04,
+        0.18,
+        1.0,
+        0.34,
+        0.84,
+        0.36,
+        0.62,
+        0.20,
+        0.68,
+        0.0,
+        0.64,
+        -0.20,
+        0.68,
+    )
     inner = smooth("bodylight", -0.20, 0.74, -0.16, 0.90, 0.0, 0.96, 0.16, 0.90, 0.20, 0.74, 0.0, 0.80)
     return (*strands, *arms, bell, inner)
 

@@ -7,37 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from .brush import flat, outline, palette_of, to_image, to_pixels
 from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
 from .grade import contrast, saturate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-
-def _image(p: Array) -> Image.Image:
-    return Image.fromarray((np.clip(p, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
-
-
-def _pixels(image: Image.Image) -> Array:
-    return np.asarray(image, np.float32) / np.float32(255)
-
-
-def _outline(c: Canvas, radius: float, gain: float) -> Array:
-    """Dark lines where the picture changes, (h, w)."""
-    g = np.asarray(_image(c.pixels).convert("L").filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
-    gx, gy = np.zeros_like(g), np.zeros_like(g)
-    gx[:, 1:-1] = g[:, 2:] - g[:, :-2]
-    gy[1:-1] = g[2:] - g[:-2]
-    return np.clip(np.sqrt(gx * gx + gy * gy) * np.float32(radius * gain) - 0.12, 0, 1)
-
-
-def _flat(c: Canvas, colours: int, calm: int = 5) -> Array:
-    """The picture in so many flat colours, with clean borders."""
-    factor = max(1, c.unit // 400)
-    small = _image(c.pixels).reduce(factor) if factor > 1 else _image(c.pixels)
-    small = small.filter(ImageFilter.MedianFilter(calm))
-    few = small.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
-    return _pixels(few.filter(ImageFilter.ModeFilter(3)).resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
 
 
 def pixel(c: Canvas) -> None:
@@ -46,13 +21,13 @@ def pixel(c: Canvas) -> None:
     w, h = -(-c.width // side), -(-c.height // side)
     saturate(c.pixels, 1.2)
     contrast(c.pixels, 1.08)
-    small = _image(c.pixels).resize((w, h), Image.Resampling.BOX)
+    small = to_image(c.pixels).resize((w, h), Image.Resampling.BOX)
     bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32) / 16 - 0.47
     tile = np.tile(bayer, (h // 4 + 1, w // 4 + 1))[:h, :w, None] * np.float32(0.055)
-    palette = small.quantize(28, method=Image.Quantize.MEDIANCUT, kmeans=2)
-    few = _image(_pixels(small) + tile).quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB")
+    palette = palette_of(small, 32)
+    few = to_image(to_pixels(small) + tile).quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB")
     big = few.resize((w * side, h * side), Image.Resampling.NEAREST).crop((0, 0, c.width, c.height))
-    c.pixels = _pixels(big).copy()
+    c.pixels = to_pixels(big).copy()
 
 
 def stitch(c: Canvas) -> None:
@@ -60,29 +35,41 @@ def stitch(c: Canvas) -> None:
     side = max(6, round(c.unit / 112))
     w, h = -(-c.width // side), -(-c.height // side)
     saturate(c.pixels, 1.15)
-    few = _image(c.pixels).resize((w, h), Image.Resampling.BOX).quantize(32, kmeans=1, dither=Image.Dither.NONE).convert("RGB")
-    big = _pixels(few.resize((w * side, h * side), Image.Resampling.NEAREST))[: c.height, : c.width]
+    few = to_image(c.pixels).resize((w, h), Image.Resampling.BOX).quantize(32, dither=Image.Dither.NONE).convert("RGB")
+    big = to_pixels(few.resize((w * side, h * side), Image.Resampling.NEAREST))[: c.height, : c.width]
     at = (np.arange(side, dtype=np.float32) + 0.5) / side
     one, two = np.abs(at[:, None] - at[None, :]), np.abs(at[:, None] + at[None, :] - 1)
     thread_one, thread_two = np.clip((0.25 - one) * 7, 0, 1), np.clip((0.25 - two) * 7, 0, 1)
     cover = np.maximum(thread_one, thread_two)
     sheen = 0.80 + 0.24 * np.where(thread_two > 0.3, 1 - two * 3.4, 0.75 - one * 3)
     shape = (h, w)
-    cover, sheen = np.tile(cover, shape)[: c.height, : c.width, None], np.tile(sheen, shape)[: c.height, : c.width, None]
+    cover, sheen = (
+        np.tile(cover, shape)[: c.height, : c.width, None],
+        np.tile(sheen, shape)[: c.height, : c.width, None],
+    )
     linen = np.array((0.90, 0.87, 0.80), np.float32) * (0.92 + 0.05 * c.fbm(c.rng("linen"), 160, 1)[..., None])
     c.pixels = (linen + (big * sheen - linen) * np.clip(cover, 0, 1)).astype(np.float32)
 
 
 def blueprint(c: Canvas) -> None:
     """White lines on blue paper, a grid, and a frame."""
-    line = np.clip(_outline(c, max(1.0, c.unit / 640), 13) - 0.06, 0, 1)
+    line = np.clip(np.clip(outline(c, max(1.0, c.unit / 640)) * np.float32(2.89) - 0.12, 0, 1) - 0.06, 0, 1)
     tone = np.clip(luma(c.pixels), 0, 1)
     y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
     pitch = c.unit / 32
     thin = max(1.0, c.unit / 1024)
-    grid = np.maximum(np.abs((x + pitch / 2) % pitch - pitch / 2) < thin * 0.5, np.abs((y + pitch / 2) % pitch - pitch / 2) < thin * 0.5) * np.float32(0.10)
+    grid = np.maximum(
+        np.abs((x + pitch / 2) % pitch - pitch / 2) < thin * 0.5,
+        np.abs((y + pitch / 2) % pitch - pitch / 2) < thin * 0.5,
+    ) * np.float32(0.10)
     big = pitch * 4
-    grid = np.maximum(grid, np.maximum(np.abs((x + big / 2) % big - big / 2) < thin * 0.7, np.abs((y + big / 2) % big - big / 2) < thin * 0.7) * np.float32(0.20))
+    grid = np.maximum(
+        grid,
+        np.maximum(
+            np.abs((x + big / 2) % big - big / 2) < thin * 0.7, np.abs((y + big / 2) % big - big / 2) < thin * 0.7
+        )
+        * np.float32(0.20),
+    )
     hatch = (np.abs(((x + y) / (pitch * 0.22)) % 1 - 0.5) < 0.09) * (tone < 0.30) * np.float32(0.24)
     sheet = Image.new("L", (c.width, c.height), 0)
     draw = ImageDraw.Draw(sheet)
@@ -92,7 +79,9 @@ def blueprint(c: Canvas) -> None:
     frame = np.asarray(sheet, np.float32) / 255
     ink = np.clip(np.maximum(np.maximum(line * 0.95, frame * 0.85), np.maximum(grid, hatch)), 0, 1)[..., None]
     blue = np.array((0.07, 0.22, 0.46), np.float32) + tone[..., None] * np.array((0.04, 0.11, 0.15), np.float32)
-    stain = enlarge(c.fbm(c.rng("blueprint"), 2, 5, size=(c.height // 3 + 1, c.width // 3 + 1)), c.width, c.height)[..., None]
+    stain = enlarge(c.fbm(c.rng("blueprint"), 2, 5, size=(c.height // 3 + 1, c.width // 3 + 1)), c.width, c.height)[
+        ..., None
+    ]
     blue = blue * (1 + 0.05 * stain)
     c.pixels = (blue + (np.array((0.90, 0.96, 1.0), np.float32) - blue) * ink).astype(np.float32)
 
@@ -101,8 +90,8 @@ def woodblock(c: Canvas) -> None:
     """A coloured woodcut: flat inks, dark key lines, the grain of board and paper."""
     saturate(c.pixels, 1.4)
     contrast(c.pixels, 1.10)
-    line = _outline(c, max(1.2, c.unit / 560), 15)
-    p = _flat(c, 12, 7)
+    line = np.clip(outline(c, max(1.2, c.unit / 560)) * np.float32(3.33) - 0.12, 0, 1)
+    p = flat(c, 26, 3)
     cream = np.array((0.95, 0.89, 0.76), np.float32)
     p = p * np.array((1.0, 0.97, 0.90), np.float32)
     p += (cream - p) * np.float32(0.16)
@@ -124,21 +113,23 @@ def woodblock(c: Canvas) -> None:
 def poster(c: Canvas) -> None:
     """A screen print: a handful of flat colours."""
     saturate(c.pixels, 1.18)
-    c.pixels = _flat(c, 20, 5)
+    c.pixels = flat(c, 24, 2)
 
 
 def comic(c: Canvas) -> None:
     """Comic print: black outlines, flat colour, dots in the shadows."""
     saturate(c.pixels, 1.4)
     contrast(c.pixels, 1.1)
-    line = np.clip(_outline(c, max(1.3, c.unit / 520), 20), 0, 1)
+    line = np.clip(np.clip(outline(c, max(1.3, c.unit / 520)) * np.float32(4.44) - 0.12, 0, 1), 0, 1)
     tone = luma(c.pixels)
-    p = _flat(c, 14, 5)
+    p = flat(c, 18, 2)
     pitch = max(5.0, c.unit / 120)
     y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
     u, v = (x + y) * np.float32(0.7071 / pitch), (x - y) * np.float32(0.7071 / pitch)
     du, dv = u - np.floor(u) - np.float32(0.5), v - np.floor(v) - np.float32(0.5)
-    radius = 0.62 * np.sqrt(np.clip(0.80 - np.asarray(blur(tone[::2, ::2], 2.0)).repeat(2, 0).repeat(2, 1)[: c.height, : c.width], 0, 0.62))
+    radius = 0.62 * np.sqrt(
+        np.clip(0.80 - np.asarray(blur(tone[::2, ::2], 2.0)).repeat(2, 0).repeat(2, 1)[: c.height, : c.width], 0, 0.62)
+    )
     dots = np.clip((radius - np.sqrt(du * du + dv * dv)) * np.float32(pitch) + 0.5, 0, 1)[..., None]
     p += (1 - p) * np.float32(0.14)
     p *= 1 - dots * np.array((0.30, 0.38, 0.22), np.float32)
@@ -154,8 +145,12 @@ def _cells(c: Canvas, rng: np.random.Generator, pitch: float, jitter: float) -> 
     h, w = round(c.height * q), round(c.width * q)
     p = pitch * c.unit * q
     rows, columns = int(h / p) + 4, int(w / p) + 4
-    py = (np.arange(rows)[:, None] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(np.float32) * np.float32(p)
-    px = (np.arange(columns)[None, :] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(np.float32) * np.float32(p)
+    py = (np.arange(rows)[:, None] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(
+        np.float32
+    ) * np.float32(p)
+    px = (np.arange(columns)[None, :] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(
+        np.float32
+    ) * np.float32(p)
     y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
     a0, b0 = (np.arange(h) / p).astype(int)[:, None] + 1, (np.arange(w) / p).astype(int)[None, :] + 1
     best = np.full((h, w), 1e9, np.float32)
@@ -175,7 +170,7 @@ def _cells(c: Canvas, rng: np.random.Generator, pitch: float, jitter: float) -> 
 
 def _by_cell(c: Canvas, at_y: Array, at_x: Array, radius: float) -> Array:
     h, w = at_y.shape
-    small = _pixels(_image(c.pixels).resize((w, h), Image.Resampling.BOX).filter(ImageFilter.BoxBlur(radius)))
+    small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX).filter(ImageFilter.BoxBlur(radius)))
     return np.take(small.reshape(-1, 3), at_y.astype(np.intp) * w + at_x.astype(np.intp), axis=0)
 
 
@@ -186,17 +181,27 @@ def glass(c: Canvas) -> None:
     contrast(c.pixels, 1.1)
     border, at_y, at_x = _cells(c, rng, 0.036, 0.42)
     h, w = border.shape
-    outline = np.asarray(_image(_outline(c, max(1.6, c.unit / 420), 15)).resize((w, h), Image.Resampling.BOX), np.float32) / 255
-    own = _pixels(_image(_flat(c, 20, 5)).resize((w, h), Image.Resampling.BOX))
+    edge = (
+        np.asarray(
+            to_image(np.clip(outline(c, max(1.6, c.unit / 420)) * np.float32(3.33) - 0.12, 0, 1)).resize(
+                (w, h), Image.Resampling.BOX
+            ),
+            np.float32,
+        )
+        / 255
+    )
+    own = to_pixels(to_image(flat(c, 24, 2)).resize((w, h), Image.Resampling.BOX))
     p = _by_cell(c, at_y, at_x, 3) * np.float32(0.32) + own * np.float32(0.68)
     tone = rng.normal(1.08, 0.13, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
     p = p * tone[..., None] + np.float32(0.03)
     glow = np.clip(border * 1.6, 0, 1)[..., None]
     p *= 0.78 + 0.34 * glow
-    lead = (step(0.04, 0.11, border) * np.clip(1.1 - outline * 1.5, 0, 1))[..., None]
+    lead = (step(0.04, 0.11, border) * np.clip(1.15 - edge * 1.6, 0, 1))[..., None]
     p = np.array((0.05, 0.05, 0.06), np.float32) * (1 - lead) + p * lead
     c.pixels = enlarge(p.astype(np.float32), c.width, c.height).copy()
-    c.pixels *= 1 + 0.035 * enlarge(c.fbm(rng, 30, 2, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)[..., None]
+    c.pixels *= (
+        1 + 0.035 * enlarge(c.fbm(rng, 30, 2, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)[..., None]
+    )
 
 
 def mosaic(c: Canvas) -> None:
@@ -209,7 +214,9 @@ def mosaic(c: Canvas) -> None:
     stone = step(0.10, 0.24, border)[..., None]
     shine = 1 + 0.16 * np.clip(border - 0.25, 0, 1)[..., None]
     mortar = np.array((0.80, 0.77, 0.71), np.float32)
-    c.pixels = enlarge((mortar + (p * tone[..., None] * shine - mortar) * stone).astype(np.float32), c.width, c.height).copy()
+    c.pixels = enlarge(
+        (mortar + (p * tone[..., None] * shine - mortar) * stone).astype(np.float32), c.width, c.height
+    ).copy()
 
 
 def lowpoly(c: Canvas) -> None:
@@ -221,7 +228,7 @@ def lowpoly(c: Canvas) -> None:
     step_px = pitch * c.unit
     y = (np.arange(rows)[:, None] - 0.5 + jitter[0]) * step_px
     x = (np.arange(columns)[None, :] - 0.5 + jitter[1] + 0.5 * (np.arange(rows) % 2)[:, None] - 0.5) * step_px
-    small = _pixels(_image(c.pixels).resize((max(1, c.width // 8), max(1, c.height // 8)), Image.Resampling.BOX))
+    small = to_pixels(to_image(c.pixels).resize((max(1, c.width // 8), max(1, c.height // 8)), Image.Resampling.BOX))
     saturate(c.pixels, 1.1)
     tone = rng.normal(1.0, 0.055, (rows, columns, 2))
     q = 2 if c.unit < 1600 else 1
@@ -233,11 +240,13 @@ def lowpoly(c: Canvas) -> None:
             for half, corners in enumerate(((p00, p01, p10), (p01, p11, p10))):
                 cy = sum(corner[0] for corner in corners) / 3
                 cx = sum(corner[1] for corner in corners) / 3
-                sample = small[min(max(int(cy / 8), 0), small.shape[0] - 1), min(max(int(cx / 8), 0), small.shape[1] - 1)]
+                sample = small[
+                    min(max(int(cy / 8), 0), small.shape[0] - 1), min(max(int(cx / 8), 0), small.shape[1] - 1)
+                ]
                 level = tone[a, b, half] + 0.045 * (1 - 2 * half)
                 fill = tuple(int(min(255, max(0, v * level * 255))) for v in sample)
                 draw.polygon([(px * q, py * q) for py, px in corners], fill=fill)
-    c.pixels = _pixels(image.reduce(q) if q > 1 else image).copy()
+    c.pixels = to_pixels(image.reduce(q) if q > 1 else image).copy()
 
 
 def papercut(c: Canvas) -> None:

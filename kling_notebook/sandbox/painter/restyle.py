@@ -56,7 +56,12 @@ def _season(c: Canvas, season: str) -> None:
     p = c.pixels
     green = np.clip((p[..., 1] - 0.5 * (p[..., 0] + p[..., 2])) * 6, 0, 1)[..., None]
     level = luma(p)[..., None]
-    colour = {"autumn": (1.25, 0.66, 0.24), "spring": (1.12, 1.10, 0.86), "summer": (0.86, 1.12, 0.42), "winter": (1.28, 1.34, 1.44)}.get(season)
+    colour = {
+        "autumn": (1.25, 0.66, 0.24),
+        "spring": (1.12, 1.10, 0.86),
+        "summer": (0.86, 1.12, 0.42),
+        "winter": (1.28, 1.34, 1.44),
+    }.get(season)
     if colour is None:
         return
     p += (np.array(colour, np.float32) * (level * 0.9 + 0.06) - p) * green * np.float32(0.8)

@@ -83,7 +83,11 @@ def box(role: str, x0: float, y0: float, x1: float, y1: float) -> Part:
 
 def curve(points: np.ndarray, closed: bool, steps: int = 8) -> np.ndarray:
     """Catmull-Rom through `points` (n, k): (m, k)."""
-    ring = np.concatenate([points[-1:], points, points[:2]]) if closed else np.concatenate([points[:1], points, points[-1:]])
+    ring = (
+        np.concatenate([points[-1:], points, points[:2]])
+        if closed
+        else np.concatenate([points[:1], points, points[-1:]])
+    )
     t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
     p0, p1, p2, p3 = (ring[k : len(ring) - 3 + k, None, :] for k in range(4))
     out = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
@@ -133,7 +137,9 @@ def draw_part(draw: ImageDraw.ImageDraw, part: Part, scale: float, ox: float, oy
             _draw_limb(draw, n.reshape(-1, 3), scale, ox, oy, mirror)
 
 
-def _draw_limb(draw: ImageDraw.ImageDraw, circles: np.ndarray, scale: float, ox: float, oy: float, mirror: float) -> None:
+def _draw_limb(
+    draw: ImageDraw.ImageDraw, circles: np.ndarray, scale: float, ox: float, oy: float, mirror: float
+) -> None:
     path = curve(circles, False, 7)
     x, y, r = ox + mirror * path[:, 0] * scale, oy - path[:, 1] * scale, np.maximum(path[:, 2], 0.002) * scale
     dx, dy = np.gradient(x), np.gradient(y)
@@ -165,7 +171,9 @@ def groups(parts: Sequence[Part]) -> list[tuple[str, list[Part]]]:
     return found
 
 
-def mask_of(parts: Sequence[Part], scale: float, size: tuple[int, int], ox: float, oy: float, mirror: float) -> np.ndarray:
+def mask_of(
+    parts: Sequence[Part], scale: float, size: tuple[int, int], ox: float, oy: float, mirror: float
+) -> np.ndarray:
     """Anti-aliased mask (height, width) in 0..1 of the parts' union. `size` is (width, height)."""
     q = 3 if max(size) < 900 else 2
     sheet = Image.new("L", (size[0] * q, size[1] * q), 0)

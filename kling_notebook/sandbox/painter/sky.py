@@ -12,7 +12,7 @@ BODIES = frozenset(("sun", "moon", "crescent", "eclipse"))
 
 def paint_sky(c: Canvas) -> None:
     """Fill the whole canvas with sky, and settle where the light comes from."""
-    scene, light = c.scene, c.light
+    scene = c.scene
     rng = c.rng("sky")
     _gradient(c)
     _place_light(c, rng)
@@ -26,7 +26,7 @@ def paint_sky(c: Canvas) -> None:
         paint_planet(c, 0.24, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
     if "meteor" in scene.sky:
         _meteors(c)
-    if c.flat:
+    if {"papercut", "poster", "glass"} & set(scene.styles):
         _rings(c)
     else:
         _glow(c)
@@ -80,25 +80,33 @@ def paint_stars(c: Canvas, density: float) -> None:
     count = int(1500 * density * area)
     x = rng.random(count) * c.width
     y = rng.random(count) ** 1.15 * c.height
-    bright = rng.random(count) ** 5 * 0.95 + 0.07
+    bright = rng.random(count) ** 4 * 0.9 + 0.12
     tint = np.stack([1 - 0.25 * rng.random(count), np.full(count, 0.93), 1 - 0.3 * rng.random(count)], -1)
     fade = np.clip(1.15 - y / max(c.horizon, 1), 0, 1) * (0.45 + 0.55 * c.light.dark)
     scale = c.unit / 1024
     keep = (x < c.width - 2) & (y < c.height - 2)
     column, row = x[keep].astype(int), y[keep].astype(int)
     light = (bright * fade)[keep, None] * tint[keep]
-    size = max(1, round(scale * 1.3))
+    size = max(1, round(scale * 1.6))
     for dy in range(size):
         for dx in range(size):
-            c.pixels[np.minimum(row + dy, c.height - 1), np.minimum(column + dx, c.width - 1)] += light.astype(np.float32)
+            c.pixels[np.minimum(row + dy, c.height - 1), np.minimum(column + dx, c.width - 1)] += light.astype(
+                np.float32
+            )
     for k in np.argsort(-(bright * fade))[: int(26 * density * area)]:
-        glow_spot(c, x[k], y[k], (4.2 + 5 * rng.random()) * max(scale, 0.4), tint[k], 0.75 * bright[k] * fade[k])
+        glow_spot(c, x[k], y[k], 1.7 * max(scale, 0.5), tint[k], 1.0 * fade[k])
+        glow_spot(c, x[k], y[k], (4 + 6 * rng.random()) * max(scale, 0.5), tint[k], 0.20 * fade[k])
 
 
 def glow_spot(c: Canvas, x: float, y: float, radius: float, colour: Array | tuple[float, ...], strength: float) -> None:
     """A small round light with a bright heart."""
     reach = max(2, int(radius * 3))
-    x0, x1, y0, y1 = max(0, int(x) - reach), min(c.width, int(x) + reach), max(0, int(y) - reach), min(c.height, int(y) + reach)
+    x0, x1, y0, y1 = (
+        max(0, int(x) - reach),
+        min(c.width, int(x) + reach),
+        max(0, int(y) - reach),
+        min(c.height, int(y) + reach),
+    )
     if x1 <= x0 or y1 <= y0:
         return
     dx = np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(x)
@@ -223,7 +231,9 @@ def _rings(c: Canvas) -> None:
     edge = away / np.float32(0.17)
     ring = np.clip(np.floor(edge), 0, 6)
     inner, outer = mix(light.horizon, light.sun, 0.2), mix(light.zenith, light.middle, 0.35)
-    table = np.stack([mix(mix(inner, light.middle, min(1.0, k / 3)), outer, k / 6) for k in range(8)]).astype(np.float32)
+    table = np.stack([mix(mix(inner, light.middle, min(1.0, k / 3)), outer, k / 6) for k in range(8)]).astype(
+        np.float32
+    )
     colour = table[ring.astype(np.intp)]
     if c.scene.sky_tint is not None:
         colour = mix(colour, c.scene.sky_tint, 0.6)
@@ -265,7 +275,10 @@ def _sun(c: Canvas) -> None:
         t = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(c.sun[1])) / radius
         gap = (np.sin(t * 22) > 0.55 - 0.75 * np.clip(t, 0, 1)) & (t > -0.1)
         disc = disc * np.where(gap, np.float32(0.0), np.float32(1.0))
-        face = np.array((1.0, 0.95, 0.45)) * (1 - np.clip(t * 0.5 + 0.5, 0, 1))[..., None] + np.array((1.0, 0.35, 0.55)) * np.clip(t * 0.5 + 0.5, 0, 1)[..., None]
+        face = (
+            np.array((1.0, 0.95, 0.45)) * (1 - np.clip(t * 0.5 + 0.5, 0, 1))[..., None]
+            + np.array((1.0, 0.35, 0.55)) * np.clip(t * 0.5 + 0.5, 0, 1)[..., None]
+        )
     c.lay(rows, disc, face, columns)
 
 
@@ -307,7 +320,12 @@ def paint_planet(c: Canvas, radius: float, across: float, down: float) -> None:
     rng = c.rng("planet")
     r, cx, cy = radius * c.unit * 0.62, across * c.width, down * c.height
     reach = r * 2.3
-    y0, y1, x0, x1 = max(0, int(cy - reach)), min(c.height, int(cy + reach)), max(0, int(cx - reach)), min(c.width, int(cx + reach))
+    y0, y1, x0, x1 = (
+        max(0, int(cy - reach)),
+        min(c.height, int(cy + reach)),
+        max(0, int(cx - reach)),
+        min(c.width, int(cx + reach)),
+    )
     dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(cy)) / np.float32(r)
     dx = (np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(cx)) / np.float32(r)
     rows, columns = slice(y0, y1), slice(x0, x1)
@@ -345,7 +363,9 @@ def _rainbow(c: Canvas) -> None:
     t = (away - 0.52) / 0.062
     inside = np.clip(np.minimum(t, 1 - t) * 5, 0, 1) * np.clip(1.2 - y / c.height, 0, 1)
     knots = np.linspace(0, 1, 6)
-    stripes = np.array([(0.62, 0.3, 0.95), (0.25, 0.5, 1), (0.2, 0.85, 0.5), (1, 0.95, 0.3), (1, 0.6, 0.2), (1, 0.25, 0.25)])
+    stripes = np.array(
+        [(0.62, 0.3, 0.95), (0.25, 0.5, 1), (0.2, 0.85, 0.5), (1, 0.95, 0.3), (1, 0.6, 0.2), (1, 0.25, 0.25)]
+    )
     colour = np.stack([np.interp(t, knots, stripes[:, k]) for k in range(3)], -1).astype(np.float32)
     field = enlarge(colour * (inside * np.float32(0.42))[..., None], c.width, c.height)
     c.pixels += field * (1 - 0.55 * np.minimum(c.pixels, 1))
@@ -364,7 +384,7 @@ def _clouds(c: Canvas) -> None:
     scene, light = c.scene, c.light
     if "clouds" in scene.unwanted or "clear" in scene.sky:
         return
-    if c.flat and not ({"clouds", "overcast"} & scene.sky or scene.weather):
+    if {"papercut", "poster"} & set(scene.styles) and not ({"clouds", "overcast"} & scene.sky or scene.weather):
         return
     cover = 0.40
     if "clouds" in scene.sky:

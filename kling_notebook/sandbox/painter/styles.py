@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter
 
+from .brush import displace, outline, patches, to_image, to_pixels
 from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
 from .grade import bloom, contrast, saturate
 from .prints import PRINTS
@@ -21,37 +22,10 @@ def apply_styles(c: Canvas) -> None:
         STYLES[name](c)
 
 
-def to_image(p: Array) -> Image.Image:
-    """8-bit image of float pixels."""
-    return Image.fromarray((np.clip(p, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
-
-
-def to_pixels(image: Image.Image) -> Array:
-    """Float pixels of an image."""
-    return np.asarray(image, np.float32) / np.float32(255)
-
-
 def paper(c: Canvas, strength: float) -> Array:
     """The tooth of paper, about 1, (h, w, 1)."""
     rng = c.rng("paper")
     return (1 + c.fbm(rng, 110, 2, gain=0.6) * np.float32(strength))[..., None]
-
-
-def edges(c: Canvas, radius: float) -> Array:
-    """Where the picture changes: 0 in flat parts, about 1 at outlines, (h, w)."""
-    grey = to_image(c.pixels).convert("L").filter(ImageFilter.GaussianBlur(radius))
-    g = np.asarray(grey, np.float32) / 255
-    gx, gy = np.zeros_like(g), np.zeros_like(g)
-    gx[:, 1:-1] = g[:, 2:] - g[:, :-2]
-    gy[1:-1] = g[2:] - g[:-2]
-    return np.sqrt(gx * gx + gy * gy) * np.float32(radius * 4.5)
-
-
-def _displace(p: Array, dy: Array, dx: Array) -> Array:
-    h, w = p.shape[:2]
-    rows = np.clip(np.arange(h)[:, None] + dy, 0, h - 1).astype(np.intp)
-    columns = np.clip(np.arange(w)[None, :] + dx, 0, w - 1).astype(np.intp)
-    return np.take(p.reshape(-1, p.shape[2]), rows * w + columns, axis=0)
 
 
 def watercolour(c: Canvas) -> None:
@@ -61,10 +35,14 @@ def watercolour(c: Canvas) -> None:
     h, w = c.height // 2 + 1, c.width // 2 + 1
     dy = enlarge(c.fbm(rng, 9, 4, size=(h, w)), c.width, c.height) * np.float32(wander)
     dx = enlarge(c.fbm(rng, 9, 4, size=(h, w)), c.width, c.height) * np.float32(wander)
-    p = _displace(c.pixels, dy, dx)
-    small = to_image(p[::2, ::2]).filter(ImageFilter.MedianFilter(5)).filter(ImageFilter.GaussianBlur(c.unit / 1000))
-    p = to_pixels(small.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
-    soft = to_pixels(to_image(p[::4, ::4]).filter(ImageFilter.GaussianBlur(c.unit / 260)).resize((c.width, c.height), Image.Resampling.BILINEAR))
+    p = displace(c.pixels, dy, dx)
+    small = to_image(patches(p[::2, ::2], max(2, c.unit // 340)))
+    p = to_pixels(small.resize((c.width, c.height), Image.Resampling.BICUBIC))
+    soft = to_pixels(
+        to_image(p[::4, ::4])
+        .filter(ImageFilter.GaussianBlur(c.unit / 260))
+        .resize((c.width, c.height), Image.Resampling.BILINEAR)
+    )
     rim = np.clip((luma(soft) - luma(p)) * 2.2, -0.05, 0.4)[..., None]
     saturate(p, 1.25)
     p += (1 - p) * np.float32(0.20)
@@ -74,12 +52,14 @@ def watercolour(c: Canvas) -> None:
     p += (1 - p) * np.clip(wash * 0.13 + 0.04, 0, 0.5)
     y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None] / c.unit
     x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :] / c.unit
-    border = np.minimum(y, x).astype(np.float32) + enlarge(c.fbm(rng, 7, 5, size=(h, w)), c.width, c.height) * np.float32(0.011)
+    border = np.minimum(y, x).astype(np.float32) + enlarge(
+        c.fbm(rng, 7, 5, size=(h, w)), c.width, c.height
+    ) * np.float32(0.011)
     inside = step(0.030, 0.046, border)[..., None]
     edge = np.exp(-(((border - 0.046) / 0.006) ** 2))[..., None] * np.float32(0.16)
     sheet = np.array((0.985, 0.975, 0.95), np.float32)
     p = sheet + (p * (1 - edge) - sheet) * inside
-    c.pixels = p * paper(c, 0.022)
+    c.pixels = p * paper(c, 0.014)
 
 
 def _hatch(c: Canvas, tone: Array, angle: float, pitch: float, wave: Array) -> Array:
@@ -94,10 +74,12 @@ def _hatch(c: Canvas, tone: Array, angle: float, pitch: float, wave: Array) -> A
 def ink(c: Canvas) -> None:
     """Pen and ink: outlines, and hatching that thickens in the dark."""
     rng = c.rng("pen")
-    line = np.clip(edges(c, max(0.8, c.unit / 900)) * 2.6 - 0.10, 0, 1)
+    line = np.clip(outline(c, max(0.8, c.unit / 900)) * 2.6 - 0.10, 0, 1)
     dark = np.clip(1 - luma(c.pixels), 0, 1)
     dark = np.clip((dark - 0.30) * 1.5, 0, 1)
-    wave = enlarge(c.fbm(rng, 2.2, 3, size=(c.height // 4 + 1, c.width // 4 + 1)), c.width, c.height) * np.float32(c.unit * 0.006)
+    wave = enlarge(c.fbm(rng, 2.2, 3, size=(c.height // 4 + 1, c.width // 4 + 1)), c.width, c.height) * np.float32(
+        c.unit * 0.006
+    )
     pitch = max(3.2, c.unit / 165)
     ink_on = _hatch(c, dark * np.float32(0.92), 0.62, pitch, wave)
     ink_on = np.maximum(ink_on, _hatch(c, np.clip(dark - 0.42, 0, 1) * 1.3, -0.75, pitch, wave))
@@ -111,15 +93,21 @@ def sumi(c: Canvas) -> None:
     """Ink wash: a few greys that run, on warm paper."""
     rng = c.rng("sumi")
     wander = c.unit * 0.008
-    shift = enlarge(c.fbm(rng, 8, 4, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height) * np.float32(wander)
-    grey = luma(_displace(c.pixels, shift, np.roll(shift, c.height // 3, 0)))
-    soft = np.asarray(to_image(grey[::2, ::2]).filter(ImageFilter.MedianFilter(5)).resize((c.width, c.height), Image.Resampling.BICUBIC), np.float32) / 255
+    shift = enlarge(c.fbm(rng, 8, 4, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height) * np.float32(
+        wander
+    )
+    p = displace(c.pixels, shift, shift[::-1])
+    soft = to_pixels(
+        to_image(luma(patches(p[::2, ::2], max(2, c.unit // 340)))).resize(
+            (c.width, c.height), Image.Resampling.BICUBIC
+        )
+    )
     level = np.clip((soft - 0.08) / 0.72, 0, 1)
     steps = np.floor(level * 5) / 5
     wash = steps + (level - steps) * 0.45 + step(0.82, 0.98, level) * 0.1
     bleed = enlarge(c.fbm(rng, 3, 5, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)
     ink_on = np.clip((1 - wash) * (0.95 + 0.13 * bleed), 0, 0.95)
-    line = np.clip(edges(c, max(1.2, c.unit / 500)) * 1.5 - 0.18, 0, 0.75)
+    line = np.clip(outline(c, max(1.2, c.unit / 500)) * 1.5 - 0.18, 0, 0.75)
     dark = np.clip(np.maximum(ink_on * 0.92, line), 0, 0.95)[..., None]
     sheet = np.array((0.955, 0.93, 0.87), np.float32) * paper(c, 0.02)
     c.pixels = sheet + (np.array((0.07, 0.075, 0.10), np.float32) - sheet) * dark
@@ -127,11 +115,17 @@ def sumi(c: Canvas) -> None:
 
 def _drawn(c: Canvas, *, strength: float, tooth: float, tone: float, stick: tuple[float, float, float]) -> None:
     rng = c.rng("pencil")
-    line = np.clip(edges(c, max(0.8, c.unit / 800)) * strength - 0.08, 0, 1)
+    line = np.clip(outline(c, max(0.8, c.unit / 800)) * strength - 0.08, 0, 1)
     dark = np.clip(1.05 - luma(c.pixels) * 1.15, 0, 1)
     grain = c.fbm(rng, 170, 2, gain=0.9)
     strokes = c.fbm(rng, 95, 2, wide=0.20)
-    shade = step(0.0, 1.0, dark * np.float32(tone) + (grain * np.float32(tooth) + strokes * np.float32(tooth * 0.9)) * (0.25 + dark) - 0.12)
+    shade = step(
+        0.0,
+        1.0,
+        dark * np.float32(tone)
+        + (grain * np.float32(tooth) + strokes * np.float32(tooth * 0.9)) * (0.25 + dark)
+        - 0.12,
+    )
     amount = np.clip(shade * 0.78 + line * (0.75 + 0.15 * grain), 0, 0.95)[..., None]
     sheet = np.array((0.97, 0.965, 0.95), np.float32) * paper(c, 0.015)
     c.pixels = sheet + (np.array(stick, np.float32) - sheet) * amount
@@ -148,31 +142,6 @@ def charcoal(c: Canvas) -> None:
     _drawn(c, strength=2.0, tooth=0.34, tone=1.15, stick=(0.06, 0.055, 0.06))
 
 
-def _kuwahara(p: Array, radius: int) -> Array:
-    """Smooth within shapes and not across their edges: of four neighbouring squares, each pixel takes the calmest."""
-    box = ImageFilter.BoxBlur(radius)
-    mean = to_pixels(to_image(p).filter(box))
-    grey = luma(p)
-    g1 = np.asarray(to_image(grey).filter(box), np.float32) / 255
-    g2 = np.asarray(to_image(grey * grey).filter(box), np.float32) / 255
-    spread = g2 - g1 * g1
-    best, chosen = None, None
-    h, w = grey.shape
-    pad_mean = np.pad(mean, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
-    pad_spread = np.pad(spread, radius, mode="edge")
-    for oy in (0, 2 * radius):
-        for ox in (0, 2 * radius):
-            s, m = pad_spread[oy : oy + h, ox : ox + w], pad_mean[oy : oy + h, ox : ox + w]
-            if best is None or chosen is None:
-                best, chosen = s.copy(), m.copy()
-                continue
-            closer = s < best
-            np.copyto(chosen, m, where=closer[..., None])
-            np.copyto(best, s, where=closer)
-    assert chosen is not None  # noqa: S101 - four squares, always one
-    return chosen
-
-
 def _strokes(c: Canvas, rng: np.random.Generator, length: int, cells: float) -> Array:
     """Bristle marks along a flowing field: a relief of about -1..1, (h, w)."""
     h, w = c.height // 2 + 1, c.width // 2 + 1
@@ -181,7 +150,7 @@ def _strokes(c: Canvas, rng: np.random.Generator, length: int, cells: float) -> 
     dy, dx = np.sin(angle), np.cos(angle)
     total = np.zeros((h, w), np.float32)
     for k in range(-length, length + 1):
-        total += _displace(noise[..., None], dy * k, dx * k)[..., 0]
+        total += displace(noise[..., None], dy * k, dx * k)[..., 0]
     total /= np.float32(np.sqrt(2 * length + 1))
     return enlarge(total, c.width, c.height)
 
@@ -193,8 +162,8 @@ def oil(c: Canvas) -> None:
     small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX))
     angle = c.fbm(rng, 2.0, 2, size=(h, w)) * np.float32(0.9) + np.float32(0.4)
     dabs = c.fbm(rng, 42, 2, size=(h, w)) * np.float32(c.unit * 0.0035)
-    small = _displace(small, np.cos(angle) * dabs, np.sin(angle) * dabs)
-    small = _kuwahara(small, max(2, round(c.unit / 270)))
+    small = displace(small, np.cos(angle) * dabs, np.sin(angle) * dabs)
+    small = patches(small, max(2, round(c.unit / 270)))
     p = enlarge(small, c.width, c.height).copy()
     relief = _strokes(c, rng, 9, 2.0)
     lift = np.zeros_like(relief)
@@ -251,7 +220,7 @@ def pastel(c: Canvas) -> None:
 
 def neon(c: Canvas) -> None:
     """Outlines as glowing tubes over a dark scene."""
-    line = np.clip(edges(c, max(1.2, c.unit / 600)) * 1.7 - 0.07, 0, 1)
+    line = np.clip(outline(c, max(1.2, c.unit / 600)) * 1.7 - 0.07, 0, 1)
     p = c.pixels
     dark = p * np.float32(0.45) * np.array((0.75, 0.65, 1.25), np.float32)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
@@ -284,14 +253,16 @@ def impressionist(c: Canvas) -> None:
         y, x = np.mgrid[0:h, 0:w].astype(np.float32)
         long = np.cos(field) * x + np.sin(field) * y
         wide = np.cos(field) * y - np.sin(field) * x
-        wide = wide + (rng.uniform(0, 1, 64).astype(np.float32)[(np.floor(long / (2.6 * size)).astype(int)) % 64]) * size
+        wide = (
+            wide + (rng.uniform(0, 1, 64).astype(np.float32)[(np.floor(long / (2.6 * size)).astype(int)) % 64]) * size
+        )
         a, b = np.floor(long / (2.6 * size)).astype(int), np.floor(wide / size).astype(int)
         row, column = a % shift_y.shape[0], b % shift_y.shape[1]
         source = out if size < 16 else picture
-        dabbed = _displace(source, shift_y[row, column] * 0.8, shift_x[row, column] * 0.8)
+        dabbed = displace(source, shift_y[row, column] * 0.8, shift_x[row, column] * 0.8)
         # A dab has one colour: what the picture has at the dab's own place.
         out = dabbed + tone[row, column] * (0.4 + 0.6 * dabbed)
-    smooth = to_image(out).filter(ImageFilter.MedianFilter(5))
+    smooth = to_image(patches(out, 2))
     c.pixels = to_pixels(smooth.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
 
 

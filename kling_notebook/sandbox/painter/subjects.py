@@ -20,7 +20,9 @@ _SKY = frozenset(("bird", "balloon", "dragon", "rocket", "ufo", "butterfly", "la
 _AFLOAT = frozenset(("boat", "sailboat", "ship", "swan", "whale", "dolphin"))
 _SWIMMING = frozenset(("fish", "turtle", "jellyfish", "whale", "dolphin"))
 _WADING = frozenset(("heron", "torii", "bridge"))
-_FAR = frozenset(("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "train", "pine"))
+_FAR = frozenset(
+    ("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "train", "pine")
+)
 _SYMMETRIC = frozenset(("bridge", "balloon", "rocket", "ufo", "castle", "temple", "torii", "lantern", "owl", "robot"))
 
 

@@ -15,8 +15,13 @@ def _crenels(role: str, x0: float, x1: float, y: float, teeth: int) -> tuple[Par
 
 
 def _spoked(x: float, y: float, r: float) -> tuple[Part, ...]:
-    ring = tuple(v for k in range(25) for v in (x + r * math.cos(k * math.tau / 24), y + r * math.sin(k * math.tau / 24)))
-    spokes = (line("dark", 0.008, x, y, x + r * math.cos(k * math.tau / 8), y + r * math.sin(k * math.tau / 8)) for k in range(8))
+    ring = tuple(
+        v for k in range(25) for v in (x + r * math.cos(k * math.tau / 24), y + r * math.sin(k * math.tau / 24))
+    )
+    spokes = (
+        line("dark", 0.008, x, y, x + r * math.cos(k * math.tau / 8), y + r * math.sin(k * math.tau / 8))
+        for k in range(8)
+    )
     return (line("dark", 0.032, *ring), *spokes)
 
 

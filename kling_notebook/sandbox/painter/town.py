@@ -27,7 +27,9 @@ def city(c: Canvas, base: int) -> None:
             if rng.random() < 0.22 and right - left > 4:
                 middle = (left + right) // 2
                 half = max(1, int(0.0014 * c.unit))
-                line[middle - half : middle + half] = np.minimum(line[middle - half : middle + half], top - 0.05 * c.unit * rng.random() - 0.02 * c.unit)
+                line[middle - half : middle + half] = np.minimum(
+                    line[middle - half : middle + half], top - 0.05 * c.unit * rng.random() - 0.02 * c.unit
+                )
         body = mix((0.34, 0.38, 0.47), (0.16, 0.18, 0.26), t)
         if c.scene.place_tint is not None:
             body = mix(body, c.scene.place_tint, 0.7)
@@ -35,10 +37,12 @@ def city(c: Canvas, base: int) -> None:
         c.below(line, top_colour, mix(top_colour, c.light.haze, 0.45 + 0.25 * (1 - t)), 0.42 * c.unit)
         for left, right, top, lit in boxes:
             _facade(c, rng, (left, right, int(top), base), distance, lamps * lit)
-    first = int(base - 0.1 * c.unit)
+    first = max(0, int(base - 0.4 * c.unit))
     if lamps > 0.3:
         glow = np.exp(-np.abs(np.arange(first, base, dtype=np.float32) - base) / (0.06 * c.unit))[:, None]
-        c.add(slice(first, base), np.broadcast_to(glow * np.float32(0.32 * lamps), (base - first, c.width)).copy(), LAMP)
+        c.add(
+            slice(first, base), np.broadcast_to(glow * np.float32(0.32 * lamps), (base - first, c.width)).copy(), LAMP
+        )
 
 
 def _lamps(c: Canvas) -> float:
@@ -48,7 +52,9 @@ def _lamps(c: Canvas) -> float:
     )
 
 
-def _boxes(c: Canvas, rng: np.random.Generator, wide: float, tall: float, base: int) -> list[tuple[int, int, float, float]]:
+def _boxes(
+    c: Canvas, rng: np.random.Generator, wide: float, tall: float, base: int
+) -> list[tuple[int, int, float, float]]:
     """Buildings side by side: left, right, top, share of lit windows; tallest around one centre."""
     boxes = []
     x = -wide * rng.random()
@@ -87,7 +93,12 @@ def _facade(c: Canvas, rng: np.random.Generator, box: tuple[int, int, int, int],
         colour = np.array((1.0, 0.70, 0.34), np.float32) * (1 - warm) + np.array((1.0, 0.92, 0.72), np.float32) * warm
         c.lay(block[0], mask * np.float32((0.95 - 0.45 * distance) * min(1.0, 0.35 + lit)), colour, block[1])
     else:
-        c.lay(block[0], mask * np.float32(0.30 * (1 - 0.75 * distance)), c.light.on((0.10, 0.14, 0.22), distance), block[1])
+        c.lay(
+            block[0],
+            mask * np.float32(0.30 * (1 - 0.75 * distance)),
+            c.light.on((0.10, 0.14, 0.22), distance),
+            block[1],
+        )
 
 
 def street(c: Canvas, base: int) -> None:
@@ -123,7 +134,9 @@ def village(c: Canvas, base: int) -> None:
         _gable(c, rng, (x, y, size), 0.5 * (1 - t), lamps)
 
 
-def _gable(c: Canvas, rng: np.random.Generator, spot: tuple[float, float, float], distance: float, lamps: float) -> None:
+def _gable(
+    c: Canvas, rng: np.random.Generator, spot: tuple[float, float, float], distance: float, lamps: float
+) -> None:
     x, y, s = spot
     box = (int(x - s), int(y - 1.4 * s), int(x + s) + 2, int(y) + 2)
     if box[0] < 0 or box[2] >= c.width or box[3] >= c.height or box[1] < 0:
@@ -142,10 +155,31 @@ def _gable(c: Canvas, rng: np.random.Generator, spot: tuple[float, float, float]
     roofs = ((0.62, 0.26, 0.18), (0.48, 0.24, 0.20), (0.36, 0.36, 0.42))
     roof = SNOW if snowy(c) else roofs[int(rng.integers(3))]
     rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
-    c.lay(rows, mask([(-0.62, 0), (-0.62, 0.62), (-0.2, 1.12), (0.2, 0.62), (0.2, 0)]), c.light.on(walls, distance), columns)
-    c.lay(rows, mask([(0.2, 0), (0.2, 0.62), (0.85, 0.62), (0.85, 0)]), c.light.on(np.array(walls) * 0.74, distance), columns)
-    c.lay(rows, mask([(-0.2, 1.16), (0.55, 1.16), (0.93, 0.58), (0.24, 0.58)], [(-0.7, 0.56), (-0.2, 1.18), (-0.12, 1.12), (-0.62, 0.56)]), c.light.on(roof, distance), columns)
-    panes = mask([(-0.32, 0.28), (-0.1, 0.28), (-0.1, 0.52), (-0.32, 0.52)], [(0.42, 0.2), (0.62, 0.2), (0.62, 0.42), (0.42, 0.42)])
+    c.lay(
+        rows,
+        mask([(-0.62, 0), (-0.62, 0.62), (-0.2, 1.12), (0.2, 0.62), (0.2, 0)]),
+        c.light.on(walls, distance),
+        columns,
+    )
+    c.lay(
+        rows,
+        mask([(0.2, 0), (0.2, 0.62), (0.85, 0.62), (0.85, 0)]),
+        c.light.on(np.array(walls) * 0.74, distance),
+        columns,
+    )
+    c.lay(
+        rows,
+        mask(
+            [(-0.2, 1.16), (0.55, 1.16), (0.93, 0.58), (0.24, 0.58)],
+            [(-0.7, 0.56), (-0.2, 1.18), (-0.12, 1.12), (-0.62, 0.56)],
+        ),
+        c.light.on(roof, distance),
+        columns,
+    )
+    panes = mask(
+        [(-0.32, 0.28), (-0.1, 0.28), (-0.1, 0.52), (-0.32, 0.52)],
+        [(0.42, 0.2), (0.62, 0.2), (0.62, 0.42), (0.42, 0.42)],
+    )
     c.lay(rows, panes * np.float32(0.9), LAMP if lamps > 0.2 else c.light.on((0.18, 0.20, 0.26), distance), columns)
 
 
@@ -226,7 +260,9 @@ def islands(c: Canvas, base: int) -> None:
         c.lay(slice(first, last), c.under(line.astype(np.float32), first, last) * (hump > 0), tone)
         sand = c.light.on((0.88, 0.78, 0.56), distance)
         strip = max(2, int(0.007 * c.unit))
-        c.lay(slice(base - strip, base + 1), np.broadcast_to((hump > 0.02).astype(np.float32), (strip + 1, c.width)), sand)
+        c.lay(
+            slice(base - strip, base + 1), np.broadcast_to((hump > 0.02).astype(np.float32), (strip + 1, c.width)), sand
+        )
         if k == 1:
             c.shelf = np.where(hump > 0.1, line, c.height + 9).astype(np.float32)
 
@@ -238,20 +274,38 @@ def icebergs(c: Canvas, base: int) -> None:
         t = (k + rng.random()) / 6
         x, y = rng.uniform(0.05, 0.95) * c.width, base + c.unit * (0.01 + 0.26 * t)
         w, h = c.unit * rng.uniform(0.05, 0.11) * (0.5 + 1.2 * t), c.unit * rng.uniform(0.03, 0.08) * (0.5 + 1.1 * t)
-        points = [(-1.0, 0.0)] + [(u, 0.35 + 0.65 * rng.random() * (1 - abs(u) ** 2)) for u in (-0.8, -0.45, -0.1, 0.2, 0.55, 0.85)] + [(1.0, 0.0)]
+        points = (
+            [(-1.0, 0.0)]
+            + [(u, 0.35 + 0.65 * rng.random() * (1 - abs(u) ** 2)) for u in (-0.8, -0.45, -0.1, 0.2, 0.55, 0.85)]
+            + [(1.0, 0.0)]
+        )
         _berg(c, (x, y, w, h), points, 0.6 * (1 - t))
 
 
-def _berg(c: Canvas, spot: tuple[float, float, float, float], points: list[tuple[float, float]], distance: float) -> None:
+def _berg(
+    c: Canvas, spot: tuple[float, float, float, float], points: list[tuple[float, float]], distance: float
+) -> None:
     x, y, w, h = spot
-    x0, x1, y0, y1 = max(0, int(x - w) - 2), min(c.width, int(x + w) + 2), max(0, int(y - h * 1.2) - 2), min(c.height, int(y + h) + 2)
+    x0, x1, y0, y1 = (
+        max(0, int(x - w) - 2),
+        min(c.width, int(x + w) + 2),
+        max(0, int(y - h * 1.2) - 2),
+        min(c.height, int(y + h) + 2),
+    )
     if x1 - x0 < 4 or y1 - y0 < 4:
         return
     q = 2
     for part, flip in (("body", 1.0), ("face", 1.0), ("mirror", -0.8)):
         sheet = Image.new("L", ((x1 - x0) * q, (y1 - y0) * q), 0)
         outline = points if part != "face" else [(u if u > 0.05 else 0.05 + 0.1 * v, v) for u, v in points]
-        ImageDraw.Draw(sheet).polygon([((x + u * w - x0) * q, (y - v * h * flip - y0) * q) for u, v in outline], fill=255)
+        ImageDraw.Draw(sheet).polygon(
+            [((x + u * w - x0) * q, (y - v * h * flip - y0) * q) for u, v in outline], fill=255
+        )
         mask = np.asarray(sheet.reduce(q), np.float32) / 255
         tone = {"body": (0.94, 0.97, 1.0), "face": (0.62, 0.80, 0.92), "mirror": (0.60, 0.78, 0.88)}[part]
-        c.lay(slice(y0, y1), mask * np.float32(0.35 if part == "mirror" else 1.0), c.light.on(tone, distance), slice(x0, x1))
+        c.lay(
+            slice(y0, y1),
+            mask * np.float32(0.35 if part == "mirror" else 1.0),
+            c.light.on(tone, distance),
+            slice(x0, x1),
+        )

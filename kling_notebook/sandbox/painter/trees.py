@@ -22,14 +22,28 @@ def _fir(rng: np.random.Generator) -> tuple[list[Part], list[Part]]:
     whole: list[Part] = [limb("all", 0.0, -0.02, 0.016, 0.0, 0.5, 0.012, 0.0, 0.99, 0.004)]
     lit: list[Part] = []
     tiers = int(rng.integers(9, 13))
-    slim = rng.uniform(0.13, 0.19)
+    slim = rng.uniform(0.16, 0.23)
     for k in range(tiers):
         t = k / (tiers - 1)
         y, half = 0.08 + 0.82 * t, slim * (1 - t) ** 0.85 + 0.012
         for way in (-1, 1):
             reach = half * rng.uniform(0.78, 1.15)
             drop = rng.uniform(0.030, 0.060) * (1.2 - t)
-            whole.append(polygon("all", 0.0, y + 0.11 * (1.2 - t), way * reach, y - drop, way * reach * 0.62, y - drop * 0.4, way * reach * 0.34, y - drop * 1.1, 0.0, y - 0.02))
+            whole.append(
+                polygon(
+                    "all",
+                    0.0,
+                    y + 0.11 * (1.2 - t),
+                    way * reach,
+                    y - drop,
+                    way * reach * 0.62,
+                    y - drop * 0.4,
+                    way * reach * 0.34,
+                    y - drop * 1.1,
+                    0.0,
+                    y - 0.02,
+                )
+            )
             if way > 0:
                 lit.append(polygon("lit", 0.0, y + 0.10 * (1.2 - t), reach * 0.96, y - drop, reach * 0.45, y + 0.005))
     return whole, lit
@@ -38,14 +52,20 @@ def _fir(rng: np.random.Generator) -> tuple[list[Part], list[Part]]:
 def _crown(rng: np.random.Generator) -> tuple[list[Part], list[Part]]:
     """A leafy tree: trunk, a heap of leaf clouds, light on the upper ones."""
     lean = rng.uniform(-0.03, 0.03)
-    whole: list[Part] = [limb("all", 0.0, -0.02, 0.028, lean, 0.25, 0.018, lean, 0.5, 0.012), limb("all", lean, 0.28, 0.012, lean + 0.12, 0.5, 0.006), limb("all", lean, 0.24, 0.012, lean - 0.13, 0.46, 0.006)]
+    whole: list[Part] = [
+        limb("all", 0.0, -0.02, 0.028, lean, 0.25, 0.018, lean, 0.5, 0.012),
+        limb("all", lean, 0.28, 0.012, lean + 0.12, 0.5, 0.006),
+        limb("all", lean, 0.24, 0.012, lean - 0.13, 0.46, 0.006),
+    ]
     lit: list[Part] = []
-    for _ in range(17):
+    for _ in range(26):
         a, d = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
         x, y = lean + 0.20 * d * np.cos(a), 0.66 + 0.25 * d * np.sin(a)
-        r = rng.uniform(0.06, 0.115)
+        r = rng.uniform(0.045, 0.095)
         whole.append(disc("all", x, y, r, r * 0.9))
-        lit.append(disc("lit", x + 0.022, y + 0.030, r * 0.66, r * 0.55))
+        lit += [
+            disc("lit", x + rng.uniform(-0.01, 0.05), y + rng.uniform(0.0, 0.055), r * 0.34, r * 0.26) for _ in range(3)
+        ]
     return whole, lit
 
 
@@ -54,7 +74,7 @@ def sprites(rng: np.random.Generator, tall: float, *, leafy: bool, side: float, 
     made = []
     for _ in range(kinds):
         whole, lit = (_crown if leafy else _fir)(rng)
-        half = 0.36 if leafy else 0.24
+        half = 0.36 if leafy else 0.28
         size = (max(4, int(2 * half * tall)), max(6, int(1.04 * tall)))
         place = (size, size[0] / 2, size[1] - 0.02 * tall, side)
         mask = mask_of(whole, tall, place[0], place[1], place[2], place[3])
@@ -80,7 +100,9 @@ def stand(
         if rows.stop <= rows.start or columns.stop <= columns.start:
             continue
         cut = (slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0))
-        body, bright = (np.asarray(Image.fromarray(m).resize(size, Image.Resampling.BILINEAR))[cut] for m in (mask, lit))
+        body, bright = (
+            np.asarray(Image.fromarray(m).resize(size, Image.Resampling.BILINEAR))[cut] for m in (mask, lit)
+        )
         tone = tones[int(rng.integers(len(tones)))]
         dark, light = tone * np.float32(0.80), mix(tone, tone * np.float32(1.35) + np.float32(0.02), 0.9)
         c.lay(rows, body, dark + (light - dark) * bright[..., None], columns)

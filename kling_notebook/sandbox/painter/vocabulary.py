@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Kind = Literal["place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood", "break"]
+Kind = Literal[
+    "place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood", "break"
+]
 
 
 @dataclass(frozen=True, slots=True)

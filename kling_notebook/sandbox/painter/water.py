@@ -19,7 +19,12 @@ def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> No
     near = np.linspace(0, 1, h, dtype=np.float32)[:, None]
     waves = _waves(c, rng, h)
     reach = (0.004 + 0.034 * rough) * c.unit
-    source = top - 1 - np.arange(h, dtype=np.float32)[:, None] * (0.95 - 0.25 * rough) - waves * (reach * (0.25 + 1.6 * near))
+    source = (
+        top
+        - 1
+        - np.arange(h, dtype=np.float32)[:, None] * (0.95 - 0.25 * rough)
+        - waves * (reach * (0.25 + 1.6 * near))
+    )
     mirror = _mirror(c, np.clip(source, 0, top - 1))
     light = c.light
     deep = mix(np.asarray(light.zenith, np.float32), light.on((0.10, 0.26, 0.34)), 0.55) * np.float32(0.8)
@@ -148,7 +153,9 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
     rng = c.rng("fall")
     x = np.arange(c.width, dtype=np.float32)
     centre = c.width * (0.5 - 0.1 * c.side())
-    line = (top + 0.05 * c.unit * c.line(rng, 3.0, 4) - 0.12 * c.unit * np.clip(np.abs(x - centre) / (0.5 * c.unit), 0, 1)).astype(np.float32)
+    line = (
+        top + 0.05 * c.unit * c.line(rng, 3.0, 4) - 0.12 * c.unit * np.clip(np.abs(x - centre) / (0.5 * c.unit), 0, 1)
+    ).astype(np.float32)
     first, last = max(0, int(line.min())), min(c.height, int(foot))
     if last <= first + 2:
         return
@@ -165,13 +172,21 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
     half = c.unit * (0.05 + 0.035 * t) * (1 + 0.12 * smooth_values(rng, t[:, 0] * 12)[:, None])
     threads = c.fbm(rng, 34, 3, size=(h, c.width), span=(span[0] * 0.10, span[1]), wide=0.8)
     away = np.abs(x[None, :] - np.float32(centre)) / half
-    falling = np.clip((1.05 - away) * 5, 0, 1) * step(-1.4, 0.5, threads + 0.5) * (rows > line[None, :] - 0.004 * c.unit)
-    c.lay(slice(first, last), falling.astype(np.float32) * np.float32(0.94), c.light.on((0.93, 0.97, 1.0)) * np.float32(1.05))
+    falling = (
+        np.clip((1.05 - away) * 5, 0, 1) * step(-1.4, 0.5, threads + 0.5) * (rows > line[None, :] - 0.004 * c.unit)
+    )
+    c.lay(
+        slice(first, last),
+        falling.astype(np.float32) * np.float32(0.94),
+        c.light.on((0.93, 0.97, 1.0)) * np.float32(1.05),
+    )
     reach = int(0.16 * c.unit)
     y0, y1 = max(0, last - reach), min(c.height, last + reach // 2)
     dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - last) / (0.07 * c.unit)
     dx = (x[None, :] - np.float32(centre)) / (0.17 * c.unit)
-    c.lay(slice(y0, y1), np.exp(-(dx * dx + dy * dy)) * np.float32(0.75), mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5))
+    c.lay(
+        slice(y0, y1), np.exp(-(dx * dx + dy * dy)) * np.float32(0.75), mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5)
+    )
 
 
 def underwater(c: Canvas) -> None:
@@ -180,7 +195,9 @@ def underwater(c: Canvas) -> None:
     t = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
     level = np.float32(0.35 + 0.65 * max(c.light.ambient))
     stops = np.array([(0.42, 0.82, 0.84), (0.06, 0.44, 0.60), (0.02, 0.16, 0.32)], np.float32) * level
-    column = np.where(t < 0.45, stops[0] + (stops[1] - stops[0]) * (t / 0.45), stops[1] + (stops[2] - stops[1]) * ((t - 0.45) / 0.55))
+    column = np.where(
+        t < 0.45, stops[0] + (stops[1] - stops[0]) * (t / 0.45), stops[1] + (stops[2] - stops[1]) * ((t - 0.45) / 0.55)
+    )
     c.pixels[:] = column[:, None, :]
     h, w = c.height // 4 + 1, c.width // 4 + 1
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(4 / c.unit)

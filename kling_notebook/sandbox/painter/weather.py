@@ -32,14 +32,20 @@ def paint_weather(c: Canvas) -> None:
         _rain(c, 1.0 if "rain" in weather else 0.55)
     if "snowfall" in weather:
         _snow(c)
-    if "wind" in weather or (c.scene.season == "autumn" and "wind" not in c.scene.unwanted) or c.scene.season == "spring":
+    if (
+        "wind" in weather
+        or (c.scene.season == "autumn" and "wind" not in c.scene.unwanted)
+        or c.scene.season == "spring"
+    ):
         _leaves(c, 90 if "wind" in weather else 26)
 
 
 def _rain(c: Canvas, amount: float) -> None:
     rng = c.rng("rain")
     area = c.width * c.height / c.unit**2
-    for layer, (count, length, width, strength) in enumerate(((520, 0.035, 1, 0.26), (190, 0.075, 1, 0.34), (50, 0.12, 2, 0.30))):
+    for layer, (count, length, width, strength) in enumerate(
+        ((520, 0.035, 1, 0.26), (190, 0.075, 1, 0.34), (50, 0.12, 2, 0.30))
+    ):
         sheet = Image.new("L", (c.width, c.height), 0)
         draw = ImageDraw.Draw(sheet)
         xs = rng.uniform(-0.1, 1.1, int(count * area * amount)) * c.width
@@ -58,7 +64,11 @@ def _rain(c: Canvas, amount: float) -> None:
 def _snow(c: Canvas) -> None:
     rng = c.rng("flakes")
     area = c.width * c.height / c.unit**2
-    for count, radius, strength, soft in ((620, 0.0017, 0.75, 0.0), (230, 0.0036, 0.85, 0.0008), (46, 0.0085, 0.75, 0.0034)):
+    for count, radius, strength, soft in (
+        (620, 0.0017, 0.75, 0.0),
+        (230, 0.0036, 0.85, 0.0008),
+        (46, 0.0085, 0.75, 0.0034),
+    ):
         sheet = Image.new("L", (c.width, c.height), 0)
         draw = ImageDraw.Draw(sheet)
         for x, y, r in zip(*rng.random((2, int(count * area))), rng.uniform(0.6, 1.3, int(count * area)), strict=True):
