@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import DownloadError, InputError
-from . import containers, pixels, recipes
+from . import containers, decoding, pixels, recipes
 from .sources import load_source
 from .thumbnails import keep, large, make, thumbnail
 
@@ -72,25 +72,23 @@ def check(path: Path) -> tuple[containers.MediaType, int, int]:
     Raises:
         DownloadError: it is no PNG, JPEG or WebP picture, is cut short or damaged, or has above 50 million pixels.
     """
-    with pixels.decoding:
-        try:
-            facts, _ = pixels.decode(pixels.read_bounded(path))
-        except pixels.NotAPictureError as error:
-            raise _no_picture(error) from None
-        except OSError as error:
-            raise DownloadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        facts, _ = decoding.run(lambda: pixels.decode(pixels.read_bounded(path)))
+    except pixels.NotAPictureError as error:
+        raise _no_picture(error) from None
+    except OSError as error:
+        raise DownloadError(f"{path} cannot be read: {error.strerror or error}.") from error
     return facts.media_type, facts.width, facts.height
 
 
 def open_picture(path: Path) -> Image.Image:
     """A saved picture as a PIL image, decoded, the file closed. Raises DownloadError where it cannot be read."""
-    with pixels.decoding:
-        try:
-            return pixels.whole(pixels.read_bounded(path))
-        except pixels.NotAPictureError as error:
-            raise DownloadError(f"{path} can no longer be opened: {error}.") from None
-        except OSError as error:
-            raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
+    try:
+        return decoding.run(lambda: pixels.whole(pixels.read_bounded(path)))
+    except pixels.NotAPictureError as error:
+        raise DownloadError(f"{path} can no longer be opened: {error}.") from None
+    except OSError as error:
+        raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
 
 
 def save(
@@ -122,7 +120,7 @@ def save(
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
         _fetch_into(temporary, fetch, folder)
-        facts, small = _checked_with_recipe(temporary, recipe, thumbnail_size, on_warning)
+        facts, small = decoding.run(_checked_with_recipe, temporary, recipe, thumbnail_size, on_warning)
         with _disk(folder):
             _sync(temporary)
             target = _put(temporary, folder, stem, containers.ENDINGS[facts.media_type])
@@ -206,16 +204,15 @@ def _checked_with_recipe(
     What is decoded is the file with its recipe in it: one decoding tells that the picture is whole and that it still
     is with the recipe. Where that fails, the bytes that came are looked at by themselves.
     """
-    with pixels.decoding:
+    if recipe is not None:
         try:
-            if recipe is not None:
-                try:
-                    return _with_recipe(temporary, recipe, size)
-                except Exception as error:
-                    reason = str(error) if isinstance(error, (InputError, pixels.NotAPictureError)) else repr(error)
-            result = _decoded(_read(temporary), size)
-        except pixels.NotAPictureError as error:
-            raise _no_picture(error) from None
+            return _with_recipe(temporary, recipe, size)
+        except Exception as error:
+            reason = str(error) if isinstance(error, (InputError, pixels.NotAPictureError)) else repr(error)
+    try:
+        result = _decoded(_read(temporary), size)
+    except pixels.NotAPictureError as error:
+        raise _no_picture(error) from None
     if recipe is not None:
         with contextlib.suppress(Exception):
             on_warning(f"The picture was saved without its recipe: {reason}")
@@ -274,9 +271,11 @@ def _claim(temporary: Path, target: Path) -> bool:
 
 
 def _same_picture(temporary: Path, target: Path) -> bool:
+    def same() -> bool:
+        return containers.same_essence(pixels.read_bounded(target), pixels.read_bounded(temporary))
+
     try:
-        with pixels.decoding:
-            return containers.same_essence(pixels.read_bounded(target), pixels.read_bounded(temporary))
+        return decoding.run(same)
     except (OSError, ValueError):
         return False
 

@@ -195,5 +195,6 @@ def _take(place: Place, running: Running, record: Record) -> list[JobHandle]:
             return []
         record = taken
     handle = running.handle(record)
+    handle.set_running_or_notify_cancel()  # it was bought: there is nothing to withdraw
     running.run(record, handle, resumed=True)
     return [handle]

@@ -1,7 +1,5 @@
 """Decoding: is it a picture, and a small JPEG of it. The only place of this room that imports Pillow.
-
-At most two pictures are decoded at a time in one process, whatever the number of threads: a 2K picture takes 16 MB
-once decoded.
+Callers come here by way of `decoding.run`, which bounds the memory that all of them take together.
 """
 
 from __future__ import annotations
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 64 * 2**20
 
-decoding = threading.BoundedSemaphore(2)
-"""Held while a picture's bytes and pixels are in memory. Not reentrant: taken by the callers of this module."""
+_one_webp = threading.Lock()
 
 _FORMATS: dict[containers.MediaType, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 _GROUND = (160, 160, 160)
@@ -58,14 +55,10 @@ def decode(data: bytes) -> tuple[containers.Facts, Image.Image]:
         NotAPictureError: empty, another kind of file, cut short, damaged, or above 50 million pixels.
     """
     facts = _facts(data)
-    image = _opened(data, facts)
-    try:
-        image.load()
-    except Exception as error:  # decoders raise anything at all on damaged input
-        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
-    if image.width * image.height > facts.width * facts.height:
-        raise NotAPictureError("its headers contradict each other")
-    return facts, image
+    if facts.media_type != "image/webp":
+        return facts, _loaded(_opened(data, facts))
+    with _one_webp:  # Pillow's decoder holds four copies of such a picture, and lets go of three when it goes
+        return facts, _loaded(_opened(data, facts)).copy()
 
 
 def require_same_reading(data: bytes, other: bytes) -> None:
@@ -91,13 +84,25 @@ def _facts(data: bytes) -> containers.Facts:
 
 
 def _opened(data: bytes, facts: containers.Facts) -> Image.Image:
+    """The picture, known to the decoder and not decoded yet."""
     from PIL import Image
 
     plain = data if facts.media_type == "image/webp" else containers.essence(data)
     try:
-        return Image.open(io.BytesIO(plain), formats=(_FORMATS[facts.media_type],))
+        image = Image.open(io.BytesIO(plain), formats=(_FORMATS[facts.media_type],))
+    except Exception as error:  # decoders raise anything at all on damaged input
+        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+    if image.width * image.height > facts.width * facts.height:
+        raise NotAPictureError("its headers contradict each other")
+    return image
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    try:
+        image.load()
     except Exception as error:
         raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+    return image
 
 
 def _reason(error: Exception) -> str:
@@ -152,12 +157,8 @@ def drafted(data: bytes, side: int) -> tuple[containers.Facts, Image.Image]:
     if facts.media_type != "image/jpeg":
         return decode(data)
     image = _opened(data, facts)
-    try:
-        image.draft(None, (2 * side, 2 * side))
-        image.load()
-    except Exception as error:
-        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
-    return facts, image
+    image.draft(None, (2 * side, 2 * side))
+    return facts, _loaded(image)
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -206,10 +207,9 @@ def whole(data: bytes) -> Image.Image:
     facts = _facts(data)
     try:
         image = Image.open(io.BytesIO(data), formats=(_FORMATS[facts.media_type],))
-        image.load()
     except Exception as error:
         raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
-    return image
+    return _loaded(image)
 
 
 def as_image(value: object) -> Image.Image | None:

@@ -35,8 +35,9 @@ class JobHandle(Future[Result]):
         super().__init__()
         self.request = request
         self.number = number
-        self._gate = threading.Lock()
+        self._gate = threading.RLock()  # cancel() runs the callbacks, and with them publish(), inside
         self._sending = False
+        self._withdrawn = False
         self._woken = threading.Event()
         self._observers: tuple[Observer, ...] = ()
         self._snapshot = Snapshot(request, status, number, pictures=request.num_outputs)
@@ -103,17 +104,20 @@ class JobHandle(Future[Result]):
     def cancel(self) -> bool:
         """Withdraw the request. False once the POST is under way: what was bought goes on."""
         with self._gate:
-            if self._sending or not super().cancel():
+            if self.cancelled():
+                return True
+            if self._sending or self.running() or self.done():
                 return False
+            self._withdrawn = True
         self._woken.set()
-        with suppress(Exception):  # already notified by an earlier cancel()
-            self.set_running_or_notify_cancel()
+        super().cancel()  # outside the gate: it calls back to observers
+        self.set_running_or_notify_cancel()
         return True
 
     def begin_sending(self) -> bool:
         """Close the gate before the POST. False where the request was withdrawn."""
         with self._gate:
-            if self.cancelled():
+            if self._withdrawn:
                 return False
             self._sending = True
             return True

@@ -139,6 +139,7 @@ class Running:
 
     def follow(self, record: Record, handle: JobHandle) -> None:
         """Attach to a job that another living kernel works on."""
+        handle.set_running_or_notify_cancel()
         self.handles[record.number] = handle
         self.runner.start(lambda: self._follow(record, handle))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.errors import InputError
-from . import containers, pixels
+from . import containers, decoding, pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,12 +35,11 @@ def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
         raise _refused(
             f"A source image cannot be of type {type(value).__name__}. Give a path, a URL, bytes or a PIL image."
         )
-    with pixels.decoding:
-        _check_size("The source image", image.width, image.height)
-        try:
-            data, _ = pixels.encode(image, MOST_BYTES)
-        except (OSError, ValueError) as error:
-            raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
+    _check_size("The source image", image.width, image.height)
+    try:
+        data, _ = decoding.run(pixels.encode, image, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
     return _checked(data, "The source image")
 
 
@@ -66,11 +65,10 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
     if kind is None:
         way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the picture"
         raise _refused(f"{name} is {pixels.what_it_is(data[:1024])}. {way} as PNG, JPEG or WebP.")
-    with pixels.decoding:
-        try:
-            facts, _ = pixels.decode(data)
-        except pixels.NotAPictureError as error:
-            raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
+    try:
+        facts, _ = decoding.run(pixels.decode, data)
+    except pixels.NotAPictureError as error:
+        raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
     if facts.animated:
         raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")
     _check_size(name, facts.width, facts.height)

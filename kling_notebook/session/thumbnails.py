@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.errors import DownloadError
-from . import pixels
+from . import containers, decoding, pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,9 +66,7 @@ def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) ->
         known = _read(place)
         if known is not None:
             return known
-        with pixels.decoding:
-            facts, image = pixels.drafted(pixels.read_bounded(path), size)
-            jpeg = make(image, facts.width, facts.height, size, limit)
+        jpeg, facts = decoding.run(_made, path, size, limit)
     except OSError as error:
         raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
     except pixels.NotAPictureError as error:
@@ -76,6 +74,11 @@ def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) ->
     with contextlib.suppress(OSError):
         _write(place, jpeg)
     return jpeg, facts.width, facts.height
+
+
+def _made(path: Path, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:
+    facts, image = pixels.drafted(pixels.read_bounded(path), size)
+    return make(image, facts.width, facts.height, size, limit), facts
 
 
 def _place(path: Path, cache: Path, kind: str) -> Path:

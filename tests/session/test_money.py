@@ -1,0 +1,228 @@
+"""The cost is said before it is spent, and what is not allowed is not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kling_notebook.api.errors import BudgetExceededError, InputError, InsufficientCreditsError, KlingError
+from kling_notebook.api.jobs import GenerationRequest, JobStatus
+from kling_notebook.sandbox import Fault
+from kling_notebook.session.budget import Estimate, Limits, call_time, duration, price
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
+
+
+def results_of(session: Session, *requests: GenerationRequest, **options: object) -> list[object]:
+    batch = session.start(requests, source="python", **options)  # type: ignore[arg-type]
+    return [handle.result(timeout=60) for handle in batch.handles]
+
+
+@pytest.mark.parametrize(
+    ("limits", "call", "spent", "allowed"),
+    [
+        (Limits(None, None, 25), 0, 0, True),
+        (Limits(None, None, 4), 0, 0, False),
+        (Limits(5, None, 4), 0, 0, True),
+        (Limits(4.5, None, 25), 0, 0, False),
+        (Limits(5, None, 25), 1, 0, False),
+        (Limits(None, 5, 4), 0, 0, True),
+        (Limits(None, 5, 25), 0, 1, False),
+        (Limits(5, 5, 25), 0, 1, False),
+        (Limits(100, 4, 25), 0, 0, False),
+    ],
+)
+def test_limits_allow_or_refuse(limits: Limits, call: float, spent: float, allowed: bool) -> None:
+    """max_credits, the budget and the ceiling; a budget replaces the ceiling, and both are held where both are said."""
+    estimate = Estimate(1, 5, 5.0)
+    if allowed:
+        limits.check(estimate, call_spent=call, session_spent=spent)
+    else:
+        with pytest.raises(BudgetExceededError, match="Allow it with"):
+            limits.check(estimate, call_spent=call, session_spent=spent)
+
+
+def test_play_money_has_no_budget_but_max_credits_holds() -> None:
+    """On the sandbox only an explicit limit of the call refuses."""
+    free = Estimate(1, 90, 90.0, free=True)
+    Limits(None, 5, 25).check(free)
+    with pytest.raises(BudgetExceededError):
+        Limits(10, None, 25).check(free)
+
+
+def test_estimates_read_well() -> None:
+    """Jobs, pictures, credits and time in one line."""
+    assert str(Estimate(8, 16, 16.0, 120.0)) == "8 jobs, 16 pictures, about 16 credits, about 2 min"
+    assert str(Estimate(1, 1, 1.0)) == "1 job, 1 picture, about 1 credit"
+    assert "free" in str(Estimate(1, 1, 1.0, free=True))
+    assert duration(4800) == "80 min"
+    assert duration(6000) == "1 h 40 min"
+    assert call_time(20.0, 64, 32, 6000) == 40.0
+    assert call_time(None, 3, 32, 60) is None
+    assert price(GenerationRequest("x", num_outputs=4), 1.5) == 6.0
+    assert price(GenerationRequest("x"), 0.2) == 1.0
+
+
+def test_nothing_is_sent_above_the_ceiling(session: Session, sandbox: Sandbox) -> None:
+    """Thirty pictures without a word about money are refused with the sum and the option that allows them."""
+    requests = [session.request(f"fox {i}", num_outputs=5) for i in range(6)]
+    with pytest.raises(BudgetExceededError, match=r"about 30 credits.*--max-credits 30"):
+        session.start(requests, source="python")
+    assert sandbox.count("submit") == 0
+    assert not session.rows()
+
+
+def test_a_budget_counts_what_runs_and_what_is_in_doubt(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """A doubtful purchase is counted until it is dismissed."""
+    sandbox = make_sandbox(faults=[Fault("submit", "drop_after", at=1)])
+    session = make_session(sandbox, budget=3)
+    batch = session.start([session.request("a fox", num_outputs=2)], source="python")
+    assert batch.handles[0].exception(timeout=30).maybe_submitted  # type: ignore[union-attr]
+    with pytest.raises(BudgetExceededError, match="1 of the budget of 3"):
+        session.start([session.request("an owl", num_outputs=2)], source="python")
+    session.dismiss(1)
+    assert len(results_of(session, session.request("an owl", num_outputs=2))) == 1
+    assert session.status().spent_session == 2
+
+
+def test_a_dearer_reply_stops_the_rest_of_the_batch(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """The price is checked again before each POST, with the dearest picture seen."""
+    sandbox = make_sandbox(credit_cost=3.0)
+    session = make_session(sandbox, in_flight=1)
+    requests = [session.request(f"fox {i}") for i in range(4)]
+    batch = session.start(requests, source="python", max_credits=4)
+    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    assert errors[0] is None
+    assert all(isinstance(error, BudgetExceededError) for error in errors[1:])
+    assert sandbox.count("submit") == 1
+    assert session.record(1).credits == 3
+    assert session.record(2).status is JobStatus.REFUSED
+
+
+def test_after_402_the_rest_of_a_batch_is_not_sent(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """The credits ran out at the second job: the third and fourth are not tried."""
+    sandbox = make_sandbox(credits=1)
+    session = make_session(sandbox, in_flight=1)
+    batch = session.start([session.request(f"fox {i}") for i in range(4)], source="python")
+    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    assert errors[0] is None
+    assert all(isinstance(error, InsufficientCreditsError) for error in errors[1:])
+    assert sandbox.count("submit") == 2
+
+
+def test_the_reply_decides_what_history_says_it_cost(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """``creditCost`` is recorded, fractions included, and the next estimate learns from it."""
+    sandbox = make_sandbox(credit_cost=1.5)
+    session = make_session(sandbox)
+    results_of(session, session.request("a fox", num_outputs=2))
+    frame = session.history()
+    assert frame.loc[1, "credits"] == 3.0
+    assert frame.loc[1, "credits_remaining"] == sandbox.credits
+    assert session.estimate([session.request("an owl", num_outputs=2)]).credits == 3.0
+
+
+def test_identical_requests_of_one_call_are_one_job(session: Session, sandbox: Sandbox) -> None:
+    """Asked for three times in one call, bought once."""
+    results = results_of(session, *[session.request("a red fox ")] * 2, session.request(" a red fox"))
+    assert len({id(result) for result in results}) == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_reuse_shows_again_and_off_buys_again(session: Session, sandbox: Sandbox) -> None:
+    """With reuse a finished request costs nothing and makes no row; without it, it is bought."""
+    request = session.request("a red fox", aspect_ratio="16:9")
+    results_of(session, request)
+    (again,) = results_of(session, session.request("a red fox", aspect_ratio="16:9"), reuse=True)
+    assert again.reused  # type: ignore[attr-defined]
+    assert again.number == 1  # type: ignore[attr-defined]
+    assert len(session.rows()) == 1
+    assert sandbox.count("submit") == 1
+    results_of(session, request)
+    assert sandbox.count("submit") == 2
+
+
+def test_reuse_buys_when_a_file_was_deleted(session: Session, sandbox: Sandbox) -> None:
+    """A finished row whose picture is gone answers nothing."""
+    request = session.request("a red fox")
+    (result,) = results_of(session, request)
+    result[0].path.unlink()  # type: ignore[index]
+    results_of(session, request, reuse=True)
+    assert sandbox.count("submit") == 2
+
+
+def test_a_doubtful_twin_stops_a_reusing_request(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """It is not bought again silently: the error says how to dismiss it or to buy afresh."""
+    sandbox = make_sandbox(faults=[Fault("submit", "drop_after", at=1)])
+    session = make_session(sandbox)
+    request = session.request("a red fox")
+    session.start([request], source="python").handles[0].exception(timeout=30)
+    handle = session.start([request], source="python", reuse=True).handles[0]
+    with pytest.raises(KlingError, match=r"dismiss 1.*--fresh") as caught:
+        handle.result(timeout=30)
+    assert caught.value.maybe_submitted
+    assert sandbox.count("submit") == 1
+    session.dismiss(1)
+    assert results_of(session, request, reuse=True)
+    assert sandbox.count("submit") == 2
+
+
+def test_a_running_twin_is_attached_to(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """With reuse, the same request while it runs is the same job."""
+    sandbox = make_sandbox(latency=1.5)
+    session = make_session(sandbox)
+    first = session.start([session.request("a red fox")], source="python", reuse=True).handles[0]
+    second = session.start([session.request("a red fox")], source="python", reuse=True).handles[0]
+    assert second is first
+    assert first.result(timeout=30).number == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_a_withdrawn_request_is_not_sent(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """cancel() before the POST costs nothing; after it, it is refused and the job goes on."""
+    sandbox = make_sandbox(latency=1.5)
+    session = make_session(sandbox, in_flight=1)
+    batch = session.start([session.request("a fox"), session.request("an owl")], source="python")
+    while batch.handles[0].job_id is None:
+        batch.handles[0].pause(0.05)
+    stopped = batch.withdraw()
+    assert stopped.withdrawn == (2,)
+    assert stopped.going_on == (batch.handles[0].job_id,)
+    assert session.record(2).status is JobStatus.WITHDRAWN
+    assert batch.handles[0].result(timeout=30).number == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox: Sandbox) -> None:
+    """Naming the field and what was meant."""
+    for wrong, said in [
+        ({"aspect_ratio": "16:8"}, "Did you mean 16:9"),
+        ({"output_format": "jpg"}, "Did you mean jpeg"),
+        ({"num_outputs": 0}, "1 to 9"),
+        ({"num_outputs": 12}, "1 to 9"),
+        ({"resolution": "8K"}, "1K, 2K"),
+        ({"aspect_ration": "1:1"}, "Did you mean aspect_ratio"),
+        ({"image": "nowhere.png"}, "nowhere.png"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            session.request("a fox", **wrong)
+    with pytest.raises(InputError, match="empty"):
+        session.request("  ")
+    assert not sandbox.log
