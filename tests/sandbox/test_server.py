@@ -204,6 +204,13 @@ def test_a_broken_body_is_400_and_the_service_goes_on(api: Api, body: bytes, say
     assert api.submit().status_code == 200
 
 
+def test_no_more_of_a_body_is_kept_than_is_allowed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps({"prompt": "x" * 5000}).encode()
+    assert api.post_bytes(body).status_code == 200
+    monkeypatch.setattr("kling_notebook.sandbox.server.MAX_BODY", 1000)
+    assert "not JSON" in api.post_bytes(body).json()["error"]["message"]  # the rest was read and dropped
+
+
 @pytest.mark.parametrize(
     "content_type",
     [None, "text/plain", "application/x-www-form-urlencoded", "json", "application/json; charset=utf-16"],
