@@ -60,9 +60,12 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     parameters = {name: _parameter(name, said[name], variables) for name in PARAMETERS if name in said}
     axes = _axes(said.get("sweep", ()), variables)
     prompts = split_prompts(cell)
+    if "prompt" in axes:
+        raise InputError(
+            "The prompt stands in the cell; an axis would give it twice. Separate prompts by lines of three dashes, or "
+            "write {name} below and --sweep name=a,b."
+        )
     if len(prompts) > 1:
-        if "prompt" in axes:
-            raise InputError("The prompts stand in the cell; --sweep prompt=... would give them twice. Remove one.")
         axes = {"prompt": list(prompts)} | axes
     for name in axes:
         if name in parameters:

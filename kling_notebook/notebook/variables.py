@@ -34,24 +34,19 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
         values = _listed(name, _variable(rest[1:], variables), rest)
     elif rest.startswith(("[", "(")):
         values = _listed(name, literal(rest), rest)
-    elif wrapped and not rest.startswith(("'", '"')):
-        values = [rest]
     else:
-        values = split_values(rest)
+        values = [rest] if wrapped and not rest.startswith(("'", '"')) else split_values(rest)
+        if name == "sample":
+            values = _sample(values)
     if name == "image":
         values = [source(value, variables) if isinstance(value, str) else value for value in values]
-    elif name == "sample":
-        values = _sample(values)
     return name, values
 
 
-def _sample(values: Any) -> Any:
-    """Labels of replicates; a single whole number is how many there are."""
-    if isinstance(values, list):
-        values = [int(value) if isinstance(value, str) and value.strip().isdecimal() else value for value in values]
-        if len(values) == 1 and isinstance(values[0], int):
-            return values[0]
-    return values
+def _sample(values: list[str]) -> list[int | str] | int:
+    """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
+    labels = [int(value) if value.strip().isdecimal() else value for value in values]
+    return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
 
 
 def _variable(name: str, variables: Mapping[str, Any]) -> Any:

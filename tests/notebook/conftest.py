@@ -144,6 +144,15 @@ class Kernel:
         )["content"]["payload"]
         return ANSI.sub("", "\n".join(part["data"]["text/plain"] for part in payload))
 
+    def answering(self, code: str, answers: list[str]) -> Reply:
+        """Run a cell that asks, and type these answers; the first must be asked for masked."""
+        message_id = self.send(code)
+        for place, answer in enumerate(answers):
+            asked = self.client.get_stdin_msg(timeout=20)["content"]
+            assert asked["password"] is (place == 0), asked
+            self.client.input(answer)
+        return self.wait(message_id)
+
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 
@@ -190,6 +199,20 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     kernel.ok("%load_ext kling_notebook")
     yield kernel
     kernel.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory):
+    """One kernel and one sandbox for cells that must send nothing."""
+
+    from kling_notebook.sandbox import Sandbox
+
+    folder = tmp_path_factory.mktemp("nothing")
+    with Sandbox(latency=0.0) as service:
+        kernel = Kernel(folder, {"PIXELDOJO_API_BASE": service.base_url, "PIXELDOJO_API_KEY": service.key})
+        kernel.ok("%load_ext kling_notebook")
+        yield kernel, service
+        kernel.stop()
 
 
 @pytest.fixture

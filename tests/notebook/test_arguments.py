@@ -11,11 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
+from kling_notebook.api.jobs import GenerationRequest
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook.arguments import parse_cell, split_prompts
 from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS, help_text
 from kling_notebook.notebook.splitting import split, split_values
 from kling_notebook.notebook.variables import fill, parse_axis, source
+from kling_notebook.session.cells import code_of
 
 
 def parse(line: str, cell: str = "a fox", **variables: object):
@@ -265,6 +267,7 @@ class Column:
         ("--sweep size=$span", {"size": [0, 1, 2]}),
         ("--sweep sample=3", {"sample": 3}),
         ("--sweep sample=$three", {"sample": 3}),
+        ("--sweep sample=[3]", {"sample": [3]}),
         ("--sweep sample=1,2,7", {"sample": [1, 2, 7]}),
         ("--sweep sample=first,second", {"sample": ["first", "second"]}),
         ('--sweep animal="",fox', {"animal": ["", "fox"]}),
@@ -288,9 +291,23 @@ def test_prompts_and_axes_multiply_in_the_order_given():
     assert list(options.axes) == ["prompt", "time"]
 
 
-def test_an_axis_of_prompts_beside_prompts_in_the_cell_is_refused():
-    with pytest.raises(InputError, match="would give them twice"):
-        parse("--sweep prompt=a,b", "one\n---\ntwo")
+@pytest.mark.parametrize("cell", ["one", "one\n---\ntwo"])
+def test_an_axis_of_prompts_beside_the_prompt_in_the_cell_is_refused(cell):
+    with pytest.raises(InputError, match="would give it twice"):
+        parse("--sweep prompt=a,b", cell)
+
+
+def test_the_cell_that_a_result_prints_makes_the_same_request():
+    for request in (
+        GenerationRequest("a fox"),
+        GenerationRequest('{x} $y "quoted" # no comment\n-- dashes', aspect_ratio="16:9", num_outputs=4),
+        GenerationRequest("a fox", negative_prompt='the "old" one, blurry', resolution="2K", output_format="webp"),
+        GenerationRequest("a fox", negative_prompt="don't", sample=3),
+    ):
+        line, cell = code_of(request).split("\n", 1)
+        options = parse_cell(line.removeprefix("%%kling"), cell, {})
+        (sample,) = options.axes.get("sample", [None])
+        assert GenerationRequest(options.prompts[0], sample=sample, **options.parameters) == request
 
 
 def test_nothing_of_an_axis_is_evaluated(tmp_path):

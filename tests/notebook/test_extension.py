@@ -34,7 +34,10 @@ def state(kernel) -> dict:
 def test_ten_times_load_unload_and_reload_leave_the_shell_as_it_was(kernel):
     kernel.ok(STATE)
     # IPython registers its own magics when they are first looked up; that is not ours to undo.
-    kernel.ok("for name in sorted(shell.magics_manager.magics['line']):\n    shell.find_line_magic(name)")
+    kernel.ok(
+        "for kind, find in (('line', shell._find_with_lazy_load), ('cell', shell._find_with_lazy_load)):\n"
+        "    for name in sorted(shell.magics_manager.magics[kind]): find(kind, name)"
+    )
     before = state(kernel)
     kernel.ok("%load_ext kling_notebook")
     loaded = state(kernel)

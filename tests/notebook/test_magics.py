@@ -1,0 +1,434 @@
+"""The magics in a real kernel, against a sandbox that counts what arrives."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from kling_notebook.sandbox import Fault
+
+
+def submits(service) -> int:
+    return service.count("submit")
+
+
+@pytest.fixture
+def service(make_sandbox):
+    return make_sandbox()
+
+
+@pytest.fixture
+def kernel(on, service):
+    return on(service)
+
+
+# a prompt in a cell ---------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_becomes_a_grid_and_a_variable(kernel, service):
+    reply = kernel.ok('%%kling --aspect-ratio 16:9 -n 4 -o fox\nA mountain, {literally} $5 "quoted" #1\nat dusk')
+    assert [output["output_type"] for output in reply.outputs] == ["display_data"]
+    assert reply.html.count("<img") == 4
+    assert set(reply.outputs[0]["data"]) == {"text/html", "image/jpeg", "text/plain"}
+    facts = kernel.ok("print(type(fox).__name__, len(fox), fox.request.aspect_ratio, repr(fox.request.prompt))").text
+    assert facts.strip() == "Result 4 16:9 " + repr('A mountain, {literally} $5 "quoted" #1\nat dusk')
+    assert kernel.ok("print(all(p.path.exists() for p in fox))").text.strip() == "True"
+    assert submits(service) == 1
+
+
+def test_the_line_is_not_expanded_by_ipython(kernel):
+    kernel.ok("x = 'EXPANDED'")
+    kernel.ok('%%kling --negative "{x} $x" -o fox\na {x} $x')
+    assert kernel.ok("print(fox.request.prompt, '|', fox.request.negative_prompt)").text.strip() == "a {x} $x | {x} $x"
+
+
+def test_fill_takes_the_users_variables(kernel):
+    kernel.ok("animal, n = 'red fox', 3")
+    kernel.ok("%%kling --fill -o fox\n{n} {animal} {unknown}")
+    assert kernel.ok("print(fox.request.prompt)").text.strip() == "3 red fox {unknown}"
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("%%kling\n   \n", "prompt is empty"),
+        ("%%kling -a 5:4\na fox", "5:4"),
+        ("%%kling -n 0\na fox", "from 1 to 9"),
+        ("%%kling -n 12\na fox", "from 1 to 9"),
+        ("%%kling -f jpg\na fox", "Did you mean jpeg?"),
+        ('%%kling --negative "blurry\na fox', "not closed"),
+        ("%%kling --aspect 1:1\na fox", "Did you mean --aspect-ratio?"),
+        ("%%kling -n 2 \\\n-a 1:1\na fox", "backslash"),
+        ("%%kling --sweep animal=fox,owl\na {animl}", "animal"),
+        ("%%kling --sweep aspect_ratio=1:1,1:2\na fox", "1:2"),
+        ("%%kling --sweep prompt=a,b\na fox", "--sweep name=a,b"),
+        ("%%kling --image nowhere.png\na fox", "nowhere.png"),
+        ("%%kling --image last\na fox", "last"),
+        ("%%kling --max-credits 1 -n 2\na fox", "--max-credits 2"),
+        ("%%kling -n 9 --sweep sample=4\na fox", "--max-credits 36"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_failed_cell_and_nothing_is_sent(shared_service, cell, says):
+    kernel, service = shared_service
+    before = submits(service)
+    reply = kernel.run(cell)
+    assert reply.status == "error"
+    assert len(reply.traceback) == 1
+    assert "\n" not in reply.traceback[0].strip()
+    assert says in reply.traceback[0]
+    assert reply.traceback[0].startswith(f"{reply.ename}: ")
+    assert submits(service) == before
+
+
+# showing --------------------------------------------------------------------------------------------------------------
+
+
+def test_quiet_shows_nothing_and_is_the_cells_value(kernel):
+    reply = kernel.ok("%%kling --quiet -o fox\na fox")
+    assert reply.outputs == []
+    assert kernel.ok("print(_ is fox, len(fox))").text.strip() == "True 1"
+    kernel.ok("x = get_ipython().run_cell_magic('kling', '--quiet', 'an owl')")
+    assert kernel.ok("print(x.request.prompt)").text.strip() == "an owl"
+    assert "<img" in kernel.ok("x").html
+
+
+def test_a_cell_that_shows_has_no_value(kernel):
+    kernel.ok("value = get_ipython().run_cell_magic('kling', '', 'an owl')")
+    assert kernel.ok("print(value)").text.strip() == "None"
+
+
+def test_capture_around_a_cell_keeps_one_output(kernel):
+    reply = kernel.ok(
+        "from IPython.utils.capture import capture_output\n"
+        "with capture_output() as caught:\n    get_ipython().run_cell_magic('kling', '-n 2', 'a fox')"
+    )
+    assert reply.outputs == []
+    shown = kernel.ok("print(len(caught.outputs)); caught.show()")
+    assert shown.outputs[0]["text"].strip() == "1"
+    assert shown.html.count("<img") == 2
+
+
+def test_a_dry_run_shows_the_jobs_and_sends_nothing(kernel, service):
+    reply = kernel.ok("%%kling --dry-run -n 2 --sweep animal=fox,owl --sweep aspect_ratio=1:1,16:9\na {animal}")
+    for words in ("nothing was sent", "2 x 2 = 4 jobs", "8 pictures", "8 credits", "a owl", "16:9"):
+        assert words in reply.text
+    assert submits(service) == 0
+    assert "1 job, 1 picture" in kernel.ok("%%kling --dry-run\na fox").text
+
+
+def test_prompts_between_dashes_are_a_sweep(kernel, service):
+    reply = kernel.ok("%%kling -o grid\na fox\n---\nan owl\n---\na cat")
+    assert submits(service) == 3
+    assert reply.html.count("<img") == 3
+    assert kernel.ok("print(list(grid.axes), grid['an owl'].request.prompt)").text.strip() == "['prompt'] an owl"
+
+
+def test_a_sweep_is_a_labelled_grid_and_buys_only_what_is_missing(kernel, service):
+    kernel.ok("beasts = ['fox', 'red owl, asleep']")
+    cell = "%%kling --sweep animal=$beasts --sweep time=dawn,night -o grid\na {animal} at {time}"
+    assert kernel.ok(cell).html.count("<img") == 4
+    assert submits(service) == 4
+    kernel.ok("beasts.append('cat')")
+    again = kernel.ok(cell)
+    assert again.html.count("<img") == 6
+    assert submits(service) == 6
+    assert "4 from this folder" in again.text
+    assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
+
+
+def test_reuse_and_fresh(kernel, service):
+    kernel.ok("%%kling\na fox")
+    assert "reused" in kernel.ok("%%kling --reuse\na fox").text
+    assert submits(service) == 1
+    kernel.ok("%%kling --fresh\na fox")
+    kernel.ok("%%kling\na fox")
+    assert submits(service) == 3
+
+
+# waiting --------------------------------------------------------------------------------------------------------------
+
+
+def test_queued_cells_run_in_order_and_the_users_tasks_tick(on, make_sandbox):
+    kernel = on(make_sandbox(latency=2.0))
+    kernel.ok("import asyncio; ticks, order = [], []")
+    kernel.ok("async def tick():\n    while True:\n        ticks.append(1); await asyncio.sleep(0.05)")
+    kernel.ok("task = asyncio.create_task(tick())")
+    first = kernel.send("n = len(ticks); get_ipython().run_cell_magic('kling', '-o fox', 'a fox'); order.append('fox')")
+    second = kernel.send("order.append('second'); print(len(ticks) - n)")
+    third = kernel.send("%%kling -o owl\nan owl")
+    last = kernel.send("order.append('last'); print(order, fox.number, owl.number)")
+    assert kernel.wait(first).status == "ok"
+    assert int(kernel.wait(second).text) > 15
+    assert kernel.wait(third).status == "ok"
+    assert kernel.wait(last).text.strip() == "['fox', 'second', 'last'] 1 2"
+    kernel.ok("task.cancel()")
+
+
+def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
+    service = make_sandbox(latency=4.0)
+    kernel = on(service)
+    cell = kernel.send("%%kling -o fox\na fox")
+    kernel.until(lambda: submits(service) == 1)
+    kernel.drain(0.7)
+    kernel.interrupt()
+    interrupted = time.monotonic()
+    reply = kernel.wait(cell)
+    assert time.monotonic() - interrupted < 1.5
+    assert reply.ename == "Interrupted"
+    assert len(reply.traceback) == 1
+    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the pictures\.", reply.evalue)
+    assert "no longer watched" in reply.html
+    assert kernel.ok("print(type(fox).__name__)").text.strip() == "JobHandle"
+    resumed = kernel.ok("%kling resume")
+    assert resumed.html.count("<img") == 1
+    assert submits(service) == 1
+    assert kernel.ok("print(len(fox.result()))").text.strip() == "1"
+
+
+def test_an_interrupt_of_a_sweep_withdraws_what_was_not_sent(on, make_sandbox):
+    service = make_sandbox(latency=30.0)
+    kernel = on(service)
+    kernel.ok("%config KlingMagics.in_flight = 2")
+    cell = kernel.send("%%kling --sweep sample=6\na fox")
+    kernel.until(lambda: submits(service) == 2)
+    kernel.drain(0.5)
+    kernel.interrupt()
+    reply = kernel.wait(cell)
+    assert "4 requests were withdrawn before being sent. 2 jobs go on" in reply.evalue
+    kernel.drain(1.0)
+    assert submits(service) == 2
+
+
+def test_a_loop_over_prompts_stops_at_the_first_interrupt(on, make_sandbox):
+    service = make_sandbox(latency=30.0)
+    kernel = on(service)
+    kernel.ok("import kling_notebook as kling")
+    cell = kernel.send(
+        "for k in range(5):\n    try:\n        kling.generate(f'a fox {k}')\n    except Exception:\n        pass"
+    )
+    kernel.until(lambda: submits(service) == 1)
+    kernel.drain(0.5)
+    kernel.interrupt()
+    assert kernel.wait(cell).ename == "Interrupted"
+    kernel.drain(0.5)
+    assert submits(service) == 1
+
+
+def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
+    service = make_sandbox(latency=4.0)
+    kernel = on(service)
+    reply = kernel.run("%%kling --timeout 1\na fox")
+    assert reply.ename == "StillRunningError"
+    assert reply.seconds < 3.5
+    assert "1 job goes on" in reply.evalue
+    assert "<img" in kernel.ok("%kling resume 1").html
+    assert submits(service) == 1
+
+
+def test_no_wait_fills_in_its_own_cell_whatever_runs_meanwhile(on, make_sandbox):
+    kernel = on(make_sandbox(latency=2.0))
+    started = kernel.ok("%%kling --no-wait -o fox\na fox")
+    assert started.seconds < 1.9
+    assert "<img" not in started.html
+    assert kernel.ok("print(type(fox).__name__, fox.done())").text.strip() == "JobHandle False"
+    busy = kernel.ok("%%capture caught\nimport time; time.sleep(3.5)")
+    kernel.drain(0.5)
+    assert "<img" in started.html
+    assert busy.outputs == []
+    assert kernel.ok("print(len(fox.result()), len(caught.outputs))").text.strip() == "1 0"
+
+
+def test_no_wait_with_nobody_present_waits(on, make_sandbox):
+    kernel = on(make_sandbox(latency=1.5))
+    assert "<img" in kernel.ok("%%kling --no-wait\na fox", person=False).html
+
+
+# failing --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_job_says_why_and_leaves_its_handle(on, make_sandbox):
+    kernel = on(make_sandbox(faults=[Fault("submit", "failed")]))
+    reply = kernel.run("%%kling -o fox\na fox")
+    assert reply.ename == "JobFailedError"
+    assert len(reply.traceback) == 1
+    assert "failed" in reply.html
+    assert kernel.ok("print(type(fox).__name__, fox.number)").text.strip() == "JobHandle 1"
+
+
+def test_one_failed_job_of_a_sweep_is_a_failed_tile(on, make_sandbox):
+    kernel = on(make_sandbox(faults=[Fault("submit", "failed", at=2)]))
+    reply = kernel.ok("%%kling --sweep animal=fox,owl,cat -o grid\na {animal}")
+    assert reply.html.count("<img") == 2
+    assert "1 of 3 jobs did not succeed" in reply.text
+    assert kernel.ok("print(len(grid.missing), len(grid.done))").text.strip() == "1 2"
+
+
+def test_a_dropped_submit_is_told_and_not_sent_again(on, make_sandbox):
+    service = make_sandbox(faults=[Fault("submit", "drop_after")])
+    kernel = on(service)
+    reply = kernel.run("%%kling -o fox\na fox")
+    assert reply.status == "error"
+    assert submits(service) == 1
+    assert kernel.ok("print(fox.exception().maybe_submitted)").text.strip() == "True"
+    assert "in doubt" in kernel.ok("%kling status").text
+    assert "dismissed" in kernel.ok("%kling dismiss 1").text
+    assert "in doubt" not in kernel.ok("%kling status").text
+
+
+def test_run_all_stops_at_the_failing_cell(tmp_path, service, monkeypatch):
+    import nbclient
+    import nbformat
+
+    monkeypatch.setenv("PIXELDOJO_API_BASE", service.base_url)
+    monkeypatch.setenv("PIXELDOJO_API_KEY", service.key)
+    cells = ["%load_ext kling_notebook", "%%kling\na fox", "%%kling -n 12\na fox", "print('never')"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="from 1 to 9"):
+        nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[3].outputs == []
+    assert [output.output_type for output in notebook.cells[1].outputs] == ["display_data"]
+    assert service.key not in nbformat.writes(notebook)
+    assert "widgets" not in notebook.metadata
+
+
+# who is there ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_key_a_person_gets_the_sandbox_and_one_visible_line(make_kernel):
+    kernel = make_kernel()
+    kernel.ok("%load_ext kling_notebook")
+    first, second = kernel.ok("%%kling\na fox"), kernel.ok("%%kling\na fox")
+    assert first.text.count("nothing is billed") == 1
+    assert "nothing is billed" not in second.text
+    assert "sandbox" in second.html
+
+
+def test_without_a_key_and_with_nobody_present_nothing_is_painted_by_accident(make_kernel):
+    kernel = make_kernel()
+    kernel.ok("%load_ext kling_notebook")
+    reply = kernel.run("%%kling\na fox", person=False)
+    assert reply.ename == "SettingsError"
+    for words in ("PIXELDOJO_API_KEY", "KLING_SANDBOX=1"):
+        assert words in reply.evalue
+
+
+def test_the_visible_line_is_not_lost_when_the_first_cell_is_quiet(make_kernel):
+    kernel = make_kernel()
+    kernel.ok("%load_ext kling_notebook")
+    kernel.ok("%%kling --quiet\na fox")
+    assert "nothing is billed" in kernel.ok("%%kling\nan owl").text
+
+
+# subcommands ----------------------------------------------------------------------------------------------------------
+
+
+def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
+    kernel.ok("%%kling -n 2 -o fox\na red fox")
+    kernel.ok("%%kling\nan owl")
+    assert "a red fox" in kernel.ok("%kling show 1").html
+    assert kernel.ok("%kling show 1:1").html.count("<img") == 1
+    assert kernel.ok("x = %kling show 1:1\nprint(x.address)").text.strip() == "1:1"
+    code = kernel.ok("%kling show 1 --code").text
+    assert code.strip() == "%%kling --num-outputs 2\na red fox"
+    kernel.ok("%kling star 1:1")
+    kernel.ok("""%kling note 1 it's the "best" --so far""")
+    starred = kernel.ok("%kling history --starred").text
+    assert "a red fox" in starred
+    assert """it's the "best" --so far""" in starred
+    assert "owl" not in starred
+    assert "owl" in kernel.ok("%kling history --search OWL --since 1h --status finished").text
+    assert "No jobs" in kernel.ok("%kling history --status failed").text
+    assert "older ones: --page 2" in kernel.ok("%kling history --limit 1").text
+    assert "a red fox" in kernel.ok("%kling history --limit 1 --page 2").text
+    kernel.ok("%kling star 1:1 --off")
+    assert "No jobs" in kernel.ok("%kling history --starred").text
+    frame = kernel.ok("import kling_notebook as kling; print(kling.history().loc[1, 'note'])")
+    assert frame.text.strip() == """it's the "best" --so far"""
+    assert submits(service) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("show 99", "knows no job 99"),
+        ("show 1:x", "K counts from 0"),
+        ("show", "Write: %kling show JOB[:K] [--code]."),
+        ("star 1", "Say which picture"),
+        ("note", "Write: %kling note JOB TEXT."),
+        ("history --since yesterday", "not 'yesterday'"),
+        ("history --status finishd", "Did you mean finished?"),
+        ("history --limit 1.5", "whole number"),
+        ("history --page 0", "above 0"),
+        ("budget lots", "%kling budget needs a number"),
+        ("reuse maybe", "on or off"),
+        ("sandbox 1", "on or off"),
+        ("dismiss 99", "knows no job 99"),
+        ("status now", "Write: %kling status."),
+        ("resume 99", "knows no job 99"),
+    ],
+)
+def test_a_wrong_word_after_a_subcommand_is_one_line(shared_service, line, says):
+    kernel, service = shared_service
+    before = submits(service)
+    reply = kernel.run(f"%kling {line}")
+    assert reply.ename == "InputError"
+    assert len(reply.traceback) == 1
+    assert says in reply.evalue
+    assert submits(service) == before
+
+
+def test_budget_and_reuse_are_said_and_kept(kernel, service):
+    assert "No budget" in kernel.ok("%kling budget").text
+    kernel.ok("%kling budget 1.5")
+    kernel.ok("%%kling\na fox")
+    assert "0.5 of them are left" in kernel.ok("%kling budget").text
+    assert kernel.run("%%kling\nan owl").ename == "BudgetExceededError"
+    kernel.ok("%kling budget off")
+    kernel.ok("%%kling\nan owl")
+    assert submits(service) == 2
+    assert "Reuse is on for sweeps" in kernel.ok("%kling reuse").text
+    kernel.ok("%kling reuse on")
+    assert "reused" in kernel.ok("%%kling\nan owl").text
+    assert submits(service) == 2
+
+
+def test_the_sandbox_can_be_switched_on_and_off(kernel, service):
+    assert "The sandbox is on." in kernel.ok("%kling sandbox on").text
+    kernel.ok("%%kling\na fox")
+    assert submits(service) == 0
+    kernel.ok("%kling sandbox off")
+    kernel.ok("%%kling\na fox")
+    assert submits(service) == 1
+
+
+def test_check_posts_nothing_and_config_hides_the_key(kernel, service):
+    check = kernel.ok("%kling check").text
+    for words in ("host", "key", "accepted", "folder", "journal"):
+        assert words in check
+    assert submits(service) == 0
+    config = kernel.ok("%kling config")
+    assert service.key not in config.text + config.html
+    assert re.search(r"api_key +set +PIXELDOJO_API_KEY", config.text)
+
+
+def test_config_can_be_looked_at_where_no_session_can_be_made(make_kernel):
+    kernel = make_kernel(KLING_SANDBOX="0")
+    kernel.ok("%load_ext kling_notebook")
+    assert kernel.run("%kling status").ename == "SettingsError"
+    assert "KLING_SANDBOX" in kernel.ok("%kling config").text
+
+
+def test_login_asks_masked_checks_and_uses_the_key(make_kernel, service):
+    kernel = make_kernel(PIXELDOJO_API_BASE=service.base_url, PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring")
+    kernel.ok("%load_ext kling_notebook")
+    assert kernel.run("%kling login", person=False).ename == "SettingsError"
+    refused = kernel.answering("%kling login", ["pd_wrong_canary_key"])
+    assert refused.ename == "UnauthorizedError"
+    assert "canary" not in refused.text + str(refused.traceback)
+    accepted = kernel.answering("%kling login", [service.key, "n"])
+    assert "The key is accepted." in accepted.text
+    assert service.key not in accepted.text + accepted.html
+    kernel.ok("%%kling\na fox")
+    assert submits(service) == 1
