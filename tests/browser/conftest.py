@@ -55,9 +55,10 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-def quiet_settings(folder: Path) -> None:
+def quiet_settings(folder: Path, theme: str = "light") -> None:
     """JupyterLab's own settings for a test: no news, every cell in the page whether scrolled to or not."""
     wanted = {
+        "apputils-extension/themes": {"theme": f"JupyterLab {theme.title()}", "adaptive-theme": False},
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
         "notebook-extension/tracker": {"windowingMode": "none"},
         "docmanager-extension/plugin": {"autosave": False},
@@ -181,14 +182,34 @@ class NotebookPage:
         for name in names[1:]:
             self.page.locator(f".lm-Menu-itemLabel:text-is('{name}')").click()
 
+    def wait_for_kernel(self, timeout: float = 60) -> None:
+        """Until the notebook's own kernel is up: whoever runs cells before is asked to choose one."""
+        self.page.wait_for_function(
+            """() => {
+                const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+                return context?.isReady && context.session?.kernel?.status === 'idle';
+            }""",
+            timeout=timeout * 1000,
+        )
+
+    def start_all(self) -> None:
+        """What Run > Run All Cells does; returns at once. ``wait_idle`` waits for its end."""
+        self.page.evaluate("() => { window.allRun = window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
     def run_all(self, timeout: float = 90) -> None:
-        """Run > Run All Cells, until nothing is running or queued. Says nothing of whether a cell failed."""
-        self.menu("Run", "Run All Cells")
+        """Run all cells and wait for the end, or for the first that fails. Says nothing of which it was."""
+        self.start_all()
         self.wait_idle(timeout)
 
     def wait_idle(self, timeout: float = 90) -> None:
-        """Until no cell shows [*] and the kernel says idle."""
-        self.page.wait_for_timeout(300)
+        """Until the cells that were started have ended, none shows [*], and the kernel says idle."""
+        self.page.evaluate(
+            """async (seconds) => {
+                const late = new Promise((_, no) => setTimeout(() => no(new Error('still running')), seconds * 1000));
+                await Promise.race([window.allRun, late]);
+            }""",
+            timeout,
+        )
         self.page.wait_for_function(
             """() => {
                 const busy = [...document.querySelectorAll('.jp-Notebook .jp-InputPrompt')].some(
@@ -227,9 +248,12 @@ class NotebookPage:
         ``whole``: the window is made as tall as the notebook first, so that nothing is cut off.
         """
         if whole:
-            height = self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
-            self.page.set_viewport_size({"width": self.page.viewport_size["width"], "height": min(height + 160, 8000)})
+            self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
+            last = self.page.locator(".jp-Notebook .jp-Cell").last.bounding_box()
+            size = {"width": self.page.viewport_size["width"], "height": int(last["y"] + last["height"]) + 60}
+            self.page.set_viewport_size(size)
             self.page.wait_for_timeout(500)
+            self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
         return SCREENSHOTS / f"{name}.png"
@@ -275,16 +299,15 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
                 path = Path(shutil.copy(source, folder))
             else:
                 path = write_notebook(folder / "notebook.ipynb", source)
+            quiet_settings(jupyter_lab.home / "settings", theme)
             context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
             opened.callback(context.close)
             page = NotebookPage(context.new_page(), path)
             listen(page.page, page.errors)
             page.page.goto(f"{jupyter_lab.url}/lab/tree/{path.relative_to(jupyter_lab.folder).as_posix()}?reset")
             page.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
-            page.wait_idle(60)
+            page.wait_for_kernel()
             pages.append(page)
-            if theme == "dark":
-                page.menu("Settings", "Theme", "JupyterLab Dark")
             page.page.keyboard.press("Control+b")  # the file browser only takes room
             return page
 

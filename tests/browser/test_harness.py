@@ -32,5 +32,4 @@ def test_a_complaint_in_the_console_is_noticed(open_notebook):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_themes_can_be_had(open_notebook, theme):
     page = open_notebook(["1"], theme=theme)
-    page.page.wait_for_timeout(500)
     assert page.page.locator("body").get_attribute("data-jp-theme-light") == ("true" if theme == "light" else "false")

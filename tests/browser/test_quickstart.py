@@ -47,7 +47,7 @@ def test_the_progress_moves_before_the_grid_takes_its_place(open_notebook):
             "box.stop()",
         ]
     )
-    page.menu("Run", "Run All Cells")
+    page.start_all()
     seen: list[str] = []
     for _ in range(80):
         text = " ".join(page.output(1).inner_text().split()) if page.output(1).count() else ""
