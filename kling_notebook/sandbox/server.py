@@ -232,9 +232,7 @@ class _Running:
         server.add_sockets([self._socket])
         self._ready.set()
         await self._end.wait()
-        server.stop()
-        for task in self.tasks:
-            task.cancel()
+        server.stop()  # the runner cancels the requests that still hang
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), 2.0)
 
