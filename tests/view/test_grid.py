@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kling_notebook.view.grid import grid_bundle, large_bundle
-from kling_notebook.view.tiles import Tile, columns_for, tile_line
+from kling_notebook.view.tiles import Tile, columns_for, light_tiles, tile_line
 
 Make = Callable[..., Tile]
 
@@ -148,3 +148,11 @@ def test_a_large_picture_that_is_gone_says_so(make_tile: Make) -> None:
     bundle = large_bundle(make_tile(0, state="missing", note="The file was deleted."))
     assert "The file was deleted." in bundle["text/html"]
     assert "image/jpeg" not in bundle
+
+
+def test_long_prompts_leave_less_room_for_pictures(make_tile: Make) -> None:
+    fitting = [make_tile(k, side=140, noise=True) for k in range(9)]
+    assert 100_000 < sum(len(tile.jpeg) for tile in fitting) < 128_000, "pictures must fit, but only just"
+    assert [tile.jpeg for tile in light_tiles(fitting)] == [tile.jpeg for tile in fitting]
+    wordy = [make_tile(k, side=140, noise=True, alt="\U0001f98a" * 2500) for k in range(9)]
+    assert sum(len(tile.jpeg) for tile in light_tiles(wordy)) < 80_000
