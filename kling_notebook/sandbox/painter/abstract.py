@@ -38,7 +38,7 @@ def paint_abstract(c: Canvas) -> None:
     count = max(5, min(9, len(words) + 3))
     for k in range(count):
         word = words[k % len(words)]
-        _form(c, rng, word, k, count, colours)
+        _form(c, rng, word, (k, count), colours)
     _threads(c, rng, words, colours)
 
 
@@ -64,8 +64,9 @@ def _flow(c: Canvas, rng: np.random.Generator, colours: list[Array]) -> None:
     c.pixels[:] = enlarge(picture.astype(np.float32), c.width, c.height)
 
 
-def _form(c: Canvas, rng: np.random.Generator, word: str, k: int, count: int, colours: list[Array]) -> None:
+def _form(c: Canvas, rng: np.random.Generator, word: str, place: tuple[int, int], colours: list[Array]) -> None:
     """One word's form, set on a golden spiral about an off-centre heart, with a soft shadow."""
+    k, count = place
     n = _number(f"{word} {k}")
     turn = k * 2.399963 + (_number(word) % 628) / 100 + rng.uniform(-0.3, 0.3)
     reach = 0.10 + 0.36 * math.sqrt(k / count)
@@ -73,20 +74,24 @@ def _form(c: Canvas, rng: np.random.Generator, word: str, k: int, count: int, co
     cy = c.height * 0.5 + math.sin(turn) * reach * c.height * 0.9
     r = c.unit * (0.29 - 0.20 * (k / count)) * rng.uniform(0.8, 1.15)
     colour = colours[1 + (n // 7) % 5]
-    q = 2
-    sheet = Image.new("L", (c.width * q // 2, c.height * q // 2), 0)
-    draw = ImageDraw.Draw(sheet)
-    s = q / 2
-    _draw_form(draw, n, (cx * s, cy * s, r * s), rng)
-    mask = enlarge(np.asarray(sheet, np.float32) / 255, c.width, c.height)
-    shadow = np.roll(blur(mask[::4, ::4], c.unit / 4 * 0.022), (max(1, int(c.unit / 4 * 0.018)),) * 2, (0, 1))
-    c.lay(slice(None), enlarge(shadow, c.width, c.height) * np.float32(0.30), colours[1] * np.float32(0.35))
-    y = (np.arange(c.height, dtype=np.float32)[:, None] - np.float32(cy)) / np.float32(r)
-    x = (np.arange(c.width, dtype=np.float32)[None, :] - np.float32(cx)) / np.float32(r)
+    reach = int(r * 1.36 + 0.07 * c.unit)
+    rows = slice(max(0, int(cy) - reach), min(c.height, int(cy) + reach))
+    columns = slice(max(0, int(cx) - reach), min(c.width, int(cx) + reach))
+    h, w = rows.stop - rows.start, columns.stop - columns.start
+    if h < 4 or w < 4:
+        return
+    sheet = Image.new("L", (w * 2, h * 2), 0)
+    _draw_form(ImageDraw.Draw(sheet), n, ((cx - columns.start) * 2, (cy - rows.start) * 2, r * 2), rng)
+    mask = np.asarray(sheet.reduce(2), np.float32) / 255
+    drop = max(1, round(c.unit * 0.016))
+    shadow = blur(np.pad(mask, ((drop, 0), (drop, 0)))[:h, :w], c.unit * 0.014)
+    c.lay(rows, shadow * np.float32(0.30), colours[1] * np.float32(0.35), columns)
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(cy)) / np.float32(r)
+    x = (np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(cx)) / np.float32(r)
     angle = rng.uniform(0, 2 * math.pi)
     tone = np.clip(0.5 + 0.4 * (x * math.cos(angle) + y * math.sin(angle)), 0, 1)[..., None]
     other = colours[1 + (n // 11) % 5]
-    c.lay(slice(None), mask * np.float32(0.93), mix(colour, other, 0.45) * (1 - tone) + colour * tone)
+    c.lay(rows, mask * np.float32(0.93), mix(colour, other, 0.45) * (1 - tone) + colour * tone, columns)
 
 
 def _draw_form(draw: ImageDraw.ImageDraw, n: int, spot: tuple[float, float, float], rng: np.random.Generator) -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .canvas import Array, Canvas, luma
+from .canvas import Array, Canvas, bands, luma
 
 
 def to_image(p: Array) -> Image.Image:
     """8-bit image of float pixels, (h, w, 3) or (h, w)."""
-    return Image.fromarray((np.clip(p, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+    out = np.empty(p.shape, np.uint8)
+    for band in bands(p.shape[0], 64):
+        part = np.clip(p[band], 0, 1)
+        part *= 255
+        part += 0.5
+        out[band] = part
+    return Image.fromarray(out)
 
 
 def to_pixels(image: Image.Image) -> Array:

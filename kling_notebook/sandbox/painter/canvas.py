@@ -7,19 +7,20 @@ side, so that a scene looks the same at every size. Random numbers never depend 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .light import Light
     from .scene import Scene
 
-Array: TypeAlias = NDArray[np.float32]
+Array: TypeAlias = NDArray[Any]
+"""Always float32; NumPy's own types lose that in arithmetic with plain numbers."""
 Colour: TypeAlias = "Sequence[float] | Array"
 
 
@@ -56,14 +57,26 @@ class Canvas:
         """Mix `colour` into a block of pixels. `mask` is (rows, columns) in 0..1; `colour` broadcasts to the block."""
         block = self.pixels[rows, columns]
         paint = np.asarray(colour, np.float32)
-        amount = mask[..., None] if isinstance(mask, np.ndarray) else np.float32(mask)
-        block += (paint - block) * amount
+        # In bands that fit the cache: the whole block at once would wait for memory, not for arithmetic.
+        for band in bands(block.shape[0]):
+            part = block[band]
+            amount = mask[band, :, None] if isinstance(mask, np.ndarray) else np.float32(mask)
+            over = paint[band] if paint.ndim == 3 and paint.shape[0] > 1 else paint
+            step_to = over - part
+            step_to *= amount
+            part += step_to
 
     def add(self, rows: slice, amount: Array, colour: Colour, columns: slice = slice(None)) -> None:
         """Add light (screen): it brightens and never burns out."""
         block = self.pixels[rows, columns]
-        glow = amount[..., None] * np.asarray(colour, np.float32)
-        block += glow * (1.0 - np.minimum(block, 1.0))
+        paint = np.asarray(colour, np.float32)
+        for band in bands(block.shape[0]):
+            part = block[band]
+            room = np.minimum(part, np.float32(1))
+            np.subtract(np.float32(1), room, out=room)
+            room *= amount[band, :, None]
+            room *= paint
+            part += room
 
     def below(self, line: Array, top: Colour, bottom: Colour, fade: float) -> None:
         """Fill everything below `line` (one y per column, pixels), from `top` at the line to `bottom` after `fade`."""
@@ -135,6 +148,12 @@ class Canvas:
             power += gain ** (2 * octave)
             cells *= 2.03
         return total / np.float32(0.75 * np.sqrt(power))
+
+
+def bands(height: int, rows: int = 48) -> Iterator[slice]:
+    """The rows of a block, a few at a time."""
+    for first in range(0, height, rows):
+        yield slice(first, min(first + rows, height))
 
 
 def lattice(rng: np.random.Generator, down: float, across: float, height: int, width: int) -> Array:

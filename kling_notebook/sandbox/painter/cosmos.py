@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .bodies import paint_planet
 from .canvas import Canvas, enlarge, step
-from .sky import paint_planet, paint_stars, smooth_bands
+from .sky import paint_stars
 
 _GASES = (
     ((0.16, 0.08, 0.36), (0.80, 0.24, 0.50), (1.0, 0.72, 0.50)),
@@ -74,6 +75,3 @@ def _limb(c: Canvas, rng: np.random.Generator) -> None:
     shade = (lit * np.clip(1.0 + out * 2.2, 0.25, 1))[..., None]
     rim = np.exp(np.minimum(out, 0) / 0.018)[..., None] * np.array((0.30, 0.55, 0.9), np.float32) * lit[..., None]
     c.lay(rows, inside, ground * shade + rim)
-
-
-__all__ = ["deep_space", "smooth_bands"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import Array, Canvas, luma, mix
+from .canvas import Array, Canvas, bands, luma, mix
 
 if TYPE_CHECKING:
     from .scene import RGB
@@ -115,7 +115,13 @@ def finish(c: Canvas, *, vignette: float = 0.20, grain: float = 0.012) -> None:
     """Darken the corners a little, and lay on grain so that smooth skies do not band."""
     y = np.linspace(-1, 1, c.height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, c.width, dtype=np.float32)[None, :]
-    c.pixels *= (1 - np.float32(vignette) * np.clip((x * x + y * y) * 0.5, 0, 1) ** 1.6)[..., None]
     tile = c.rng("grain").standard_normal((256, 256), dtype=np.float32) * np.float32(grain)
-    repeat = np.tile(tile, (c.height // 256 + 1, c.width // 256 + 1))[: c.height, : c.width]
-    c.pixels += repeat[..., None]
+    across = np.tile(tile, (1, c.width // 256 + 1))[:, : c.width]
+    for band in bands(c.height, 64):
+        part = c.pixels[band]
+        if vignette:
+            corner = np.clip((x * x + y[band] * y[band]) * np.float32(0.5), 0, 1)
+            part *= (1 - np.float32(vignette) * corner * np.sqrt(corner))[..., None]
+        if grain:
+            first = band.start % 256
+            part += across[first : first + part.shape[0], :, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import land, town, water
+from . import land, mountains, town, water
 from .canvas import Canvas
 from .cosmos import deep_space
 from .sky import paint_sky
@@ -50,15 +50,15 @@ def _far(c: Canvas, places: set[str]) -> None:
     c.pixels[base:] = c.light.on(land.ground_colour(c), 0.6)
     open_sea = bool(places & {"sea", "beach", "island", "cliff"}) and not places & {"mountain", "city", "hills"}
     if "mountain" in places:
-        land.mountains(c, base, 0.44)
+        mountains.mountains(c, base, 0.44)
     elif "glacier" in places:
-        land.mountains(c, base, 0.24, 2)
+        mountains.mountains(c, base, 0.24, 2)
     elif "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
-        land.mountains(c, base, 0.25, 2)
+        mountains.mountains(c, base, 0.25, 2)
     if "volcano" in places:
-        land.volcano(c, base)
+        mountains.volcano(c, base)
     if "canyon" in places:
-        land.mesas(c, base)
+        mountains.mesas(c, base)
     if "waterfall" in places:
         water.waterfall(c, base - 0.32 * c.unit, base + 0.22 * c.unit)
     if not open_sea and places & {"field", "garden", "village", "road", "river"} and "mountain" not in places:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .vocabulary import Reading, Word, read
+from .vocabulary import Word, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,6 +208,3 @@ def _time(
 def plenty(name: str) -> bool:
     """Whether a subject is at home in numbers, and small."""
     return name in _PLENTY
-
-
-__all__ = ["COLOURS", "RGB", "Reading", "Scene", "Subject", "compose", "plenty"]

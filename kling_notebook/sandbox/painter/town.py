@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, mix, step
-from .land import SNOW, ground_colour, snowy, wood_colour
-from .land import broadleaves
+from .land import SNOW, broadleaves, ground_colour, snowy, wood_colour
 
 LAMP = (1.0, 0.80, 0.46)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .canvas import Array, Canvas, enlarge, mix, smooth_values, step
+from .canvas import Array, Canvas, enlarge, lattice, mix, smooth_values, step
 from .land import SAND, SNOW, ground_colour, roll, snowy
 
 
@@ -47,8 +47,6 @@ def _waves(c: Canvas, rng: np.random.Generator, h: int) -> Array:
     total = np.zeros((h, c.width), np.float32)
     for cells, weight, wide in ((9, 1.0, 5.0), (19, 0.8, 4.0), (41, 0.55, 3.2)):
         down = float(flat[-1]) * cells + 3
-        from .canvas import lattice
-
         rows = 4 * max(8, int(down))
         field = lattice(rng, down, c.width / c.unit * cells / wide, min(rows, 700), c.width)
         at = flat / flat[-1] * (field.shape[0] - 1)

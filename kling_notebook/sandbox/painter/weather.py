@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .canvas import Canvas, blur, enlarge, mix, step
+from .canvas import Canvas, blur, enlarge, mix
 
 
 def fog_bank(c: Canvas, thickness: float) -> None:
@@ -122,6 +122,3 @@ def _lightning(c: Canvas) -> None:
     c.add(slice(None), np.clip(wide * 2.6, 0, 0.75), (0.60, 0.66, 1.0))
     c.add(slice(None), blur(mask, c.unit * 0.006), (0.80, 0.82, 1.0))
     c.lay(slice(None), blur(mask, c.unit * 0.0006), (0.98, 0.98, 1.0))
-
-
-__all__ = ["fog_bank", "paint_weather", "step"]
