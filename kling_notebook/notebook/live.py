@@ -46,21 +46,21 @@ _MOVING: frozenset[State] = frozenset({"queued", "waiting", "running", "saving"}
 _ORDINARY = frozenset({"pending", "processing", "running", "queued", "in_progress", "completed", ""})
 
 
-def row_of(snapshot: Snapshot, label: str, since: float = 0.0) -> ProgressRow:
-    """One line of progress. ``since``: seconds gone by since the snapshot was taken."""
+def row_of(snapshot: Snapshot, label: str, since: float = 0.0, *, free: bool = False) -> ProgressRow:
+    """One line of progress. ``since``: seconds since the snapshot was taken. ``free``: credits are play money."""
     state = "reused" if snapshot.reused else _STATES[snapshot.status]
     elapsed = snapshot.elapsed + (since if state in _MOVING else 0.0)
-    return ProgressRow(label, state, elapsed, snapshot.expected, _detail(snapshot), _saved(snapshot))
+    return ProgressRow(label, state, elapsed, snapshot.expected, _detail(snapshot, free), _saved(snapshot))
 
 
 def _saved(snapshot: Snapshot) -> float | None:
-    """While pictures are fetched their count is the honest measure."""
+    """While pictures are fetched the last tenth of the bar is theirs; it never moves back."""
     if snapshot.status is JobStatus.DOWNLOADING and snapshot.pictures:
-        return snapshot.saved / snapshot.pictures
+        return 0.9 + 0.1 * snapshot.saved / snapshot.pictures
     return None
 
 
-def _detail(snapshot: Snapshot) -> str:
+def _detail(snapshot: Snapshot, free: bool) -> str:
     """What the state alone does not say: the reason, what it waits for, the service's own word, what it costs."""
     if snapshot.error is not None:
         return str(snapshot.error)
@@ -73,7 +73,7 @@ def _detail(snapshot: Snapshot) -> str:
         parts.append(f"{snapshot.saved} of {snapshot.pictures} saved")
     if snapshot.status is JobStatus.WITHDRAWN:
         parts.append("withdrawn before it was sent")
-    if snapshot.credits is not None and not snapshot.reused:
+    if snapshot.credits is not None and not snapshot.reused and not free:
         parts.append(f"{snapshot.credits:g} credit{'' if snapshot.credits == 1 else 's'}")
     return " \u00b7 ".join(parts)
 
@@ -86,6 +86,8 @@ class LiveDisplay:
         labels: what the rows are called, by request; the prompt where it says nothing.
         title, notice: shown above the rows.
         show: False shows nothing at all, the end included.
+        free: the sandbox's credits are play money and not shown.
+        background: nobody waits for it, so that in a terminal it must not write while a person types.
     """
 
     def __init__(
@@ -96,15 +98,17 @@ class LiveDisplay:
         title: str = "",
         notice: str = "",
         show: bool = True,
+        free: bool = False,
+        background: bool = False,
     ) -> None:
         self._labels = {request: (labels or {}).get(request) or _label(request) for request in requests}
         now = time.monotonic()
         self._last = {request: (Snapshot(request, JobStatus.PLANNED), now) for request in self._labels}
-        self._title, self._notice = title, notice
+        self._title, self._notice, self._free = title, notice, free
         self._lock = threading.Lock()
         self._finished = False
         self._sent: dict[str, Any] | None = None
-        self._place = _place(show)
+        self._place = _place(show, background)
         self._say(self._bundle(), "start")
         if self._place.live:
             _TICKER.add(self)
@@ -137,7 +141,7 @@ class LiveDisplay:
         now = time.monotonic()
         with self._lock:
             last, finished = list(self._last.values()), self._finished
-        rows = [row_of(snapshot, self._labels[snapshot.request], now - at) for snapshot, at in last]
+        rows = [row_of(snapshot, self._labels[snapshot.request], now - at, free=self._free) for snapshot, at in last]
         return [_unwatched(row, snapshot) for row, (snapshot, _) in zip(rows, last, strict=True)] if finished else rows
 
     def tick(self) -> bool:
@@ -218,6 +222,23 @@ _TICKER = _Ticker()
 _SAYING = threading.RLock()
 
 
+class LastResult:
+    """A plain output in the cell it is made in, for what must last when the widgets above it are gone.
+
+    Empty until something is shown; what is shown replaces what was.
+    """
+
+    def __init__(self) -> None:
+        self._place = _place(True, background=False)
+        if isinstance(self._place, _CellOutput):
+            self._place.say(_Word("start", {"text/html": "", "text/plain": ""}, ()))
+
+    def show(self, bundle: Mapping[str, Any]) -> None:
+        """From any thread."""
+        with _SAYING, contextlib.suppress(Exception):  # a kernel going down must not cost a paid job
+            self._place.say(_Word("result", dict(bundle), ()))
+
+
 class _Word(NamedTuple):
     """One thing to show: the start, an update, the end (the last state stays) or the result (in place of it)."""
 
@@ -238,7 +259,7 @@ class _Place(Protocol):
     def say(self, word: _Word) -> None: ...
 
 
-def _place(show: bool) -> _Place:
+def _place(show: bool, background: bool) -> _Place:
     shell = running_shell()
     if not show:
         return _Nowhere()
@@ -247,7 +268,7 @@ def _place(show: bool) -> _Place:
         if hasattr(publisher, "pub_socket") and hasattr(publisher, "session"):
             return _CellOutput(publisher, live=person_is_present())
         return _EndOnly(publisher)
-    if sys.stderr is not None and sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty() and not background:
         return _TextBar(shell)
     return _Lines(shell)
 
@@ -314,21 +335,22 @@ class _TextBar:
             leave=False,
             ncols=80,
             nrows=20,  # tqdm's own look at the terminal shows nothing where the size is unknown; so for the columns
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {unit}",
+            bar_format="{desc}",  # nothing before the first word
         )
 
     def say(self, word: _Word) -> None:
-        self._bar.ncols = (
-            shutil.get_terminal_size().columns - 1
-        )  # tqdm's own way shows nothing where the size is unknown
-        fractions = [1.0 if row.state not in _MOVING else fraction_of(row) or 0.0 for row in word.rows]
-        self._bar.n = sum(fractions) / max(1, len(word.rows))
+        shares = [1.0 if row.state == "failed" else fraction_of(row) for row in word.rows]
+        known = any(share is not None for share in shares)
+        self._bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| {unit}" if known else "{desc} {unit}"
+        self._bar.ncols = shutil.get_terminal_size().columns - 1
+        self._bar.n = sum(share or 0.0 for share in shares) / max(1, len(shares))
         self._bar.set_description_str(_summary(word.rows), refresh=False)
         self._bar.unit = next((row.detail for row in word.rows if row.detail), "")[:60]
         self._bar.leave = word.what == "end"
         self._bar.refresh()
         if word.last:
             self._bar.close()
+        if word.what == "result" or (word.last and len(word.rows) > 1):  # of one job the error says all there is
             _print(self._shell, word.bundle)
 
 

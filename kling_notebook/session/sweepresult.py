@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError, KlingError
 from ..api.jobs import JobStatus
-from ..view.grid import Facet
+from ..view.facets import Facet
 from ..view.tiles import Tile
 from .results import Result
 from .runner import JobHandle
@@ -107,7 +107,8 @@ class SweepResult(Sequence[Result | None]):
 
     # ---- shown ----
 
-    def _tiles(self, index: int) -> tuple[Tile, ...]:
+    def tiles(self, index: int) -> tuple[Tile, ...]:
+        """The tiles of one point: its pictures, or one that says why there are none."""
         result = self._result(index)
         if result is not None:
             return tuple(result.tiles)
@@ -136,13 +137,13 @@ class SweepResult(Sequence[Result | None]):
                     rows=tuple(", ".join(map(label, row)) for row in rows),
                     column_axis=", ".join(plan.columns),
                     columns=tuple(", ".join(map(label, column)) for column in columns),
-                    cells=tuple(tuple(self._tiles(row[c]) for c in columns) for row in rows.values()),
+                    cells=tuple(tuple(self.tiles(row[c]) for c in columns) for row in rows.values()),
                 )
             )
         return facets
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
-        from ..view.grid import facets_bundle
+        from ..view.facets import facets_bundle
 
         return facets_bundle(self.facets(), title=title, notice=notice)
 
