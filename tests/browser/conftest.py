@@ -25,6 +25,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+REQUIRED = os.environ.get("KLING_REQUIRE_BROWSER") == "1"  # read now: no test sees the environment's KLING_ variables
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM_FLAGS = (
     "--no-sandbox",  # a container's root has no user namespaces
@@ -50,7 +51,7 @@ def chromium_path() -> str | None:
 
 
 def missing(reason: str) -> None:
-    if os.environ.get("KLING_REQUIRE_BROWSER") == "1":
+    if REQUIRED:
         pytest.fail(f"KLING_REQUIRE_BROWSER=1, and {reason}")
     pytest.skip(reason)
 
@@ -242,10 +243,11 @@ class NotebookPage:
         self.page.wait_for_timeout(200)
         return nbformat.read(self.path, as_version=4)
 
-    def shoot(self, name: str, *, whole: bool = True) -> Path:
+    def shoot(self, name: str, *, whole: bool = True, cells: int | None = None) -> Path:
         """A picture of the page for people to look at: tests/browser/screenshots/NAME.png.
 
-        ``whole``: the window is made as tall as the notebook first, so that nothing is cut off.
+        ``whole``: the window is made as tall as the notebook first, so that nothing is cut off. ``cells``: only
+        the first so many cells, without JupyterLab around them.
         """
         if whole:
             self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
@@ -255,7 +257,12 @@ class NotebookPage:
             self.page.wait_for_timeout(500)
             self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
         SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        clip = None
+        if cells is not None:
+            first, last = (self.cell(k).bounding_box() for k in (0, cells - 1))
+            bottom = last["y"] + last["height"]
+            clip = {"x": first["x"], "y": first["y"], "width": first["width"], "height": bottom - first["y"] - 6}
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", clip=clip)
         return SCREENSHOTS / f"{name}.png"
 
 
@@ -292,7 +299,9 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
     pages: list[NotebookPage] = []
     with contextlib.ExitStack() as opened:
 
-        def open_(source: Sequence[str] | Path, *, theme: str = "light", width: int = 1200) -> NotebookPage:
+        def open_(
+            source: Sequence[str] | Path, *, theme: str = "light", width: int = 1200, scale: float = 1
+        ) -> NotebookPage:
             folder = jupyter_lab.folder / f"{request.node.name.split('[')[0]}-{time.monotonic_ns()}"
             folder.mkdir()
             if isinstance(source, Path):
@@ -300,7 +309,9 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
             else:
                 path = write_notebook(folder / "notebook.ipynb", source)
             quiet_settings(jupyter_lab.home / "settings", theme)
-            context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+            context = chromium.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=theme, device_scale_factor=scale
+            )
             opened.callback(context.close)
             page = NotebookPage(context.new_page(), path)
             listen(page.page, page.errors)
