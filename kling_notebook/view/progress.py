@@ -34,7 +34,7 @@ _LOOK: dict[State, tuple[str, str]] = {
     "running": ("\u25b8", BLUE),
     "unknown": ("?", AMBER),
     "failed": ("\u2715", RED),
-    "stopped": ("\u25a0", AMBER),
+    "stopped": ("\u25aa", AMBER),
     "waiting": ("\u25cc", BLUE),
     "queued": ("\u25cb", GREY),
     "done": ("\u2713", GREEN),

@@ -48,10 +48,10 @@ _STATUS = {
     "unfinished": ("\u25cc", AMBER),
     "planned": ("\u25cb", GREY),
     "sent": ("\u2191", BLUE),
-    "running": ("\u25cf", BLUE),
+    "running": ("\u25b8", BLUE),
     "downloading": ("\u2193", BLUE),
-    "withdrawn": ("\u25a0", ""),
-    "dismissed": ("\u25a0", ""),
+    "withdrawn": ("\u25aa", ""),
+    "dismissed": ("\u25aa", ""),
 }
 
 

@@ -151,8 +151,8 @@ def test_a_large_picture_that_is_gone_says_so(make_tile: Make) -> None:
 
 
 def test_long_prompts_leave_less_room_for_pictures(make_tile: Make) -> None:
-    fitting = [make_tile(k, side=140, noise=True) for k in range(9)]
+    fitting = [make_tile(k, side=126, noise=True) for k in range(9)]
     assert 100_000 < sum(len(tile.jpeg) for tile in fitting) < 128_000, "pictures must fit, but only just"
     assert [tile.jpeg for tile in light_tiles(fitting)] == [tile.jpeg for tile in fitting]
-    wordy = [make_tile(k, side=140, noise=True, alt="\U0001f98a" * 2500) for k in range(9)]
+    wordy = [make_tile(k, side=126, noise=True, alt="\U0001f98a" * 2500) for k in range(9)]
     assert sum(len(tile.jpeg) for tile in light_tiles(wordy)) < 80_000
