@@ -322,7 +322,15 @@ def perform(
             bind(held)
         notice = " ".join(session.take_notices()) if show_progress else ""  # said when somebody sees them
         labels = _labels(requests, axes, points)
-        live = LiveDisplay(requests, labels=labels, title=_title(batch, axes), notice=notice, show=show_progress)
+        live = LiveDisplay(
+            requests,
+            labels=labels,
+            title=_title(batch, axes),
+            notice=notice,
+            show=show_progress,
+            free=session.is_sandbox,
+            background=not wait,
+        )
         for handle in batch.jobs:
             handle.add_observer(live)
         if not wait:
@@ -467,7 +475,9 @@ def resume(
     batch = session.resume(number_or_job_id, job_id)
     if not batch.jobs:
         return []
-    live = LiveDisplay([handle.request for handle in batch.jobs], title="Resuming", show=show_progress)
+    live = LiveDisplay(
+        [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
+    )
     for handle in batch.jobs:
         handle.add_observer(live)
     _wait(session, batch, live, timeout)

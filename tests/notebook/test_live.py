@@ -73,8 +73,13 @@ def test_every_status_has_a_state():
         live.row_of(Snapshot(FOX, status), "")
 
 
-def test_pictures_saved_are_the_honest_measure():
-    assert live.row_of(Snapshot(FOX, JobStatus.DOWNLOADING, saved=1, pictures=4), "").fraction == 0.25
+def test_while_pictures_are_saved_the_bar_is_nearly_full_and_grows():
+    shares = [live.row_of(Snapshot(FOX, JobStatus.DOWNLOADING, saved=k, pictures=4), "").fraction for k in range(5)]
+    assert shares == pytest.approx([0.9, 0.925, 0.95, 0.975, 1.0])
+
+
+def test_play_money_is_not_shown():
+    assert live.row_of(Snapshot(FOX, JobStatus.RUNNING, credits=4.0), "", free=True).detail == ""
 
 
 def test_an_observer_for_unknown_jobs_or_after_the_end_changes_nothing():

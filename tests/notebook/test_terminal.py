@@ -1,0 +1,97 @@
+"""The magic in a terminal IPython: a text bar, the saved paths, the same errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pexpect = pytest.importorskip("pexpect", reason="terminals of this kind exist on POSIX systems only")
+
+
+class Terminal:
+    def __init__(self, folder, service) -> None:
+        environment = os.environ | {
+            "IPYTHONDIR": str(folder / ".ipython"),
+            "TERM": "xterm",
+            "PIXELDOJO_API_BASE": service.base_url,
+            "PIXELDOJO_API_KEY": service.key,
+        }
+        command = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--no-confirm-exit"]
+        self.program = pexpect.spawn(
+            sys.executable,
+            command,
+            env=environment,
+            cwd=str(folder),
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(40, 160),
+        )
+        self.ready()
+
+    def ready(self) -> str:
+        """Until the next prompt; what was written before it."""
+        self.program.expect(r"In \[\d+\]: ")
+        return self.program.before or ""
+
+    def send(self, text: str) -> None:
+        """Type a cell; one of several lines ends with two empty ones."""
+        lines = text.split("\n")
+        for line in [*lines, "", ""] if len(lines) > 1 else lines:
+            self.program.sendline(line)
+
+    def run(self, text: str) -> str:
+        self.send(text)
+        return self.ready()
+
+
+@pytest.fixture
+def terminal(tmp_path, make_sandbox) -> Iterator[Callable[..., Terminal]]:
+    terminals = []
+
+    def make(**options: object) -> Terminal:
+        terminals.append(Terminal(tmp_path, make_sandbox(**options)))
+        terminals[-1].run("%load_ext kling_notebook")
+        return terminals[-1]
+
+    yield make
+    for made in terminals:
+        made.program.close(force=True)
+
+
+def test_a_cell_shows_a_bar_and_then_the_saved_paths(terminal):
+    shell = terminal(latency=1.5)
+    seen = shell.run("%%kling -n 2 -o fox\na red fox")
+    assert re.search(r"running · \d s", seen)
+    assert re.findall(r"kling_images/\S+_a-red-fox_(\d)\.png", seen) == ["0", "1"]
+    assert "Traceback" not in seen
+    assert "2" in shell.run("len(fox)")
+    assert "1:1" in shell.run("fox[1]")
+
+
+def test_an_error_is_one_line(terminal):
+    seen = terminal().run("%%kling -n 12\na red fox")
+    assert "InputError: num_outputs must be a whole number from 1 to 9" in seen
+    assert "Traceback" not in seen
+
+
+def test_an_interrupt_and_a_resume(terminal):
+    shell = terminal(latency=4.0)
+    shell.send("%%kling\na red fox")
+    shell.program.expect(r"running · 1 s")
+    shell.program.sendintr()
+    seen = shell.ready()
+    assert re.search(r"Interrupted: Stopped waiting\. 1 job goes on \(\w+\); %kling resume shows the pictures\.", seen)
+    assert re.search(r"kling_images/\S+\.png", shell.run("%kling resume"))
+
+
+def test_no_wait_does_not_write_while_one_types(terminal):
+    shell = terminal(latency=1.5)
+    shell.run("%%kling --no-wait\na red fox")
+    seen = shell.run("import time; time.sleep(4)")
+    assert "running" not in seen
+    assert re.search(r"kling: done · \d s", seen)
+    assert re.search(r"kling_images/\S+\.png", seen)
