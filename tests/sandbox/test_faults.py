@@ -231,7 +231,9 @@ def test_a_reply_can_lack_the_job_id(quick: Quick) -> None:
 def test_an_unknown_status_passes_over_to_the_true_one(quick: Quick) -> None:
     api = quick(faults=[Fault("poll", "unknown_status", at=1, times=2, value="dreaming")])
     job_id = api.submit().json()["jobId"]
-    assert [api.poll(job_id).json()["status"] for _ in range(3)] == ["dreaming", "dreaming", "completed"]
+    answers = [api.poll(job_id).json() for _ in range(3)]
+    assert [answer["status"] for answer in answers] == ["dreaming", "dreaming", "completed"]
+    assert ["output" in answer for answer in answers] == [False, False, True]
 
 
 def test_urls_in_replies_can_point_elsewhere(quick: Quick) -> None:

@@ -293,6 +293,12 @@ def test_the_size_of_a_source_is_read_from_its_header(kind: str, options: dict[s
     assert picture_size(picture(420, 310, kind, **options)) == (420, 310)
 
 
+def test_the_size_of_a_jpeg_is_not_read_from_a_table_before_the_frame() -> None:
+    data = picture(420, 310, "jpeg")
+    table = b"\xff\xc4\x00\x09" + b"\x01" * 7  # its marker lies among those of frames
+    assert picture_size(data[:2] + table + data[2:]) == (420, 310)
+
+
 def test_the_size_of_a_webp_with_exif_is_read() -> None:
     assert picture_size(picture(420, 310, "webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")) == (420, 310)
 
