@@ -138,6 +138,20 @@ def test_a_flipped_bit_in_a_png_is_noticed():
         containers.facts(bytes(data))
 
 
+def test_fill_bytes_between_jpeg_segments_are_skipped():
+    data = encoded("RGB", "JPEG")
+    filled = data[:2] + b"\xff\xff" + data[2:]
+    assert containers.facts(filled) == containers.facts(data)
+    assert decoded(containers.write_exif(filled, BLOCK)).tobytes() == decoded(data).tobytes()
+
+
+def test_webp_headers_that_contradict_each_other_are_noticed():
+    data = bytearray(containers.write_exif(encoded("RGB", "WEBP"), BLOCK))
+    data[24] -= 1
+    with pytest.raises(BrokenContainerError, match="contradict"):
+        containers.facts(bytes(data))
+
+
 def test_png_keeps_the_block_before_its_pixels():
     data = containers.write_exif(encoded("RGB", "PNG"), BLOCK)
     assert data.index(b"eXIf") < data.index(b"IDAT")
@@ -259,6 +273,15 @@ def test_every_other_tag_stays(endian: str):
     assert (read[0x010F], read[0x0112], read[0x010E]) == ("A maker with a long name", 6, "the new one")
     assert read.get_ifd(0x8769)[0x9286] == b"a user's comment"
     assert read.get_ifd(0x8825)[1] == "N"
+
+
+def test_a_list_of_tags_begins_at_an_even_offset_as_tiff_asks():
+    tags = Image.Exif()
+    tags[0x010F] = "A maker"
+    old = tags.tobytes().removeprefix(b"Exif\0\0")
+    for block in (old, old + b"\0"):
+        new = exif.with_description(block, "text")
+        assert int.from_bytes(new[4:8], "little" if new[:2] == b"II" else "big") % 2 == 0
 
 
 def test_a_block_of_ours_does_not_grow_when_written_again():

@@ -41,8 +41,9 @@ print(peak() - before, len(list(folder.glob("fox_*.*"))))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells the peak another way")
-@pytest.mark.parametrize(("kind", "count"), [("PNG", 16), ("WEBP", 6)])
-def test_2k_pictures_arriving_at_once_take_less_than_150_mb(kind: str, count: int, tmp_path: Path):
+@pytest.mark.parametrize(("kind", "count", "most"), [("PNG", 16, 150), ("WEBP", 6, 200)])
+def test_2k_pictures_arriving_at_once_take_bounded_memory(kind: str, count: int, most: int, tmp_path: Path):
+    """In MB. Pillow's decoder for WebP holds four copies of a picture while it works, those for PNG and JPEG one."""
     noise = random.Random(1).randbytes(2048 * 2048 * 3)  # noqa: S311  # the worst there is: nothing compresses
     options = {"compress_level": 1} if kind == "PNG" else {"quality": 80, "method": 0}
     Image.frombytes("RGB", (2048, 2048), noise).save(tmp_path / "source", kind, **options)
@@ -51,4 +52,4 @@ def test_2k_pictures_arriving_at_once_take_less_than_150_mb(kind: str, count: in
     )
     grown, saved = map(int, done.stdout.split())
     assert saved == count, done.stdout
-    assert grown < 150
+    assert grown < most

@@ -230,6 +230,20 @@ def test_a_splice_that_does_not_read_back_is_refused(mistake: Any, monkeypatch: 
         recipes.splice(picture("PNG"), recipe_of(GenerationRequest("a fox")))
 
 
+@pytest.mark.parametrize(("at", "bit"), [(20, 0x10), (24, 1)], ids=["alpha", "size"])
+def test_a_webp_header_that_says_something_else_is_refused(at: int, bit: int, monkeypatch: pytest.MonkeyPatch):
+    right = containers.write_exif
+
+    def wrong(data: bytes, block: bytes) -> bytes:
+        after = bytearray(right(data, block))
+        after[at] ^= bit
+        return bytes(after)
+
+    monkeypatch.setattr(containers, "write_exif", wrong)
+    with pytest.raises(InputError):
+        recipes.splice(picture("WEBP"), recipe_of(GenerationRequest("a fox")))
+
+
 HOSTILE = {
     "not json": "{",
     "another object": '{"format":"theirs"}',

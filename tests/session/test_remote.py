@@ -1,0 +1,164 @@
+"""Sweeps on executors: processes and a Dask cluster; a task that is run again never buys again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kling_notebook import calls
+from kling_notebook.api.jobs import JobStatus
+from kling_notebook.session import remote
+from kling_notebook.session.intents import Intents
+
+sys.path.insert(0, str(Path(__file__).parent))
+import remote_executor
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
+
+CANARY = "canary-key-that-must-travel-in-no-task"
+
+
+@pytest.fixture
+def connected(
+    make_sandbox: Callable[..., Sandbox], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Session, Sandbox]:
+    """A current session on a sandbox's address; its key stands in the environment, where workers look for it."""
+    sandbox = make_sandbox(key=CANARY)
+    monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr(calls, "_session", None)
+    return calls.connect(base_url=sandbox.base_url, folder=folder, requests_per_minute=6000), sandbox
+
+
+class Spying(Executor):
+    """Passes tasks on to processes, and keeps what was pickled."""
+
+    def __init__(self, workers: int = 2, run: Callable[..., Any] | None = None) -> None:
+        self.pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        self.run = run
+        self.pickled: list[bytes] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.pickled.append(pickle.dumps((fn, args, kwargs)))
+        return self.pool.submit(self.run or fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def test_a_sweep_runs_in_other_processes(connected: tuple[Session, Sandbox]) -> None:
+    """Every row finished, every file here, one POST each, and the key in no task."""
+    session, sandbox = connected
+    with Spying() as executor:
+        sweep = calls.sweep("a {animal}", animal=["fox", "owl", "hare"], executor=executor, show_progress=False)
+    assert [result.request.prompt for result in sweep] == ["a fox", "a owl", "a hare"]
+    assert all(result[0].path.exists() for result in sweep)
+    assert sandbox.count("submit") == 3
+    assert not any(CANARY.encode() in task for task in executor.pickled)
+    assert {record.status for record in session.rows()} == {JobStatus.FINISHED}
+    assert not list((session.folder / ".kling" / "intents").iterdir())
+    with Spying() as executor:
+        again = calls.sweep("a {animal}", animal=["fox", "owl", "hare"], executor=executor, show_progress=False)
+    assert all(result.reused for result in again)
+    assert sandbox.count("submit") == 3
+
+
+def test_a_worker_killed_after_its_post_is_not_paid_twice(
+    connected: tuple[Session, Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool breaks; the sweep completes all the same, and the service counts one purchase per request."""
+    monkeypatch.setenv(remote_executor.DEATHS, str(tmp_path / "died"))
+    _, sandbox = connected
+    with Spying(run=remote_executor.run_and_die_once) as executor:
+        sweep = calls.sweep("a {animal}", animal=["fox", "owl", "hare"], executor=executor, show_progress=False)
+    assert (tmp_path / "died").exists()
+    assert not sweep.missing
+    assert sandbox.count("submit") == 3
+    assert sandbox.charges == 3
+
+
+def test_the_same_task_run_twice_posts_once(connected: tuple[Session, Sandbox]) -> None:
+    """A second run finds the first one's intent file and attaches to its job."""
+    session, sandbox = connected
+    tasks = []
+
+    class Keeping(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            tasks.append(args[0])
+            done: Future[Any] = Future()
+            done.set_result(fn(*args, **kwargs))
+            return done
+
+    calls.sweep("a {animal}", animal=["fox"], executor=Keeping(), show_progress=False)
+    intents = Intents(session.folder / ".kling" / "intents")
+    record = session.record(1)
+    intents.claim(record.but(status=JobStatus.RUNNING, images=()))
+    told = remote.run_task(tasks[0])
+    assert told["record"]["status"] == "finished"
+    assert sandbox.count("submit") == 1
+
+
+def test_an_intent_without_a_job_id_is_a_doubt_and_is_not_sent(
+    connected: tuple[Session, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first run died in the middle of the purchase: the second one reports it."""
+    session, sandbox = connected
+    monkeypatch.setattr(Intents.found, "__defaults__", (0.3,))
+    tasks = []
+
+    class Dying(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            tasks.append(args[0])
+            record = session.record(1)
+            Intents(session.folder / ".kling" / "intents").claim(record.but(status=JobStatus.SENT))
+            done: Future[Any] = Future()
+            done.set_exception(RuntimeError("the worker was killed"))
+            return done
+
+    batch = remote.start_on(session, [session.request("a fox")], Dying(), source="python")
+    error = batch.handles[0].exception(timeout=30)
+    assert error is not None
+    assert error.maybe_submitted  # type: ignore[attr-defined]
+    assert sandbox.count("submit") == 0
+    assert session.record(1).status is JobStatus.MAYBE_SUBMITTED
+
+
+def test_withdrawing_takes_the_right_to_post_away(connected: tuple[Session, Sandbox]) -> None:
+    """A task that starts after the interrupt finds the file taken and sends nothing."""
+    session, sandbox = connected
+    tasks = []
+
+    class Waiting(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            tasks.append(args[0])
+            return Future()
+
+    batch = remote.start_on(session, [session.request("a fox")], Waiting(), source="python")
+    assert batch.withdraw().withdrawn == (1,)
+    assert remote.run_task(tasks[0])["record"]["status"] == "withdrawn"
+    assert sandbox.count("submit") == 0
+    assert session.record(1).status is JobStatus.WITHDRAWN
+
+
+def test_a_dask_cluster_of_two_processes_runs_a_sweep(connected: tuple[Session, Sandbox]) -> None:
+    """``client.get_executor()`` is an executor like any other."""
+    distributed = pytest.importorskip("distributed")
+    _, sandbox = connected
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        sweep = calls.sweep(
+            "a {animal}", animal=["fox", "owl", "hare", "bat"], executor=client.get_executor(), show_progress=False
+        )
+        assert not sweep.missing
+    assert sandbox.count("submit") == 4

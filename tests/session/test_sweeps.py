@@ -1,0 +1,116 @@
+"""Axes, their product and its layout: pure, table-tested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_notebook.api.errors import InputError
+from kling_notebook.session.sweeps import Layout, expand, fill, layout
+
+
+def prompts(prompt: Any, **axes: Any) -> list[str]:
+    return [point.prompt for point in expand(prompt, axes)[1]]
+
+
+def test_the_product_turns_the_last_axis_fastest() -> None:
+    """Two axes of two give four points in reading order."""
+    axes, points = expand("a {animal} at {time}", {"animal": ["fox", "owl"], "time": ["dawn", "night"]})
+    assert [point.prompt for point in points] == [
+        "a fox at dawn",
+        "a fox at night",
+        "a owl at dawn",
+        "a owl at night",
+    ]
+    assert points[1].coordinates == ("fox", "night")
+    assert axes == {"animal": ("fox", "owl"), "time": ("dawn", "night")}
+
+
+def test_a_parameter_is_an_axis_and_its_values_are_checked() -> None:
+    """Values are normalised by the table; a wrong one is refused with what was meant."""
+    axes, points = expand("x", {"resolution": ["1k", "2K"], "num_outputs": ["1", 3]}, {"aspect_ratio": "16:9"})
+    assert axes["resolution"] == ("1K", "2K")
+    assert axes["num_outputs"] == (1, 3)
+    assert points[0].parameters == {"aspect_ratio": "16:9", "resolution": "1K", "num_outputs": 1}
+    with pytest.raises(InputError, match="Did you mean 16:9"):
+        expand("x", {"aspect_ratio": ["16:8"]})
+
+
+def test_samples_are_replicates() -> None:
+    """A number counts from one; a list is taken as it is."""
+    assert [point.sample for point in expand("x", {"sample": 3})[1]] == [1, 2, 3]
+    assert [point.sample for point in expand("x", {"sample": ["a", "b"]})[1]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["fox", "owl"], ("fox", "owl"), pd.Series(["fox", "owl"]), np.array(["fox", "owl"]), pd.Index(["fox", "owl"])],
+)
+def test_lists_columns_and_arrays_are_axes(values: Any) -> None:
+    """A DataFrame column or a NumPy array does as well as a list."""
+    assert prompts("a {animal}", animal=values) == ["a fox", "a owl"]
+
+
+def test_numbers_of_an_array_are_plain_numbers() -> None:
+    """NumPy scalars become Python values, so that they can be journaled."""
+    axes, _ = expand("x", {"num_outputs": np.array([1, 2])})
+    assert [type(value) for value in axes["num_outputs"]] == [int, int]
+
+
+def test_the_prompt_may_be_the_axis() -> None:
+    """A list of prompts, each with its placeholders filled."""
+    assert prompts(["a {x}", "b {x}"], x=[1, 2]) == ["a 1", "a 2", "b 1", "b 2"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"animal": ["fox"]}, "appears nowhere"),
+        ({"place": []}, "empty"),
+        ({"place": ["sea", "sea"]}, "twice"),
+        ({"place": ["sea", None]}, "None"),
+        ({"place": [float("nan")]}, "nan"),
+        ({"place": [{"a": 1}]}, "dict"),
+        ({"num_outputs": [1, 12]}, "1 to 9"),
+        ({"sample": 0}, "at least 1"),
+        ({"place": list(range(101)), "sample": 101}, "10201 jobs"),
+    ],
+)
+def test_bad_axes_are_said_before_anything_is_sent(axes: dict[str, Any], said: str) -> None:
+    """The message names the axis and the way out."""
+    with pytest.raises(InputError, match=said):
+        expand("a {place}", axes)
+
+
+def test_undeclared_braces_stay() -> None:
+    """Only declared names are filled in; a value's own braces are not filled again."""
+    assert prompts("{a} {b} {} {0} {{a}}", a=["{b}"]) == ["{b} {b} {} {0} {{b}}"]
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,4}", fullmatch=True), st.text(max_size=8), max_size=4), st.text(max_size=40)
+)
+def test_filling_never_fails_and_leaves_the_rest(values: dict[str, str], prompt: str) -> None:
+    """Any prompt, any values."""
+    filled = fill(prompt, values)
+    if not any(f"{{{name}}}" in prompt for name in values):
+        assert filled == prompt
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({"a": [1]}, Layout(columns=("a",))),
+        ({"a": [1, 2], "b": [1]}, Layout(rows=("a",), columns=("b",))),
+        ({"a": [1, 2, 3], "b": [1, 2], "c": [1, 2, 3]}, Layout(("b",), ("a",), ("c",))),
+        ({"a": [1], "b": [1], "c": [1], "d": [1]}, Layout(rows=("a", "b", "c", "d"))),
+    ],
+)
+def test_layout(axes: dict[str, list[int]], expected: Layout) -> None:
+    """One axis is a row, two a grid, three facets by the shortest, more a table of rows."""
+    assert layout(axes) == expected
