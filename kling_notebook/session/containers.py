@@ -33,12 +33,16 @@ class BrokenContainerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the headers say. ``width`` and ``height`` in pixels, the largest that any header names."""
+    """What the headers say. ``width`` and ``height`` in pixels, the largest that any header names.
+
+    ``alpha`` is what a WebP's first header promises; in the other two no header of its own does.
+    """
 
     media_type: MediaType
     width: int
     height: int
     animated: bool
+    alpha: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +280,11 @@ def _webp_facts(data: bytes, parts: list[_Part]) -> Facts:
     if not sizes or not any(part.kind in (b"VP8 ", b"VP8L", b"ANMF") for part in parts):
         raise BrokenContainerError("the WebP file holds no picture")
     animated = any(part.kind in (b"ANIM", b"ANMF") for part in parts)
-    return Facts("image/webp", max(w for w, _ in sizes), max(h for _, h in sizes), animated)
+    if not animated and len(set(sizes)) > 1:
+        raise BrokenContainerError("the WebP file's headers contradict each other")
+    first = parts[0]
+    flags = data[first.body] if first.kind == b"VP8X" else _vp8x(data, first)[0]
+    return Facts("image/webp", max(w for w, _ in sizes), max(h for _, h in sizes), animated, bool(flags & _ALPHA))
 
 
 def _webp_size(data: bytes, part: _Part) -> tuple[int, int] | None:

@@ -73,7 +73,7 @@ def check(path: Path) -> tuple[containers.MediaType, int, int]:
         DownloadError: it is no PNG, JPEG or WebP picture, is cut short or damaged, or has above 50 million pixels.
     """
     try:
-        facts, _ = decoding.run(lambda: pixels.decode(pixels.read_bounded(path)))
+        facts, _ = decoding.run(lambda: pixels.decode(pixels.read_bounded(path), 1))
     except pixels.NotAPictureError as error:
         raise _no_picture(error) from None
     except OSError as error:
@@ -223,7 +223,6 @@ def _with_recipe(temporary: Path, recipe: Mapping[str, Any], size: int) -> tuple
     """Replace the temporary by itself with its recipe. Whatever is raised, the temporary is as it was."""
     data = _read(temporary)
     spliced = recipes.splice(data, recipe)
-    pixels.require_same_reading(data, spliced)
     del data
     result = _decoded(spliced, size)
     second = temporary.with_name(f".{temporary.name}")
@@ -236,8 +235,8 @@ def _with_recipe(temporary: Path, recipe: Mapping[str, Any], size: int) -> tuple
 
 
 def _decoded(data: bytes, size: int) -> tuple[containers.Facts, bytes]:
-    facts, image = pixels.decode(data)
-    return facts, make(image, facts.width, facts.height, size)
+    facts, small = pixels.decode(data, size)
+    return facts, make(small, facts, size)
 
 
 def _read(temporary: Path) -> bytes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 64 * 2**20
 
-_one_webp = threading.Lock()
 
 _FORMATS: dict[containers.MediaType, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 _GROUND = (160, 160, 160)
@@ -45,27 +43,21 @@ def read_bounded(path: Path) -> bytes:
         return file.read(MOST_BYTES)
 
 
-def decode(data: bytes) -> tuple[containers.Facts, Image.Image]:
-    """The picture, decoded to its last pixel; the first one of an animation.
+def decode(data: bytes, side: int, *, draft: bool = False) -> tuple[containers.Facts, Image.Image]:
+    """Decode a picture and return what its headers say and an RGB or grey copy of at most ``side`` pixels a side.
 
     Its size is known from the headers before anything is decoded. PNG and JPEG reach the decoder without metadata, so
-    that nothing beside the pixels can make a good picture fail.
+    that nothing beside the pixels can make a good picture fail. Of an animation the first picture counts. With
+    ``draft`` a JPEG is decoded at a fraction of its size: much faster, and no proof that it is whole.
 
     Raises:
         NotAPictureError: empty, another kind of file, cut short, damaged, or above 50 million pixels.
     """
     facts = _facts(data)
-    if facts.media_type != "image/webp":
-        return facts, _loaded(_opened(data, facts))
-    with _one_webp:  # Pillow's decoder holds four copies of such a picture, and lets go of three when it goes
-        return facts, _loaded(_opened(data, facts)).copy()
-
-
-def require_same_reading(data: bytes, other: bytes) -> None:
-    """Raise NotAPictureError where a decoder takes two files for different sizes or kinds of pixels."""
-    kinds = [(image.mode, image.size) for image in (_opened(file, _facts(file)) for file in (data, other))]
-    if kinds[0] != kinds[1]:
-        raise NotAPictureError("it would be read as another kind of picture")
+    image = _opened(data, facts)
+    if draft:
+        image.draft(None, (2 * side, 2 * side))
+    return facts, small(_loaded(image), side)
 
 
 def _facts(data: bytes) -> containers.Facts:
@@ -149,16 +141,6 @@ def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality, comment=comment)
     return out.getvalue()
-
-
-def drafted(data: bytes, side: int) -> tuple[containers.Facts, Image.Image]:
-    """As `decode`, where only ``side`` pixels are wanted: a JPEG is decoded at a fraction of its size, much faster."""
-    facts = _facts(data)
-    if facts.media_type != "image/jpeg":
-        return decode(data)
-    image = _opened(data, facts)
-    image.draft(None, (2 * side, 2 * side))
-    return facts, _loaded(image)
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -66,7 +66,7 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
         way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the picture"
         raise _refused(f"{name} is {pixels.what_it_is(data[:1024])}. {way} as PNG, JPEG or WebP.")
     try:
-        facts, _ = decoding.run(pixels.decode, data)
+        facts, _ = decoding.run(pixels.decode, data, 1)
     except pixels.NotAPictureError as error:
         raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
     if facts.animated:

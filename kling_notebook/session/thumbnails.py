@@ -44,10 +44,9 @@ def keep(path: Path, cache: Path, size: int, jpeg: bytes) -> None:
         _write(_place(path, cache, f"t{size}"), jpeg)
 
 
-def make(image: Image.Image, width: int, height: int, size: int, limit: int | None = None) -> bytes:
-    """The JPEG of a decoded picture that is ``width`` x ``height`` pixels in its file."""
-    comment = b"kling %dx%d" % (width, height)
-    small = pixels.small(image, size)
+def make(small: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
+    """The JPEG of a picture already reduced to ``size`` pixels a side; its comment says the picture's own size."""
+    comment = b"kling %dx%d" % (facts.width, facts.height)
     if limit is None:
         return pixels.jpeg(small, QUALITY, comment)
     jpeg = b""
@@ -77,8 +76,8 @@ def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) ->
 
 
 def _made(path: Path, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:
-    facts, image = pixels.drafted(pixels.read_bounded(path), size)
-    return make(image, facts.width, facts.height, size, limit), facts
+    facts, small = pixels.decode(pixels.read_bounded(path), size, draft=True)
+    return make(small, facts, size, limit), facts
 
 
 def _place(path: Path, cache: Path, kind: str) -> Path:
