@@ -97,57 +97,45 @@ def _form(c: Canvas, rng: np.random.Generator, word: str, place: tuple[int, int]
 def _draw_form(draw: ImageDraw.ImageDraw, n: int, spot: tuple[float, float, float], rng: np.random.Generator) -> None:
     x, y, r = spot
     start = n % 360
+
+    def ring(size: float) -> tuple[float, float, float, float]:
+        return x - size * r, y - size * r, x + size * r, y + size * r
+
     match n % 7:
         case 0:
-            draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
+            draw.ellipse(ring(1.0), fill=255)
         case 1:
-            draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
-            draw.ellipse((x - 0.72 * r, y - 0.72 * r, x + 0.72 * r, y + 0.72 * r), fill=0)
-            draw.ellipse((x - 0.36 * r, y - 0.36 * r, x + 0.36 * r, y + 0.36 * r), fill=255)
+            for size, fill in ((1.0, 255), (0.72, 0), (0.36, 255)):
+                draw.ellipse(ring(size), fill=fill)
         case 2:
-            draw.pieslice(
-                (x - 1.2 * r, y - 1.2 * r, x + 1.2 * r, y + 1.2 * r), start // 90 * 90, start // 90 * 90 + 180, fill=255
-            )
+            draw.pieslice(ring(1.2), start // 90 * 90, start // 90 * 90 + 180, fill=255)
         case 3:
             for j in range(5):
-                wide = r * (1.25 - 0.24 * j)
-                draw.arc(
-                    (x - wide, y - wide, x + wide, y + wide), start, start + 180, fill=255, width=max(1, int(r * 0.11))
-                )
+                draw.arc(ring(1.25 - 0.24 * j), start, start + 180, fill=255, width=max(1, int(r * 0.11)))
         case 4:
-            a = math.radians(start)
-            draw.polygon(
-                [
-                    (x + 1.2 * r * math.cos(a + j * math.tau / 3), y + 1.2 * r * math.sin(a + j * math.tau / 3))
-                    for j in range(3)
-                ],
-                fill=255,
-            )
+            corners = [math.radians(start) + j * math.tau / 3 for j in range(3)]
+            draw.polygon([(x + 1.2 * r * math.cos(a), y + 1.2 * r * math.sin(a)) for a in corners], fill=255)
         case 5:
             a = math.radians(start % 60 - 30)
             for j in range(-3, 4):
-                ox, oy = -math.sin(a) * j * r * 0.26, math.cos(a) * j * r * 0.26
-                long = r * (1.3 - 0.12 * abs(j))
-                draw.line(
-                    (
-                        x + ox - math.cos(a) * long,
-                        y + oy - math.sin(a) * long,
-                        x + ox + math.cos(a) * long,
-                        y + oy + math.sin(a) * long,
-                    ),
-                    fill=255,
-                    width=max(1, int(r * 0.10)),
-                )
+                mx, my = x - math.sin(a) * j * r * 0.26, y + math.cos(a) * j * r * 0.26
+                dx, dy = (v * r * (1.3 - 0.12 * abs(j)) for v in (math.cos(a), math.sin(a)))
+                draw.line((mx - dx, my - dy, mx + dx, my + dy), fill=255, width=max(1, int(r * 0.10)))
         case _:
-            points = []
-            wobble = rng.uniform(0.72, 1.2, 9)
-            for j in range(72):
-                t = j / 72 * 9
-                a, b = wobble[int(t) % 9], wobble[(int(t) + 1) % 9]
-                m = (1 - math.cos((t % 1) * math.pi)) / 2
-                radius = r * (a * (1 - m) + b * m)
-                points.append((x + radius * math.cos(j / 72 * math.tau), y + radius * math.sin(j / 72 * math.tau)))
-            draw.polygon(points, fill=255)
+            _pebble(draw, spot, rng.uniform(0.72, 1.2, 9))
+
+
+def _pebble(draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], wobble: Array) -> None:
+    """A rounded, irregular outline through the radii `wobble`."""
+    x, y, r = spot
+    points = []
+    for j in range(72):
+        t = j / 72 * len(wobble)
+        a, b = wobble[int(t) % len(wobble)], wobble[(int(t) + 1) % len(wobble)]
+        m = (1 - math.cos((t % 1) * math.pi)) / 2
+        radius = r * (a * (1 - m) + b * m)
+        points.append((x + radius * math.cos(j / 72 * math.tau), y + radius * math.sin(j / 72 * math.tau)))
+    draw.polygon(points, fill=255)
 
 
 def _threads(c: Canvas, rng: np.random.Generator, words: list[str], colours: list[Array]) -> None:

@@ -46,7 +46,8 @@ def displace(p: Array, dy: Array, dx: Array) -> Array:
     h, w = p.shape[:2]
     rows = np.clip(np.arange(h)[:, None] + dy, 0, h - 1).astype(np.intp)
     columns = np.clip(np.arange(w)[None, :] + dx, 0, w - 1).astype(np.intp)
-    return np.take(p.reshape(-1, p.shape[2]), rows * w + columns, axis=0)
+    out: Array = np.take(p.reshape(-1, p.shape[2]), rows * w + columns, axis=0)
+    return out
 
 
 def patches(p: Array, radius: int) -> Array:

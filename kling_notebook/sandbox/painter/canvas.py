@@ -108,7 +108,8 @@ class Canvas:
     def under(self, line: Array, first: int, last: int) -> Array:
         """Anti-aliased mask (rows first..last, all columns) of what lies below the line."""
         rows = np.arange(first, last, dtype=np.float32)[:, None]
-        return np.clip(rows - line[None, :] + 0.5, 0, 1)
+        out: Array = np.clip(rows - line[None, :] + 0.5, 0, 1)
+        return out
 
     def fbm(
         self,
@@ -172,13 +173,15 @@ def smooth_values(rng: np.random.Generator, at: Array) -> Array:
     whole = np.minimum(at.astype(np.int32), len(knots) - 2)
     part = at - whole
     part = part * part * (3 - 2 * part)
-    return knots[whole] * (1 - part) + knots[whole + 1] * part
+    out: Array = knots[whole] * (1 - part) + knots[whole + 1] * part
+    return out
 
 
 def step(low: float, high: float, value: Array) -> Array:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    out: Array = t * t * (3 - 2 * t)
+    return out
 
 
 def mix(a: Colour, b: Colour, t: float) -> Array:

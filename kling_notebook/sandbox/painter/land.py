@@ -79,7 +79,9 @@ def hills(
             grove(c, rng, line.astype(np.float32), (0.028 + 0.045 * t) * c.unit, distance)
         if green and k == layers - 1:
             line = line - 0.005 * c.unit * np.abs(c.line(rng, 130, 2, 0.9))
-        roll(c, rng, line, mix(material, WOOD, 0.14 * (k % 3)) * np.float32(shade), distance, 0.2 + 0.3 * t)
+        roll(
+            c, rng, line, mix(material, WOOD, 0.14 * (k % 3)) * np.float32(shade), distance=distance, fade=0.2 + 0.3 * t
+        )
 
 
 def grove(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, distance: float) -> None:
@@ -128,7 +130,9 @@ def fringe(c: Canvas) -> None:
     c.lay(slice(first, c.height), mask * np.float32(0.92), c.light.on(tone))
 
 
-def roll(c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB, distance: float, fade: float) -> None:
+def roll(
+    c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB, *, distance: float, fade: float
+) -> None:
     """One swell of ground: bright along its crest, darker below, with a breath of texture."""
     light = c.light
     if float(np.min(material)) > 0.75:
@@ -151,7 +155,7 @@ def roll(c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB
 
 
 def conifers(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float) -> Array:
-    """The upper outline of a wood of firs standing on the line `foot`. `tall` in pixels; `spread` trees per tree width."""
+    """The upper outline of a wood of firs standing on the line `foot`. `tall` in pixels."""
     line = foot.copy()
     x = np.arange(c.width, dtype=np.float32)
     count = max(4, int(c.width / (tall * 0.34) * spread))
@@ -210,7 +214,7 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
             continue
         tones = [c.light.on(mix(material, other, 0.45), distance) for other in _leaves(c, leafy)]
         c.below(foot - height * 0.30, mist, mist, height)
-        stand(c, rng, foot + 0.05 * height, height, tones, (4.6 if leafy else 5.6) - 1.6 * t, leafy=leafy)
+        stand(c, rng, foot + 0.05 * height, tones, tall=height, crowd=(4.6 if leafy else 5.6) - 1.6 * t, leafy=leafy)
         c.below(foot + 0.02 * height, mix(tones[0], mist, 0.5), mist, height * 0.5)
 
 

@@ -19,7 +19,7 @@ def mountains(c: Canvas, base: float, tall: float, layers: int = 3) -> None:
         x = np.arange(c.width, dtype=np.float32)
         swell = np.exp(-(((x - np.float32(main)) / (0.42 * c.unit)) ** 2))
         line = np.float32(base + 0.03 * c.unit * k) - size * (0.30 + 0.36 * ridge + 0.34 * swell * (0.5 + 0.5 * ridge))
-        _massif(c, rng, line, base, distance, size)
+        _massif(c, rng, line, base=base, distance=distance, size=size)
 
 
 def _peaks(c: Canvas, rng: np.random.Generator, cells: float) -> Array:
@@ -33,10 +33,10 @@ def _peaks(c: Canvas, rng: np.random.Generator, cells: float) -> Array:
         power += weight
         weight *= 0.46
         cells *= 2.1
-    return np.clip(total / np.float32(power) * 1.25, 0, 1)
+    return np.asarray(np.clip(total / np.float32(power) * 1.25, 0, 1))
 
 
-def _massif(c: Canvas, rng: np.random.Generator, line: Array, base: float, distance: float, size: float) -> None:
+def _massif(c: Canvas, rng: np.random.Generator, line: Array, *, base: float, distance: float, size: float) -> None:
     """One range with lit and shaded faces and, high up, snow. Its feet stand in haze."""
     first, last = max(0, int(line.min())), min(c.height, int(base + 0.05 * c.unit))
     if last <= first:
@@ -149,7 +149,7 @@ def volcano(c: Canvas, base: float) -> None:
     line = base - tall * np.exp(-off / (0.24 * c.unit)) + 0.006 * c.unit * c.line(rng, 12, 4)
     peak = float(line.min())
     _plume(c, rng, centre, peak, crater)
-    _massif(c, rng, line.astype(np.float32), base, 0.28, tall)
+    _massif(c, rng, line.astype(np.float32), base=base, distance=0.28, size=tall)
     first, last = max(0, int(peak)), min(c.height, int(base + 0.02 * c.unit))
     rows = np.arange(first, last, dtype=np.float32)[:, None]
     t = (rows - peak) / tall

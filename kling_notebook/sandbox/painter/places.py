@@ -75,17 +75,7 @@ def _ground(c: Canvas, places: set[str]) -> None:
     """From the horizon to the lower edge."""
     base = c.horizon
     if places & {"sea", "beach", "island", "cliff", "lake", "glacier"}:
-        calm = not places & {"sea", "beach", "cliff"} and "storm" not in c.scene.weather
-        water.water(c, base, rough=(0.10 if calm else 0.7) + (0.3 if c.scene.weather & {"storm", "wind"} else 0.0))
-        water.far_shore(c, base)
-        if "glacier" in places:
-            town.icebergs(c, base)
-        if "cliff" in places:
-            land.cliff(c, base)
-        if "beach" in places:
-            water.beach(c, 0.76)
-        if places & {"forest", "jungle", "field", "garden", "hills"} or places == {"lake"}:
-            water.bank(c, 0.90)
+        _shores(c, places)
         return
     if "desert" in places:
         land.dunes(c, base)
@@ -102,22 +92,36 @@ def _ground(c: Canvas, places: set[str]) -> None:
         land.hills(c, base, layers=5)
     else:
         land.hills(c, base + 0.06 * c.unit, layers=2, tall=0.04, far=0.25)
+    _upon(c, places)
+
+
+def _shores(c: Canvas, places: set[str]) -> None:
+    """Water up to the horizon, and what stands in it or before it."""
+    base = c.horizon
+    calm = not places & {"sea", "beach", "cliff"} and "storm" not in c.scene.weather
+    water.water(c, base, rough=(0.10 if calm else 0.7) + (0.3 if c.scene.weather & {"storm", "wind"} else 0.0))
+    water.far_shore(c, base)
+    if "glacier" in places:
+        town.icebergs(c, base)
+    if "cliff" in places:
+        land.cliff(c, base)
+    if "beach" in places:
+        water.beach(c, 0.76)
+    if places & {"forest", "jungle", "field", "garden", "hills"} or places == {"lake"}:
+        water.bank(c, 0.90)
+
+
+def _upon(c: Canvas, places: set[str]) -> None:
+    """What lies on the ground: rivers, roads, houses, flowers, the grass in front."""
+    base = c.horizon
     if "river" in places:
         water.river(c, base + int(0.03 * c.unit))
     if "village" in places:
         town.village(c, base)
     if "road" in places:
         town.road(c, base + int(0.05 * c.unit))
-    if places & {"garden"}:
+    if "garden" in places:
         town.flowers(c, base)
-    if not land.snowy(c) and not places & {
-        "city",
-        "desert",
-        "canyon",
-        "volcano",
-        "waterfall",
-        "garden",
-        "road",
-        "river",
-    }:
+    bare = {"city", "desert", "canyon", "volcano", "waterfall", "garden", "road", "river"}
+    if not land.snowy(c) and not places & bare:
         land.fringe(c)

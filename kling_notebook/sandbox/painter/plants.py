@@ -18,7 +18,8 @@ def _tree(rng: np.random.Generator, *, bare: bool = False) -> tuple[Part, ...]:
     wood: list[Part] = []
     tips: list[tuple[float, float]] = []
 
-    def grow(x: float, y: float, angle: float, length: float, thick: float, depth: int) -> None:
+    def grow(at: tuple[float, float], angle: float, length: float, thick: float, depth: int) -> None:
+        x, y = at
         bend = angle + rng.normal(0, 0.12)
         mx, my = x + math.cos(angle) * length * 0.5, y + math.sin(angle) * length * 0.5
         ex, ey = mx + math.cos(bend) * length * 0.5, my + math.sin(bend) * length * 0.5
@@ -31,9 +32,9 @@ def _tree(rng: np.random.Generator, *, bare: bool = False) -> tuple[Part, ...]:
         if depth == 0:
             return
         for turn in (-0.48, 0.42) if depth % 2 else (-0.36, 0.52):
-            grow(ex, ey, bend + turn + rng.normal(0, 0.14), length * rng.uniform(0.68, 0.84), thick * 0.62, depth - 1)
+            grow((ex, ey), bend + turn + rng.normal(0, 0.14), length * rng.uniform(0.68, 0.84), thick * 0.62, depth - 1)
 
-    grow(0.0, -0.02, math.pi / 2, 0.30, 0.050, 5)
+    grow((0.0, -0.02), math.pi / 2, 0.30, 0.050, 5)
     wood += [limb("bark", -0.10, -0.01, 0.02, 0.0, 0.06, 0.045), limb("bark", 0.11, -0.01, 0.02, 0.0, 0.06, 0.045)]
     if bare:
         return tuple(wood)
@@ -172,6 +173,32 @@ def _rock(rng: np.random.Generator) -> tuple[Part, ...]:
     )
 
 
+_BELL = smooth(
+    "body",
+    -0.36,
+    0.62,
+    -0.34,
+    0.84,
+    -0.18,
+    1.0,
+    0.0,
+    1.04,
+    0.18,
+    1.0,
+    0.34,
+    0.84,
+    0.36,
+    0.62,
+    0.20,
+    0.68,
+    0.0,
+    0.64,
+    -0.20,
+    0.68,
+)
+_BELL_INNER = smooth("bodylight", -0.20, 0.74, -0.16, 0.90, 0.0, 0.96, 0.16, 0.90, 0.20, 0.74, 0.0, 0.80)
+
+
 def _jellyfish(rng: np.random.Generator) -> tuple[Part, ...]:
     strands: list[Part] = []
     for k in range(11):
@@ -198,31 +225,7 @@ def _jellyfish(rng: np.random.Generator) -> tuple[Part, ...]:
         limb("bodylight", x, 0.64, 0.045, x + 0.05, 0.44, 0.040, x - 0.05, 0.22, 0.028, x + 0.04, -0.02, 0.008)
         for x in (-0.10, 0.0, 0.10)
     ]
-    bell = smooth(
-        "body",
-        -0.36,
-        0.62,
-        -0.34,
-        0.84,
-        -0.18,
-        1.0,
-        0.0,
-        1.04,
-        0.18,
-        1.0,
-        0.34,
-        0.84,
-        0.36,
-        0.62,
-        0.20,
-        0.68,
-        0.0,
-        0.64,
-        -0.20,
-        0.68,
-    )
-    inner = smooth("bodylight", -0.20, 0.74, -0.16, 0.90, 0.0, 0.96, 0.16, 0.90, 0.20, 0.74, 0.0, 0.80)
-    return (*strands, *arms, bell, inner)
+    return (*strands, *arms, _BELL, _BELL_INNER)
 
 
 GROWN: Mapping[str, tuple[tuple[float, float, float], float, Callable[[np.random.Generator], tuple[Part, ...]]]] = {

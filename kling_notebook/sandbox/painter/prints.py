@@ -171,7 +171,8 @@ def _cells(c: Canvas, rng: np.random.Generator, pitch: float, jitter: float) -> 
 def _by_cell(c: Canvas, at_y: Array, at_x: Array, radius: float) -> Array:
     h, w = at_y.shape
     small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX).filter(ImageFilter.BoxBlur(radius)))
-    return np.take(small.reshape(-1, 3), at_y.astype(np.intp) * w + at_x.astype(np.intp), axis=0)
+    out: Array = np.take(small.reshape(-1, 3), at_y.astype(np.intp) * w + at_x.astype(np.intp), axis=0)
+    return out
 
 
 def glass(c: Canvas) -> None:

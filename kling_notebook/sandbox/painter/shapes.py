@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from .canvas import Array
+
 if TYPE_CHECKING:
     from .scene import RGB
 
@@ -43,12 +45,29 @@ GLOWING = frozenset(("glow", "flame"))
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of a figure. `numbers` are x, y pairs (polygon, smooth, line), x, y, radius (limb), x, y, rx, ry (disc)."""
+    """One piece of a figure.
+
+    `numbers` are x, y pairs (polygon, smooth, line), x, y, radius triples (limb) or x, y, rx, ry (disc).
+    """
 
     role: str
     kind: Literal["polygon", "smooth", "limb", "disc", "line"]
     numbers: tuple[float, ...]
     width: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a figure stands on a sheet of pixels: pixel = (x + mirror * figure x * scale, y - figure y * scale)."""
+
+    scale: float
+    x: float
+    y: float
+    mirror: float
+
+    def place(self, points: Array) -> list[tuple[float, float]]:
+        """Points (n, 2) of the figure as pixels."""
+        return [(self.x + self.mirror * x * self.scale, self.y - y * self.scale) for x, y in points]
 
 
 def polygon(role: str, *numbers: float) -> Part:
@@ -81,7 +100,7 @@ def box(role: str, x0: float, y0: float, x1: float, y1: float) -> Part:
     return Part(role, "polygon", (x0, y0, x1, y0, x1, y1, x0, y1))
 
 
-def curve(points: np.ndarray, closed: bool, steps: int = 8) -> np.ndarray:
+def curve(points: Array, closed: bool, steps: int = 8) -> Array:
     """Catmull-Rom through `points` (n, k): (m, k)."""
     ring = (
         np.concatenate([points[-1:], points, points[:2]])
@@ -116,32 +135,29 @@ def extent(parts: Sequence[Part]) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def draw_part(draw: ImageDraw.ImageDraw, part: Part, scale: float, ox: float, oy: float, mirror: float) -> None:
-    """Draw one part in white. Pixel = (ox + mirror * x * scale, oy - y * scale)."""
+def draw_part(draw: ImageDraw.ImageDraw, part: Part, frame: Frame) -> None:
+    """Draw one part in white."""
     n = np.asarray(part.numbers, np.float64)
-
-    def place(points: np.ndarray) -> list[tuple[float, float]]:
-        return [(ox + mirror * x * scale, oy - y * scale) for x, y in points]
-
     match part.kind:
         case "polygon":
-            draw.polygon(place(n.reshape(-1, 2)), fill=255)
+            draw.polygon(frame.place(n.reshape(-1, 2)), fill=255)
         case "smooth":
-            draw.polygon(place(curve(n.reshape(-1, 2), True)), fill=255)
+            draw.polygon(frame.place(curve(n.reshape(-1, 2), True)), fill=255)
         case "line":
-            draw.line(place(n.reshape(-1, 2)), fill=255, width=max(1, round(part.width * scale)), joint="curve")
+            width = max(1, round(part.width * frame.scale))
+            draw.line(frame.place(n.reshape(-1, 2)), fill=255, width=width, joint="curve")
         case "disc":
-            x, y = ox + mirror * n[0] * scale, oy - n[1] * scale
-            draw.ellipse((x - n[2] * scale, y - n[3] * scale, x + n[2] * scale, y + n[3] * scale), fill=255)
+            x, y = frame.place(n[:2].reshape(1, 2))[0]
+            rx, ry = n[2] * frame.scale, n[3] * frame.scale
+            draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=255)
         case "limb":
-            _draw_limb(draw, n.reshape(-1, 3), scale, ox, oy, mirror)
+            _draw_limb(draw, n.reshape(-1, 3), frame)
 
 
-def _draw_limb(
-    draw: ImageDraw.ImageDraw, circles: np.ndarray, scale: float, ox: float, oy: float, mirror: float
-) -> None:
+def _draw_limb(draw: ImageDraw.ImageDraw, circles: Array, frame: Frame) -> None:
     path = curve(circles, False, 7)
-    x, y, r = ox + mirror * path[:, 0] * scale, oy - path[:, 1] * scale, np.maximum(path[:, 2], 0.002) * scale
+    x, y = np.array(frame.place(path[:, :2])).T
+    r = np.maximum(path[:, 2], 0.002) * frame.scale
     dx, dy = np.gradient(x), np.gradient(y)
     length = np.maximum(np.hypot(dx, dy), 1e-6)
     nx, ny = -dy / length * r, dx / length * r
@@ -155,9 +171,8 @@ def _draw_limb(
             ],
             fill=255,
         )
-    for k in range(0, len(path), 2):
+    for k in (*range(0, len(path) - 1, 2), len(path) - 1):
         draw.ellipse((x[k] - r[k], y[k] - r[k], x[k] + r[k], y[k] + r[k]), fill=255)
-    draw.ellipse((x[-1] - r[-1], y[-1] - r[-1], x[-1] + r[-1], y[-1] + r[-1]), fill=255)
 
 
 def groups(parts: Sequence[Part]) -> list[tuple[str, list[Part]]]:
@@ -171,13 +186,12 @@ def groups(parts: Sequence[Part]) -> list[tuple[str, list[Part]]]:
     return found
 
 
-def mask_of(
-    parts: Sequence[Part], scale: float, size: tuple[int, int], ox: float, oy: float, mirror: float
-) -> np.ndarray:
+def mask_of(parts: Sequence[Part], size: tuple[int, int], frame: Frame) -> Array:
     """Anti-aliased mask (height, width) in 0..1 of the parts' union. `size` is (width, height)."""
     q = 3 if max(size) < 900 else 2
     sheet = Image.new("L", (size[0] * q, size[1] * q), 0)
     draw = ImageDraw.Draw(sheet)
+    fine = Frame(frame.scale * q, frame.x * q, frame.y * q, frame.mirror)
     for part in parts:
-        draw_part(draw, part, scale * q, ox * q, oy * q, mirror)
+        draw_part(draw, part, fine)
     return np.asarray(sheet.reduce(q), np.float32) / 255

@@ -93,12 +93,15 @@ def paint_stars(c: Canvas, density: float) -> None:
                 np.float32
             )
     for k in np.argsort(-(bright * fade))[: int(26 * density * area)]:
-        glow_spot(c, x[k], y[k], 1.7 * max(scale, 0.5), tint[k], 1.0 * fade[k])
-        glow_spot(c, x[k], y[k], (4 + 6 * rng.random()) * max(scale, 0.5), tint[k], 0.20 * fade[k])
+        glow_spot(c, (float(x[k]), float(y[k])), 1.7 * max(scale, 0.5), tint[k], 1.0 * fade[k])
+        glow_spot(c, (float(x[k]), float(y[k])), (4 + 6 * rng.random()) * max(scale, 0.5), tint[k], 0.20 * fade[k])
 
 
-def glow_spot(c: Canvas, x: float, y: float, radius: float, colour: Array | tuple[float, ...], strength: float) -> None:
+def glow_spot(
+    c: Canvas, at: tuple[float, float], radius: float, colour: Array | tuple[float, ...], strength: float
+) -> None:
     """A small round light with a bright heart."""
+    x, y = at
     reach = max(2, int(radius * 3))
     x0, x1, y0, y1 = (
         max(0, int(x) - reach),
@@ -167,7 +170,7 @@ def _meteors(c: Canvas) -> None:
             width = max(1, round(c.unit / 260 * (1 - t0)))
             spot = (x + length * t0, y - length * lean * t0, x + length * t1, y - length * lean * t1)
             draw.line(spot, fill=int(255 * (1 - t0) ** 1.6), width=width)
-        glow_spot(c, x, y, c.unit / 110, (1, 1, 1), 0.95)
+        glow_spot(c, (x, y), c.unit / 110, (1, 1, 1), 0.95)
     streak = np.asarray(mask, np.float32) / 255
     c.add(slice(None), streak, (0.95, 0.97, 1.0))
     c.add(slice(None), blur(streak, c.unit / 170), (0.6, 0.8, 1.0))

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def apply_styles(c: Canvas) -> None:
-    """Apply the scene's styles in the order of the prompt."""
-    for name in c.scene.styles:
+    """Apply the scene's styles in the order of the prompt, those without colour at the end."""
+    last = {"mono", "sepia"}  # a style after them would bring colour back
+    for name in sorted(c.scene.styles, key=lambda name: name in last):
         STYLES[name](c)
 
 
@@ -68,7 +69,8 @@ def _hatch(c: Canvas, tone: Array, angle: float, pitch: float, wave: Array) -> A
     x = np.arange(c.width, dtype=np.float32)[None, :]
     along = (x * np.float32(np.sin(angle)) + y * np.float32(np.cos(angle)) + wave) / np.float32(pitch)
     away = np.abs(along - np.floor(along) - np.float32(0.5)) * 2
-    return np.clip((tone - away) * np.float32(pitch * 0.55) + 0.5, 0, 1) * (tone > 0.02)
+    out: Array = np.clip((tone - away) * np.float32(pitch * 0.55) + 0.5, 0, 1) * (tone > 0.02)
+    return out
 
 
 def ink(c: Canvas) -> None:

@@ -10,7 +10,7 @@ from .canvas import Array, Canvas, blur, mix
 from .creatures import CREATURES
 from .land import snowy
 from .plants import GROWN, bare_tree
-from .shapes import GLOWING, ROLES, Part, extent, groups, mask_of
+from .shapes import GLOWING, ROLES, Frame, Part, extent, groups, mask_of
 from .things import THINGS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def paint_subjects(c: Canvas) -> None:
     for order, subject in enumerate(sorted(c.scene.subjects, key=lambda item: _rank(item.name))):
         rng = c.rng(f"subject {subject.name}")
         for spot in _spots(c, rng, subject, order):
-            _paint_one(c, rng, subject, *spot)
+            _paint_one(c, rng, subject, spot)
 
 
 def _rank(name: str) -> int:
@@ -130,7 +130,8 @@ def _own_colour(c: Canvas, subject: Subject) -> RGB:
     return _usual(subject.name)[0]
 
 
-def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, x: float, y: float, height: float) -> None:
+def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, spot: tuple[float, float, float]) -> None:
+    x, y, height = spot
     name = subject.name
     parts = _parts(c, rng, name)
     left, bottom, right, top = extent(parts)
@@ -147,15 +148,10 @@ def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, x: float, 
     size = (x1 - x0, y1 - y0)
     if size[0] < 3 or size[1] < 3 or size[0] > 3 * c.width or size[1] > 3 * c.height:
         return
-    layers = [(role, mask_of(some, scale, size, x - x0, y - y0, mirror)) for role, some in groups(parts)]
+    frame = Frame(scale, x - x0, y - y0, mirror)
+    layers = [(role, mask_of(some, size, frame)) for role, some in groups(parts)]
     whole = np.clip(sum((mask for _, mask in layers), np.zeros_like(layers[0][1])), 0, 1)
-    afloat = c.scene.water and name in (_AFLOAT | _WADING | _SWIMMING) and "underwater" not in c.scene.places
-    if afloat:
-        _reflect(c, layers, (x0, y0), y, _own_colour(c, subject), rng)
-    elif name not in _SKY and c.scene.places != ("space",) and "underwater" not in c.scene.places:
-        _shadow(c, x, y, (right - left) * scale * 0.46)
-    if name == "ufo":
-        _beam(c, x, y, scale)
+    _ground_it(c, subject, layers, (x0, y0), (x, y, (right - left) * scale * 0.46, scale))
     distance = float(np.clip(0.30 - 0.5 * height / c.unit, 0.0, 0.3))
     rim = _rim(c, whole)
     for role, mask in layers:
@@ -170,6 +166,25 @@ def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, x: float, 
     _shine(c, layers, (x0, y0))
     if snowy(c) and name in _FAR | {"rock", "cactus"}:
         _snow_cap(c, whole, (x0, y0))
+
+
+def _ground_it(
+    c: Canvas,
+    subject: Subject,
+    layers: list[tuple[str, Array]],
+    corner: tuple[int, int],
+    spot: tuple[float, float, float, float],
+) -> None:
+    """Tie a figure to what it stands on or floats over. `spot` is x, y, half its width and its scale, in pixels."""
+    name = subject.name
+    x, y, half, scale = spot
+    airless = c.scene.places == ("space",) or "underwater" in c.scene.places
+    if c.scene.water and not airless and name in (_AFLOAT | _WADING | _SWIMMING):
+        _reflect(c, layers, corner, y, _own_colour(c, subject))
+    elif name not in _SKY and not airless:
+        _shadow(c, x, y, half)
+    if name == "ufo":
+        _beam(c, x, y, scale)
 
 
 def _window(c: Canvas, corner: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice, slice] | None:
@@ -220,11 +235,9 @@ def _shaded(c: Canvas, role: str, own: RGB, size: tuple[int, int], distance: flo
         return base
     if "underwater" in c.scene.places:
         return mix(base, (0.10, 0.45, 0.60), 0.28) * np.float32(0.5 + 0.5 * max(c.light.ambient))
-    if "space" in c.scene.places:
-        lit = base * np.float32(0.92)
-    else:
-        # Silhouettes keep a little of their colour even at night: a black fox is nobody's fox.
-        lit = c.light.on(base, distance) + base * np.float32(0.10)
+    # Silhouettes keep a little of their colour even at night: a black fox is nobody's fox.
+    earthly = c.light.on(base, distance) + base * np.float32(0.10)
+    lit = base * np.float32(0.92) if "space" in c.scene.places else earthly
     w, h = size
     across = np.linspace(-1, 1, w, dtype=np.float32)[None, :, None] * np.float32(c.side())
     down = np.linspace(1, -1, h, dtype=np.float32)[:, None, None]
@@ -240,7 +253,8 @@ def _rim(c: Canvas, whole: Array) -> Array:
     h, w = whole.shape
     moved = source[0:h, reach - sideways : reach - sideways + w] if reach else moved
     strength = 0.55 * c.light.glow if c.light.dark < 0.5 else 0.22
-    return (np.clip(whole - moved, 0, 1) * np.float32(strength))[..., None]
+    out: Array = (np.clip(whole - moved, 0, 1) * np.float32(strength))[..., None]
+    return out
 
 
 def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
@@ -253,10 +267,9 @@ def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
         _lay(c, (x0, y0), mask, np.asarray(c.light.on((0.10, 0.10, 0.14)), np.float32))
 
 
-def _reflect(
-    c: Canvas, layers: list[tuple[str, Array]], corner: tuple[int, int], y: float, own: RGB, rng: np.random.Generator
-) -> None:
+def _reflect(c: Canvas, layers: list[tuple[str, Array]], corner: tuple[int, int], y: float, own: RGB) -> None:
     """The figure upside down in the water, broken by ripples."""
+    rng = c.rng("ripples")
     x0, y0 = corner
     line = int(y) - y0
     for role, mask in layers:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .canvas import Array, Canvas, mix, step
+from .canvas import Canvas, mix, step
 from .land import SNOW, broadleaves, ground_colour, snowy, wood_colour
+from .shapes import Frame, box, groups, mask_of, polygon
 
 LAMP = (1.0, 0.80, 0.46)
 
@@ -133,53 +134,38 @@ def village(c: Canvas, base: int) -> None:
         _gable(c, rng, (x, y, size), 0.5 * (1 - t), lamps)
 
 
+_WALLS = ((0.93, 0.89, 0.82), (0.86, 0.78, 0.68), (0.80, 0.62, 0.50), (0.76, 0.82, 0.84))
+_ROOFS = ((0.62, 0.26, 0.18), (0.48, 0.24, 0.20), (0.36, 0.36, 0.42))
+_HOUSE = (
+    polygon("front", -0.62, 0, -0.62, 0.62, -0.2, 1.12, 0.2, 0.62, 0.2, 0),
+    polygon("side", 0.2, 0, 0.2, 0.62, 0.85, 0.62, 0.85, 0),
+    polygon("roof", -0.2, 1.16, 0.55, 1.16, 0.93, 0.58, 0.24, 0.58),
+    polygon("roof", -0.7, 0.56, -0.2, 1.18, -0.12, 1.12, -0.62, 0.56),
+    box("pane", -0.32, 0.28, -0.1, 0.52),
+    box("pane", 0.42, 0.2, 0.62, 0.42),
+)
+
+
 def _gable(
     c: Canvas, rng: np.random.Generator, spot: tuple[float, float, float], distance: float, lamps: float
 ) -> None:
+    """One house, its gable to the left. `spot` is x, y and size in pixels."""
     x, y, s = spot
-    box = (int(x - s), int(y - 1.4 * s), int(x + s) + 2, int(y) + 2)
-    if box[0] < 0 or box[2] >= c.width or box[3] >= c.height or box[1] < 0:
+    x0, y0, x1, y1 = int(x - s), int(y - 1.4 * s), int(x + s) + 2, int(y) + 2
+    if x0 < 0 or x1 >= c.width or y1 >= c.height or y0 < 0:
         return
-    w, h = box[2] - box[0], box[3] - box[1]
-    q = 3
-
-    def mask(*polygons: list[tuple[float, float]]) -> Array:
-        sheet = Image.new("L", (w * q, h * q), 0)
-        draw = ImageDraw.Draw(sheet)
-        for points in polygons:
-            draw.polygon([((px * s + x - box[0]) * q, (y - py * s - box[1]) * q) for px, py in points], fill=255)
-        return np.asarray(sheet.reduce(q), np.float32) / 255
-
-    walls = ((0.93, 0.89, 0.82), (0.86, 0.78, 0.68), (0.80, 0.62, 0.50), (0.76, 0.82, 0.84))[int(rng.integers(4))]
-    roofs = ((0.62, 0.26, 0.18), (0.48, 0.24, 0.20), (0.36, 0.36, 0.42))
-    roof = SNOW if snowy(c) else roofs[int(rng.integers(3))]
-    rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
-    c.lay(
-        rows,
-        mask([(-0.62, 0), (-0.62, 0.62), (-0.2, 1.12), (0.2, 0.62), (0.2, 0)]),
-        c.light.on(walls, distance),
-        columns,
-    )
-    c.lay(
-        rows,
-        mask([(0.2, 0), (0.2, 0.62), (0.85, 0.62), (0.85, 0)]),
-        c.light.on(np.array(walls) * 0.74, distance),
-        columns,
-    )
-    c.lay(
-        rows,
-        mask(
-            [(-0.2, 1.16), (0.55, 1.16), (0.93, 0.58), (0.24, 0.58)],
-            [(-0.7, 0.56), (-0.2, 1.18), (-0.12, 1.12), (-0.62, 0.56)],
-        ),
-        c.light.on(roof, distance),
-        columns,
-    )
-    panes = mask(
-        [(-0.32, 0.28), (-0.1, 0.28), (-0.1, 0.52), (-0.32, 0.52)],
-        [(0.42, 0.2), (0.62, 0.2), (0.62, 0.42), (0.42, 0.42)],
-    )
-    c.lay(rows, panes * np.float32(0.9), LAMP if lamps > 0.2 else c.light.on((0.18, 0.20, 0.26), distance), columns)
+    walls = np.array(_WALLS[int(rng.integers(len(_WALLS)))], np.float32)
+    roof = _ROOFS[int(rng.integers(len(_ROOFS)))]
+    pane = np.array(LAMP, np.float32) if lamps > 0.2 else c.light.on((0.18, 0.20, 0.26), distance)
+    colours = {
+        "front": c.light.on(walls, distance),
+        "side": c.light.on(walls * np.float32(0.74), distance),
+        "roof": c.light.on(SNOW if snowy(c) else roof, distance),
+        "pane": pane,
+    }
+    frame = Frame(s, x - x0, y - y0, 1.0)
+    for role, parts in groups(_HOUSE):
+        c.lay(slice(y0, y1), mask_of(parts, (x1 - x0, y1 - y0), frame), colours[role], slice(x0, x1))
 
 
 def road(c: Canvas, top: int) -> None:

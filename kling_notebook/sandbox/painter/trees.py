@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .canvas import Array, Canvas, mix
-from .shapes import Part, disc, limb, mask_of, polygon
+from .shapes import Frame, Part, disc, limb, mask_of, polygon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,16 +76,23 @@ def sprites(rng: np.random.Generator, tall: float, *, leafy: bool, side: float, 
         whole, lit = (_crown if leafy else _fir)(rng)
         half = 0.36 if leafy else 0.28
         size = (max(4, int(2 * half * tall)), max(6, int(1.04 * tall)))
-        place = (size, size[0] / 2, size[1] - 0.02 * tall, side)
-        mask = mask_of(whole, tall, place[0], place[1], place[2], place[3])
-        made.append((mask, mask_of(lit, tall, *place)))
+        frame = Frame(tall, size[0] / 2, size[1] - 0.02 * tall, side)
+        mask = mask_of(whole, size, frame)
+        made.append((mask, mask_of(lit, size, frame)))
     return made
 
 
 def stand(
-    c: Canvas, rng: np.random.Generator, foot: Array, tall: float, tones: Sequence[Array], crowd: float, *, leafy: bool
+    c: Canvas,
+    rng: np.random.Generator,
+    foot: Array,
+    tones: Sequence[Array],
+    *,
+    tall: float,
+    crowd: float,
+    leafy: bool,
 ) -> None:
-    """Set a row of trees on the line `foot`. `tones` are (dark, light) colours drawn at random; `crowd` trees per height."""
+    """Set a row of trees, `tall` pixels high, on the line `foot`; `crowd` of them per height, in any of `tones`."""
     kinds = sprites(rng, tall, leafy=leafy, side=c.side())
     count = max(3, int(c.width / tall * crowd))
     places = (np.arange(count) + rng.uniform(-0.4, 1.4, count)) / count

@@ -238,6 +238,7 @@ a an the of in on at by with and or to from over under above below near beside i
 that some very as for along through across between against behind front it
 """
 _SILENT = frozenset(_SILENT_WORDS.split())
+_STOPS = frozenset(",")
 _NOT = frozenset(("no", "without", "not", "minus"))
 LETTERS = 12_000
 """Letters of a prompt that are read. The rest is ignored, so that no prompt takes long."""
@@ -276,7 +277,7 @@ def read(text: str) -> Reading:
                     known.append(SEVERAL)
                 known.append(word)
             negated = False
-        elif token == ",":
+        elif token in _STOPS:
             known.append(BREAK)
             negated = False
         elif token in _NOT:

@@ -36,7 +36,7 @@ def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> No
     if rough > 0.4:
         colour *= (1 + waves * np.float32(0.07 * rough) * (0.4 + near))[..., None]
     c.pixels[top:end] = colour
-    _glitter(c, rng, top, h, waves, rough)
+    _glitter(c, top, waves, rough)
 
 
 def _waves(c: Canvas, rng: np.random.Generator, h: int) -> Array:
@@ -64,9 +64,9 @@ def _mirror(c: Canvas, source: Array) -> Array:
     return np.take(flat, index, axis=0)
 
 
-def _glitter(c: Canvas, rng: np.random.Generator, top: int, h: int, waves: Array, rough: float) -> None:
+def _glitter(c: Canvas, top: int, waves: Array, rough: float) -> None:
     """The path of light under a low sun or the moon."""
-    light = c.light
+    light, h = c.light, waves.shape[0]
     low = light.height < 0.5 or light.dark > 0.6
     if not low or {"storm", "rain", "snowfall"} & c.scene.weather or "overcast" in c.scene.sky:
         return
@@ -96,7 +96,7 @@ def bank(c: Canvas, row: float, *, tilt: float = 1.0) -> Array:
     x = np.arange(c.width, dtype=np.float32) / c.width
     inward = x if c.side() > 0 else 1 - x
     line = c.height * (1 - (1 - row) * (1.25 - 0.95 * tilt * inward**1.3)) + 0.012 * c.unit * c.line(rng, 2.2, 4)
-    roll(c, rng, line.astype(np.float32), ground_colour(c), 0.0, 0.22)
+    roll(c, rng, line.astype(np.float32), ground_colour(c), distance=0.0, fade=0.22)
     return line.astype(np.float32)
 
 
@@ -119,7 +119,7 @@ def beach(c: Canvas, row: float) -> None:
         foam = np.exp(-np.abs(t) * np.where(t < 0, 1.2, 2.6)) * step(-1.1, 0.6, lace)
         c.lay(slice(first, last), foam * np.float32(strength), light.on((1, 1, 1)))
     dry = line + 0.055 * c.unit + 0.01 * c.unit * c.line(rng, 1.7, 3)
-    roll(c, rng, dry.astype(np.float32), sand, 0.0, 0.3)
+    roll(c, rng, dry.astype(np.float32), sand, distance=0.0, fade=0.3)
 
 
 def river(c: Canvas, top: int) -> None:
