@@ -16,7 +16,7 @@ import random
 import time
 
 from ..api import pacing
-from ..api.errors import KlingError, SettingsError, TransportError
+from ..api.errors import KlingError, TransportError
 from ..api.jobs import Job, JobStatus
 from .collecting import collect
 from .records import Record
@@ -46,8 +46,7 @@ def _advance(record: Record, work: Work) -> Outcome:
             return outcome
         record = outcome.record
     elif record.status is JobStatus.SENT:  # its worker died between the intent and the reply
-        error = _doubt(record, "its kernel ended while it was being submitted")
-        return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(error)), error)
+        return _doubtful(record, work, _doubt(record, "its kernel ended while it was being submitted"))
     elif record.status in (JobStatus.UNFINISHED, JobStatus.EXPIRED):
         record = work.commit(record, status=JobStatus.RUNNING, error=None)
     if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
@@ -68,33 +67,43 @@ def _submit(record: Record, work: Work) -> Outcome:
                 return Outcome(record.but(status=JobStatus.WITHDRAWN))
         except KlingError as error:
             return _refuse(record, work, error)
-        accepted = False
-        try:
-            record = work.commit(record, strict=True, status=JobStatus.SENT, submitted_at=time.time())
-            job = work.client.submit(record.request)
-            accepted = True
-            return Outcome(_accept(record, work, job))
-        except SettingsError as error:
+        answer = _post_once(record, work)
+        if isinstance(answer, Outcome):
+            return answer
+        never_left += isinstance(answer, TransportError)
+        if never_left >= SUBMIT_TRIES or time.time() - record.created_at > work.job_max_age:
+            return _refuse(record, work, answer)
+        record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
+        work.gate.sent(False)
+        _before_again(record, work, answer, never_left)
+
+
+def _post_once(record: Record, work: Work) -> Outcome | KlingError:
+    """Commit the intent, then send. The outcome; or the error after which it may be sent again."""
+    try:
+        sent = {"submitted_at": time.time(), "raw": {"body": work.client.body_of(record.request)}}
+        record = work.commit(record, strict=True, status=JobStatus.SENT, **sent)
+    except KlingError as error:
+        return _refuse(record, work, error)
+    try:
+        job = work.client.submit(record.request)
+    except KlingError as error:
+        decision = pacing.after_submit(error)
+        if decision is pacing.AfterSubmit.AGAIN:
+            return error
+        if decision is pacing.AfterSubmit.REFUSED:
             return _refuse(record, work, error)
-        except KlingError as error:
-            decision = pacing.after_submit(error)
-            never_left += isinstance(error, TransportError)
-            if decision is pacing.AfterSubmit.UNKNOWN:
-                accepted = True  # perhaps: it can no longer be withdrawn
-                doubt = _doubt(record, str(error), error)
-                return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt)), doubt)
-            too_old = time.time() - record.created_at > work.job_max_age
-            if decision is pacing.AfterSubmit.REFUSED or never_left >= SUBMIT_TRIES or too_old:
-                return _refuse(record, work, error)
-            record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
-            again = error
-        except Exception as fault:  # a fault of ours in the middle of a purchase is a doubt as well
-            accepted = True
-            doubt = _doubt(record, f"{type(fault).__name__} while submitting: {fault}")
-            return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt)), doubt)
-        finally:
-            work.gate.sent(accepted)
-        _before_again(record, work, again, never_left)
+        outcome = _doubtful(record, work, _doubt(record, str(error), error))
+    except Exception as fault:  # a fault of ours in the middle of a purchase is a doubt as well
+        outcome = _doubtful(record, work, _doubt(record, f"{type(fault).__name__} while submitting: {fault}"))
+    else:
+        outcome = Outcome(_accept(record, work, job))
+    work.gate.sent(True)
+    return outcome
+
+
+def _doubtful(record: Record, work: Work, doubt: KlingError) -> Outcome:
+    return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt)), doubt)
 
 
 def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:
@@ -116,7 +125,7 @@ def _accept(record: Record, work: Work, job: Job) -> Record:
         status_url=job.status_url,
         credits=job.credit_cost,
         credits_remaining=job.credits_remaining,
-        raw={"body": work.client.body_of(record.request), "submit": dict(job.raw)},
+        raw={**record.raw, "submit": dict(job.raw)},
     )
 
 

@@ -107,11 +107,11 @@ class SweepResult(Sequence[Result | None]):
 
     # ---- shown ----
 
-    def tiles(self, index: int) -> tuple[Tile, ...]:
-        """The tiles of one point: its pictures, or one that says why there are none."""
+    def tiles(self, index: int, *, large: bool = False) -> tuple[Tile, ...]:
+        """The tiles of one point: its pictures (``large`` for print), or one that says why there are none."""
         result = self._result(index)
         if result is not None:
-            return tuple(result.tiles)
+            return tuple(picture.large() if large else picture.tile() for picture in result)
         handle = self.handles[index]
         state: Any = "waiting" if not handle.done() else "missing"
         if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REFUSED, JobStatus.EXPIRED):
@@ -119,8 +119,8 @@ class SweepResult(Sequence[Result | None]):
         hole = Tile(b"", 0, 0, self.points[index].prompt, "", None, state, self._reason(index))
         return (hole,)
 
-    def facets(self) -> list[Facet]:
-        """The sweep as labelled grids: see sweeps.layout."""
+    def facets(self, *, large: bool = False) -> list[Facet]:
+        """The sweep as labelled grids: see sweeps.layout. ``large``: pictures good enough for print."""
         plan = layout(self.axes)
         groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
         for index in range(len(self)):
@@ -137,7 +137,7 @@ class SweepResult(Sequence[Result | None]):
                     rows=tuple(", ".join(map(label, row)) for row in rows),
                     column_axis=", ".join(plan.columns),
                     columns=tuple(", ".join(map(label, column)) for column in columns),
-                    cells=tuple(tuple(self.tiles(row[c]) for c in columns) for row in rows.values()),
+                    cells=tuple(tuple(self.tiles(row[c], large=large) for c in columns) for row in rows.values()),
                 )
             )
         return facets
@@ -159,7 +159,7 @@ class SweepResult(Sequence[Result | None]):
         """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
         from ..view.figure import facets_figure
 
-        return facets_figure(self.facets(), **options)
+        return facets_figure(self.facets(large=True), **options)
 
     def table(self) -> pd.DataFrame:
         """One row per picture: the axes, ``number``, ``picture``, ``path``, ``seconds``, ``credits``, ``status``.

@@ -80,7 +80,8 @@ ROWS = [
     refused("POST redirected 308", KlingError, kind="redirect", status=308),
     refused("POST answered 429, Retry-After 600", RateLimitedError, kind="rate_limited", retry_after=600),
     Row("POST answered 429, Retry-After 1", Fault("submit", "rate_limited", at=1, retry_after=1), 2, 1),
-    Row("POST answered 429, Retry-After a date", Fault("submit", "rate_limited", at=1, retry_after=2, as_date=True), 2, 1),
+    Row("POST answered 429, Retry-After a date",
+        Fault("submit", "rate_limited", at=1, retry_after=2, as_date=True), 2, 1),
     Row("POST answered 429, no Retry-After", Fault("submit", "rate_limited", at=1, retry_after=None), 2, 1),
     harmless("foreign statusUrl", "submit", kind="foreign_status_url", url="https://elsewhere.example/jobs/1"),
     harmless("dropped", "poll", kind="drop_before"),
@@ -117,8 +118,8 @@ ROWS = [
     Row("download: 400 million pixels", Fault("download", "bomb"), 1, 1, JobStatus.UNFINISHED, DownloadError),
     Row("download: body grows to 128 MB", Fault("download", "gzip_bomb"), 1, 1, JobStatus.UNFINISHED, DownloadError),
     Row("download: 65 MB", Fault("download", "oversized", sized=True), 1, 1, JobStatus.UNFINISHED, DownloadError),
-    Row("poll: image URL on a host that is not there", Fault("poll", "foreign_image_url", url="http://127.0.0.1:9/x.png"), 1, 1,
-        JobStatus.UNFINISHED, DownloadError),
+    Row("poll: image URL on a host that is not there",
+        Fault("poll", "foreign_image_url", url="http://127.0.0.1:9/x.png"), 1, 1, JobStatus.UNFINISHED, DownloadError),
 ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def test_an_intent_without_a_job_id_is_a_doubt_and_is_not_sent(
     tasks = []
 
     class Dying(Executor):
-        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
             tasks.append(args[0])
             record = session.record(1)
             Intents(session.folder / ".kling" / "intents").claim(record.but(status=JobStatus.SENT))
@@ -138,7 +138,7 @@ def test_withdrawing_takes_the_right_to_post_away(connected: tuple[Session, Sand
     tasks = []
 
     class Waiting(Executor):
-        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
             tasks.append(args[0])
             return Future()
 
