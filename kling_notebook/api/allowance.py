@@ -22,7 +22,7 @@ WINDOW = 60.0
 """Seconds over which the service counts requests: both published limits are per minute."""
 
 MOST = 6000
-"""Requests a minute. An announced limit above it is taken as no limit worth keeping books about."""
+"""Requests a minute. From here on, set or announced, there is no limit worth keeping books about."""
 
 SOON = 0.1
 """Seconds until asking again where only a reply that is under way can tell more."""
@@ -137,6 +137,7 @@ class Pace:
         hold: nothing is sent before. refused_at, refusals: the last refusal, and how many in a row.
         burst: how many may be under way at once while nothing is announced: it grows with each reply.
         changed_at, patience: when ``learned`` last changed, and how many minutes to wait before trying more.
+        running, waiting: see ``facing``. polled_at: when the last poll went out.
     """
 
     rate: float = 60.0
@@ -161,7 +162,10 @@ class Pace:
     polled_at: float = -math.inf
 
     def facing(self, running: int, waiting: int) -> Pace:
-        """The same, knowing that so many jobs run and so many requests wait for one of them to end."""
+        """The same, knowing that so many jobs run and so many requests wait for one of them to end.
+
+        Without it polls are spent as if one job ran (simulated: 50 jobs end 1.27 x the bound instead of 1.08 x).
+        """
         return replace(self, running=max(0, running), waiting=max(0, waiting))
 
     @property
@@ -171,7 +175,7 @@ class Pace:
 
     @property
     def _ceiling(self) -> int:
-        return self.announced or max(1, min(MOST, int(self.rate)))
+        return self.announced or max(1, int(min(MOST, self.rate)))
 
     def turn(self, now: float, kind: Kind) -> tuple[Pace, float]:
         """Ask for one request. 0.0: go, the allowance is taken. Else seconds until asking again makes sense."""
@@ -245,7 +249,7 @@ class Pace:
         before = bisect_right(self.log, sent) - self.forgiven
         pace = replace(
             self,
-            log=(*self.log, now),
+            log=(*self.log, now) if self.limit < MOST else (),
             burst=min(MOST, self.burst + 1),
             refusals=0 if sent >= self.refused_at else self.refusals,
             binding=self.binding and self.probe != sent,
@@ -309,7 +313,10 @@ class Pace:
         return replace(self, learned=more if more < self._ceiling else None, changed_at=now)
 
     def share(self, now: float, horizon: float = 30.0) -> float:
-        """Polls per job that the allowance pays for, of jobs that usually take ``horizon`` seconds."""
+        """Polls per job that the allowance pays for within ``horizon`` seconds, which such jobs usually take; at least 1.
+
+        For ``next_poll``. Each job that ends makes way for a submit as long as requests wait.
+        """
         pace = self._aged(now)
         places = sorted([*pace.log[pace.forgiven :], *pace.out])
         tokens = pace.limit - len(places) + bisect_right(places, now + horizon - WINDOW)

@@ -95,13 +95,16 @@ class Limiter:
         return allowed, int(self.tokens), now + max(0.0, 1 - self.tokens) / speed
 
 
-def bound(durations: Sequence[float], limiter: Limiter, in_flight: int) -> float:
+def bound(
+    durations: Sequence[float], limiter: Limiter, in_flight: int, trip: float = 0.0, saving: float = 0.0
+) -> float:
     """A batch end that nobody can beat, even knowing the limiter and when each job will be done.
 
     Every job needs one submit and one poll, so there are at least 2n requests, and ``earliest(k)`` is the soonest that
     the limiter lets the k-th of them (from 1) pass. With J jobs in flight at most, the submit of job i (from 0) has at
     least i submits and, from i = J on, i + 1 - J polls before it; and it has to wait until one of the J places is free.
-    Jobs start in the order given; replies and saving take no time, and no poll comes too early or too late.
+    Jobs start in the order given. ``trip`` and ``saving`` are the quickest way of a request there and back and the
+    quickest saving of pictures, in seconds. No poll comes too early or too late.
     """
 
     def earliest(k: int) -> float:
@@ -113,11 +116,14 @@ def bound(durations: Sequence[float], limiter: Limiter, in_flight: int) -> float
         first = WINDOW - limiter.phase if limiter.model in ("minutes", "blend") else WINDOW
         return first + WINDOW * ((k - 1) // n - 1)
 
-    places = [0.0] * in_flight
+    free = [0.0] * in_flight
+    end = earliest(2 * len(durations))
     for i, duration in enumerate(durations):
         request = i + 1 if i < in_flight else 2 * i + 2 - in_flight
-        heapq.heapreplace(places, max(places[0], earliest(request)) + duration)
-    return max(earliest(2 * len(durations)), *places)
+        seen = max(free[0], earliest(request)) + duration + trip
+        heapq.heapreplace(free, seen + saving)
+        end = max(end, seen)
+    return end
 
 
 @dataclass
@@ -181,7 +187,7 @@ class Batch:
         self.lateness: list[float] = []
         self.polls: list[int] = []
         self.requests = self.refused = 0
-        self.bound = bound(durations, limiter, in_flight)
+        self.bound = bound(durations, limiter, in_flight, trip[0], download[0])
 
     def run(self) -> Outcome:
         """Until the last picture's job was seen to be done, or a simulated day."""

@@ -224,6 +224,12 @@ def test_the_setting_is_all_that_goes_out_in_a_minute_where_nothing_is_announced
     assert spend(pace, 60.1)[1] == 60
 
 
+def test_a_rate_without_end_never_waits_and_keeps_no_books() -> None:
+    pace, count = spend(Pace(math.inf), 0.0, most=20_000)
+    assert count == 20_000
+    assert pace.log == pace.out == ()
+
+
 def test_until_a_reply_tells_more_only_a_few_go_out_at_once() -> None:
     pace, went = Pace(60), 0
     while went < 60:
