@@ -313,7 +313,7 @@ class Pace:
         return replace(self, learned=more if more < self._ceiling else None, changed_at=now)
 
     def share(self, now: float, horizon: float = 30.0) -> float:
-        """Polls per job that the allowance pays for within ``horizon`` seconds, which such jobs usually take; at least 1.
+        """Polls per job, at least 1, that the allowance pays for within the ``horizon`` seconds such jobs usually take.
 
         For ``next_poll``. Each job that ends makes way for a submit as long as requests wait.
         """
