@@ -1,29 +1,26 @@
 """The Python door: generate, submit, sweep and the rest. In a cell it shows and waits like one, in a script like one.
 
-`perform` is what the magic uses too: start the jobs, show them, wait, put the result in place of the progress.
+What is common to it and the magic (start, show, wait) stands in `notebook.perform`.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .api.errors import InputError, Interrupted, KlingError, StillRunningError
-from .api.jobs import GenerationRequest
-from .api.parameters import PARAMETERS
+from .api.errors import InputError
 from .notebook import waiting
 from .notebook.config import configured
-from .notebook.live import LiveDisplay
+from .notebook.perform import collect, perform
 from .session import recipes, sweeps
-from .session.batch import Batch
 from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
 from .session.runner import JobHandle
-from .session.session import Session, Source
+from .session.session import Session
 from .session.settings import Settings, resolve
 from .session.sweepresult import SweepResult
 
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
 
 _lock = threading.RLock()
 _session: Session | None = None
-Bind = Callable[[Any], object]
 
 
 # ---- the session ----
@@ -208,8 +204,8 @@ def sweep(
     1360
     """
     session = current_session()
-    checked, points = expand(prompt, axes, more_axes)
-    requests = requests_of(session, points, extra)
+    checked, points = sweeps.of_call(prompt, axes, more_axes)
+    requests = session.requests(points, extra)
     done = perform(
         session,
         requests,
@@ -226,41 +222,6 @@ def sweep(
     return done
 
 
-def expand(
-    prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]
-) -> tuple[sweeps.Axes, list[sweeps.Point]]:
-    """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
-    both = set(axes or {}) & set(more)
-    if both:
-        raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
-    all_axes = dict(axes or {})
-    fixed = {}
-    for name, values in more.items():
-        single = len(sweeps.as_list(values)) == 1 and not isinstance(values, list | tuple)
-        if name in PARAMETERS and (values is None or single):
-            fixed[name] = values
-        else:
-            all_axes[name] = values
-    return sweeps.expand(prompt, all_axes, fixed)
-
-
-def requests_of(
-    session: Session, points: Sequence[sweeps.Point], extra: Mapping[str, Any] | None = None
-) -> list[GenerationRequest]:
-    """The checked request of each point; a source image that several points share is read once."""
-    sources: dict[int, Any] = {}
-    requests = []
-    for point in points:
-        parameters = dict(point.parameters)
-        if parameters.get("image") is not None:
-            image = parameters["image"]
-            if id(image) not in sources:
-                sources[id(image)] = session.place.attachments.resolve(image)
-            parameters["image"] = sources[id(image)]
-        requests.append(session.request(point.prompt, extra=extra, sample=point.sample, **parameters))
-    return requests
-
-
 def estimate(
     prompt: Any,
     axes: Mapping[str, Any] | None = None,
@@ -275,174 +236,8 @@ def estimate(
     6
     """
     session = current_session()
-    checked, points = expand(prompt, axes, parameters)
-    return session.estimate(requests_of(session, points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
-
-
-# ---- start, show, wait ----
-
-
-def perform(
-    session: Session,
-    requests: Sequence[GenerationRequest],
-    *,
-    source: Source,
-    axes: sweeps.Axes | None = None,
-    points: Sequence[sweeps.Point] = (),
-    timeout: float | None = 300.0,
-    max_credits: float | None = None,
-    reuse: bool | None = None,
-    executor: Executor | None = None,
-    show_progress: bool = True,
-    wait: bool = True,
-    bind: Bind | None = None,
-) -> Result | SweepResult | JobHandle:
-    """Start the requests, show their progress, wait, and put the result in its place.
-
-    Args:
-        axes, points: of a sweep, one point per request; None for a single request.
-        wait: False returns at once, and the display fills in when the jobs are done.
-        bind: is given the handle (or the unfinished SweepResult) as soon as there is one, so that a variable holds it
-            whatever happens, and the Result at the end.
-
-    Raises:
-        As `generate`; of a sweep only where not one job succeeded.
-    """
-    with waiting.interrupts_noted():
-        if executor is not None:
-            from .session.remote import start_on
-
-            batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
-        else:
-            batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
-        held: SweepResult | JobHandle = (
-            SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
-        )
-        if bind:
-            bind(held)
-        notice = " ".join(session.take_notices()) if show_progress else ""  # said when somebody sees them
-        labels = _labels(requests, axes, points)
-        live = LiveDisplay(
-            requests,
-            labels=labels,
-            title=_title(batch, axes),
-            notice=notice,
-            show=show_progress,
-            free=session.is_sandbox,
-            background=not wait,
-        )
-        for handle in batch.jobs:
-            handle.add_observer(live)
-        if not wait:
-            _finish_later(session, batch, held, live, notice)
-            return held
-        _wait(session, batch, live, timeout)
-    try:
-        done = _shown(session, batch, held, live, notice)
-    finally:
-        live.finish()
-    done.already_shown = waiting.in_this_cell() if show_progress else bool
-    if bind:
-        bind(done)
-    return done
-
-
-def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
-    try:
-        waiting.wait(batch.jobs, timeout=timeout, withdraw=batch.withdraw, nest=session.settings.nest)
-    except (Interrupted, StillRunningError) as stopped:
-        live.finish(footer=str(stopped))
-        if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
-            stopped.concerning(number=batch.handles[0].number)
-        raise
-    except BaseException:
-        live.finish()
-        raise
-
-
-def _shown(
-    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
-) -> Result | SweepResult:
-    """All jobs are done: the result in place of the progress, or the error."""
-    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
-    if errors and len(errors) == len(batch.jobs):
-        raise errors[0]
-    if errors:
-        notice = " ".join([notice, _what_failed(errors, len(batch.jobs))]).strip()
-    done = held if isinstance(held, SweepResult) else held.result()
-    notice = " ".join([notice, *(session.take_notices() if live.shows else ())]).strip()
-    live.finish(done.bundle(title=_summary(batch, held), notice=notice))
-    return done
-
-
-def _finish_later(
-    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
-) -> None:
-    """Let the last job to end put the result in place of the progress."""
-    left = set(batch.jobs)
-    lock = threading.Lock()
-
-    def one_done(handle: Any) -> None:
-        with lock:
-            left.discard(handle)
-            if left:
-                return
-        try:
-            _shown(session, batch, held, live, notice)
-        except BaseException as error:  # nobody is there to raise it to: the display says it
-            live.finish(footer=str(error))
-
-    for handle in batch.jobs:
-        handle.add_done_callback(one_done)
-
-
-def _error_of(handle: JobHandle) -> BaseException | None:
-    if handle.cancelled():
-        return KlingError(f"Job {handle.number} was withdrawn before it was sent.", number=handle.number)
-    return handle.exception()
-
-
-def _what_failed(errors: Sequence[BaseException], jobs: int) -> str:
-    first = str(errors[0]).partition(". ")[0]
-    return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to buy only what is missing."
-
-
-def _labels(
-    requests: Sequence[GenerationRequest], axes: sweeps.Axes | None, points: Sequence[sweeps.Point]
-) -> dict[GenerationRequest, str]:
-    if axes is None:
-        return {}
-    names = [name for name, values in axes.items() if len(values) > 1] or list(axes)
-    labels = {}
-    for request, point in zip(requests, points, strict=True):
-        at = dict(zip(axes, point.coordinates, strict=True))
-        labels[request] = ", ".join(f"{name}={sweeps.label(at[name])}" for name in names) or request.prompt
-    return labels
-
-
-def shape(axes: sweeps.Axes) -> str:
-    """``2 x 2 x 2 = 8 jobs``."""
-    jobs = 1
-    for values in axes.values():
-        jobs *= len(values)
-    return (
-        f"{' x '.join(str(len(values)) for values in axes.values())} = {jobs} jobs" if len(axes) > 1 else f"{jobs} jobs"
-    )
-
-
-def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
-    """What is about to happen, said before it does: shape, pictures, cost, time, what comes from the folder."""
-    if axes is None:
-        return ""
-    here = f"{batch.estimate.reused} of {len(batch.jobs)} from this folder, {batch.estimate.jobs} to buy: "
-    return f"{shape(axes)}; {here if batch.estimate.reused else ''}{batch.estimate}"
-
-
-def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
-    if not isinstance(held, SweepResult):
-        return ""
-    reused = batch.estimate.reused
-    return f"{shape(held.axes)}{f', {reused} from this folder at no cost' if reused else ''}"
+    checked, points = sweeps.of_call(prompt, axes, parameters)
+    return session.estimate(session.requests(points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
 
 
 # ---- past jobs ----
@@ -471,32 +266,7 @@ def resume(
     Raises:
         InputError: there is no such job, or nothing of it is left to collect. KlingError: the one job asked for failed.
     """
-    session = current_session()
-    batch = session.resume(number_or_job_id, job_id)
-    if not batch.jobs:
-        return []
-    live = LiveDisplay(
-        [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
-    )
-    for handle in batch.jobs:
-        handle.add_observer(live)
-    _wait(session, batch, live, timeout)
-    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
-    if errors and (number_or_job_id is not None or len(errors) == len(batch.jobs)):
-        live.finish()
-        raise errors[0]
-    results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
-    live.finish(resumed_bundle(results, errors))
-    return results
-
-
-def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = ()) -> dict[str, Any]:
-    """The pictures of several results as one grid."""
-    from .view.grid import grid_bundle
-
-    notice = _what_failed(errors, len(results) + len(errors)) if errors else ""
-    tiles = [tile for one in results for tile in one.tiles]
-    return grid_bundle(tiles, title=f"{len(results)} job{'s' * (len(results) != 1)} collected", notice=notice)
+    return collect(current_session(), number_or_job_id, job_id, timeout=timeout, show_progress=show_progress)
 
 
 def history(*, everything: bool = False, limit: int | None = None) -> pd.DataFrame:

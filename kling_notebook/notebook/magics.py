@@ -84,18 +84,19 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
     from .. import calls
     from ..session import sweeps
+    from .perform import perform
 
     session = calls.current_session()
     prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
     axes, points = sweeps.expand(prompt, options.axes, options.parameters)
-    requests = calls.requests_of(session, points)
+    requests = session.requests(points)
     if options.dry_run:
         from .subcommands import show_plan
 
         estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
         shell.display_pub.publish(show_plan(estimate, requests, axes, points))
         return estimate if options.quiet else None
-    made = calls.perform(
+    made = perform(
         session,
         requests,
         source="magic",

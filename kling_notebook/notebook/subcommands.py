@@ -275,6 +275,6 @@ def show_plan(
     if left > 0:
         rows[MOST_PLANNED:] = [("", *("" for _ in names), f"and {left} more")]
     fixed = ", ".join(f"{name} {sweeps.label(requests[0].values[name])}" for name in said)
-    shape = f"{calls.shape(axes)}: " if len(axes) > 1 else ""
+    shape = f"{sweeps.shape(axes)}: " if len(axes) > 1 else ""
     title = f"Dry run, nothing was sent. {shape}{estimate}; {fixed}"
     return facts_bundle(title, rows, header=("job", *names, "prompt"))

@@ -30,6 +30,7 @@ from .results import Picture, Result
 from .runner import JobHandle
 from .running import Place, Running
 from .settings import Settings, choose_backend, folder_of, resolve
+from .sweeps import Point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,6 +161,20 @@ class Session:
             parameters["image"] = self.place.attachments.resolve(parameters["image"])
         parameters.setdefault("model", self.settings.model)
         return GenerationRequest(prompt, **parameters)
+
+    def requests(self, points: Sequence[Point], extra: Mapping[str, Any] | None = None) -> list[GenerationRequest]:
+        """The checked request of each point of a sweep; a source image that several points share is read once."""
+        sources: dict[int, Any] = {}
+        requests = []
+        for point in points:
+            parameters = dict(point.parameters)
+            image = parameters.get("image")
+            if image is not None:
+                if id(image) not in sources:
+                    sources[id(image)] = self.place.attachments.resolve(image)
+                parameters["image"] = sources[id(image)]
+            requests.append(self.request(point.prompt, extra=extra, sample=point.sample, **parameters))
+        return requests
 
     def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:
         """Whether identical finished requests are shown again: as said, else the setting, else on for sweeps only."""

@@ -63,6 +63,22 @@ def expand(prompt: Any, axes: Mapping[str, Any], fixed: Mapping[str, Any] | None
     return checked, points
 
 
+def of_call(prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]) -> tuple[Axes, list[Point]]:
+    """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
+    both = set(axes or {}) & set(more)
+    if both:
+        raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
+    all_axes = dict(axes or {})
+    fixed = {}
+    for name, values in more.items():
+        single = len(as_list(values)) == 1 and not isinstance(values, list | tuple)
+        if name in PARAMETERS and (values is None or single):
+            fixed[name] = values
+        else:
+            all_axes[name] = values
+    return expand(prompt, all_axes, fixed)
+
+
 def _axis(name: str, values: Any, prompt: str | None, axes: Mapping[str, Any]) -> tuple[Any, ...]:
     """The values of one axis as plain Python values, checked."""
     if name == SAMPLE and isinstance(values, int) and not isinstance(values, bool):
@@ -148,3 +164,13 @@ def layout(axes: Mapping[str, Sequence[Any]]) -> Layout:
 def label(value: Any) -> str:
     """An axis value as it is written beside a grid."""
     return str(getattr(value, "address", None) or getattr(value, "label", None) or value)
+
+
+def shape(axes: Axes) -> str:
+    """``2 x 2 x 2 = 8 jobs``."""
+    jobs = 1
+    for values in axes.values():
+        jobs *= len(values)
+    return (
+        f"{' x '.join(str(len(values)) for values in axes.values())} = {jobs} jobs" if len(axes) > 1 else f"{jobs} jobs"
+    )

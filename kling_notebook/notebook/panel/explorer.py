@@ -12,7 +12,6 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ... import calls
 from ...api.errors import KlingError
 from ...api.parameters import PARAMETERS
 from ...session import sweeps
@@ -127,9 +126,9 @@ class Explorer:
         try:
             axes, points = self._planned()
             session = self._session()
-            requests = calls.requests_of(session, points)
+            requests = session.requests(points)
             estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
-            self.cost.value = f"<span>{escape(calls.shape(axes))}: {escape(str(estimate))}</span>"
+            self.cost.value = f"<span>{escape(sweeps.shape(axes))}: {escape(str(estimate))}</span>"
         except KlingError as error:
             self.cost.value = reason_html(str(error))
             return False
@@ -143,7 +142,7 @@ class Explorer:
         try:
             session = self._session()
             axes, points = self._planned()
-            batch = session.start(calls.requests_of(session, points), source="panel", sweep=True)
+            batch = session.start(session.requests(points), source="panel", sweep=True)
         except KlingError as error:
             self.cost.value = reason_html(str(error))
             return

@@ -1,0 +1,210 @@
+"""Start, show, wait: what the Python door and the magic share. The session does the work; this puts it in a cell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+from ..api.errors import Interrupted, KlingError, StillRunningError
+from ..api.jobs import GenerationRequest
+from ..session import sweeps
+from ..session.batch import Batch
+from ..session.results import Result
+from ..session.runner import JobHandle
+from ..session.session import Session, Source
+from ..session.sweepresult import SweepResult
+from . import waiting
+from .live import LiveDisplay
+
+Bind = Callable[[Any], object]
+
+
+def perform(
+    session: Session,
+    requests: Sequence[GenerationRequest],
+    *,
+    source: Source,
+    axes: sweeps.Axes | None = None,
+    points: Sequence[sweeps.Point] = (),
+    timeout: float | None = 300.0,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    executor: Executor | None = None,
+    show_progress: bool = True,
+    wait: bool = True,
+    bind: Bind | None = None,
+) -> Result | SweepResult | JobHandle:
+    """Start the requests, show their progress, wait, and put the result in its place.
+
+    Args:
+        axes, points: of a sweep, one point per request; None for a single request.
+        wait: False returns at once, and the display fills in when the jobs are done.
+        bind: is given the handle (or the unfinished SweepResult) as soon as there is one, so that a variable holds it
+            whatever happens, and the Result at the end.
+
+    Raises:
+        As `generate`; of a sweep only where not one job succeeded.
+    """
+    with waiting.interrupts_noted():
+        if executor is not None:
+            from ..session.remote import start_on
+
+            batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
+        else:
+            batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+        held: SweepResult | JobHandle = (
+            SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
+        )
+        if bind:
+            bind(held)
+        notice = " ".join(session.take_notices()) if show_progress else ""  # said when somebody sees them
+        labels = _labels(requests, axes, points)
+        live = LiveDisplay(
+            requests,
+            labels=labels,
+            title=_title(batch, axes),
+            notice=notice,
+            show=show_progress,
+            free=session.is_sandbox,
+            background=not wait,
+        )
+        for handle in batch.jobs:
+            handle.add_observer(live)
+        if not wait:
+            _finish_later(session, batch, held, live, notice)
+            return held
+        _wait(session, batch, live, timeout)
+    try:
+        done = _shown(session, batch, held, live, notice)
+    finally:
+        live.finish()
+    done.already_shown = waiting.in_this_cell() if show_progress else bool
+    if bind:
+        bind(done)
+    return done
+
+
+def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
+    try:
+        waiting.wait(batch.jobs, timeout=timeout, withdraw=batch.withdraw, nest=session.settings.nest)
+    except (Interrupted, StillRunningError) as stopped:
+        live.finish(footer=str(stopped))
+        if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
+            stopped.concerning(number=batch.handles[0].number)
+        raise
+    except BaseException:
+        live.finish()
+        raise
+
+
+def _shown(
+    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+) -> Result | SweepResult:
+    """All jobs are done: the result in place of the progress, or the error."""
+    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+    if errors and len(errors) == len(batch.jobs):
+        raise errors[0]
+    if errors:
+        notice = " ".join([notice, _what_failed(errors, len(batch.jobs))]).strip()
+    done = held if isinstance(held, SweepResult) else held.result()
+    notice = " ".join([notice, *(session.take_notices() if live.shows else ())]).strip()
+    live.finish(done.bundle(title=_summary(batch, held), notice=notice))
+    return done
+
+
+def _finish_later(
+    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+) -> None:
+    """Let the last job to end put the result in place of the progress."""
+    left = set(batch.jobs)
+    lock = threading.Lock()
+
+    def one_done(handle: Any) -> None:
+        with lock:
+            left.discard(handle)
+            if left:
+                return
+        try:
+            _shown(session, batch, held, live, notice)
+        except BaseException as error:  # nobody is there to raise it to: the display says it
+            live.finish(footer=str(error))
+
+    for handle in batch.jobs:
+        handle.add_done_callback(one_done)
+
+
+def _error_of(handle: JobHandle) -> BaseException | None:
+    if handle.cancelled():
+        return KlingError(f"Job {handle.number} was withdrawn before it was sent.", number=handle.number)
+    return handle.exception()
+
+
+def _what_failed(errors: Sequence[BaseException], jobs: int) -> str:
+    first = str(errors[0]).partition(". ")[0]
+    return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to buy only what is missing."
+
+
+def _labels(
+    requests: Sequence[GenerationRequest], axes: sweeps.Axes | None, points: Sequence[sweeps.Point]
+) -> dict[GenerationRequest, str]:
+    if axes is None:
+        return {}
+    names = [name for name, values in axes.items() if len(values) > 1] or list(axes)
+    labels = {}
+    for request, point in zip(requests, points, strict=True):
+        at = dict(zip(axes, point.coordinates, strict=True))
+        labels[request] = ", ".join(f"{name}={sweeps.label(at[name])}" for name in names) or request.prompt
+    return labels
+
+
+def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
+    """What is about to happen, said before it does: shape, pictures, cost, time, what comes from the folder."""
+    if axes is None:
+        return ""
+    here = f"{batch.estimate.reused} of {len(batch.jobs)} from this folder, {batch.estimate.jobs} to buy: "
+    return f"{sweeps.shape(axes)}; {here if batch.estimate.reused else ''}{batch.estimate}"
+
+
+def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
+    if not isinstance(held, SweepResult):
+        return ""
+    reused = batch.estimate.reused
+    return f"{sweeps.shape(held.axes)}{f', {reused} from this folder at no cost' if reused else ''}"
+
+
+def collect(
+    session: Session,
+    which: int | str | None = None,
+    job_id: str | None = None,
+    *,
+    timeout: float | None = None,
+    show_progress: bool = True,
+) -> list[Result]:
+    """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
+    batch = session.resume(which, job_id)
+    if not batch.jobs:
+        return []
+    live = LiveDisplay(
+        [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
+    )
+    for handle in batch.jobs:
+        handle.add_observer(live)
+    _wait(session, batch, live, timeout)
+    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+    if errors and (which is not None or len(errors) == len(batch.jobs)):
+        live.finish()
+        raise errors[0]
+    results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
+    live.finish(resumed_bundle(results, errors))
+    return results
+
+
+def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = ()) -> dict[str, Any]:
+    """The pictures of several results as one grid."""
+    from ..view.grid import grid_bundle
+
+    notice = _what_failed(errors, len(results) + len(errors)) if errors else ""
+    tiles = [tile for one in results for tile in one.tiles]
+    return grid_bundle(tiles, title=f"{len(results)} job{'s' * (len(results) != 1)} collected", notice=notice)
