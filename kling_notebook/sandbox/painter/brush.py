@@ -29,9 +29,19 @@ def soften(p: Array, radius: float) -> Array:
     return to_pixels(to_image(p).filter(ImageFilter.GaussianBlur(radius)))
 
 
+def tones(p: Array) -> Array:
+    """Brightness drawn out to the full range, for styles that have nothing else, (h, w) in 0..1."""
+    grey = luma(p)
+    low, high = np.quantile(grey[::8, ::8], (0.01, 0.97))
+    out: Array = np.clip((grey - np.float32(low)) / np.float32(max(high - low, 0.25)), 0, 1)
+    return out
+
+
 def outline(c: Canvas, radius: float) -> Array:
     """How fast the picture changes after a blur of `radius` pixels: 0 in flat parts, about 1 at outlines, (h, w)."""
-    g = soften(luma(c.pixels), radius)
+    g = luma(c.pixels)
+    low, high = np.quantile(g[::8, ::8], (0.01, 0.99))
+    g = soften((g - np.float32(low)) / np.float32(max(high - low, 0.35)), radius)
     gx, gy = np.zeros_like(g), np.zeros_like(g)
     np.subtract(g[:, 2:], g[:, :-2], out=gx[:, 1:-1])
     np.subtract(g[2:], g[:-2], out=gy[1:-1])

@@ -80,7 +80,7 @@ def _ground(c: Canvas, places: set[str]) -> None:
     if "desert" in places:
         land.dunes(c, base)
     elif places & {"forest", "jungle"}:
-        land.woods(c, base + 0.01 * c.unit, tall=0.30)
+        land.woods(c, base + 0.01 * c.unit, tall=0.30 if "waterfall" not in places else 0.16)
         land.hills(c, base + 0.12 * c.unit, layers=3, tall=0.035, far=0.3)
     elif "waterfall" in places:
         water.water(c, int(base + 0.2 * c.unit), rough=0.2)

@@ -34,7 +34,8 @@ def stitch(c: Canvas) -> None:
     """Cross-stitch: each cell a cross of thread on linen."""
     side = max(6, round(c.unit / 112))
     w, h = -(-c.width // side), -(-c.height // side)
-    saturate(c.pixels, 1.15)
+    saturate(c.pixels, 1.4)
+    contrast(c.pixels, 1.12)
     few = to_image(c.pixels).resize((w, h), Image.Resampling.BOX).quantize(32, dither=Image.Dither.NONE).convert("RGB")
     big = to_pixels(few.resize((w * side, h * side), Image.Resampling.NEAREST))[: c.height, : c.width]
     at = (np.arange(side, dtype=np.float32) + 0.5) / side
@@ -209,7 +210,7 @@ def mosaic(c: Canvas) -> None:
     """Small stones set in mortar."""
     rng = c.rng("stones")
     saturate(c.pixels, 1.25)
-    border, at_y, at_x = _cells(c, rng, 0.0165, 0.20)
+    border, at_y, at_x = _cells(c, rng, 0.0125, 0.20)
     p = _by_cell(c, at_y, at_x, 1)
     tone = rng.normal(1.0, 0.09, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
     stone = step(0.10, 0.24, border)[..., None]
@@ -223,7 +224,7 @@ def mosaic(c: Canvas) -> None:
 def lowpoly(c: Canvas) -> None:
     """Facets: triangles over jittered points, one colour each."""
     rng = c.rng("facets")
-    pitch = 0.046
+    pitch = 0.036
     rows, columns = int(c.height / c.unit / pitch) + 3, int(c.width / c.unit / pitch) + 3
     jitter = rng.uniform(-0.36, 0.36, (2, rows, columns))
     step_px = pitch * c.unit

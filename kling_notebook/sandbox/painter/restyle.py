@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,25 +31,32 @@ def restyle(c: Canvas, source: Image.Image) -> None:
         _unknown(c)
     if {"stars", "milkyway", "aurora"} & scene.sky or c.light.dark > 0.9:
         paint_stars(c, 0.4)
+    # What the prompt names is often in the source already: a second one stays small.
+    c.scene = replace(scene, subjects=tuple(replace(item, scale=item.scale * 0.5) for item in scene.subjects))
     paint_subjects(c)
     paint_weather(c)
 
 
 def _relight(c: Canvas) -> None:
-    """The hour's colours by brightness: dark parts take the ambient colour, bright ones the sky's."""
+    """The hour's colours by brightness: dark parts take the zenith's, bright ones the horizon's."""
     light = LIGHTS[c.scene.time]
-    level = np.clip(luma(c.pixels), 0, 1)[..., None]
+    level = np.clip(luma(c.pixels), 0, 1)
     ambient = np.asarray(light.ambient, np.float32)
-    tinted = c.pixels * (ambient * np.float32(0.75) + np.float32(0.25 * max(light.ambient)))
-    shadow, glow = mix(light.zenith, ambient, 0.5) * np.float32(0.5), mix(light.horizon, light.sun, 0.4)
-    inked = shadow * (1 - level) + glow * level
-    if light.dark > 0.6:
-        inked *= np.float32(0.62)
-    c.pixels = tinted * np.float32(0.62) + inked * np.float32(0.38)
+    tinted = c.pixels * (ambient * np.float32(0.8) + np.float32(0.2 * max(light.ambient)))
+    stops = (
+        mix(light.zenith, ambient, 0.2) * np.float32(0.30),
+        np.asarray(light.middle) * 0.72,
+        mix(light.horizon, light.sun, 0.4),
+    )
+    table = np.stack(
+        [np.interp(np.linspace(0, 1, 256), (0, 0.5, 1), [stop[k] for stop in stops]) for k in range(3)], -1
+    )
+    inked = table.astype(np.float32)[(level * 255).astype(np.uint8)]
+    c.pixels = (tinted + inked) * np.float32(0.5)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
     x = np.arange(c.width, dtype=np.float32)[None, :]
     away = ((x - np.float32(c.sun[0])) / c.unit) ** 2 + (y - 0.24) ** 2
-    c.add(slice(None), np.exp(-away / 0.18) * np.float32(0.28 * light.glow), light.sun)
+    c.add(slice(None), np.exp(-away / 0.18) * np.float32(0.30 * light.glow), light.sun)
 
 
 def _season(c: Canvas, season: str) -> None:

@@ -44,6 +44,10 @@ _HOURS: Mapping[str, str] = {
     "aurora": "night", "neon": "night", "synthwave": "dusk", "campfire": "dusk", "lantern": "dusk", "space": "night",
     "planet": "dusk", "owl": "night", "ufo": "night",
 }  # fmt: skip
+_MEDIA = frozenset(
+    ("watercolour", "ink", "sumi", "charcoal", "impressionist", "pastel", "comic", "woodblock", "blueprint", "pixel",
+     "papercut", "poster", "stitch", "glass", "mosaic", "lowpoly")
+)  # fmt: skip
 _PLENTY = frozenset(("bird", "balloon", "lantern", "fish", "butterfly", "jellyfish", "flower", "sheep", "penguin"))
 _DEFAULT_COUNTS: Mapping[str, int] = {"bird": 6, "flower": 5, "lantern": 5, "fish": 4, "mushroom": 3, "sheep": 3}
 
@@ -97,7 +101,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     attached = _attach(known)
     subjects = tuple(attached.subjects.values())[:6]
     unwanted = frozenset(value for kind, value in refused if kind != "colour")
-    styles = tuple(value for value in found["style"] if value != "abstract")[:3]
+    styles = _styles(found["style"])
     drawn = found["place"] + found["time"] + found["sky"] + found["weather"] + found["season"]
     abstract = "abstract" in found["style"] or not (drawn or subjects)
     places = _places(found, subjects, unwanted)
@@ -122,6 +126,13 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         variation=repr((seed, index, unknown, against.unknown)),
         index=index,
     )
+
+
+def _styles(found: tuple[str, ...]) -> tuple[str, ...]:
+    """At most three styles. "Drawing" and "painting" are only said of another medium where there is one."""
+    general = {"pencil", "oil"}
+    media = [name for name in found if name in _MEDIA and name not in general]
+    return tuple(name for name in found if name != "abstract" and not (media and name in general))[:3]
 
 
 def _by_kind(words: list[Word]) -> dict[str, tuple[str, ...]]:

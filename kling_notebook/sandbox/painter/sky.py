@@ -30,9 +30,9 @@ def paint_sky(c: Canvas) -> None:
     else:
         paint_glow(c)
     paint_body(c)
+    _clouds(c)
     if "rainbow" in scene.sky:
         _rainbow(c)
-    _clouds(c)
 
 
 def _gradient(c: Canvas) -> None:
@@ -124,9 +124,9 @@ def _milky_way(c: Canvas) -> None:
     dust = c.fbm(rng, 5.0, 5, size=(h, w))
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(3 / c.unit)
     lean = rng.uniform(0.5, 0.9) * (1 if rng.random() < 0.5 else -1)
-    across = (x - c.width / c.unit / 2) - lean * (y - 0.35) + 0.06 * cloud
-    band = np.exp(-(across**2) / 0.035) * np.clip(0.75 + 0.3 * cloud, 0, 1.5)
-    rift = np.exp(-((across + 0.03 * dust) ** 2) / 0.004) * step(-0.4, 0.9, dust)
+    across = (x - c.width / c.unit / 2) - lean * (y - 0.35) + 0.03 * cloud
+    band = np.exp(-(across**2) / 0.028) * np.clip(0.75 + 0.2 * cloud, 0.2, 1.3)
+    rift = np.exp(-((across + 0.035 * dust) ** 2) / 0.003) * step(-0.4, 0.9, dust)
     fade = np.clip(1.2 - y * c.unit / max(c.horizon, 1), 0, 1)
     core = enlarge(np.clip(band * (1 - 0.75 * rift) * fade, 0, 2).astype(np.float32), c.width, c.height)
     c.add(slice(None), core * 0.42, (0.72, 0.70, 0.98))
@@ -213,21 +213,29 @@ def _clouds(c: Canvas) -> None:
     if {"storm", "rain", "snowfall"} & scene.weather or "overcast" in scene.sky:
         cover = 0.95
     elif {"stars", "milkyway", "aurora", "meteor"} & scene.sky or light.dark > 0.6:
-        cover = 0.18 if "clouds" not in scene.sky else 0.5
+        cover = 0.16 if "clouds" not in scene.sky else 0.5
+    if "milkyway" in scene.sky and cover < 0.2:
+        return
     rng = c.rng("clouds")
     h, w = max(8, c.horizon // 2), c.width // 2
     tall = c.horizon / c.unit
     span = (tall, c.width / c.unit)
     base = c.fbm(rng, 1.6, 3, size=(h, w), wide=1.9, gain=0.5, span=span)
+    base = (base - base.mean()) / np.float32(base.std() + 0.1)  # the cover is asked for, not left to the dice
     puffs = np.abs(c.fbm(rng, 5.0, 5, size=(h, w), wide=1.4, gain=0.52, span=span)) - 0.75
     rows = np.linspace(0, 1, h, dtype=np.float32)[:, None]
     bank = np.float32(1.5 * (cover - 0.60)) + 0.22 * np.cos((rows - 0.62) * 3.6)
-    density = base * 0.55 + puffs * 0.42 + bank
+    density = base * 0.50 + puffs * 0.42 + bank
     shift = max(1, int(0.028 * c.unit / 2))
     toward = _moved(density, shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift))
     lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)
     mask = step(0.0, 0.62, density) * np.clip((1.02 - rows) * 3.2, 0.15, 1)
-    if cover > 0.9:
+    if cover < 0.9:
+        # What shines keeps its window.
+        y = np.linspace(0, c.horizon, h, dtype=np.float32)[:, None] - np.float32(c.sun[1])
+        x = np.linspace(0, c.width, w, dtype=np.float32)[None, :] - np.float32(c.sun[0])
+        mask *= 1 - np.float32(0.85) * np.exp(-(x * x + y * y) / np.float32((0.16 * c.unit) ** 2))
+    else:
         mask = np.maximum(mask, 0.35)
     lit = lit * (1 - 0.45 * step(0.3, 1.3, density))
     mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)[..., None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .brush import displace, outline, patches, to_image, to_pixels
+from .brush import displace, outline, patches, to_image, to_pixels, tones
 from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
 from .grade import bloom, contrast, saturate
 from .prints import PRINTS
@@ -77,7 +77,7 @@ def ink(c: Canvas) -> None:
     """Pen and ink: outlines, and hatching that thickens in the dark."""
     rng = c.rng("pen")
     line = np.clip(outline(c, max(0.8, c.unit / 900)) * 2.6 - 0.10, 0, 1)
-    dark = np.clip(1 - luma(c.pixels), 0, 1)
+    dark = 1 - tones(c.pixels)
     dark = np.clip((dark - 0.30) * 1.5, 0, 1)
     wave = enlarge(c.fbm(rng, 2.2, 3, size=(c.height // 4 + 1, c.width // 4 + 1)), c.width, c.height) * np.float32(
         c.unit * 0.006
@@ -100,11 +100,11 @@ def sumi(c: Canvas) -> None:
     )
     p = displace(c.pixels, shift, shift[::-1])
     soft = to_pixels(
-        to_image(luma(patches(p[::2, ::2], max(2, c.unit // 340)))).resize(
+        to_image(tones(patches(p[::2, ::2], max(2, c.unit // 340)))).resize(
             (c.width, c.height), Image.Resampling.BICUBIC
         )
     )
-    level = np.clip((soft - 0.08) / 0.72, 0, 1)
+    level = np.clip((soft - 0.04) / 0.86, 0, 1)
     steps = np.floor(level * 5) / 5
     wash = steps + (level - steps) * 0.45 + step(0.82, 0.98, level) * 0.1
     bleed = enlarge(c.fbm(rng, 3, 5, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)
@@ -115,10 +115,12 @@ def sumi(c: Canvas) -> None:
     c.pixels = sheet + (np.array((0.07, 0.075, 0.10), np.float32) - sheet) * dark
 
 
-def _drawn(c: Canvas, *, strength: float, tooth: float, tone: float, stick: tuple[float, float, float]) -> None:
+def _drawn(
+    c: Canvas, *, blunt: float, strength: float, tooth: float, tone: float, stick: tuple[float, float, float]
+) -> None:
     rng = c.rng("pencil")
-    line = np.clip(outline(c, max(0.8, c.unit / 800)) * strength - 0.08, 0, 1)
-    dark = np.clip(1.05 - luma(c.pixels) * 1.15, 0, 1)
+    line = np.clip(outline(c, max(0.8, c.unit * blunt)) * strength - 0.10, 0, 1)
+    dark = np.clip(1.02 - tones(c.pixels) * 1.08, 0, 1)
     grain = c.fbm(rng, 170, 2, gain=0.9)
     strokes = c.fbm(rng, 95, 2, wide=0.20)
     shade = step(
@@ -135,13 +137,13 @@ def _drawn(c: Canvas, *, strength: float, tooth: float, tone: float, stick: tupl
 
 def pencil(c: Canvas) -> None:
     """Graphite: fine outlines, soft shading."""
-    _drawn(c, strength=3.0, tooth=0.16, tone=0.72, stick=(0.22, 0.22, 0.25))
+    _drawn(c, blunt=0.0013, strength=2.4, tooth=0.11, tone=0.72, stick=(0.22, 0.22, 0.25))
 
 
 def charcoal(c: Canvas) -> None:
     """Charcoal: broad blacks with the paper showing through."""
     contrast(c.pixels, 1.25)
-    _drawn(c, strength=2.0, tooth=0.34, tone=1.15, stick=(0.06, 0.055, 0.06))
+    _drawn(c, blunt=0.0030, strength=0.9, tooth=0.11, tone=1.0, stick=(0.06, 0.055, 0.06))
 
 
 def _strokes(c: Canvas, rng: np.random.Generator, length: int, cells: float) -> Array:
@@ -231,6 +233,7 @@ def neon(c: Canvas) -> None:
     hue = np.array((1.0, 0.16, 0.62), np.float32) * sweep + np.array((0.10, 0.85, 1.0), np.float32) * (1 - sweep)
     near, wide = blur(line, c.unit / 260), blur(line[::4, ::4], c.unit / 110)
     wide = enlarge(wide, c.width, c.height)
+    line = line * (1 - np.float32(0.6) * np.clip(wide * 1.8, 0, 1))  # crowded lines share the light
     glow = np.clip(near * 0.75 + wide * 0.55, 0, 1.2)[..., None]
     hot = (line**3)[..., None]
     c.pixels = np.clip(dark, 0, 1) + hue * glow + hot * np.float32(0.5)
@@ -244,11 +247,11 @@ def impressionist(c: Canvas) -> None:
     q = 1024 / c.unit
     w, h = round(c.width * q), round(c.height * q)
     p = c.pixels.copy()
-    saturate(p, 1.45)
+    saturate(p, 1.3)
     picture = to_pixels(to_image(p).resize((w, h), Image.Resampling.BOX))
     field = c.fbm(rng, 1.6, 2, size=(h, w))
     out = picture.copy()
-    for size, amount in ((16, 0.10), (9, 0.085)):
+    for size, amount in ((16, 0.045), (9, 0.05)):
         shift_y = rng.integers(-size, size, (h // size + 2, w // size + 2))
         shift_x = rng.integers(-size, size, shift_y.shape)
         tone = rng.normal(0, amount, (*shift_y.shape, 3)).astype(np.float32)

@@ -43,6 +43,15 @@ def _usual(name: str) -> tuple[RGB, float]:
     return colour, height
 
 
+def _breadth(name: str) -> float:
+    """Width of a figure in its own heights."""
+    figure = CREATURES.get(name) or THINGS.get(name)
+    if figure is None:
+        return 0.8
+    left, _, right, top = extent(figure[2])
+    return (right - left) / max(top, 0.3)
+
+
 def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) -> list[tuple[float, float, float]]:
     """Foot x, foot y and height in pixels for each of them."""
     height = _usual(subject.name)[1] * c.unit * subject.scale
@@ -53,12 +62,16 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
         return _floating(c, rng, subject, height, across)
     down = _footing(c, subject.name, order)
     spots = []
+    if subject.count > 1:
+        across += (0.5 - across) * (0.4 if subject.count == 2 else 0.8)
+        height *= min(1.0, 0.92 * c.width / (min(subject.count, 4) * _breadth(subject.name) * height))
+    apart = _breadth(subject.name) * height / c.width * 0.95 + 0.01
     for k in range(subject.count):
         if k == 0:
             x, y, size = across, down, height
         else:
             step = (k + 1) // 2 * (1 if k % 2 else -1)
-            x = across + step * min(0.30, 0.9 * height / c.width + 0.05) + rng.uniform(-0.04, 0.04)
+            x = across + step * apart + rng.uniform(-0.03, 0.03)
             y, size = down - rng.uniform(-0.02, 0.055), height * rng.uniform(0.72, 0.95)
             if not 0.03 < x < 0.97:
                 x = rng.uniform(0.08, 0.92)
