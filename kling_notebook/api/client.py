@@ -243,6 +243,14 @@ class KlingClient(Patience):
         """The allowance as it stands, for whoever plans polls; on the clock of ``time.monotonic()``."""
         return self._line.pace
 
+    def facing(self, running: int, waiting: int) -> None:
+        """Say how many jobs run and how many requests wait for one of them to end: polls are then spent where they pay."""
+        self._line.facing(running, waiting)
+
+    def share(self, horizon: float = 30.0) -> float:
+        """Polls that the allowance pays for per running job in the next ``horizon`` seconds: see `pacing.next_poll`."""
+        return self._line.share(horizon)
+
     def _out(self) -> Transport:
         if self._transport is None:
             from .transport import Transport  # here, and not above: it imports requests

@@ -52,6 +52,16 @@ class Line:
         with self._lock:
             return self._pace
 
+    def facing(self, running: int, waiting: int) -> None:
+        """`Pace.facing`."""
+        with self._lock:
+            self._pace = self._pace.facing(running, waiting)
+
+    def share(self, horizon: float) -> float:
+        """`Pace.share`."""
+        with self._lock:
+            return self._pace.share(self._clock(), horizon)
+
     def turn(self, ticket: Ticket) -> float:
         """`Ticket.ready`."""
         with self._lock:

@@ -89,7 +89,7 @@ def _resolved(node: Any, root: Mapping[str, Any]) -> Any:
         if not isinstance(node, Mapping) or not isinstance(node.get("$ref"), str):
             return node
         target: Any = root
-        for step in node["$ref"].removeprefix("#").strip("/").split("/"):
+        for step in filter(None, node["$ref"].removeprefix("#").split("/")):
             target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
         node = target
     return None

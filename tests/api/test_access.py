@@ -121,6 +121,7 @@ PUBLIC = [
     "https://temp.pixeldojo.ai:8443/a.png?sig=%2Fx&y=z#f",
     "https://93.184.216.34/a.png",
     "https://[2606:4700::1111]/a.png",
+    "https://[::ffff:93.184.216.34]/a.png",
     "https://localhost.example.org/a.png",
     "https://cdn.example.org/picture/狐.png",
     "HTTPS://CDN.EXAMPLE.ORG/A.PNG",

@@ -19,6 +19,7 @@ import urllib3.exceptions as below
 from requests import exceptions as above
 
 from kling_notebook.api.access import Key
+from kling_notebook.api.bodies import TimedReply
 from kling_notebook.api.errors import DownloadError, SettingsError, TransportError
 from kling_notebook.api.transport import Transport, never_left
 
@@ -385,6 +386,30 @@ def test_a_reply_that_drips_ends_at_the_read_time_out(
     assert time.monotonic() - started < 1.2
 
 
+def test_silence_after_a_late_beginning_gets_only_what_is_left(transport: Make, odd_server: Serve) -> None:
+    def answer(connection: socket.socket, _: bytes) -> None:
+        time.sleep(0.5)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        time.sleep(2.0)
+
+    server = odd_server(answer)
+    started = time.monotonic()
+    with pytest.raises(TransportError, match="too long"):
+        transport(server.base_url, read=0.7).get(f"{server.base_url}/jobs/a")
+    assert time.monotonic() - started < 1.1
+
+
+def test_a_reply_leaves_the_sockets_time_out_as_it_was() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5.0)
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        with TimedReply(ours) as reply:
+            reply.begin()
+            assert reply.read() == b"{}"
+        assert ours.gettimeout() == 5.0
+
+
 def test_a_slow_reply_within_the_time_out_is_read(transport: Make, odd_server: Serve, reply: Bytes) -> None:
     server = odd_server(_drip(reply(b"{}"), 0.005))
     assert transport(server.base_url).get(f"{server.base_url}/jobs/a").body == b"{}"
@@ -465,6 +490,7 @@ def test_a_purchase_goes_out_on_a_fresh_connection_and_polls_share_one(
     assert server.requests[-1].endswith(b'\r\n\r\n{"prompt": "a"}')
     assert b"Content-Type: application/json" in server.requests[-1]
     assert b"Transfer-Encoding" not in server.requests[-1]
+    assert b"\r\nConnection: close\r\n" in server.requests[-1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
