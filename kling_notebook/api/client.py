@@ -244,7 +244,7 @@ class KlingClient(Patience):
         return self._line.pace
 
     def facing(self, running: int, waiting: int) -> None:
-        """Say how many jobs run and how many requests wait for one of them to end: polls are then spent where they pay."""
+        """Say how many jobs run and how many requests wait for one to end: polls are then spent where they pay."""
         self._line.facing(running, waiting)
 
     def share(self, horizon: float = 30.0) -> float:

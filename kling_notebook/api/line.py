@@ -65,8 +65,10 @@ class Line:
     def turn(self, ticket: Ticket) -> float:
         """`Ticket.ready`."""
         with self._lock:
-            if ticket.over:
+            if ticket.granted:
                 return 0.0
+            if ticket not in self._waiting:
+                raise RuntimeError("This ticket has left the line; take a new one.")
             now = self._clock()
             if ticket.due > now:
                 return ticket.due - now
@@ -74,7 +76,8 @@ class Line:
             after, wait = self._pace.turn(now, ticket.kind)
             if wait <= 0.0 and self._head(now) is ticket:
                 self._pace = after
-                self._drop(ticket)
+                self._waiting.discard(ticket)
+                ticket.granted = True
                 return 0.0
             wait = max(wait, _GLANCE)
             ticket.expected += wait
@@ -83,11 +86,7 @@ class Line:
     def leave(self, ticket: Ticket) -> None:
         """`Ticket.leave`."""
         with self._lock:
-            self._drop(ticket)
-
-    def _drop(self, ticket: Ticket) -> None:
-        ticket.over = True
-        self._waiting.discard(ticket)
+            self._waiting.discard(ticket)
 
     def _head(self, now: float) -> Ticket | None:
         """The first of those that are due and come back when they said they would: a sleeper holds nobody up."""
@@ -104,7 +103,7 @@ class Ticket:
     ...     client.poll(job_id)
     """
 
-    __slots__ = ("__weakref__", "_line", "due", "expected", "kind", "over", "place")
+    __slots__ = ("__weakref__", "_line", "due", "expected", "granted", "kind", "place")
 
     def __init__(self, line: Line, kind: Kind, due: float, place: int, expected: float) -> None:
         self._line = line
@@ -112,7 +111,7 @@ class Ticket:
         self.due = due
         self.place = place
         self.expected = expected
-        self.over = False
+        self.granted = False
 
     def ready(self) -> float:
         """0.0: it is your turn, and the allowance is taken. Else the seconds until asking again makes sense."""

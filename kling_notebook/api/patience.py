@@ -104,7 +104,7 @@ class Patience(ABC):
             pictures = self._download_all(job)
         except KeyboardInterrupt:
             ids = [job.job_id] if job else []
-            known = f"Job {job.job_id} goes on; client.wait({job.job_id!r}) collects it." if job else "No job id came yet."
+            known = f"{job.job_id} goes on; client.wait({job.job_id!r}) collects it." if job else "No job id came yet."
             raise Interrupted(f"Stopped waiting. {known}", ids) from None
         teller.tell(JobStatus.FINISHED, job, started, saved=len(pictures))
         return pictures

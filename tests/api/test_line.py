@@ -108,6 +108,13 @@ def test_who_left_holds_nobody_up(line: Line) -> None:
     assert second.ready() == 0.0
 
 
+def test_who_left_is_never_told_to_go(line: Line) -> None:
+    ticket = line.ticket("submit")
+    ticket.leave()
+    with pytest.raises(RuntimeError, match="left the line"):
+        ticket.ready()
+
+
 def test_who_died_holds_nobody_up(line: Line) -> None:
     first, second = line.ticket("submit"), line.ticket("poll")
     assert second.ready() > 0.0
