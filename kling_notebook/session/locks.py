@@ -9,6 +9,8 @@ from filelock import FileLock, Timeout
 
 from ..api.errors import SettingsError
 
+PATIENCE = 5.0  # seconds: another session that starts at this moment may be looking at the file
+
 
 class Locks:
     """The folder's ``locks/``. A session takes its lock before it writes its first row."""
@@ -18,13 +20,30 @@ class Locks:
         self._own = own
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self._path(own))
-            self._lock.acquire(timeout=0)
+            self._lock = self._taken()
         except (OSError, Timeout) as error:
             raise SettingsError(
                 f"The folder {folder.parent.parent} cannot be written ({error}). Nothing was sent. Choose another: "
                 "KLING_FOLDER, or kling.connect(folder=...)."
             ) from None
+
+    def _taken(self) -> FileLock:
+        """The own lock, held before anybody sees its file.
+
+        A file that is there and not yet held looks like a dead session's to one that starts at the same moment: it
+        would be removed, and this session taken for dead while it lives.
+        """
+        unseen = self._folder / f".{self._own}.new"
+        lock = FileLock(unseen)
+        lock.acquire(timeout=PATIENCE)
+        try:
+            unseen.rename(self._path(self._own))
+        except OSError:  # Windows renames no open file, and removes none either: there the file may be seen early
+            lock.release()
+            unseen.unlink(missing_ok=True)
+            lock = FileLock(self._path(self._own))
+            lock.acquire(timeout=PATIENCE)
+        return lock
 
     def _path(self, session: str) -> Path:
         return self._folder / f"{session}.lock"
@@ -43,9 +62,11 @@ class Locks:
             return True
         except OSError:
             return True
-        probe.release()
         with suppress(OSError):
             path.unlink()
+        probe.release()
+        with suppress(OSError):  # Windows removes no open file
+            path.unlink(missing_ok=True)
         return False
 
     def living(self) -> set[str]:
@@ -56,5 +77,7 @@ class Locks:
 
     def release(self) -> None:
         with suppress(OSError):
+            self._path(self._own).unlink(missing_ok=True)
+        with suppress(OSError):
             self._lock.release()
-            self._path(self._own).unlink()
+            self._path(self._own).unlink(missing_ok=True)
