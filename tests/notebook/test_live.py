@@ -214,3 +214,20 @@ def test_in_a_terminal_a_text_bar_moves_and_goes():
     assert states.count("running") >= 2
     assert "THE RESULT" not in seen, "a script has the value the call returns"
     assert seen.rstrip().splitlines()[-1].rpartition("\r")[2].strip() == "after"
+
+
+def test_an_update_that_was_being_made_while_the_end_was_said_is_dropped():
+    said = []
+
+    class Place:
+        live = False
+
+        def say(self, word):
+            said.append(word.what)
+
+    display = live.LiveDisplay([FOX], show=False)
+    display._place = Place()
+    display.finish({"text/plain": "END"})
+    display._say({"text/plain": "late"}, "update")
+    display.finish({"text/plain": "again"})
+    assert said == ["result"]

@@ -241,3 +241,29 @@ def test_a_person_is_where_stdin_is_allowed(kernel):
     kernel.ok("from kling_notebook.notebook.waiting import in_notebook, person_is_present")
     assert kernel.ok("print(in_notebook(), person_is_present())", person=True).text.strip() == "True True"
     assert kernel.ok("print(in_notebook(), person_is_present())", person=False).text.strip() == "True False"
+
+
+@pytest.mark.parametrize("nest", ["", ", nest=False"])
+def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, nest):
+    """Starting many jobs takes a moment; an interrupt in its middle must not leave half of them to nobody."""
+    kernel.ok(PRELUDE + "from kling_notebook.notebook.waiting import interrupts_noted\nsteps = []")
+    cell_id = kernel.send(
+        "with interrupts_noted():\n"
+        "    for k in range(10): time.sleep(0.1); steps.append(k)\n"
+        f"    wait([Future()], withdraw=withdraw{nest})"
+    )
+    kernel.drain(0.5)
+    kernel.interrupt()
+    assert "2 jobs go on" in kernel.wait(cell_id).evalue
+    assert kernel.ok("print(len(steps), len(withdrawals))").text.strip() == "10 1"
+
+
+def test_an_interrupt_that_no_wait_answers_is_raised_in_the_end(kernel):
+    kernel.ok(PRELUDE + "from kling_notebook.notebook.waiting import interrupts_noted")
+    cell_id = kernel.send("with interrupts_noted():\n    time.sleep(1.0); print('whole')\nprint('never')")
+    kernel.drain(0.5)
+    kernel.interrupt()
+    reply = kernel.wait(cell_id)
+    assert reply.ename == "KeyboardInterrupt"
+    assert "whole" in reply.text
+    assert kernel.run("import signal; print(signal.getsignal(signal.SIGINT))").text.strip().startswith("<built-in")
