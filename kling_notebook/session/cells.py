@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..api.jobs import GenerationRequest, SourceImage
+from ..api.jobs import DEFAULT_MODEL, GenerationRequest, SourceImage
 from ..api.parameters import PARAMETERS
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
@@ -20,7 +20,7 @@ def code_of(request: GenerationRequest) -> str:
 def cell_of(request: GenerationRequest) -> str | None:
     """The ``%%kling`` cell, or None where the magic cannot say it: raw keys, odd line ends, both kinds of quotes."""
     prompt = request.prompt
-    if request.extra or request.model != "kling-image" or _UNSAYABLE.search(prompt):
+    if request.extra or request.model != DEFAULT_MODEL or _UNSAYABLE.search(prompt):
         return None
     if any(line.strip() == "---" for line in prompt.split("\n")) or prompt.startswith("%%"):
         return None
@@ -31,21 +31,25 @@ def cell_of(request: GenerationRequest) -> str | None:
             return None
         line += [PARAMETERS[name].flags[0], word]
     if request.sample is not None:
-        if not isinstance(request.sample, int):
+        if not isinstance(request.sample, int) or "{sample}" in prompt:
             return None
         line += ["--sweep", f"sample=[{request.sample}]"]
     return f"{' '.join(line)}\n{prompt}"
 
 
 def call_of(request: GenerationRequest) -> str:
-    """The Python call."""
+    """The Python call; above it a comment where the request is for another model than the usual one."""
     said = [f"{name}={value!r}" for name, value in _said(request)]
     if request.extra:
         said.append(f"extra={request.extra!r}")
-    if request.sample is not None:
-        said.append(f"sample=[{request.sample!r}]")
-        return f"kling.sweep({', '.join([repr(request.prompt), 'axes={}', *said])})[0]"
-    return f"kling.generate({', '.join([repr(request.prompt), *said])})"
+    note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
+    if request.sample is None:
+        return f"{note}kling.generate({', '.join([repr(request.prompt), *said])})"
+    # Selected by values: a number is no place on an axis of numbers. As an axis a prompt keeps its "{sample}".
+    literal = "{sample}" in request.prompt
+    prompt, at = (f"[{request.prompt!r}]", f"{request.prompt!r}, ") if literal else (repr(request.prompt), "")
+    said.append(f"sample=[{request.sample!r}]")
+    return f"{note}kling.sweep({', '.join([prompt, *said])})[{at}{request.sample!r}]"
 
 
 def _said(request: GenerationRequest) -> list[tuple[str, Any]]:

@@ -50,15 +50,19 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
     """Ask until the service says completed or failed. A failed poll is not a failed job: it is asked again later."""
     submitted = record.submitted_at or record.created_at
     patience = _Patience()
-    polls = 0
+    polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
     while True:
-        elapsed = max(0.0, time.time() - submitted)
-        if polls and elapsed > work.job_max_age:
+        if polls and age > work.job_max_age:
             return _park(record, work, _still_running(record)), None
+        wait = 0.0
         if polls or not work.resumed:
-            time.sleep(pacing.next_poll(elapsed, polls, work.durations))
+            work.refresh()
+            share = work.client.share(work.durations.expected or 30.0)
+            wait = submitted + age + pacing.next_poll(age, polls, work.durations, share) - time.time()
+            time.sleep(max(0.0, wait))
+        take_turn(record, work, "poll", due=time.monotonic() + min(0.0, wait))
         polls += 1
-        take_turn(record, work, "poll", due=time.monotonic())
+        age = max(0.0, time.time() - submitted)
         try:
             job = work.client.poll(str(record.job_id), record.status_url)
         except KlingError as error:
@@ -72,17 +76,19 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             continue
         patience = _Patience()
         if job.state == "running":
+            running = age
             work.tell(record, service_status=job.status)
             continue
-        return _finished_there(record, work, job)
+        # A job that was done when a later kernel first asked may have been done for hours.
+        known = running or not work.resumed
+        return _finished_there(record, work, job, pacing.took(running, age, work.durations) if known else None)
 
 
-def _finished_there(record: Record, work: Work, job: Job) -> tuple[Outcome, Job | None]:
-    """The service is done with it: completed or failed."""
-    now = time.time()
+def _finished_there(record: Record, work: Work, job: Job, seconds: float | None) -> tuple[Outcome, Job | None]:
+    """The service is done with it: completed or failed. ``seconds`` it took, None where nobody knows."""
     done = record.but(
-        completed_at=record.completed_at or now,
-        seconds=record.seconds or max(0.0, now - (record.submitted_at or record.created_at)),
+        completed_at=record.completed_at or time.time(),
+        seconds=seconds if record.seconds is None else record.seconds,
         credits=record.credits if job.credit_cost is None else job.credit_cost,
         credits_remaining=record.credits_remaining if job.credits_remaining is None else job.credits_remaining,
         raw={**record.raw, "final": dict(job.raw)},

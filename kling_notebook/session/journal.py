@@ -231,12 +231,12 @@ class Journal:
             ).fetchone()
         return float(row[0])
 
-    def past_seconds(self, backend: str, resolution: str, num_outputs: int, limit: int = 50) -> list[float]:
+    def past_seconds(self, backend: str, resolution: str, num_outputs: int, limit: int = 200) -> list[float]:
         """Durations in seconds of the newest finished jobs like this one, newest first."""
         with self._lock:
             rows = self._connection.execute(
                 "SELECT seconds FROM (SELECT seconds, request FROM jobs WHERE status='finished' AND backend=?"
-                " AND seconds IS NOT NULL ORDER BY n DESC LIMIT 200)"
+                " AND seconds IS NOT NULL ORDER BY n DESC LIMIT 400)"
                 " WHERE json_extract(request, '$.values.resolution')=?"
                 " AND json_extract(request, '$.values.num_outputs')=? LIMIT ?",
                 (backend, resolution, num_outputs, limit),

@@ -103,7 +103,9 @@ def _post_once(record: Record, work: Work) -> Outcome | KlingError:
 
 
 def _doubtful(record: Record, work: Work, doubt: KlingError) -> Outcome:
-    return Outcome(work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt)), doubt)
+    """Nobody knows. A job id that a torn reply still showed is kept: resume then needs no other."""
+    doubtful = {"status": JobStatus.MAYBE_SUBMITTED, "error": str(doubt), "job_id": doubt.job_id}
+    return Outcome(work.commit(record, **doubtful), doubt)
 
 
 def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:
@@ -142,7 +144,7 @@ def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingErr
     """The error of a submit whose outcome nobody knows; its class says what was seen."""
     n = record.number
     text = (
-        f"{why.rstrip('.')}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is "
+        f"{why.partition('. ')[0].rstrip('.')}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is "
         f"not sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, "
         f"`%kling dismiss {n}` settles it."
     )

@@ -7,6 +7,7 @@ from ..api.jobs import JobStatus
 from . import images
 from .intents import Intents
 from .records import Record
+from .results import Picture, Result
 from .runner import JobHandle
 from .running import Place, Running
 
@@ -103,8 +104,9 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
             "Connect to that backend first.",
             parameter="job",
         )
-    if record.status is JobStatus.MAYBE_SUBMITTED and job_id:
-        record = _attach(place, record, job_id)
+    known = job_id or record.job_id
+    if record.status is JobStatus.MAYBE_SUBMITTED and known:
+        record = _attach(place, record, known)
     handle = JobHandle(record.request, record.number, record.status)
     whole = record.images and all((place.folder / name).exists() for name in record.images)
     if record.status is JobStatus.FINISHED and whole:
@@ -198,3 +200,29 @@ def _take(place: Place, running: Running, record: Record) -> list[JobHandle]:
     handle.set_running_or_notify_cancel()  # it was bought: there is nothing to withdraw
     running.run(record, handle, resumed=True)
     return [handle]
+
+
+def result(place: Place, which: int | str) -> Result:
+    """A past result; InputError where there is no such job, or it has no pictures: the message says why."""
+    record = get(place, which)
+    if not record.images:
+        what = f": {record.error}" if record.error else ""
+        raise InputError(f"Job {record.number} has no pictures; it is {record.status.value}{what}.", parameter="job")
+    return place.as_result(record)
+
+
+def picture(place: Place, number: int | None, k: int) -> Picture:
+    """The picture ``number:k``; number None means the latest finished job, of this session where it has one."""
+    if number is None:
+        latest = place.journal.latest(status="finished", session=place.id, limit=1)
+        latest = latest or place.journal.latest(status="finished", limit=1)
+        if not latest:
+            raise InputError("There is no last picture yet.", parameter="image")
+        found = place.as_result(latest[0])
+    else:
+        found = result(place, number)
+    if not 0 <= k < len(found):
+        raise InputError(
+            f"Job {found.number} has {len(found)} pictures, 0 to {len(found) - 1}; there is no {k}.", parameter="image"
+        )
+    return found[k]

@@ -155,9 +155,16 @@ class Runner:
                 threading.Thread(target=self._loop, name="kling-worker", daemon=True).start()
 
     @property
-    def busy(self) -> int:
+    def working(self) -> int:
+        """Threads with work."""
         with self._changed:
-            return self._threads - self._idle + len(self._work)
+            return self._threads - self._idle
+
+    @property
+    def waiting(self) -> int:
+        """Work without a thread."""
+        with self._changed:
+            return len(self._work)
 
     def _loop(self) -> None:
         while True:

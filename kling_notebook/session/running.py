@@ -85,6 +85,7 @@ class Running:
         if handle.cancelled():
             return
         try:
+            self._face()
             request = record.request
             if request.image is not None:
                 record = record.but(request=request.replace(image=self.place.attachments.load(request.image)))
@@ -95,6 +96,7 @@ class Running:
                 gate=_Gate(self, handle, batch),
                 folder=self.place.folder,
                 durations=self.place.durations(request),
+                known=lambda: self.place.durations(request),
                 job_max_age=self.place.settings.job_max_age,
                 thumbnail_size=self.place.settings.thumbnail_size,
                 recipe=self.place.settings.recipe,
@@ -109,6 +111,12 @@ class Running:
             record = self.place.journal.get(record.number) or record
             error = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
         self.conclude(handle, record, error, batch)
+        self._face()
+
+    def _face(self) -> None:
+        """Tell the client how many jobs share its allowance: polls are spent where they pay."""
+        with suppress(KlingError):  # no client: the job that needs it says so
+            self.client().facing(self.runner.working, self.runner.waiting)
 
     def conclude(self, handle: JobHandle, record: Record, error: KlingError | None, batch: Batch | None) -> None:
         if record.status is JobStatus.FAILED:

@@ -345,32 +345,13 @@ class Session:
         Raises:
             InputError: there is no such job, or it has no pictures; the message says what became of it.
         """
-        record = self.record(which)
-        if not record.images:
-            what = f": {record.error}" if record.error else ""
-            raise InputError(
-                f"Job {record.number} has no pictures; it is {record.status.value}{what}.", parameter="job"
-            )
-        self._touched.add(record.number)
-        return self.place.as_result(record)
+        found = pastjobs.result(self.place, which)
+        self._touched.add(found.number)
+        return found
 
     def picture(self, number: int | None, place: int) -> Picture:
-        if number is None:
-            latest = self.journal.latest(status="finished", session=self.id, limit=1) or self.journal.latest(
-                status="finished", limit=1
-            )
-            if not latest:
-                raise InputError("There is no last picture yet.", parameter="image")
-            result = self.place.as_result(latest[0])
-        else:
-            result = self.result(number)
-        try:
-            return result[place]
-        except IndexError:
-            raise InputError(
-                f"Job {result.number} has {len(result)} pictures, 0 to {len(result) - 1}; there is no {place}.",
-                parameter="image",
-            ) from None
+        """The saved picture with this address; number None means the latest. InputError where there is none."""
+        return pastjobs.picture(self.place, number, place)
 
     def status(self) -> SessionStatus:
         """What runs, what is unfinished or doubtful, what was spent, what is left. Sends nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,12 @@ class SweepResult(Sequence[Result | None]):
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __iter__(self) -> Iterator[Result | None]:
+        return (self._result(index) for index in range(len(self)))  # by place, also where [] selects by number
+
+    def __reversed__(self) -> Iterator[Result | None]:
+        return (self._result(index) for index in reversed(range(len(self))))
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int) and not self._selects_numbers():

@@ -52,6 +52,7 @@ class Work:
     gate: Gate
     folder: Path
     durations: Durations = field(default_factory=Durations)
+    known: Callable[[], Durations] | None = None
     job_max_age: float = 3600.0
     thumbnail_size: int = 256
     recipe: bool = True
@@ -76,6 +77,11 @@ class Work:
         base = self.snapshot or Snapshot(record.request, record.status, pictures=record.request.num_outputs)
         self.snapshot = base.but(**known | facts)
         self.observer(self.snapshot)
+
+    def refresh(self) -> None:
+        """Take in how long the jobs took that have ended meanwhile."""
+        if self.known is not None:
+            self.durations = self.known()
 
     def commit(self, record: Record, *, strict: bool = False, **changes: object) -> Record:
         """Commit the record's next state and tell the observer.
