@@ -139,7 +139,7 @@ def test_a_warning_that_fails_does_no_harm(save: Any):
     assert save(picture(), recipe={"odd": float("nan")}, on_warning=fail).path.read_bytes() == picture()
 
 
-def test_a_disk_without_room_for_the_recipe_keeps_the_picture(save: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_disk_without_room_for_the_recipe_keeps_the_picture(save: Any, monkeypatch: Any, tmp_path: Path):
     right = Path.write_bytes
 
     def full(path: Path, data: bytes) -> int:
@@ -149,7 +149,10 @@ def test_a_disk_without_room_for_the_recipe_keeps_the_picture(save: Any, monkeyp
         return right(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    assert save(picture()).path.read_bytes() == picture()
+    told: list[str] = []
+    assert save(picture(), on_warning=told.append).path.read_bytes() == picture()
+    assert len(told) == 1
+    assert files(tmp_path) == ["job_1_fox_0.png"]
 
 
 def test_an_animation_is_saved_as_it_is_with_its_first_picture_as_thumbnail(save: Any, tmp_path: Path):
