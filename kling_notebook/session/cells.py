@@ -31,7 +31,7 @@ def cell_of(request: GenerationRequest) -> str | None:
             return None
         line += [PARAMETERS[name].flags[0], word]
     if request.sample is not None:
-        if not isinstance(request.sample, int) or "{sample}" in prompt:
+        if not isinstance(request.sample, int):
             return None
         line += ["--sweep", f"sample=[{request.sample}]"]
     return f"{' '.join(line)}\n{prompt}"
@@ -45,11 +45,9 @@ def call_of(request: GenerationRequest) -> str:
     note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
     if request.sample is None:
         return f"{note}kling.generate({', '.join([repr(request.prompt), *said])})"
-    # Selected by values: a number is no place on an axis of numbers. As an axis a prompt keeps its "{sample}".
-    literal = "{sample}" in request.prompt
-    prompt, at = (f"[{request.prompt!r}]", f"{request.prompt!r}, ") if literal else (repr(request.prompt), "")
     said.append(f"sample=[{request.sample!r}]")
-    return f"{note}kling.sweep({', '.join([prompt, *said])})[{at}{request.sample!r}]"
+    at = repr(request.sample)  # selected by its value: a number is no place on an axis of numbers
+    return f"{note}kling.sweep({', '.join([repr(request.prompt), *said])})[{at}]"
 
 
 def _said(request: GenerationRequest) -> list[tuple[str, Any]]:
