@@ -22,7 +22,7 @@ from kling_notebook.session.results import Result
 from kling_notebook.session.runner import JobHandle
 from kling_notebook.session.sweepresult import SweepResult
 
-AWKWARD = "\"'`\\{}[]()$#%!?-=,;:\n\r\t —…“”‘’\u00a0\u2028\x1f\x85é狐🦊"
+AWKWARD = "\"'`\\{}[]()$#%!?-=,;:\n\r\t —…\u201c\u201d\u2018\u2019\u00a0\u2028\x1f\x85é狐🦊"
 letters = st.one_of(st.sampled_from(AWKWARD), st.sampled_from("abc 123"), st.characters(exclude_categories=("Cs",)))
 fragments = st.one_of(
     st.text(letters, max_size=12),
@@ -39,10 +39,11 @@ SOURCES = [
     SourceImage('pics/it\'s "a" fox.png', None, "2" * 64, "image/png"),
     SourceImage("-odd.png", None, "3" * 64, "image/png"),
 ]
+values = st.one_of(texts, st.integers(), st.booleans(), st.none())
 requests = st.builds(
     lambda prompt, extra, sample, **parameters: GenerationRequest(prompt, extra=extra, sample=sample, **parameters),
     prompts,
-    extra=st.one_of(st.just({}), st.just({}), st.dictionaries(st.sampled_from(["seed", "style"]), st.one_of(texts, st.integers(), st.booleans(), st.none()))),
+    extra=st.one_of(st.just({}), st.just({}), st.dictionaries(st.sampled_from(["seed", "style"]), values)),
     sample=st.one_of(st.none(), st.none(), st.integers(-3, 10**12), texts),
     negative_prompt=st.one_of(st.none(), texts),
     resolution=st.sampled_from(PARAMETERS["resolution"].choices),
@@ -108,7 +109,7 @@ def read_call(code: str) -> GenerationRequest:
 @example(GenerationRequest("a fox", negative_prompt="ends in \\"))
 @example(GenerationRequest("two\r\nlines\x85and\u2028more"))
 @example(GenerationRequest("%%kling -n 3\nnested"))
-@example(GenerationRequest("a fox", negative_prompt="“curly” ‘quotes’"))
+@example(GenerationRequest("a fox", negative_prompt="\u201ccurly\u201d \u2018quotes\u2019"))
 @example(GenerationRequest("what?", negative_prompt="why?"))
 def test_code_makes_the_same_request_again(asked: GenerationRequest) -> None:
     """By the cell where there is one, and by the Python call always."""
