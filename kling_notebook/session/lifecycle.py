@@ -142,11 +142,10 @@ def _refuse(record: Record, work: Work, error: KlingError) -> Outcome:
 
 def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingError:
     """The error of a submit whose outcome nobody knows; its class says what was seen."""
-    n = record.number
+    n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
     text = (
-        f"{why.partition('. ')[0].rstrip('.')}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is "
-        f"not sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, "
-        f"`%kling dismiss {n}` settles it."
+        f"{seen_first}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not sent "
+        f"again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, `%kling dismiss {n}` settles it."
     )
     if seen is None:
         return KlingError(text, number=record.number, maybe_submitted=True)
