@@ -144,8 +144,8 @@ def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingErr
     """The error of a submit whose outcome nobody knows; its class says what was seen."""
     n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
     text = (
-        f"{seen_first}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not sent "
-        f"again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, `%kling dismiss {n}` settles it."
+        f"{seen_first}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not "
+        f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, `%kling dismiss {n}` settles it."
     )
     if seen is None:
         return KlingError(text, number=record.number, maybe_submitted=True)
