@@ -69,10 +69,12 @@ def _mood(c: Canvas, mood: str) -> None:
 
 def saturate(p: Array, amount: float) -> None:
     """More or less colour, in place."""
-    grey = luma(p)[..., None]
-    p -= grey
-    p *= np.float32(amount)
-    p += grey
+    for band in bands(p.shape[0]):
+        part = p[band]
+        grey = luma(part)[..., None]
+        part -= grey
+        part *= np.float32(amount)
+        part += grey
 
 
 def contrast(p: Array, amount: float) -> None:

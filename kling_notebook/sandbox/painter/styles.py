@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .brush import displace, outline, patches, to_image, to_pixels, tones
-from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
+from .canvas import Array, Canvas, bands, blur, enlarge, luma, mix, step
 from .grade import bloom, contrast, saturate
 from .prints import PRINTS
 
@@ -26,18 +26,27 @@ def apply_styles(c: Canvas) -> None:
 def paper(c: Canvas, strength: float) -> Array:
     """The tooth of paper, about 1, (h, w, 1)."""
     rng = c.rng("paper")
-    return (1 + c.fbm(rng, 110, 2, gain=0.6) * np.float32(strength))[..., None]
+    tooth = c.fbm(rng, 110, 2, gain=0.6, size=(c.height // 2 + 1, c.width // 2 + 1))
+    return (1 + enlarge(tooth, c.width, c.height) * np.float32(strength))[..., None]
+
+
+def _reduced(c: Canvas, p: Array) -> Array:
+    """The picture at half its size, and never above 720 pixels a side: enough for what is going to be soft."""
+    share = min(0.5, 720 / c.unit)
+    return to_pixels(to_image(p).resize((round(c.width * share), round(c.height * share)), Image.Resampling.BOX))
 
 
 def watercolour(c: Canvas) -> None:
     """Washes that bleed, pigment at their edges, white paper at the border."""
     rng = c.rng("wash")
-    wander = c.unit * 0.006
-    h, w = c.height // 2 + 1, c.width // 2 + 1
-    dy = enlarge(c.fbm(rng, 9, 4, size=(h, w)), c.width, c.height) * np.float32(wander)
-    dx = enlarge(c.fbm(rng, 9, 4, size=(h, w)), c.width, c.height) * np.float32(wander)
-    p = displace(c.pixels, dy, dx)
-    small = to_image(patches(p[::2, ::2], max(2, c.unit // 340)))
+    p = _reduced(c, c.pixels)
+    small_h, small_w = p.shape[:2]
+    wander = small_h / c.height * c.unit * 0.006
+    h, w = c.height // 4 + 1, c.width // 4 + 1
+    dy = enlarge(c.fbm(rng, 9, 4, size=(h, w)), small_w, small_h) * np.float32(wander)
+    dx = enlarge(c.fbm(rng, 9, 4, size=(h, w)), small_w, small_h) * np.float32(wander)
+    p = displace(p, dy, dx)
+    small = to_image(patches(p, max(2, min(c.unit // 340, 3))))
     p = to_pixels(small.resize((c.width, c.height), Image.Resampling.BICUBIC))
     soft = to_pixels(
         to_image(p[::4, ::4])
@@ -94,15 +103,12 @@ def ink(c: Canvas) -> None:
 def sumi(c: Canvas) -> None:
     """Ink wash: a few greys that run, on warm paper."""
     rng = c.rng("sumi")
-    wander = c.unit * 0.008
-    shift = enlarge(c.fbm(rng, 8, 4, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height) * np.float32(
-        wander
-    )
-    p = displace(c.pixels, shift, shift[::-1])
+    p = _reduced(c, c.pixels)
+    wander = p.shape[0] / c.height * c.unit * 0.008
+    shift = c.fbm(rng, 8, 4, size=(p.shape[0], p.shape[1])) * np.float32(wander)
+    p = displace(p, shift, shift[::-1])
     soft = to_pixels(
-        to_image(tones(patches(p[::2, ::2], max(2, c.unit // 340)))).resize(
-            (c.width, c.height), Image.Resampling.BICUBIC
-        )
+        to_image(tones(patches(p, max(2, min(c.unit // 340, 3))))).resize((c.width, c.height), Image.Resampling.BICUBIC)
     )
     level = np.clip((soft - 0.04) / 0.86, 0, 1)
     steps = np.floor(level * 5) / 5
@@ -225,33 +231,37 @@ def pastel(c: Canvas) -> None:
 def neon(c: Canvas) -> None:
     """Outlines as glowing tubes over a dark scene."""
     line = np.clip(outline(c, max(1.2, c.unit / 600)) * 1.7 - 0.07, 0, 1)
-    p = c.pixels
-    dark = p * np.float32(0.45) * np.array((0.75, 0.65, 1.25), np.float32)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
     x = np.linspace(0, 1, c.width, dtype=np.float32)[None, :]
-    sweep = np.clip(0.5 + 0.5 * np.sin(y * 4.2 + x * 3.1 + 0.6), 0, 1)[..., None]
-    hue = np.array((1.0, 0.16, 0.62), np.float32) * sweep + np.array((0.10, 0.85, 1.0), np.float32) * (1 - sweep)
     near, wide = blur(line, c.unit / 260), blur(line[::4, ::4], c.unit / 110)
     wide = enlarge(wide, c.width, c.height)
-    line = line * (1 - np.float32(0.6) * np.clip(wide * 1.8, 0, 1))  # crowded lines share the light
-    glow = np.clip(near * 0.75 + wide * 0.55, 0, 1.2)[..., None]
-    hot = (line**3)[..., None]
-    c.pixels = np.clip(dark, 0, 1) + hue * glow + hot * np.float32(0.5)
-    bright = np.clip(luma(p) - 0.72, 0, 1)[..., None]
-    c.pixels += bright * mix((1.0, 0.8, 0.5), (1, 1, 1), 0.2) * np.float32(0.9)
+    pink, cyan = np.array((1.0, 0.16, 0.62), np.float32), np.array((0.10, 0.85, 1.0), np.float32)
+    lamp = mix((1.0, 0.8, 0.5), (1, 1, 1), 0.2) * np.float32(0.9)
+    for band in bands(c.height):
+        p = c.pixels[band]
+        bright = np.clip(luma(p) - np.float32(0.72), 0, 1)[..., None]
+        sweep = np.clip(0.5 + 0.5 * np.sin(y[band] * 4.2 + x * 3.1 + 0.6), 0, 1)[..., None]
+        hue = pink * sweep + cyan * (1 - sweep)
+        # Crowded lines share the light.
+        own = line[band] * (1 - np.float32(0.6) * np.clip(wide[band] * 1.8, 0, 1))
+        glow = np.clip(near[band] * 0.75 + wide[band] * 0.55, 0, 1.2)[..., None]
+        np.clip(p, 0, 1, out=p)
+        p *= np.array((0.34, 0.29, 0.56), np.float32)
+        p += hue * glow + (own**3)[..., None] * np.float32(0.5) + bright * hue * lamp
+    np.clip(c.pixels, 0, 1.4, out=c.pixels)
 
 
 def impressionist(c: Canvas) -> None:
     """Dabs of broken colour, large ones under small ones."""
     rng = c.rng("dabs")
-    q = 1024 / c.unit
+    q = 720 / c.unit
     w, h = round(c.width * q), round(c.height * q)
     p = c.pixels.copy()
     saturate(p, 1.3)
     picture = to_pixels(to_image(p).resize((w, h), Image.Resampling.BOX))
     field = c.fbm(rng, 1.6, 2, size=(h, w))
     out = picture.copy()
-    for size, amount in ((16, 0.045), (9, 0.05)):
+    for size, amount in ((12, 0.045), (7, 0.05)):
         shift_y = rng.integers(-size, size, (h // size + 2, w // size + 2))
         shift_x = rng.integers(-size, size, shift_y.shape)
         tone = rng.normal(0, amount, (*shift_y.shape, 3)).astype(np.float32)
@@ -263,7 +273,7 @@ def impressionist(c: Canvas) -> None:
         )
         a, b = np.floor(long / (2.6 * size)).astype(int), np.floor(wide / size).astype(int)
         row, column = a % shift_y.shape[0], b % shift_y.shape[1]
-        source = out if size < 16 else picture
+        source = out if size < 12 else picture
         dabbed = displace(source, shift_y[row, column] * 0.8, shift_x[row, column] * 0.8)
         # A dab has one colour: what the picture has at the dab's own place.
         out = dabbed + tone[row, column] * (0.4 + 0.6 * dabbed)
