@@ -145,7 +145,7 @@ def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingErr
     n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
     text = (
         f"{seen_first}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not "
-        f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches the job, `%kling dismiss {n}` settles it."
+        f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` settles it."
     )
     if seen is None:
         return KlingError(text, number=record.number, maybe_submitted=True)
