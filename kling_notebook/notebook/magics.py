@@ -84,6 +84,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
     from .. import calls
     from ..session import sweeps
+    from ..session.results import Result
     from .perform import perform
 
     session = calls.current_session()
@@ -96,6 +97,12 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
         shell.display_pub.publish(show_plan(estimate, requests, axes, points))
         return estimate if options.quiet else None
+
+    def bind(value: Any) -> None:
+        """With --no-wait the variable holds the handle, also where nobody is present and the cell waits."""
+        if options.wait or not isinstance(value, Result):
+            shell.push({options.output: value})
+
     made = perform(
         session,
         requests,
@@ -108,7 +115,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         show_progress=not options.quiet,
         # With nobody present a notebook is saved as soon as its last cell ends: an output could never fill in.
         wait=options.wait or not person_is_present(),
-        bind=(lambda value: shell.push({options.output: value})) if options.output else None,
+        bind=bind if options.output else None,
     )
     if not options.quiet:
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -47,13 +48,15 @@ def perform(
     Raises:
         As `generate`; of a sweep only where not one job succeeded.
     """
-    with waiting.interrupts_noted():
+    begun: list[Batch] = []
+    with _interrupts_explained(begun), waiting.interrupts_noted():
         if executor is not None:
             from ..session.remote import start_on
 
             batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
         else:
             batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+        begun.append(batch)
         held: SweepResult | JobHandle = (
             SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
         )
@@ -76,14 +79,33 @@ def perform(
             _finish_later(session, batch, held, live, notice)
             return held
         _wait(session, batch, live, timeout)
-    try:
-        done = _shown(session, batch, held, live, notice)
-    finally:
-        live.finish()
+    with _interrupts_explained(begun):
+        try:
+            done = _shown(session, batch, held, live, notice)
+        finally:
+            live.finish()
     done.already_shown = waiting.in_this_cell() if show_progress else bool
     if bind:
         bind(done)
     return done
+
+
+@contextlib.contextmanager
+def _interrupts_explained(begun: Sequence[Batch]) -> Iterator[None]:
+    """An interrupt beside the waiting, while jobs are started or their pictures drawn, says as much as one within."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        jobs = [handle for batch in begun for handle in batch.jobs]
+        ids = [handle.job_id for handle in jobs if handle.job_id]
+        line = "Nothing was sent." if not jobs else ""
+        if done := [str(handle.number) for handle in jobs if handle.done()]:
+            line += f"Done: {', '.join(done)}; `%kling show {done[0]}` shows it. "
+        if going := [str(handle.number) for handle in jobs if not handle.done()]:
+            line += f"Going on: {', '.join(going)}; `%kling resume` shows the pictures."
+        raise Interrupted(f"Stopped. {line}".strip(), ids) from None
 
 
 def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
@@ -163,8 +185,9 @@ def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
     """What is about to happen, said before it does: shape, pictures, cost, time, what comes from the folder."""
     if axes is None:
         return ""
-    here = f"{batch.estimate.reused} of {len(batch.jobs)} from this folder, {batch.estimate.jobs} to buy: "
-    return f"{sweeps.shape(axes)}; {here if batch.estimate.reused else ''}{batch.estimate}"
+    estimate = batch.estimate
+    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to buy: "
+    return f"{sweeps.shape(axes)}, {here if estimate.reused else ''}{estimate.cost}"
 
 
 def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:

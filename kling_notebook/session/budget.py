@@ -27,11 +27,20 @@ class Estimate:
     free: bool = False
 
     def __str__(self) -> str:
-        jobs = f"{self.jobs} job{'s' * (self.jobs != 1)}, {self.pictures} picture{'s' * (self.pictures != 1)}"
+        return f"{count(self.jobs, 'job')}, {self.cost}"
+
+    @property
+    def cost(self) -> str:
+        """The same without the number of jobs, for where the shape of a sweep has said it."""
         money = "free on the sandbox" if self.free else f"about {self.credits:g} credit{'s' * (self.credits != 1)}"
         time = "" if self.seconds is None else f", about {duration(self.seconds)}"
         reused = f" ({self.reused} from this folder at no cost)" if self.reused else ""
-        return f"{jobs}, {money}{time}{reused}"
+        return f"{count(self.pictures, 'picture')}, {money}{time}{reused}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def duration(seconds: float) -> str:
@@ -84,7 +93,7 @@ class Limits:
         wanted = estimate.credits
         if not wanted:
             return
-        what = f"This needs about {call_spent + wanted:g} credits ({estimate.jobs} jobs, {estimate.pictures} pictures"
+        what = f"This needs about {call_spent + wanted:g} credits ({count(estimate.jobs, 'job')}, {count(estimate.pictures, 'picture')}"
         what += ")" if estimate.seconds is None else f", about {duration(estimate.seconds)})"
         if self.call is not None and call_spent + wanted > self.call:
             raise BudgetExceededError(
