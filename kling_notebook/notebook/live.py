@@ -177,22 +177,29 @@ def _label(request: GenerationRequest) -> str:
     return first if len(first) <= 80 and not more else f"{first[:79]}\u2026"
 
 
+class Ticking(Protocol):
+    """What shows itself a little at a time: a display, a panel's queue."""
+
+    def tick(self) -> bool:
+        """Show what changed since the last tick, in one message; False where nothing did. Must not raise."""
+
+
 class _Ticker:
     """One thread for all displays, one message per tick: their number does not flood the front end."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._live: deque[LiveDisplay] = deque()
+        self._live: deque[Ticking] = deque()
         self._thread: threading.Thread | None = None
 
-    def add(self, display: LiveDisplay) -> None:
+    def add(self, display: Ticking) -> None:
         with self._lock:
             self._live.append(display)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kling-ticker", daemon=True)
                 self._thread.start()
 
-    def remove(self, display: LiveDisplay) -> None:
+    def remove(self, display: Ticking) -> None:
         with self._lock:
             if display in self._live:
                 self._live.remove(display)
@@ -211,14 +218,14 @@ class _Ticker:
                     self._came_first(display)
                     break
 
-    def _came_first(self, display: LiveDisplay) -> None:
+    def _came_first(self, display: Ticking) -> None:
         with self._lock:
             if display in self._live:
                 self._live.remove(display)
                 self._live.append(display)
 
 
-_TICKER = _Ticker()
+_TICKER = TICKER = _Ticker()
 _SAYING = threading.RLock()
 
 

@@ -1,66 +1,32 @@
-"""Explore: one or two axes, the cost, the sweep; then sliders that move among pictures already bought."""
+"""Explore: one or two things to vary, the cost, the sweep; then sliders that move among pictures already bought."""
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
-from ...api.errors import KlingError
-from ...api.parameters import PARAMETERS
+from ...api.errors import InputError, KlingError
 from ...session import sweeps
+from ...session.batch import Batch
 from ...session.session import Session
 from ...session.sweepresult import SweepResult
-from ...view.tiles import tile_html
-from ..splitting import split_values
-from .form import reason_html
+from ...view.grid import large_bundle
+from ...view.markup import join
+from ...view.progress import progress_bundle
+from ..live import TICKER, row_of
+from .axis import Axis
+from .form import title_of
+from .queue import PATIENCE
+from .toolkit import Toolkit, column, html, labelled, row, say, shown, text_html
 
-NONE = "(none)"
-PLACEHOLDER = "{…} in the prompt"
-
-
-class Axis:
-    """One axis: a parameter with its choices, or a name in the prompt with values of one's own."""
-
-    def __init__(self, title: str, changed: Callable[[Any], None]) -> None:
-        names = [name for name, row in PARAMETERS.items() if row.kind in ("choice", "integer", "text")]
-        options = [(name.replace("_", " "), name) for name in [*names, "sample"]]
-        self.which = widgets.Dropdown(
-            options=[(NONE, None), *options, (PLACEHOLDER, "{}")],
-            description=title,
-            layout=widgets.Layout(width="260px"),
-        )
-        self.name = widgets.Text(placeholder="name", layout=widgets.Layout(width="110px", display="none"))
-        self.values = widgets.Text(placeholder="values, separated by commas", layout=widgets.Layout(flex="1 1 220px"))
-        self.view = widgets.HBox(
-            [self.which, self.name, self.values], layout=widgets.Layout(flex_flow="row wrap", width="100%")
-        )
-        self.which.observe(self._picked, names="value")
-        for widget in (self.which, self.name, self.values):
-            widget.observe(changed, names="value")
-
-    def _picked(self, change: Any) -> None:
-        name = change["new"]
-        self.name.layout.display = None if name == "{}" else "none"
-        if name in PARAMETERS and PARAMETERS[name].choices:
-            self.values.value = ", ".join(PARAMETERS[name].choices[:3])
-        elif name == "sample":
-            self.values.value = "1, 2, 3"
-        else:
-            self.values.value = ""
-
-    def axis(self) -> tuple[str, list[str]] | None:
-        """(name, values), None where no axis is chosen."""
-        name = self.which.value
-        if name is None:
-            return None
-        return (self.name.value.strip() if name == "{}" else name), split_values(self.values.value)
+INTRO = (
+    "Pick one or two things to vary; everything else is taken from the form. Each combination is bought once, and what "
+    "this folder has already is not bought again. Then move the sliders: looking costs nothing."
+)
 
 
 class Explorer:
@@ -73,46 +39,65 @@ class Explorer:
 
     def __init__(
         self,
+        kit: Toolkit,
         session: Callable[[], Session],
         values: Callable[[], Mapping[str, Any]],
         on_done: Callable[[SweepResult], object],
     ) -> None:
+        self._kit = kit
         self._session = session
         self._values = values
         self._on_done = on_done
         self.sweep: SweepResult | None = None
-        self.axes = [Axis("Vary", self._changed), Axis("and", self._changed)]
-        self.run = widgets.Button(description="Run sweep", button_style="primary", disabled=True)
-        self.run.on_click(lambda _: self.start())
-        self.cost = widgets.HTML()
-        self.progress = widgets.HTML()
-        self.sliders = widgets.VBox([])
-        self.picture = widgets.HTML()
-        note = "The other values are those of the form. The sliders below move among pictures already bought: no cost."
-        self.view = widgets.VBox(
-            [
-                widgets.HTML(f"<div>{note}</div>"),
-                *(axis.view for axis in self.axes),
-                widgets.HBox([self.run, self.cost], layout=widgets.Layout(flex_flow="row wrap", align_items="center")),
-                self.progress,
-                self.sliders,
-                self.picture,
-            ]
+        self._batch: Batch | None = None
+        self._bought_from: Session | None = None
+        self._ticking: _Weakly | None = None
+        self._noted: dict[Any, tuple[Any, float]] = {}
+        self.axes = [Axis(kit, "Vary", self.check), Axis(kit, "and", self.check)]
+        self.run = kit.button("Run the sweep", self.start, tooltip="Buy what is missing of it", look="primary")
+        self.run.disabled = True
+        self.most = labelled(
+            widgets.BoundedFloatText,
+            "Spend at most (credits)",
+            above=False,
+            value=25,
+            min=0,
+            max=1e6,
+            layout={"width": "230px"},
         )
+        kit.watch(self.most, self.check)
+        self.cost, self.progress, self.picture = html(), html(width="100%"), html(width="100%")
+        self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Take back what was not sent yet")
+        self._stop_row = row(self.stop)
+        self.sliders = column(gap="2px", max_width="640px")
+        self.view = column(
+            html(text_html(INTRO, "muted")),
+            *(axis.view for axis in self.axes),
+            self.most,
+            column(self.run, self.cost, gap="4px", max_width="460px"),
+            self.progress,
+            self._stop_row,
+            self.sliders,
+            self.picture,
+            gap="12px",
+        )
+        shown(self._stop_row, False)
 
-    def _changed(self, _: Any = None) -> None:
-        self.check()
+    # ---- before ----
 
     def _planned(self) -> tuple[sweeps.Axes, list[sweeps.Point]]:
         fixed = dict(self._values())
         prompt = fixed.pop("prompt") or ""
         axes: dict[str, Any] = {}
         for axis in self.axes:
-            one = axis.axis()
-            if one is not None:
-                name, values = one
-                fixed.pop(name, None)
-                axes[name] = values
+            chosen = axis.chosen()
+            if chosen is None:
+                continue
+            name, values = chosen
+            if name in axes:
+                raise InputError(f"{title_of(name)} is chosen twice. Vary something else as well, or one alone.")
+            fixed.pop(name, None)
+            axes[name] = values
         if "prompt" in axes:
             prompt = axes.pop("prompt")
         return sweeps.expand(prompt, axes, fixed)
@@ -121,16 +106,19 @@ class Explorer:
         """Say the shape and the cost, or why there is no sweep; True where it can run."""
         self.run.disabled = True
         if all(axis.which.value is None for axis in self.axes):
-            self.cost.value = "<span>Pick one or two things to vary.</span>"
+            say(self.cost, text_html("Nothing is chosen to vary yet.", "muted"))
             return False
         try:
             axes, points = self._planned()
             session = self._session()
-            requests = session.requests(points)
-            estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
-            self.cost.value = f"<span>{escape(sweeps.shape(axes))}: {escape(str(estimate))}</span>"
+            estimate = session.estimate(session.requests(points), reuse=session.reusing(None, sweep=True))
+            say(self.cost, text_html(f"{sweeps.shape(axes)}: {estimate}"))
         except KlingError as error:
-            self.cost.value = reason_html(str(error))
+            say(self.cost, text_html(str(error), "reason"))
+            return False
+        if not estimate.free and estimate.credits > self.most.value:
+            limit = f"That is above the {self.most.value:g} credits allowed beside it. Raise them, or vary less."
+            say(self.cost, join(text_html(f"{sweeps.shape(axes)}: {estimate}"), text_html(limit, "reason")))
             return False
         self.run.disabled = False
         return True
@@ -142,67 +130,125 @@ class Explorer:
         try:
             session = self._session()
             axes, points = self._planned()
-            batch = session.start(session.requests(points), source="panel", sweep=True)
+            requests = session.requests(points)
+            limit = None if session.is_sandbox else self.most.value
+            self._batch = session.start(requests, source="panel", sweep=True, max_credits=limit)
         except KlingError as error:
-            self.cost.value = reason_html(str(error))
+            say(self.cost, text_html(str(error), "reason"))
             return
-        self.sweep = SweepResult(axes, points, batch.handles)
+        self._bought_from = session
+        self.sweep = SweepResult(axes, points, self._batch.handles)
+        self._noted.clear()
+        shown(self._stop_row, True)
         self._make_sliders()
-        threading.Thread(
-            target=_watch, args=(weakref.ref(self), self.sweep), name="kling-explorer", daemon=True
-        ).start()
+        if self._ticking is None:
+            self._ticking = _Weakly(self)
+            TICKER.add(self._ticking)
+
+    def stop_waiting(self) -> None:
+        """Take back what was not sent; the rest goes on and its pictures are saved."""
+        if self._batch is None:
+            return
+        stopped = self._batch.withdraw()
+        words = f"{len(stopped.withdrawn)} taken back before they were sent, {len(stopped.going_on)} go on."
+        say(self.cost, text_html(words, "muted"))
+
+    # ---- after ----
 
     def _make_sliders(self) -> None:
+        """One slider per axis. They are told of nothing but their own move: looking buys nothing."""
         assert self.sweep is not None  # noqa: S101  # made just before
+        old = self.sliders.children
         sliders = []
         for name, values in self.sweep.axes.items():
-            options = [(sweeps.label(value), value) for value in values]
+            options = [(sweeps.label(value), place) for place, value in enumerate(values)]
             slider = widgets.SelectionSlider(
-                options=options, description=name, layout=widgets.Layout(width="100%", max_width="640px")
+                options=options,
+                description=name.replace("_", " "),
+                style={"description_width": "130px"},
+                layout=widgets.Layout(width="100%", margin="0"),
             )
-            slider.observe(lambda _: self.show(), names="value")
-            sliders.append(slider)
+            sliders.append(self._kit.watch(slider, self.show))
         self.sliders.children = tuple(sliders)
+        self._kit.close(*old)
         self.show()
 
-    def show(self) -> None:
-        """The pictures at the sliders' place; what is missing is shown as missing."""
+    def show(self) -> bool:
+        """The pictures at the sliders' place, what is missing as missing; True where that took a message."""
         if self.sweep is None:
-            return
-        at = tuple(slider.value for slider in self.sliders.children)
-        index = next(i for i, point in enumerate(self.sweep.points) if point.coordinates == at)
-        self.picture.value = "".join(str(tile_html(tile, height=420)) for tile in self.sweep.tiles(index))
-
-    def tick(self, sweep: SweepResult) -> bool:
-        """Say how far it is; False when this sweep is over or replaced."""
-        if sweep is not self.sweep:
             return False
-        done = sum(handle.done() for handle in sweep.handles)
-        failed = sum(
-            handle.done() and (handle.cancelled() or handle.exception() is not None) for handle in sweep.handles
-        )
-        words = f"{done} of {len(sweep)} done"
-        if failed:
-            words += f", {failed} failed: run it again to buy only what is missing"
-        html = f"<progress max='{len(sweep)}' value='{done}'></progress> {escape(words)}"
-        if html != self.progress.value:
-            self.progress.value = html
-            self.show()
-        if done < len(sweep):
-            return True
+        values = zip(self.sliders.children, self.sweep.axes.values(), strict=True)
+        at = tuple(choices[slider.value] for slider, choices in values)
+        index = next(i for i, point in enumerate(self.sweep.points) if point.coordinates == at)
+        tiles = self.sweep.tiles(index, large=True)
+        width = {"max_width": "640px"} if len(tiles) == 1 else {"max_width": "100%"}
+        if self.picture.layout.max_width != width["max_width"]:
+            self.picture.layout.max_width = width["max_width"]
+        return say(self.picture, join(*(_markup(tile) for tile in tiles)))
+
+    # ---- the ticker ----
+
+    def tick(self) -> bool:
+        """Say how far it is; False where nothing was to be shown."""
+        if not self._kit.lock.acquire(timeout=PATIENCE):
+            return False
+        try:
+            if self.sweep is None or self._batch is None or self._bought_from is None:
+                self._end_ticking()
+                return False
+            moved = self._say_progress(self.sweep, self._batch, self._bought_from)
+            if all(handle.done() for handle in self._batch.jobs):
+                self._end_ticking()
+                shown(self._stop_row, False)
+                self.show()
+                self._kit.when(self._finished, self.sweep)()
+                return True
+            return self.show() or moved
+        finally:
+            self._kit.lock.release()
+
+    def _say_progress(self, sweep: SweepResult, batch: Batch, session: Session) -> bool:
+        now = time.monotonic()
+        rows = []
+        for handle in batch.jobs:
+            place = sweep.points[batch.handles.index(handle)]
+            label = ", ".join(sweeps.label(value) for value in place.coordinates)
+            snapshot = handle.snapshot
+            if self._noted.get(handle, (None, 0))[0] is not snapshot:
+                self._noted[handle] = (snapshot, now)
+            rows.append(row_of(snapshot, label, now - self._noted[handle][1], free=session.is_sandbox))
+        failed = sum(row.state in ("failed", "unknown") for row in rows)
+        footer = "Run it again to buy only what is missing." if failed else ""
+        return say(self.progress, progress_bundle(rows, footer=footer)["text/html"])
+
+    def _finished(self, sweep: SweepResult) -> None:
         self._on_done(sweep)
-        return False
+        self.check()
 
-    def stop(self) -> None:
+    def _end_ticking(self) -> None:
+        if self._ticking is not None:
+            TICKER.remove(self._ticking)
+            self._ticking = None
+
+    def close(self) -> None:
         """Forget the sweep that is being watched; its jobs go on."""
-        self.sweep = None
+        self._end_ticking()
+        self.sweep = self._batch = None
 
 
-def _watch(explorer: weakref.ref[Explorer], sweep: SweepResult) -> None:
-    """One thread per running sweep, gone with it or with a forgotten panel."""
-    for _ in itertools.count():
-        alive = explorer()
-        if alive is None or not alive.tick(sweep):
-            return
-        del alive
-        time.sleep(0.5)
+def _markup(tile: Any) -> str:
+    return str(large_bundle(tile)["text/html"])
+
+
+class _Weakly:
+    """An explorer as the ticker holds it."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._explorer = weakref.ref(explorer)
+
+    def tick(self) -> bool:
+        explorer = self._explorer()
+        if explorer is None:
+            TICKER.remove(self)
+            return False
+        return explorer.tick()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
-from ...api.jobs import GenerationRequest, SourceImage
-from ...api.parameters import PARAMETERS, Parameter
+from ...api.jobs import GenerationRequest
+from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
+from ...session.budget import Estimate, duration
 from ...session.session import Session
+from ...view.markup import join, plural, tag
+from .source import Well
+from .toolkit import Toolkit, column, html, labelled, row, say, text_html
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},
@@ -23,78 +27,134 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 }
 """Six pictures one click away."""
 
-WIDE = {"width": "auto", "max_width": "100%"}
-REASON = "color: var(--jp-error-color1, #c62828); font-size: 90%; line-height: 1.3"
+TITLES = {"num_outputs": "Pictures", "output_format": "File format"}
+"""Where the table's name is not what a person would say."""
 
 
-def reason_html(text: str) -> str:
-    """A reason beside its field; the sign says it without the colour."""
-    return f'<div role="alert" style="{REASON}">&#9888; {escape(text)}</div>' if text else ""
+def title_of(name: str) -> str:
+    """A parameter's name beside its control."""
+    return TITLES.get(name) or name.replace("_", " ").capitalize()
 
 
 class Form:
     """The controls and what they say. It buys nothing.
 
     Args:
-        session: gives the current session. on_generate: called by the Generate button with a valid request.
-        on_change: called after each change with the request, or None where it is not valid.
+        session: gives the current session. on_generate: called by the Generate button. on_change: called after each
+            change with the request, or None where it is not valid.
     """
 
     def __init__(
         self,
+        kit: Toolkit,
         session: Callable[[], Session],
         on_generate: Callable[[], object],
         on_change: Callable[[GenerationRequest | None], object],
     ) -> None:
+        self._kit = kit
         self._session = session
+        self._on_generate = on_generate
         self._on_change = on_change
         self._loading = False
-        self._uploaded: tuple[str, bytes] | None = None
-        self.controls: dict[str, Any] = {name: _control(row) for name, row in PARAMETERS.items()}
-        self.reasons = {name: widgets.HTML(layout=widgets.Layout(margin="0 0 0 112px")) for name in PARAMETERS}
-        self.well = _Well(self.controls["image"], self._changed)
-        self.button = widgets.Button(
-            description="Generate", button_style="primary", icon="magic", layout=widgets.Layout(min_width="120px")
-        )
-        self.button.on_click(lambda _: on_generate())
-        self.cost = widgets.HTML()
-        self.examples = [widgets.Button(description=name, layout=widgets.Layout(width="auto")) for name in EXAMPLES]
-        for button in self.examples:
-            button.on_click(lambda clicked: self.load(EXAMPLES[clicked.description]))
-        for control in self.controls.values():
-            control.observe(self._changed, names="value")
+        self._estimated: tuple[Any, Estimate] | None = None
+        self._beyond: dict[str, Any] = {}
+        self.controls: dict[str, Any] = {}
+        self.reasons = {name: html() for name in PARAMETERS}
+        self.well = Well(kit, session, self._changed, self.load)
+        self.button = kit.button("Generate", self._pressed, tooltip="Buy what the form says", look="primary")
+        self.cost, self.account, self.said = html(), html(), html()
+        self.examples = [
+            kit.button(name, self._example, name, tooltip=str(values["prompt"]), look="small")
+            for name, values in EXAMPLES.items()
+        ]
         self.view = self._laid_out()
-        self.load(next(iter(EXAMPLES.values())))
+        self._example(next(iter(EXAMPLES)))
 
     def _laid_out(self) -> widgets.VBox:
-        rows: list[Any] = [_row(*self.examples)]
-        for name, control in self.controls.items():
-            rows += [self.well.view if name == "image" else control, self.reasons[name]]
-        rows.append(_row(self.button, self.cost))
-        return widgets.VBox(rows, layout=widgets.Layout(flex="1 1 380px", min_width="0", max_width="560px"))
+        """The prompt first; what is chosen from lists side by side; what costs, last and together."""
+        try_one = row(html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px")
+        fields: list[Any] = []
+        side_by_side: list[Any] = []
+        for name, parameter in PARAMETERS.items():
+            field = self.well.view if parameter.kind == "image" else self._control(parameter)
+            if parameter.kind == "choice":
+                side_by_side += [column(field, self.reasons[name], flex="1 1 96px", width="auto")]
+                continue
+            if side_by_side:
+                fields.append(row(*side_by_side, align_items="flex-start"))
+                side_by_side = []
+            fields.append(column(field, self.reasons[name], gap="2px"))
+            if parameter.required:
+                fields.append(try_one)
+        if side_by_side:
+            fields.append(row(*side_by_side, align_items="flex-start"))
+        price = column(self.button, self.cost, self.account, self.said, gap="4px", margin="6px 0 0 0")
+        return column(*fields, price, gap="12px", flex="1 1 320px", max_width="460px", width="auto")
+
+    def _control(self, parameter: Parameter) -> Any:
+        """The control a row of the table asks for. Adding a row adds a control."""
+        name, title = parameter.name, title_of(parameter.name)
+        if parameter.kind == "choice":
+            made = labelled(widgets.Dropdown, title, options=parameter.choices, value=parameter.default)
+        elif parameter.kind == "integer":
+            bounds = {"min": parameter.minimum, "max": parameter.maximum, "value": parameter.default}
+            made = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
+        else:
+            rows = 4 if parameter.required else 2
+            made = labelled(widgets.Textarea, title, rows=rows, placeholder=parameter.help)
+        made.tooltip = parameter.help
+        self.controls[name] = self._kit.watch(made, self._changed)
+        if parameter.kind != "integer":
+            return made
+        # A slider's label is not tied to its handle by ipywidgets; that of a number field is.
+        number = labelled(
+            widgets.BoundedIntText, title, above=False, layout={"width": "130px"}, tooltip=parameter.help, **bounds
+        )
+        widgets.link((made, "value"), (number, "value"))
+        return row(number, made)
 
     # ---- what it says ----
 
     @property
     def values(self) -> dict[str, Any]:
-        """Every parameter as the controls say it; an uploaded picture as its bytes."""
+        """Every parameter as the controls say it; a source picture as it was read.
+
+        Raises:
+            InputError: the source picture cannot be used. SettingsError: no session can be made.
+        """
         said = {name: control.value for name, control in self.controls.items()}
         said = {name: value if value != "" else None for name, value in said.items()}
-        return said | {"image": self.well.value}
+        return said | {"image": self.well.resolve()}
 
-    def load(self, values: Mapping[str, Any]) -> None:
-        """Fill the form; parameters not named get their defaults."""
+    def load(self, values: Mapping[str, Any], **beyond: Any) -> None:
+        """Fill the form; parameters not named get their defaults.
+
+        ``beyond``: what the form has no control for (``extra``, ``sample``); it stays until the next loading.
+        """
         self._loading = True
         try:
-            for name, row in PARAMETERS.items():
-                value = values.get(name, row.default)
-                if name == "image":
+            for name, parameter in PARAMETERS.items():
+                value = values.get(name, parameter.default)
+                if parameter.kind == "image":
                     self.well.load(value)
                 else:
                     self.controls[name].value = "" if value is None else value
         finally:
             self._loading = False
+        self._beyond = {name: value for name, value in beyond.items() if value}
         self._changed()
+
+    def load_request(self, request: GenerationRequest) -> None:
+        """Fill the form with all of a request."""
+        self.load(request.values, extra=request.extra, sample=request.sample)
+
+    def use_as_source(self, value: Any) -> None:
+        """Put a source picture into the well and leave the rest as it is."""
+        self.well.load(value)
+        self._changed()
+
+    def _example(self, name: str) -> None:
+        self.load(EXAMPLES[name])
 
     def request(self) -> GenerationRequest:
         """The request of the form.
@@ -102,128 +162,91 @@ class Form:
         Raises:
             InputError: naming the parameter. SettingsError: no session can be made.
         """
-        return self._session().request(**self.values)
+        return self._session().request(**self.values, **self._beyond)
 
-    def _changed(self, _: Any = None) -> None:
+    def _changed(self) -> None:
         if not self._loading:
             self.check()
 
-    def check(self) -> GenerationRequest | None:
-        """Say the cost, or the reason beside the field; the request where there is a valid one."""
-        for reason in self.reasons.values():
-            reason.value = ""
+    def _pressed(self) -> None:
+        self._on_generate()
+
+    def check(self, *, fresh: bool = False) -> GenerationRequest | None:
+        """Say the cost, or the reason beside the field; the request where there is a valid one.
+
+        ``fresh``: what was estimated or read before is asked for again.
+        """
+        if fresh:
+            self._estimated = None
+            self.well.forget()
+        reasons = dict.fromkeys(PARAMETERS, "")
         request: GenerationRequest | None = None
         try:
             request = self.request()
-            session = self._session()
-            estimate = session.estimate([request], reuse=session.reusing(None))
-            self.cost.value = f"<span>{escape(_cost(session, estimate))}</span>"
+            cost = _cost_html(self._estimate(request))
+            if len(request.prompt) > LONG_PROMPT:
+                long = f"{len(request.prompt)} characters: the model is said to take {LONG_PROMPT}."
+                reasons["prompt"] = text_html(long, "warning")
         except InputError as error:
-            where = error.parameter if error.parameter in self.reasons else "prompt"
-            self.reasons[str(where)].value = reason_html(str(error))
-            name = str(where).replace("_", " ")
-            self.cost.value = f"<span>See {escape(name)}.</span>"
+            where = str(error.parameter) if error.parameter in reasons else "prompt"
+            reasons[where] = text_html(str(error), "reason")
+            cost = text_html(f"Not valid yet: see {title_of(where).lower()} above.", "muted")
         except KlingError as error:
-            self.cost.value = reason_html(str(error))
+            cost = text_html(str(error), "reason")
+        for name, reason in reasons.items():
+            say(self.reasons[name], reason)
+        say(self.cost, cost)
         self.button.disabled = request is None
+        if fresh or not self.account.value:
+            self._say_account()
+        say(self.said, "")
         self._on_change(request)
         return request
 
+    def _estimate(self, request: GenerationRequest) -> Estimate:
+        """Asked of the journal only when what decides the price changes, not with every letter of the prompt."""
+        session = self._session()
+        reuse = session.reusing(None)
+        key = (id(session), request if reuse else (request.resolution, request.num_outputs))
+        if self._estimated is None or self._estimated[0] != key:
+            self._estimated = (key, session.estimate([request], reuse=reuse))
+        return self._estimated[1]
+
+    def _say_account(self) -> None:
+        try:
+            say(self.account, text_html(_account(self._session()), "muted"))
+        except KlingError:
+            say(self.account, "")  # the reason stands in the place of the cost
+
     def refuse(self, error: KlingError) -> None:
         """Say beside the button why nothing was sent."""
-        self.cost.value = reason_html(str(error))
+        say(self.said, text_html(str(error), "reason"))
+
+    def tell(self, text: str) -> None:
+        """Say beside the button what became of pressing it."""
+        say(self.said, text_html(f"{text} ({time.strftime('%H:%M:%S')})", "muted"))
 
 
-def _cost(session: Session, estimate: Any) -> str:
-    """What it will cost, what is left, the budget."""
-    words = [str(estimate)]
-    if not session.is_sandbox:
-        status = session.status()
-        if status.balance is not None:
-            words.append(f"{status.balance:g} left")
-        if status.budget is not None:
-            words.append(f"{max(0.0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left")
-    return " · ".join(words)
-
-
-def _row(*children: Any) -> widgets.HBox:
-    return widgets.HBox(
-        children, layout=widgets.Layout(flex_flow="row wrap", align_items="center", width="100%", overflow="visible")
+def _cost_html(estimate: Estimate) -> str:
+    """``1 picture · about 1 credit · about 12 s``, the money in bold."""
+    if estimate.reused and not estimate.jobs:
+        return tag("div", tag("strong", "No cost"), " \u00b7 this folder has it already", style="font-size: 13px")
+    money = (
+        "free on the sandbox" if estimate.free else f"about {estimate.credits:g} credit{'s' * (estimate.credits != 1)}"
     )
+    time_text = "" if not estimate.seconds else f" \u00b7 about {duration(estimate.seconds)}"
+    words = join(plural(estimate.pictures, "picture"), " \u00b7 ", tag("strong", money), time_text)
+    return tag("div", words, style="font-size: 13px; text-align: center")
 
 
-def _control(row: Parameter) -> Any:
-    """The control a row of the table asks for. Adding a row adds a control."""
-    style = {"description_width": "104px"}
-    name = row.name.replace("_", " ").capitalize()
-    common: dict[str, Any] = {"description": name, "style": style, "tooltip": row.help}
-    if row.kind == "choice":
-        return widgets.Dropdown(
-            options=row.choices, value=row.default, layout=widgets.Layout(max_width="320px"), **common
-        )
-    if row.kind == "integer":
-        return widgets.IntSlider(
-            value=row.default, min=row.minimum, max=row.maximum, layout=widgets.Layout(max_width="420px"), **common
-        )
-    if row.kind == "image":
-        return widgets.Text(
-            placeholder="a path, a URL, or JOB:K such as 12:0",
-            continuous_update=False,
-            layout=widgets.Layout(**WIDE),
-            **common,
-        )
-    lines = 4 if row.required else 2
-    return widgets.Textarea(rows=lines, layout=widgets.Layout(**WIDE), placeholder=row.help, **common)
-
-
-class _Well:
-    """The image well: a text for paths, URLs and addresses, an upload, and what is chosen."""
-
-    def __init__(self, text: Any, changed: Callable[[Any], None]) -> None:
-        self.text = text
-        self._data: bytes | None = None
-        self._changed = changed
-        self.upload = widgets.FileUpload(
-            accept="image/png,image/jpeg,image/webp",
-            multiple=False,
-            description="Upload",
-            layout=widgets.Layout(width="auto"),
-        )
-        self.clear = widgets.Button(description="Remove image", layout=widgets.Layout(width="auto", display="none"))
-        self.said = widgets.HTML()
-        self.view = widgets.VBox(
-            [text, widgets.HBox([self.upload, self.clear, self.said], layout=widgets.Layout(margin="0 0 0 112px"))]
-        )
-        self.upload.observe(self._uploaded, names="value")
-        self.clear.on_click(lambda _: self._set(None, ""))
-        text.observe(self._typed, names="value")
-
-    @property
-    def value(self) -> Any:
-        """Bytes of an upload, the text of the field, or None."""
-        return self._data if self._data is not None else (self.text.value.strip() or None)
-
-    def load(self, value: Any) -> None:
-        """A path, URL, address, a source image of the journal, or None."""
-        text = value.label if isinstance(value, SourceImage) else str(value or "")
-        self._set(None, text)
-
-    def _uploaded(self, change: Any) -> None:
-        if change["new"]:
-            file = change["new"][0]
-            self._set(bytes(file["content"]), f"uploaded: {file['name']}")
-            self.upload.value = ()
-
-    def _typed(self, change: Any) -> None:
-        if self._data is not None and not change["new"].startswith("uploaded: "):
-            self._data = None
-        self._show()
-
-    def _set(self, data: bytes | None, text: str) -> None:
-        self._data = data
-        self.text.value = text
-        self._show()
-        self._changed(None)
-
-    def _show(self) -> None:
-        self.clear.layout.display = None if self.value is not None else "none"
+def _account(session: Session) -> str:
+    """What is left and the budget."""
+    status = session.status()
+    if session.is_sandbox:
+        return ""
+    words = ["balance not known yet" if status.balance is None else f"{status.balance:g} credits left"]
+    if status.budget is None:
+        words.append("no budget set")
+    else:
+        words.append(f"{max(0.0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left")
+    return " \u00b7 ".join(words)

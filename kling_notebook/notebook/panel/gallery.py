@@ -7,119 +7,206 @@ that can be selected.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from html import escape
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import ipywidgets as widgets
 
-from ...api.errors import KlingError
 from ...session import cells, recipes
 from ...session.results import Comparison, Picture, Result
-from ...view.tiles import tile_html
-from .form import reason_html
+from ...session.session import Session
+from ...view.markup import MUTED, bounded, frame, join, plural, tag
+from ...view.tiles import Tile, caption_html, image_html, tile_html
+from .toolkit import LINE, Toolkit, column, html, row, say, shown, text_html
 
 KEPT = 12  # results whose widgets are kept; older ones are in the history
-PRE = (
-    "white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100%; padding: 8px; border-radius: 4px; "
-    "background: var(--jp-layout-color2, #eeeeee); color: var(--jp-content-font-color1, #212121)"
-)
+GAP = 14
+SIDES = {1: 768, 2: 512, 3: 384, 4: 512}  # pixels of the preview, by how many pictures there are
+EMPTY = "Your pictures appear here. Press Generate for the first one: nothing is bought before you do."
 
 
+@dataclass(frozen=True)
 class Actions:
     """What a gallery's buttons do outside it."""
 
-    def __init__(
-        self,
-        use_as_source: Callable[[Picture], object],
-        vary: Callable[[Picture], object],
-        star: Callable[[Picture, bool], object],
-    ) -> None:
-        self.use_as_source = use_as_source
-        self.vary = vary
-        self.star = star
+    use_as_source: Callable[[Picture, Session], object]
+    vary: Callable[[Picture], object]
+    load: Callable[[Picture], object]
 
 
 class Gallery:
-    """Results as tiles; one detail below them: a large picture, a recipe, a comparison."""
+    """Results as cards; a card has its tiles, and above them one detail: a large picture, a recipe, a comparison."""
 
-    def __init__(self, actions: Actions) -> None:
-        self._actions = actions
-        self._results: list[widgets.Widget] = []
-        self._compared: Picture | None = None
-        self.detail = widgets.HTML()
-        self._close = widgets.Button(description="Close", layout=widgets.Layout(width="auto", display="none"))
-        self._close.on_click(lambda _: self.show_detail(""))
-        self._list = widgets.VBox([], layout=widgets.Layout(width="100%"))
-        self.view = widgets.VBox([self.detail, self._close, self._list], layout=widgets.Layout(width="100%"))
+    def __init__(self, kit: Toolkit, actions: Actions) -> None:
+        self._kit = kit
+        self.actions = actions
+        self.cards: list[Card] = []
+        self.compared: tuple[Card, Picture] | None = None
+        style = f"{MUTED}; border: 1px dashed rgba(128, 128, 128, 0.5); border-radius: 6px; padding: 56px 24px"
+        self._empty = html(tag("div", EMPTY, style=f"{style}; text-align: center; font-size: 13px"), width="100%")
+        self.view = column(self._empty, gap="22px")
 
-    def add(self, result: Result) -> None:
-        """Put a result on top."""
-        note = f"Job {result.number}{' · reused' if result.reused else ''}"
-        prompt = result.request.prompt if len(result.request.prompt) <= 120 else result.request.prompt[:119] + "…"
-        title = widgets.HTML(f"<div dir='auto'><b>{escape(note)}</b> {escape(prompt)}</div>")
-        tiles = widgets.HBox(
-            [self._tile(picture, place in result.starred) for place, picture in enumerate(result)],
-            layout=widgets.Layout(flex_flow="row wrap", width="100%"),
+    def add(self, result: Result, session: Session) -> None:
+        """Put a result on top; where it is there already it moves up."""
+        for old in [card for card in self.cards if (card.result.number, card.session) == (result.number, session)]:
+            self._drop(old)
+        self.cards.insert(0, Card(self._kit, self, result, session))
+        for old in self.cards[KEPT:]:
+            self._drop(old)
+        self._lay_out()
+
+    def _drop(self, card: Card) -> None:
+        self.cards.remove(card)
+        if self.compared is not None and self.compared[0] is card:
+            self.compared = None
+        self._lay_out()
+        self._kit.close(card.view, *card.spare)
+
+    def _lay_out(self) -> None:
+        self.view.children = tuple(card.view for card in self.cards) or (self._empty,)
+
+
+class Card:
+    """One result."""
+
+    def __init__(self, kit: Toolkit, gallery: Gallery, result: Result, session: Session) -> None:
+        self._kit = kit
+        self._gallery = gallery
+        self.result = result
+        self.session = session
+        self.stars: dict[int, widgets.Button] = {}
+        self.detail = html(width="100%")
+        self.close_detail = kit.button("Close", self.show_detail, "", look="small")
+        self.spare = (self.close_detail,)
+        self._detail = column(self.detail, row(self.close_detail), gap="6px", border=LINE, padding="10px")
+        self.tiles = [self._tile(picture) for picture in result]
+        grid = widgets.GridBox(
+            list(self.tiles),
+            layout=widgets.Layout(
+                grid_template_columns=_columns(result), grid_gap=f"{GAP}px", width="100%", align_items="flex-start"
+            ),
         )
-        self._results.insert(0, widgets.VBox([title, tiles], layout=widgets.Layout(width="100%")))
-        for old in self._results[KEPT:]:
-            old.close()
-        del self._results[KEPT:]
-        self._list.children = tuple(self._results)
+        self.view = column(html(_title(result)), self._detail, grid, gap="8px")
+        self.show_detail("")
 
-    def _tile(self, picture: Picture, starred: bool) -> widgets.VBox:
-        image = widgets.HTML(str(tile_html(picture.tile())))
-        star = widgets.ToggleButton(value=starred, description="★ Star" if starred else "☆ Star")
-
-        def starring(change: object) -> None:
-            star.description = "★ Star" if star.value else "☆ Star"
-            self._guarded(lambda: self._actions.star(picture, star.value))
-
-        star.observe(starring, names="value")
+    def _tile(self, picture: Picture) -> widgets.VBox:
+        button = self._kit.button
+        starred = picture.place in self.result.starred
+        cost = "free on the sandbox" if self.session.is_sandbox else f"about {picture.request.num_outputs:g} credits"
+        star = button(
+            _star(starred), self._toggle_star, picture, tooltip="Mark it; History finds starred ones", look="small"
+        )
+        self.stars[picture.place] = star
         buttons = [
-            self._button("Larger", lambda: self.show_large(picture)),
-            self._button("Use as source", lambda: self._actions.use_as_source(picture)),
-            self._button("Vary", lambda: self._actions.vary(picture), "the same request again; it costs the same"),
+            button("Larger", self.show_large, picture, look="small"),
+            button("Use as source", self._use, picture, tooltip="Start the next picture from this one", look="small"),
+            button("Vary", self._vary, picture, tooltip=f"Buy the same request again: {cost}", look="small"),
             star,
-            self._button("Recipe", lambda: self.show_recipe(picture)),
-            self._button("Compare", lambda: self.compare(picture), "press it under two pictures"),
+            button("Recipe", self.show_recipe, picture, tooltip="How it was made, and the code for it", look="small"),
+            button("Compare", self.compare, picture, tooltip="Press it under two pictures", look="small"),
         ]
-        for button in buttons:
-            button.layout = widgets.Layout(width="auto", margin="1px")
-        row = widgets.HBox(buttons, layout=widgets.Layout(flex_flow="row wrap"))
-        return widgets.VBox([image, row], layout=widgets.Layout(width="270px", margin="0 10px 10px 0"))
+        image = _display(_tile_html(picture.tile() if len(self.result) > 4 else _sharper(picture, len(self.result))))
+        return column(image, row(*buttons, gap="4px"), gap="4px")
 
-    def _button(self, name: str, act: Callable[[], object], tooltip: str = "") -> widgets.Button:
-        button = widgets.Button(description=name, tooltip=tooltip or name)
-        button.on_click(lambda _: self._guarded(act))
-        return button
+    # ---- what the buttons do ----
 
-    def _guarded(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except KlingError as error:
-            self.show_detail(reason_html(str(error)))
+    def _use(self, picture: Picture) -> None:
+        self._gallery.actions.use_as_source(picture, self.session)
 
-    # ---- the detail ----
+    def _vary(self, picture: Picture) -> None:
+        self._gallery.actions.vary(picture)
 
-    def show_detail(self, html: str) -> None:
-        self.detail.value = html
-        self._close.layout.display = None if html else "none"
+    def _toggle_star(self, picture: Picture) -> None:
+        """The session that made it keeps the mark: another one may have another folder."""
+        on = not self.stars[picture.place].description.startswith("\u2605")
+        self.session.star(picture.number, picture.place, on)
+        self.stars[picture.place].description = _star(on)
+
+    def show_detail(self, markup: str) -> None:
+        """Show something above the tiles; nothing closes it."""
+        say(self.detail, markup)
+        shown(self._detail, bool(markup))
 
     def show_large(self, picture: Picture) -> None:
         self.show_detail(picture._repr_mimebundle_()["text/html"])
 
     def show_recipe(self, picture: Picture) -> None:
-        """The recipe and the code, as text that can be selected."""
+        """The code and the recipe, as text that can be selected."""
         recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
         code = cells.code_of(picture.request)
-        self.show_detail(f"<pre style='{PRE}'>{escape(code)}</pre><pre style='{PRE}'>{escape(recipe)}</pre>")
+        parts = join(_block("The cell that makes it again", code), _block(f"Recipe inside {picture.path.name}", recipe))
+        self.show_detail(frame(parts))
 
     def compare(self, picture: Picture) -> None:
         """The first press chooses, the second one shows both."""
-        if self._compared is None or self._compared == picture:
-            self._compared = picture
-            self.show_detail(f"<div>{escape(picture.address)} chosen: press Compare under another picture.</div>")
+        chosen = self._gallery.compared
+        if chosen is None or chosen[1] == picture:
+            self._gallery.compared = (self, picture)
+            self.show_detail(
+                text_html(f"{picture.address} is chosen. Now press Compare under another picture.", "muted")
+            )
             return
-        first, self._compared = self._compared, None
+        card, first = chosen
+        self._gallery.compared = None
+        if card is not self:
+            card.show_detail("")
         self.show_detail(Comparison(first, picture)._repr_mimebundle_()["text/html"])
+
+
+def _display(markup: str) -> widgets.Output:
+    """A place whose links lead to the originals.
+
+    An HTML widget's links are the page's own, which know nothing of the notebook's folder; those of an output are
+    resolved by the front end. The output is set, never captured into.
+    """
+    data = {"text/html": markup, "text/plain": ""}
+    output = {"output_type": "display_data", "data": data, "metadata": {}}
+    return widgets.Output(outputs=(output,), layout=widgets.Layout(margin="0", width="100%"))
+
+
+def _sharper(picture: Picture, count: int) -> Tile:
+    """A tile drawn from more pixels, where few pictures share the room."""
+    return replace(picture, thumbnail_size=SIDES[count]).tile()
+
+
+def _tile_html(tile: Tile) -> str:
+    if not tile.shown:
+        return frame(tile_html(tile))
+    picture = image_html(tile, "width: 100%; max-width: 100%; height: auto; margin: 0; border-radius: 6px")
+    return frame(tag("figure", picture, caption_html(tile.caption), style="margin: 0; padding: 0"))
+
+
+def _columns(pictures: Sequence[Any]) -> str:
+    """As many as make full rows, fewer where they would get too narrow."""
+    count = len(pictures)
+    if count == 1:
+        return "minmax(0, 640px)"
+    side_by_side = 2 if count in {2, 4} else 3
+    share = f"calc((100% - {(side_by_side - 1) * GAP}px) / {side_by_side})"
+    return f"repeat(auto-fill, minmax(max(190px, {share}), 1fr))"
+
+
+def _title(result: Result) -> str:
+    facts = f"{plural(len(result), 'picture')}{', from this folder at no cost' if result.reused else ''}"
+    style = "display: flex; flex-wrap: wrap; gap: 0 10px; align-items: baseline; font-size: 13px; line-height: 1.5"
+    return tag(
+        "div",
+        tag("strong", f"Job {result.number}"),
+        tag("span", bounded(result.request.prompt, 140), dir="auto", style="overflow-wrap: anywhere"),
+        tag("span", facts, style=f"{MUTED}; font-size: 12px; white-space: nowrap"),
+        style=style,
+    )
+
+
+def _star(on: bool) -> str:
+    return "\u2605 Starred" if on else "\u2606 Star"
+
+
+def _block(title: str, text: str) -> str:
+    style = (
+        "display: block; white-space: pre-wrap; overflow-wrap: anywhere; padding: 8px 10px; border-radius: 4px; "
+        "font-family: var(--jp-code-font-family, monospace); font-size: 12px; max-height: 320px; overflow: auto; "
+        "background-color: rgba(128, 128, 128, 0.12); color: inherit; margin: 2px 0 10px 0"
+    )
+    return tag("div", tag("div", title, style="font-weight: 600; font-size: 12px"), tag("code", text, style=style))

@@ -1,68 +1,69 @@
-"""History: search, filter and page through the folder; load a row back into the form, or run it again."""
+"""History: search, filter and page through the folder; load a row back into the form, run it again, collect it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
 
 from ...api.errors import KlingError
 from ...api.jobs import JobStatus
+from ...session.pastjobs import RESUMABLE
 from ...session.records import Record
 from ...session.results import history_row
 from ...session.session import Session
-from ...view.table import history_bundle
-from .form import reason_html
+from ...view.markup import MUTED, bounded, frame, join, pill, plural, seconds_text, tag
+from ...view.pixels import smaller
+from ...view.table import HistoryRow, credits_text, status_html
+from ...view.tiles import Tile, image_html
+from .toolkit import LINE, Toolkit, column, html, labelled, options_of, row, say, text_html
 
-PAGE = 10
+PAGE = 8
+SIDE = 64  # of a thumbnail, in CSS pixels
+
+
+@dataclass(frozen=True)
+class RowActions:
+    """What the buttons of a row do, given the record and the session it was read from."""
+
+    load: Callable[[Record], object]
+    rerun: Callable[[Record], object]
+    show: Callable[[Record, Session], object]
+    collect: Callable[[Record, Session], object]
 
 
 class History:
-    """A page of the folder's jobs, newest first.
+    """A page of the folder's jobs, newest first."""
 
-    Args:
-        session: gives the current session. load: puts a record's request into the form. rerun: buys it again.
-        show: puts a record's pictures into the gallery.
-    """
-
-    def __init__(
-        self,
-        session: Callable[[], Session],
-        load: Callable[[Record], object],
-        rerun: Callable[[Record], object],
-        show: Callable[[Record], object],
-    ) -> None:
+    def __init__(self, kit: Toolkit, session: Callable[[], Session], actions: RowActions) -> None:
+        self._kit = kit
         self._session = session
-        self._acts: dict[str, Callable[[Record], object]] = {"Load": load, "Run again": rerun, "Show": show}
+        self._actions = actions
         self._page = 0
-        wide = widgets.Layout(width="auto", flex="1 1 160px")
-        self.search = widgets.Text(
-            placeholder="search prompts and notes", description="Search", continuous_update=False, layout=wide
+        side: dict[str, Any] = {"above": False, "layout": {"width": "auto", "flex": "1 1 220px"}}
+        self.search = labelled(
+            widgets.Text, "Search", placeholder="words of a prompt or a note", continuous_update=False, **side
         )
-        self.status = widgets.Dropdown(
-            options=[("any status", None), *((s.value.replace("_", " "), s.value) for s in JobStatus)],
-            layout=widgets.Layout(width="150px"),
+        words = [("any", None), *((text.replace("_", " "), value) for text, value in options_of([*JobStatus]))]
+        self.status = labelled(
+            widgets.Dropdown, "Status", above=False, options=words, layout={"width": "auto", "flex": "0 1 190px"}
         )
-        self.starred = widgets.Checkbox(description="starred only", indent=False, layout=widgets.Layout(width="120px"))
-        self.back = widgets.Button(description="Newer", layout=widgets.Layout(width="auto"))
-        self.on = widgets.Button(description="Older", layout=widgets.Layout(width="auto"))
-        self.again = widgets.Button(description="Refresh", layout=widgets.Layout(width="auto"))
-        self.said = widgets.HTML()
-        self.rows = widgets.VBox([])
+        self.starred = widgets.Checkbox(
+            description="Starred only", indent=False, layout=widgets.Layout(width="auto", margin="0")
+        )
+        self.newer = kit.button("Newer", self._turn, -1)
+        self.older = kit.button("Older", self._turn, 1)
+        self.again = kit.button("Refresh", self.refresh)
+        self.said = html(flex="1 1 auto")
+        self.list = column(gap="0")
         for control in (self.search, self.status, self.starred):
-            control.observe(self._filtered, names="value")
-        self.back.on_click(lambda _: self._turn(-1))
-        self.on.on_click(lambda _: self._turn(1))
-        self.again.on_click(lambda _: self.refresh())
-        bar = widgets.HBox(
-            [self.search, self.status, self.starred, self.back, self.on, self.again],
-            layout=widgets.Layout(flex_flow="row wrap", align_items="center", width="100%"),
-        )
-        self.view = widgets.VBox([bar, self.said, self.rows])
+            kit.watch(control, self._filtered)
+        bar = row(self.search, self.status, self.starred, self.again, gap="6px 12px")
+        self.view = column(bar, self.list, row(self.said, self.newer, self.older), gap="10px")
 
-    def _filtered(self, _: Any) -> None:
+    def _filtered(self) -> None:
         self._page = 0
         self.refresh()
 
@@ -82,34 +83,87 @@ class History:
             total = session.count(**where)
             records = session.rows(**where, limit=PAGE, offset=self._page * PAGE)
         except KlingError as error:
-            self.said.value = reason_html(str(error))
+            say(self.said, text_html(str(error), "reason"))
             return
         first = self._page * PAGE
-        self.said.value = (
-            f"<span>{escape(f'{first + 1 if records else 0} to {first + len(records)} of {total}')}</span>"
+        found = f"{first + 1} to {first + len(records)} of {plural(total, 'job')}" if records else "No job matches."
+        say(self.said, text_html(found, "muted"))
+        self.newer.disabled = self._page == 0
+        self.older.disabled = first + len(records) >= total
+        before = self.list.children
+        self.list.children = tuple(self._row(session, record) for record in records)
+        self._kit.close(*before)
+
+    def _row(self, session: Session, record: Record) -> widgets.HBox:
+        n = record.number
+        button = self._kit.button
+        cost = "free on the sandbox" if session.is_sandbox else f"about {record.request.num_outputs} credits"
+        buttons = [button("Load", self._load, record, tooltip=f"Fill the form with job {n}", look="small")]
+        if record.images:
+            buttons.append(button("Show", self._show, record, session, tooltip=f"Job {n} in the gallery", look="small"))
+        if record.status in RESUMABLE and record.backend == session.backend:
+            tooltip = f"Wait for job {n} again; buys nothing"
+            buttons.append(button("Collect", self._collect, record, session, tooltip=tooltip, look="small"))
+        rerun = button("Run again", self._rerun, record, tooltip=f"Buy job {n} once more: {cost}", look="small")
+        text = html(frame(_row_html(history_row(record, session.folder))), flex="1 1 320px")
+        return row(
+            text, row(*buttons, rerun, gap="4px", width="auto", flex="0 0 auto"), border_top=LINE, padding="8px 0"
         )
-        self.back.disabled = self._page == 0
-        self.on.disabled = first + len(records) >= total
-        old = self.rows.children
-        self.rows.children = tuple(self._row(session, record) for record in records)
-        for row in old:
-            row.close()
 
-    def _row(self, session: Session, record: Record) -> widgets.VBox:
-        table = history_bundle([history_row(record, session.folder)], total=1)["text/html"]
-        buttons = []
-        for name, act in self._acts.items():
-            if name == "Show" and not record.images:
-                continue
-            button = widgets.Button(
-                description=name, tooltip=f"{name} job {record.number}", layout=widgets.Layout(width="auto")
-            )
-            button.on_click(lambda _, act=act: self._do(act, record))
-            buttons.append(button)
-        return widgets.VBox([widgets.HTML(table), widgets.HBox(buttons)], layout=widgets.Layout(width="100%"))
+    def _load(self, record: Record) -> None:
+        self._actions.load(record)
 
-    def _do(self, act: Callable[[Record], object], record: Record) -> None:
-        try:
-            act(record)
-        except KlingError as error:
-            self.said.value = reason_html(str(error))
+    def _rerun(self, record: Record) -> None:
+        self._actions.rerun(record)
+
+    def _show(self, record: Record, session: Session) -> None:
+        self._actions.show(record, session)
+
+    def _collect(self, record: Record, session: Session) -> None:
+        self._actions.collect(record, session)
+
+
+def _row_html(entry: HistoryRow) -> str:
+    """Small pictures, then the number and prompt, then the facts in one muted line."""
+    stars = "".join(f" \u2605{entry.number}:{place}" for place in sorted(entry.starred))
+    cost = credits_text(entry.credits) if entry.credits is not None and entry.backend != "sandbox" else ""
+    seconds = seconds_text(entry.seconds) if entry.seconds is not None else ""
+    facts = [entry.created, entry.parameters, entry.backend, seconds, cost]
+    lines = [
+        tag(
+            "div",
+            tag("strong", f"{entry.number}{stars} "),
+            tag("span", bounded(entry.prompt, 160), dir="auto"),
+            style="overflow-wrap: anywhere",
+        ),
+        tag(
+            "div",
+            status_html(entry.status),
+            " \u00b7 ",
+            " \u00b7 ".join(fact for fact in facts if fact),
+            style=f"{MUTED}; font-size: 12px",
+        ),
+    ]
+    lines += (
+        [tag("div", f"\u270e {bounded(entry.note, 200)}", dir="auto", style="font-size: 12px")] if entry.note else []
+    )
+    lines += [text_html(bounded(entry.error, 240), "muted")] if entry.error else []
+    pictures = tag("div", *_pictures(entry.tiles), style=f"display: flex; gap: 4px; flex: 0 0 {SIDE}px")
+    words = tag("div", join(*lines), style="flex: 1 1 auto; min-width: 0")
+    return tag("div", pictures, words, style="display: flex; gap: 12px; align-items: flex-start")
+
+
+def _pictures(tiles: tuple[Tile, ...]) -> list[str]:
+    """The first picture; how many more there are."""
+    if not tiles:
+        return []
+    first = tiles[0]
+    if not first.shown:
+        return [pill(first.state, "rgb(108, 114, 122)")]
+    style = f"max-width: {SIDE}px; max-height: {SIDE}px; margin: 0; border-radius: 4px"
+    # Without its link, which would lead from the page and not from the notebook: "Show" has the one that works.
+    made: list[str] = [image_html(replace(first, href=None), style, jpeg=smaller(first.jpeg, SIDE * 2))]
+    if len(tiles) > 1:
+        more = f"+{len(tiles) - 1}"
+        made.append(tag("span", more, style=f"{MUTED}; font-size: 11px; align-self: flex-end; margin-left: -2px"))
+    return made

@@ -5,26 +5,39 @@ A view: no HTTP, no SQL, no file is written here. Callbacks return at once; the 
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
 from ...api.errors import KlingError
 from ...api.jobs import GenerationRequest
-from ...session import cells
 from ...session.records import Record
 from ...session.results import Picture, Result
 from ...session.runner import JobHandle
 from ...session.session import Session
 from ...session.sweepresult import SweepResult
+from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, tag
 from ..live import LastResult
+from .cellwatch import CellWatch
+from .code import Code
 from .explorer import Explorer
 from .form import Form
-from .gallery import PRE, Actions, Gallery
-from .history import History
-from .queue import Queue, label_of
+from .gallery import Actions, Gallery
+from .history import History, RowActions
+from .queue import Queue, Row
+from .toolkit import Toolkit, column, html, row, say, text_html
+
+TABS = ("Create", "Explore", "History", "Code")
+CREATE, EXPLORE, HISTORY, CODE = range(4)
+ONE_PRESS = 0.7
+"""Seconds within which the same request asked for again is one press: a double click, or presses that a running cell
+held back and that then arrive together."""
+ASLEEP = "The panel's controls need a running kernel: run this cell again. The last result stands below."
+BUSY = "A cell is running. What is pressed here is answered when it ends."
+LASTING = "The last result of the panel, kept in the notebook"
 
 
 class KlingPanel:
@@ -38,29 +51,33 @@ class KlingPanel:
         self._session = session
         self._outputs: list[LastResult] = []
         self._last: Result | SweepResult | None = None
-        self.notice = widgets.HTML()
-        self.code = widgets.HTML()
-        self.queue = Queue(self._done, self._retry)
-        self.gallery = Gallery(Actions(self._use_as_source, self._vary, self._star))
-        self.form = Form(session, self.generate, self._form_changed)
-        self.explorer = Explorer(session, lambda: self.form.values, self._swept)
-        self.history = History(session, self._load, self._rerun, self._show)
-        create = widgets.HBox(
-            [
-                self.form.view,
-                widgets.VBox(
-                    [self.queue.view, self.gallery.view],
-                    layout=widgets.Layout(flex="2 1 380px", min_width="0", margin="0 0 0 12px"),
-                ),
-            ],
-            layout=widgets.Layout(flex_flow="row wrap", width="100%", align_items="flex-start"),
-        )
-        self.tabs = widgets.Tab([create, self.explorer.view, self.history.view, self.code])
-        for index, name in enumerate(("Create", "Explore", "History", "Code")):
-            self.tabs.set_title(index, name)
-        self.tabs.observe(self._tab_changed, names="selected_index")
-        self.view = widgets.VBox([self.notice, self.tabs], layout=widgets.Layout(width="100%", max_width="1400px"))
-        self._say_notices()
+        self._pressed: tuple[GenerationRequest | None, float] = (None, 0.0)
+        self._known: Session | None = None
+        self.kit = kit = Toolkit()
+        kit.on_fault = _weak(self, KlingPanel._fault)
+        self.title, self.notice, self.busy = html(width="100%"), html(width="100%"), html(width="100%")
+        self.code = Code()
+        self.queue = Queue(kit, self._done, self._retry)
+        self.gallery = Gallery(kit, Actions(self._use_as_source, self._vary, self._load_picture))
+        self.form = Form(kit, session, self.generate, self._form_changed)
+        self.explorer = Explorer(kit, session, lambda: self.form.values, self._swept)
+        self.history = History(kit, session, RowActions(self._load, self._rerun, self._show, self._collect))
+        self.tabs = self._laid_out()
+        self.view = column(self.title, self.notice, self.busy, self.tabs, gap="6px", max_width="1400px")
+        self._watch = CellWatch(self._cell_runs_long, self._cell_ended)
+        ended = weakref.finalize(self, _end, kit, self.view, self._watch)
+        ended.atexit = False
+        self._end: Callable[[], object] = ended
+        self._follow()
+
+    def _laid_out(self) -> widgets.Tab:
+        made = column(self.queue.view, self.gallery.view, flex="3 1 420px", width="auto", gap="14px")
+        create = row(self.form.view, made, gap="20px 32px", align_items="flex-start")
+        pages = [create, self.explorer.view, self.history.view, self.code.view]
+        boxes = [column(page, padding="10px 4px 4px 4px") for page in pages]
+        tabs = widgets.Tab(boxes, titles=TABS, layout=widgets.Layout(width="100%", margin="0"))
+        tabs.observe(self.kit.when(self._tab_changed), names="selected_index")
+        return tabs
 
     # ---- shown ----
 
@@ -68,106 +85,193 @@ class KlingPanel:
         """The widgets, and beneath them a plain output: what must last when the widgets are gone."""
         from IPython.display import display
 
-        display(self.view)
+        self.view.panel = self  # what is on a page is not forgotten
+        bundle = dict(self.view._repr_mimebundle_())
+        bundle |= {"text/plain": ASLEEP, "text/html": str(text_html(ASLEEP, "muted"))}
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
         output = LastResult()
         self._outputs.append(output)
         if self._last is not None:
-            output.show(self._last.bundle())
+            output.show(self._last.bundle(title=LASTING))
 
     def __repr__(self) -> str:
-        return "<KlingPanel>"
+        return f"<KlingPanel with {len(self.gallery.cards)} results, {len(self.queue.running)} jobs under way>"
 
     def close(self) -> None:
-        """Stop observing and remove the widgets. Jobs that run go on."""
-        self.queue.close()
-        self.explorer.stop()
-        self.view.close()
+        """Stop looking at jobs and remove the widgets. Jobs that run go on."""
+        with self.kit.lock:
+            self.queue.close()
+            self.explorer.close()
+            self.view.panel = None
+            self._end()
 
-    def _say_notices(self) -> None:
+    # ---- what it says on top ----
+
+    def _follow(self) -> None:
+        """Say which session this is, once it is another; and what the session has to say once."""
         try:
-            lines = self._session().take_notices()
+            session = self._session()
+            lines = session.take_notices()
         except KlingError as error:
-            lines = [str(error)]
+            say(self.title, _title(None))
+            say(self.notice, text_html(str(error), "reason"))
+            return
+        if session is not self._known:
+            self._known = session
+            say(self.title, _title(session))
+            say(self.notice, "")
+            self.form.check(fresh=True)
         if lines:
-            self.notice.value = "<br>".join(escape(line) for line in lines)
+            say(self.notice, join(*(text_html(line, "warning") for line in lines)))
 
-    def _tab_changed(self, change: Any) -> None:
-        if change["new"] == 1:
+    def _fault(self, error: Exception) -> None:
+        """A callback raised: an error of ours as it says itself, anything else as a fault that can be reported."""
+        text = str(error) if isinstance(error, KlingError) else f"A fault of kling_notebook: {error!r}"
+        say(self.notice, text_html(text, "reason"))
+
+    def _cell_runs_long(self, runs: bool) -> None:
+        say(self.busy, text_html(BUSY, "warning") if runs and not self.kit.answered_meanwhile else "")
+
+    def _cell_ended(self) -> None:
+        """A cell may have connected to another backend, or changed a setting."""
+        with self.kit.lock:
+            self._follow()
+
+    def _tab_changed(self) -> None:
+        self._follow()
+        if self.tabs.selected_index == EXPLORE:
             self.explorer.check()
-        elif change["new"] == 2:
+        elif self.tabs.selected_index == HISTORY:
             self.history.refresh()
+        elif self.tabs.selected_index == CODE:
+            self.form.check()
 
-    # ---- the form ----
+    # ---- buying ----
 
     def _form_changed(self, request: GenerationRequest | None) -> None:
-        if request is None:
-            self.code.value = "<div>The form is not valid yet.</div>"
-            return
-        parts = [cells.cell_of(request), cells.call_of(request)]
-        self.code.value = "".join(f"<pre style='{PRE}'>{escape(part)}</pre>" for part in parts if part)
+        if self.tabs_at(CODE):
+            self.code.show(request)
+
+    def tabs_at(self, place: int) -> bool:
+        """Whether this tab is on top."""
+        return getattr(self, "tabs", None) is not None and self.tabs.selected_index == place
 
     def generate(self) -> JobHandle | None:
         """What the Generate button does: start the form's request. None where it was refused; the form says why."""
-        request = self.form.check()
-        return self._start(request) if request is not None else None
+        with self.kit.lock:
+            self._follow()
+            request = self.form.check(fresh=True)
+            if request is None:
+                return None
+            last, at = self._pressed
+            if request == last and time.monotonic() - at < ONE_PRESS:
+                self.form.tell("Pressed twice at once: taken as one press")
+                return None
+            handle = self._start(request)
+            self._pressed = (request, time.monotonic())
+            if handle is not None:
+                self.form.tell(f"Job {handle.number} is under way")
+            return handle
 
     def _start(self, request: GenerationRequest, *, reuse: bool | None = None) -> JobHandle | None:
         try:
-            batch = self._session().start([request], source="panel", reuse=reuse)
+            session = self._session()
+            batch = session.start([request], source="panel", reuse=reuse)
         except KlingError as error:
             self.form.refuse(error)
             return None
         handle = batch.handles[0]
-        self.queue.add(handle, label_of(request.prompt, handle.number))
+        self.queue.add(handle, session)
         return handle
 
     # ---- the queue ----
 
-    def _done(self, handle: JobHandle) -> None:
-        self._show_result(handle.result())
-        self.form.check()  # the balance and the estimate have moved
-
-    def _show_result(self, result: Result) -> None:
-        self.gallery.add(result)
+    def _done(self, handle: JobHandle, session: Session) -> None:
+        result = handle.result()
+        self.gallery.add(result, session)
         self._lasting(result)
-        self._say_notices()
+        self.form.check(fresh=True)  # the balance and the estimate have moved
+        self._follow()
 
     def _lasting(self, result: Result | SweepResult) -> None:
         self._last = result
-        bundle = result.bundle()
+        bundle = result.bundle(title=LASTING)
         for output in self._outputs:
             output.show(bundle)
 
-    def _retry(self, handle: JobHandle, settled: bool) -> None:
-        if settled:
-            self._session().dismiss(handle.number)
-        self._start(handle.request)
+    def _retry(self, row: Row) -> None:
+        if self._start(row.handle.request, reuse=False) is not None:
+            self.queue.clear(row)
 
     # ---- the gallery ----
 
-    def _use_as_source(self, picture: Picture) -> None:
-        self.form.load(self.form.values | {"image": picture.address})
+    def _use_as_source(self, picture: Picture, session: Session) -> None:
+        """By its address where that means this picture; in another folder by its path."""
+        here = self._session().folder == session.folder
+        self.form.use_as_source(picture.address if here else str(picture.path))
+        self.tabs.selected_index = CREATE
 
     def _vary(self, picture: Picture) -> None:
-        self._start(picture.request, reuse=False)
+        handle = self._start(picture.request, reuse=False)
+        if handle is not None:
+            self.form.tell(f"Job {handle.number} varies {picture.address}")
 
-    def _star(self, picture: Picture, on: bool) -> None:
-        self._session().star(picture.number, picture.place, on)
+    def _load_picture(self, picture: Picture) -> None:
+        self.form.load_request(picture.request)
 
     # ---- the explorer and the history ----
 
     def _swept(self, sweep: SweepResult) -> None:
         if sweep.done:
             self._lasting(sweep)
+        self.form.check(fresh=True)
+        self._follow()
 
     def _load(self, record: Record) -> None:
-        self.form.load(record.request.values)
-        self.tabs.selected_index = 0
+        self.form.load_request(record.request)
+        self.tabs.selected_index = CREATE
 
     def _rerun(self, record: Record) -> None:
-        self.tabs.selected_index = 0
+        self.tabs.selected_index = CREATE
         self._start(record.request, reuse=False)
 
-    def _show(self, record: Record) -> None:
-        self.gallery.add(self._session().result(record.number))
-        self.tabs.selected_index = 0
+    def _show(self, record: Record, session: Session) -> None:
+        self.gallery.add(session.result(record.number), session)
+        self.tabs.selected_index = CREATE
+
+    def _collect(self, record: Record, session: Session) -> None:
+        for handle in session.resume(record.number).jobs:
+            self.queue.add(handle, session)
+        self.tabs.selected_index = CREATE
+
+
+def _weak(owner: Any, method: Callable[..., object]) -> Callable[..., object]:
+    """A method as a toolkit may hold it: the owner's end must not wait for it."""
+    ref = weakref.ref(owner)
+
+    def told(*args: Any) -> None:
+        alive = ref()
+        if alive is not None:
+            method(alive, *args)
+
+    return told
+
+
+def _end(kit: Toolkit, view: widgets.Widget, watch: CellWatch) -> None:
+    watch.stop()
+    kit.end(view)
+
+
+def _title(session: Session | None) -> Html:
+    """What this is, and where the pictures come from."""
+    name = tag("span", "Kling Image V3", style="font-weight: 600; font-size: 16px")
+    where: list[str] = []
+    if session is not None and session.is_sandbox:
+        where = [pill("sandbox", AMBER), tag("span", "painted on this machine, nothing is billed", style=_SMALL)]
+    elif session is not None:
+        where = [pill(session.backend, GREEN), tag("span", "pictures cost credits", style=_SMALL)]
+    style = f"{FONT}; display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; padding: 4px 0"
+    return tag("div", name, *where, style=style)
+
+
+_SMALL = f"{MUTED}; font-size: 12px"

@@ -1,8 +1,11 @@
-"""The queue: a row per running job with its bar, status, elapsed and a way to stop waiting or to try again."""
+"""The queue: a row per running job with its bar, status, elapsed and a way to stop waiting or to try again.
+
+Nothing here is called by a worker: the ticker that all displays share looks at each job's latest snapshot, and shows
+one row per tick. It holds the queue weakly, and lets go of it with the last running job.
+"""
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -10,175 +13,210 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...api.jobs import Snapshot
 from ...session.runner import JobHandle
-from ...view.progress import fraction_of, status_text
-from ..live import row_of
-from .form import reason_html
+from ...session.session import Session
+from ...view.markup import bounded
+from ...view.progress import progress_bundle
+from ..live import TICKER, row_of
+from .toolkit import Toolkit, column, html, row, say, text_html
 
-TICK_SECONDS = 0.25  # four updates a second in all, however many jobs run
-KEPT = 6  # finished rows that say why they ended without a picture
+KEPT = 6  # ended rows that stay to say why they have no picture
+PATIENCE = 0.2  # seconds the ticker of all displays waits for a panel whose callback is at work
 
 
 class Row:
     """One job: what is known of it, and the widgets that say it."""
 
-    def __init__(self, handle: JobHandle, label: str) -> None:
+    def __init__(self, kit: Toolkit, queue: Queue, handle: JobHandle, session: Session) -> None:
+        number = handle.number
         self.handle = handle
-        self.label = label
+        self.session = session
         self.watched = True
-        self._told: tuple[Snapshot, float] = (handle.snapshot, time.monotonic())
-        self._shown: tuple[Any, ...] = ()
-        self.bar = widgets.FloatProgress(min=0.0, max=1.0, layout=widgets.Layout(width="140px"))
-        self.name = widgets.Label(label, layout=widgets.Layout(flex="1 1 160px", min_width="0", max_width="360px"))
-        self.said = widgets.HTML(layout=widgets.Layout(flex="1 1 200px"))
-        self.stop = widgets.Button(description="Stop waiting", layout=widgets.Layout(width="auto"))
-        self.again = widgets.Button(description="Try again", layout=widgets.Layout(width="auto", display="none"))
-        self.view = widgets.HBox(
-            [self.bar, self.name, self.said, self.stop, self.again],
-            layout=widgets.Layout(flex_flow="row wrap", align_items="center", width="100%"),
-        )
+        self.shown_at = 0.0
+        self._kit = kit
+        self._label = f"{number}  {bounded(handle.request.prompt, 70)}"
+        self._seen: tuple[Any, float] = (None, 0.0)
+        self.stop = kit.button("Stop waiting", queue.stop_waiting, self, tooltip=f"Let go of job {number}")
+        self.watch = kit.button("Watch again", queue.watch_again, self, tooltip=f"Wait for job {number} again")
+        self.again = kit.button("Try again", queue.try_again, self, tooltip=f"Send what job {number} asked for again")
+        self.sure = kit.button("Buy it again", queue.buy_again, self, tooltip=f"Settle job {number} and buy another")
+        self.leave = kit.button("Leave it", queue.explain, self, tooltip=f"Buy nothing; job {number} stays in doubt")
+        self.clear = kit.button("Clear", queue.clear, self, tooltip="Take this line away; the history keeps the job")
+        self.bar, self.said = html(flex="1 1 260px"), html(width="100%")
+        self.buttons = row(self.stop, width="auto", flex="0 0 auto")
+        self.view = row(self.bar, self.buttons, self.said, gap="2px 12px")
+        self.show()
 
-    def observe(self, snapshot: Snapshot) -> None:
-        """From a worker's thread: only noted; the queue's tick shows it."""
-        self._told = (snapshot, time.monotonic())
+    @property
+    def doubtful(self) -> bool:
+        """Whether it ended without our knowing if it was bought."""
+        return self.handle.done() and bool(getattr(self.handle.exception(), "maybe_submitted", False))
 
-    def show(self) -> None:
-        """Bring the widgets in line with what is known; nothing is sent where nothing changed."""
-        snapshot, at = self._told
-        row = row_of(snapshot, self.label, time.monotonic() - at)
-        fraction = fraction_of(row)
-        words = status_text(row)
-        state = (round(fraction or 0.0, 2), words)
-        if state == self._shown:
-            return
-        self._shown = state
-        self.bar.value = 0.15 if fraction is None else fraction
-        self.said.value = f"<span>{words}</span>"
-        self.bar.bar_style = {"failed": "danger", "done": "success", "unknown": "warning"}.get(row.state, "")
+    def offer(self, *buttons: widgets.Button) -> None:
+        """Show these buttons and no other."""
+        self.buttons.children = buttons
 
-    def fail(self, error: BaseException, *, retry: Callable[[bool], None]) -> None:
-        """The job ended without a picture: why, and a way to try again that never repeats a doubtful purchase unasked."""
-        doubtful = bool(getattr(error, "maybe_submitted", False))
-        self.said.value = reason_html(str(error))
-        self.bar.bar_style = "warning" if doubtful else "danger"
-        self.stop.layout.display = "none"
-        self.again.layout.display = None
-        if doubtful:
-            self.again.description = "Buy again all the same"
-            self.again.tooltip = "The first one may have been charged. This settles it and buys a second one."
-        self.again.on_click(lambda _: retry(doubtful))
+    def show(self) -> bool:
+        """Bring the bar in line with what is known; True where that took a message."""
+        snapshot, now = self.handle.snapshot, time.monotonic()
+        if snapshot is not self._seen[0]:
+            self._seen = (snapshot, now)
+        self.shown_at = now
+        progress = row_of(snapshot, self._label, now - self._seen[1], free=self.session.is_sandbox)
+        return say(self.bar, progress_bundle([progress])["text/html"])
+
+    def close(self) -> None:
+        """Its widgets end, also those that are not offered just now."""
+        self._kit.close(self.view, self.stop, self.watch, self.again, self.sure, self.leave, self.clear)
 
 
 class Queue:
-    """The rows and the one thread that shows them; it lives only while jobs run.
+    """The rows of one panel.
 
     Args:
-        on_done: called with a handle that has a result. on_retry: called with a request and whether a doubtful
-            purchase was settled for it.
+        on_done: called with a handle that has a result, and its session. on_retry: called with the request to buy.
     """
 
-    def __init__(self, on_done: Callable[[JobHandle], None], on_retry: Callable[[JobHandle, bool], None]) -> None:
+    def __init__(
+        self,
+        kit: Toolkit,
+        on_done: Callable[[JobHandle, Session], object],
+        on_retry: Callable[[Row], object],
+    ) -> None:
+        self._kit = kit
         self._on_done = on_done
         self._on_retry = on_retry
         self._rows: list[Row] = []
-        self._lock = threading.RLock()
-        self._ticking = False
-        self.closed = False
-        self.view = widgets.VBox([], layout=widgets.Layout(width="100%"))
+        self._ticking: _Weakly | None = None
+        self.view = column(gap="4px")
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(self._rows)
 
     @property
     def running(self) -> list[Row]:
-        with self._lock:
-            return [row for row in self._rows if row.watched and not row.handle.done()]
+        return [row for row in self._rows if row.watched]
 
-    def add(self, handle: JobHandle, label: str) -> None:
+    def add(self, handle: JobHandle, session: Session) -> Row:
         """Watch a job."""
-        row = Row(handle, label)
-        row.stop.on_click(lambda _: self.stop_waiting(row))
-        with self._lock:
-            self._rows.append(row)
+        with self._kit.lock:
+            made = Row(self._kit, self, handle, session)
+            self._rows.append(made)
             self._lay_out()
-            start = not self._ticking
-            self._ticking = True
-        handle.add_observer(row.observe)
-        if start:
-            threading.Thread(target=_tick, args=(weakref.ref(self),), name="kling-panel", daemon=True).start()
+            self._keep_ticking()
+            return made
+
+    def _keep_ticking(self) -> None:
+        if self._ticking is None:
+            self._ticking = _Weakly(self)
+            TICKER.add(self._ticking)
+
+    # ---- what the buttons do ----
 
     def stop_waiting(self, row: Row) -> None:
-        """Withdraw what was not sent; let go of what was: it goes on, and its picture is saved."""
+        """Withdraw what was not sent; let go of what was: it goes on, and its pictures are saved."""
         if row.handle.cancel():
-            self._remove(row)
+            self.clear(row)
             return
         row.watched = False
-        job = row.handle.job_id or f"job {row.handle.number}"
-        row.handle.remove_observer(row.observe)
-        row.said.value = f"<span>No longer watched; {job} goes on. Look in History, or %kling resume.</span>"
-        row.stop.layout.display = "none"
+        number = row.handle.number
+        row.said.value = text_html(
+            f"Not waited for any more. Job {row.handle.job_id or number} goes on and its pictures are saved: "
+            f"find them under History as {number}.",
+            "muted",
+        )
+        row.offer(row.watch, row.clear)
+
+    def watch_again(self, row: Row) -> None:
+        """Wait for a job again; one that ended meanwhile hands its result over at the next tick."""
+        row.watched = True
+        row.said.value = ""
+        row.offer(row.stop)
+        self._keep_ticking()
+
+    def try_again(self, row: Row) -> None:
+        """Send it again; where the first one may have been charged, ask before."""
+        if not row.doubtful:
+            self._on_retry(row)
+            return
+        row.said.value = text_html(
+            f"Job {row.handle.number} may have been bought already, and then a second one is charged as well. "
+            "Look at the website or the balance first.",
+            "warning",
+        )
+        row.offer(row.sure, row.leave)
+
+    def buy_again(self, row: Row) -> None:
+        """The doubt is settled: buy it once more."""
+        row.session.dismiss(row.handle.number)
+        self._on_retry(row)
+
+    def explain(self, row: Row) -> None:
+        """Why a job ended without pictures, and what can be done."""
+        error = row.handle.exception()
+        row.said.value = text_html(str(error), "reason")
+        row.offer(row.again, row.clear)
+
+    def clear(self, row: Row) -> None:
+        """Take a row away."""
+        if row in self._rows:
+            self._rows.remove(row)
+        self._lay_out()
+        row.close()
+
+    # ---- the ticker ----
 
     def tick(self) -> bool:
-        """Show every row and hand over what is done; False when nothing runs any more."""
-        with self._lock:
-            rows = [row for row in self._rows if row.watched]
-        for row in rows:
-            row.show()
-            if row.handle.done():
-                self._finish(row)
-        with self._lock:
-            going = any(row.watched and not row.handle.done() for row in self._rows) and not self.closed
-            self._ticking = going
-            return going
+        """Hand over what is done, and show the row that has waited longest; False where nothing was to be shown."""
+        if not self._kit.lock.acquire(timeout=PATIENCE):
+            return False
+        try:
+            done = [row for row in self._rows if row.watched and row.handle.done()]
+            for row in done:
+                self._kit.when(self._finish, row)()
+            moved = any(row.show() for row in sorted(self.running, key=lambda row: row.shown_at))
+            if not self.running and self._ticking is not None:
+                TICKER.remove(self._ticking)
+                self._ticking = None
+            return bool(done) or moved
+        finally:
+            self._kit.lock.release()
 
     def _finish(self, row: Row) -> None:
         row.watched = False
         if row.handle.cancelled():
-            self._remove(row)
-            return
-        error = row.handle.exception()
-        if error is None:
-            self._remove(row)
-            self._on_done(row.handle)
-            return
-
-        def retry(settled: bool) -> None:
-            self._remove(row)
-            self._on_retry(row.handle, settled)
-
-        row.fail(error, retry=retry)
-        with self._lock:
-            ended = [other for other in self._rows if other.handle.done()]
-            for old in ended[:-KEPT]:
-                self._rows.remove(old)
-            self._lay_out()
-
-    def _remove(self, row: Row) -> None:
-        with self._lock:
-            if row in self._rows:
-                self._rows.remove(row)
-            self._lay_out()
-        row.view.close()
+            self.clear(row)
+        elif row.handle.exception() is None:
+            self.clear(row)
+            self._on_done(row.handle, row.session)
+        else:
+            row.show()
+            self.explain(row)
+            for old in [other for other in self._rows if other.handle.done()][:-KEPT]:
+                self.clear(old)
 
     def _lay_out(self) -> None:
         self.view.children = tuple(row.view for row in self._rows)
 
     def close(self) -> None:
-        """Stop observing; the jobs go on."""
-        self.closed = True
-        with self._lock:
-            for row in self._rows:
-                row.handle.remove_observer(row.observe)
+        """Stop looking at the jobs; they go on."""
+        if self._ticking is not None:
+            TICKER.remove(self._ticking)
+            self._ticking = None
+        for one in self._rows:
+            one.watched = False
 
 
-def _tick(queue: weakref.ref[Queue]) -> None:
-    """The thread. It holds the queue only while it ticks, so that a forgotten panel can go."""
-    while True:
-        alive = queue()
-        if alive is None or not alive.tick():
-            return
-        del alive
-        time.sleep(TICK_SECONDS)
+class _Weakly:
+    """A queue as the ticker holds it: a forgotten panel is not kept alive by its jobs."""
 
+    def __init__(self, queue: Queue) -> None:
+        self._queue = weakref.ref(queue)
 
-def label_of(prompt: str, number: int) -> str:
-    """A job's name in the queue."""
-    return f"{number}  {prompt if len(prompt) <= 48 else prompt[:47] + '…'}"
+    def tick(self) -> bool:
+        queue = self._queue()
+        if queue is None:
+            TICKER.remove(self)
+            return False
+        return queue.tick()

@@ -1,0 +1,34 @@
+"""Show code: the cell and the Python call that ask for exactly what the form says."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+
+from ...api.jobs import GenerationRequest
+from ...session import cells
+from .toolkit import column, html, labelled, say, shown, text_html
+
+HOW = "What the form asks for, as code. Click into it, select all, copy: run in a cell, it is the same request."
+INVALID = "The form is not valid yet, so there is no code for it."
+ONLY_CALL = "The cell magic cannot say this request: use the Python call."
+
+
+class Code:
+    """Two fields of text, kept in step with the form. Editing them changes nothing."""
+
+    def __init__(self) -> None:
+        self.note = html(text_html(HOW, "muted"))
+        self.cell = labelled(widgets.Textarea, "Cell", rows=6)
+        self.call = labelled(widgets.Textarea, "Python call", rows=4)
+        self._cell_note = html()
+        self.view = column(self.note, self.cell, self._cell_note, self.call, max_width="900px")
+
+    def show(self, request: GenerationRequest | None) -> None:
+        """The code of a request, or why there is none."""
+        cell = cells.cell_of(request) if request is not None else None
+        say(self.note, text_html(HOW if request is not None else INVALID, "muted"))
+        say(self._cell_note, text_html(ONLY_CALL, "muted") if request is not None and cell is None else "")
+        shown(self.cell, cell is not None)
+        shown(self.call, request is not None)
+        self.cell.value = cell or ""
+        self.call.value = cells.call_of(request) if request is not None else ""

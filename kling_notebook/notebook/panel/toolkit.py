@@ -1,0 +1,183 @@
+"""What every part of a panel is made with: its widgets, the wiring of their callbacks, and their end.
+
+Callbacks come on any thread, on some kernels in the middle of a running cell: those of one panel run one at a time.
+ipywidgets keeps every open widget in a global list, so a callback that held its panel would keep a forgotten panel
+alive for ever: here a widget holds its part weakly.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import ipywidgets as widgets
+
+from ...api.errors import KlingError
+from ...view.markup import AMBER, MUTED, Html, tag
+
+Look = Literal["primary", "plain", "small"]
+Kind = Literal["plain", "muted", "reason", "warning"]
+LINE = "1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.35))"
+LABEL = "max-content"
+
+_LOOKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "primary": ({"width": "100%", "height": "42px", "margin": "0"}, {"font_size": "15px", "font_weight": "600"}),
+    "plain": (
+        {"width": "auto", "height": "28px", "margin": "0", "padding": "0 10px", "border": LINE},
+        {"font_size": "12px", "button_color": "transparent"},
+    ),
+    "small": (
+        {"width": "auto", "height": "24px", "margin": "0", "padding": "0 7px", "border": LINE},
+        {"font_size": "11px", "button_color": "transparent"},
+    ),
+}
+
+logger = logging.getLogger("kling_notebook.panel")
+
+
+def text_html(text: str, kind: Kind = "plain") -> Html:
+    """A line of text; a reason carries a sign, so that it does not speak by its colour alone."""
+    if not text:
+        return Html()
+    base = "line-height: 1.4; overflow-wrap: anywhere; "
+    if kind == "reason":
+        style = f"{base}color: var(--jp-error-color1, rgb(198, 40, 40)); font-size: 12px"
+        return tag("div", f"\u26a0 {text}", style=style, role="alert", dir="auto")
+    if kind == "warning":
+        style = f"{base}font-size: 12px; border-left: 3px solid {AMBER}; padding: 1px 0 1px 8px"
+        return tag("div", text, style=style, dir="auto")
+    return tag("div", text, style=f"{base}font-size: 12px; {MUTED}" if kind == "muted" else base, dir="auto")
+
+
+class Toolkit:
+    """Makes and wires one panel's widgets.
+
+    Attributes:
+        lock: held while a callback or a tick of the panel runs. on_fault: is told what a callback raised.
+        answered_meanwhile: a callback came on a subshell of the kernel: buttons work while a cell runs.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.on_fault: Callable[[Exception], object] = logger.error
+        self.answered_meanwhile = False
+        self._shared: dict[str, tuple[widgets.Layout, widgets.ButtonStyle]] = {}
+
+    def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
+        """A callback that calls the bound method ``act`` with ``args``, as long as its object lives."""
+        target = weakref.WeakMethod(act)
+
+        def called(*_: object) -> None:
+            method = target()
+            if method is None:
+                return
+            if threading.current_thread().name.startswith("subshell"):
+                self.answered_meanwhile = True
+            with self.lock:
+                try:
+                    method(*args)
+                except Exception as error:
+                    if not isinstance(error, KlingError):
+                        logger.exception("a callback of the panel failed")
+                    self.on_fault(error)
+
+        return called
+
+    def button(
+        self, name: str, act: Callable[..., object], *args: Any, tooltip: str = "", look: Look = "plain"
+    ) -> widgets.Button:
+        """A button; those of one look share their layout and style, since a gallery has many."""
+        layout, style = self._look(look)
+        made = widgets.Button(description=name, tooltip=tooltip or name, layout=layout, style=style)
+        if look == "primary":
+            made.button_style = "primary"
+        made.on_click(self.when(act, *args))
+        return made
+
+    def _look(self, look: Look) -> tuple[widgets.Layout, widgets.ButtonStyle]:
+        if look not in self._shared:
+            layout, style = _LOOKS[look]
+            self._shared[look] = (widgets.Layout(**layout), widgets.ButtonStyle(**style))
+        return self._shared[look]
+
+    def watch(self, widget: widgets.Widget, act: Callable[..., object], *args: Any) -> Any:
+        """Call ``act`` when the widget's value changes; the widget itself."""
+        widget.observe(self.when(act, *args), names="value")
+        return widget
+
+    def close(self, *roots: widgets.Widget) -> None:
+        """Close widgets with all they hold. What the panel's buttons share stays until the panel itself ends."""
+        shared = {id(part) for pair in self._shared.values() for part in pair}
+        for root in roots:
+            for child in getattr(root, "children", ()):
+                self.close(child)
+            for part in (getattr(root, "layout", None), getattr(root, "style", None)):
+                if isinstance(part, widgets.Widget) and id(part) not in shared:
+                    part.close()
+            root.close()
+
+    def end(self, root: widgets.Widget) -> None:
+        """Close the whole panel."""
+        self.close(root)
+        for layout, style in self._shared.values():
+            layout.close()
+            style.close()
+        self._shared.clear()
+
+
+def row(*children: Any, gap: str = "6px 8px", **layout: Any) -> widgets.HBox:
+    """Widgets side by side, wrapping where there is no room."""
+    options = {
+        "flex_flow": "row wrap",
+        "align_items": "center",
+        "grid_gap": gap,
+        "width": "100%",
+        "overflow": "visible",
+    }
+    return widgets.HBox(children, layout=widgets.Layout(**(options | layout)))
+
+
+def column(*children: Any, gap: str = "8px", **layout: Any) -> widgets.VBox:
+    """Widgets one under the other."""
+    options = {"grid_gap": gap, "width": "100%", "min_width": "0", "overflow": "visible"}
+    return widgets.VBox(children, layout=widgets.Layout(**(options | layout)))
+
+
+def labelled(kind: type[widgets.Widget], name: str, *, above: bool = True, **options: Any) -> Any:
+    """A control whose label stands above it (beside it otherwise) and is tied to it by ipywidgets."""
+    layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto", "min_width": "0"}
+    if above:
+        layout |= {"flex_flow": "column nowrap", "align_items": "stretch"}
+    layout |= options.pop("layout", {})
+    style = {"description_width": LABEL} | options.pop("style", {})
+    return kind(description=name, layout=widgets.Layout(**layout), style=style, **options)
+
+
+def html(value: str = "", **layout: Any) -> widgets.HTML:
+    """A place for markup."""
+    return widgets.HTML(
+        value, layout=widgets.Layout(**({"margin": "0", "min_width": "0", "overflow": "visible"} | layout))
+    )
+
+
+def shown(widget: widgets.Widget, on: bool) -> None:
+    """Show or hide a widget."""
+    wanted = None if on else "none"
+    if widget.layout.display != wanted:
+        widget.layout.display = wanted
+
+
+def say(place: widgets.HTML, markup: str) -> bool:
+    """Put markup into a place; nothing is sent where it says that already. Empty places take no room."""
+    if place.value == markup:
+        return False
+    place.value = markup
+    return True
+
+
+def options_of(choices: Sequence[str]) -> list[tuple[str, str]]:
+    """Choices as a dropdown wants them."""
+    return [(choice, choice) for choice in choices]
