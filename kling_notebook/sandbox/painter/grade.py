@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from .canvas import Array, Canvas, bands, luma, mix
 
@@ -86,8 +87,6 @@ def contrast(p: Array, amount: float) -> None:
 
 def bloom(c: Canvas, amount: float) -> None:
     """Let bright parts spill softly over their surroundings."""
-    from PIL import Image, ImageFilter
-
     small = Image.fromarray((np.clip(c.pixels[::4, ::4], 0, 1) * 255).astype(np.uint8))
     soft = small.filter(ImageFilter.GaussianBlur(max(1.0, c.unit / 110))).resize(
         (c.width, c.height), Image.Resampling.BILINEAR

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from .canvas import mix
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .canvas import Array
     from .scene import RGB, Scene
 
 
@@ -36,10 +34,11 @@ class Light:
     glow: float = 0.5
     dark: float = 0.0
 
-    def on(self, material: RGB | Array, distance: float = 0.0) -> Array:
+    def on(self, material: RGB | NDArray[Any], distance: float = 0.0) -> NDArray[Any]:
         """The colour `material` has in this light at a distance from 0 (here) to 1 (as far as one sees)."""
         near = np.asarray(material, np.float32) * np.asarray(self.ambient, np.float32)
-        return mix(near, self.haze, self.thick * distance**0.8)
+        far = np.float32(self.thick * distance**0.8)
+        return near * (1 - far) + np.asarray(self.haze, np.float32) * far
 
 
 def _rgb(text: str) -> RGB:

@@ -200,13 +200,9 @@ def _moved(field: Array, down: int, right: int) -> Array:
     return field[rows[:, None], columns[None, :]]
 
 
-def _clouds(c: Canvas) -> None:
-    """Clouds lit from where the light stands: thick ones shade themselves."""
+def _cover(c: Canvas) -> float:
+    """How much of the sky is cloud, 0..1."""
     scene, light = c.scene, c.light
-    if "clouds" in scene.unwanted or "clear" in scene.sky:
-        return
-    if {"papercut", "poster"} & set(scene.styles) and not ({"clouds", "overcast"} & scene.sky or scene.weather):
-        return
     cover = 0.40
     if "clouds" in scene.sky:
         cover = 0.70
@@ -214,6 +210,17 @@ def _clouds(c: Canvas) -> None:
         cover = 0.95
     elif {"stars", "milkyway", "aurora", "meteor"} & scene.sky or light.dark > 0.6:
         cover = 0.16 if "clouds" not in scene.sky else 0.5
+    return cover
+
+
+def _clouds(c: Canvas) -> None:
+    """Clouds lit from where the light stands: thick ones shade themselves."""
+    scene, light = c.scene, c.light
+    if "clouds" in scene.unwanted or "clear" in scene.sky:
+        return
+    if {"papercut", "poster"} & set(scene.styles) and not ({"clouds", "overcast"} & scene.sky or scene.weather):
+        return
+    cover = _cover(c)
     if "milkyway" in scene.sky and cover < 0.2:
         return
     rng = c.rng("clouds")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .brush import displace, outline, patches, to_image, to_pixels, tones
+from .brush import displace, outline, patches, soften, to_image, to_pixels, tones
 from .canvas import Array, Canvas, bands, blur, enlarge, luma, mix, step
 from .grade import bloom, contrast, saturate
 from .prints import PRINTS
@@ -46,30 +46,33 @@ def watercolour(c: Canvas) -> None:
     dy = enlarge(c.fbm(rng, 9, 4, size=(h, w)), small_w, small_h) * np.float32(wander)
     dx = enlarge(c.fbm(rng, 9, 4, size=(h, w)), small_w, small_h) * np.float32(wander)
     p = displace(p, dy, dx)
-    small = to_image(patches(p, max(2, min(c.unit // 340, 3))))
-    p = to_pixels(small.resize((c.width, c.height), Image.Resampling.BICUBIC))
-    soft = to_pixels(
-        to_image(p[::4, ::4])
-        .filter(ImageFilter.GaussianBlur(c.unit / 260))
-        .resize((c.width, c.height), Image.Resampling.BILINEAR)
-    )
-    rim = np.clip((luma(soft) - luma(p)) * 2.2, -0.05, 0.4)[..., None]
-    saturate(p, 1.25)
-    p += (1 - p) * np.float32(0.20)
-    p *= 1 - rim
-    pigment = c.fbm(rng, 3.0, 5, size=(h, w))
-    wash = enlarge(pigment, c.width, c.height)[..., None]
-    p += (1 - p) * np.clip(wash * 0.13 + 0.04, 0, 0.5)
-    y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None] / c.unit
-    x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :] / c.unit
-    border = np.minimum(y, x).astype(np.float32) + enlarge(
-        c.fbm(rng, 7, 5, size=(h, w)), c.width, c.height
-    ) * np.float32(0.011)
-    inside = step(0.030, 0.046, border)[..., None]
-    edge = np.exp(-(((border - 0.046) / 0.006) ** 2))[..., None] * np.float32(0.16)
+    small = patches(p, max(2, min(c.unit // 340, 3)))
+    soft = luma(soften(small, small_h / c.height * c.unit / 65)) - luma(small)
+    rim = enlarge(np.clip(soft * 2.2, -0.05, 0.4), c.width, c.height)
+    c.pixels = to_pixels(to_image(small).resize((c.width, c.height), Image.Resampling.BICUBIC))
+    wash = enlarge(np.clip(c.fbm(rng, 3.0, 5, size=(h, w)) * 0.13 + 0.04, 0, 0.5), c.width, c.height)
+    _on_paper(c, rim, wash, enlarge(c.fbm(rng, 7, 5, size=(h, w)), c.width, c.height))
+
+
+def _on_paper(c: Canvas, rim: Array, wash: Array, ragged: Array) -> None:
+    """Thin the paint by `wash`, darken it at every `rim`, and end it before the edge of the sheet, raggedly."""
+    y = (np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None] / c.unit).astype(np.float32)
+    x = (np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :] / c.unit).astype(np.float32)
     sheet = np.array((0.985, 0.975, 0.95), np.float32)
-    p = sheet + (p * (1 - edge) - sheet) * inside
-    c.pixels = p * paper(c, 0.014)
+    tooth = paper(c, 0.014)
+    saturate(c.pixels, 1.25)
+    for band in bands(c.height):
+        p = c.pixels[band]
+        p += (1 - p) * np.float32(0.20)
+        p *= 1 - rim[band, :, None]
+        p += (1 - p) * wash[band, :, None]
+        border = np.minimum(y[band], x) + ragged[band] * np.float32(0.011)
+        edge = np.exp(-(((border - np.float32(0.046)) / np.float32(0.006)) ** 2)) * np.float32(0.16)
+        p *= 1 - edge[..., None]
+        p -= sheet
+        p *= step(0.030, 0.046, border)[..., None]
+        p += sheet
+        p *= tooth[band]
 
 
 def _hatch(c: Canvas, tone: Array, angle: float, pitch: float, wave: Array) -> Array:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from .canvas import Canvas, mix, step
 from .land import SNOW, broadleaves, ground_colour, snowy, wood_colour
 from .shapes import Frame, box, groups, mask_of, polygon
+from .water import water
 
 LAMP = (1.0, 0.80, 0.46)
 
@@ -103,8 +104,6 @@ def _facade(c: Canvas, rng: np.random.Generator, box: tuple[int, int, int, int],
 
 def street(c: Canvas, base: int) -> None:
     """The ground before a skyline: a wet boulevard that half mirrors it, and a row of trees."""
-    from .water import water
-
     h = c.height - base
     water(c, base, rough=0.16)
     t = np.linspace(0, 1, h, dtype=np.float32)[:, None]
