@@ -52,6 +52,8 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
     patience = _Patience()
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
     while True:
+        if work.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
+            work.commit(record)
         if polls and age > work.job_max_age:
             return _park(record, work, _still_running(record)), None
         wait = 0.0
@@ -142,9 +144,10 @@ def _park(record: Record, work: Work, error: KlingError, status: JobStatus = Job
     """Set the job aside with its id. Nothing that was paid for is forgotten."""
     if not isinstance(error, StillRunningError):
         what = "is lost to us" if status is JobStatus.EXPIRED else "was bought and is not all here"
+        saved = sum((work.folder / name).exists() for name in record.images)
         error.args = (
             f"{str(error).rstrip('.')}. Job {record.number} ({record.job_id}) {what}: "
-            f"{len(record.images)} pictures saved. "
+            f"{saved} picture{'s' * (saved != 1)} saved. "
             f"`%kling resume {record.number}` tries again.",
         )
     error.concerning(job_id=record.job_id, number=record.number)
@@ -155,24 +158,28 @@ def _park(record: Record, work: Work, error: KlingError, status: JobStatus = Job
 
 
 def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, DownloadError | None]:
-    """Save each picture as soon as its URL is known, committing each. What was saved before is not fetched again."""
+    """Save each picture as soon as its URL is known, committing each. What is in the folder is not fetched again."""
     asked, came = record.request.num_outputs, len(job.image_urls)
     if came != asked:
         work.warn(f"Job {record.number}: {asked} pictures were asked for and {came} came.")
     work.tell(record, pictures=came)
-    for k in range(len(record.images), came):
+    for k in range(came):
+        images_now = record.images
+        if k < len(images_now) and (work.folder / images_now[k]).exists():
+            continue
         try:
             name = _save_one(record, work, job.image_urls[k], k)
         except DownloadError as error:
             return record, error
-        record = work.commit(record, images=(*record.images, name))
+        record = work.commit(record, images=(*images_now[:k], name, *images_now[k + 1 :]))
     return record, None
 
 
 def _save_one(record: Record, work: Work, url: str, k: int) -> str:
     """The file's name. Wrong bytes and broken connections are fetched again; a URL that is gone is not."""
     stem = images.file_stem(str(record.job_id), record.request.prompt, k)
-    if (there := images.find(work.folder, stem)) is not None:  # saved, and killed before the commit
+    # Saved, and killed before the commit; a new job never takes what lies there for its own.
+    if work.resumed and (there := images.find(work.folder, stem)) is not None:
         return there.name
     for attempt in range(1, ASSET_TRIES + 1):
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -10,6 +10,11 @@ from filelock import FileLock, Timeout
 from ..api.errors import SettingsError
 
 PATIENCE = 5.0  # seconds: another session that starts at this moment may be looking at the file
+
+
+def alone(path: Path) -> AbstractContextManager[object]:
+    """Hold this file's lock for a while: what is done inside is done by one process at a time."""
+    return FileLock(path, timeout=60.0)
 
 
 class Locks:

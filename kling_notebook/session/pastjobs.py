@@ -131,13 +131,15 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
     )
 
 
-def dismiss(place: Place, which: int | str) -> Record:
+def dismiss(place: Place, running: Running, which: int | str) -> Record:
     """Settle a doubtful or unfinished job: it no longer counts and is not asked about again.
 
     Raises:
-        InputError: there is no such job, or it is neither doubtful nor unfinished.
+        InputError: there is no such job, it is neither doubtful nor unfinished, or it is being worked on.
     """
     record = get(place, which)
+    if record.number in running.handles:
+        raise InputError(f"Job {record.number} is running; it can be dismissed when it has stopped.", parameter="job")
     alive = record.owner != place.id and place.locks.alive(record.owner)
     settled = record.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.UNFINISHED) or (
         record.status in RESUMABLE and not alive
@@ -181,7 +183,7 @@ def _attach(place: Place, record: Record, job_id: str) -> Record:
 
 def _reopen(place: Place, record: Record) -> Record:
     taken = record if record.owner == place.id else place.journal.take_over(record, place.id)
-    reopened = (taken or record).but(status=JobStatus.UNFINISHED, images=())
+    reopened = (taken or record).but(status=JobStatus.UNFINISHED)  # the pictures still there stay in its row
     if taken is not None:
         place.journal.write(reopened)
     return reopened

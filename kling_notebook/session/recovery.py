@@ -14,6 +14,7 @@ from ..api.errors import KlingError, SettingsError
 from ..api.jobs import JobStatus
 from . import recipes
 from .journal import Journal
+from .locks import alone
 from .records import Record, new_record
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
@@ -26,6 +27,15 @@ def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> J
         SettingsError: it can neither be opened nor put aside.
     """
     path = folder / ".kling" / "journal.sqlite3"
+    try:
+        return _sound(path)
+    except sqlite3.DatabaseError:
+        # One at a time: of two kernels that see the damage, the second must not put the first one's new journal aside.
+        with alone(path.with_name("recovery.lock")):
+            return _recovered(path, folder, session, tell)
+
+
+def _recovered(path: Path, folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
     try:
         return _sound(path)
     except sqlite3.DatabaseError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -165,9 +166,13 @@ def start_on(
 
     def run(record: Record, handle: JobHandle, batch: Batch) -> None:
         assert isinstance(handle, RemoteHandle)  # noqa: S101  # made above
-        session.running.purse.reserve(record, session.priced([record.request]), batch)
-        handle.task = executor.submit(run_task, tasks[record.number])
         caller = _Caller(session.running, intents, record, handle, batch, tasks[record.number])
+        try:
+            session.running.purse.reserve(record, session.priced([record.request]), batch)
+            handle.task = executor.submit(run_task, tasks[record.number])
+        except Exception as refusal:  # the tasks before it are on their way: its call must still get its batch
+            caller.refuse(refusal)
+            return
         handle.task.add_done_callback(lambda done: session.running.runner.start(lambda: caller.conclude(done)))
         session.running.runner.start(caller.watch)
 
@@ -202,6 +207,18 @@ class _Caller:
             if said is not None and said.status is not JobStatus.WITHDRAWN:
                 self.handle.publish(_snapshot(self.handle.snapshot, said))
             time.sleep(WATCH_SECONDS)
+
+    def refuse(self, why: Exception) -> None:
+        """The task was not handed over: nothing was sent, and nothing will be."""
+        number = self.record.number
+        text = f"The executor took no more jobs ({type(why).__name__}: {why}). Nothing was sent for job {number}."
+        error = why if isinstance(why, KlingError) else KlingError(text)
+        self.running.purse.charge(number, 0.0)
+        with suppress(sqlite3.Error):
+            self.running.place.journal.settle(number, JobStatus.REFUSED, JobStatus.PLANNED, str(error))
+        self.running.conclude(
+            self.handle, self.record.but(status=JobStatus.REFUSED), error.concerning(number=number), self.batch
+        )
 
     def conclude(self, task: Future[Any]) -> None:
         """Fold the task's end into the journal; where its worker died, go on here."""

@@ -158,7 +158,7 @@ class Running:
             now = self.place.journal.get(number) or record
             if now.status.over or now.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.UNFINISHED):
                 break
-            if not self.place.locks.alive(now.owner) and now.status is not JobStatus.PLANNED:
+            if not self.place.locks.alive(now.owner):
                 break
             handle.publish(
                 handle.snapshot.but(status=now.status, job_id=now.job_id, waiting_for="another kernel's job")
@@ -168,12 +168,11 @@ class Running:
             self.handles.pop(number, None)
             self.answered(handle, now, reused=True)
             return
+        if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
+            self.place.journal.settle(number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
         mine = now if now.owner == self.place.id else self.place.journal.take_over(now, self.place.id)
-        if mine is None or now.status.over:
-            error = KlingError(
-                f"Job {number} ended as {now.status.value} in another kernel: {now.error}", number=number
-            )
-            self.conclude(handle, now, error, None)
+        if mine is None or now.status not in _GOES_ON:
+            self.conclude(handle, now, _ended_elsewhere(now), None)
         else:
             self._advance(mine, handle, None, resumed=True)
 
@@ -194,7 +193,10 @@ class _Gate:
         if self._batch is not None:
             self._batch.refuse_if_halted(record)
             self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)
-        return self._handle.begin_sending()
+        if self._handle.begin_sending():
+            return True
+        self._running.purse.charge(self._handle.number, 0.0)  # withdrawn a moment ago: what was set aside is free again
+        return False
 
     def sent(self, accepted: bool) -> None:
         if not accepted:
@@ -206,6 +208,21 @@ class _Gate:
 
     def pause(self, seconds: float) -> None:
         self._handle.pause(seconds)
+
+
+_GOES_ON = (JobStatus.SENT, JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)
+
+
+def _ended_elsewhere(record: Record) -> KlingError:
+    """Why a job of another kernel that was waited for has no pictures."""
+    number, doubt = record.number, record.status is JobStatus.MAYBE_SUBMITTED
+    if record.status is JobStatus.PLANNED:
+        text = f"Job {number} was not sent: its kernel ended. Run it again."
+    elif doubt:
+        text = f"Job {number} may have been submitted elsewhere. `%kling dismiss {number}` settles it; --fresh buys."
+    else:
+        text = f"Job {number} ended as {record.status.value} in another kernel: {record.error or 'no reason given'}."
+    return KlingError(text, job_id=record.job_id, number=number, maybe_submitted=doubt)
 
 
 def _our_fault(record: Record, error: Exception) -> KlingError:

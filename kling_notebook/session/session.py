@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.client import KlingClient
-from ..api.errors import InputError, KlingError
+from ..api.errors import InputError, KlingError, SettingsError
 from ..api.jobs import GenerationRequest, JobStatus, Observer
 from ..api.parameters import LONG_PROMPT
 from . import history, pastjobs, reports
@@ -144,6 +144,11 @@ class Session:
 
     def close(self) -> None:
         """Let go of the folder. Jobs that run go on; their lock stays until they are done."""
+        for handle in list(self.running.handles.values()):
+            handle.add_done_callback(lambda _: self._let_go())
+        self._let_go()
+
+    def _let_go(self) -> None:
         if not self.running.handles:
             self.place.locks.release()
             if self._sandbox is not None:
@@ -246,16 +251,17 @@ class Session:
     def _plan(self, requests: Sequence[GenerationRequest], source: Source) -> list[Record]:
         dearest = self.journal.dearest_picture(self.backend)
         for request in requests:
-            self.place.attachments.keep(request.image)
             if len(request.prompt) > LONG_PROMPT:
                 self._notices.append(
                     f"A prompt of {len(request.prompt)} characters: the model is said to take {LONG_PROMPT}."
                 )
         about = {"backend": self.backend, "source": source, "session": self.id}
         try:
+            for request in requests:
+                self.place.attachments.keep(request.image)
             return self.journal.add(new_record(r, estimate=price(r, dearest), **about) for r in requests)  # type: ignore[arg-type]
-        except sqlite3.Error as error:
-            raise KlingError(
+        except (sqlite3.Error, OSError) as error:
+            raise SettingsError(
                 f"The journal in {self._hidden} could not be written ({error}). Nothing was sent. "
                 "Make room, or choose another folder with kling.connect(folder=...)."
             ) from None
@@ -321,7 +327,7 @@ class Session:
 
     def dismiss(self, which: int | str) -> Record:
         """Settle a job in doubt, or forget an unfinished one."""
-        record = pastjobs.dismiss(self.place, which)
+        record = pastjobs.dismiss(self.place, self.running, which)
         self.running.purse.charge(record.number, 0.0)
         return record
 
