@@ -1,6 +1,6 @@
 """What Tab offers on a ``%%kling`` or ``%kling`` line: options, their values, subcommands, jobs. Python names stay out.
 
-``complete`` is pure; ``install`` hooks it into a shell, ``remove`` takes it out again.
+Pure; the extension hooks it into a shell.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 from ..api.parameters import PARAMETERS
 from .grammar import OPTIONS, SUBCOMMANDS, Option
 
-IDENTIFIER = "kling_notebook.completion"
-_FILES = "IPCompleter.file_matcher"
 _PICTURES = frozenset({"Result", "SweepResult", "Picture"})
 _CELL = re.compile(r"\s*%%kling(?:\s|$)")
 _LINE = re.compile(r"\s*(?:[\w.\[\], ]+=\s*)?%kling\s")
@@ -145,35 +143,3 @@ def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:
 
 def _starting(fragment: str, words: Iterable[str]) -> Offer:
     return Offer(fragment, tuple(word for word in words if word.lower().startswith(fragment.lower())))
-
-
-def install(shell: Any, jobs: Callable[[], Sequence[tuple[int, int]]]) -> None:
-    """Offer completions in this shell. ``jobs``: (number, pictures) of recent jobs, newest first."""
-    remove(shell)
-    completer = getattr(shell, "Completer", None)
-    if completer is None or not hasattr(completer, "custom_matchers"):
-        return
-    from IPython.core.completer import SimpleCompletion, context_matcher
-
-    @context_matcher(identifier=IDENTIFIER, priority=1000)  # type: ignore[untyped-decorator]  # IPython's
-    def matcher(context: Any) -> dict[str, Any]:
-        lines = context.full_text.split("\n")
-        first = not any(line.strip() for line in lines[: context.cursor_line])
-        offer = complete(context.text_until_cursor, Known(jobs, shell.user_ns), first_line=first)
-        if offer is None:
-            return {"completions": []}
-        return {
-            "completions": [SimpleCompletion(text, type="kling") for text in offer.matches],
-            "matched_fragment": offer.fragment,
-            "suppress": True,
-            "do_not_suppress": {_FILES} if offer.files else set(),
-            "ordered": True,
-        }
-
-    completer.custom_matchers.append(matcher)
-
-
-def remove(shell: Any) -> None:
-    """Take our completions out of this shell; nothing where there are none."""
-    matchers = getattr(getattr(shell, "Completer", None), "custom_matchers", [])
-    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != IDENTIFIER]

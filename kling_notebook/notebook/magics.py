@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import traitlets
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from ..api import errors
 from ..session.settings import SETTINGS
-from .arguments import CellOptions, parse_cell
 from .config import MAGICS
 from .grammar import help_text
 from .waiting import in_this_cell, person_is_present
+
+if TYPE_CHECKING:
+    from .arguments import CellOptions
 
 _HELP = help_text()
 RECENT = 12
@@ -62,6 +64,8 @@ class KlingMagics(_Defaults):  # type: ignore[misc,valid-type]  # made from the 
     @cell_magic("kling")  # type: ignore[arg-type]  # IPython's annotations fit no method, here and below
     @_with_help
     def kling_cell(self, line: str, cell: str) -> Any:
+        from .arguments import parse_cell
+
         options = parse_cell(line, cell, self.shell.user_ns)
         if options.help:
             print(_HELP)

@@ -41,7 +41,8 @@ def run(line: str, shell: Any) -> Any:
     if row is None:
         raise InputError(_unknown(name))
     if row.name == "note":  # the text is taken as it stands, quotes and dashes included
-        return _note(rest.split(None, 1))
+        _show(shell, _note(rest.split(None, 1)))
+        return None
     said, tokens = parse_options(split(rest), row.options, rest)
     function = _SUBCOMMANDS[row.name]
     try:
@@ -112,13 +113,13 @@ def _star(where: str, *, off: bool = False) -> Any:
     return message_bundle(f"{'No longer starred' if off else 'Starred'}: {job}:{place}.")
 
 
-def _note(words: Sequence[str]) -> Any:
-    if not words:
-        raise InputError("Write: %kling note JOB TEXT.")
+def _note(words: Sequence[str]) -> dict[str, Any]:
+    if len(words) < 2:
+        raise InputError('Write: %kling note JOB TEXT. (%kling note JOB "" removes it.)')
     job, _ = address(words[0])
-    text = unwrap(words[1].strip())[0] if len(words) > 1 else ""
+    text = unwrap(words[1].strip())[0]
     calls.current_session().note(job, text)
-    return None
+    return message_bundle(f"Note to job {job}: {text}" if text.strip() else f"The note to job {job} is removed.")
 
 
 def _history(**said: Any) -> Any:

@@ -357,6 +357,7 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
         ("show", "Write: %kling show JOB[:K] [--code]."),
         ("star 1", "Say which picture"),
         ("note", "Write: %kling note JOB TEXT."),
+        ("note 1", "Write: %kling note JOB TEXT."),
         ("history --since yesterday", "not 'yesterday'"),
         ("history --status finishd", "Did you mean finished?"),
         ("history --limit 1.5", "whole number"),
@@ -377,6 +378,24 @@ def test_a_wrong_word_after_a_subcommand_is_one_line(shared_service, line, says)
     assert len(reply.traceback) == 1
     assert says in reply.evalue
     assert submits(service) == before
+
+
+def test_the_setting_nest_reaches_the_wait(kernel):
+    kernel.ok("%config KlingMagics.nest = 'off'")
+    kernel.ok("%%kling\na fox")
+    assert kernel.ok("import asyncio; print(hasattr(asyncio, '_nest_patched'))").text.strip() == "False"
+    kernel.ok("%config KlingMagics.nest = True")
+    kernel.ok("%%kling --reuse\na fox")
+    kernel.ok("%%kling\nan owl")
+    assert kernel.ok("print(hasattr(asyncio, '_nest_patched'))").text.strip() == "True"
+
+
+def test_pictures_of_variables_and_addresses_are_sources(kernel):
+    kernel.ok("%%kling -n 2 -o fox\na fox")
+    for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "last")):
+        kernel.ok(f"%%kling --image {name} -o made\nat night")
+        assert kernel.ok("print(made.request.image.label)").text.strip() == label
+    assert "Say which" in kernel.run("%%kling --image fox\nat night").evalue
 
 
 def test_budget_and_reuse_are_said_and_kept(kernel, service):
