@@ -132,7 +132,7 @@ def test_a_fault_never_buys_twice_and_never_loses_what_was_bought(
 ) -> None:
     """The service counts one purchase per request; the record ends as it must; an id that was given is kept."""
     sandbox = make_sandbox(faults=[row.fault])
-    session = make_session(sandbox)
+    session = make_session(sandbox, connect_timeout=2.0, read_timeout=1.5, download_timeout=2.0)
     batch = session.start([session.request("a red fox")], source="python")
     error = batch.handles[0].exception(timeout=60)
     record = session.record(1)

@@ -1,0 +1,190 @@
+"""What the user holds: results, sweeps and the history, made through the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from kling_notebook.api.errors import InputError, KlingError
+from kling_notebook.api.parameters import PARAMETERS
+from kling_notebook.sandbox import Fault
+from kling_notebook.session import sweeps
+from kling_notebook.session.results import Comparison, Result
+from kling_notebook.session.sweepresult import SweepResult
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
+
+
+def made(session: Session, prompt: str, **parameters: Any) -> Result:
+    handle = session.start([session.request(prompt, **parameters)], source="python").handles[0]
+    return handle.result(timeout=60)
+
+
+def swept(session: Session, prompt: Any, **axes: Any) -> SweepResult:
+    checked, points = sweeps.expand(prompt, axes)
+    batch = session.start(session.requests(points), source="python", sweep=True)
+    for handle in batch.jobs:
+        handle.exception(timeout=60)
+    return SweepResult(checked, points, batch.handles)
+
+
+def test_a_result_is_a_sequence_of_saved_pictures(session: Session, tmp_path: Path) -> None:
+    """Index, slice, iterate, length; paths, sizes, a PIL image; a short repr; copies; the body sent."""
+    fox = made(session, "a red fox", aspect_ratio="16:9", num_outputs=3, output_format="jpeg")
+    assert len(fox) == 3
+    assert [picture.address for picture in fox] == ["1:0", "1:1", "1:2"]
+    assert fox[-1].address == "1:2"
+    assert len(fox[1:]) == 2
+    assert (fox[0].width, fox[0].height) == (1360, 768)
+    assert fox[0].image().format == "JPEG"
+    assert repr(fox) == "<Result 1: 3 pictures of 'a red fox'>"
+    assert fox.raw["body"]["prompt"] == "a red fox"
+    assert "127.0.0.1" not in str(fox.raw["final"]["output"]).replace("[address on 127.0.0.1", "")
+    copies = fox.save(tmp_path / "copies")
+    assert [copy.read_bytes() for copy in copies] == [picture.path.read_bytes() for picture in fox]
+    assert fox.save(tmp_path / "copies") == copies
+    assert fox.figure().get_axes()
+    assert fox.code() == "%%kling --aspect-ratio 16:9 --num-outputs 3 --output-format jpeg\na red fox"
+
+
+def test_one_picture_is_shown_large_and_several_as_a_grid(session: Session) -> None:
+    """A single result and ``fox[2]`` are large enough to judge by; nine stay light."""
+    one = made(session, "a red fox")._repr_mimebundle_()
+    nine = made(session, "a red fox", num_outputs=9)
+    grid = nine._repr_mimebundle_()
+    assert 'alt="a red fox"' in one["text/html"]
+    assert len(one["image/jpeg"]) < 280_000
+    assert grid["text/html"].count("<img") == 9
+    assert sum(len(part) for part in grid.values()) < 300_000
+    assert set(nine[4]._repr_mimebundle_()) == {"text/html", "image/jpeg", "text/plain"}
+
+
+def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
+    """The rest of the grid is shown, and the reason."""
+    fox = made(session, "a red fox", num_outputs=2)
+    fox[0].path.unlink()
+    bundle = fox._repr_mimebundle_()
+    assert "is gone" in bundle["text/html"]
+    assert bundle["text/html"].count("<img") == 1
+
+
+def test_comparison_says_what_differs(session: Session) -> None:
+    """Only the parameters that differ, in the table's order."""
+    a, b = made(session, "a red fox"), made(session, "a red owl", aspect_ratio="16:9")
+    comparison = Comparison(a[0], b[0])
+    assert comparison.differences == [("prompt", "a red fox", "a red owl"), ("aspect_ratio", "1:1", "16:9")]
+    assert "owl" in comparison._repr_mimebundle_()["text/html"]
+
+
+def test_history_has_a_row_per_job_and_proper_dtypes(session: Session) -> None:
+    """Index n; every parameter; times with zone, categories, nullable integers, lists of paths that exist."""
+    empty = session.history()
+    assert list(empty.index) == []
+    made(session, "a red fox", num_outputs=2)
+    made(session, "an owl", negative_prompt="moon", resolution="2k")
+    frame = session.history()
+    assert list(frame.index) == [1, 2]
+    assert frame.index.name == "n"
+    assert list(frame.columns) == list(empty.columns)
+    assert set(PARAMETERS) | {"job_id", "status", "backend", "credits", "images", "error", "source"} <= set(frame.columns)
+    assert str(frame["created_at"].dtype).endswith("UTC]")
+    assert (frame["completed_at"] >= frame["submitted_at"]).all()
+    assert frame["num_outputs"].dtype == "Int64"
+    assert isinstance(frame["status"].dtype, pd.CategoricalDtype)
+    assert list(frame["resolution"]) == ["1K", "2K"]
+    assert frame.loc[2, "negative_prompt"] == "moon"
+    assert [len(paths) for paths in frame["images"]] == [2, 1]
+    assert all(Path(path).exists() for paths in frame["images"] for path in paths)
+    assert list(frame["source"]) == ["python", "python"]
+
+
+def test_history_of_the_session_holds_what_it_reused_and_everything_holds_the_folder(
+    sandbox: Sandbox, make_session: Callable[..., Session]
+) -> None:
+    """A second session sees the first one's jobs only where it used them, or when it asks for everything."""
+    first = make_session(sandbox)
+    made(first, "a red fox")
+    made(first, "an owl")
+    second = make_session(sandbox)
+    assert second.history().empty
+    second.start([second.request("an owl")], source="python", reuse=True).handles[0].result(timeout=30)
+    assert list(second.history()["prompt"]) == ["an owl"]
+    assert list(second.history(everything=True)["prompt"]) == ["a red fox", "an owl"]
+    assert list(second.history(everything=True, limit=1)["prompt"]) == ["an owl"]
+
+
+def test_stars_notes_and_filters(session: Session) -> None:
+    """Both are columns, and both are found again."""
+    made(session, "a red fox", num_outputs=2)
+    made(session, "100% owl_")
+    session.star(1, 1)
+    session.note(2, "for the paper")
+    frame = session.history()
+    assert list(frame["starred"]) == [[1], []]
+    assert frame.loc[2, "note"] == "for the paper"
+    assert [record.number for record in session.rows(starred=True)] == [1]
+    assert [record.number for record in session.rows(search="paper")] == [2]
+    assert [record.number for record in session.rows(search="0% owl_")] == [2]
+    assert not session.rows(search="%fox%")
+    assert session.count(search="o") == 2
+    assert not session.rows(status="failed")
+    session.star(1, 1, on=False)
+    assert not session.rows(starred=True)
+    with pytest.raises(InputError, match="counted from 0"):
+        session.star(1, 2)
+
+
+def test_a_sweep_selects_by_value_and_lays_itself_out(session: Session, tmp_path: Path) -> None:
+    """By values, partly, by place; a table row per picture; a figure with the axes' names; files."""
+    sweep = swept(session, "a {animal} at {time}", animal=["fox", "owl"], time=["dawn", "night"], num_outputs=[2])
+    assert sweep["owl", "night", 2].request.prompt == "a owl at night"
+    assert sweep["owl"].axes == {"time": ("dawn", "night"), "num_outputs": (2,)}
+    assert sweep[0].request.prompt == "a fox at dawn"
+    assert len(sweep) == 4
+    table = sweep.table()
+    assert list(table.columns[:3]) == ["animal", "time", "num_outputs"]
+    assert len(table) == 8
+    assert table["path"].map(lambda path: Path(path).exists()).all()
+    texts = " ".join(text.get_text() for text in sweep.figure().findobj(lambda a: hasattr(a, "get_text")))
+    assert "owl" in texts
+    assert "night" in texts
+    written = sweep.save(tmp_path / "paper" / "figure.pdf")
+    assert [path.suffix for path in written] == [".pdf", ".csv"]
+    assert all(path.stat().st_size > 100 for path in written)
+    with pytest.raises(InputError, match="no value 'hare'"):
+        sweep["hare"]
+
+
+def test_a_partly_failed_sweep_keeps_what_is_done_and_buys_only_what_is_missing(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """The failed tile says why; the same sweep again is one POST."""
+    sandbox = make_sandbox(faults=[Fault("submit", "failed", at=2, error="no owls today")])
+    session = make_session(sandbox, in_flight=1)
+    sweep = swept(session, "a {animal}", animal=["fox", "owl", "hare"])
+    assert sweep.missing == [{"animal": "owl"}]
+    assert "no owls today" in sweep._repr_mimebundle_()["text/html"]
+    assert sweep.table()["path"].isna().sum() == 1
+    with pytest.raises(KlingError, match="animal=owl is missing"):
+        sweep["owl"]
+    again = swept(session, "a {animal}", animal=["fox", "owl", "hare"])
+    assert not again.missing
+    assert sandbox.count("submit") == 4
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3, 4])
+def test_every_number_of_axes_is_drawn(session: Session, axes: int) -> None:
+    """A row, a grid, facets, a table of rows: every tile is there once."""
+    names = {f"x{i}": ["1", "2"] for i in range(axes)}
+    prompt = " ".join(f"{{{name}}}" for name in names)
+    sweep = swept(session, prompt, **names)
+    html = sweep._repr_mimebundle_()["text/html"]
+    assert html.count("<img") == 2**axes
+    assert len(sweep.facets()) == (2 if axes == 3 else 1)
+    assert sum(len(part) for part in sweep._repr_mimebundle_().values()) < 500_000
