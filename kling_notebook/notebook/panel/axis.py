@@ -32,7 +32,7 @@ class Axis:
         options = [(title_of(name), name) for name in names]
         options += [("Replicates", "sample"), ("A {word} in the prompt", PLACEHOLDER)]
         self.which = labelled(
-            widgets.Dropdown, title, above=False, options=[("nothing", None), *options], layout={"width": "250px"}
+            widgets.Dropdown, title, above=False, options=[("nothing", ""), *options], layout={"width": "250px"}
         )
         self.name = labelled(widgets.Text, "Word", above=False, placeholder="animal", layout={"width": "170px"})
         self.values = labelled(
@@ -48,7 +48,7 @@ class Axis:
         kit.watch(self.which, self._turned)
         kit.watch(self.name, self._moved)
         kit.watch(self.values, self._moved)
-        self._arrange(None)
+        self._arrange("")
 
     def _turned(self) -> None:
         self._turning = True
@@ -62,16 +62,16 @@ class Axis:
         if not self._turning:
             self._changed()
 
-    def _arrange(self, name: str | None) -> None:
+    def _arrange(self, name: str) -> None:
         """The fields that this choice needs, filled with something that can run."""
-        choices = PARAMETERS[name].choices if name and name in PARAMETERS else ()
+        choices = PARAMETERS[name].choices if name in PARAMETERS else ()
         old, self.boxes = self.boxes, [self._box(choice, k < 3) for k, choice in enumerate(choices)]
         self._ticks.children = tuple(self.boxes)
         self._kit.close(*old)
         shown(self._ticks, bool(choices))
         shown(self.name, name == PLACEHOLDER)
-        shown(self.values, name is not None and not choices)
-        self.values.value = STARTS.get(name or "", "")
+        shown(self.values, bool(name) and not choices)
+        self.values.value = STARTS.get(name, "")
 
     def _box(self, choice: str, on: bool) -> widgets.Checkbox:
         layout = widgets.Layout(width="auto", margin="0")
@@ -84,7 +84,7 @@ class Axis:
             InputError: no values, or a quote that is not closed.
         """
         name = self.which.value
-        if name is None:
+        if not name:
             return None
         if self.boxes:
             values = [box.description for box in self.boxes if box.value]

@@ -15,8 +15,9 @@ from ...session.batch import Batch
 from ...session.session import Session
 from ...session.sweepresult import SweepResult
 from ...view.grid import large_bundle
-from ...view.markup import join
+from ...view.markup import Html, join
 from ...view.progress import progress_bundle
+from ...view.tiles import Tile
 from ..live import TICKER, row_of
 from .axis import Axis
 from .form import title_of
@@ -105,12 +106,13 @@ class Explorer:
     def check(self) -> bool:
         """Say the shape and the cost, or why there is no sweep; True where it can run."""
         self.run.disabled = True
-        if all(axis.which.value is None for axis in self.axes):
+        if all(not axis.which.value for axis in self.axes):
             say(self.cost, text_html("Nothing is chosen to vary yet.", "muted"))
             return False
         try:
             axes, points = self._planned()
             session = self._session()
+            shown(self.most, not session.is_sandbox)
             estimate = session.estimate(session.requests(points), reuse=session.reusing(None, sweep=True))
             say(self.cost, text_html(f"{sweeps.shape(axes)}: {estimate}"))
         except KlingError as error:
@@ -200,6 +202,9 @@ class Explorer:
             if all(handle.done() for handle in self._batch.jobs):
                 self._end_ticking()
                 shown(self._stop_row, False)
+                if not self.sweep.missing:
+                    done = f"{sweeps.shape(self.sweep.axes)}, all here. Move the sliders to look at them."
+                    say(self.progress, text_html(done))
                 self.show()
                 self._kit.when(self._finished, self.sweep)()
                 return True
@@ -236,8 +241,8 @@ class Explorer:
         self.sweep = self._batch = None
 
 
-def _markup(tile: Any) -> str:
-    return str(large_bundle(tile)["text/html"])
+def _markup(tile: Tile) -> Html:
+    return Html(large_bundle(tile)["text/html"])
 
 
 class _Weakly:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any
 
 import ipywidgets as widgets
@@ -29,6 +30,14 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 TITLES = {"num_outputs": "Pictures", "output_format": "File format"}
 """Where the table's name is not what a person would say."""
+
+
+KINDS = ("text", "choice", "integer", "image")
+
+
+def _place(parameter: Parameter) -> int:
+    """Where a parameter stands in the form: words first, lists together, the picture last."""
+    return KINDS.index(parameter.kind)
 
 
 def title_of(name: str) -> str:
@@ -74,22 +83,18 @@ class Form:
         """The prompt first; what is chosen from lists side by side; what costs, last and together."""
         try_one = row(html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px")
         fields: list[Any] = []
-        side_by_side: list[Any] = []
-        for name, parameter in PARAMETERS.items():
-            field = self.well.view if parameter.kind == "image" else self._control(parameter)
-            if parameter.kind == "choice":
-                side_by_side += [column(field, self.reasons[name], flex="1 1 96px", width="auto")]
-                continue
-            if side_by_side:
-                fields.append(row(*side_by_side, align_items="flex-start"))
-                side_by_side = []
-            fields.append(column(field, self.reasons[name], gap="2px"))
-            if parameter.required:
-                fields.append(try_one)
-        if side_by_side:
-            fields.append(row(*side_by_side, align_items="flex-start"))
+        for kind, parameters in groupby(sorted(PARAMETERS.values(), key=_place), key=lambda each: each.kind):
+            made = [self._field(parameter) for parameter in parameters]
+            fields += [row(*made, align_items="flex-start")] if kind == "choice" else made
+        fields.insert(1, try_one)
         price = column(self.button, self.cost, self.account, self.said, gap="4px", margin="6px 0 0 0")
         return column(*fields, price, gap="12px", flex="1 1 320px", max_width="460px", width="auto")
+
+    def _field(self, parameter: Parameter) -> widgets.VBox:
+        """A control with its reason under it."""
+        control = self.well.view if parameter.kind == "image" else self._control(parameter)
+        layout = {"flex": "1 1 96px", "width": "auto"} if parameter.kind == "choice" else {}
+        return column(control, self.reasons[parameter.name], gap="2px", **layout)
 
     def _control(self, parameter: Parameter) -> Any:
         """The control a row of the table asks for. Adding a row adds a control."""
@@ -154,7 +159,12 @@ class Form:
         self._changed()
 
     def _example(self, name: str) -> None:
-        self.load(EXAMPLES[name])
+        """Another prompt and shape; what else was chosen stays."""
+        self._loading = True
+        for key, value in {"aspect_ratio": PARAMETERS["aspect_ratio"].default, **EXAMPLES[name]}.items():
+            self.controls[key].value = value
+        self._loading = False
+        self._changed()
 
     def request(self) -> GenerationRequest:
         """The request of the form.

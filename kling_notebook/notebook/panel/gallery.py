@@ -107,7 +107,7 @@ class Card:
             button("Compare", self.compare, picture, tooltip="Press it under two pictures", look="small"),
         ]
         image = _display(_tile_html(picture.tile() if len(self.result) > 4 else _sharper(picture, len(self.result))))
-        return column(image, row(*buttons, gap="4px"), gap="4px")
+        return column(image, row(*buttons, gap="4px 3px"), gap="4px")
 
     # ---- what the buttons do ----
 

@@ -46,7 +46,7 @@ class History:
         self.search = labelled(
             widgets.Text, "Search", placeholder="words of a prompt or a note", continuous_update=False, **side
         )
-        words = [("any", None), *((text.replace("_", " "), value) for text, value in options_of([*JobStatus]))]
+        words = [("any", ""), *((text.replace("_", " "), value) for text, value in options_of([*JobStatus]))]
         self.status = labelled(
             widgets.Dropdown, "Status", above=False, options=words, layout={"width": "auto", "flex": "0 1 190px"}
         )
@@ -75,7 +75,7 @@ class History:
         """Read the page again."""
         where: dict[str, Any] = {
             "search": self.search.value.strip() or None,
-            "status": self.status.value,
+            "status": self.status.value or None,
             "starred": self.starred.value,
         }
         try:

@@ -121,6 +121,7 @@ class KlingPanel:
             say(self.title, _title(session))
             say(self.notice, "")
             self.form.check(fresh=True)
+        lines = [line for line in lines if not line.startswith("Sandbox:")]  # the title says so for as long as it is so
         if lines:
             say(self.notice, join(*(text_html(line, "warning") for line in lines)))
 

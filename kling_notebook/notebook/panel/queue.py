@@ -121,17 +121,20 @@ class Queue:
             return
         row.watched = False
         number = row.handle.number
-        row.said.value = text_html(
-            f"Not waited for any more. Job {row.handle.job_id or number} goes on and its pictures are saved: "
-            f"find them under History as {number}.",
-            "muted",
+        say(
+            row.said,
+            text_html(
+                f"Not waited for any more. Job {row.handle.job_id or number} goes on and its pictures are saved: "
+                f"find them under History as {number}.",
+                "muted",
+            ),
         )
         row.offer(row.watch, row.clear)
 
     def watch_again(self, row: Row) -> None:
         """Wait for a job again; one that ended meanwhile hands its result over at the next tick."""
         row.watched = True
-        row.said.value = ""
+        say(row.said, "")
         row.offer(row.stop)
         self._keep_ticking()
 
@@ -140,10 +143,13 @@ class Queue:
         if not row.doubtful:
             self._on_retry(row)
             return
-        row.said.value = text_html(
-            f"Job {row.handle.number} may have been bought already, and then a second one is charged as well. "
-            "Look at the website or the balance first.",
-            "warning",
+        say(
+            row.said,
+            text_html(
+                f"Job {row.handle.number} may have been bought already, and then a second one is charged as well. "
+                "Look at the website or the balance first.",
+                "warning",
+            ),
         )
         row.offer(row.sure, row.leave)
 
@@ -155,7 +161,7 @@ class Queue:
     def explain(self, row: Row) -> None:
         """Why a job ended without pictures, and what can be done."""
         error = row.handle.exception()
-        row.said.value = text_html(str(error), "reason")
+        say(row.said, text_html(str(error), "reason"))
         row.offer(row.again, row.clear)
 
     def clear(self, row: Row) -> None:

@@ -30,7 +30,7 @@ _LOOKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"font_size": "12px", "button_color": "transparent"},
     ),
     "small": (
-        {"width": "auto", "height": "24px", "margin": "0", "padding": "0 7px", "border": LINE},
+        {"width": "auto", "height": "24px", "margin": "0", "padding": "0 6px", "border": LINE},
         {"font_size": "11px", "button_color": "transparent"},
     ),
 }
@@ -150,7 +150,8 @@ def labelled(kind: type[widgets.Widget], name: str, *, above: bool = True, **opt
     """A control whose label stands above it (beside it otherwise) and is tied to it by ipywidgets."""
     layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto", "min_width": "0"}
     if above:
-        layout |= {"flex_flow": "column nowrap", "align_items": "stretch"}
+        layout |= {"display": "grid", "grid_template_columns": "minmax(0, 1fr)"}
+        layout |= {"grid_template_rows": "auto minmax(30px, auto)"}
     layout |= options.pop("layout", {})
     style = {"description_width": LABEL} | options.pop("style", {})
     return kind(description=name, layout=widgets.Layout(**layout), style=style, **options)
@@ -158,9 +159,8 @@ def labelled(kind: type[widgets.Widget], name: str, *, above: bool = True, **opt
 
 def html(value: str = "", **layout: Any) -> widgets.HTML:
     """A place for markup."""
-    return widgets.HTML(
-        value, layout=widgets.Layout(**({"margin": "0", "min_width": "0", "overflow": "visible"} | layout))
-    )
+    options = {"margin": "0", "min_width": "0", "overflow": "visible", "display": None if value else "none"}
+    return widgets.HTML(value, layout=widgets.Layout(**(options | layout)))
 
 
 def shown(widget: widgets.Widget, on: bool) -> None:
@@ -175,6 +175,7 @@ def say(place: widgets.HTML, markup: str) -> bool:
     if place.value == markup:
         return False
     place.value = markup
+    shown(place, bool(markup))
     return True
 
 
