@@ -21,7 +21,7 @@ from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
 from .session.runner import JobHandle
 from .session.session import Session
-from .session.settings import Settings, resolve
+from .session.settings import Secret, Settings, resolve
 from .session.sweepresult import SweepResult
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def connect(
     'sandbox'
     """
     global _session  # noqa: PLW0603  # one kernel, one session
+    api_key = api_key and Secret(api_key)
     said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     said = {name: value for name, value in (said | settings).items() if value is not None}
     with _lock:

@@ -8,7 +8,7 @@ import importlib.util
 from .. import calls
 from ..api.client import KlingClient
 from ..api.errors import InputError, KlingError, SettingsError, UnauthorizedError
-from ..session.settings import DEFAULT_BASE_URL, keep_in_keyring
+from ..session.settings import DEFAULT_BASE_URL, Secret, keep_in_keyring
 from .waiting import person_is_present
 
 
@@ -20,7 +20,7 @@ def login() -> str:
     """
     if not person_is_present():
         raise SettingsError("Nobody is here to type a key. Set PIXELDOJO_API_KEY in the environment instead.")
-    key = getpass.getpass("PixelDojo API key (not shown): ").strip()
+    key = Secret(getpass.getpass("PixelDojo API key (not shown): ").strip())
     if not key:
         raise InputError("No key was typed; nothing changed.")
     base_url = calls.settings_in_force().base_url or DEFAULT_BASE_URL

@@ -104,8 +104,8 @@ def _post_once(record: Record, work: Work) -> Outcome | KlingError:
 
 def _doubtful(record: Record, work: Work, doubt: KlingError) -> Outcome:
     """Nobody knows. A job id that a torn reply still showed is kept: resume then needs no other."""
-    doubtful = {"status": JobStatus.MAYBE_SUBMITTED, "error": str(doubt), "job_id": doubt.job_id}
-    return Outcome(work.commit(record, **doubtful), doubt)
+    record = work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt), job_id=doubt.job_id)
+    return Outcome(record, doubt)
 
 
 def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:

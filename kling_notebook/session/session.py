@@ -29,7 +29,7 @@ from .reports import SessionStatus
 from .results import Picture, Result
 from .runner import JobHandle
 from .running import Place, Running
-from .settings import Settings, choose_backend, folder_of, resolve
+from .settings import Secret, Settings, choose_backend, folder_of, resolve
 from .sweeps import Point
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class Session:
         config: Mapping[str, Any] | None = None,
         person_present: bool = False,
     ) -> None:
-        self.said = dict(said or {})
+        self.said: dict[str, Any] = {
+            name: Secret(v) if name == "api_key" and v else v for name, v in (said or {}).items()
+        }
         self.settings: Settings = resolve(self.said, config)
         self._backend = choose_backend(self.settings, person_present=person_present)
         self.id = secrets.token_hex(6)
@@ -359,9 +361,13 @@ class Session:
         """The saved picture with this address; number None means the latest. InputError where there is none."""
         return pastjobs.picture(self.place, number, place)
 
-    def status(self) -> SessionStatus:
-        """What runs, what is unfinished or doubtful, what was spent, what is left. Sends nothing."""
-        return reports.status_of(self.place, self.running)
+    def status(self, *, ask: bool = False) -> SessionStatus:
+        """What runs, what is unfinished or doubtful, what was spent, what is left.
+
+        Args:
+            ask: where jobs are in doubt, ask the service which of its recent jobs they may be. Else nothing is sent.
+        """
+        return reports.status_of(self.place, self.running, self.client if ask else None)
 
     def check(self) -> list[tuple[str, str, str]]:
         """Rows of (what, ok | failed | unknown, text): host, key, schema, folder, journal. Spends nothing."""

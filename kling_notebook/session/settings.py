@@ -21,6 +21,16 @@ DEFAULT_BASE_URL = "https://pixeldojo.ai/api/v1"
 KEY_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
 KEYRING_SERVICE, KEYRING_NAME = "pixeldojo", "api_key"
 
+
+class Secret(str):
+    """A key in the settings. Its repr hides it, so that a traceback that prints local variables does too."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 Kind = Literal["text", "secret", "path", "switch", "number", "count"]
 
 
@@ -99,7 +109,7 @@ def checked(name: str, value: Any, origin: str) -> Any:
     if setting.kind in ("text", "secret"):
         if not isinstance(value, str):
             raise SettingsError(f"{wrong} Give a text.")
-        return value if setting.kind == "secret" else value.strip()
+        return Secret(value) if setting.kind == "secret" else value.strip()
     if setting.kind == "path":
         if not isinstance(value, str | os.PathLike):
             raise SettingsError(f"{wrong} Give a path.")
@@ -141,7 +151,8 @@ def resolve(
     for name, setting in SETTINGS.items():
         layers = [("said", said.get(name)), ("%config", (config or {}).get(name))]
         if setting.variable:
-            layers.append((setting.variable, environment.get(setting.variable) or None))
+            found = environment.get(setting.variable) or None
+            layers.append((setting.variable, Secret(found) if found and setting.kind == "secret" else found))
         where, value = next(((where, value) for where, value in layers if value is not None), ("default", None))
         values[name] = checked(name, value, where)
         origin[name] = where
@@ -158,7 +169,7 @@ def key_from_keyring() -> str | None:
     except ImportError:
         return None
     with contextlib.suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
-        return keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or None
+        return Secret(keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or "") or None
     return None
 
 
