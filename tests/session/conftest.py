@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -18,9 +19,7 @@ FAULT_TABLE: list[tuple[str, str, str, str]] = []
 
 
 def flat(prompt: str, *, resolution: str, aspect_ratio: str, output_format: str, index: int, **_: Any) -> bytes:
-    """A picture of the right size and format in one colour, in a few milliseconds: what it shows does not matter here."""
-    from PIL import Image
-
+    """A picture of the right size and format in one colour, in a few milliseconds."""
     ratio = aspect_ratio if aspect_ratio in SIZES else ":".join(reversed(aspect_ratio.split(":")))
     sides = SIZES[ratio] if ratio == aspect_ratio else SIZES[ratio][::-1]
     size = (sides[0] * 2, sides[1] * 2) if resolution == "2K" else sides
@@ -35,6 +34,19 @@ def flat(prompt: str, *, resolution: str, aspect_ratio: str, output_format: str,
 def make_sandbox(make_sandbox: Callable[..., Sandbox]) -> Callable[..., Sandbox]:
     """As everywhere, with pictures that cost no time."""
     return lambda **options: make_sandbox(**{"paint": flat, **options})
+
+
+def tiny(*_: Any, output_format: str, index: int, **__: Any) -> bytes:
+    """A picture of 16 pixels a side: nothing to paint, to decode or to store."""
+    image = Image.new("RGB", (16, 16), (40 * index % 255, 90, 160))
+    file = io.BytesIO()
+    image.save(file, output_format)
+    return file.getvalue()
+
+
+@pytest.fixture
+def paint() -> Callable[..., bytes]:
+    return tiny
 
 
 @pytest.fixture
