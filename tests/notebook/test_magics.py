@@ -392,7 +392,7 @@ def test_the_setting_nest_reaches_the_wait(kernel):
 
 def test_pictures_of_variables_and_addresses_are_sources(kernel):
     kernel.ok("%%kling -n 2 -o fox\na fox")
-    for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "last")):
+    for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "3:0")):
         kernel.ok(f"%%kling --image {name} -o made\nat night")
         assert kernel.ok("print(made.request.image.label)").text.strip() == label
     assert "Say which" in kernel.run("%%kling --image fox\nat night").evalue
