@@ -193,6 +193,10 @@ class NotebookPage:
             timeout=timeout * 1000,
         )
 
+    def end_kernel(self) -> None:
+        """Shut the notebook's kernel down: one left over per test would fill the memory."""
+        self.page.evaluate("() => window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown()")
+
     def start_all(self) -> None:
         """What Run > Run All Cells does; returns at once. ``wait_idle`` waits for its end."""
         self.page.evaluate("() => { window.allRun = window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
@@ -314,6 +318,7 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
             )
             opened.callback(context.close)
             page = NotebookPage(context.new_page(), path)
+            opened.callback(page.end_kernel)
             listen(page.page, page.errors)
             page.page.goto(f"{jupyter_lab.url}/lab/tree/{path.relative_to(jupyter_lab.folder).as_posix()}?reset")
             page.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
@@ -323,5 +328,6 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
             return page
 
         yield open_
-    complaints = [complaint for page in pages for complaint in page.errors]
+        # Taken before the pages close: a page whose kernel ends complains of that.
+        complaints = [complaint for page in pages for complaint in page.errors]
     assert not complaints, "the browser's console held errors:\n" + "\n".join(complaints)
