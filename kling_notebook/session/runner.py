@@ -148,7 +148,7 @@ class Runner:
         """Queue ``work``; it must not raise."""
         with self._changed:
             self._work.append(work)
-            if self._idle:
+            if self._idle >= len(self._work):  # one idle thread must not get all of a sweep
                 self._changed.notify()
             elif self._threads < self.in_flight:
                 self._threads += 1

@@ -16,8 +16,8 @@ import ipywidgets as widgets
 from ...session import cells, recipes
 from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
-from ...view.markup import MUTED, bounded, frame, join, plural, tag
-from ...view.tiles import Tile, caption_html, image_html, tile_html
+from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
+from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
 from .toolkit import LINE, Toolkit, column, html, row, say, shown, text_html
 
 KEPT = 12  # results whose widgets are kept; older ones are in the history
@@ -187,15 +187,27 @@ def _columns(pictures: Sequence[Any]) -> str:
     return f"repeat(auto-fill, minmax(max(190px, {share}), 1fr))"
 
 
+def lasting(result: Result, title: str) -> dict[str, Any]:
+    """A result for the notebook itself, beneath the panel: a single picture not as large as when it stands alone."""
+    if len(result) != 1:
+        return result.bundle(title=title)
+    tile = _sharper(result[0], 1)
+    if not tile.shown:
+        return result.bundle(title=title)
+    picture = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 6px", width=480)
+    figure = tag("figure", picture, caption_html(tile.caption), style="margin: 0; padding: 0")
+    return bundle(frame(heading(title), figure), tiles_text([tile], title=title), tile.jpeg)
+
+
 def _title(result: Result) -> str:
     facts = f"{plural(len(result), 'picture')}{', from this folder at no cost' if result.reused else ''}"
-    style = "display: flex; flex-wrap: wrap; gap: 0 10px; align-items: baseline; font-size: 13px; line-height: 1.5"
     return tag(
         "div",
         tag("strong", f"Job {result.number}"),
-        tag("span", bounded(result.request.prompt, 140), dir="auto", style="overflow-wrap: anywhere"),
-        tag("span", facts, style=f"{MUTED}; font-size: 12px; white-space: nowrap"),
-        style=style,
+        " \u00b7 ",
+        tag("bdi", bounded(result.request.prompt, 140)),
+        tag("span", f" \u00b7 {facts}", style=f"{MUTED}; font-size: 12px"),
+        style="font-size: 13px; line-height: 1.5; overflow-wrap: anywhere",
     )
 
 

@@ -25,7 +25,7 @@ from .cellwatch import CellWatch
 from .code import Code
 from .explorer import Explorer
 from .form import Form
-from .gallery import Actions, Gallery
+from .gallery import Actions, Gallery, lasting
 from .history import History, RowActions
 from .queue import Queue, Row
 from .toolkit import Toolkit, column, html, row, say, text_html
@@ -92,7 +92,7 @@ class KlingPanel:
         output = LastResult()
         self._outputs.append(output)
         if self._last is not None:
-            output.show(self._last.bundle(title=LASTING))
+            output.show(_lasting(self._last))
 
     def __repr__(self) -> str:
         return f"<KlingPanel with {len(self.gallery.cards)} results, {len(self.queue.running)} jobs under way>"
@@ -196,7 +196,7 @@ class KlingPanel:
 
     def _lasting(self, result: Result | SweepResult) -> None:
         self._last = result
-        bundle = result.bundle(title=LASTING)
+        bundle = _lasting(result)
         for output in self._outputs:
             output.show(bundle)
 
@@ -244,6 +244,10 @@ class KlingPanel:
         for handle in session.resume(record.number).jobs:
             self.queue.add(handle, session)
         self.tabs.selected_index = CREATE
+
+
+def _lasting(result: Result | SweepResult) -> dict[str, Any]:
+    return lasting(result, LASTING) if isinstance(result, Result) else result.bundle(title=LASTING)
 
 
 def _weak(owner: Any, method: Callable[..., object]) -> Callable[..., object]:

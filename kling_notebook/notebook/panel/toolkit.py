@@ -151,10 +151,12 @@ def labelled(kind: type[widgets.Widget], name: str, *, above: bool = True, **opt
     layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto", "min_width": "0"}
     if above:
         layout |= {"display": "grid", "grid_template_columns": "minmax(0, 1fr)"}
-        layout |= {"grid_template_rows": "auto minmax(30px, auto)"}
+        layout |= {"grid_template_rows": "auto minmax(30px, auto)", "align_items": "stretch"}
     layout |= options.pop("layout", {})
     style = {"description_width": LABEL} | options.pop("style", {})
-    return kind(description=name, layout=widgets.Layout(**layout), style=style, **options)
+    made = kind(description=name, layout=widgets.Layout(**layout), style=style, **options)
+    made.shown_as = layout.get("display")
+    return made
 
 
 def html(value: str = "", **layout: Any) -> widgets.HTML:
@@ -165,7 +167,7 @@ def html(value: str = "", **layout: Any) -> widgets.HTML:
 
 def shown(widget: widgets.Widget, on: bool) -> None:
     """Show or hide a widget."""
-    wanted = None if on else "none"
+    wanted = getattr(widget, "shown_as", None) if on else "none"
     if widget.layout.display != wanted:
         widget.layout.display = wanted
 
