@@ -9,6 +9,8 @@ Source: https://pixeldojo.ai/api-platform/kling-image, "Input Parameters".
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -71,14 +73,22 @@ class Parameter:
         for choice in self.choices:
             if text.lower() == choice.lower():
                 return choice
-        alternatives = {"jpg": "jpeg"} | {choice.replace(":", mark): choice for choice in self.choices for mark in "x/"}
-        close = alternatives.get(text.lower()) or next(
-            iter(difflib.get_close_matches(text.lower(), [c.lower() for c in self.choices], 1, 0.5)), None
-        )
-        meant = f" Did you mean {next(c for c in self.choices if c.lower() == close.lower())}?" if close else ""
+        close = self._closest(text)
+        meant = f" Did you mean {close}?" if close else ""
         raise InputError(
             f"{self.name} cannot be {text!r}.{meant} Choose one of {', '.join(self.choices)}.", parameter=self.name
         )
+
+    def _closest(self, text: str) -> str | None:
+        """The choice that was probably meant: for a ratio the nearest one, else the most similar word."""
+        wanted = _ratio(text)
+        ratios = {choice: ratio for choice in self.choices if (ratio := _ratio(choice)) is not None}
+        if wanted is not None and ratios:
+            return min(ratios, key=lambda choice: abs(math.log(ratios[choice] / wanted)))
+        lowered = {"jpg": "jpeg"} | {choice.lower(): choice for choice in self.choices}
+        found = difflib.get_close_matches(text.lower(), lowered, 1, 0.5)
+        close = lowered[found[0]] if found else None
+        return close if close in self.choices else None
 
     def _check_integer(self, value: Any) -> int:
         wrong = f"{self.name} must be a whole number from {self.minimum} to {self.maximum}, not {value!r}."
@@ -93,6 +103,12 @@ class Parameter:
         if not self.minimum <= number <= self.maximum:
             raise InputError(wrong, parameter=self.name)
         return number
+
+
+def _ratio(text: str) -> float | None:
+    """Width over height of ``16:9``, ``16x9`` or ``16/9``; None for anything else."""
+    found = re.fullmatch(r"(\d{1,4})\s*[:x/]\s*(\d{1,4})", text.lower())
+    return int(found[1]) / int(found[2]) if found and int(found[1]) and int(found[2]) else None
 
 
 def _table(*rows: Parameter) -> Mapping[str, Parameter]:

@@ -187,7 +187,7 @@ def _budget(credits: str | None = None) -> Any:
     session = calls.current_session()
     if credits is not None:
         off = credits.lower() in ("off", "none")
-        session.configure(budget=None if off else number("%kling budget", credits, zero=True))
+        session.configure(budget="off" if off else number("%kling budget", credits, zero=True))
     status = session.status()
     if session.settings.budget is None:
         return message_bundle(f"No budget; {status.spent_session:g} credits spent in this session.")

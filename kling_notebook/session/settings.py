@@ -122,7 +122,9 @@ def checked(name: str, value: Any, origin: str) -> Any:
     return _checked_number(setting, value, wrong)
 
 
-def _checked_number(setting: Setting, value: Any, wrong: str) -> float | int:
+def _checked_number(setting: Setting, value: Any, wrong: str) -> float | int | None:
+    if setting.default is None and str(value).strip().lower() in ("off", "none"):
+        return None  # said, so that it stands above the environment's
     try:
         number = float(value)
     except (TypeError, ValueError):
