@@ -173,7 +173,8 @@ class Runner:
                     self._idle += 1
                     self._changed.wait(IDLE_SECONDS)
                     self._idle -= 1
-                if not self._work:
+                surplus = self._threads - self._idle > self.in_flight  # it was lowered; those that work will go on
+                if surplus or not self._work:
                     self._threads -= 1
                     return
                 work = self._work.popleft()
