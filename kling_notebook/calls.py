@@ -320,13 +320,16 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     """Write the history as one HTML page that stands alone, with thumbnails, newest first.
 
     Args:
+        path: the file; folders on the way to it are made.
         everything: the whole folder, not this session alone. limit: the newest jobs only; None for all.
     """
     from .view.table import history_page
 
     session = current_session()
-    records = session.rows(limit=limit, mine=not everything)
+    records, total = session.rows(limit=limit, mine=not everything), session.count(mine=not everything)
     target = Path(path).expanduser()
-    page = history_page([history_row(r, session.folder) for r in records], footer=f"{len(records)} jobs")
-    target.write_text(page, encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]
+    older = f"the newest of {total}" if len(rows) < total else ""
+    target.write_text(history_page(rows, footer=older), encoding="utf-8")
     return target

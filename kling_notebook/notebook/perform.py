@@ -186,6 +186,8 @@ def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
     if axes is None:
         return ""
     estimate = batch.estimate
+    if not estimate.jobs:
+        return f"{sweeps.shape(axes)}, all from this folder at no cost"
     here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to buy: "
     return f"{sweeps.shape(axes)}, {here if estimate.reused else ''}{estimate.cost}"
 
@@ -194,7 +196,8 @@ def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
     if not isinstance(held, SweepResult):
         return ""
     reused = batch.estimate.reused
-    return f"{sweeps.shape(held.axes)}{f', {reused} from this folder at no cost' if reused else ''}"
+    many = "all" if not batch.estimate.jobs else str(reused)
+    return f"{sweeps.shape(held.axes)}{f', {many} from this folder at no cost' if reused else ''}"
 
 
 def collect(

@@ -61,13 +61,16 @@ def _variable(name: str, variables: Mapping[str, Any]) -> Any:
 
 
 def _listed(name: str, values: Any, said: str) -> Any:
+    if getattr(values, "ndim", 1) > 1:  # walking through a table would give the names of its columns
+        raise InputError(f"{said} is a table. Put one of its columns into a variable, and give that.")
     if hasattr(values, "tolist"):  # arrays, and columns of a table
         values = values.tolist()
     if name == "sample" and isinstance(values, int) and not isinstance(values, bool):
         return values
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
         raise InputError(f"{said} is one value, not a list. Write {name}=[...] or the values with commas.")
-    values = list(values)
+    # A list of NumPy numbers holds what a list of numbers does.
+    values = [value.item() if hasattr(value, "item") else value for value in values]
     if name != "image":
         for value in values:
             if not isinstance(value, str | int | float) or isinstance(value, bool):

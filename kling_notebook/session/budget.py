@@ -17,6 +17,7 @@ class Estimate:
         jobs: to be bought. pictures: in those jobs. credits: for those pictures.
         seconds: until the last one is done, None where no such job was seen before.
         reused: requests answered from the folder at no cost. free: True for the sandbox, whose credits are play money.
+        pace: requests a minute, where it is they that decide how long it takes; else None.
     """
 
     jobs: int
@@ -25,6 +26,7 @@ class Estimate:
     seconds: float | None = None
     reused: int = 0
     free: bool = False
+    pace: float | None = None
 
     def __str__(self) -> str:
         return f"{count(self.jobs, 'job')}, {self.cost}"
@@ -33,9 +35,17 @@ class Estimate:
     def cost(self) -> str:
         """The same without the number of jobs, for where the shape of a sweep has said it."""
         money = "free on the sandbox" if self.free else f"about {self.credits:g} credit{'s' * (self.credits != 1)}"
-        time = "" if self.seconds is None else f", about {duration(self.seconds)}"
+        time = f", {self.time}" if self.time else ""
         reused = f" ({self.reused} from this folder at no cost)" if self.reused else ""
         return f"{count(self.pictures, 'picture')}, {money}{time}{reused}"
+
+    @property
+    def time(self) -> str:
+        """``about 2 min at 10 requests a minute``; at least how long, where no such job was seen; else nothing."""
+        pace = f" at {self.pace:g} requests a minute" if self.pace else ""
+        if self.seconds is not None:
+            return f"about {duration(self.seconds)}{pace}"
+        return f"at least {duration(queueing(self.jobs, self.pace))}{pace}" if self.pace else ""
 
 
 def count(number: int, noun: str) -> str:
@@ -67,8 +77,13 @@ def call_time(seconds: float | None, jobs: int, in_flight: int, per_minute: floa
     if seconds is None:
         return None
     rounds = -(-jobs // in_flight)
+    return max(rounds * seconds, queueing(jobs, per_minute) + seconds)
+
+
+def queueing(jobs: int, per_minute: float) -> float:
+    """Seconds that ``jobs`` spend at least in the queue of the rate limit; 0 where all their requests fit a minute."""
     requests = jobs * 2  # one submit and at best one poll each
-    return max(rounds * seconds, max(0.0, requests - per_minute) * 60.0 / per_minute + seconds)
+    return max(0.0, requests - per_minute) * 60.0 / per_minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +108,8 @@ class Limits:
         wanted = estimate.credits
         if not wanted:
             return
-        what = f"This needs about {call_spent + wanted:g} credits ({count(estimate.jobs, 'job')}, {count(estimate.pictures, 'picture')}"
-        what += ")" if estimate.seconds is None else f", about {duration(estimate.seconds)})"
+        facts = [count(estimate.jobs, "job"), count(estimate.pictures, "picture"), estimate.time]
+        what = f"This needs about {call_spent + wanted:g} credits ({', '.join(filter(None, facts))})"
         if self.call is not None and call_spent + wanted > self.call:
             raise BudgetExceededError(
                 f"{what}; max_credits allows {self.call:g}. Nothing more was sent. "

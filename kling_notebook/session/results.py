@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -90,10 +90,14 @@ class Picture:
         return f"<Picture {self.address} {self.path.name}>"
 
 
-def link(path: Path) -> str | None:
-    """The relative address under which a notebook beside the folder reaches the file, None where it cannot."""
+def link(path: Path, seen_from: Path | None = None) -> str | None:
+    """The relative address under which a page reaches the file, None where it cannot.
+
+    Args:
+        seen_from: the folder of the page; of the notebook, which is the working directory, where not said.
+    """
     try:
-        relative = os.path.relpath(path, Path.cwd())
+        relative = os.path.relpath(path, seen_from or Path.cwd())
     except (ValueError, OSError):  # another drive; a working directory that is gone
         return None
     return None if relative.startswith("..") else relative.replace(os.sep, "/")
@@ -251,8 +255,15 @@ class Comparison:
         return f"<Comparison of {self.a.address} and {self.b.address}: {len(self.differences)} differences>"
 
 
-def history_row(record: Record, folder: Path, *, thumbnails: bool = True) -> HistoryRow:
-    """A record as the history table shows it; ``thumbnails=False`` reads no file."""
+def _linked(picture: Picture, seen_from: Path | None) -> Tile:
+    tile = picture.tile()
+    return tile if seen_from is None or not tile.shown else replace(tile, href=link(picture.path, seen_from))
+
+
+def history_row(
+    record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None
+) -> HistoryRow:
+    """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
     pictures = Result(record, folder) if thumbnails else ()
     said = [
         f"{name.replace('_', ' ')} {_words(value)}"
@@ -263,7 +274,7 @@ def history_row(record: Record, folder: Path, *, thumbnails: bool = True) -> His
         said.append(f"sample {record.request.sample}")
     return HistoryRow(
         number=record.number,
-        tiles=tuple(picture.tile() for picture in pictures),
+        tiles=tuple(_linked(picture, seen_from) for picture in pictures),
         prompt=record.request.prompt,
         parameters=" · ".join(said),
         status=record.status.value,

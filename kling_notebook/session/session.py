@@ -19,7 +19,7 @@ from ..api.parameters import LONG_PROMPT
 from . import history, pastjobs, reports
 from .attachments import Attachments
 from .batch import Batch
-from .budget import Estimate, Limits, call_time, price
+from .budget import Estimate, Limits, call_time, price, queueing
 from .journal import Filter, Journal
 from .locks import Locks
 from .pastjobs import tidy
@@ -200,7 +200,8 @@ class Session:
         expected = [self.place.durations(request).expected for request in {_shape(r): r for r in requests}.values()]
         known = [seconds for seconds in expected if seconds is not None]
         slowest = max(known) if known and len(known) == len(expected) else None
-        rate = float("inf") if self.is_sandbox else self.settings.requests_per_minute
+        # What the service has said of its limit counts more than the setting; no client is made for an estimate.
+        rate = float("inf") if self.is_sandbox else float(self._client.pace.limit if self._client else self.rate)
         return Estimate(
             len(requests),
             sum(request.num_outputs for request in requests),
@@ -208,6 +209,7 @@ class Session:
             call_time(slowest, len(requests), self.settings.in_flight, rate),
             reused,
             self.is_sandbox,
+            rate if queueing(len(requests), rate) else None,
         )
 
     def start(

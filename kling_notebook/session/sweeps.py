@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +43,9 @@ def expand(prompt: Any, axes: Mapping[str, Any], fixed: Mapping[str, Any] | None
     Raises:
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
     """
-    axes = dict(axes)
+    axes = {name: _kept(values) for name, values in axes.items()}
     if not isinstance(prompt, str):
-        axes = {"prompt": prompt} | axes
+        axes = {"prompt": _kept(prompt)} | axes
         prompt = None
     checked = {name: _axis(name, values, prompt, axes) for name, values in axes.items()}
     jobs = math.prod(len(values) for values in checked.values())
@@ -70,7 +70,8 @@ def of_call(prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]
         raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
     all_axes = dict(axes or {})
     fixed = {}
-    for name, values in more.items():
+    for name, given in more.items():
+        values = _kept(given)
         single = len(as_list(values)) == 1 and not isinstance(values, list | tuple)
         if name in PARAMETERS and (values is None or single):
             fixed[name] = values
@@ -79,8 +80,19 @@ def of_call(prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]
     return expand(prompt, all_axes, fixed)
 
 
+def _kept(values: Any) -> Any:
+    """An iterator as the list it gives, since it gives it once; everything else as it is."""
+    return list(values) if isinstance(values, Iterator) else values
+
+
 def _axis(name: str, values: Any, prompt: str | None, axes: Mapping[str, Any]) -> tuple[Any, ...]:
     """The values of one axis as plain Python values, checked."""
+    if (dimensions := getattr(values, "ndim", 1)) > 1:  # walking through a table would give the names of its columns
+        kind = type(values).__name__
+        raise InputError(
+            f"The axis {name} is a {kind} of {dimensions} dimensions. Give one column of it, as in frame['{name}'].",
+            parameter=name,
+        )
     if name == SAMPLE and isinstance(values, int) and not isinstance(values, bool):
         if not 1 <= values <= MOST_JOBS:
             raise InputError(f"sample must be at least 1, not {values}.", parameter=SAMPLE)
@@ -168,9 +180,6 @@ def label(value: Any) -> str:
 
 def shape(axes: Axes) -> str:
     """``2 x 2 x 2 = 8 jobs``."""
-    jobs = 1
-    for values in axes.values():
-        jobs *= len(values)
-    return (
-        f"{' x '.join(str(len(values)) for values in axes.values())} = {jobs} jobs" if len(axes) > 1 else f"{jobs} jobs"
-    )
+    sides = [len(values) for values in axes.values()]
+    jobs = f"{math.prod(sides)} job{'s' * (math.prod(sides) != 1)}"
+    return f"{' x '.join(map(str, sides))} = {jobs}" if len(sides) > 1 else jobs
