@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,7 @@ def test_a_forked_child_decodes_with_threads_of_its_own():
     decoding.run(int)
     child = os.fork()
     if child == 0:
+        signal.alarm(30)  # a child that waits for threads it does not have must not outlive the test
         os._exit(42 if decoding.run(divmod, 7, 2) == (3, 1) else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 42
