@@ -68,6 +68,7 @@ def get(place: Place, which: int | str) -> Record:
 
 def resume_all(place: Place, running: Running) -> list[JobHandle]:
     """Collect every unfinished job of this backend whose kernel is gone. Other backends' jobs are left alone."""
+    running.write_again()
     handles = []
     for record in place.journal.open_records():
         if record.backend != place.backend or record.status not in RESUMABLE:
@@ -91,6 +92,7 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
     Raises:
         InputError: there is no such job, or nothing of it is left to collect. The message says what to do.
     """
+    running.write_again()
     record = find(place, which)
     if record is None and not str(which).strip().isdecimal():
         job_id, record = str(which).strip(), _only_doubt(place, str(which))
