@@ -91,13 +91,14 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             Subcommand("panel", "", "the widget panel"),
             Subcommand(
                 "history",
-                "[--all] [--search TEXT] [--status S] [--starred] [--since 2d] [--limit N] [--page N]",
+                "[--all] [--search TEXT] [--status S] [--starred] [--noted] [--since 2d] [--limit N] [--page N]",
                 "past jobs with thumbnails, newest first",
                 (
                     Option("all", ("--all",), "everything in the folder, not this session only"),
                     Option("search", ("--search",), "jobs whose prompt or note holds TEXT", "TEXT"),
                     Option("status", ("--status",), "jobs of this status", "S"),
                     Option("starred", ("--starred",), "jobs with a starred picture"),
+                    Option("noted", ("--noted",), "jobs with a note"),
                     Option("since", ("--since",), "jobs of the last 30m, 12h, 2d or 1w, or since 2026-01-31", "AGE"),
                     Option("limit", ("--limit",), "jobs on a page", "N"),
                     Option("page", ("--page",), "the page to show, from 1", "N"),
@@ -151,7 +152,8 @@ def _rows(rows: list[tuple[str, str]], width: int = 36, line: int = 100) -> list
     for left, right in rows:
         folded = textwrap.wrap(right, line - width) or [""]
         if len(left) >= width - 3:
-            lines.append(f"  {left}")
+            broken = {"initial_indent": "  ", "subsequent_indent": " " * 8, "break_on_hyphens": False}
+            lines += textwrap.wrap(left, line, **broken)  # type: ignore[arg-type]  # the names are textwrap's
         else:
             lines.append(f"  {left:<{width - 2}}{folded.pop(0)}")
         lines += [f"{'':<{width}}{part}" for part in folded]

@@ -124,7 +124,7 @@ def _note(words: Sequence[str]) -> dict[str, Any]:
 
 def _history(**said: Any) -> Any:
     session = calls.current_session()
-    where: dict[str, Any] = {"search": said.get("search"), "starred": "starred" in said}
+    where: dict[str, Any] = {"search": said.get("search"), "starred": "starred" in said, "noted": "noted" in said}
     if "status" in said:
         where["status"] = _status_word(said["status"])
     if "since" in said:

@@ -298,11 +298,12 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows of the folder: text in prompt or note, status words, starred, since (epoch seconds), sessions."""
+    """Which rows of the folder: text in prompt or note, a status, starred, noted, since (epoch seconds), sessions."""
 
     search: str | None = None
     status: str | None = None
     starred: bool = False
+    noted: bool = False
     since: float | None = None
     backend: str | None = None
     session: str | None = None
@@ -323,6 +324,8 @@ class Filter:
             values.append(self.status)
         if self.starred:
             clauses.append("starred <> '[]'")
+        if self.noted:
+            clauses.append("note IS NOT NULL")
         if self.since is not None:
             clauses.append("created_at >= ?")
             values.append(self.since)

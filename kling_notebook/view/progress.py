@@ -102,21 +102,21 @@ def status_text(row: ProgressRow) -> str:
 def progress_bundle(
     rows: Sequence[ProgressRow], *, title: str = "", notice: str = "", footer: str = ""
 ) -> dict[str, Any]:
-    """Bars for jobs that run: all of up to eight rows; of more, an overall line and the liveliest eight."""
-    many = len(rows) > MOST_ROWS
+    """Bars for jobs that run, under an overall line where there are several; of more than eight the liveliest eight."""
+    many, several = len(rows) > MOST_ROWS, len(rows) > 1
     shown = _liveliest(rows) if many else list(rows)
     rest = Counter(row.state for row in rows) - Counter(row.state for row in shown)
     tail = f"and {rest.total()} more: {_counts(rest)}" if rest else ""
     html = frame(
         heading(title, notice),
-        _overall(rows) if many else "",
+        _overall(rows) if several else "",
         *(_row(row) for row in shown),
         _small(tail),
         _small(footer),
         width="720px",
     )
     plain = [bounded(line, 400) for line in (title, notice) if line]
-    plain += [_overall_text(rows)] if many else []
+    plain += [_overall_text(rows)] if several else []
     plain += [_row_text(row) for row in shown]
     plain += [line for line in (tail, bounded(footer, 400)) if line]
     return bundle(html, "\n".join(plain))

@@ -107,10 +107,17 @@ def test_a_bar_that_stays_in_a_saved_notebook_does_not_look_alive() -> None:
         assert "gradient" not in progress_bundle([row(state, 8, None)])["text/html"]
 
 
-def test_up_to_eight_rows_are_all_shown() -> None:
+def test_up_to_eight_rows_are_all_shown_under_an_overall_line() -> None:
     bundle = progress_bundle([row(label=f"job {k}") for k in range(8)])
-    assert bundle["text/html"].count("progressbar") == 8
+    assert bundle["text/html"].count("progressbar") == 9
+    assert bundle["text/plain"].startswith("0 of 8 done")
     assert "more" not in bundle["text/plain"]
+
+
+def test_one_row_needs_no_overall_line() -> None:
+    bundle = progress_bundle([row()])
+    assert bundle["text/html"].count("progressbar") == 1
+    assert " of 1 done" not in bundle["text/plain"]
 
 
 def test_many_rows_are_an_overall_line_and_the_liveliest_eight() -> None:
