@@ -96,11 +96,13 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     axes, points = sweeps.expand(prompt, options.axes, options.parameters)
     requests = session.requests(points)
     if options.dry_run:
+        estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
+        if options.quiet:
+            return estimate
         from .subcommands import show_plan
 
-        estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
         shell.display_pub.publish(show_plan(estimate, requests, axes, points))
-        return estimate if options.quiet else None
+        return None
 
     def bind(value: Any) -> None:
         """With --no-wait the variable holds the handle, also where nobody is present and the cell waits."""
