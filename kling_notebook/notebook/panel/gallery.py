@@ -44,7 +44,8 @@ class Gallery:
         self.cards: list[Card] = []
         self.compared: tuple[Card, Picture] | None = None
         style = f"{MUTED}; border: 1px dashed rgba(128, 128, 128, 0.5); border-radius: 6px; padding: 56px 24px"
-        self._empty = html(tag("div", EMPTY, style=f"{style}; text-align: center; font-size: 13px"), width="100%")
+        empty = tag("div", EMPTY, style=f"{style}; text-align: center; font-size: 13px")
+        self._empty = kit.loose(html(empty, width="100%"))
         self.view = column(self._empty, gap="22px")
 
     def add(self, result: Result, session: Session) -> None:

@@ -64,6 +64,7 @@ class Toolkit:
         self.lock = threading.RLock()
         self.on_fault: Callable[[Exception], object] = logger.error
         self.answered_meanwhile = False
+        self._loose: weakref.WeakSet[widgets.Widget] = weakref.WeakSet()
         self._shared: dict[str, tuple[widgets.Layout, widgets.ButtonStyle]] = {}
 
     def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
@@ -95,7 +96,12 @@ class Toolkit:
         if look == "primary":
             made.button_style = "primary"
         made.on_click(self.when(act, *args))
-        return made
+        return self.loose(made)
+
+    def loose(self, widget: Any) -> Any:
+        """A widget that is not always below the panel's root, so that it ends with the panel all the same."""
+        self._loose.add(widget)
+        return widget
 
     def _look(self, look: Look) -> tuple[widgets.Layout, widgets.ButtonStyle]:
         if look not in self._shared:
@@ -121,7 +127,7 @@ class Toolkit:
 
     def end(self, root: widgets.Widget) -> None:
         """Close the whole panel."""
-        self.close(root)
+        self.close(root, *self._loose)
         for layout, style in self._shared.values():
             layout.close()
             style.close()
