@@ -1,0 +1,168 @@
+"""The notebooks are the tests of the documentation: each runs from top to bottom, offline, on the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+from kling_notebook.command import notebooks
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+
+CANARY = "pd_live_canary_c04d11aa"
+NAMES = [path.stem for path in notebooks.shipped()]
+RUN_HERE = [name for name in NAMES if name != "quickstart"]  # test_quickstart.py runs that one
+
+
+async def run(name: str, folder: Path, settings: Mapping[str, str], first: str | None = None) -> NotebookNode:
+    """The notebook after Run All in a kernel of its own; ``first`` runs after its first code cell."""
+    notebook = nbformat.read(notebooks.home() / f"{name}.ipynb", as_version=4)
+    if first:
+        place = next(k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code") + 1
+        notebook.cells.insert(place, nbformat.v4.new_code_cell(first, id="inserted"))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
+    began = time.monotonic()
+    await client.async_execute(cleanup_kc=True, env=kept | settings)
+    notebook.metadata["seconds"] = time.monotonic() - began
+    return notebook
+
+
+def text_of(notebook: NotebookNode, cell_id: str) -> str:
+    """Everything the cell with this id says as text."""
+    (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
+    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: tmp_path_factory.mktemp(name) for name in RUN_HERE}
+
+
+@pytest.fixture(scope="module")
+def executed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, NotebookNode]:
+    """All notebooks after Run All side by side, with the sandbox asked for and a key that must not be used."""
+    profile = str(tmp_path_factory.mktemp("nobody") / "ipython")
+    settings = {"PIXELDOJO_API_KEY": CANARY, "KLING_SANDBOX": "1", "IPYTHONDIR": profile}
+
+    async def all_of_them() -> list[NotebookNode]:
+        return await asyncio.gather(*(run(name, folders[name], settings) for name in RUN_HERE))
+
+    ran = dict(zip(RUN_HERE, asyncio.run(all_of_them()), strict=True))
+    for name, notebook in ran.items():
+        nbformat.write(notebook, folders[name] / "executed.ipynb")
+    return ran
+
+
+def test_there_are_four_and_they_travel_in_this_order():
+    assert NAMES == ["quickstart", "history", "panel", "sweeps"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_committed_clean_and_opens_with_what_you_will_be_able_to_do(name):
+    notebook = nbformat.read(notebooks.home() / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert notebook.cells[0].cell_type == "markdown"
+    assert "you will be able to" in notebook.cells[0].source
+    assert "widgets" not in notebook.metadata
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("name", RUN_HERE)
+class TestRun:
+    def test_every_cell_ran_in_under_two_minutes(self, executed, name):
+        code = [cell for cell in executed[name].cells if cell.cell_type == "code"]
+        assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+        assert executed[name].metadata["seconds"] < 120
+
+    def test_nothing_was_complained_of(self, executed, name):
+        outputs = [output for cell in executed[name].cells for output in cell.get("outputs", [])]
+        assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+
+    @pytest.mark.usefixtures("executed")
+    def test_what_is_left_is_small_and_holds_no_key(self, folders, name):
+        assert (folders[name] / "executed.ipynb").stat().st_size < 1_500_000
+        files = [path for path in folders[name].rglob("*") if path.is_file()]
+        assert len(files) > 1
+        assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
+
+
+class TestSweeps:
+    def test_one_axis_is_a_row_two_a_grid_three_facets(self, executed):
+        said = [text_of(executed["sweeps"], name) for name in ("one", "two", "three")]
+        assert [line.splitlines()[0] for line in said] == ["3 jobs", "2 x 3 = 6 jobs", "2 x 2 x 2 = 8 jobs"]
+        assert "place = desert: time x aspect_ratio" in said[2]
+
+    def test_it_was_stopped_in_the_middle_and_completed(self, executed):
+        stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "rest")
+        assert "withdrawn before it was sent" in stopped
+        assert "still being made: 2" in stopped
+        assert "from this folder at no cost" in rest
+        assert text_of(executed["sweeps"], "missing") == "[]"
+
+    def test_it_leaves_a_figure_for_a_paper(self, executed, folders):
+        assert (folders["sweeps"] / "houses.pdf").read_bytes().startswith(b"%PDF")
+        assert "6 from this folder at no cost" in text_of(executed["sweeps"], "again")
+
+
+class TestHistory:
+    def test_the_starred_the_found_and_the_copied_recipe_are_there(self, executed):
+        notebook = executed["history"]
+        assert "candidate for the cover" in text_of(notebook, "starred")
+        assert "2 of 2 jobs" in text_of(notebook, "search")
+        assert text_of(notebook, "code").startswith("%%kling --aspect-ratio 3:2\n")
+        assert "≠ prompt" in text_of(notebook, "compare")
+        assert "A snowy owl on a branch at night, watercolor" in text_of(notebook, "recipe")
+
+    def test_the_same_cell_again_is_reused(self, executed):
+        assert text_of(executed["history"], "again-facts") == "reused: True - the same job: True\n"
+
+    def test_too_much_is_refused_and_a_lost_reply_is_one_order(self, executed):
+        assert "4 of the budget of 6 are left" in text_of(executed["history"], "refused")
+        lost = text_of(executed["history"], "lost")
+        assert "may have been charged: True" in lost
+        assert "orders the service received for it: 1" in lost
+
+    def test_the_dead_kernel_s_pictures_are_collected_without_another_order(self, executed):
+        notebook = executed["history"]
+        assert "orders the service has received: 3" in text_of(notebook, "killed")
+        assert "1 job is unfinished" in text_of(notebook, "restart")
+        assert "1 job collected" in text_of(notebook, "resume")
+        assert text_of(notebook, "counted") == "orders the service has received: 3\n"
+
+
+def flat(*_: Any, output_format: str, **__: Any) -> bytes:
+    """A picture that costs no time."""
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(out, output_format)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("name", "posts"), [("quickstart", 2), ("sweeps", 23)])
+def test_run_all_in_a_second_kernel_buys_nothing_with_reuse_on(
+    name: str, posts: int, make_sandbox: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    sandbox = make_sandbox(paint=flat)
+    settings = {"PIXELDOJO_API_KEY": sandbox.key, "PIXELDOJO_API_BASE": sandbox.base_url}
+    first = "%config KlingMagics.requests_per_minute = 6000\n%kling reuse on"
+    asyncio.run(run(name, tmp_path, settings, first))
+    assert sandbox.count("submit") == posts
+    charges = sandbox.charges
+    second = asyncio.run(run(name, tmp_path, settings, first))
+    assert sandbox.count("submit") == posts
+    assert sandbox.charges == charges
+    assert "reused" in "".join(text_of(second, cell.id) for cell in second.cells if cell.cell_type == "code")
