@@ -1,0 +1,469 @@
+"""What an earlier kernel left behind is named, collected, attached or dismissed; nothing is bought for it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kling_notebook.api.errors import DownloadError, InputError, KlingError, StillRunningError
+from kling_notebook.api.jobs import GenerationRequest, Job, JobStatus
+from kling_notebook.sandbox import Fault
+from kling_notebook.session import collecting, running
+from kling_notebook.session.offers import made_at
+from kling_notebook.session.records import new_record
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the tries of a download and between looks at another kernel's job."""
+    monkeypatch.setattr(collecting.pacing, "backoff", lambda attempt, jitter: 0.05)  # noqa: ARG005
+    monkeypatch.setattr(running, "FOLLOW_SECONDS", 0.05)
+
+
+def buy(session: Session, prompt: str = "a red fox", **options: Any) -> Any:
+    return session.start([session.request(prompt, **options)], source="python").handles[0]
+
+
+def left_behind(session: Session, status: JobStatus, prompt: str = "a red fox", **facts: Any) -> int:
+    """A row of a kernel that is dead."""
+    backend = facts.pop("backend", session.backend)
+    record = new_record(
+        GenerationRequest(prompt, num_outputs=facts.pop("num_outputs", 1)),
+        backend=backend, source="magic", session="dead", estimate=1.0,
+    )  # fmt: skip
+    return session.journal.add([record.but(status=status, submitted_at=record.created_at, **facts)])[0].number
+
+
+def made_elsewhere(session: Session, prompt: str = "a red fox", **parameters: Any) -> str:
+    """A job the service knows and this folder does not."""
+    return session.client.submit(GenerationRequest(prompt, **parameters)).job_id
+
+
+# ---- naming ----
+
+
+def test_the_next_session_says_in_one_line_what_is_unfinished(
+    make_session: Make, sandbox: Sandbox, folder: Path
+) -> None:
+    """Once, by kind; rows of another backend are named with it; a plan that was never sent is closed."""
+    first = make_session(sandbox)
+    left_behind(first, JobStatus.RUNNING, job_id="job_a")
+    left_behind(first, JobStatus.DOWNLOADING, job_id="job_b")
+    left_behind(first, JobStatus.SENT)
+    left_behind(first, JobStatus.MAYBE_SUBMITTED)
+    planned = left_behind(first, JobStatus.PLANNED)
+    left_behind(first, JobStatus.RUNNING, job_id="job_c", backend="pixeldojo")
+    first.close()
+    session = make_session(sandbox)
+    notices = session.take_notices()
+    assert notices == [
+        "2 jobs are unfinished: `%kling resume` collects.",
+        "2 jobs may have been submitted: see `%kling status`.",
+        "1 unfinished on another backend (pixeldojo).",
+    ]
+    assert session.take_notices() == []
+    assert session.record(planned).status is JobStatus.WITHDRAWN
+    rows = dict(session.status().rows())
+    assert rows["unfinished"].startswith("1 (running), 2 (downloading)")
+    assert {name for name in rows if "doubt" in name} == {"job 3 in doubt", "job 4 in doubt"}
+
+
+def test_other_backends_rows_are_named_and_left(make_session: Make, sandbox: Sandbox) -> None:
+    """Resume of everything takes none of them, and of one says whose it is."""
+    session = make_session(sandbox)
+    number = left_behind(session, JobStatus.RUNNING, job_id="job_c", backend="pixeldojo")
+    assert not session.resume().jobs
+    with pytest.raises(InputError, match="belongs to pixeldojo"):
+        session.resume(number)
+    assert session.record(number).owner == "dead"
+    assert not sandbox.log
+
+
+# ---- collecting ----
+
+
+@pytest.mark.parametrize("by", ["number", "text", "job id", "all"])
+def test_a_job_is_collected_by_its_number_or_id(by: str, make_session: Make, sandbox: Sandbox) -> None:
+    """The dead kernel's job becomes this session's; the service sees a poll and no POST."""
+    session = make_session(sandbox)
+    job_id = made_elsewhere(session, num_outputs=2)
+    number = left_behind(session, JobStatus.RUNNING, job_id=job_id, num_outputs=2)
+    posts = sandbox.count("submit")
+    which = {"number": number, "text": f" {number} ", "job id": job_id, "all": None}[by]
+    (handle,) = session.resume(which).jobs
+    assert len(handle.result(timeout=30)) == 2
+    assert session.record(number).owner == session.id
+    assert sandbox.count("submit") == posts
+    assert not session.resume().jobs
+    assert len(session.history()) == 1
+
+
+def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_session: Make, sandbox: Sandbox) -> None:
+    """Killed between the rename and the commit: the file is there; the half-fetched beside it goes."""
+    session = make_session(sandbox)
+    result = buy(session, num_outputs=3).result(timeout=30)
+    record = session.record(1)
+    session.journal.write(record.but(status=JobStatus.DOWNLOADING, images=record.images[:1]))
+    result[2].path.unlink()
+    (session.folder / f".{result[2].path.stem}.dead.part").write_bytes(b"half a pic")
+    session.close()
+    before = sandbox.count("download")
+    session = make_session(sandbox)
+    assert not list(session.folder.glob(".*.part"))
+    (handle,) = session.resume().jobs
+    assert [p.path.name for p in handle.result(timeout=30)] == list(record.images)
+    assert sandbox.count("download") == before + 1
+
+
+def test_a_new_job_never_takes_a_picture_that_lies_there_for_its_own(
+    make_session: Make, sandbox: Sandbox, folder: Path
+) -> None:
+    """A service that gives one id to two jobs costs no picture: both are kept."""
+    session = make_session(sandbox)
+    first = buy(session, sample=1).result(timeout=30)
+    job_id = sandbox.job_ids[0]
+    session.client.submit = lambda _: Job(job_id, "running", "pending", credit_cost=1.0)  # type: ignore[method-assign]
+    downloads = sandbox.count("download")
+    second = buy(session, sample=2).result(timeout=30)
+    assert sandbox.count("download") == downloads + 1
+    assert second[0].path.exists()
+    assert first[0].path.exists()
+
+
+def test_dead_urls_are_asked_for_again_twice_and_then_the_id_is_kept(make_sandbox: Make, make_session: Make) -> None:
+    """Three URLs, three polls, then `expired` with the id; a later resume tries again and gets it."""
+    sandbox = make_sandbox(faults=[Fault("download", "status", status=410, times=99)])
+    session = make_session(sandbox)
+    error = buy(session).exception(timeout=30)
+    assert isinstance(error, DownloadError)
+    assert (error.job_id, error.number) == (sandbox.job_ids[0], 1)
+    assert "is lost to us: 0 pictures saved" in str(error)
+    assert sandbox.count("download") == sandbox.count("poll") == 3
+    assert session.record(1).status is JobStatus.EXPIRED
+    assert not session.resume().jobs, "it is over: only asked for by name is it tried again"
+    sandbox.clear_faults()
+    assert len(session.resume(1).jobs[0].result(timeout=30)) == 1
+    assert session.record(1).status is JobStatus.FINISHED
+    assert sandbox.count("submit") == 1
+
+
+def test_urls_that_die_between_two_pictures_cost_one_more_poll(make_sandbox: Make, make_session: Make) -> None:
+    """The pictures saved before are not fetched again."""
+    sandbox = make_sandbox(faults=[Fault("download", "expired", at=2)])
+    session = make_session(sandbox)
+    assert len(buy(session, num_outputs=3).result(timeout=30)) == 3
+    assert sandbox.count("poll") == 2
+    assert sandbox.count("download") == 4
+
+
+def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_session: Make) -> None:
+    """After job_max_age its worker is free, the error says how to go on, and resume gets the pictures."""
+    sandbox = make_sandbox(latency=lambda _: 4.0)
+    session = make_session(sandbox, job_max_age=1.0, in_flight=1)
+    handle, other = buy(session), buy(session, "an owl")
+    error = handle.exception(timeout=30)
+    assert isinstance(error, StillRunningError)
+    assert error.job_id
+    assert "%kling resume 1" in str(error)
+    assert session.record(1).status is JobStatus.UNFINISHED
+    assert isinstance(other.exception(timeout=30), StillRunningError), "the one worker was free for it"
+    session.configure(job_max_age=60)
+    assert [len(h.result(timeout=30)) for h in session.resume().jobs] == [1, 1]
+    assert sandbox.count("submit") == 2
+
+
+def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: Make, sandbox: Sandbox) -> None:
+    """Only what is missing; where all is there, it is shown at no cost and nobody is asked."""
+    session = make_session(sandbox)
+    result = buy(session, num_outputs=3).result(timeout=30)
+    session.star(1, 2)
+    polls = sandbox.count("poll")
+    assert session.resume(1).jobs[0].result(timeout=30).reused
+    assert sandbox.count("poll") == polls
+    result[1].path.unlink()
+    again = session.resume(1).jobs[0].result(timeout=30)
+    assert [p.path for p in again] == [p.path for p in result]
+    assert all(p.path.exists() for p in again)
+    assert sandbox.count("download") == 4
+    assert session.record(1).starred == {2}
+    assert sandbox.count("submit") == 1
+
+
+def test_pictures_that_are_still_there_stay_in_the_history_when_the_service_has_forgotten_the_job(
+    make_session: Make, make_sandbox: Make
+) -> None:
+    """One file was deleted, the rest is not lost with it."""
+    sandbox = make_sandbox()
+    session = make_session(sandbox)
+    result = buy(session, num_outputs=3).result(timeout=30)
+    result[1].path.unlink()
+    sandbox.add_fault(Fault("poll", "status", status=404, times=99))
+    error = session.resume(1).jobs[0].exception(timeout=30)
+    assert "2 pictures saved" in str(error)
+    assert [p.path for p in session.result(1)] == [p.path for p in result]
+
+
+@pytest.mark.parametrize("status", [JobStatus.REFUSED, JobStatus.WITHDRAWN, JobStatus.FAILED, JobStatus.DISMISSED])
+def test_nothing_is_left_of_what_is_over(status: JobStatus, make_session: Make, sandbox: Sandbox) -> None:
+    session = make_session(sandbox)
+    number = left_behind(session, status, error="for a reason")
+    with pytest.raises(InputError, match=f"Nothing is left to collect of job {number}: it is {status.value}"):
+        session.resume(number)
+    with pytest.raises(InputError, match="nothing to dismiss"):
+        session.dismiss(number)
+    with pytest.raises(InputError, match="for a reason"):
+        session.result(number)
+    with pytest.raises(InputError, match="knows no job 99"):
+        session.resume(99)
+
+
+# ---- doubt ----
+
+
+def doubtful_session(make_sandbox: Make, make_session: Make, **options: Any) -> tuple[Sandbox, Session]:
+    """One job bought, then one whose reply was lost although it was made."""
+    sandbox = make_sandbox(**options)
+    session = make_session(sandbox)
+    buy(session, "known").result(timeout=30)
+    sandbox.add_fault(Fault("submit", "drop_after", at=1))
+    assert buy(session).exception(timeout=30).maybe_submitted
+    return sandbox, session
+
+
+def doubt_row(session: Session, number: int = 2, **how: Any) -> str:
+    return dict(session.status(**how).rows())[f"job {number} in doubt"]
+
+
+@pytest.mark.parametrize(("kind", "says"), [("drop_after", "by 1 more"), ("drop_before", "by no more than")])
+def test_the_balance_gives_a_hint_that_is_called_one(
+    kind: Any, says: str, make_sandbox: Make, make_session: Make
+) -> None:
+    """Known after the next accepted job: the drop that known jobs do not explain. It changes nothing by itself."""
+    sandbox = make_sandbox()
+    session = make_session(sandbox)
+    buy(session, "known", num_outputs=2).result(timeout=30)
+    sandbox.add_fault(Fault("submit", kind, at=1))
+    buy(session).exception(timeout=30)
+    assert "Hint" not in doubt_row(session)
+    buy(session, "after").result(timeout=30)
+    text = doubt_row(session)
+    assert f"Hint: the balance fell {says}" in text
+    assert "probably" in text
+    assert "%kling resume 2 JOB_ID, or %kling dismiss 2" in text
+    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
+    assert session.status().spent_session == 4, "counted until somebody settles it"
+
+
+def test_a_dismissed_doubt_is_not_asked_about_and_not_counted(make_sandbox: Make, make_session: Make) -> None:
+    sandbox, session = doubtful_session(make_sandbox, make_session)
+    assert session.status().spent_session == 2
+    session.dismiss("2")
+    assert session.record(2).status is JobStatus.DISMISSED
+    assert session.status().spent_session == 1
+    assert not session.status().doubtful
+    with pytest.raises(InputError, match="nothing to dismiss"):
+        session.dismiss(2)
+    assert sandbox.count("submit") == 2
+
+
+def test_a_running_job_cannot_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
+    """Neither forgotten nor taken out of the budget while somebody works on it."""
+    sandbox = make_sandbox(latency=lambda _: 1.0)
+    session = make_session(sandbox)
+    handle = buy(session)
+    while handle.job_id is None:
+        time.sleep(0.02)
+    with pytest.raises(InputError, match="is running"):
+        session.dismiss(1)
+    assert session.running.purse.spent == 1
+    assert len(handle.result(timeout=30)) == 1
+    assert session.status().spent_session == 1
+
+
+def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Make, make_session: Make) -> None:
+    """With two in doubt an id alone is not enough; with the number it is; what it cost is known then."""
+    sandbox, session = doubtful_session(make_sandbox, make_session)
+    job_id = sandbox.job_ids[0]
+    sandbox.add_fault(Fault("submit", "drop_before", at=1))
+    buy(session, "a third").exception(timeout=30)
+    with pytest.raises(InputError, match=f"jobs 2, 3 are in doubt. Say which: `%kling resume N {job_id}`"):
+        session.resume(job_id)
+    with pytest.raises(InputError, match="Job 2 has no job id"):
+        session.resume(2)
+    result = session.resume(2, job_id).jobs[0].result(timeout=30)
+    assert (result.number, result.job_id, result.credits) == (2, job_id, 1)
+    assert session.running.purse.spent == 3  # the third is still in doubt
+    session.dismiss(3)
+    with pytest.raises(InputError, match="none is in doubt"):
+        session.resume("job_nobody_knows")
+    assert sandbox.count("submit") == 3
+
+
+def test_a_job_id_in_a_torn_reply_is_kept_and_used(make_sandbox: Make, make_session: Make) -> None:
+    """The reply broke off after the id: in doubt as ever, but resume needs no other."""
+    sandbox = make_sandbox(faults=[Fault("submit", "truncated", at=1)])
+    session = make_session(sandbox)
+    error = buy(session).exception(timeout=30)
+    assert error.maybe_submitted
+    record = session.record(1)
+    assert record.status is JobStatus.MAYBE_SUBMITTED
+    if record.job_id is None:
+        pytest.fail("half of the reply held the id")
+    assert record.job_id == sandbox.job_ids[0]
+    assert len(session.resume(1).jobs[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+
+
+# ---- what the service lists ----
+
+
+def test_jobs_the_service_lists_are_offered_and_never_attached(make_sandbox: Make, make_session: Make) -> None:
+    """Unknown to the folder, made after the intent, for this prompt. `status` says so; the row stays in doubt."""
+    sandbox, session = doubtful_session(make_sandbox, make_session, jobs_list=True)
+    (job_id,) = (found for found in sandbox.job_ids if found != session.record(1).job_id)
+    made_elsewhere(session, "another prompt")
+    posts = sandbox.count("submit")
+    asked = len(sandbox.log)
+    assert "lists" not in doubt_row(session)
+    assert len(sandbox.log) == asked, "nobody is asked unless it is wanted"
+    assert session.status(ask=True).offers == {2: (job_id,)}
+    assert f"The service lists {job_id}, made after it: this may be the one" in doubt_row(session, ask=True)
+    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
+    assert session.record(2).job_id is None
+    assert len(session.resume(job_id).jobs[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == posts
+
+
+def test_a_job_made_before_the_intent_is_not_offered(make_sandbox: Make, make_session: Make) -> None:
+    _, session = doubtful_session(make_sandbox, make_session, jobs_list=True)
+    session.journal.write(session.record(2).but(submitted_at=time.time() + 3600))
+    assert session.status(ask=True).offers == {}
+
+
+@pytest.mark.parametrize("trouble", ["no list", "no doubt", "it fails"])
+def test_a_status_needs_no_list(trouble: str, make_sandbox: Make, make_session: Make) -> None:
+    """Where the service describes none, or does not give it, the status comes all the same."""
+    sandbox, session = doubtful_session(make_sandbox, make_session, jobs_list=trouble != "no list")
+    if trouble == "no doubt":
+        session.dismiss(2)
+    if trouble == "it fails":
+        sandbox.stop()
+    asked = len(sandbox.log)
+    status = session.status(ask=True)
+    assert status.offers == {}
+    assert len(status.doubtful) == (0 if trouble == "no doubt" else 1)
+    if trouble == "no doubt":
+        assert len(sandbox.log) == asked
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({"createdAt": "2025-06-15T15:06:40Z"}, 1_750_000_000),
+        ({"created_at": "2025-06-15T17:06:40+02:00"}, 1_750_000_000),
+        ({"created": "2025-06-15T15:06:40"}, 1_750_000_000),
+        ({"createdAt": 1_750_000_000}, 1_750_000_000),
+        ({"createdAt": "1750000000000"}, 1_750_000_000),
+        ({"createdAt": "yesterday"}, None),
+        ({"createdAt": [1]}, None),
+        ({}, None),
+    ],
+)
+def test_when_a_listed_job_was_made(said: dict[str, Any], seconds: float | None) -> None:
+    assert made_at(Job("j", "running", "running", raw=said)) == seconds
+
+
+# ---- another kernel's job ----
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "doubt"),
+    [
+        (JobStatus.MAYBE_SUBMITTED, "may have been submitted", True),
+        (JobStatus.FAILED, "ended as failed in another kernel: no such animal", False),
+        (JobStatus.REFUSED, "ended as refused", False),
+    ],
+)
+def test_whoever_waits_for_another_kernels_job_is_told_how_it_ended(
+    status: JobStatus, says: str, doubt: bool, make_session: Make, sandbox: Sandbox
+) -> None:
+    """Reuse attached to a job that then did not succeed: an error, never an empty result."""
+    theirs, mine = make_session(sandbox), make_session(sandbox)
+    record = new_record(
+        mine.request("a red fox"), backend=mine.backend, source="python", session=theirs.id, estimate=1.0
+    )
+    (record,) = theirs.journal.add([record.but(status=JobStatus.SENT)])
+    handle = mine.start([mine.request("a red fox")], source="python", reuse=True).handles[0]
+    time.sleep(0.2)
+    assert not handle.done()
+    theirs.journal.write(record.but(status=status, error="no such animal"))
+    with pytest.raises(KlingError, match=says) as caught:
+        handle.result(timeout=10)
+    assert caught.value.maybe_submitted is doubt
+    assert sandbox.count("submit") == 0
+
+
+def test_whoever_waits_for_a_plan_of_a_kernel_that_dies_is_not_kept_waiting(
+    make_session: Make, sandbox: Sandbox
+) -> None:
+    """It was never sent, and is not bought for somebody else's call."""
+    theirs, mine = make_session(sandbox), make_session(sandbox)
+    record = new_record(
+        mine.request("a red fox"), backend=mine.backend, source="python", session=theirs.id, estimate=1.0
+    )
+    theirs.journal.add([record])
+    handle = mine.start([mine.request("a red fox")], source="python", reuse=True).handles[0]
+    time.sleep(0.2)
+    assert not handle.done()
+    theirs.close()
+    with pytest.raises(KlingError, match="was not sent: its kernel ended"):
+        handle.result(timeout=10)
+    assert mine.record(1).status is JobStatus.WITHDRAWN
+    assert sandbox.count("submit") == 0
+
+
+def test_a_job_followed_here_is_collected_when_its_kernel_dies(make_session: Make, sandbox: Sandbox) -> None:
+    """The owner died after the id was committed: who waits for it goes on with it."""
+    theirs, mine = make_session(sandbox), make_session(sandbox)
+    job_id = made_elsewhere(mine)
+    record = new_record(
+        mine.request("a red fox"), backend=mine.backend, source="python", session=theirs.id, estimate=1.0
+    )
+    theirs.journal.add([record.but(status=JobStatus.RUNNING, job_id=job_id, submitted_at=time.time())])
+    handle = mine.start([mine.request("a red fox")], source="python", reuse=True).handles[0]
+    time.sleep(0.2)
+    assert not handle.done()
+    theirs.close()
+    assert len(handle.result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+
+
+# ---- sessions that end ----
+
+
+def test_a_session_that_is_closed_lets_go_when_its_jobs_are_done(make_sandbox: Make, make_session: Make) -> None:
+    """connect() again while a job runs: the job goes on, and the old session's lock goes with its end."""
+    sandbox = make_sandbox(latency=lambda _: 1.0)
+    first = make_session(sandbox)
+    handle = buy(first)
+    while handle.job_id is None:
+        time.sleep(0.02)
+    first.close()
+    second = make_session(sandbox)
+    assert second.place.locks.alive(first.id)
+    assert not second.resume().jobs
+    assert len(handle.result(timeout=30)) == 1
+    time.sleep(0.1)
+    assert not second.place.locks.alive(first.id)
+    assert json.loads(json.dumps(second.record(1).status)) == "finished"
