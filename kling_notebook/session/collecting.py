@@ -19,7 +19,7 @@ from ..api.errors import (
     UnauthorizedError,
 )
 from ..api.jobs import Job, JobStatus
-from . import images, recipes
+from . import images, recipes, results
 from .records import Record
 from .work import Outcome, Work, take_turn
 
@@ -49,6 +49,7 @@ def collect(record: Record, work: Work) -> Outcome:
 def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
     """Ask until the service says completed or failed. A failed poll is not a failed job: it is asked again later."""
     submitted = record.submitted_at or record.created_at
+    results.warm_up()
     patience = _Patience()
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
     while True:
@@ -171,7 +172,9 @@ def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, Downlo
             name = _save_one(record, work, job.image_urls[k], k)
         except DownloadError as error:
             return record, error
-        record = work.commit(record, images=(*images_now[:k], name, *images_now[k + 1 :]))
+        record = record.but(images=(*images_now[:k], name, *images_now[k + 1 :]))
+        if k + 1 < came:  # the last one is committed with the end of its job; images.find mends a crash in between
+            record = work.commit(record)
     return record, None
 
 
@@ -191,6 +194,7 @@ def _save_one(record: Record, work: Work, url: str, k: int) -> str:
                 recipe=_recipe(record, k) if work.recipe else None,
                 thumbnails=work.folder / ".kling" / "thumbnails",
                 thumbnail_size=work.thumbnail_size,
+                alone=record.request.num_outputs == 1,
                 on_warning=work.warn,
             )
             return saved.path.name

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.errors import DownloadError, InputError
 from . import containers, decoding, pixels, recipes
 from .sources import load_source
-from .thumbnails import keep, large, make, thumbnail
+from .thumbnails import LARGE, keep, large, previews, thumbnail
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -100,6 +100,7 @@ def save(
     recipe: Mapping[str, Any] | None,
     thumbnails: Path,
     thumbnail_size: int = 256,
+    alone: bool = False,
     on_warning: Callable[[str], object],
 ) -> Saved:
     """Fetch one picture and put it in ``folder`` as ``stem`` with the ending that its bytes say.
@@ -107,7 +108,8 @@ def save(
     Args:
         fetch: called once with a function that takes the body in pieces; what it raises is passed on.
         owner: the session's id, part of the temporary's name. recipe: None leaves it out.
-        thumbnails: the folder of the cache. on_warning: told where the recipe had to be left out.
+        thumbnails: the folder of the cache. alone: keep the large view there too, for a picture shown by itself.
+        on_warning: told where the recipe had to be left out.
 
     A file of that name that is the same picture is kept; where it is another one, a number is added to the name.
 
@@ -120,7 +122,7 @@ def save(
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
         _fetch_into(temporary, fetch, folder)
-        facts, small = decoding.run(_checked_with_recipe, temporary, recipe, thumbnail_size, on_warning)
+        facts, views = decoding.run(_checked_with_recipe, temporary, recipe, (thumbnail_size, alone), on_warning)
         with _disk(folder):
             _sync(temporary)
             target = _put(temporary, folder, stem, containers.ENDINGS[facts.media_type])
@@ -129,7 +131,7 @@ def save(
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    keep(target, thumbnails, thumbnail_size, small)
+    keep(target, thumbnails, views)
     return Saved(target, facts.width, facts.height, facts.media_type, size)
 
 
@@ -197,20 +199,20 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
 
 
 def _checked_with_recipe(
-    temporary: Path, recipe: Mapping[str, Any] | None, size: int, on_warning: Callable[[str], object]
-) -> tuple[containers.Facts, bytes]:
-    """Check the temporary, put the recipe into it, and make the thumbnail. Facts and JPEG.
+    temporary: Path, recipe: Mapping[str, Any] | None, wanted: tuple[int, bool], on_warning: Callable[[str], object]
+) -> tuple[containers.Facts, Mapping[str, bytes]]:
+    """Check the temporary, put the recipe into it, and make its views. Facts, and JPEGs as `previews` gives them.
 
     What is decoded is the file with its recipe in it: one decoding tells that the picture is whole and that it still
     is with the recipe. Where that fails, the bytes that came are looked at by themselves.
     """
     if recipe is not None:
         try:
-            return _with_recipe(temporary, recipe, size)
+            return _with_recipe(temporary, recipe, wanted)
         except Exception as error:
             reason = str(error) if isinstance(error, (InputError, pixels.NotAPictureError)) else repr(error)
     try:
-        result = _decoded(_read(temporary), size)
+        result = _decoded(_read(temporary), *wanted)
     except pixels.NotAPictureError as error:
         raise _no_picture(error) from None
     if recipe is not None:
@@ -219,12 +221,14 @@ def _checked_with_recipe(
     return result
 
 
-def _with_recipe(temporary: Path, recipe: Mapping[str, Any], size: int) -> tuple[containers.Facts, bytes]:
+def _with_recipe(
+    temporary: Path, recipe: Mapping[str, Any], wanted: tuple[int, bool]
+) -> tuple[containers.Facts, Mapping[str, bytes]]:
     """Replace the temporary by itself with its recipe. Whatever is raised, the temporary is as it was."""
     data = _read(temporary)
     spliced = recipes.splice(data, recipe)
     del data
-    result = _decoded(spliced, size)
+    result = _decoded(spliced, *wanted)
     second = temporary.with_name(f".{temporary.name}")
     try:
         second.write_bytes(spliced)
@@ -234,9 +238,9 @@ def _with_recipe(temporary: Path, recipe: Mapping[str, Any], size: int) -> tuple
     return result
 
 
-def _decoded(data: bytes, size: int) -> tuple[containers.Facts, bytes]:
-    facts, small = pixels.decode(data, size)
-    return facts, make(small, facts, size)
+def _decoded(data: bytes, size: int, alone: bool) -> tuple[containers.Facts, Mapping[str, bytes]]:
+    facts, reduced = pixels.decode(data, max(size, LARGE) if alone else size)
+    return facts, previews(reduced, facts, size, alone)
 
 
 def _read(temporary: Path) -> bytes:

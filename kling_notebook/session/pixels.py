@@ -24,6 +24,13 @@ _GROUND = (160, 160, 160)
 """What shows through a transparent picture in a thumbnail; neither of a notebook's two themes."""
 
 
+def warm_up() -> None:
+    """Import the decoder and its formats."""
+    from PIL import Image, WebPImagePlugin  # noqa: F401
+
+    Image.preinit()
+
+
 class NotAPictureError(ValueError):
     """The bytes are no picture that we would show. The text is the reason, as the end of a sentence.
 

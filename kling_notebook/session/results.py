@@ -15,7 +15,7 @@ from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
 from ..view.tiles import Tile
-from . import cells, images
+from . import cells, images, pixels
 from .records import Record
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     import PIL.Image
 
 THUMBNAIL, LARGE = 256, 1024
+
+
+def warm_up() -> None:
+    """Import what decodes and draws pictures, while somebody has to wait for one anyway."""
+    from ..view import grid  # noqa: F401
+
+    pixels.warm_up()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 QUALITY = 80
+LARGE = 1024
+"""Pixels a side of a picture shown by itself."""
+
+LIMIT = 200_000
+"""Bytes of a picture shown by itself, at most."""
+
 _LOWER_QUALITIES = (85, 75, 65, 50, 35, 20)
 _COMMENT = re.compile(rb"\xff\xfe\x00.kling (\d{1,6})x(\d{1,6})", re.DOTALL)
 
@@ -30,18 +37,31 @@ def thumbnail(path: Path, cache: Path, size: int = 256) -> tuple[bytes, int, int
     Raises:
         DownloadError: the picture is gone or can no longer be read.
     """
-    return _cached(path, cache, f"t{size}", size, None)
+    return _cached(path, cache, _kind(size), size, None)
 
 
-def large(path: Path, cache: Path, size: int = 1024, limit: int = 200_000) -> tuple[bytes, int, int]:
+def large(path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT) -> tuple[bytes, int, int]:
     """As `thumbnail`, for a picture shown by itself: of the best quality that stays within ``limit`` bytes."""
-    return _cached(path, cache, f"l{size}-{limit}", size, limit)
+    return _cached(path, cache, _kind(size, limit), size, limit)
 
 
-def keep(path: Path, cache: Path, size: int, jpeg: bytes) -> None:
-    """Put in the cache a thumbnail that was made while the picture was being saved."""
+def previews(reduced: Image.Image, facts: containers.Facts, size: int, alone: bool) -> dict[str, bytes]:
+    """What the cache shall keep of a picture that is decoded just now, by kind: its thumbnail, and where it will be
+    shown by itself the large view. ``reduced``: it, at most as large as is needed."""
+    small = pixels.small(reduced, size) if alone else reduced
+    views = {_kind(size): make(small, facts, size)}
+    return views | {_kind(LARGE, LIMIT): make(reduced, facts, LARGE, LIMIT)} if alone else views
+
+
+def keep(path: Path, cache: Path, views: Mapping[str, bytes]) -> None:
+    """Put in the cache what `previews` made while the picture was being saved."""
     with contextlib.suppress(OSError):
-        _write(_place(path, cache, f"t{size}"), jpeg)
+        for kind, jpeg in views.items():
+            _write(_place(path, cache, kind), jpeg)
+
+
+def _kind(size: int, limit: int | None = None) -> str:
+    return f"t{size}" if limit is None else f"l{size}-{limit}"
 
 
 def make(small: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
