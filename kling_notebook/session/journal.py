@@ -20,7 +20,7 @@ from ..api.errors import SettingsError
 from ..api.jobs import JobStatus
 from .records import COLUMNS, Record, record_of, row_of
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 60.0
 
 _SCHEMA = """
@@ -54,10 +54,15 @@ CREATE INDEX IF NOT EXISTS jobs_job_id ON jobs (job_id);
 CREATE INDEX IF NOT EXISTS jobs_session ON jobs (session, n);
 CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, n);
 CREATE INDEX IF NOT EXISTS jobs_status ON jobs (status, n);
+CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n);
 """
 
-_MIGRATIONS: Mapping[int, str] = {}
-"""From version -> statements that lead to the next one. Empty while there is one version."""
+_MIGRATIONS: Mapping[int, str] = {1: "CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n)"}
+"""From version -> statements that lead to the next one."""
+
+_LOOK_BACK = 2000
+"""Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
+depend on how many came before."""
 
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
@@ -235,11 +240,10 @@ class Journal:
         """Durations in seconds of the newest finished jobs like this one, newest first."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT seconds FROM (SELECT seconds, request FROM jobs WHERE status='finished' AND backend=?"
-                " AND seconds IS NOT NULL ORDER BY n DESC LIMIT 400)"
-                " WHERE json_extract(request, '$.values.resolution')=?"
+                "SELECT seconds FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+                " WHERE status='finished' AND seconds IS NOT NULL AND json_extract(request, '$.values.resolution')=?"
                 " AND json_extract(request, '$.values.num_outputs')=? LIMIT ?",
-                (backend, resolution, num_outputs, limit),
+                (backend, _LOOK_BACK, resolution, num_outputs, limit),
             )
             return [float(row[0]) for row in rows]
 
@@ -248,8 +252,9 @@ class Journal:
         with self._lock:
             row = self._connection.execute(
                 "SELECT MAX(price) FROM (SELECT credits / json_extract(request, '$.values.num_outputs') AS price"
-                " FROM jobs WHERE backend=? AND credits IS NOT NULL ORDER BY n DESC LIMIT 100)",
-                (backend,),
+                " FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+                " WHERE credits IS NOT NULL LIMIT 100)",
+                (backend, _LOOK_BACK),
             ).fetchone()
         return None if row[0] is None else float(row[0])
 
@@ -258,9 +263,9 @@ class Journal:
         with self._lock:
             row = self._connection.execute(
                 "SELECT credits_remaining, submitted_at FROM"
-                " (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT 1000)"
+                " (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
                 " WHERE credits_remaining IS NOT NULL LIMIT 1",
-                (backend,),
+                (backend, _LOOK_BACK),
             ).fetchone()
         return (float(row[0]), float(row[1] or 0)) if row else None
 
