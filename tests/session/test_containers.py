@@ -287,3 +287,14 @@ def test_a_list_of_tags_begins_at_an_even_offset_as_tiff_asks():
 def test_a_block_of_ours_does_not_grow_when_written_again():
     first = exif.with_description(None, "a" * 500)
     assert exif.with_description(first, "a" * 500) == first
+
+
+def test_a_text_that_ends_beyond_the_block_is_refused():
+    with pytest.raises(exif.BrokenExifError, match="cut short"):
+        exif.read_description(exif.with_description(None, "a" * 50)[:-10])
+
+
+def test_a_list_of_as_many_tags_as_can_be_counted_takes_a_description():
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, 0) for tag in range(65_535))
+    block = b"II*\0" + struct.pack("<IH", 8, 65_535) + entries + bytes(4)
+    assert exif.read_description(exif.with_description(block, "text")) == "text"
