@@ -76,6 +76,9 @@ def current_session() -> Session:
 
     Raises:
         SettingsError: no key where one is needed, a folder that cannot be written.
+
+    >>> kling.current_session().is_sandbox
+    True
     """
     with _lock:
         if _session is None:
@@ -245,7 +248,12 @@ def estimate(
 
 
 def result(number_or_job_id: int | str) -> Result:
-    """Any past result of the folder, by its number or job id. InputError where there is none."""
+    """Any past result of the folder, by its number or job id. InputError where there is none.
+
+    >>> fox = kling.generate("a red fox", show_progress=False)
+    >>> kling.result(fox.number)[0].path == fox[0].path
+    True
+    """
     return current_session().result(number_or_job_id)
 
 
@@ -266,6 +274,9 @@ def resume(
 
     Raises:
         InputError: there is no such job, or nothing of it is left to collect. KlingError: the one job asked for failed.
+
+    >>> kling.resume()  # nothing was left behind
+    []
     """
     return collect(current_session(), number_or_job_id, job_id, timeout=timeout, show_progress=show_progress)
 
@@ -283,14 +294,22 @@ def history(*, everything: bool = False, limit: int | None = None) -> pd.DataFra
 
 
 def panel() -> KlingPanel:
-    """The widget panel: prompt, sliders, dropdowns, queue, gallery, explorer and history."""
+    """The widget panel: prompt, sliders, dropdowns, queue, gallery, explorer and history. A notebook shows it.
+
+    >>> kling.panel()  # doctest: +SKIP
+    """
     from .notebook.panel.panel import KlingPanel
 
     return KlingPanel(current_session)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a picture was made from: prompt, parameters, job id, model, time. InputError where it carries no recipe."""
+    """What a picture was made from: prompt, parameters, job id, model, time. InputError where it carries no recipe.
+
+    >>> fox = kling.generate("a red fox", show_progress=False)
+    >>> kling.read_recipe(fox[0].path)["prompt"]
+    'a red fox'
+    """
     return recipes.read(Path(path))
 
 
@@ -299,6 +318,11 @@ def compare(a: Any, b: Any) -> Comparison:
 
     Args:
         a, b: a picture (``fox[0]``), a result of one picture, or an address such as ``"12:3"``.
+
+    >>> day = kling.generate("a red fox at noon", show_progress=False)
+    >>> night = kling.generate("a red fox at night", show_progress=False)
+    >>> kling.compare(day, night).differences
+    [('prompt', 'a red fox at noon', 'a red fox at night')]
     """
     return Comparison(_picture(a), _picture(b))
 
@@ -322,6 +346,9 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     Args:
         path: the file; folders on the way to it are made.
         everything: the whole folder, not this session alone. limit: the newest jobs only; None for all.
+
+    >>> kling.export_history("history.html").name
+    'history.html'
     """
     from .view.table import history_page
 

@@ -38,7 +38,11 @@ class KlingClient(Patience):
     >>> client = KlingClient("YOUR_API_KEY")
     >>> client
     KlingClient(base_url='https://pixeldojo.ai/api/v1', model='kling-image')
-    >>> pictures = client.run(GenerationRequest("a fox in the snow"))  # doctest: +SKIP
+    >>> with kling.Sandbox(latency=0) as service:  # stands for the hosted service
+    ...     client = KlingClient(service.key, base_url=service.base_url)
+    ...     pictures = client.run(GenerationRequest("a fox in the snow"))
+    >>> pictures[0][:4]
+    b'\\x89PNG'
 
     Args:
         api_key: from https://pixeldojo.ai/api-platform/api-keys; goes to the origin of ``base_url`` only.

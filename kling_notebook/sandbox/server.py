@@ -69,6 +69,12 @@ class Sandbox:
         state_path: a JSON file for the job table, so that another sandbox goes on with these jobs.
         asset_lifetime: seconds until the address of a picture expires.
         paint: what paints, instead of the sandbox's painter.
+
+    >>> with kling.Sandbox(latency=0) as service:
+    ...     client = kling.KlingClient(service.key, base_url=service.base_url)
+    ...     pictures = client.run(kling.GenerationRequest("a red fox", num_outputs=2))
+    ...     print(len(pictures), "pictures,", service.count("submit"), "POST,", service.charges, "credits")
+    2 pictures, 1 POST, 2 credits
     """
 
     def __init__(

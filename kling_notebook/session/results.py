@@ -118,6 +118,13 @@ class Result(Sequence[Picture]):
         credits: what the service said it cost, None where it did not say. seconds: from submit to done.
         reused: shown again from the folder at no cost. backend: pixeldojo, sandbox, or another host.
         raw: the body sent and the replies received, without asset URLs and without the key.
+
+    >>> fox = kling.generate("a red fox", num_outputs=2, show_progress=False)
+    >>> [picture.path.suffix for picture in fox]
+    ['.png', '.png']
+    >>> print(fox.code())
+    %%kling --num-outputs 2
+    a red fox
     """
 
     def __init__(self, record: Record, folder: Path, *, reused: bool = False, thumbnail_size: int = THUMBNAIL) -> None:
@@ -267,9 +274,7 @@ def _linked(picture: Picture, seen_from: Path | None) -> Tile:
     return tile if seen_from is None or not tile.shown else replace(tile, href=link(picture.path, seen_from))
 
 
-def history_row(
-    record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None
-) -> HistoryRow:
+def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None) -> HistoryRow:
     """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
     pictures = Result(record, folder) if thumbnails else ()
     said = [

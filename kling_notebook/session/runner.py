@@ -87,6 +87,7 @@ class JobHandle(Future[Result]):
             observer(latest)
 
     def remove_observer(self, observer: Observer) -> None:
+        """Call ``observer`` no more."""
         with self._gate:
             self._observers = tuple(other for other in self._observers if other is not observer)
 

@@ -196,6 +196,7 @@ class Session:
         return self.priced(to_buy, reused=len(unique) - len(to_buy))
 
     def priced(self, requests: Sequence[GenerationRequest], reused: int = 0) -> Estimate:
+        """What these requests would cost and take if all of them were bought."""
         dearest = self.journal.dearest_picture(self.backend)
         expected = [self.place.durations(request).expected for request in {_shape(r): r for r in requests}.values()]
         known = [seconds for seconds in expected if seconds is not None]

@@ -28,6 +28,12 @@ class SweepResult(Sequence[Result | None]):
 
     Attributes:
         axes: name -> values. handles: one per point.
+
+    >>> foxes = kling.sweep("a {colour} fox", colour=["red", "white"], show_progress=False)
+    >>> foxes["white"].request.prompt
+    'a white fox'
+    >>> list(foxes.table()["colour"])
+    ['red', 'white']
     """
 
     def __init__(self, axes: Axes, points: Sequence[Point], handles: Sequence[JobHandle]) -> None:
@@ -149,6 +155,7 @@ class SweepResult(Sequence[Result | None]):
         return facets
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        """The sweep as a mimebundle: labelled grids as HTML, JPEG and text."""
         from ..view.facets import facets_bundle
 
         return facets_bundle(self.facets(), title=title, notice=notice)
