@@ -33,7 +33,7 @@ def paint(prompt: str, *, output_format: str, **_: Any) -> bytes:
 
 @pytest.fixture
 def quick(on, make_sandbox):
-    """A kernel and its service: ``kernel, service = quick(latency=5)``. The pace of 60 a minute is for others to test."""
+    """A kernel and its service: ``kernel, service = quick(latency=5)``; the pace is for others to test."""
 
     def connect(**options: Any):
         service = make_sandbox(paint=paint, **options)
@@ -185,7 +185,7 @@ def asking(shared_service):
     kernel.ok(
         "import kling_notebook as kling, numpy as np, pandas as pd\n"
         "frame = pd.DataFrame({'animal': ['red fox, asleep', 'an \"owl\"'], 'size': [1, 2]})\n"
-        "column, sizes, numbers, table = frame['animal'], frame['size'].to_numpy(), list(frame['size'].to_numpy()), frame\n"
+        "column, sizes, table = frame['animal'], frame['size'].to_numpy(), frame\nnumbers = list(sizes)\n"
         "odd = ['a, b', 'the \"owl\"', \"it's\", 'two\\nlines', '{animal} {x}', 'שועל 🦊 狐', '<b>&amp;']\n"
         "hundred = list(range(100))"
     )
@@ -233,7 +233,7 @@ def test_a_placeholder_named_like_a_keyword_goes_through_axes(asking):
 
 
 def test_ten_thousand_combinations_are_priced_and_refused_before_anything_is_sent(asking):
-    kernel, service = asking
+    kernel, _ = asking
     cell = "--sweep a=$hundred --sweep b=$hundred\n{a} and {b}"
     planned = kernel.ok(f"%%kling --dry-run {cell}")
     assert "100 x 100 = 10000 jobs" in planned.text
