@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,9 +23,7 @@ class Kernel:
         self.manager._kernel_spec = KernelSpec(argv=argv, display_name="peer", language="python")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
         here = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONDONTWRITEBYTECODE": ""}
-        self.manager.start_kernel(
-            cwd=str(folder), env=clean | here | environment, stdout=None, stderr=open(os.devnull, "w")
-        )
+        self.manager.start_kernel(cwd=str(folder), env=clean | here | environment, stderr=subprocess.DEVNULL)
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=120)

@@ -42,14 +42,27 @@ def _lateness(simulation: Any) -> Iterator[Row]:
             goal, met = f"at most {most:.2f} s late", late <= most
         counts = f"{polls:.1f} polls a job (fixed 2 s: {spent:.1f})"
         yield Row(
-            f"seen late, jobs of {median:g} s (simulated)", ms(late), f"fixed 2 s: {ms(peer)}", late / peer, goal, met, counts
+            f"seen late, jobs of {median:g} s (simulated)",
+            ms(late),
+            f"fixed 2 s: {ms(peer)}",
+            late / peer,
+            goal,
+            met,
+            counts,
         )
     first = [simulation.one_by_one(1, 20.0, 0.5, seed=seed).lateness[0] for seed in range(60)]
-    yield Row("seen late, the first job ever (simulated)", ms(max(first)), goal="never worse than 2 s", met=max(first) <= 2.1)
+    yield Row(
+        "seen late, the first job ever (simulated)", ms(max(first)), goal="never worse than 2 s", met=max(first) <= 2.1
+    )
 
 
 def _limited(simulation: Any, seeds: int) -> Iterator[Row]:
-    for name, most in (("60 sliding", 1.1), ("60 fixed from the first request", 1.1), ("10 unannounced", 1.3), ("10 unannounced, Retry-After", 1.3)):
+    for name, most in (
+        ("60 sliding", 1.1),
+        ("60 fixed from the first request", 1.1),
+        ("10 unannounced", 1.3),
+        ("10 unannounced, Retry-After", 1.3),
+    ):
         got = simulation.batches(JOBS, simulation.SCENARIOS[name], seeds=seeds, known=True)
         refused = sum(one.refused for one in got) / sum(one.requests for one in got)
         ratio, lost = fmean(one.ratio for one in got), sum(one.unseen for one in got)
@@ -57,7 +70,9 @@ def _limited(simulation: Any, seeds: int) -> Iterator[Row]:
         goal = f"at most {most:g} x, none lost" + (", under 2 % 429s" if most < 1.2 else "")
         met = ratio <= most and not lost and (refused < 0.02 or most > 1.2)
         end, least = fmean(one.end for one in got), fmean(one.bound for one in got)
-        counts = f"{asked:.0f} requests, {100 * refused:.1f} % 429s, {fmean(x for o in got for x in o.lateness):.1f} s late"
+        counts = (
+            f"{asked:.0f} requests, {100 * refused:.1f} % 429s, {fmean(x for o in got for x in o.lateness):.1f} s late"
+        )
         yield Row(f"{JOBS} jobs, {name} (simulated)", ms(end), f"bound {ms(least)}", ratio, goal, met, counts)
 
 
@@ -98,7 +113,13 @@ def _in_real_time(simulation: Any, folder: Path) -> Iterator[Row]:
         counts,
     )
     lost = 100 * sum(one["refused"] for one in naive) / max(1, spent)
-    yield Row("", ms(end), f"example in {JOBS} threads {ms(slow)}", end / slow, counts=f"its requests: {spent}, {lost:.0f} % 429s")
+    yield Row(
+        "",
+        ms(end),
+        f"example in {JOBS} threads {ms(slow)}",
+        end / slow,
+        counts=f"its requests: {spent}, {lost:.0f} % 429s",
+    )
     agreement = max(abs(end / ahead.end - 1), abs(asked / ahead.requests - 1))
     yield Row(
         "simulation against real time",

@@ -70,7 +70,9 @@ def know(begun: Session, durations: list[float]) -> None:
     begun.journal.add(done)
 
 
-def script(service: Sandbox, folder: Path, prompt: str, *, patient: bool = False, until: float = 1e18) -> dict[str, Any]:
+def script(
+    service: Sandbox, folder: Path, prompt: str, *, patient: bool = False, until: float = 1e18
+) -> dict[str, Any]:
     """The given document's example, its poll URL mended, with what anybody adds: the file, and the picture shown.
 
     Args:

@@ -1,0 +1,207 @@
+"""The history of 1 000 to 1 000 000 jobs, and what one more job costs beside them, with the exponent of each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kling_notebook.api.jobs import GenerationRequest, JobStatus
+from kling_notebook.session import history
+from kling_notebook.session.journal import Filter, Journal
+from kling_notebook.session.records import Record, new_record
+from kling_notebook.session.results import history_row
+from kling_notebook.session.thumbnails import keep
+from kling_notebook.view.table import history_bundle
+
+from . import service
+from .report import Row, exponent, ms, seconds
+
+PAGE = 20
+PAGE_NAME = f"page of {PAGE} with thumbnails, as shown"
+CATEGORIES = ("status", "backend", "source", "resolution", "aspect_ratio", "output_format")
+PARAMETERS = ("negative_prompt", "resolution", "aspect_ratio", "num_outputs", "output_format")
+
+
+def rows(folder: Path, sizes: tuple[int, ...], runs: int) -> Iterator[Row]:
+    journals = {count: filled(folder / f"history-{count}", count) for count in sizes}
+    costs = {
+        name: {n: _median(lambda j=j, work=work: work(j), runs) for n, j in journals.items()}
+        for name, work in _READS.items()
+    }  # type: ignore[misc]
+    for name, got in costs.items():
+        most = max(got)
+        goal, met = "", None
+        if name == PAGE_NAME:
+            goal, met = "under 10 ms at any size", got[most] < 0.010
+        elif name in _CONSTANT:
+            goal, met = "does not grow", exponent(got.items()) < 0.2
+        else:
+            goal, met = "at most linear", exponent(got.items()) < 1.2
+        yield _row(name, got, goal, met)
+    yield from _frames(journals, runs)
+
+
+def _row(name: str, got: dict[int, float], goal: str, met: bool | None) -> Row:
+    series = ", ".join(f"{_short(n)} {ms(took)}" for n, took in got.items())
+    return Row(f"history: {name}", series, "", exponent(got.items()), goal, met, "the ratio is the exponent")
+
+
+def _short(n: int) -> str:
+    return f"{n // 1_000_000}M" if n >= 1_000_000 else f"{n // 1000}k"
+
+
+def _median(work: Callable[[], object], runs: int) -> float:
+    work()
+    return statistics.median(seconds(work) for _ in range(runs))
+
+
+def filled(folder: Path, count: int) -> Journal:
+    """A journal of so many finished jobs; made by SQL, for a million records take minutes otherwise."""
+    journal = Journal(folder / ".kling" / "journal.sqlite3")
+    made = journal.add(_records(min(count, 200)))
+    if count > len(made):
+        columns = [row[1] for row in sqlite3.connect(journal.path).execute("PRAGMA table_info(jobs)")]
+        fresh = {
+            "n": "NULL",
+            "identity": "hex(randomblob(32))",
+            "job_id": "'job' || hex(randomblob(10))",
+            "session": "'s' || (k.value / 200)",
+            "owner": "'s' || (k.value / 200)",
+            "created_at": "1.7e9 + k.value * 30",
+        }
+        chosen = ", ".join(fresh.get(name, f"jobs.{name}") for name in columns)
+        with sqlite3.connect(journal.path) as connection:
+            connection.execute("PRAGMA synchronous=OFF")
+            more, whole = count - len(made), f"SELECT {chosen} FROM k JOIN jobs ON jobs.n = 1 + k.value % {len(made)}"  # noqa: S608
+            numbers = f"WITH RECURSIVE k(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM k LIMIT {more})"  # noqa: S608
+            connection.execute(f"INSERT INTO jobs {numbers} {whole}")
+    _pictures(folder, journal)
+    return journal
+
+
+def _records(count: int) -> Iterator[Record]:
+    for i in range(count):
+        request = GenerationRequest(
+            f"a red fox number {i} at dawn in the mist, seen from afar",
+            aspect_ratio=("1:1", "16:9")[i % 2],
+            num_outputs=1 + i % 4,
+        )
+        facts = {"backend": "pixeldojo", "source": "magic", "session": "first", "estimate": 1.0, "now": 1.7e9 + i}
+        yield new_record(request, **facts).but(
+            status=JobStatus.FINISHED,
+            job_id=f"job{i}",
+            submitted_at=1.7e9 + i,
+            completed_at=1.7e9 + i + 20,
+            seconds=20.0 + i % 7,
+            credits=1.0,
+            credits_remaining=1000.0,
+            images=tuple(f"job{i}_a-red-fox_{k}.png" for k in range(1 + i % 4)),
+            raw={"submit": {"jobId": f"job{i}", "status": "pending"}, "final": {"status": "completed"}},
+        )
+
+
+def _pictures(folder: Path, journal: Journal) -> None:
+    """What the newest page shows exists, with its thumbnails, as after a download."""
+    from kling_notebook.session import images
+
+    first: Path | None = None
+    for record in journal.latest(limit=50):
+        for name in record.images:
+            path = folder / name
+            if path.exists():
+                continue
+            if first is None:
+                path.write_bytes(service.painted())
+                first = path
+                jpeg = images.thumbnail(path, folder / ".kling" / "thumbnails")[0]
+            else:
+                path.hardlink_to(first)
+                keep(path, folder / ".kling" / "thumbnails", {"t256": jpeg})
+
+
+def _folder(journal: Journal) -> Path:
+    return journal.path.parents[1]
+
+
+def _append(journal: Journal) -> object:
+    return journal.add(_records(1))
+
+
+def _page(journal: Journal) -> object:
+    found = journal.latest(limit=PAGE)
+    return history_bundle([history_row(one, _folder(journal)) for one in found], total=journal.count())
+
+
+def _before_a_job(journal: Journal) -> object:
+    """What is read for one more job: known durations, prices, an identical request."""
+    for backend in ("pixeldojo", "another"):
+        journal.past_seconds(backend, "1K", 1)
+        journal.dearest_picture(backend)
+        journal.last_balance(backend)
+    return journal.newest_identical("0" * 64), journal.open_records()
+
+
+_READS: dict[str, Callable[[Journal], object]] = {
+    "append": _append,
+    "read for one more job": _before_a_job,
+    "records of a page": lambda journal: journal.latest(limit=50),
+    PAGE_NAME: _page,
+    "search, found at once": lambda journal: journal.latest(search="fox", limit=50),
+    "search, found nowhere": lambda journal: journal.latest(search="zebra", limit=50),
+    "frame of the newest 200": lambda journal: history.frame(journal, _folder(journal), Filter(limit=200)),
+}
+_CONSTANT = frozenset(_READS) - {"search, found nowhere"}
+
+
+def _frames(journals: dict[int, Journal], runs: int) -> Iterator[Row]:
+    got: dict[int, float] = {}
+    for count, journal in journals.items():
+        times: dict[str, list[float]] = {"ours": [], "pandas": []}
+        if count <= 100_000:
+            _frame(journal)
+        for _ in range(runs if count <= 100_000 else 1):
+            for name, work in (("ours", _frame), ("pandas", by_pandas)):
+                times[name].append(seconds(lambda work=work, journal=journal: work(journal)))  # type: ignore[misc]
+        ours, peer = (statistics.median(times[name]) for name in ("ours", "pandas"))
+        got[count] = ours
+        yield Row(
+            f"history: DataFrame of {_short(count)} jobs",
+            ms(ours),
+            f"pandas.read_sql, same conversions {ms(peer)}",
+            ours / peer,
+            "at most 1.2 x",
+            ours <= 1.2 * peer,
+        )
+    yield _row("DataFrame of everything", got, "at most linear", exponent(got.items()) < 1.2)
+
+
+def _frame(journal: Journal) -> Any:
+    return history.frame(journal, _folder(journal), Filter(limit=None))
+
+
+def by_pandas(journal: Journal) -> Any:
+    """The same frame as one writes it with pandas."""
+    import pandas as pd
+
+    chosen = ", ".join(f"json_extract(request, '$.values.{name}') AS {name}" for name in PARAMETERS)
+    query = (
+        f"SELECT n, job_id, prompt, {chosen}, json_extract(request, '$.values.image.label') AS image, status, backend,"  # noqa: S608
+        " created_at, submitted_at, completed_at, seconds, credits, credits_remaining, images, error, source, starred,"
+        " note FROM jobs"
+    )
+    connection = sqlite3.connect(journal.path)
+    frame = pd.read_sql(query, connection, index_col="n")
+    connection.close()
+    for name in ("created_at", "submitted_at", "completed_at"):
+        frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
+    for name in CATEGORIES:
+        frame[name] = frame[name].astype("category")
+    frame["num_outputs"] = frame["num_outputs"].astype("Int64")
+    folder = f"{_folder(journal)}/"
+    frame["images"] = [[folder + name for name in json.loads(text)] for text in frame["images"]]
+    frame["starred"] = frame["starred"].map(json.loads)
+    return frame
