@@ -14,7 +14,9 @@ from kling_notebook.session import history
 from kling_notebook.session.journal import Filter, Journal
 from kling_notebook.session.records import Record, new_record
 from kling_notebook.session.results import history_row
+from kling_notebook.session.session import Session
 from kling_notebook.session.thumbnails import keep
+from kling_notebook.view.progress import ProgressRow, progress_bundle
 from kling_notebook.view.table import history_bundle
 
 from . import service
@@ -41,17 +43,18 @@ def rows(folder: Path, sizes: tuple[int, ...], runs: int) -> Iterator[Row]:
             goal, met = "does not grow", exponent(got.items()) < 0.2
         else:
             goal, met = "at most linear", exponent(got.items()) < 1.2
-        yield _row(name, got, goal, met)
+        yield _row(f"history: {name}", got, goal, met)
     yield from _frames(journals, runs)
+    yield from _sweeps(folder / "sweeps", runs)
 
 
 def _row(name: str, got: dict[int, float], goal: str, met: bool | None) -> Row:
     series = ", ".join(f"{_short(n)} {ms(took)}" for n, took in got.items())
-    return Row(f"history: {name}", series, "", exponent(got.items()), goal, met, "the ratio is the exponent")
+    return Row(name, series, "", exponent(got.items()), goal, met, "the ratio is the exponent")
 
 
 def _short(n: int) -> str:
-    return f"{n // 1_000_000}M" if n >= 1_000_000 else f"{n // 1000}k"
+    return f"{n // 1_000_000}M" if n >= 1_000_000 else f"{n // 1000}k" if n >= 1000 else str(n)
 
 
 def _median(work: Callable[[], object], runs: int) -> float:
@@ -176,7 +179,7 @@ def _frames(journals: dict[int, Journal], runs: int) -> Iterator[Row]:
             "at most 1.2 x",
             ours <= 1.2 * peer,
         )
-    yield _row("DataFrame of everything", got, "at most linear", exponent(got.items()) < 1.2)
+    yield _row("history: DataFrame of everything", got, "at most linear", exponent(got.items()) < 1.2)
 
 
 def _frame(journal: Journal) -> Any:
@@ -205,3 +208,25 @@ def by_pandas(journal: Journal) -> Any:
     frame["images"] = [[folder + name for name in json.loads(text)] for text in frame["images"]]
     frame["starred"] = frame["starred"].map(json.loads)
     return frame
+
+
+def _sweeps(folder: Path, runs: int) -> Iterator[Row]:
+    """What a cell does itself for many jobs: check and price them, journal them, and show how they run."""
+    begun = Session({"sandbox": True, "folder": str(folder), "credits_without_asking": 1e9})
+    fresh = iter(range(10**9))
+    started: dict[int, float] = {}
+    shown: dict[int, float] = {}
+    for count in (10, 100, 1000):
+        lines = [ProgressRow(f"fox {i}", "running", 3.0, 10.0) for i in range(count)]
+
+        def start(count: int = count) -> None:
+            requests = [begun.request(f"fox {next(fresh)}") for _ in range(count)]
+            begun.estimate(requests, reuse=True)
+            begun.start(requests, source="python", sweep=True, run=lambda *_: None)
+
+        started[count] = _median(start, runs)
+        shown[count] = _median(lambda lines=lines: progress_bundle(lines), runs)  # type: ignore[misc]
+    begun.running.handles.clear()
+    begun.close()
+    for name, got in (("start a sweep of so many jobs", started), ("one update of so many jobs' progress", shown)):
+        yield _row(name, got, "at most linear", exponent(got.items()) < 1.2)
