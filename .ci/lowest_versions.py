@@ -1,6 +1,6 @@
 """Print a constraints file that holds every dependency at the lowest version pyproject.toml allows.
 
-The bounds are written once, there. Tools of the `dev` extra, which no user installs, are left alone.
+The bounds are written once, there. The tools of `test` and `dev`, which no user installs, are left alone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-LEFT_ALONE = {"dev"}
+LEFT_ALONE = {"test", "dev"}
 
 
 def lowest(project: Mapping[str, Any]) -> Iterator[str]:
-    """``name==version`` for each requirement, extras included. ValueError where one has no lower bound."""
+    """``name==version`` for each requirement, the users' extras included. ValueError where one has no lower bound."""
     groups = [project["dependencies"]]
     groups += [group for name, group in project["optional-dependencies"].items() if name not in LEFT_ALONE]
     for requirement in (line for group in groups for line in group):
