@@ -91,8 +91,8 @@ def _first_and_second(folder: Path, runs: int) -> Iterator[Row]:
         ms(ours),
         f"the ones after it {ms(peer)}",
         ours / peer,
-        "no later",
-        ours <= 1.05 * peer,
+        "no later, within 10 %",
+        ours <= 1.1 * peer,
     )
 
 

@@ -78,8 +78,15 @@ def _limited(simulation: Any, seeds: int) -> Iterator[Row]:
 
 def _in_real_time(simulation: Any, folder: Path) -> Iterator[Row]:
     """Ours and the example in threads, at the same time, each against a sandbox of its own."""
-    durations, past = simulation.lognormal(JOBS, 20.0, 0.5, 0), simulation.lognormal(60, 20.0, 0.5, 10_000)
-    ahead = simulation.Batch(durations, simulation.Limiter(LIMIT, "sliding"), past=past).run()
+    fates = []
+    for seed in range(9):
+        durations, past = (
+            simulation.lognormal(JOBS, 20.0, 0.5, seed),
+            simulation.lognormal(60, 20.0, 0.5, 10_000 + seed),
+        )
+        ahead = simulation.Batch(durations, simulation.Limiter(LIMIT, "sliding"), past=past, seed=seed).run()
+        fates.append((ahead.ratio, durations, past, ahead))
+    _, durations, past, ahead = sorted(fates, key=lambda fate: fate[0])[len(fates) // 2]  # an ordinary one
     options = {"rate_limit": LIMIT, "rate_model": "sliding", "latency": lambda ordinal: durations[ordinal]}
     with service.sandbox(**options) as ours, service.sandbox(**options) as theirs:
         begun = service.session(ours, folder / "limited", requests_per_minute=60)
