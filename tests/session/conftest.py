@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from kling_notebook.session.session import Session
 
 SIZES = {"1:1": (1024, 1024), "3:2": (1248, 832), "4:3": (1168, 880), "16:9": (1360, 768), "21:9": (1552, 656)}
-FAULT_TABLE: list[tuple[str, str, str, str]] = []
 
 
 def flat(prompt: str, *, resolution: str, aspect_ratio: str, output_format: str, index: int, **_: Any) -> bytes:
@@ -79,15 +78,19 @@ def session(make_session: Callable[..., Session], sandbox: Sandbox) -> Session:
 
 
 @pytest.fixture
-def fault_table() -> list[tuple[str, str, str, str]]:
-    return FAULT_TABLE
+def fault_table(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Note a row for the table at the end of the run; it travels with the test's report, also from another process."""
+    return lambda *row: record_property("fault", row)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what each fault cost: fault, POSTs, charges, outcome."""
-    if not FAULT_TABLE:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    told = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "fault"]
+    if not told:
         return
+    table = [("fault", "POSTs", "charges", "outcome"), *sorted(tuple(map(str, row)) for row in told)]
     terminalreporter.write_sep("-", "faults: what was sent, what was charged, what became of it")
-    widths = [max(len(row[i]) for row in FAULT_TABLE) for i in range(4)]
-    for row in [("fault", "POSTs", "charges", "outcome"), *sorted(FAULT_TABLE)]:
+    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    for row in table:
         terminalreporter.write_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))

@@ -128,7 +128,7 @@ def test_a_fault_never_buys_twice_and_never_loses_what_was_bought(
     row: Row,
     make_sandbox: Callable[..., Sandbox],
     make_session: Callable[..., Session],
-    fault_table: list[tuple[str, str, str, str]],
+    fault_table: Callable[..., None],
 ) -> None:
     """The service counts one purchase per request; the record ends as it must; an id that was given is kept."""
     sandbox = make_sandbox(faults=[row.fault])
@@ -136,7 +136,7 @@ def test_a_fault_never_buys_twice_and_never_loses_what_was_bought(
     batch = session.start([session.request("a red fox")], source="python")
     error = batch.handles[0].exception(timeout=60)
     record = session.record(1)
-    fault_table.append((row.name, str(sandbox.count("submit")), str(sandbox.charges), record.status.value))
+    fault_table(row.name, sandbox.count("submit"), sandbox.charges, record.status.value)
 
     assert sandbox.count("submit") == row.posts
     assert sandbox.charges == row.charges
