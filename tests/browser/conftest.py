@@ -148,6 +148,17 @@ def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterSer
         yield JupyterServer(url, folder, home)
 
 
+@pytest.fixture(scope="session")
+def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """Voila on loopback, serving an empty folder of notebooks to strangers without a key."""
+    home, folder = tmp_path_factory.mktemp("voila-home"), tmp_path_factory.mktemp("voila")
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", str(folder)]
+    command += ["--port_retries=0"]
+    with running(command, url, home / "voila.log", env=strangers_environment(home), cwd=folder):
+        yield JupyterServer(url, folder, home)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser. One per module and no longer: Playwright keeps an event loop running in this thread meanwhile."""

@@ -15,9 +15,11 @@ from ...session import images, recipes
 from ...session.attachments import ADDRESS
 from ...session.session import Session
 from ...view.markup import bounded, picture_source, tag
-from .toolkit import Toolkit, column, html, labelled, row, say, shown, text_html
+from .toolkit import LINE, Toolkit, column, html, labelled, row, say, shown, text_html
 
 SIDE = 96  # of the preview, in CSS pixels
+LIMITS = "PNG, JPEG or WebP, up to 10 MB"
+"""Said beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page."""
 PLACEHOLDER = "a path, a URL, or a picture's number such as 12:0"
 
 
@@ -49,14 +51,18 @@ class Well:
             accept="image/png,image/jpeg,image/webp",
             description="Upload a picture",
             tooltip="PNG, JPEG or WebP, at most 10 MB, at least 300 pixels a side",
-            layout=widgets.Layout(width="auto", height="28px", margin="0"),
+            style={"font_size": "12px", "button_color": "transparent"},
+            layout=widgets.Layout(width="auto", height="28px", margin="0", padding="0 10px", border=LINE),
         )
         self.remove = kit.button("Remove", self.clear, tooltip="Use no source picture")
         self.load_recipe = kit.button("Load its recipe", self._use_recipe, tooltip="Fill the form with what made it")
         self.preview, self.offer = html(), html(flex="1 1 140px")
         self._offer_row = row(self.offer, self.load_recipe)
         self._remove_row = row(self.remove, width="auto")
-        self.view = column(self.text, row(self.upload, self._remove_row), self.preview, self._offer_row, gap="6px")
+        limits = html(text_html(LIMITS, "muted"), flex="1 1 120px")
+        self.view = column(
+            self.text, row(self.upload, self._remove_row, limits), self.preview, self._offer_row, gap="6px"
+        )
         kit.watch(self.text, self._typed)
         kit.watch(self.upload, self._uploaded)
         self._show()

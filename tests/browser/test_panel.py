@@ -1,0 +1,343 @@
+"""The panel in a real browser: JupyterLab, one page for most of it, as a person would use it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import time
+
+from PIL import Image
+
+OPEN = "import kling_notebook as kling\npanel = kling.panel()\npanel"
+SLOW = (
+    "import kling_notebook as kling\nbox = kling.Sandbox(latency={latency}{more}).start()\n"
+    "_ = kling.connect(api_key=box.key, base_url=box.base_url, sandbox=False)\npanel = kling.panel()\npanel"
+)
+FIRST_GRID = 8.0
+"""Seconds from the one click to the first grid, on the sandbox's own time."""
+
+
+class Panel:
+    """A panel in a page, by what a person sees."""
+
+    def __init__(self, notebook, cell=0):
+        self.notebook = notebook
+        self.page = notebook.page
+        self.area = notebook.cell(cell).locator(".jp-Cell-outputArea")
+        self.button("Generate").wait_for()
+
+    def button(self, name, exact=True):
+        return self.area.get_by_role("button", name=name, exact=exact)
+
+    def field(self, label):
+        return self.area.get_by_label(label, exact=True)
+
+    def tab(self, name):
+        self.area.get_by_role("tab", name=name).click()
+
+    def fill(self, label, text):
+        self.field(label).fill(text)
+        self.field(label).blur()
+
+    def generate(self, **values):
+        for label, value in values.items():
+            self.fill(label.replace("_", " "), value)
+        self.button("Generate").click()
+
+    def wait_results(self, count, timeout=40):
+        """Until so many pictures stand in the gallery."""
+        self.button("Larger").nth(count - 1).wait_for(timeout=timeout * 1000)
+
+    def says(self, text, timeout=20):
+        self.area.get_by_text(text).first.wait_for(timeout=timeout * 1000)
+
+    def pictures(self):
+        """The pictures of the gallery as the browser has them."""
+        return self.area.locator(".widget-gridbox img").evaluate_all(
+            "(all) => all.map((img) => ({natural: img.naturalWidth, ratio: img.naturalWidth / img.naturalHeight,"
+            " width: img.getBoundingClientRect().width, alt: img.alt, src: img.src, href: img.closest('a')?.href}))"
+        )
+
+
+def value_of(page, code):
+    """What the kernel says to an expression, asked for beside the cells."""
+    return page.page.evaluate(
+        """async (code) => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            const future = kernel.requestExecute({code: '', user_expressions: {it: code}, store_history: false});
+            const reply = await future.done;
+            const said = reply.content.user_expressions.it;
+            return said.data ? said.data['text/plain'] : said.evalue;
+        }""",
+        code,
+    )
+
+
+def opened(open_notebook, *cells, **options):
+    notebook = open_notebook(list(cells), **options)
+    notebook.run_all()
+    assert notebook.failed_cells() == []
+    return Panel(notebook)
+
+
+def test_from_the_page_to_the_first_grid_is_one_click_and_a_few_seconds(open_notebook):
+    panel = opened(open_notebook, OPEN, width=1400)
+    assert panel.pictures() == []
+    began = time.monotonic()
+    panel.button("Generate").click()
+    panel.area.get_by_role("progressbar").wait_for()
+    panel.wait_results(1)
+    took = time.monotonic() - began
+    assert took <= FIRST_GRID, f"{took:.1f} s"
+    (picture,) = panel.pictures()
+    assert picture["natural"] > 0
+    assert picture["width"] > 300
+    assert "mountain landscape" in picture["alt"]
+    panel.notebook.shoot("panel-light-1400")
+
+
+def test_a_day_at_the_panel(open_notebook):
+    """One page for what people do: shapes and counts, two at once, source, star, compare, history, explore, code."""
+    panel = opened(open_notebook, SLOW.format(latency=1, more=""), "1", width=1000, theme="dark")
+    page, notebook = panel.page, panel.notebook
+
+    # Type, choose, and see as many pictures of that shape, each linked to an original that is there.
+    panel.field("Aspect ratio").select_option("21:9")
+    panel.generate(Prompt="a city by the sea at night, neon", Pictures="4")
+    panel.generate(
+        Prompt="<img src=x onerror=\"window.struck = 1\"> <script>window.struck = 1</script> $x^2$ 'a'", Pictures="1"
+    )
+    panel.area.get_by_role("progressbar").nth(1).wait_for()
+    panel.wait_results(5)
+    pictures = panel.pictures()
+    assert all(2.2 < picture["ratio"] < 2.5 for picture in pictures)
+    city = [picture for picture in pictures if "neon" in picture["alt"]]
+    assert len({picture["src"] for picture in city}) == 4
+    original = page.request.get(city[0]["href"])
+    assert Image.open(io.BytesIO(original.body())).width > 1024
+    shown = Image.open(io.BytesIO(base64.b64decode(city[0]["src"].partition(",")[2]))).convert("RGB").resize((1, 1))
+    whole = Image.open(io.BytesIO(original.body())).convert("RGB").resize((1, 1))
+    assert all(abs(a - b) < 12 for a, b in zip(shown.getpixel((0, 0)), whole.getpixel((0, 0)), strict=True))
+    assert page.evaluate("window.struck") is None, "a prompt ran as a script"
+
+    # Under a picture: larger, star, compare two, the recipe.
+    panel.button("Larger").first.click()
+    panel.button("Close").first.click()
+    panel.button("☆ Star").first.click()
+    panel.button("★ Starred").first.wait_for()
+    panel.button("Compare").nth(0).click()
+    panel.button("Compare").nth(1).click()
+    panel.says("Same in both")
+    panel.button("Recipe").first.click()
+    panel.says("kling_notebook recipe")
+    panel.button("Close").first.click()
+
+    # Image to image from a shown picture.
+    panel.field("Aspect ratio").select_option("4:3")
+    panel.fill("Prompt", "a fox in the snow")
+    panel.button("Generate").click()
+    panel.wait_results(6)
+    panel.button("Use as source").first.click()
+    page.wait_for_function("[...document.querySelectorAll('input')].some((field) => field.value === '3:0')")
+    panel.generate(Prompt="the same as a watercolour")
+    panel.wait_results(7)
+    assert "'3:0'" in value_of(notebook, "panel.gallery.cards[0].result.request.image.label")
+    panel.button("Remove").click()
+    panel.notebook.shoot("panel-dark-1000")
+
+    # The history loads a row back, code and all.
+    panel.tab("History")
+    panel.fill("Search", "neon")
+    panel.says("1 to 1 of 1 job")
+    panel.button("Load").click()
+    page.wait_for_function("[...document.querySelectorAll('textarea')].some((t) => t.value.includes('neon'))")
+    panel.tab("Code")
+    expected = "%%kling --aspect-ratio 21:9 --num-outputs 4\na city by the sea at night, neon"
+    page.wait_for_function(
+        "(code) => [...document.querySelectorAll('textarea')].some((t) => t.value === code)", arg=expected
+    )
+    panel.notebook.shoot("panel-dark-1000-code")
+
+    # Explore: a sweep, then its sliders move among what is bought and buy nothing.
+    panel.tab("Explore")
+    panel.field("Vary").select_option(label="Resolution")
+    panel.button("Run the sweep").click()
+    panel.says("all here")
+    bought = value_of(notebook, "box.count('submit')")
+    picture = panel.area.locator(".widget-html img:visible").last
+    before = picture.get_attribute("src")
+    panel.area.get_by_role("slider").press("ArrowRight")
+    deadline = time.monotonic() + 15
+    while picture.get_attribute("src") == before:
+        assert time.monotonic() < deadline, "the slider showed no other picture"
+        page.wait_for_timeout(100)
+    assert value_of(notebook, "box.count('submit')") == bought == "6"
+    panel.notebook.shoot("panel-dark-1000-explore")
+
+
+def test_what_goes_wrong_is_said_where_it_happens(open_notebook):
+    faults = ", credits=3, faults=[kling.sandbox.Fault('submit', 'failed', at=1, error='too dark')]"
+    source = SLOW.format(latency=4, more=faults).replace("import", "import kling_notebook.sandbox\nimport", 1)
+    panel = opened(open_notebook, source, width=600)
+    # A failing job: the reason, and Try again.
+    panel.button("Generate").click()
+    panel.says("too dark")
+    panel.notebook.shoot("panel-light-600-failed")
+    panel.button("Try again").click()
+    # Stop waiting; the job goes on and can be watched again.
+    panel.says("running")
+    panel.button("Stop waiting").click()
+    panel.says("goes on")
+    panel.button("Watch again").click()
+    panel.wait_results(1)
+    # Out of credits.
+    panel.generate(Prompt="too much", Pictures="3")
+    panel.says(re.compile("[Cc]redits"))
+    panel.button("Try again").wait_for()
+    # Bad input beside its field, and nothing wider than the page.
+    panel.fill("Prompt", " ")
+    panel.says("The prompt is empty")
+    assert panel.button("Generate").is_disabled()
+    wide = panel.area.evaluate("(area) => area.scrollWidth - area.clientWidth")
+    assert wide <= 1, f"{wide} pixels too wide at 600"
+    assert value_of(panel.notebook, "box.count('submit')") == "3"
+
+
+def picture_bytes(size, kind="PNG", **options):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (180, 90, 40)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_uploads_good_and_bad(open_notebook):
+    panel = opened(open_notebook, OPEN)
+
+    def choose(name, data):
+        with panel.page.expect_file_chooser() as chooser:
+            panel.button(re.compile("Upload a picture"), exact=False).click()
+        chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": data})
+
+    moving = picture_bytes((400, 400), "GIF", save_all=True, append_images=[Image.new("RGB", (400, 400))])
+    bad = [
+        ("moving.gif", moving, "moving.gif is"),
+        ("text.png", b"this is no picture", "text.png is"),
+        ("tiny.png", picture_bytes((10, 10)), "10 x 10 pixels"),
+    ]
+    for name, data, says in bad:
+        choose(name, data)
+        panel.says(says, 40)
+        assert panel.button("Generate").is_disabled()
+    choose("good.png", picture_bytes((500, 500)))
+    panel.area.get_by_role("img", name=re.compile("source picture")).wait_for()
+    panel.button("Generate").click()
+    panel.wait_results(1)
+
+
+def test_a_page_that_is_loaded_again_has_the_panel_as_it_was_and_one_without_a_kernel_the_picture(open_notebook):
+    panel = opened(open_notebook, OPEN)
+    panel.generate(Prompt="a lighthouse in a storm", Pictures="2")
+    panel.wait_results(2)
+    panel.notebook.save()
+    panel.page.reload()
+    panel.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    again = Panel(panel.notebook)
+    assert again.field("Prompt").input_value() == "a lighthouse in a storm"
+    assert again.field("Pictures").input_value() == "2"
+    assert len(again.pictures()) == 2
+    again.generate(Prompt="and it still works")
+    again.wait_results(4)
+    saved = again.notebook.save()
+    plain = [output for output in saved.cells[0].outputs if "image/jpeg" in output.get("data", {})]
+    assert len(plain) == 1
+    html = plain[0]["data"]["text/html"]
+    assert "a lighthouse in a storm" in html
+    assert not re.search(r"<(script|style|button|form)|\son\w+=", html)
+    # The kernel goes, and another begins: the widgets are dead, the picture is not.
+    again.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    again.page.reload()
+    again.page.locator(".jp-OutputArea img[alt='a lighthouse in a storm']").first.wait_for(timeout=60_000)
+    again.notebook.errors.clear()  # JupyterLab says that the dead models are gone
+
+
+def test_keyboard_alone(open_notebook):
+    panel = opened(open_notebook, OPEN)
+    page = panel.page
+    panel.field("Prompt").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("a boat made of paper")
+
+    def tab_to(name, most=25):
+        for _ in range(most):
+            page.keyboard.press("Tab")
+            if name in page.evaluate("[document.activeElement.id, document.activeElement.textContent.trim()]"):
+                return
+        raise AssertionError(f"no way to {name} by Tab")
+
+    ratio = panel.field("Aspect ratio").get_attribute("id")
+    tab_to(ratio)
+    page.keyboard.press("ArrowDown")
+    tab_to("Generate")
+    page.keyboard.press("Enter")
+    panel.wait_results(1)
+    tab_to("Larger")
+    page.keyboard.press("Enter")
+    panel.button("Close").first.wait_for()
+    assert "a boat made of paper" in panel.pictures()[0]["alt"]
+
+
+def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
+    panel = opened(open_notebook, SLOW.format(latency=2, more=""))
+    panel.button("Generate").click()
+    panel.says("running")
+    panel.page.evaluate(
+        """(code) => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            window.allRun = kernel.requestExecute({code}).done;
+        }""",
+        "import time\nfor _ in range(60): time.sleep(0.1)",
+    )
+    panel.wait_results(1, 10)
+    busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status")
+    assert busy == "busy", "the picture came while the cell ran"
+    panel.says("A cell is running", 5)
+    panel.fill("Prompt", "asked for meanwhile")
+    panel.button("Generate").click()
+    panel.wait_results(2)
+    panel.notebook.wait_idle()
+    assert value_of(panel.notebook, "box.count('submit')") == "2"
+    assert panel.area.get_by_text("A cell is running").count() == 0
+
+
+def test_a_kernel_that_is_restarted_under_the_page_buys_nothing_and_a_new_panel_works(open_notebook):
+    panel = opened(open_notebook, OPEN)
+    panel.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    panel.notebook.wait_for_kernel()
+    if panel.button("Generate").count():
+        panel.button("Generate").first.click()
+    panel.notebook.errors.clear()  # what JupyterLab says of the models that are gone
+    panel.notebook.run_all()
+    again = Panel(panel.notebook)
+    again.generate(Prompt="after the restart")
+    again.wait_results(1)
+    assert value_of(again.notebook, "panel._session().count()") == "1"
+
+
+def test_voila_shows_the_panel_and_the_first_grid_in_one_click(chromium, voila):
+    import nbformat
+
+    path = voila.folder / "panel.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(OPEN)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(f"{voila.url}/voila/render/panel.ipynb")
+    button = page.get_by_role("button", name="Generate")
+    button.wait_for(timeout=60_000)
+    began = time.monotonic()
+    button.click()
+    page.get_by_role("button", name="Larger").first.wait_for(timeout=40_000)
+    assert time.monotonic() - began <= FIRST_GRID
+    size = page.locator(".widget-gridbox img").first.evaluate("(img) => img.naturalWidth")
+    assert size > 0
+    page.close()
