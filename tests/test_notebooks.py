@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -166,3 +169,26 @@ def test_run_all_in_a_second_kernel_buys_nothing_with_reuse_on(
     assert sandbox.count("submit") == posts
     assert sandbox.charges == charges
     assert "reused" in "".join(text_of(second, cell.id) for cell in second.cells if cell.cell_type == "code")
+
+
+def test_papermill_runs_a_notebook_with_a_parameter_and_stops_at_an_error(tmp_path: Path) -> None:
+    cells = ["prompt = 'a fox'", "import kling_notebook as kling\nmade = kling.generate(prompt)", "made.nothing", "1"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    book.cells[0].metadata["tags"] = ["parameters"]
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, tmp_path / "given.ipynb")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", "given.ipynb", "made.ipynb", "-p", "prompt", "an owl"],
+        cwd=tmp_path,
+        env=kept | {"KLING_SANDBOX": "1"},
+        capture_output=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode != 0
+    made = nbformat.read(tmp_path / "made.ipynb", as_version=4)
+    said = json.dumps(made.cells)
+    assert 'alt=\\"an owl\\"' in said
+    assert "AttributeError" in said
+    assert made.cells[-1].execution_count is None

@@ -229,9 +229,3 @@ def test_the_two_binder_links_stand_in_one_marked_place_and_lead_to_notebooks() 
     paths = [link.replace("%2F", "/") for link in links]
     assert [path.partition("notebooks/")[0] for path in paths] == ["voila/render/", "lab/tree/"]
     assert all((ROOT / "notebooks" / path.partition("notebooks/")[2]).is_file() for path in paths)
-
-
-def test_the_memory_the_readme_gives_for_the_demo_is_under_what_ci_allows() -> None:
-    said = re.search(r"took (\d\.\d) GB with eight 2K jobs", README)
-    assert said is not None
-    assert float(said[1]) < 1.0
