@@ -164,7 +164,7 @@ def _error_of(handle: JobHandle) -> BaseException | None:
 
 
 def _what_failed(errors: Sequence[BaseException], jobs: int) -> str:
-    first = str(errors[0]).partition(". ")[0]
+    first = str(errors[0]).partition(". ")[0].rstrip(".")
     return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to buy only what is missing."
 
 

@@ -42,6 +42,8 @@ class Estimate:
     @property
     def time(self) -> str:
         """``about 2 min at 10 requests a minute``; at least how long, where no such job was seen; else nothing."""
+        if not self.jobs:
+            return ""
         pace = f" at {self.pace:g} requests a minute" if self.pace else ""
         if self.seconds is not None:
             return f"about {duration(self.seconds)}{pace}"
@@ -56,7 +58,7 @@ def count(number: int, noun: str) -> str:
 def duration(seconds: float) -> str:
     """``8 s``, ``2 min``, ``1 h 20 min``: two figures are enough for an estimate."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1.0, seconds):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 

@@ -99,7 +99,8 @@ def _finished_there(record: Record, work: Work, job: Job, seconds: float | None)
     work.tell(done, service_status=job.status)
     if job.state == "completed":
         return Outcome(done), job
-    text = f"Job {record.number} failed at the service: {job.error or job.status}. Change the prompt, or try again."
+    why = (job.error or job.status).strip().rstrip(".")
+    text = f"Job {record.number} failed at the service: {why}. Change the prompt, or try again."
     error = JobFailedError(text, job_id=record.job_id, number=record.number)
     return Outcome(work.commit(done, status=JobStatus.FAILED, error=job.error or job.status), error), None
 

@@ -196,6 +196,11 @@ class Result(Sequence[Picture]):
         return f"<Result {self.number}: {pictures} of {prompt!r}{', reused' * self.reused}>"
 
 
+def _for_all(pictures: int) -> str:
+    """So that nobody takes the price of a job for the price of each of its pictures."""
+    return f" for {pictures}" if pictures > 1 else ""
+
+
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
     """``12:3 · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
     values = record.request.values
@@ -207,7 +212,7 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
     if record.seconds is not None:
         words.append(f"{record.seconds:.1f} s")
     if record.credits is not None and record.backend != "sandbox":
-        words.append(f"{record.credits:g} credit{'s' * (record.credits != 1)}")
+        words.append(f"{record.credits:g} credit{'s' * (record.credits != 1)}" + _for_all(len(record.images)))
     if record.backend == "sandbox":
         words.append("sandbox")
     if reused:

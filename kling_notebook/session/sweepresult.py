@@ -150,6 +150,7 @@ class SweepResult(Sequence[Result | None]):
                     column_axis=", ".join(plan.columns),
                     columns=tuple(", ".join(map(label, column)) for column in columns),
                     cells=tuple(tuple(self.tiles(row[c], large=large) for c in columns) for row in rows.values()),
+                    listed=(plan.rows, tuple(tuple(map(label, row)) for row in rows)) if len(plan.rows) > 1 else None,
                 )
             )
         return facets

@@ -1,4 +1,4 @@
-"""Labelled grids: one axis as a row of labelled cells, two as a table, three as several tables."""
+"""Labelled grids: one axis as a row of labelled cells, two as a table, three as several tables, more as a list."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ BESIDE_LENGTH = 22
 BESIDE_WIDTH = 92
 
 GAP = 10
+SMALL = 132
+"""Width in CSS pixels of a picture in a list."""
 _PLAIN = "border: none; background: transparent; line-height: 1.4"
 _LABEL = f"{_PLAIN}; padding: 4px 6px 4px 0; text-align: left; vertical-align: top; font-weight: 600"
 _AXIS = f"{_PLAIN}; {MUTED}; padding: 2px 6px 0 0; text-align: left; font-weight: 400; font-size: 12px"
@@ -27,7 +29,8 @@ _EMPTY = Tile(b"", 0, 0, "", "", state="missing", note="Not made.")
 class Facet:
     """A labelled grid: ``cells[r][c]`` are the tiles made with ``rows[r]`` and ``columns[c]``.
 
-    ``row_axis`` is "" for a single row, whose one label is then not shown.
+    ``row_axis`` is "" for a single row, whose one label is then not shown. With ``listed`` it is a list instead: the
+    names of several axes and a column for each of them, ``listed[1][r]`` the values of ``rows[r]``.
     """
 
     title: str
@@ -36,6 +39,7 @@ class Facet:
     column_axis: str
     columns: tuple[str, ...]
     cells: tuple[tuple[tuple[Tile, ...], ...], ...]
+    listed: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None = None
 
     def named(self) -> Iterator[tuple[str, tuple[Tile, ...]]]:
         """Every cell with its name: 'fox, dawn'."""
@@ -70,15 +74,20 @@ def _named(tile: Tile, name: str, title: str) -> Tile:
 
 
 def _sheet_columns(facets: Sequence[Facet]) -> int:
-    """As many as the widest row has tiles; a single row of more than six is broken."""
+    """As many as the widest row has tiles; a single row of more than six is broken, and a list stands side by side."""
     widest = max(sum(max(len(cell), 1) for cell in row) for facet in facets for row in facet.cells)
     lonely = all(len(facet.cells) == 1 for facet in facets)
+    if any(facet.listed for facet in facets):
+        return max(widest, min(4, sum(len(facet.cells) for facet in facets)))
     return min(widest, 4 if lonely and widest > 6 else 12)
 
 
 def _facet_html(facet: Facet) -> Html:
     title = tag("div", bounded(facet.title, 200), dir="auto", style="font-weight: 600; margin: 10px 0 4px 0")
-    body = _table(facet) if facet.row_axis or len(facet.cells) > 1 else _row(facet)
+    if facet.listed:
+        body = _list(facet, *facet.listed)
+    else:
+        body = _table(facet) if facet.row_axis or len(facet.cells) > 1 else _row(facet)
     return join(title if facet.title else "", body)
 
 
@@ -95,7 +104,7 @@ def _row(facet: Facet) -> Html:
     track = f"minmax(max({min(wide, least)}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
     style = (
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP + 4}px {GAP}px; "
-        f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: end"
+        f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: start"
     )
     axis = tag("div", bounded(facet.column_axis, 80), dir="auto", style=f"{MUTED}; font-size: 12px")
     return join(axis if facet.column_axis else "", tag("div", *map(_labelled, facet.columns, cells), style=style))
@@ -113,6 +122,23 @@ def _cell(cell: Sequence[Tile]) -> Html:
         return tile_html(cell[0], fill=True)
     tiles = (tag("div", tile_html(tile, fill=True), style="flex: 1 1 84px; min-width: 0px") for tile in cell)
     return tag("div", *tiles, style="display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start")
+
+
+def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) -> Html:
+    """More than three axes: a row for each combination, a column for each axis, small pictures at the end."""
+    head = f"{_AXIS}; padding: 2px 18px 4px 0; border-bottom: 1px solid {LINE}"
+    names = (tag("th", bounded(axis, 80), scope="col", dir="auto", style=head) for axis in axes)
+    rows = [tag("tr", *names, tag("th", "pictures", scope="col", style=head), style=_PLAIN)]
+    cell = f"{_PLAIN}; padding: 5px 18px 5px 0; text-align: left; vertical-align: top; overflow-wrap: anywhere"
+    for said, cells in zip(values, facet.cells, strict=True):
+        first, *others = said
+        places = [tag("th", bounded(first, LABEL_LENGTH), scope="row", dir="auto", style=f"{cell}; font-weight: 600")]
+        places += [tag("td", bounded(text, LABEL_LENGTH), dir="auto", style=cell) for text in others]
+        tiles = (tag("div", tile_html(t, fill=True), style=f"width: {SMALL}px") for c in cells for t in c or (_EMPTY,))
+        strip = tag("div", *tiles, style="display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start")
+        rows.append(tag("tr", *places, tag("td", strip, style=f"{cell}; min-width: {SMALL}px"), style=_PLAIN))
+    style = "border-collapse: collapse; margin: 0 0 12px 0; font-size: 13px"
+    return tag("div", tag("table", tag("tbody", *rows), style=style), style="overflow-x: auto")
 
 
 def _table(facet: Facet) -> Html:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from textwrap import wrap
 from typing import Any, Literal
@@ -34,6 +35,7 @@ _FALLBACKS = (
     "Segoe UI", "Segoe UI Symbol", "Arial Unicode MS", "Noto Emoji", "Symbola",
 )  # fmt: skip
 _TITLE = 0.34  # inches
+LONGEST_ROW = 6
 
 
 class NotebookFigure(Figure):
@@ -76,7 +78,14 @@ def _row_shape(row: Sequence[Tile], columns: int) -> list[float]:
 
 
 def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
-    """Labelled grids with axis titles, one facet under the other; ``width`` in inches."""
+    """Labelled grids with axis titles, one facet under the other; ``width`` in inches.
+
+    A list, and a single axis too long for one row, become rows of pictures with their labels under them.
+    """
+    if any(facet.listed or (len(facet.cells) == 1 and len(facet.columns) > LONGEST_ROW) for facet in facets):
+        named = [replace(tile, caption=name) for facet in facets for name, cell in facet.named() for tile in cell]
+        axes = ", ".join(filter(None, (facets[0].row_axis, facets[0].column_axis)))
+        return tiles_figure(named, title=title or axes, width=width, dpi=dpi)
     sizes = [_sizes(facet, width) for facet in facets]
     heights = [
         sum(tall) + 0.44 + (0.28 if facet.title else 0.0) for facet, (_, tall) in zip(facets, sizes, strict=True)

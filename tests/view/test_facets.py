@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable
+from itertools import product
 from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
+from PIL import Image
 
 from kling_notebook.view.facets import Facet, facets_bundle
 from kling_notebook.view.tiles import Tile
@@ -66,6 +70,26 @@ def test_three_axes_are_grids_with_titles(make_tile: Make) -> None:
     assert len(list(root.iter("table"))) == 2
     assert "ratio = 16:9" in "".join(root.itertext())
     assert "ratio = 16:9: animal x time" in bundle["text/plain"]
+
+
+def listed(make_tile: Make) -> Facet:
+    """Four axes: sixteen combinations, two pictures each."""
+    axes = ("animal", "time", "style", "sample")
+    values = tuple(product(("fox", "owl"), ("dawn", "night"), ("ink", "oil"), "12"))
+    cells = tuple(((make_tile(k), make_tile(k)),) for k in range(16))
+    return Facet("", ", ".join(axes), tuple(map(", ".join, values)), "", ("",), cells, (axes, values))
+
+
+def test_four_axes_are_a_list_with_a_column_for_each(make_tile: Make) -> None:
+    bundle = facets_bundle([listed(make_tile)])
+    root = parsed(bundle["text/html"])
+    heads = [cell for cell in root.iter("th") if cell.attrib["scope"] == "col"]
+    assert ["".join(cell.itertext()) for cell in heads] == ["animal", "time", "style", "sample", "pictures"]
+    assert [cell.attrib["scope"] for cell in root.iter("th")].count("row") == 16
+    assert bundle["text/html"].count("<img") == 32
+    assert "fox, night, oil, 2" in bundle["text/plain"]
+    with Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"]))) as sheet:
+        assert sheet.height < 4 * sheet.width, "the contact sheet is no ribbon"
 
 
 def test_several_pictures_of_one_cell_stay_together(make_tile: Make) -> None:

@@ -55,6 +55,23 @@ def test_facets_have_axis_titles_and_labels(make_tile: Make) -> None:
     drawn(figure)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_many_combinations_are_rows_of_labelled_pictures_and_no_ribbon(make_tile: Make, listed: bool) -> None:
+    names = tuple(f"fox {k}" for k in range(16))
+    if listed:
+        values = tuple((name, "a", "b", "c") for name in names)
+        rows = tuple(map(", ".join, values))
+        cells = tuple(((make_tile(k),),) for k in range(16))
+        facet = Facet("", "animal, x, y, z", rows, "", ("",), cells, (("animal", "x", "y", "z"), values))
+    else:
+        facet = Facet("", "", ("",), "animal", names, (tuple((make_tile(k),) for k in range(16)),))
+    figure = facets_figure([facet], width=8.0)
+    assert 6 < figure.get_figheight() < 12
+    labels = [ax.get_xlabel() for ax in figure.get_axes()]
+    assert [label.split(",")[0] for label in labels] == list(names)
+    assert figure.get_suptitle() == (facet.row_axis or facet.column_axis)
+
+
 def test_pictures_of_a_row_have_one_height(make_tile: Make) -> None:
     cells = (((make_tile(0, "16:9"),), (make_tile(1, "9:16"),), (make_tile(2),)),)
     figure = facets_figure([facet(make_tile, title="", rows=("fox",), columns=tuple("abc"), cells=cells)], dpi=60)
