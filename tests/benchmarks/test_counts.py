@@ -276,3 +276,16 @@ def test_nine_running_jobs_send_at_most_four_messages_a_second(service, tmp_path
     assert max(sum(at <= other < at + 1.0 for other in shown) for at in shown) <= 4
     assert not [message for _, message in kernel.messages if message["msg_type"].startswith("comm")]
     assert sandbox.count("submit") == 9
+
+
+def test_counting_the_folder_again_looks_at_new_rows_only(tmp_path) -> None:
+    growth = part("growth")
+    one = growth.filled(tmp_path, 3_000)
+    other = Journal(one.path)
+    assert one.count() == 3_000
+    other.add(growth._records(5))
+    counted = Steps(one)
+    assert one.count() == 3_005
+    assert counted.steps <= 10
+    assert one.count(status="finished") == 3_005
+    assert Journal(tmp_path / "empty" / "journal.sqlite3").count() == 0

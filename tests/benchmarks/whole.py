@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def rows(folder: Path, *, tour: bool, suite: bool) -> Iterator[Row]:
     if tour:
-        yield _program("kling-notebook tour", ["-m", "kling_notebook", "tour", str(folder / "tour")], folder)
+        yield _program("kling-notebook tour", ["-m", "kling_notebook", "tour", "--dir", str(folder / "tour")], folder)
     if suite:
         command = ["-m", "pytest", "-q", "-n", "2", "--ignore=tests/browser", "-p", "no:cacheprovider"]
         yield _program("test suite without the browser, two at a time", command, ROOT, most=600.0)
