@@ -39,14 +39,14 @@ class Locks:
         would be removed, and this session taken for dead while it lives.
         """
         unseen = self._folder / f".{self._own}.new"
-        lock = FileLock(unseen)
+        lock = FileLock(unseen, thread_local=False)  # any thread may let go of it
         lock.acquire(timeout=PATIENCE)
         try:
             unseen.rename(self._path(self._own))
         except OSError:  # Windows renames no open file, and removes none either: there the file may be seen early
             lock.release()
             unseen.unlink(missing_ok=True)
-            lock = FileLock(self._path(self._own))
+            lock = FileLock(self._path(self._own), thread_local=False)
             lock.acquire(timeout=PATIENCE)
         return lock
 
