@@ -82,8 +82,7 @@ None
 def _latency(folder: Path, during: float) -> Iterator[Row]:
     """A cell of ``1+1``, again and again: in an idle kernel, while 32 jobs run, and while their pictures arrive."""
     folder.mkdir()
-    seconds = during
-    with service.sandbox(latency=lambda _: seconds) as ours, Kernel(folder, **connected(ours)) as kernel:
+    with service.apart(during) as ours, Kernel(folder, **connected(ours)) as kernel:
         kernel.run(
             "import kling_notebook as kling\nkling.connect(credits_without_asking=1e9, requests_per_minute=6000)"
         )

@@ -6,13 +6,15 @@ import base64
 import functools
 import importlib.util
 import io
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
@@ -53,6 +55,35 @@ def sandbox(resolution: str = "1K", **options: Any) -> Sandbox:
     """A sandbox that paints nothing: every picture is the same, made beforehand."""
     picture = painted(resolution)
     return Sandbox(**{"latency": 0.0, "paint": lambda *_, **__: picture, "credits": 1e6} | options)
+
+
+class Apart(NamedTuple):
+    """Where a sandbox of another process is found."""
+
+    base_url: str
+    key: str
+
+
+_APART = """
+import sys
+from tests.benchmarks import service
+seconds = float(sys.argv[1])
+with service.sandbox(latency=lambda _: seconds) as ours:
+    print(ours.base_url, ours.key, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def apart(latency: float) -> Iterator[Apart]:
+    """A sandbox in a process of its own, where what it does must not slow down whoever measures."""
+    argv = [sys.executable, "-c", _APART, str(latency)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield Apart(*process.stdout.readline().split())
+        process.stdin.close()
 
 
 def session(service: Sandbox, folder: Path, **said: Any) -> Session:
