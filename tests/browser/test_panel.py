@@ -105,6 +105,7 @@ def test_a_day_at_the_panel(open_notebook):
     # Type, choose, and see as many pictures of that shape, each linked to an original that is there.
     panel.field("Aspect ratio").select_option("21:9")
     panel.generate(Prompt="a city by the sea at night, neon", Pictures="4")
+    panel.area.get_by_role("progressbar").wait_for()
     panel.generate(
         Prompt="<img src=x onerror=\"window.struck = 1\"> <script>window.struck = 1</script> $x^2$ 'a'", Pictures="1"
     )
@@ -301,10 +302,13 @@ def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
     busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status")
     assert busy == "busy", "the picture came while the cell ran"
     panel.says("A cell is running", 5)
-    panel.fill("Prompt", "asked for meanwhile")
+    panel.field("Prompt").select_text()
+    panel.page.keyboard.type("asked for meanwhile")  # letter by letter: the page holds most of them back
     panel.button("Generate").click()
     panel.wait_results(2)
     panel.notebook.wait_idle()
+    asked = value_of(panel.notebook, "panel.gallery.cards[0].result.request.prompt")
+    assert asked == "'asked for meanwhile'", "a press must not overtake what was typed before it"
     assert value_of(panel.notebook, "box.count('submit')") == "2"
     assert panel.area.get_by_text("A cell is running").count() == 0
 

@@ -19,6 +19,7 @@ from ...view.markup import Html, join
 from ...view.progress import progress_bundle
 from ...view.tiles import Tile
 from ..live import TICKER, row_of
+from .arrival import Arrival
 from .axis import Axis
 from .form import title_of
 from .queue import PATIENCE
@@ -34,7 +35,8 @@ class Explorer:
     """Axes on top of the form's request, the sweep, and the browser of its pictures.
 
     Args:
-        session: gives the current session. values: the form's values, whose parameters do not vary.
+        session: gives the current session. arrival: waits for what was typed before a press.
+        values: the form's values, whose parameters do not vary.
         on_done: called with the finished sweep.
     """
 
@@ -42,11 +44,13 @@ class Explorer:
         self,
         kit: Toolkit,
         session: Callable[[], Session],
+        arrival: Arrival,
         values: Callable[[], Mapping[str, Any]],
         on_done: Callable[[SweepResult], object],
     ) -> None:
         self._kit = kit
         self._session = session
+        self._arrival = arrival
         self._values = values
         self._on_done = on_done
         self.sweep: SweepResult | None = None
@@ -55,7 +59,7 @@ class Explorer:
         self._ticking: _Weakly | None = None
         self._noted: dict[Any, tuple[Any, float]] = {}
         self.axes = [Axis(kit, "Vary", self.check), Axis(kit, "and", self.check)]
-        self.run = kit.button("Run the sweep", self.start, tooltip="Buy what is missing of it", look="primary")
+        self.run = kit.button("Run the sweep", self._pressed, tooltip="Buy what is missing of it", look="primary")
         self.run.disabled = True
         self.most = labelled(
             widgets.BoundedFloatText,
@@ -124,6 +128,9 @@ class Explorer:
             return False
         self.run.disabled = False
         return True
+
+    def _pressed(self) -> None:
+        self._arrival.then(self.start)
 
     def start(self) -> None:
         """Run the sweep; what is in the folder already is not bought again."""

@@ -15,6 +15,7 @@ from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
 from ...session.budget import Estimate, duration
 from ...session.session import Session
 from ...view.markup import join, plural, tag
+from .arrival import Arrival
 from .source import Well
 from .toolkit import Toolkit, column, html, labelled, row, say, text_html
 
@@ -49,19 +50,21 @@ class Form:
     """The controls and what they say. It buys nothing.
 
     Args:
-        session: gives the current session. on_generate: called by the Generate button. on_change: called after each
-            change with the request, or None where it is not valid.
+        session: gives the current session. arrival: waits for what was typed before a press.
+        on_generate: called by the Generate button. on_change: called after each change with the request, or None where it is not valid.
     """
 
     def __init__(
         self,
         kit: Toolkit,
         session: Callable[[], Session],
+        arrival: Arrival,
         on_generate: Callable[[], object],
         on_change: Callable[[GenerationRequest | None], object],
     ) -> None:
         self._kit = kit
         self._session = session
+        self._arrival = arrival
         self._on_generate = on_generate
         self._on_change = on_change
         self._loading = False
@@ -179,7 +182,7 @@ class Form:
             self.check()
 
     def _pressed(self) -> None:
-        self._on_generate()
+        self._arrival.then(self._on_generate)
 
     def check(self, *, fresh: bool = False) -> GenerationRequest | None:
         """Say the cost, or the reason beside the field; the request where there is a valid one.

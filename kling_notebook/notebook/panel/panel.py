@@ -21,6 +21,7 @@ from ...session.session import Session
 from ...session.sweepresult import SweepResult
 from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, tag
 from ..live import LastResult
+from .arrival import Arrival
 from .cellwatch import CellWatch
 from .code import Code
 from .explorer import Explorer
@@ -57,10 +58,11 @@ class KlingPanel:
         kit.on_fault = _weak(self, KlingPanel._fault)
         self.title, self.notice, self.busy = html(width="100%"), html(width="100%"), html(width="100%")
         self.code = Code()
+        self._arrival = Arrival(kit)
         self.queue = Queue(kit, self._done, self._retry)
         self.gallery = Gallery(kit, Actions(self._use_as_source, self._vary, self._load_picture))
-        self.form = Form(kit, session, self.generate, self._form_changed)
-        self.explorer = Explorer(kit, session, lambda: self.form.values, self._swept)
+        self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
+        self.explorer = Explorer(kit, session, self._arrival, lambda: self.form.values, self._swept)
         self.history = History(kit, session, RowActions(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.busy, self.tabs, gap="6px", max_width="1400px")
@@ -102,6 +104,7 @@ class KlingPanel:
         with self.kit.lock:
             self.queue.close()
             self.explorer.close()
+            self._arrival.close()
             self.view.panel = None
             self._end()
 
