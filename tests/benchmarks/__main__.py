@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import growth, jobs, load, notebooks, polling, whole
-from .report import HEADINGS, Row, show, write
+from .report import Row, busy, show, write
 
 LAST = Path(__file__).with_name("last_run.json")
 
@@ -29,6 +29,7 @@ def main() -> int:
     said = parser.parse_args()
     runs = said.runs or (5 if said.quick else 11)
     sizes = (1000, 10_000, 100_000) if said.quick else (1000, 10_000, 100_000, 1_000_000)
+    before = busy()
     with tempfile.TemporaryDirectory(prefix="kling-benchmarks-", ignore_cleanup_errors=True) as folder:
         here = Path(folder)
         parts: dict[str, Callable[[], Iterator[Row]]] = {
@@ -50,8 +51,9 @@ def main() -> int:
             print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
             write(rows, LAST)
     show(rows)
+    print(f"\nbefore: {before}; after: {busy()}")
     missed = sum(row.met is False for row in rows)
-    print(f"\n{len(rows)} rows, {missed} goals missed; written to {LAST}. ({', '.join(HEADINGS)})")
+    print(f"{len(rows)} rows, {missed} goals missed; written to {LAST}")
     return 0
 
 

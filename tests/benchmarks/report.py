@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import statistics
 import time
@@ -42,8 +43,15 @@ def show(rows: Sequence[Row]) -> None:
 
 def write(rows: Sequence[Row], path: Path) -> None:
     """The same as JSON, with the machine it was measured on."""
-    about = {"python": platform.python_version(), "system": platform.platform(), "at": time.strftime("%Y-%m-%d %H:%M")}
+    about: dict[str, object] = {"busy": busy()}
+    about |= {"python": platform.python_version(), "system": platform.platform(), "at": time.strftime("%Y-%m-%d %H:%M")}
     path.write_text(json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+
+
+def busy() -> str:
+    """How many others want the processors: with more of them than processors the times say little, the ratios more."""
+    wanting = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "an unknown number of"
+    return f"{wanting} running for {os.cpu_count()} processors"
 
 
 def seconds(work: Callable[[], object]) -> float:
