@@ -51,7 +51,8 @@ class Form:
 
     Args:
         session: gives the current session. arrival: waits for what was typed before a press.
-        on_generate: called by the Generate button. on_change: called after each change with the request, or None where it is not valid.
+        on_generate: called by the Generate button. on_change: called after each change with the request, or None
+            where it is not valid.
     """
 
     def __init__(

@@ -1,0 +1,180 @@
+"""Three doors, one session: what a request does is the same through the Python call, the magic and the panel."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from kling_notebook import calls
+from kling_notebook.api.errors import BudgetExceededError, InputError, JobFailedError, KlingError
+from kling_notebook.api.parameters import PARAMETERS
+from kling_notebook.notebook.panel.panel import KlingPanel
+from kling_notebook.sandbox import Fault
+
+
+class PythonDoor:
+    name = "python"
+
+    def make(self, prompt, **parameters):
+        return calls.generate(prompt, show_progress=False, **parameters)
+
+    def close(self):
+        pass
+
+
+class MagicDoor:
+    name = "magic"
+
+    def __init__(self):
+        self.shell = InteractiveShell.instance()
+        self.shell.run_line_magic("load_ext", "kling_notebook")
+
+    def make(self, prompt, **parameters):
+        options = [f"{PARAMETERS[name].flags[0]} {value}" for name, value in parameters.items()]
+        return self.shell.run_cell_magic("kling", " ".join(["--quiet", *options]), prompt)
+
+    def close(self):
+        self.shell.run_line_magic("unload_ext", "kling_notebook")
+        InteractiveShell.clear_instance()
+
+
+class PanelDoor:
+    name = "panel"
+
+    def __init__(self):
+        self.panel = KlingPanel(calls.current_session)
+
+    def make(self, prompt, **parameters):
+        """Fill the form, press the button; what the panel says where it is refused is raised, to be compared."""
+        form, queue = self.panel.form, self.panel.queue
+        form.load({"prompt": prompt, **parameters})
+        self.panel._pressed = (None, 0.0)
+        if form.button.disabled:
+            name = next(name for name, reason in form.reasons.items() if reason.value)
+            raise InputError(said(form.reasons[name].value), parameter=name)
+        form.button.click()
+        if form.said.value and not queue.running and "under way" not in form.said.value:
+            raise BudgetExceededError(said(form.said.value))
+        deadline = time.monotonic() + 30
+        while queue.running:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with self.panel.kit.lock:
+            if queue.rows:
+                failed = queue.rows[-1]
+                assert str(failed.handle.exception()) == said(failed.said.value), "the row says the whole reason"
+                raise failed.handle.exception()
+            return self.panel.gallery.cards[0].result
+
+    def close(self):
+        self.panel.close()
+
+
+def said(markup):
+    """The text of one line of the panel."""
+    import html
+    import re
+
+    return html.unescape(re.sub(r"<[^>]+>", "", markup)).removeprefix("\u26a0 ")
+
+
+@pytest.fixture
+def service(make_sandbox):
+    return make_sandbox()
+
+
+@pytest.fixture
+def session(service, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(calls, "_session", None)
+    session = calls.connect(api_key=service.key, base_url=service.base_url)
+    yield session
+    calls.existing_session().close()
+
+
+@pytest.fixture(params=[PythonDoor, MagicDoor, PanelDoor], ids=lambda door: door.name)
+def door(request, session):
+    opened = request.param()
+    yield opened
+    opened.close()
+
+
+def test_a_request_becomes_saved_pictures(door, session, service):
+    result = door.make("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
+    assert [picture.path.suffix for picture in result] == [".webp"] * 3
+    assert all(picture.path.is_file() for picture in result)
+    assert result.request == session.request("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
+    assert result.credits == 3
+    assert service.count("submit") == 1
+
+
+def test_the_history_says_which_door_it_was(door, session):
+    result = door.make("a red fox")
+    assert session.record(result.number).source == door.name
+    assert list(calls.history()["source"]) == [door.name]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parameters", "message"),
+    [
+        ("   ", {}, "The prompt is empty. Write "),
+        ("a fox", {"image": "nowhere.png"}, "There is no file nowhere.png"),
+        ("a fox", {"image": "12:0"}, "This folder knows no job 12. `%kling history --all` lists them."),
+    ],
+)
+def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(door, service, prompt, parameters, message):
+    with pytest.raises(InputError) as refused:
+        door.make(prompt, **parameters)
+    assert str(refused.value).startswith(message)
+    assert service.count("submit") == 0
+
+
+def test_a_ratio_that_does_not_exist_is_refused_or_cannot_be_chosen(door, service):
+    if isinstance(door, PanelDoor):
+        assert tuple(door.panel.form.controls["aspect_ratio"].options) == PARAMETERS["aspect_ratio"].choices
+        return
+    with pytest.raises(InputError, match=r"aspect_ratio cannot be '5:4'.* Choose one of 16:9"):
+        door.make("a fox", aspect_ratio="5:4")
+    assert service.count("submit") == 0
+
+
+def test_above_the_budget_nothing_is_sent(door, session, service):
+    session.configure(budget=2)
+    with pytest.raises(BudgetExceededError, match="2 of the budget of 2 are left"):
+        door.make("a fox", num_outputs=3)
+    assert service.count("submit") == 0
+
+
+def test_a_failed_job_says_why(door, session, service):
+    service.add_fault(Fault("submit", "failed", error="too dark to see"))
+    with pytest.raises(JobFailedError, match="too dark to see"):
+        door.make("a fox")
+    assert session.record(1).status == "failed"
+
+
+def test_a_purchase_in_doubt_is_flagged_and_made_once(door, session, service):
+    service.add_fault(Fault("submit", "drop_after"))
+    with pytest.raises(KlingError) as doubt:
+        door.make("a fox")
+    assert doubt.value.maybe_submitted
+    assert session.record(1).status == "maybe_submitted"
+    assert service.count("submit") == 1
+
+
+def test_with_reuse_the_same_request_is_bought_once(door, session, service):
+    session.configure(reuse=True)
+    first = door.make("a fox")
+    again = door.make("a fox")
+    assert again.reused
+    assert again.number == first.number
+    assert service.count("submit") == 1
+
+
+def test_a_picture_starts_from_another(door, session):
+    first = door.make("a fox")
+    second = door.make("as a watercolour", image=first[0].address)
+    assert second.request.image.label == "1:0"
+    assert second.request.image.sha256
+    assert second.request == session.request("as a watercolour", image=first[0])
