@@ -47,7 +47,7 @@ def complete(before: str, known: Known | None = None, *, first_line: bool = True
     known = known or Known()
     cell, line = _CELL.match(before), _LINE.match(before)
     found = cell if first_line and cell else line
-    if not found or found.end() > len(before) or (found is cell and before.rstrip() == before.strip() == "%%kling"):
+    if not found or found.end() > len(before) or (found is cell and before.lstrip() == "%%kling"):
         return None
     words, fragment = _words(before[found.end() :])
     if fragment is None:

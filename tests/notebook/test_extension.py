@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kling_notebook.api.parameters import PARAMETERS
-from kling_notebook.notebook.grammar import SUBCOMMANDS, help_text
+from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS, help_text
 
 STATE = """
 import json
@@ -141,6 +141,7 @@ def test_a_misspelt_subcommand_says_what_was_meant(shared):
     ("typed", "offered"),
     [
         ("%%kling --asp", ["%%kling --aspect-ratio"]),
+        ("%%kling ", [f"%%kling {flag}" for option in OPTIONS for flag in option.flags if flag.startswith("--")]),
         (
             "%%kling -a ",
             [f"%%kling -a {ratio}" for ratio in PARAMETERS["aspect_ratio"].choices],
