@@ -64,6 +64,7 @@ CELLS: dict[str, tuple[str, int]] = {
     "note": ("%kling note 1 the one for the paper\n%kling star 3:2", 0),
     "history": ("%kling history --limit 8", 5),
     "status": ("%kling status", 0),
+    "page": ("kling.export_history('history.html');", 0),
     "figure": ("facets.figure(width=7)", 0),
 }
 FAILING = {"failed", "interrupted"}
@@ -176,6 +177,14 @@ def test_the_prompt_is_the_alternative_text_of_every_picture(executed: Executed)
     for name in CELLS:
         root = html5lib.parseFragment(executed.html(name), namespaceHTMLElements=False)
         assert all(image.attrib["alt"].startswith(("A ", "An ")) for image in root.iter("img")), name
+
+
+def test_a_caption_says_address_parameters_time_and_price(executed: Executed) -> None:
+    root = html5lib.parseFragment(executed.html("nine"), namespaceHTMLElements=False)
+    captions = ["".join(caption.itertext()) for caption in root.iter("figcaption")]
+    assert len(captions) == 9
+    for k, caption in enumerate(captions):
+        assert re.fullmatch(rf"3:{k} · 1:1 · 1K · \d+(\.\d)? s · 9 credits for 9", caption), caption
 
 
 def test_every_original_is_reached_by_a_relative_link(executed: Executed) -> None:
@@ -348,6 +357,7 @@ def test_exported_html_reads_well(chromium: Any, executed: Executed, exported: P
     cells = look(page, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
     assert {name: cells[name]["side"] for name in SIDE_BY_SIDE} == SIDE_BY_SIDE
+    assert cells["one axis"]["side"] == (2 if width == 600 else 4), "they begin at one height"
     assert all("mathjax" in url.lower() or "require" in url.lower() for url in foreign), foreign
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"exported-{width}-{scheme}.png", full_page=True)
@@ -365,3 +375,23 @@ def test_a_notebook_of_somebody_else_reads_well_in_jupyterlab(
     cells = look(page.page, 1200)
     assert {name: cells[name]["side"] for name in SIDE_BY_SIDE} == SIDE_BY_SIDE
     page.shoot(f"rendered-{theme}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_exported_history_opens_from_a_file(chromium: Any, executed: Executed, scheme: str) -> None:
+    """With all its pictures and asking nobody for anything."""
+    context = chromium.new_context(viewport={"width": 800, "height": 1000}, color_scheme=scheme)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(executed.path.with_name("history.html").as_uri())
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert [url for url in asked if not url.startswith("data:")] == [page.url]
+    assert page.locator("tbody tr").count() == 46
+    assert page.evaluate("document.documentElement.scrollWidth") <= 800
+    ground, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light"), "it follows the reader's system"
+    assert ground != ink
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"history-{scheme}.png")
+    context.close()
