@@ -2,7 +2,7 @@
 
     %load_ext kling_notebook
 
-    %%kling --aspect-ratio 16:9 -n 4 -o fox
+    %%kling --aspect-ratio 16:9 -n 4 -o peaks
     A beautiful mountain landscape at golden hour, photorealistic
 
 From Python: ``import kling_notebook as kling`` and ``kling.generate(...)``. Importing this package does nothing and

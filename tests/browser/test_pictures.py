@@ -27,7 +27,7 @@ def test_the_readme_s_first_picture_can_be_taken(open_notebook):
     page = open_notebook(
         [
             "%load_ext kling_notebook",
-            "%%kling --aspect-ratio 16:9 -n 4 -o fox\nA beautiful mountain landscape at golden hour, photorealistic",
+            "%%kling --aspect-ratio 16:9 -n 4 -o peaks\nA beautiful mountain landscape at golden hour, photorealistic",
             "",  # JupyterLab marks the last cell as the active one; this one is not in the picture
         ],
         width=820,
