@@ -352,6 +352,18 @@ if when == "before the POST":
     make_room()
     story["row"] = row()
     story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
+elif when == "before the intent":
+    full = threading.Event()
+    def watch(snapshot):
+        if snapshot.status == "planned" and not full.is_set():
+            full.set()
+            fill()
+    handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
+    error = handle.exception(timeout=60)
+    make_room()
+    story = {"error": type(error).__name__, "text": str(error), "doubt": error.maybe_submitted}
+    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
+    story["row"] = row()
 else:
     session.running.place.journal.latest()
     full = threading.Event()
@@ -413,6 +425,20 @@ def test_what_cannot_be_written_down_is_not_sent(
     assert "Nothing was sent. Make room" in story["text"]
     assert story["row"] is None
     assert story["again"] == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_an_intent_that_cannot_be_written_down_is_not_sent(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
+) -> None:
+    """The plan was written, and the disk is full before the intent is: no purchase, no doubt."""
+    sandbox = make_sandbox(paint=paint)
+    story = full_disk(sandbox, small, "before the intent")
+    assert story["error"] == "SettingsError"
+    assert "Nothing was sent. Make room" in story["text"]
+    assert not story["doubt"]
+    assert story["again"] == 1
+    assert story["row"]["status"] == "refused", "written down as soon as there was room"
     assert sandbox.count("submit") == 1
 
 

@@ -11,6 +11,7 @@ from kling_notebook.api.errors import BudgetExceededError, InputError, Insuffici
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.budget import Estimate, Limits, call_time, duration, price
+from kling_notebook.session.runner import JobHandle
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -226,3 +227,19 @@ def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox:
     with pytest.raises(InputError, match="empty"):
         session.request("  ")
     assert not sandbox.log
+
+
+def test_the_gate_opens_for_one_of_the_two() -> None:
+    """Withdrawn, it is not sent; once the POST is under way, it is not withdrawn; after a refusal it may be."""
+    handle = JobHandle(GenerationRequest("a fox"), 1)
+    assert handle.cancel()
+    assert not handle.begin_sending()
+    handle = JobHandle(GenerationRequest("a fox"), 1)
+    assert handle.begin_sending()
+    assert not handle.cancel()
+    handle.end_sending(accepted=False)
+    assert handle.cancel()
+    handle = JobHandle(GenerationRequest("a fox"), 1)
+    assert handle.begin_sending()
+    handle.end_sending(accepted=True)
+    assert not handle.cancel()

@@ -296,7 +296,9 @@ class Machine(RuleBasedStateMachine):
                 session.journal.close()
             self.service.stop()
             shutil.rmtree(self.home, ignore_errors=True)
-            assert not [(r.number, r.status.value, r.owner) for r in unfinished], "with nobody working, everything is at rest"
+            assert not [(r.number, r.status.value, r.owner) for r in unfinished], (
+                "with nobody working, everything is at rest"
+            )
 
 
 def test_random_lives_keep_the_promises(monkeypatch: pytest.MonkeyPatch, paint: Callable[..., bytes]) -> None:

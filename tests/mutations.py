@@ -1,0 +1,240 @@
+"""Would the tests notice? Each row makes the package wrong in one way, in a copy, and names tests that must then fail.
+
+    python tests/mutations.py            all rows, two at a time; a table; exit code 1 where a mutation survives
+    python tests/mutations.py "5xx" key  only the rows whose name holds one of the words
+    python tests/mutations.py --list     the names
+
+Needs the test extra installed. First the named tests are run on an unchanged copy: a test that fails anyway proves
+nothing.
+"""
+
+# ruff: noqa: E501  # rows quote lines of the package as they stand
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent.parent
+AT_ONCE = 2
+SECONDS = 240  # one run of tests; a mutation that makes them hang is noticed, too
+
+
+class Edit(NamedTuple):
+    """Replace ``old``, which stands in the file exactly once, by ``new``."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutation(NamedTuple):
+    """One way to be wrong, and the tests that must notice: a file and a word of the tests' names."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    tests: str
+    word: str
+
+
+def row(name: str, file: str, old: str, new: str, tests: str, word: str, *more: Edit) -> Mutation:  # noqa: PLR0917  # a table's row
+    return Mutation(name, (Edit(file, old, new), *more), f"tests/{tests}", word)
+
+
+PACING, WIRE, TRANSPORT = "api/pacing.py", "api/wire.py", "api/transport.py"
+LIFE, COLLECTING, PAST = "session/lifecycle.py", "session/collecting.py", "session/pastjobs.py"
+IMAGES, JOURNAL, RUNNING = "session/images.py", "session/journal.py", "session/running.py"
+FAULTS, CRASH, MONEY = "session/test_faults.py", "session/test_crash.py", "session/test_money.py"
+UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
+
+MUTATIONS = (
+    # ---- money ----
+    row("an ambiguous POST is sent again", PACING, UNKNOWN, UNKNOWN.replace("UNKNOWN", "AGAIN"),
+        FAULTS, "connection dropped and submit or POST and dropped"),
+    row("a 5xx is sent again", PACING, UNKNOWN, "    if isinstance(error, ApiError) and error.status >= 500:\n"
+        "        return AfterSubmit.AGAIN\n" + UNKNOWN, FAULTS, "answered and 500"),
+    row("a dropped connection is called refused", PACING,
+        "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.UNKNOWN",
+        "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.REFUSED", FAULTS, "POST and dropped",
+        Edit(TRANSPORT, "maybe_submitted=paid and not certain", "maybe_submitted=False")),
+    row("a reply without job id is called refused", WIRE, "maybe_submitted=True, job_id=_torn_job_id(body)",
+        "maybe_submitted=False, job_id=_torn_job_id(body)", FAULTS, "without and job",
+        Edit(PACING, "        return AfterSubmit.REFUSED\n    return AfterSubmit.UNKNOWN",
+             "        return AfterSubmit.REFUSED\n    return AfterSubmit.REFUSED")),
+    row("the intent is journaled after the POST", LIFE,
+        "record = work.commit(record, strict=True, status=JobStatus.SENT, **sent)",
+        "record = record.but(status=JobStatus.SENT, **sent)", CRASH, "intent and before and POST"),
+    row("what cannot be journaled is sent all the same", "session/work.py", "            if strict:", "            if False:",
+        "session/test_journal.py", "cannot_be_written_down"),
+    row("redirects are followed with the body", TRANSPORT, "allow_redirects=False", "allow_redirects=True",
+        FAULTS, "redirected and 307"),
+    row("the budget is not looked at before each POST", RUNNING,
+        "self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)", "pass",
+        MONEY, "dearer or doubt"),
+    row("after a 402 the rest is sent", RUNNING, "self._batch.refuse_if_halted(record)", "pass", MONEY, "402"),
+    row("identical requests of a call are bought one by one", "session/session.py",
+        "to_buy = [request for request in dict.fromkeys(requests) if request not in known]",
+        "to_buy = [request for request in requests if request not in known]", MONEY, "identical or twin"),
+    row("a withdrawn request is sent", "session/runner.py",
+        "            if self._withdrawn:\n                return False\n            self._sending = True",
+        "            self._sending = True", MONEY, "gate"),
+    row("a running job can be dismissed", PAST, "if record.number in running.handles:\n        raise", "if False:\n        raise",
+        "session/test_resume.py", "dismissed"),
+    row("an interrupt is an Exception", "api/errors.py", "class Interrupted(KeyboardInterrupt)", "class Interrupted(Exception)",
+        "session/test_interrupt.py", "loop"),
+    # ---- data ----
+    row("a download goes straight to its final name", IMAGES, 'temporary = folder / f".{stem}.{_safe(owner)}.part"',
+        'temporary = folder / f"{stem}.png"', CRASH, "middle"),
+    row("the content is not checked", IMAGES,
+        "facts, views = decoding.run(_checked_with_recipe, temporary, recipe, (thumbnail_size, alone), on_warning)",
+        'facts, views = containers.Facts("image/png", 16, 16, False), {}', FAULTS, "download and HTML"),
+    row("a picture cut short is taken", "session/pixels.py",
+        '        image.load()\n    except Exception as error:\n'
+        '        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None\n    return image',
+        '        image.load()\n    except Exception:\n        pass\n    return image',
+        "session/test_images.py", "damaged_pixels"),
+    row("an expired URL is a failure", COLLECTING, "if not gone or refresh == ASSET_REFRESHES:", "if True:",
+        FAULTS, "download and 410"),
+    row("a failed poll is a failed job", COLLECTING, "status = patience.lost(error)", "status = JobStatus.FAILED",
+        FAULTS, "poll and 500"),
+    row("pending jobs are forgotten on restart", PAST,
+        "RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)", "RESUMABLE = ()",
+        CRASH, "committed"),
+    row("a sent job of a dead kernel is taken for a plan", PAST,
+        "        if record.status is JobStatus.PLANNED:\n            place.journal.settle",
+        "        if record.status in (JobStatus.PLANNED, JobStatus.SENT):\n            place.journal.settle",
+        CRASH, "intent and POST",
+        Edit(PAST, "settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)",
+             "settle(record.number, JobStatus.WITHDRAWN, record.status)")),
+    row("a living kernel is taken for a dead one", "session/locks.py", "        except Timeout:\n            return True",
+        "        except Timeout:\n            return False", CRASH, "lives or living"),
+    row("a row is taken over without a swap", JOURNAL, "UPDATE jobs SET owner=? WHERE n=? AND owner=? AND status=?",
+        "UPDATE jobs SET owner=? WHERE n=? AND ?<>'' AND ?<>''", "session/test_journal.py", "taken"),
+    row("an id is not written again at the next poll", COLLECTING, "        if work.unwritten is not None:", "        if False:",
+        "session/test_journal.py", "could_not_be_written"),
+    row("a damaged journal is overwritten", "session/recovery.py", "path.rename(aside)", "path.unlink()",
+        "session/test_journal.py", "kept_aside"),
+    row("an older journal is not brought up", JOURNAL, "while 0 < version < VERSION:", "while False:",
+        "session/test_journal.py", "brought_up"),
+    row("the journal may be read by anybody", JOURNAL, "os.O_RDWR | os.O_CREAT, 0o600", "os.O_RDWR | os.O_CREAT, 0o644",
+        "session/test_journal.py", "only_its_user"),
+    row("a new job takes what lies there for its own", COLLECTING, "if work.resumed and (there", "if (there",
+        "session/test_resume.py", "lies_there"),
+    row("a reopened job forgets its pictures", PAST, "but(status=JobStatus.UNFINISHED)  # the pictures",
+        "but(status=JobStatus.UNFINISHED, images=())  # the pictures", "session/test_resume.py", "still_there"),
+    row("replicates are selected by place", "session/cells.py", "at = repr(request.sample)", 'at = "0"',
+        "session/test_code.py", "same_request"),
+    # ---- secrets and strangers ----
+    row("the key goes to the pictures' host", TRANSPORT, "self._local_assets = _session(_NoAuth(), direct=True)",
+        "self._local_assets = _session(self._bearer, direct=True)", FAULTS, "download and 500"),
+    row("a service that repeats the key is believed", TRANSPORT, 'return body.replace(key, b"[key]") if len(key) >= 8 else body',
+        "return body", "test_secrets.py", "no_byte"),
+    row("the settings show the key to a traceback", "session/settings.py", 'return "<secret>"', "return str.__repr__(self)",
+        "test_secrets.py", "no_byte"),
+    row("the key is not cleaned", "api/access.py", 'key, api_key = api_key.strip(), ""', 'key, api_key = api_key, ""',
+        "session/test_settings.py", "pasted"),
+    row("a script without a person gets painted pictures", "session/settings.py", "if not person_present:", "if False:",
+        "session/test_settings.py", "table"),
+    row("text is not escaped", "view/markup.py", "else Html(escape(clean(text), quote=True))", "else Html(clean(text))",
+        "test_escaping.py", "somebody_else"),
+)  # fmt: skip
+
+
+def pytest(copy: Path, files: Sequence[str], word: str = "") -> tuple[bool, str]:
+    """Whether the tests pass in the copy, and the last line they said."""
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_", "PYTEST_"))
+    }
+    env |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / ".h")}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider"]
+    command += [*files, *(["-k", word] if word else [])]
+    try:
+        ended = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return False, f"no end after {SECONDS} s"
+    said = [line for line in ended.stdout.splitlines() if line.strip()] or ended.stderr.splitlines()[-1:] or [""]
+    if ended.returncode not in (0, 1):
+        raise SystemExit(f"The tests could not be run ({ended.returncode}): {' '.join(command[2:])}\n{ended.stdout[-2000:]}"
+                         f"{ended.stderr[-2000:]}")  # fmt: skip
+    failed = [line for line in said if line.startswith(("FAILED", "ERROR"))]
+    return ended.returncode == 0, (failed[0].partition(" ")[2] if failed else said[-1])
+
+
+def copied(place: Path, name: str) -> Path:
+    """A copy of what the tests need."""
+    copy = place / name
+    skip = shutil.ignore_patterns("__pycache__", "screenshots", "browser", "benchmarks")
+    for part in ("kling_notebook", "tests", "notebooks"):
+        shutil.copytree(HERE / part, copy / part, ignore=skip)
+    for part in ("pyproject.toml", "README.md"):
+        shutil.copy(HERE / part, copy / part)
+    return copy
+
+
+def mutated(place: Path, number: int, mutation: Mutation) -> Path:
+    copy = copied(place, str(number))
+    for edit in mutation.edits:
+        path = copy / "kling_notebook" / edit.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(edit.old) != 1:
+            raise SystemExit(
+                f"{mutation.name!r} no longer fits {edit.file}: {edit.old!r} is there {text.count(edit.old)} times."
+            )
+        path.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+    return copy
+
+
+def judge(place: Path, number: int, mutation: Mutation) -> tuple[bool, str, float]:
+    """Whether the tests noticed, by which one, in how many seconds."""
+    began = time.monotonic()
+    copy = mutated(place, number, mutation)
+    passed, said = pytest(copy, [mutation.tests], mutation.word)
+    shutil.rmtree(copy, ignore_errors=True)
+    return not passed, said, time.monotonic() - began
+
+
+def unchanged(place: Path, chosen: Sequence[Mutation]) -> None:
+    """The named tests pass where nothing is wrong, and each row names at least one."""
+    copy = copied(place, "unchanged")
+    where = subprocess.run([sys.executable, "-c", "import kling_notebook; print(kling_notebook.__file__)"], cwd=copy,
+                           env=os.environ | {"PYTHONPATH": str(copy)}, capture_output=True, text=True, check=True)  # fmt: skip
+    if not Path(where.stdout.strip()).is_relative_to(copy):
+        raise SystemExit(f"The copy is not what would be tested, but {where.stdout.strip()}.")
+    subsets: dict[tuple[str, str], None] = dict.fromkeys((one.tests, one.word) for one in chosen)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for subset, (passed, said) in zip(
+            subsets, pool.map(lambda one: pytest(copy, [one[0]], one[1]), subsets), strict=True
+        ):
+            if not passed:
+                raise SystemExit(f"{subset} fails where nothing is wrong: {said}")
+
+
+def main(words: Sequence[str]) -> int:
+    chosen = [one for one in MUTATIONS if not words or any(word in one.name for word in words)]
+    if "--list" in words or not chosen:
+        print(*(one.name for one in MUTATIONS), sep="\n")
+        return 0 if "--list" in words else 2
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kling-mutations-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        unchanged(Path(folder), chosen)
+        judged = list(pool.map(lambda pair: judge(Path(folder), *pair), enumerate(chosen)))
+    width = max(len(one.name) for one in chosen)
+    for one, (noticed, said, seconds) in zip(chosen, judged, strict=True):
+        print(
+            f"{'caught' if noticed else 'SURVIVED':8}  {one.name:{width}}  {seconds:4.0f} s  {said.partition(' - ')[0][-90:]}"
+        )
+    survived = sum(not noticed for noticed, _, _ in judged)
+    print(f"{len(chosen) - survived} of {len(chosen)} caught in {time.monotonic() - began:.0f} s")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
