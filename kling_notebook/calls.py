@@ -5,14 +5,16 @@ What is common to it and the magic (start, show, wait) stands in `notebook.perfo
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .api.errors import InputError
+from .api.parameters import PARAMETERS
 from .notebook import waiting
 from .notebook.config import configured
 from .notebook.perform import collect, perform
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _lock = threading.RLock()
 _session: Session | None = None
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 # ---- the session ----
@@ -106,6 +109,21 @@ def settings_in_force() -> Settings:
 # ---- one request ----
 
 
+def _telling_parameters(call: Call) -> Call:
+    """Give a call that takes ``**parameters`` a signature with every row of the table, for tooltips and Tab."""
+    signature = inspect.signature(call)
+    kinds = inspect.Parameter
+    rows = [
+        kinds(name, kinds.KEYWORD_ONLY, default=row.default) for name, row in PARAMETERS.items() if name != "prompt"
+    ]
+    said = list(signature.parameters.values())
+    first = next(i for i, one in enumerate(said) if one.kind is kinds.KEYWORD_ONLY)
+    said[first:] = [*rows, *(one for one in said[first:] if one.kind is not kinds.VAR_KEYWORD)]
+    call.__signature__ = signature.replace(parameters=said)  # type: ignore[attr-defined]  # where inspect looks for it
+    return call
+
+
+@_telling_parameters
 def generate(
     prompt: str,
     *,
@@ -154,6 +172,7 @@ def generate(
     return done
 
 
+@_telling_parameters
 def submit(
     prompt: str,
     *,
