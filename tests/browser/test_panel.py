@@ -6,7 +6,9 @@ import base64
 import io
 import re
 import time
+from importlib import metadata
 
+from packaging.version import Version
 from PIL import Image
 
 OPEN = "import kling_notebook as kling\npanel = kling.panel()\npanel"
@@ -14,6 +16,8 @@ SLOW = (
     "import kling_notebook as kling\nbox = kling.Sandbox(latency={latency}{more}).start()\n"
     "_ = kling.connect(api_key=box.key, base_url=box.base_url, sandbox=False)\npanel = kling.panel()\npanel"
 )
+SUBSHELLS = Version("7.0") <= Version(metadata.version("ipykernel")) < Version("7.4")
+"""Callbacks come on a thread of their own, in the middle of a running cell."""
 FIRST_GRID = 8.0
 """Seconds from the one click to the first grid, on the sandbox's own time."""
 
@@ -164,7 +168,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.tab("Explore")
     panel.field("Vary").select_option(label="Resolution")
     panel.button("Run the sweep").click()
-    panel.says("all here")
+    panel.says("all here", 60)
     bought = value_of(notebook, "box.count('submit')")
     picture = panel.area.locator(".widget-html img:visible").last
     before = picture.get_attribute("src")
@@ -297,16 +301,20 @@ def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
             window.allRun = kernel.requestExecute({code}).done;
         }""",
-        "import time\nfor _ in range(60): time.sleep(0.1)",
+        "import time\nfor _ in range(100): time.sleep(0.1)",
     )
     panel.wait_results(1, 10)
     busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status")
     assert busy == "busy", "the picture came while the cell ran"
-    panel.says("A cell is running", 5)
+    meanwhile = SUBSHELLS  # the kernel answers buttons beside a running cell
+    if not meanwhile:
+        panel.says("A cell is running", 5)
     panel.field("Prompt").select_text()
     panel.page.keyboard.type("asked for meanwhile")  # letter by letter: the page holds most of them back
     panel.button("Generate").click()
     panel.wait_results(2)
+    busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status") == "busy"
+    assert busy or not meanwhile, "on such a kernel the picture comes while the cell runs"
     panel.notebook.wait_idle()
     asked = value_of(panel.notebook, "panel.gallery.cards[0].result.request.prompt")
     assert asked == "'asked for meanwhile'", "a press must not overtake what was typed before it"
