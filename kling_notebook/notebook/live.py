@@ -162,7 +162,7 @@ class LiveDisplay:
                 return
             self._sent = bundle
             with contextlib.suppress(Exception):  # a closed terminal or a kernel going down must not cost a paid job
-                self._place.say(_Word(what, bundle, self.rows()))
+                self._place.say(_Word(what, bundle, self.rows(), (self._title, self._notice)))
 
 
 def _unwatched(row: ProgressRow, snapshot: Snapshot) -> ProgressRow:
@@ -252,6 +252,7 @@ class _Word(NamedTuple):
     what: Literal["start", "update", "end", "result"]
     bundle: dict[str, Any]
     rows: Sequence[ProgressRow]
+    above: Sequence[str] = ()  # said once before the rows, where no display holds it
 
     @property
     def last(self) -> bool:
@@ -346,6 +347,7 @@ class _TextBar:
         )
 
     def say(self, word: _Word) -> None:
+        _print_above(word)
         shares = [1.0 if row.state == "failed" else fraction_of(row) for row in word.rows]
         known = any(share is not None for share in shares)
         self._bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| {unit}" if known else "{desc} {unit}"
@@ -370,10 +372,17 @@ class _Lines:
         self._shell = shell
 
     def say(self, word: _Word) -> None:
+        _print_above(word)
         if sys.stderr is not None:
             print(f"kling: {_summary(word.rows)}", file=sys.stderr, flush=True)
         if word.last:
             _print(self._shell, word.bundle)
+
+
+def _print_above(word: _Word) -> None:
+    """What is about to happen and what it will cost, before it does."""
+    if word.what == "start" and sys.stderr is not None:
+        print(*(f"kling: {line}\n" for line in word.above if line), sep="", end="", file=sys.stderr, flush=True)
 
 
 def _summary(rows: Sequence[ProgressRow]) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import concurrent.futures
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -151,7 +153,11 @@ def test_handles_come_back_as_they_are_done_and_are_waited_for(kling):
 
 
 def test_cancelling_who_awaits_withdraws_nothing(kling):
+    """Not even a request that was not sent yet, which cancelling the handle itself would take back."""
+    kling.current_session().configure(in_flight=1)
+
     async def impatient() -> str:
+        kling.submit("an owl before it")
         handle = kling.submit("a fox")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -161,10 +167,11 @@ def test_cancelling_who_awaits_withdraws_nothing(kling):
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        assert kling.service.count("submit") == 1
         return repr(await handle)
 
-    assert asyncio.run(impatient()) == "<Result 1: 1 picture of 'a fox'>"
-    assert kling.service.count("submit") == 1
+    assert asyncio.run(impatient()) == "<Result 2: 1 picture of 'a fox'>"
+    assert kling.service.count("submit") == 2
 
 
 def test_a_failed_job_raises_for_its_own_handle_only(kling):
@@ -173,6 +180,24 @@ def test_a_failed_job_raises_for_its_own_handle_only(kling):
     concurrent.futures.wait([bad, good], timeout=60)
     outcomes = {type(handle.exception()).__name__ for handle in (bad, good)}
     assert outcomes == {"NoneType", "JobFailedError"}
+
+
+SCRIPT = """
+import kling_notebook as kling
+kling.connect(sandbox=True)
+kling.sweep("a {x}", x=["fox", "owl"])
+"""
+
+
+def test_a_script_is_told_the_cost_before_anything_else(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    plan, sandbox, start, end = ran.stderr.splitlines()
+    assert plan.startswith("kling: 2 jobs, 2 pictures, free on the sandbox")
+    assert sandbox.startswith("kling: Sandbox: pictures are painted on this machine")
+    assert (start, end) == ("kling: 0 of 2 done, 2 queued", "kling: 2 of 2 done")
+    assert ran.stdout == ""
 
 
 # axes -----------------------------------------------------------------------------------------------------------------

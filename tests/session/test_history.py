@@ -136,10 +136,8 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     }
     values = ", ".join(replaced.get(name, name) for name in names)
     with session.journal._transaction() as connection:
-        connection.execute(
-            "WITH RECURSIVE count(k) AS (SELECT 2 UNION ALL SELECT k + 1 FROM count WHERE k < 100000)"
-            f" INSERT INTO jobs ({columns}) SELECT {values} FROM jobs, count WHERE n = 1"  # noqa: S608  # names of columns
-        )
+        counting = "WITH RECURSIVE count(k) AS (SELECT 2 UNION ALL SELECT k + 1 FROM count WHERE k < 100000)"
+        connection.execute(f"{counting} INSERT INTO jobs ({columns}) SELECT {values} FROM jobs, count WHERE n = 1")  # noqa: S608
     yield session
     session.close()
 
