@@ -87,12 +87,12 @@ class History:
             return
         first = self._page * PAGE
         found = f"{first + 1} to {first + len(records)} of {plural(total, 'job')}" if records else "No job matches."
-        say(self.said, text_html(found, "muted"))
         self.newer.disabled = self._page == 0
         self.older.disabled = first + len(records) >= total
         before = self.list.children
         self.list.children = tuple(self._row(session, record) for record in records)
         self._kit.close(*before)
+        say(self.said, text_html(found, "muted"))
 
     def _row(self, session: Session, record: Record) -> widgets.HBox:
         n = record.number

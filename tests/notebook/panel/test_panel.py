@@ -26,6 +26,11 @@ def service(make_sandbox):
     return make_sandbox()
 
 
+@pytest.fixture(autouse=True)
+def quick_ticks(monkeypatch):
+    monkeypatch.setattr("kling_notebook.notebook.live.TICK", 0.05)
+
+
 @pytest.fixture
 def connect(tmp_path, monkeypatch):
     """Begin a session on a sandbox, as on a service that costs money."""
