@@ -58,12 +58,12 @@ UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 MUTATIONS = (
     # ---- money ----
     row("an ambiguous POST is sent again", PACING, UNKNOWN, UNKNOWN.replace("UNKNOWN", "AGAIN"),
-        FAULTS, "connection dropped and submit or POST and dropped"),
+        FAULTS, "connection and dropped"),
     row("a 5xx is sent again", PACING, UNKNOWN, "    if isinstance(error, ApiError) and error.status >= 500:\n"
         "        return AfterSubmit.AGAIN\n" + UNKNOWN, FAULTS, "answered and 500"),
     row("a dropped connection is called refused", PACING,
         "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.UNKNOWN",
-        "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.REFUSED", FAULTS, "POST and dropped",
+        "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.REFUSED", FAULTS, "connection and dropped",
         Edit(TRANSPORT, "maybe_submitted=paid and not certain", "maybe_submitted=False")),
     row("a reply without job id is called refused", WIRE, "maybe_submitted=True, job_id=_torn_job_id(body)",
         "maybe_submitted=False, job_id=_torn_job_id(body)", FAULTS, "without and job",

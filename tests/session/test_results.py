@@ -92,7 +92,9 @@ def test_history_has_a_row_per_job_and_proper_dtypes(session: Session) -> None:
     assert list(frame.index) == [1, 2]
     assert frame.index.name == "n"
     assert list(frame.columns) == list(empty.columns)
-    assert set(PARAMETERS) | {"job_id", "status", "backend", "credits", "images", "error", "source"} <= set(frame.columns)
+    assert set(PARAMETERS) | {"job_id", "status", "backend", "credits", "images", "error", "source"} <= set(
+        frame.columns
+    )
     assert str(frame["created_at"].dtype).endswith("UTC]")
     assert (frame["completed_at"] >= frame["submitted_at"]).all()
     assert frame["num_outputs"].dtype == "Int64"
