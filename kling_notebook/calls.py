@@ -113,8 +113,11 @@ def _telling_parameters(call: Call) -> Call:
     """Give a call that takes ``**parameters`` a signature with every row of the table, for tooltips and Tab."""
     signature = inspect.signature(call)
     kinds = inspect.Parameter
+    types = {"integer": "int | None", "image": "Any"}  # the rest is text
     rows = [
-        kinds(name, kinds.KEYWORD_ONLY, default=row.default) for name, row in PARAMETERS.items() if name != "prompt"
+        kinds(name, kinds.KEYWORD_ONLY, default=row.default, annotation=types.get(row.kind, "str | None"))
+        for name, row in PARAMETERS.items()
+        if name != "prompt"
     ]
     said = list(signature.parameters.values())
     first = next(i for i, one in enumerate(said) if one.kind is kinds.KEYWORD_ONLY)

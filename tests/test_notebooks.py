@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -113,7 +114,7 @@ class TestSweeps:
     def test_it_was_stopped_in_the_middle_and_completed(self, executed):
         stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "rest")
         assert "withdrawn before it was sent" in stopped
-        assert "still being made: 2" in stopped
+        assert re.search("still being made: [12]$", stopped, re.M)  # of two at a time, one may just have ended
         assert "from this folder at no cost" in rest
         assert text_of(executed["sweeps"], "missing") == "[]"
 

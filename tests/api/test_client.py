@@ -545,12 +545,3 @@ def test_importing_and_making_a_client_imports_no_heavy_library() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-
-
-def test_the_example_in_the_docstring_holds() -> None:
-    import doctest
-
-    from kling_notebook.api import client as module
-
-    names = vars(module) | {"GenerationRequest": GenerationRequest}
-    assert doctest.testmod(module, extraglobs=names).failed == 0

@@ -296,8 +296,9 @@ def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_aft
     for _ in range(8):
         pace, wait = pace.turn(now, "poll")
         waits.append(wait)
-        pace, _ = pace.turn(now + wait, "poll")
         now += wait
+        if wait:
+            pace, _ = pace.turn(now, "poll")
         pace = pace.learn(now, 429, {"Retry-After": "0"})
     assert waits[-1] == 30.0
     assert waits == sorted(waits)
@@ -398,3 +399,18 @@ def test_no_count_of_what_remains_can_push_it_above_twice_the_announced_limit(
         now += gap
     for i in range(1, len(replies) - 20):
         assert replies[i + 20] - replies[i] >= 59.999
+
+
+def test_a_stray_refusal_holds_for_as_long_as_it_says_and_no_longer() -> None:
+    """Refused after hardly any request of ours: somebody else used the allowance; of the limit it says nothing."""
+    pace, _ = Pace(60).turn(0.0, "submit")
+    pace = pace.learn(0.1, 429, {"Retry-After": "1"})
+    pace, wait = pace.turn(0.1, "submit")
+    assert wait == pytest.approx(1.0)
+    pace, wait = pace.turn(1.1, "submit")
+    assert wait == 0.0
+    pace = pace.learn(1.2, 200, {})
+    for now in (1.5, 2.0, 2.5):
+        pace, wait = pace.turn(now, "poll")
+        assert wait == 0.0
+        pace = pace.learn(now + 0.01, 200, {})

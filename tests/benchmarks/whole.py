@@ -17,7 +17,7 @@ def rows(folder: Path, *, tour: bool, suite: bool) -> Iterator[Row]:
     if tour:
         yield _program("kling-notebook tour", ["-m", "kling_notebook", "tour", "--dir", str(folder / "tour")], folder)
     if suite:
-        command = ["-m", "pytest", "-q", "-n", "2", "--ignore=tests/browser", "-p", "no:cacheprovider"]
+        command = ["-m", "pytest", "-q", "--ignore=tests/browser", "-p", "no:cacheprovider"]
         yield _program("test suite without the browser, two at a time", command, ROOT, most=600.0)
 
 

@@ -33,3 +33,22 @@ def run_and_die_once(task: Any) -> dict[str, Any]:
         return remote.run_task(task)
     finally:
         Intents.commit = commit  # type: ignore[method-assign]
+
+
+def run_and_die_before_the_reply(task: Any) -> dict[str, Any]:
+    """Run a task; the first one's worker is killed when the service has its POST and before the reply is read."""
+    from kling_notebook.api.client import KlingClient
+
+    submit = KlingClient.submit
+
+    def deadly(self: KlingClient, request: Any) -> Any:
+        job = submit(self, request)
+        if request.prompt == "a fox":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job
+
+    KlingClient.submit = deadly  # type: ignore[method-assign]
+    try:
+        return remote.run_task(task)
+    finally:
+        KlingClient.submit = submit  # type: ignore[method-assign]

@@ -75,15 +75,35 @@ def test_a_sweep_runs_in_other_processes(connected: tuple[Session, Sandbox]) -> 
 def test_a_worker_killed_after_its_post_is_not_paid_twice(
     connected: tuple[Session, Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pool breaks; the sweep completes all the same, and the service counts one purchase per request."""
+    """The pool breaks; the sweep completes all the same, and the service counts one purchase per request.
+
+    One worker: a pool that breaks ends the others wherever they are, which the next test is about.
+    """
     monkeypatch.setenv(remote_executor.DEATHS, str(tmp_path / "died"))
     _, sandbox = connected
-    with Spying(run=remote_executor.run_and_die_once) as executor:
+    with Spying(1, run=remote_executor.run_and_die_once) as executor:
         sweep = calls.sweep("a {animal}", animal=["fox", "owl", "hare"], executor=executor, show_progress=False)
     assert (tmp_path / "died").exists()
     assert not sweep.missing
     assert sandbox.count("submit") == 3
     assert sandbox.charges == 3
+
+
+def test_a_worker_ended_in_the_middle_of_its_post_leaves_a_doubt_and_no_second_post(
+    connected: tuple[Session, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its intent file has no job id: whoever runs the task again cannot know, says so, and sends nothing."""
+    session, sandbox = connected
+    monkeypatch.setattr(remote.Intents.found, "__defaults__", (0.5,))  # seconds; no reply is coming
+    with Spying(1, run=remote_executor.run_and_die_before_the_reply) as executor:
+        sweep = calls.sweep("a {animal}", animal=["fox", "owl"], executor=executor, show_progress=False)
+    assert sweep.missing == [{"animal": "fox"}]
+    assert {record.number: record.status for record in session.rows()} == {
+        1: JobStatus.MAYBE_SUBMITTED,
+        2: JobStatus.FINISHED,
+    }
+    assert "may have been submitted" in calls.history().loc[1, "error"]
+    assert sandbox.count("submit") == sandbox.charges == 2
 
 
 def test_the_same_task_run_twice_posts_once(connected: tuple[Session, Sandbox]) -> None:
