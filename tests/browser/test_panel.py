@@ -34,6 +34,9 @@ class Panel:
     def button(self, name, exact=True):
         return self.area.get_by_role("button", name=name, exact=exact)
 
+    def wait_disabled(self, name):
+        self.area.get_by_role("button", name=name, exact=True, disabled=True).wait_for(timeout=5000)
+
     def field(self, label):
         return self.area.get_by_label(label, exact=True)
 
@@ -203,7 +206,7 @@ def test_what_goes_wrong_is_said_where_it_happens(open_notebook):
     # Bad input beside its field, and nothing wider than the page.
     panel.fill("Prompt", " ")
     panel.says("The prompt is empty")
-    assert panel.button("Generate").is_disabled()
+    panel.wait_disabled("Generate")
     wide = panel.area.evaluate("(area) => area.scrollWidth - area.clientWidth")
     assert wide <= 1, f"{wide} pixels too wide at 600"
     assert value_of(panel.notebook, "box.count('submit')") == "3"
@@ -232,7 +235,7 @@ def test_uploads_good_and_bad(open_notebook):
     for name, data, says in bad:
         choose(name, data)
         panel.says(says, 40)
-        assert panel.button("Generate").is_disabled()
+        panel.wait_disabled("Generate")
     choose("good.png", picture_bytes((500, 500)))
     panel.area.get_by_role("img", name=re.compile("source picture")).wait_for()
     panel.button("Generate").click()
