@@ -34,6 +34,7 @@ for name in ("urllib3", "requests", "kling_notebook", "asyncio", "tornado"):
 import http.client
 http.client.HTTPConnection.debuglevel = 0
 key = lambda: os.environ["PIXELDOJO_API_KEY"]
+base = lambda: os.environ["PIXELDOJO_API_BASE"]  # by name in a cell, older IPythons show all of os.environ beside it
 import kling_notebook as kling
 """
 GOOD = [
@@ -87,7 +88,7 @@ BAD = {
 }
 OUR_FAULTS = [
     "session = kling.connect()",
-    "kling.connect(api_key=key() + ' and more', base_url=os.environ['PIXELDOJO_API_BASE'])",
+    "kling.connect(api_key=key() + ' and more', base_url=base())",
     "kling.connect(api_key=key() + '\\u00e9')",
     "kling.connect(api_key=[key()])",
     "kling.connect(api_key=key(), base_url='http://example.com/' + 'x')",
@@ -101,7 +102,7 @@ OUR_FAULTS = [
     "pickle.dumps(session.client._key)",
     "import kling_notebook.session.session as inside",
     "kept, inside.open_journal = inside.open_journal, lambda *a: 1 / 0",
-    "kling.connect(api_key=key(), base_url=os.environ['PIXELDOJO_API_BASE'])",
+    "kling.connect(api_key=key(), base_url=base())",
     "%kling sandbox off",
     "inside.open_journal = kept",
     "import kling_notebook.session.settings as settings\nkept, settings.checked = settings.checked, lambda *a: 1 / 0",

@@ -59,7 +59,8 @@ class Kernel:
         self.idle: set[str] = set()
 
     def send(self, code: str, *, person: bool = True) -> str:
-        message_id = self.client.execute(code, allow_stdin=person, store_history=True)
+        # ipykernel 6 would drop what arrives within an instant after an error, as if Run All had queued it.
+        message_id = self.client.execute(code, allow_stdin=person, store_history=True, stop_on_error=False)
         self.replies[message_id], self.sent[message_id] = Reply(), time.monotonic()
         return message_id
 
