@@ -177,7 +177,7 @@ def next_poll(elapsed: float, polls: int, durations: Durations, share: float = m
     best = _cheapest(elapsed, durations, share)
     if not polls:
         # A guess too long costs seconds, one too short only polls.
-        best = min(best, max(0.05, min(durations.quantile(0.15) or best, LONGEST_FIRST_WAIT) - elapsed))
+        best = min(best, max(0.0, min(durations.quantile(0.15) or best, LONGEST_FIRST_WAIT) - elapsed))
     return min(best, careful) if durations.count < 3 else best
 
 
