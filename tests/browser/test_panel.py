@@ -131,6 +131,11 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
 
     # Under a picture: larger, star, compare two, the recipe.
     panel.button("Larger").first.click()
+    panel.button("Close").first.wait_for()
+    page.wait_for_function("document.querySelectorAll('.widget-output a').length === 6")
+    large = panel.area.locator(".widget-output a").first  # above the tiles of its card
+    assert large.bounding_box()["width"] > 300
+    assert Image.open(io.BytesIO(page.request.get(large.evaluate("(a) => a.href")).body())).width > 1024
     panel.button("Close").first.click()
     panel.button("☆ Star").first.click()
     panel.button("★ Starred").first.wait_for()
@@ -173,7 +178,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.button("Run the sweep").click()
     panel.says("all here", 60)
     bought = value_of(notebook, "box.count('submit')")
-    picture = panel.area.locator(".widget-html img:visible").last
+    picture = panel.area.locator(".widget-output img:visible").last
     before = picture.get_attribute("src")
     panel.area.get_by_role("slider").press("ArrowRight")
     deadline = time.monotonic() + 15

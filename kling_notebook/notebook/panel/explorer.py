@@ -23,7 +23,7 @@ from .arrival import Arrival
 from .axis import Axis
 from .form import title_of
 from .queue import PATIENCE
-from .toolkit import Toolkit, column, html, labelled, row, say, shown, text_html
+from .toolkit import PRESSED_TWICE, Toolkit, column, html, labelled, output, row, say, shown, text_html
 
 INTRO = (
     "Pick one or two things to vary; everything else is taken from the form. Each combination is bought once, and what "
@@ -71,7 +71,7 @@ class Explorer:
             layout={"width": "230px"},
         )
         kit.watch(self.most, self.check)
-        self.cost, self.progress, self.picture = html(), html(width="100%"), html(width="100%")
+        self.cost, self.progress, self.picture = html(), html(width="100%"), output()
         self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Take back what was not sent yet")
         self._stop_row = row(self.stop)
         self.sliders = column(gap="2px", max_width="640px")
@@ -140,11 +140,15 @@ class Explorer:
             session = self._session()
             axes, points = self._planned()
             requests = session.requests(points)
+            if self._kit.asked_just_now(requests):
+                say(self.cost, text_html(PRESSED_TWICE, "muted"))
+                return
             limit = None if session.is_sandbox else self.most.value
             self._batch = session.start(requests, source="panel", sweep=True, max_credits=limit)
         except KlingError as error:
             say(self.cost, text_html(str(error), "reason"))
             return
+        self._kit.asked(requests)
         self._bought_from = session
         self.sweep = SweepResult(axes, points, self._batch.handles)
         self._noted.clear()

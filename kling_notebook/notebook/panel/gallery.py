@@ -18,7 +18,7 @@ from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
 from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
-from .toolkit import LINE, Toolkit, column, html, row, say, shown, text_html
+from .toolkit import LINE, Toolkit, column, html, output, row, say, shown, text_html
 
 KEPT = 12  # results whose widgets are kept; older ones are in the history
 GAP = 14
@@ -77,7 +77,7 @@ class Card:
         self.result = result
         self.session = session
         self.stars: dict[int, widgets.Button] = {}
-        self.detail = html(width="100%")
+        self.detail = output()
         self.close_detail = kit.button("Close", self.show_detail, "", look="small")
         self.spare = (self.close_detail,)
         self._detail = column(self.detail, row(self.close_detail), gap="6px", border=LINE, padding="10px")
@@ -107,7 +107,7 @@ class Card:
             button("Recipe", self.show_recipe, picture, tooltip="How it was made, and the code for it", look="small"),
             button("Compare", self.compare, picture, tooltip="Press it under two pictures", look="small"),
         ]
-        image = _display(_tile_html(picture.tile() if len(self.result) > 4 else _sharper(picture, len(self.result))))
+        image = output(_tile_html(picture.tile() if len(self.result) > 4 else _sharper(picture, len(self.result))))
         return column(image, row(*buttons, gap="4px 3px"), gap="4px")
 
     # ---- what the buttons do ----
@@ -153,17 +153,6 @@ class Card:
         if card is not self:
             card.show_detail("")
         self.show_detail(Comparison(first, picture)._repr_mimebundle_()["text/html"])
-
-
-def _display(markup: str) -> widgets.Output:
-    """A place whose links lead to the originals.
-
-    An HTML widget's links are the page's own, which know nothing of the notebook's folder; those of an output are
-    resolved by the front end. The output is set, never captured into.
-    """
-    data = {"text/html": markup, "text/plain": ""}
-    output = {"output_type": "display_data", "data": data, "metadata": {}}
-    return widgets.Output(outputs=(output,), layout=widgets.Layout(margin="0", width="100%"))
 
 
 def _sharper(picture: Picture, count: int) -> Tile:

@@ -5,7 +5,6 @@ A view: no HTTP, no SQL, no file is written here. Callbacks return at once; the 
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -29,13 +28,10 @@ from .form import Form
 from .gallery import Actions, Gallery, lasting
 from .history import History, RowActions
 from .queue import Queue, Row
-from .toolkit import Toolkit, column, html, row, say, text_html
+from .toolkit import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
 
 TABS = ("Create", "Explore", "History", "Code")
 CREATE, EXPLORE, HISTORY, CODE = range(4)
-ONE_PRESS = 0.7
-"""Seconds within which the same request asked for again is one press: a double click, or presses that a running cell
-held back and that then arrive together."""
 ASLEEP = "The panel's controls need a running kernel: run this cell again. The last result stands below."
 BUSY = "A cell is running. What is pressed here is answered when it ends."
 LASTING = "The last result of the panel, kept in the notebook"
@@ -52,11 +48,10 @@ class KlingPanel:
         self._session = session
         self._outputs: list[LastResult] = []
         self._last: Result | SweepResult | None = None
-        self._pressed: tuple[GenerationRequest | None, float] = (None, 0.0)
         self._known: Session | None = None
         self.kit = kit = Toolkit()
-        kit.on_fault = _weak(self, KlingPanel._fault)
-        self.title, self.notice, self.busy = html(width="100%"), html(width="100%"), html(width="100%")
+        kit.on_press, kit.on_fault = _weak(self, KlingPanel._forget_fault), _weak(self, KlingPanel._fault)
+        self.title, self.notice, self.fault, self.busy = (html(width="100%") for _ in range(4))
         self.code = Code()
         self._arrival = Arrival(kit)
         self.queue = Queue(kit, self._done, self._retry)
@@ -65,7 +60,7 @@ class KlingPanel:
         self.explorer = Explorer(kit, session, self._arrival, lambda: self.form.values, self._swept)
         self.history = History(kit, session, RowActions(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
-        self.view = column(self.title, self.notice, self.busy, self.tabs, gap="6px", max_width="1400px")
+        self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self._watch = CellWatch(self._cell_runs_long, self._cell_ended)
         ended = weakref.finalize(self, _end, kit, self.view, self._watch)
         ended.atexit = False
@@ -131,7 +126,11 @@ class KlingPanel:
     def _fault(self, error: Exception) -> None:
         """A callback raised: an error of ours as it says itself, anything else as a fault that can be reported."""
         text = str(error) if isinstance(error, KlingError) else f"A fault of kling_notebook: {error!r}"
-        say(self.notice, text_html(text, "reason"))
+        say(self.fault, text_html(text, "reason"))
+
+    def _forget_fault(self) -> None:
+        """Another button is pressed: what the last one met is no longer news."""
+        say(self.fault, "")
 
     def _cell_runs_long(self, runs: bool) -> None:
         say(self.busy, text_html(BUSY, "warning") if runs and not self.kit.answered_meanwhile else "")
@@ -167,23 +166,22 @@ class KlingPanel:
             request = self.form.check(fresh=True)
             if request is None:
                 return None
-            last, at = self._pressed
-            if request == last and time.monotonic() - at < ONE_PRESS:
-                self.form.tell("Pressed twice at once: taken as one press")
-                return None
-            handle = self._start(request)
-            self._pressed = (request, time.monotonic())
+            handle = self._start("Generate", request)
             if handle is not None:
                 self.form.tell(f"Job {handle.number} is under way")
             return handle
 
-    def _start(self, request: GenerationRequest, *, reuse: bool | None = None) -> JobHandle | None:
+    def _start(self, button: str, request: GenerationRequest, *, reuse: bool | None = None) -> JobHandle | None:
+        if self.kit.asked_just_now((button, request)):
+            self.form.tell(PRESSED_TWICE)
+            return None
         try:
             session = self._session()
             batch = session.start([request], source="panel", reuse=reuse)
         except KlingError as error:
             self.form.refuse(error)
             return None
+        self.kit.asked((button, request))
         handle = batch.handles[0]
         self.queue.add(handle, session)
         return handle
@@ -204,7 +202,7 @@ class KlingPanel:
             output.show(bundle)
 
     def _retry(self, row: Row) -> None:
-        if self._start(row.handle.request, reuse=False) is not None:
+        if self._start("Try again", row.handle.request, reuse=False) is not None:
             self.queue.clear(row)
 
     # ---- the gallery ----
@@ -216,7 +214,7 @@ class KlingPanel:
         self.tabs.selected_index = CREATE
 
     def _vary(self, picture: Picture) -> None:
-        handle = self._start(picture.request, reuse=False)
+        handle = self._start("Vary", picture.request, reuse=False)
         if handle is not None:
             self.form.tell(f"Job {handle.number} varies {picture.address}")
 
@@ -237,7 +235,7 @@ class KlingPanel:
 
     def _rerun(self, record: Record) -> None:
         self.tabs.selected_index = CREATE
-        self._start(record.request, reuse=False)
+        self._start("Run again", record.request, reuse=False)
 
     def _show(self, record: Record, session: Session) -> None:
         self.gallery.add(session.result(record.number), session)

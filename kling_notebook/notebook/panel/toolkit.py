@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -22,6 +23,10 @@ Look = Literal["primary", "plain", "small"]
 Kind = Literal["plain", "muted", "reason", "warning"]
 LINE = "1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.35))"
 LABEL = "max-content"
+ONE_PRESS = 0.7
+"""Seconds within which the same thing asked for again is one press: a double click, or presses that a running cell
+held back and that then arrive together."""
+PRESSED_TWICE = "Pressed twice at once: taken as one press"
 
 _LOOKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "primary": ({"width": "100%", "height": "42px", "margin": "0"}, {"font_size": "15px", "font_weight": "600"}),
@@ -57,15 +62,27 @@ class Toolkit:
 
     Attributes:
         lock: held while a callback or a tick of the panel runs. on_fault: is told what a callback raised.
+        on_press: called before what a button does.
         answered_meanwhile: a callback came on a subshell of the kernel: buttons work while a cell runs.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.on_fault: Callable[[Exception], object] = logger.error
+        self.on_press: Callable[[], object] = lambda: None
         self.answered_meanwhile = False
         self._loose: weakref.WeakSet[widgets.Widget] = weakref.WeakSet()
         self._shared: dict[str, tuple[widgets.Layout, widgets.ButtonStyle]] = {}
+        self._asked: tuple[object, float] = (None, 0.0)
+
+    def asked_just_now(self, what: object) -> bool:
+        """Whether the last purchase, a moment ago, was this one by this button: then it is the same press."""
+        last, at = self._asked
+        return what == last and time.monotonic() - at < ONE_PRESS
+
+    def asked(self, what: object) -> None:
+        """Remember a purchase, once it has begun."""
+        self._asked = (what, time.monotonic())
 
     def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
         """A callback that calls the bound method ``act`` with ``args``, as long as its object lives."""
@@ -95,7 +112,13 @@ class Toolkit:
         made = widgets.Button(description=name, tooltip=tooltip or name, layout=layout, style=style)
         if look == "primary":
             made.button_style = "primary"
-        made.on_click(self.when(act, *args))
+        does = self.when(act, *args)
+
+        def pressed(*_: object) -> None:
+            self.on_press()
+            does()
+
+        made.on_click(pressed)
         return self.loose(made)
 
     def loose(self, widget: Any) -> Any:
@@ -154,7 +177,7 @@ def column(*children: Any, gap: str = "8px", **layout: Any) -> widgets.VBox:
 
 def labelled(kind: type[widgets.Widget], name: str, *, above: bool = True, **options: Any) -> Any:
     """A control whose label stands above it (beside it otherwise) and is tied to it by ipywidgets."""
-    layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto", "min_width": "0"}
+    layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto" if above else "30px", "min_width": "0"}
     if above:
         layout |= {"display": "grid", "grid_template_columns": "minmax(0, 1fr)"}
         layout |= {"grid_template_rows": "auto minmax(30px, auto)", "align_items": "stretch"}
@@ -171,6 +194,21 @@ def html(value: str = "", **layout: Any) -> widgets.HTML:
     return widgets.HTML(value, layout=widgets.Layout(**(options | layout)))
 
 
+def output(markup: str = "", **layout: Any) -> widgets.Output:
+    """A place for pictures, whose links lead to the originals.
+
+    An HTML widget's links are the page's own, which know nothing of the notebook's folder; those of an output are
+    resolved by the front end. The output is set, never captured into.
+    """
+    options = {"margin": "0", "width": "100%", "min_width": "0", "display": None if markup else "none"}
+    return widgets.Output(outputs=_outputs(markup), layout=widgets.Layout(**(options | layout)))
+
+
+def _outputs(markup: str) -> tuple[dict[str, Any], ...]:
+    data = {"text/html": str(markup), "text/plain": ""}
+    return ({"output_type": "display_data", "data": data, "metadata": {}},) if markup else ()
+
+
 def shown(widget: widgets.Widget, on: bool) -> None:
     """Show or hide a widget."""
     wanted = getattr(widget, "shown_as", None) if on else "none"
@@ -178,11 +216,12 @@ def shown(widget: widgets.Widget, on: bool) -> None:
         widget.layout.display = wanted
 
 
-def say(place: widgets.HTML, markup: str) -> bool:
+def say(place: widgets.HTML | widgets.Output, markup: str) -> bool:
     """Put markup into a place; nothing is sent where it says that already. Empty places take no room."""
-    if place.value == markup:
+    name, value = ("outputs", _outputs(markup)) if isinstance(place, widgets.Output) else ("value", markup)
+    if getattr(place, name) == value:
         return False
-    place.value = markup
+    setattr(place, name, value)
     shown(place, bool(markup))
     return True
 
