@@ -12,7 +12,7 @@ from ..api.errors import Interrupted, KlingError, StillRunningError
 from ..api.jobs import GenerationRequest
 from ..session import sweeps
 from ..session.batch import Batch
-from ..session.results import Result
+from ..session.results import Result, grid_tiles
 from ..session.runner import JobHandle
 from ..session.session import Session, Source
 from ..session.sweepresult import SweepResult
@@ -186,10 +186,8 @@ def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
     if axes is None:
         return ""
     estimate = batch.estimate
-    if not estimate.jobs:
-        return f"{sweeps.shape(axes)}, all from this folder at no cost"
     here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to buy: "
-    return f"{sweeps.shape(axes)}, {here if estimate.reused else ''}{estimate.cost}"
+    return f"{sweeps.shape(axes)}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
 
 
 def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
@@ -228,9 +226,11 @@ def collect(
 
 
 def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = ()) -> dict[str, Any]:
-    """The pictures of several results as one grid."""
+    """The pictures of several results as one grid, a single one large."""
     from ..view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors)) if errors else ""
-    tiles = [tile for one in results for tile in one.tiles]
-    return grid_bundle(tiles, title=f"{len(results)} job{'s' * (len(results) != 1)} collected", notice=notice)
+    title = f"{len(results)} job{'s' * (len(results) != 1)} collected"
+    if len(results) == 1:
+        return results[0].bundle(title=title, notice=notice)
+    return grid_bundle(grid_tiles([picture for one in results for picture in one]), title=title, notice=notice)

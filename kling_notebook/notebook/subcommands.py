@@ -276,6 +276,6 @@ def show_plan(
     if left > 0:
         rows[MOST_PLANNED:] = [("", *("" for _ in names), f"and {left} more")]
     fixed = ", ".join(f"{name} {sweeps.label(requests[0].values[name])}" for name in said)
-    shape = f"{sweeps.shape(axes)}: " if len(axes) > 1 else ""
-    title = f"Dry run, nothing was sent. {shape}{estimate.cost if shape else estimate}; {fixed}"
+    shape = f"{sweeps.shape(axes)}, " if len(axes) > 1 else ""
+    title = f"Dry run, nothing was sent: {shape}{estimate.cost if shape else estimate}; {fixed}"
     return facts_bundle(title, rows, header=("job", *names, "prompt"))

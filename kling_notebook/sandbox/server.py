@@ -379,10 +379,10 @@ def serve(*, announce: Callable[[str], Any] = print, **options: Any) -> None:
     ``announce`` gets a few lines: the address, how to point a client to it, and the key where it was not given.
     """
     with Sandbox(**options) as sandbox:
-        announce(f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).")
-        announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
-        announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
         try:
+            announce(f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).")
+            announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
+            announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
             while True:
                 time.sleep(3600.0)
         except KeyboardInterrupt:

@@ -194,7 +194,7 @@ def _save_one(record: Record, work: Work, url: str, k: int) -> str:
                 owner=record.owner,
                 recipe=_recipe(record, k) if work.recipe else None,
                 thumbnails=work.folder / ".kling" / "thumbnails",
-                thumbnail_size=work.thumbnail_size,
+                thumbnail_sizes=results.thumbnail_sizes(work.thumbnail_size, record.request.num_outputs),
                 alone=record.request.num_outputs == 1,
                 on_warning=work.warn,
             )

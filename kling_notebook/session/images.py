@@ -13,7 +13,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,9 @@ _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<owner>[A-Za-z0-9_-]{1,64})\.part")
 _SLUG_LENGTH = 40
 _STRANGE_TEMPORARY_AGE = 3600.0
 _SAME_NAMES = 1000
+
+Wanted = tuple[Sequence[int], bool]
+"""Which views of a picture the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def save(
     owner: str,
     recipe: Mapping[str, Any] | None,
     thumbnails: Path,
-    thumbnail_size: int = 256,
+    thumbnail_sizes: Sequence[int] = (256,),
     alone: bool = False,
     on_warning: Callable[[str], object],
 ) -> Saved:
@@ -108,7 +111,8 @@ def save(
     Args:
         fetch: called once with a function that takes the body in pieces; what it raises is passed on.
         owner: the session's id, part of the temporary's name. recipe: None leaves it out.
-        thumbnails: the folder of the cache. alone: keep the large view there too, for a picture shown by itself.
+        thumbnails: the folder of the cache. thumbnail_sizes: what to keep there, in pixels a side. alone: keep the
+            large view too, for a picture shown by itself.
         on_warning: told where the recipe had to be left out.
 
     A file of that name that is the same picture is kept; where it is another one, a number is added to the name.
@@ -122,7 +126,7 @@ def save(
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
         _fetch_into(temporary, fetch, folder)
-        facts, views = decoding.run(_checked_with_recipe, temporary, recipe, (thumbnail_size, alone), on_warning)
+        facts, views = decoding.run(_checked_with_recipe, temporary, recipe, (thumbnail_sizes, alone), on_warning)
         with _disk(folder):
             _sync(temporary)
             target = _put(temporary, folder, stem, containers.ENDINGS[facts.media_type])
@@ -199,7 +203,7 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
 
 
 def _checked_with_recipe(
-    temporary: Path, recipe: Mapping[str, Any] | None, wanted: tuple[int, bool], on_warning: Callable[[str], object]
+    temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, on_warning: Callable[[str], object]
 ) -> tuple[containers.Facts, Mapping[str, bytes]]:
     """Check the temporary, put the recipe into it, and make its views. Facts, and JPEGs as `previews` gives them.
 
@@ -222,7 +226,7 @@ def _checked_with_recipe(
 
 
 def _with_recipe(
-    temporary: Path, recipe: Mapping[str, Any], wanted: tuple[int, bool]
+    temporary: Path, recipe: Mapping[str, Any], wanted: Wanted
 ) -> tuple[containers.Facts, Mapping[str, bytes]]:
     """Replace the temporary by itself with its recipe. Whatever is raised, the temporary is as it was."""
     data = _read(temporary)
@@ -238,9 +242,9 @@ def _with_recipe(
     return result
 
 
-def _decoded(data: bytes, size: int, alone: bool) -> tuple[containers.Facts, Mapping[str, bytes]]:
-    facts, reduced = pixels.decode(data, max(size, LARGE) if alone else size)
-    return facts, previews(reduced, facts, size, alone)
+def _decoded(data: bytes, sizes: Sequence[int], alone: bool) -> tuple[containers.Facts, Mapping[str, bytes]]:
+    facts, reduced = pixels.decode(data, max(*sizes, LARGE if alone else 0))
+    return facts, previews(reduced, facts, sizes, alone)
 
 
 def _read(temporary: Path) -> bytes:

@@ -14,7 +14,7 @@ from ..api.errors import InputError
 from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
-from ..view.tiles import Tile
+from ..view.tiles import SIDE, Tile, side_for
 from . import cells, images, pixels
 from .records import Record
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
     import PIL.Image
 
-THUMBNAIL, LARGE = 256, 1024
+THUMBNAIL, LARGE = SIDE, 1024
 
 
 def warm_up() -> None:
@@ -30,6 +30,22 @@ def warm_up() -> None:
     from ..view import grid  # noqa: F401
 
     pixels.warm_up()
+
+
+def thumbnail_sizes(setting: int, count: int) -> list[int]:
+    """The thumbnails that showing a result of ``count`` pictures asks for, in pixels a side: in a list of jobs or a
+    sweep as the setting says, and in a grid of its own, where a few have more room."""
+    return sorted({setting, _in_grid(setting, count)}) if count > 1 else [setting]
+
+
+def _in_grid(setting: int, count: int) -> int:
+    return setting * side_for(count) // SIDE
+
+
+def grid_tiles(pictures: Sequence[Picture]) -> list[Tile]:
+    """The tiles of a grid of these pictures."""
+    count = len(pictures)
+    return [replace(picture, thumbnail_size=_in_grid(picture.thumbnail_size, count)).tile() for picture in pictures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +172,7 @@ class Result(Sequence[Picture]):
 
     @property
     def tiles(self) -> list[Tile]:
-        return [picture.tile() for picture in self]
+        return grid_tiles(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""

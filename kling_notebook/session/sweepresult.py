@@ -131,6 +131,13 @@ class SweepResult(Sequence[Result | None]):
         hole = Tile(b"", 0, 0, self.points[index].prompt, "", None, state, self._reason(index))
         return (hole,)
 
+    def point_bundle(self, index: int) -> dict[str, Any]:
+        """One point as a mimebundle: its result as it would be shown alone, or why there is none."""
+        from ..view.grid import large_bundle
+
+        result = self._result(index)
+        return large_bundle(*self.tiles(index)) if result is None else result.bundle()
+
     def facets(self, *, large: bool = False) -> list[Facet]:
         """The sweep as labelled grids: see sweeps.layout. ``large``: pictures good enough for print."""
         plan = layout(self.axes)

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,10 @@ def large(path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT) -> tup
     return _cached(path, cache, _kind(size, limit), size, limit)
 
 
-def previews(reduced: Image.Image, facts: containers.Facts, size: int, alone: bool) -> dict[str, bytes]:
-    """What the cache shall keep of a picture that is decoded just now, by kind: its thumbnail, and where it will be
+def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> dict[str, bytes]:
+    """What the cache shall keep of a picture that is decoded just now, by kind: its thumbnails, and where it will be
     shown by itself the large view. ``reduced``: it, at most as large as is needed."""
-    small = pixels.small(reduced, size) if alone else reduced
-    views = {_kind(size): make(small, facts, size)}
+    views = {_kind(size): make(pixels.small(reduced, size), facts, size) for size in sizes}
     return views | {_kind(LARGE, LIMIT): make(reduced, facts, LARGE, LIMIT)} if alone else views
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
 from .sheet import contact_sheet
-from .tiles import Tile, cell_width, least_width, light_tiles, one_shape, tile_html, tiles_text
+from .tiles import FEW, Tile, cell_width, least_width, light_tiles, one_shape, tile_html, tiles_text
 
 LABEL_LENGTH = 160
 BESIDE_LENGTH = 22
@@ -117,11 +117,12 @@ def _labelled(label: str, cell: Sequence[Tile]) -> Html:
 
 
 def _cell(cell: Sequence[Tile]) -> Html:
-    """The tiles of one cell: one as wide as the cell, several side by side."""
+    """The tiles of one cell: one as wide as the cell, several two or three in a row."""
     if len(cell) == 1:
         return tile_html(cell[0], fill=True)
-    tiles = (tag("div", tile_html(tile, fill=True), style="flex: 1 1 84px; min-width: 0px") for tile in cell)
-    return tag("div", *tiles, style="display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start")
+    columns = 2 if len(cell) <= FEW else 3
+    style = f"display: grid; grid-template-columns: repeat({columns}, minmax(0, 1fr)); gap: 6px; align-items: start"
+    return tag("div", *(tile_html(tile, fill=True) for tile in cell), style=style)
 
 
 def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) -> Html:

@@ -9,6 +9,7 @@ from .facets import Facet, facets_bundle
 from .markup import Html, bundle, frame, heading, tag
 from .sheet import contact_sheet
 from .tiles import (
+    SIDE,
     Tile,
     caption_html,
     cell_width,
@@ -17,6 +18,7 @@ from .tiles import (
     least_width,
     light_tiles,
     one_shape,
+    side_for,
     tile_html,
     tiles_text,
 )
@@ -38,7 +40,8 @@ def grid_bundle(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> 
 
 def _grid(tiles: Sequence[Tile], columns: int) -> Html:
     fill = one_shape(tiles)
-    cell = max(cell_width(tile) for tile in tiles) if fill else 256
+    side = side_for(len(tiles)) if fill else SIDE
+    cell = max(cell_width(tile, side) for tile in tiles) if fill else SIDE
     least = min(cell, least_width(tiles, columns))
     # Never more than `columns` side by side, and fewer where they would get narrower than `least`.
     track = f"minmax(max({least}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
@@ -46,7 +49,7 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Html:
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP}px; "
         f"max-width: {columns * cell + (columns - 1) * GAP}px; align-items: stretch"
     )
-    return tag("div", *(tile_html(tile, fill=fill) for tile in tiles), style=style)
+    return tag("div", *(tile_html(tile, side=side, fill=fill) for tile in tiles), style=style)
 
 
 def large_bundle(tile: Tile, *, title: str = "", notice: str = "") -> dict[str, Any]:

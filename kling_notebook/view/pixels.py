@@ -65,7 +65,7 @@ def lightened(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
 
 def _within(jpeg: bytes, share: float) -> bytes:
     best = jpeg
-    for side, quality in ((256, 70), (224, 60), (176, 55), (128, 45), (96, 35)):
+    for side, quality in ((384, 64), (320, 64), (256, 70), (224, 60), (176, 55), (128, 45), (96, 35)):
         made = smaller(jpeg, side, quality)
         best = made if len(made) < len(best) else best
         if len(best) <= share:

@@ -30,6 +30,7 @@ from .sheet import contact_sheet
 from .tiles import Tile, image_html, tile_html, tiles_text
 
 MOST_THUMBNAILS = 4
+WORD_LENGTH = 16
 _CELL = (
     f"border: none; border-bottom: 1px solid {LINE}; padding: 6px 14px 6px 0; text-align: left; vertical-align: top; "
     "line-height: 1.45"
@@ -193,7 +194,7 @@ def compare_bundle(
     """Two pictures side by side; under them what differs between their requests, marked, and what is the same."""
     columns = "repeat(auto-fit, minmax(240px, 1fr))"
     style = f"display: grid; grid-template-columns: {columns}; gap: 14px; align-items: stretch; max-width: 1060px"
-    pictures = tag("div", *(tile_html(tile, height=512) for tile in (left, right)), style=style)
+    pictures = tag("div", *(tile_html(tile, side=512) for tile in (left, right)), style=style)
     shared = ", ".join(f"{bounded(name, 60)} {bounded(value, 80)}" for name, value in same)
     html = frame(heading(title), pictures, _differences(differences), _line("Same in both: ", shared))
     plain = [tiles_text([left, right], title=title)]
@@ -253,11 +254,14 @@ def _name(text: str, cell: str) -> Html:
 def facts_bundle(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> dict[str, Any]:
     """A small table: in each row a name and one or more values."""
     cell = f"{_CELL}; padding: 3px 18px 3px 0"
-    wide = f"{cell}; overflow-wrap: anywhere"
-    head = tag("tr", *(tag("th", bounded(text, 80), scope="col", style=wide) for text in header), style=_ROW)
+
+    def wrapping(text: str) -> str:  # a long path may break anywhere, and must not make a short word beside it break
+        return f"{cell}; {'overflow-wrap: anywhere' if len(text) > WORD_LENGTH else 'white-space: nowrap'}"
+
+    head = tag("tr", *(tag("th", bounded(text, 80), scope="col", style=wrapping(text)) for text in header), style=_ROW)
     body = []
     for row in rows:
-        cells = [tag("td", bounded(text, 600), dir="auto", style=wide) for text in row[1:]]
+        cells = [tag("td", bounded(text, 600), dir="auto", style=wrapping(text)) for text in row[1:]]
         body.append(tag("tr", _name(row[0], cell), *cells, style=_ROW))
     table = tag("table", tag("thead", head) if header else "", tag("tbody", *body), style=_TABLE)
     return bundle(frame(heading(title), table), facts_text(title, rows, header=header))

@@ -13,6 +13,9 @@ from .pixels import lightened
 CAPTION_LENGTH = 140
 NOTE_LENGTH = 160
 TITLE_LENGTH = 300
+SIDE, ROOMY = 256, 384
+"""Pixels a side of a place in a grid, and in one of a few pictures, which have more room."""
+FEW = 4
 DOT = " \u00b7 "
 
 State = Literal["picture", "missing", "failed", "waiting"]
@@ -54,7 +57,7 @@ class Tile:
         return self.state == "picture" and bool(self.jpeg)
 
 
-def thumbnail_size(tile: Tile, side: int = 256) -> tuple[int, int]:
+def thumbnail_size(tile: Tile, side: int = SIDE) -> tuple[int, int]:
     """The size in pixels at which a tile fits a square of ``side``."""
     scale = min(side / max(tile.width, 1), side / max(tile.height, 1), 1.0) if tile.width > 0 < tile.height else 1.0
     if tile.width <= 0 or tile.height <= 0:
@@ -62,10 +65,15 @@ def thumbnail_size(tile: Tile, side: int = 256) -> tuple[int, int]:
     return max(1, round(tile.width * scale)), max(1, round(tile.height * scale))
 
 
-def cell_width(tile: Tile) -> int:
+def side_for(count: int) -> int:
+    """How large the places of a grid of so many pictures are, in pixels a side."""
+    return ROOMY if count <= FEW else SIDE
+
+
+def cell_width(tile: Tile, side: int = SIDE) -> int:
     """How wide a place may get in CSS pixels: pictures of all shapes get about the same area, drawn up a little."""
-    width = thumbnail_size(tile)[0]
-    return max(width, round(min(width * 1.28, math.sqrt(45_900 * tile.ratio))), 160)
+    width = thumbnail_size(tile, side)[0]
+    return max(width, round(min(width * 1.28, side * math.sqrt(0.7 * tile.ratio))), 160)
 
 
 def one_shape(tiles: Sequence[Tile]) -> bool:
@@ -108,19 +116,19 @@ def light_tiles(tiles: Sequence[Tile]) -> list[Tile]:
     return [replace(tile, jpeg=jpeg) if tile.shown else tile for tile, jpeg in zip(tiles, jpegs, strict=True)]
 
 
-def tile_html(tile: Tile, *, height: int = 256, fill: bool = False) -> Html:
+def tile_html(tile: Tile, *, side: int = SIDE, fill: bool = False) -> Html:
     """A figure: the picture, linked to its original, and its caption.
 
     With ``fill`` the picture is as wide as its place (for layouts where all have one shape); otherwise it is at most
-    ``height`` pixels high and stands in the middle of a faint mat.
+    ``side`` pixels high and stands in the middle of a faint mat.
     """
-    inside = _picture(tile, height, fill) if tile.shown else _hole(tile, height)
+    inside = _picture(tile, side, fill) if tile.shown else _hole(tile, side)
     mat = (
         "display: flex; flex: 1 1 auto; align-items: center; justify-content: center; border-radius: 4px; "
         f"overflow: hidden; background-color: {FAINT}"
     )
     caption = caption_html(tile.caption) if tile.caption else ""
-    bound = f"; max-width: {cell_width(tile)}px" if fill else ""
+    bound = f"; max-width: {cell_width(tile, side)}px" if fill else ""
     style = f"display: flex; flex-direction: column; margin: 0; padding: 0; min-width: 0px{bound}"
     return tag("figure", tag("div", inside, style=mat), caption, style=style)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -59,7 +60,10 @@ def terminal(tmp_path, make_sandbox) -> Iterator[Callable[..., Terminal]]:
 
     yield make
     for made in terminals:
-        made.program.close(force=True)
+        if made.program.isalive():
+            made.program.kill(signal.SIGKILL)
+            made.program.wait()  # on a busy machine even this takes a moment
+        made.program.close()
 
 
 def test_a_cell_shows_a_bar_and_then_the_saved_paths(terminal):

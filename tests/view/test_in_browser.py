@@ -11,6 +11,7 @@ import pytest
 
 from kling_notebook.view.facets import Facet, facets_bundle
 from kling_notebook.view.grid import grid_bundle, large_bundle
+from kling_notebook.view.table import facts_bundle
 from kling_notebook.view.tiles import Tile
 
 Make = Callable[..., Tile]
@@ -104,6 +105,31 @@ def test_many_columns_scroll_in_their_own_box_and_not_the_page(page: Any, make_t
     page.set_content(f"<!DOCTYPE html><body>{html}</body>")
     assert page.evaluate("document.documentElement.scrollWidth") <= 600
     assert page.evaluate("Math.min(...[...document.images].map(i => i.getBoundingClientRect().width))") >= 80
+
+
+def test_a_few_pictures_are_drawn_larger_than_many_and_no_larger_than_their_pixels(page: Any, make_tile: Make) -> None:
+    def widths(count: int, side: int) -> set[float]:
+        seen(page, grid_bundle([make_tile(k, side=side) for k in range(count)])["text/html"], 1400)
+        found: list[float] = page.evaluate("[...document.images].map(i => i.getBoundingClientRect().width)")
+        return set(found)
+
+    assert widths(9, 256) == {256}
+    assert widths(4, 384) == {384}
+
+
+def test_four_pictures_of_one_point_of_a_sweep_are_two_by_two(page: Any, make_tile: Make) -> None:
+    cells = (tuple(tuple(make_tile(4 * c + k, "21:9") for k in range(4)) for c in range(2)),)
+    html = facets_bundle([Facet("", "", ("",), "resolution", ("1K", "2K"), cells)])["text/html"]
+    assert seen(page, html, 900)["rows"] == [4, 4]
+    assert page.evaluate("Math.min(...[...document.images].map(i => i.getBoundingClientRect().width))") > 180
+
+
+def test_a_long_path_in_a_table_of_facts_breaks_no_short_word(page: Any) -> None:
+    html = facts_bundle("Check", [("folder", "ok", "/" + "long" * 80), ("submitting", "unknown", "never tried")])
+    page.set_viewport_size({"width": 600, "height": 900})
+    page.set_content(f"<!DOCTYPE html><body>{html['text/html']}</body>")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+    assert page.evaluate("document.querySelectorAll('tr')[1].getBoundingClientRect().height") < 40
 
 
 def test_every_renderer_fits_a_narrow_page_and_runs_nothing(

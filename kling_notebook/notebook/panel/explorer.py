@@ -14,10 +14,8 @@ from ...session import sweeps
 from ...session.batch import Batch
 from ...session.session import Session
 from ...session.sweepresult import SweepResult
-from ...view.grid import large_bundle
-from ...view.markup import Html, join
+from ...view.markup import join
 from ...view.progress import progress_bundle
-from ...view.tiles import Tile
 from ..live import TICKER, row_of
 from .arrival import Arrival
 from .axis import Axis
@@ -71,7 +69,7 @@ class Explorer:
             layout={"width": "230px"},
         )
         kit.watch(self.most, self.check)
-        self.cost, self.progress, self.picture = html(), html(width="100%"), output()
+        self.cost, self.progress, self.picture = html(), html(width="100%"), output(max_width="860px")
         self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Take back what was not sent yet")
         self._stop_row = row(self.stop)
         self.sliders = column(gap="2px", max_width="640px")
@@ -118,13 +116,14 @@ class Explorer:
             session = self._session()
             shown(self.most, not session.is_sandbox)
             estimate = session.estimate(session.requests(points), reuse=session.reusing(None, sweep=True))
-            say(self.cost, text_html(f"{sweeps.shape(axes)}: {estimate}"))
+            priced = text_html(f"{sweeps.shape(axes)}: {estimate.cost}")
+            say(self.cost, priced)
         except KlingError as error:
             say(self.cost, text_html(str(error), "reason"))
             return False
         if not estimate.free and estimate.credits > self.most.value:
             limit = f"That is above the {self.most.value:g} credits allowed beside it. Raise them, or vary less."
-            say(self.cost, join(text_html(f"{sweeps.shape(axes)}: {estimate}"), text_html(limit, "reason")))
+            say(self.cost, join(priced, text_html(limit, "reason")))
             return False
         self.run.disabled = False
         return True
@@ -193,11 +192,7 @@ class Explorer:
         values = zip(self.sliders.children, self.sweep.axes.values(), strict=True)
         at = tuple(choices[slider.value] for slider, choices in values)
         index = next(i for i, point in enumerate(self.sweep.points) if point.coordinates == at)
-        tiles = self.sweep.tiles(index, large=True)
-        width = {"max_width": "640px"} if len(tiles) == 1 else {"max_width": "100%"}
-        if self.picture.layout.max_width != width["max_width"]:
-            self.picture.layout.max_width = width["max_width"]
-        return say(self.picture, join(*(_markup(tile) for tile in tiles)))
+        return say(self.picture, self.sweep.point_bundle(index)["text/html"])
 
     # ---- the ticker ----
 
@@ -250,10 +245,6 @@ class Explorer:
         """Forget the sweep that is being watched; its jobs go on."""
         self._end_ticking()
         self.sweep = self._batch = None
-
-
-def _markup(tile: Tile) -> Html:
-    return Html(large_bundle(tile)["text/html"])
 
 
 class _Weakly:
