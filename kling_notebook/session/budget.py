@@ -35,7 +35,7 @@ class Estimate:
     def cost(self) -> str:
         """The same without the number of jobs, for where the shape of a sweep has said it."""
         if self.reused and not self.jobs:
-            return "nothing to buy, all from this folder at no cost"
+            return f"nothing to buy, {self.reused} from this folder at no cost"
         money = "free on the sandbox" if self.free else f"about {self.credits:g} credit{'s' * (self.credits != 1)}"
         time = f", {self.time}" if self.time else ""
         reused = f" ({self.reused} from this folder at no cost)" if self.reused else ""

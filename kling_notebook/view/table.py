@@ -194,15 +194,20 @@ def compare_bundle(
     """Two pictures side by side; under them what differs between their requests, marked, and what is the same."""
     columns = "repeat(auto-fit, minmax(240px, 1fr))"
     style = f"display: grid; grid-template-columns: {columns}; gap: 14px; align-items: stretch; max-width: 1060px"
-    pictures = tag("div", *(tile_html(tile, side=512) for tile in (left, right)), style=style)
+    sharp, small = ([_of(tile, side) for tile in (left, right)] for side in (768, 512))
+    pictures = tag("div", *(tile_html(tile, side=512) for tile in sharp), style=style)
     shared = ", ".join(f"{bounded(name, 60)} {bounded(value, 80)}" for name, value in same)
     html = frame(heading(title), pictures, _differences(differences), _line("Same in both: ", shared))
     plain = [tiles_text([left, right], title=title)]
     plain += [f"  \u2260 {bounded(name, 60)}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
     plain += [] if differences else ["  Their requests do not differ."]
     plain += [f"  Same in both: {shared}"] if shared else []
-    small = [replace(tile, jpeg=smaller(tile.jpeg, 512, 80)) if tile.shown else tile for tile in (left, right)]
     return bundle(html, "\n".join(plain), contact_sheet(small, 2, title=title))
+
+
+def _of(tile: Tile, side: int) -> Tile:
+    """The tile with its picture reduced to ``side`` pixels."""
+    return replace(tile, jpeg=smaller(tile.jpeg, side, 80)) if tile.shown else tile
 
 
 def _line(name: str, text: str) -> Html:
