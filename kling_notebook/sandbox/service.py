@@ -32,6 +32,7 @@ class Job:
 
     Attributes:
         ordinal: from 0, over the life of a sandbox; the pictures' seed derives from it.
+        wanted: without its image. source: what became of that.
         count: pictures it delivers; a fault may make it differ from what was asked.
         created_at: epoch seconds. seconds: how long it takes.
         error: set on a job that fails: a string or an object.
@@ -115,7 +116,7 @@ class Service:
             job = Job(
                 id=f"job_{secrets.token_hex(12)}",
                 ordinal=self._made,
-                wanted=wanted,
+                wanted=replace(wanted, image=None),  # a data URL may be 14 MB; what is needed of it is in the source
                 source=self.sources.take(wanted.image),
                 count=wanted.count,
                 cost=cost,
@@ -251,7 +252,7 @@ class Service:
         while len(self._jobs) > MAX_JOBS:
             self._jobs.popitem(last=False)
         if self._table is not None:
-            self._table.save([_to_record(job)], self.credits)
+            self._table.save([asdict(job)], self.credits)
 
     def _read_table(self) -> None:
         if self._table is None:
@@ -283,12 +284,6 @@ def _asset_parts(path: str) -> tuple[str, int, int, str, int]:
 
 def _iso(epoch: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
-
-
-def _to_record(job: Job) -> dict[str, Any]:
-    record = asdict(job)
-    record["wanted"]["image"] = None  # a data URL may be 14 MB; its hash is in the source
-    return record
 
 
 def _from_record(record: Mapping[str, Any]) -> Job | None:

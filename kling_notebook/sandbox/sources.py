@@ -46,7 +46,7 @@ class Sources:
         if image.startswith("https://"):
             return Source("url", image[:500])
         if image.startswith("http://"):
-            return Source("asset", "/" + image.split("/", 3)[3])
+            return Source("asset", "/" + image.split("/", 3)[3][:500])
         return self._take_data(image.partition(",")[2])
 
     def _take_data(self, encoded: str) -> Source:

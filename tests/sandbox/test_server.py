@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gc
 import io
 import json
 import logging
@@ -496,6 +498,28 @@ def test_a_thousand_jobs_leave_little_behind(quick: Callable[..., Api]) -> None:
 
     full = jobs(220)  # the kept pictures are at their limit
     assert jobs(1000) - full < 24 * 2**20
+
+
+def test_source_pictures_sent_along_leave_no_more_behind_than_their_bound(
+    quick: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither their bytes nor the data URLs they came in: a job keeps what is needed to paint it."""
+    monkeypatch.setattr("kling_notebook.sandbox.sources.MAX_KEPT", 4 * 2**20)
+    api = quick(latency=60)
+    process = psutil.Process()
+    file = io.BytesIO()
+    Image.new("RGB", (400, 400), "teal").save(file, "png")
+
+    def jobs(start: int, stop: int) -> int:
+        for number in range(start, stop):
+            data = file.getvalue() + number.to_bytes(4, "big") * 2**17  # half a megabyte, another one every time
+            url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+            assert api.submit(image_url=url).status_code == 200
+        gc.collect()
+        return process.memory_info().rss
+
+    full = jobs(0, 40)  # the kept sources are at their limit
+    assert jobs(40, 160) - full < 24 * 2**20
 
 
 def test_many_clients_at_once_are_served(quick: Callable[..., Api]) -> None:
