@@ -22,6 +22,7 @@ MAX_THREADS = 2
 MAX_KEPT = 48 * 2**20
 #: Pictures painted before anyone asks for them, at most.
 MAX_AHEAD = 36
+#: Pictures made of pictures made of ...: so many are painted again for one.
 MAX_CHAIN = 3
 
 Place = tuple[str, int]
@@ -156,7 +157,7 @@ class Pictures:
     # -- painting -----------------------------------------------------------------------------------------------
 
     def _render(self, job: Job, k: int, depth: int = 0) -> bytes:
-        """Paint, from the source picture where there is one; without it where it can no longer be had."""
+        """Paint, from the source picture where there is one. A Refusal (gone) where that can no longer be had."""
         paint = self._paint or _painter()
         wanted = job.wanted
 
@@ -180,17 +181,25 @@ class Pictures:
 
     def _source(self, job: Job, depth: int) -> bytes | None:
         source = job.source
-        if source is None or depth > MAX_CHAIN:
+        if source is None:
             return None
-        if source.kind == "data":
-            return self._service.sources.data(source.value)
         if source.kind == "url":
             return self._stand_in(source.value)
-        _, _, job_id, _, name = source.value.split("/")
+        if source.kind == "data":
+            found = self._service.sources.data(source.value)
+        else:
+            found = self._earlier(source.value, depth)
+        if found is None:  # painted without it, it would be another picture than the one that was bought
+            raise Refusal("gone", "The source picture is no longer kept. Submit the job again.", status=410)
+        return found
+
+    def _earlier(self, path: str, depth: int) -> bytes | None:
+        """The picture of this sandbox behind an asset's path, painted again where it must be."""
+        _, _, job_id, _, name = path.split("/")
         k = int(name.partition(".")[0])
         with self._lock:
             kept = self._kept.get((job_id, k))
-        if kept is not None:
+        if kept is not None or depth > MAX_CHAIN:
             return kept
         try:
             return self._render(self._service.find(job_id), k, depth + 1)

@@ -66,7 +66,8 @@ class Sandbox:
         schema: the key of the number of pictures, ``num_outputs`` or ``num_images``; None publishes no schema.
         image_key: the key of the source picture (``image_url``, ``image``, ``image_urls``, ...); None takes none.
         jobs_list: offer and describe a list of recent jobs, GET /api/v1/jobs.
-        state_path: a JSON file for the job table, so that another sandbox goes on with these jobs.
+        state_path: a JSON file for the job table, so that another sandbox goes on with these jobs; source pictures
+            are kept in a folder beside it.
         asset_lifetime: seconds until the address of a picture expires.
         paint: what paints, instead of the sandbox's painter.
 

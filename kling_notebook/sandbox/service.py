@@ -84,7 +84,7 @@ class Service:
         self.credits = credits
         self.charges: float = 0
         self.credit_cost = credit_cost
-        self.sources = Sources()
+        self.sources = Sources(state_path.with_name(f"{state_path.stem}_sources") if state_path else None)
         self._latency = latency
         self._seed = seed
         self._fail_rate = fail_rate

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
+import os
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from .state import MAX_JOBS, write_privately
 
 MAX_PICTURE = 10 * 2**20
 MAX_KEPT = 64 * 2**20
+#: More files than jobs in the table are of no use.
+MAX_FILES = MAX_JOBS
 MIN_SIDE = 300
 MIN_RATIO, MAX_RATIO = 0.4, 2.5
 
@@ -32,9 +40,15 @@ class Source:
 
 
 class Sources:
-    """The bytes of data URLs, the oldest dropped above 64 MB in all. Safe on any thread."""
+    """The bytes of data URLs, the oldest dropped above 64 MB in all. Safe on any thread.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where they are kept as well, in the same bounds, for another sandbox that goes on with the jobs: a
+            picture is painted again from the very source it was made from. It is made at the first use.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
@@ -62,12 +76,38 @@ class Sources:
                 self._kept[name] = data
                 while self._size > MAX_KEPT:
                     self._size -= len(self._kept.popitem(last=False)[1])
+            self._write(name, data)
         return Source("data", name, problem)
 
     def data(self, name: str) -> bytes | None:
-        """The bytes with this hash; None where they were dropped, or sent to a sandbox that has ended."""
+        """The bytes with this hash; None where they were dropped, or sent to a sandbox that kept no files."""
         with self._lock:
-            return self._kept.get(name)
+            kept = self._kept.get(name)
+        if kept is not None or self._folder is None:
+            return kept
+        with contextlib.suppress(OSError, ValueError):
+            data = (self._folder / name).read_bytes()
+            return data if hashlib.sha256(data).hexdigest() == name else None
+        return None
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Keep a file, and no more than the newest. A demo goes on where the disk does not."""
+        if self._folder is None:
+            return
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_privately(self._folder / name, data)
+            now = time.time_ns()
+            os.utime(self._folder / name, ns=(now, now))  # a file system's own clock may be too coarse to order them
+            room = MAX_KEPT
+            for place, path in enumerate(sorted(self._folder.iterdir(), key=_modified, reverse=True)):
+                room -= path.stat().st_size
+                if room < 0 or place >= MAX_FILES:
+                    path.unlink(missing_ok=True)
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def check_picture(data: bytes) -> str:

@@ -1,4 +1,7 @@
-"""The job table on disk: small, JSON, replaced as a whole. Pictures are not in it: they are painted again."""
+"""The job table on disk: small, JSON, replaced as a whole. Pictures are not in it: they are painted again.
+
+The source pictures they are painted from stand in files beside it (see `sources`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import Any
 
 #: A table is rewritten at every submit: only the newest jobs are kept in it.
 MAX_JOBS = 200
+#: Windows would write \r\n for every \n in a picture.
+BINARY = getattr(os, "O_BINARY", 0)
 
 
 class JobTable:
@@ -47,16 +52,26 @@ class JobTable:
         """Put ``records`` beside what other sandboxes have written meanwhile; ours win."""
         merged = self.load() | {str(record["id"]): dict(record) for record in records}
         newest = sorted(merged.values(), key=_age)[-MAX_JOBS:]
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        try:
+        with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # prompts are nobody else's
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"version": 1, "credits": credits, "jobs": newest}, file)
-            os.replace(temporary, self.path)  # noqa: PTH105 - Path.replace is the same call
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            write_privately(self.path, json.dumps({"version": 1, "credits": credits, "jobs": newest}).encode())
+
+
+def write_privately(path: Path, data: bytes) -> None:
+    """Put a whole file in its place, readable by its owner only: prompts and pictures are nobody else's.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of the attempt.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600), "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)  # noqa: PTH105 - Path.replace is the same call
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _age(record: Mapping[str, Any]) -> float:

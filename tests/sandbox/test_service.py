@@ -517,6 +517,28 @@ def test_a_table_that_cannot_be_written_does_not_stop_the_service(tmp_path: Path
     assert Service(state_path=tmp_path / "file" / "sandbox.json").submit(wanted()).ordinal == 0
 
 
+def test_kept_source_files_are_bounded_in_bytes_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest stay; another sandbox of the folder reads them."""
+    monkeypatch.setattr(sources_module, "MAX_KEPT", 8000)
+    monkeypatch.setattr(sources_module, "MAX_FILES", 3)
+    sources = Sources(tmp_path / "sources")
+
+    def left(padding: int) -> list[int]:
+        taken = [sources.take(data_url(picture(300, 300 + k) + b"\0" * padding)) for k in range(6)]
+        return [k for k, source in enumerate(taken) if source and Sources(tmp_path / "sources").data(source.value)]
+
+    assert left(0) == [3, 4, 5]
+    assert left(2500) == [4, 5]
+
+
+def test_source_files_that_cannot_be_written_do_not_stop_the_service(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sources = Sources(tmp_path / "file" / "sources")
+    source = sources.take(data_url(picture(300, 300)))
+    assert source is not None
+    assert sources.data(source.value) == picture(300, 300)
+
+
 def test_the_table_stays_small_and_holds_no_source_picture(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.json"
     service = Service(state_path=path)
@@ -525,7 +547,7 @@ def test_the_table_stays_small_and_holds_no_source_picture(tmp_path: Path) -> No
     for _ in range(210):
         service.submit(wanted())
     assert len(json.loads(path.read_text())["jobs"]) == 200
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "sandbox_sources"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no file modes")
