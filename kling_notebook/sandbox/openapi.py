@@ -10,7 +10,7 @@ from .schema import MODEL_ID, Shape
 MAX_LISTED = 100
 JOB_ID_PATTERN = "^job_[0-9a-f]{24}$"
 #: Codes of the sandbox's own beside those of the given document.
-OWN_CODES = ("not_found", "gone", "forbidden")
+OWN_CODES = ("not_found", "forbidden")
 
 _TEXT = {"type": "string"}
 _CREDITS = {"type": "number", "minimum": 0}
@@ -18,12 +18,15 @@ _MEANINGS = {
     400: "Invalid parameters",
     401: "Invalid or missing API key",
     402: "Not enough credits",
+    403: "Another host's name, or a web page: the sandbox answers programs on this machine only",
     404: "Not found",
     405: "Wrong method",
-    410: "The address has expired",
     429: "Too many requests",
     500: "Server error",
 }
+
+#: Statuses that every address may answer.
+_ANYWHERE = (403, 405, 500)
 
 
 def model_entry(cost: float) -> dict[str, Any]:
@@ -79,7 +82,10 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _errors(*statuses: int) -> dict[str, Any]:
-    return {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
+    """These, and those that any address may answer."""
+    return {
+        str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted({*statuses, *_ANYWHERE})
+    }
 
 
 def _error(status: int) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def _submit() -> dict[str, Any]:
         "summary": "Submit a job",
         "parameters": [_model_parameter()],
         "requestBody": {"required": True, "content": _json(_object("Request"))},
-        "responses": {"200": accepted, **_errors(400, 401, 402, 404, 405, 429, 500)},
+        "responses": {"200": accepted, **_errors(400, 401, 402, 404, 429)},
     }
 
 
@@ -117,7 +123,7 @@ def _poll() -> dict[str, Any]:
         "parameters": [{"name": "jobId", "in": "path", "required": True, "schema": job_id}],
         "responses": {
             "200": {"description": "The job as it is now", "content": _json(_object("Job"))},
-            **_errors(401, 404, 405, 429, 500),
+            **_errors(401, 404, 429),
         },
     }
 
@@ -130,7 +136,7 @@ def _list_jobs() -> dict[str, Any]:
         "parameters": [{"name": "limit", "in": "query", "required": False, "schema": limit}],
         "responses": {
             "200": {"description": "Recent jobs", "content": _json(_object("JobList"))},
-            **_errors(400, 401, 405, 429, 500),
+            **_errors(400, 401, 429),
         },
     }
 
@@ -140,7 +146,7 @@ def _public(operation: str, summary: str, schema: dict[str, Any]) -> dict[str, A
         "operationId": operation,
         "summary": summary,
         "security": [],
-        "responses": {"200": {"description": summary, "content": _json(schema)}, **_errors(405, 500)},
+        "responses": {"200": {"description": summary, "content": _json(schema)}, **_errors()},
     }
 
 

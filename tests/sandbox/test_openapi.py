@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import openapi_spec_validator
 import pytest
+import requests
 
 from kling_notebook.sandbox import Sandbox
 
@@ -62,6 +63,28 @@ def test_replies_are_what_the_document_says(quick: Callable[..., Api]) -> None:
     check(api.get("/api/v1/models/kling-image").json(), "Model")
     check(api.get("/api/v1/models/kling-image/schema").json(), "ModelSchema")
     check(api.get("/api/v1/jobs", **api.headers).json(), "JobList")
+
+
+def test_every_operation_documents_that_it_refuses_strangers_and_wrong_methods(quick: Callable[..., Api]) -> None:
+    """A foreign Host, any Origin and a method that is not there; and no error is described that nothing answers."""
+    api = quick(jobs_list=True)
+    document = api.get("/api/openapi").json()
+    errors = set()
+    for path, methods in document["paths"].items():
+        ((method, operation),) = methods.items()
+        address = api.sandbox.origin + path.format(modelId="kling-image", jobId="job_x")
+        answers = [
+            requests.request(method, address, headers={**api.headers, **stranger}, timeout=10)
+            for stranger in ({"Host": "evil.example"}, {"Origin": "null"})
+        ]
+        answers.append(requests.put(address, headers=api.headers, timeout=10))
+        assert [answer.status_code for answer in answers] == [403, 403, 405]
+        for answer in answers:
+            assert str(answer.status_code) in operation["responses"], (path, answer.status_code)
+            code = answer.json()["error"]["code"]
+            assert code in document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
+        errors |= {reply["$ref"].rpartition("/")[2] for reply in operation["responses"].values() if "$ref" in reply}
+    assert errors == set(document["components"]["responses"])
 
 
 def test_models_and_schema_need_no_key_and_have_the_documented_shape(api: Api) -> None:
