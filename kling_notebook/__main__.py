@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -35,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     def add(name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
-            help=words,
+            help=words.replace("%", "%%"),  # which argparse fills in, and the description not
             description=f"{words[0].upper()}{words[1:]}.",
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     tour.add_argument("--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all")
 
     _add_sandbox(add("sandbox", _sandbox, "run the sandbox service alone, until interrupted"))
-    add("check", _check, "check key, service and folder without spending; the same as %%kling check")
+    add("check", _check, "check key, service and folder without spending; the same as %kling check")
     return main
 
 
@@ -132,14 +131,11 @@ def _tour(chosen: argparse.Namespace) -> int:
 
 
 def _sandbox(chosen: argparse.Namespace) -> int:
-    from .sandbox.server import serve
+    from .command import sandbox
 
     names = ("port", "key", "latency", "credits", "rate_limit", "seed", "fail_rate")
     said = {name: value for name in names if (value := getattr(chosen, name)) is not None}
-    try:
-        serve(announce=functools.partial(print, flush=True), **said)  # a program that reads the address must not wait
-    except OSError as error:
-        raise CannotStartError(f"Port {chosen.port} cannot be used: {error.strerror}. Choose another.") from None
+    sandbox.run(**said)
     return 0
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from kling_notebook.__main__ import main
 from kling_notebook.command import CannotStartError, lab, notebooks, tour
+from kling_notebook.command import sandbox as alone
 
 CANARY = "pd_live_canary_5f2e9c71"
 COMMAND = [sys.executable, "-m", "kling_notebook"]
@@ -64,6 +65,7 @@ def test_help_says_what_it_does_and_what_the_exit_codes_mean(command, capsys):
         ("tour --max-credits nan", "not an amount"),
         ("sandbox --fail-rate 2", "between 0 and 1"),
         ("sandbox --rate-limit 0", "1 or more"),
+        ("sandbox --key schl\u00fcssel", "key must be text without spaces"),
         ("check --live", "--live"),
     ],
 )
@@ -294,8 +296,63 @@ class TestSandbox:
             process.stdout.read()
             assert process.wait(20) in (0, 130)
 
+    @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")
+    def test_it_says_where_it_is_and_which_key_it_takes_and_that_it_has_ended(self):
+        with subprocess.Popen(
+            [*COMMAND, "sandbox"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(3)]
+            base, key = (line.split("=", 1)[1].strip() for line in lines[1:])
+            asked = urllib.request.Request(f"{base}/jobs/x", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - our own
+            with pytest.raises(urllib.error.HTTPError) as unknown:
+                urllib.request.urlopen(asked, timeout=10)  # noqa: S310
+            unknown.value.close()
+            assert unknown.value.code == 404
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (0, "")
+        assert "ended" in out
+
+    def test_it_does_not_show_a_key_it_was_given_and_ends_when_interrupted_at_once(self):
+        said = []
+
+        def announce(line):
+            said.append(line)
+            if "KEY" in line:
+                raise KeyboardInterrupt
+
+        alone.run(announce=announce, key=CANARY)
+        assert "ended" in said[-1]
+        assert CANARY not in "".join(said)
+
+    def test_a_key_with_a_space_is_one_line_and_2(self, capsys):
+        """No client could send it."""
+        assert exit_code("sandbox", "--key", "a b") == 2
+        assert capsys.readouterr().err.startswith("kling-notebook: key must be text without spaces")
+
+    @pytest.mark.skipif(os.name != "posix", reason="closes one end of a pipe")
+    def test_a_reader_that_has_gone_is_not_taken_for_a_port_that_is_taken(self):
+        """Only binding says something about the port."""
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [*COMMAND, "sandbox"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+        os.close(write)
+        assert "Broken pipe" in done.stderr
+        assert not re.search("Port|Traceback", done.stderr)
+        assert done.returncode == 1
+
 
 class TestCheck:
+    def test_its_help_names_the_magic_as_it_is_typed(self, capsys):
+        """Argparse fills percent signs in in one place of two."""
+        assert exit_code("check", "--help") == 0
+        assert "the same as %kling check." in capsys.readouterr().out
+        assert exit_code("--help") == 0
+        assert "the same as %kling check" in " ".join(capsys.readouterr().out.split())
+
     def test_it_passes_on_the_sandbox(self, tmp_path):
         env = os.environ | {"KLING_SANDBOX": "1"}
         done = subprocess.run(

@@ -36,8 +36,6 @@ class RateLimit:
     def __init__(
         self, limit: int, *, window: float = 60.0, model: LimitModel = "fixed", burst: int | None = None
     ) -> None:
-        if limit < 1:
-            raise ValueError(f"rate_limit must be at least 1 request per window, not {limit}.")
         self.limit = limit
         self.window = window
         self.model = model

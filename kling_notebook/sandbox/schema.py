@@ -33,7 +33,6 @@ IMAGE_PATTERN = (
 LIST_KEYS = ("image_urls", "images", "input_images", "reference_images")
 
 
-
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Which of the published variants a sandbox speaks.

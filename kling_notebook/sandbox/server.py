@@ -11,9 +11,9 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
@@ -31,6 +31,7 @@ from .desk import Desk, Request
 from .faults import Fault, Script
 from .limits import LimitModel, RateLimit
 from .log import Entry, Log, RequestKind
+from .options import check_options
 from .pictures import Paint, Pictures
 from .replies import SERVER, Reply
 from .schema import MAX_BODY, Shape
@@ -47,7 +48,7 @@ class Sandbox:
     """A service on 127.0.0.1 that speaks PixelDojo's kling-image API and paints instead of asking a model.
 
     A context manager, or `start` and `stop`. The address is bound in the caller's thread, so `start` raises OSError
-    for a taken port; requests are answered on a daemon thread.
+    for a taken port; requests are answered on a daemon thread. An option that cannot work is a ValueError.
 
     Args:
         port: 0 takes a free one.
@@ -103,6 +104,21 @@ class Sandbox:
         asset_lifetime: float = 3600.0,
         paint: Paint | None = None,
     ) -> None:
+        check_options(
+            port=port,
+            key=key,
+            latency=None if callable(latency) else latency,
+            credits=credits,
+            credit_cost=credit_cost,
+            rate_limit=rate_limit,
+            rate_window=rate_window,
+            rate_model=rate_model,
+            rate_burst=rate_burst,
+            rate_retry_after=rate_retry_after,
+            fail_rate=fail_rate,
+            schema=schema,
+            asset_lifetime=asset_lifetime,
+        )
         self.key = key or f"sandbox-{secrets.token_urlsafe(24)}"
         self._port = port
         self._script = Script(faults)
@@ -372,19 +388,3 @@ async def _until_closed(connection: HTTP1Connection, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and not connection.stream.closed():
         await asyncio.sleep(min(0.1, max(0.0, end - time.monotonic())))
-
-
-def serve(*, announce: Callable[[str], Any] = print, **options: Any) -> None:
-    """Run a sandbox until Ctrl-C; ``options`` are Sandbox's. Raises OSError for a taken port.
-
-    ``announce`` gets a few lines: the address, how to point a client to it, and the key where it was not given.
-    """
-    with Sandbox(**options) as sandbox:
-        try:
-            announce(f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).")
-            announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
-            announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
-            while True:
-                time.sleep(3600.0)
-        except KeyboardInterrupt:
-            announce("The sandbox has ended.")

@@ -69,6 +69,7 @@ def test_every_operation_documents_that_it_refuses_strangers_and_wrong_methods(q
     """A foreign Host, any Origin and a method that is not there; and no error is described that nothing answers."""
     api = quick(jobs_list=True)
     document = api.get("/api/openapi").json()
+    codes = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
     errors = set()
     for path, methods in document["paths"].items():
         ((method, operation),) = methods.items()
@@ -82,7 +83,9 @@ def test_every_operation_documents_that_it_refuses_strangers_and_wrong_methods(q
         for answer in answers:
             assert str(answer.status_code) in operation["responses"], (path, answer.status_code)
             code = answer.json()["error"]["code"]
-            assert code in document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
+            assert (
+                code in document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
+            )
         errors |= {reply["$ref"].rpartition("/")[2] for reply in operation["responses"].values() if "$ref" in reply}
     assert errors == set(document["components"]["responses"])
 

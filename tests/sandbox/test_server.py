@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import os
-import signal
 import socket
 import statistics
 import subprocess
@@ -377,6 +376,34 @@ def test_a_short_window_opens_again(quick: Callable[..., Api]) -> None:
 # -- life ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"port": 70_000}, "port must be a whole number from 0 to 65535"),
+        ({"port": "80"}, "port must be a whole number from 0 to 65535"),
+        ({"key": "a b"}, "key must be text without spaces"),
+        ({"key": " k "}, "key must be text without spaces"),
+        ({"key": ""}, "key must be text without spaces"),
+        ({"key": "sch\u00fcssel"}, "plain ASCII"),
+        ({"latency": float("nan")}, "latency must be a number from 0 up"),
+        ({"latency": -1}, "latency must be a number from 0 up"),
+        ({"credits": float("inf")}, "credits must be a number from 0 up"),
+        ({"fail_rate": 3}, "fail_rate must be a number from 0 to 1"),
+        ({"rate_limit": 0}, "rate_limit must be a whole number from 1 up"),
+        ({"rate_limit": 1, "rate_window": 0}, "rate_window must be a number above 0"),
+        ({"rate_model": "leaky"}, "rate_model must be 'fixed', 'sliding' or 'bucket'"),
+        ({"rate_retry_after": "later"}, "rate_retry_after must be"),
+        ({"schema": "foo"}, "schema must be 'num_outputs', 'num_images' or None, not 'foo'"),
+        ({"asset_lifetime": None}, "asset_lifetime must be a number from 0 up"),
+    ],
+    ids=str,
+)
+def test_an_option_that_cannot_work_is_refused_by_name_and_range(options: dict[str, Any], says: str) -> None:
+    """When the sandbox is made: not by odd answers later."""
+    with pytest.raises(ValueError, match=says):
+        Sandbox(**options)
+
+
 def test_a_taken_port_is_an_oserror_in_the_callers_thread(sandbox: Sandbox) -> None:
     with pytest.raises(OSError, match=r"[Aa]ddress"):
         Sandbox(port=sandbox.port).start()
@@ -468,40 +495,6 @@ def test_the_sandbox_imports_no_other_room() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends a real SIGINT")
-def test_serve_says_where_it_is_and_ends_with_ctrl_c() -> None:
-    code = "from kling_notebook.sandbox.server import serve; serve(latency=0)"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
-        assert run.stdout is not None
-        lines = [run.stdout.readline() for _ in range(3)]
-        base, key = (line.split("=", 1)[1].strip() for line in lines[1:])
-        answer = requests.get(f"{base}/jobs/x", headers={"Authorization": f"Bearer {key}"}, timeout=10)
-        assert answer.status_code == 404
-        run.send_signal(signal.SIGINT)
-        out, errors = run.communicate(timeout=10)
-    assert (run.returncode, errors) == (0, "")
-    assert "ended" in out
-
-
-def test_serve_does_not_show_a_key_it_was_given_and_ends_when_interrupted_at_once(sandbox: Sandbox) -> None:
-    from kling_notebook.sandbox.server import serve
-
-    said: list[str] = []
-
-    def announce(line: str) -> None:
-        said.append(line)
-        if "KEY" in line:
-            raise KeyboardInterrupt
-
-    serve(announce=announce, key="canary-key")
-    assert "ended" in said[-1]
-    assert "canary-key" not in "".join(said)
-    with pytest.raises(OSError, match=r"[Aa]ddress"):
-        serve(port=sandbox.port, announce=announce)
 
 
 # -- size and speed -----------------------------------------------------------------------------------------------
