@@ -136,11 +136,18 @@ class Desk:
         same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._key)
         return same and scheme.lower() == "bearer"
 
-    async def answer(self, request: Request) -> Reply:
-        """The reply to a request, bent where a fault strikes."""
+    def strike(self, request: Request) -> Fault | None:
+        """The fault that strikes a request, as soon as its header is known; a stranger's request is not counted."""
         try:
             _guard(request)
-            fault = self._script.take(request.point) if request.point else None
+        except Refusal:
+            return None
+        return self._script.take(request.point) if request.point else None
+
+    async def answer(self, request: Request, fault: Fault | None) -> Reply:
+        """The reply to a request, bent by the fault that strikes it."""
+        try:
+            _guard(request)
             return await self._work(request) if fault is None else await self._fail(request, fault)
         except Refusal as refusal:
             return refusal.reply()

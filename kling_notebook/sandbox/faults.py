@@ -74,7 +74,8 @@ class Fault:
 
     What happens (``kind``), for every request unless said otherwise:
 
-    - ``drop_before`` read, nothing made, closed without a byte; ``drop_after`` the same after doing the work
+    - ``drop_before``: closed without a byte as soon as the header has come, the body unread, nothing made;
+      ``drop_after`` the same after reading it and doing the work
     - ``hang_before``, ``hang``: silence for ``seconds`` (an hour), then closed; before or after doing the work
     - ``half_header``: closed in the middle of the header. ``truncated``: closed in the middle of the body
     - ``slow_drip``: the body spread evenly over ``seconds`` (10)
@@ -136,6 +137,11 @@ class Fault:
     def works_first(self) -> bool:
         """Whether the service does its work before the answer goes wrong."""
         return self.kind not in NOTHING_MADE if self.made is None else self.made
+
+    @property
+    def unread(self) -> bool:
+        """Whether the request's body is not even read."""
+        return self.kind == "drop_before" and not self.works_first
 
     def strikes(self, k: int) -> bool:
         """Whether the k-th request (from 1) is hit."""

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -231,7 +232,7 @@ class _Running:
     """A bound socket, and the thread that serves it."""
 
     def __init__(self, port: int, desk: Desk, log: Log) -> None:
-        self._desk = desk
+        self.desk = desk
         self._log = log
         self._socket = _bind(port)
         self.port: int = self._socket.getsockname()[1]
@@ -265,22 +266,26 @@ class _Running:
                 self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(5.0)
 
-    async def answer(self, request: Request, connection: HTTP1Connection, port: int) -> None:
-        """Log, answer and send; nothing escapes."""
-        number = self._log.add(
+    def note(self, request: Request, port: int) -> int:
+        """Log what arrived."""
+        return self._log.add(
             Entry(
                 kind=request.kind,
                 method=request.method,
                 path=request.target,
                 at=time.time(),
-                with_key=self._desk.has_key(request),
+                with_key=self.desk.has_key(request),
                 authorization="authorization" in request.headers,
                 port=port,
                 body=request.body,
                 user_agent=request.headers.get("user-agent", "")[:200],
             )
         )
-        reply = await self._desk.answer(request)
+
+    async def answer(self, request: Request, fault: Fault | None, connection: HTTP1Connection, port: int) -> None:
+        """Log, answer and send; nothing escapes."""
+        number = self.note(request, port)
+        reply = await self.desk.answer(request, fault)
         if reply.delivery not in ("nothing", "hang"):
             self._log.answered(number, reply.status)
         try:
@@ -321,14 +326,20 @@ class _Reading(HTTPMessageDelegate):
     def __init__(self, running: _Running, connection: HTTP1Connection) -> None:
         self._running = running
         self._connection = connection
-        self._line: RequestStartLine | None = None
-        self._headers: dict[str, str] = {}
+        peer = getattr(connection.context, "address", None)
+        self._port: int = peer[1] if peer else 0
+        self._request: Request | None = None
+        self._fault: Fault | None = None
         self._body = bytearray()
 
     def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server reads requests; tells the type
-        self._line = start_line
-        self._headers = {name.lower(): value for name, value in headers.get_all()}
+        lowered = {name.lower(): value for name, value in headers.get_all()}
+        self._request = Request(start_line.method, start_line.path, lowered)
+        self._fault = self._running.desk.strike(self._request)
+        if self._fault is not None and self._fault.unread:
+            self._running.note(self._request, self._port)
+            self._connection.detach().close()
 
     def data_received(self, chunk: bytes) -> None:
         room = MAX_BODY + 1 - len(self._body)
@@ -336,12 +347,10 @@ class _Reading(HTTPMessageDelegate):
             self._body += chunk[:room]
 
     def finish(self) -> None:
-        assert self._line is not None  # noqa: S101 - finish follows headers_received
-        request = Request(self._line.method, self._line.path, self._headers, bytes(self._body))
-        peer = getattr(self._connection.context, "address", None)
-        task = asyncio.get_running_loop().create_task(
-            self._running.answer(request, self._connection, peer[1] if peer else 0)
-        )
+        assert self._request is not None  # noqa: S101 - finish follows headers_received
+        request = replace(self._request, body=bytes(self._body))
+        answer = self._running.answer(request, self._fault, self._connection, self._port)
+        task = asyncio.get_running_loop().create_task(answer)
         self._running.tasks.add(task)
         task.add_done_callback(self._running.tasks.discard)
 

@@ -87,6 +87,20 @@ def test_a_dropped_submit_sends_no_byte_and_makes_a_job_or_none(quick: Quick, ki
     assert api.raw_submit().startswith(b"HTTP/1.1 200 OK")
 
 
+def test_a_submit_dropped_before_reading_is_closed_before_its_body_has_come(quick: Quick) -> None:
+    """The header alone is enough; the log counts the request, and the next one is answered."""
+    api = quick(faults=[Fault("submit", "drop_before", at=1)])
+    head = (
+        "POST /api/v1/models/kling-image/run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {api.sandbox.key}\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    assert api.raw(head.encode()) == b""
+    (entry,) = api.sandbox.log
+    assert (entry.kind, entry.body, entry.with_key, entry.status) == ("submit", b"", True, 0)
+    assert api.sandbox.charges == 0
+    assert api.submit().status_code == 200
+
+
 def test_a_dropped_request_is_a_connection_error_to_a_client(quick: Quick) -> None:
     api = quick(faults=[Fault("submit", "drop_after"), Fault("poll", "drop_before")])
     for call in (api.submit, lambda: api.poll("x")):
