@@ -7,6 +7,7 @@ Precedence, highest first: a call's own argument or magic option (handled by the
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,7 +102,9 @@ class Settings:
 def checked(name: str, value: Any, origin: str) -> Any:
     """The value of a setting in its proper type, or SettingsError naming the setting and where it came from."""
     if name not in SETTINGS:
-        raise SettingsError(f"There is no setting {name!r}. There are {', '.join(SETTINGS)}.")
+        close = difflib.get_close_matches(name, SETTINGS, 1)
+        way_out = f"Did you mean {close[0]}?" if close else f"There are {', '.join(SETTINGS)}."
+        raise SettingsError(f"There is no setting {name!r}. {way_out}")
     setting = SETTINGS[name]
     wrong = f"{name} ({origin}) cannot be {value!r}." if setting.kind != "secret" else f"{name} ({origin}) is no text."
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -146,8 +149,15 @@ def resolve(
     Args:
         said: what ``connect()`` and ``%kling ...`` set, None meaning "not said".
         config: what ``%config KlingMagics`` set. environment: ``os.environ`` unless given.
+
+    Raises:
+        SettingsError: a value that cannot be, or a name that is no setting's.
     """
     environment = os.environ if environment is None else environment
+    for name, value in said.items():
+        if isinstance(value, str) and not value.strip():  # an empty variable is one that is not set; this is a mistake
+            raise SettingsError(f"{name} is empty. Give it a value, or leave it out for the default.")
+        checked(name, value, "said")
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, setting in SETTINGS.items():

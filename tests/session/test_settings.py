@@ -12,6 +12,7 @@ import pytest
 
 from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import SettingsError
+from kling_notebook.calls import connect
 from kling_notebook.session import settings
 from kling_notebook.session.session import Session
 from kling_notebook.session.settings import (
@@ -194,6 +195,26 @@ def test_a_bad_value_names_the_setting_and_where_it_came_from(name: str, value: 
         checked(name, value, "KLING_X")
     assert name in str(caught.value)
     assert "KLING_X" in str(caught.value) or name == "colour"
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"bugdet": 2}, r"There is no setting 'bugdet'\. Did you mean budget\?"),
+        ({"nosuch": 1}, r"There is no setting 'nosuch'\. There are api_key, "),
+        ({"model": ""}, r"model is empty\. Give it a value"),
+        ({"folder": " "}, r"folder is empty\. Give it a value"),
+        ({"api_key": ""}, r"api_key is empty\. Give it a value"),
+    ],
+    ids=str,
+)
+def test_connect_refuses_a_name_that_is_no_settings_and_an_empty_value(
+    said: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    """Accepted in silence, a misspelt budget would be no budget."""
+    with pytest.raises(SettingsError, match=says):
+        connect(**{"folder": str(tmp_path / "k"), "sandbox": True, **said})
+    assert not (tmp_path / "k").exists()
 
 
 @pytest.mark.parametrize(("text", "on"), [("1", True), ("on", True), ("Yes", True), ("0", False), (" off ", False)])
