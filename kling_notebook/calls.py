@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .notebook import waiting
 from .notebook.config import configured
-from .notebook.perform import collect, perform
+from .notebook.perform import check_reuse, collect, perform
 from .session import recipes, sweeps
 from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
@@ -193,6 +194,7 @@ def submit(
     >>> len(handle.result(timeout=60))
     1
     """
+    check_reuse(reuse)
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
     batch = session.start([request], source="python", max_credits=max_credits, reuse=reuse)
@@ -261,6 +263,7 @@ def estimate(
     >>> kling.estimate("a {animal}", animal=["fox", "owl"], num_outputs=3).pictures
     6
     """
+    check_reuse(reuse)
     session = current_session()
     checked, points = sweeps.of_call(prompt, axes, parameters)
     return session.estimate(session.requests(points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
@@ -312,7 +315,16 @@ def history(*, everything: bool = False, limit: int | None = None) -> pd.DataFra
     >>> set(kling.history().columns) >= {"prompt", "status", "seconds", "credits", "images"}
     True
     """
-    return current_session().history(everything=everything, limit=limit)
+    return current_session().history(everything=everything, limit=_checked_limit(limit))
+
+
+def _checked_limit(limit: Any) -> int | None:
+    """How many rows, None for all. InputError for anything else."""
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 0:
+        raise InputError(f"limit must be a whole number from 0 up, or None for all, not {limit!r}.", parameter="limit")
+    return int(limit)
 
 
 def panel() -> KlingPanel:
@@ -369,16 +381,24 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
         path: the file; folders on the way to it are made.
         everything: the whole folder, not this session alone. limit: the newest jobs only; None for all.
 
+    Raises:
+        InputError: the file cannot be written.
+
     >>> kling.export_history("history.html").name
     'history.html'
     """
     from .view.table import history_page
 
-    session = current_session()
+    session, limit = current_session(), _checked_limit(limit)
     records, total = session.rows(limit=limit, mine=not everything), session.count(mine=not everything)
     target = Path(path).expanduser()
-    target.parent.mkdir(parents=True, exist_ok=True)
     rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]
     older = f"the newest of {total}" if len(rows) < total else ""
-    target.write_text(history_page(rows, footer=older), encoding="utf-8")
+    page = history_page(rows, footer=older)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
+    except OSError as error:
+        reason = f"{target} cannot be written: {error.strerror or error}. Choose another file."
+        raise InputError(reason, parameter="path") from None
     return target

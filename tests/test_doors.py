@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import pytest
@@ -129,6 +130,54 @@ def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(door, servic
         door.make(prompt, **parameters)
     assert str(refused.value).startswith(message)
     assert service.count("submit") == 0
+
+
+@pytest.mark.parametrize("timeout", ["abc", float("nan"), -1, 0, float("inf"), True])
+@pytest.mark.parametrize("call", [calls.generate, calls.sweep, calls.resume], ids=lambda call: call.__name__)
+def test_a_timeout_nothing_can_wait_for_is_refused_before_anything_is_sent(call, timeout, session, service):
+    """Noticed when the waiting begins, the pictures were bought already."""
+    prompt = () if call is calls.resume else (["a fox", "an owl"] if call is calls.sweep else "a fox",)
+    with pytest.raises(InputError, match=r"timeout must be a number of seconds above 0, or None") as refused:
+        call(*prompt, timeout=timeout, show_progress=False)
+    assert refused.value.parameter == "timeout"
+    assert (service.count("submit"), session.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("timeout", ["abc", "nan", "-1", "0"])
+def test_the_magic_refuses_such_a_timeout_too(timeout, session, service):
+    door = MagicDoor()
+    try:
+        with pytest.raises(InputError, match="--timeout needs a number above 0"):
+            door.shell.run_cell_magic("kling", f"--timeout {timeout}", "a fox")
+    finally:
+        door.close()
+    assert (service.count("submit"), session.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("reuse", ["off", 0, "on"])
+@pytest.mark.parametrize("call", [calls.generate, calls.submit, calls.sweep, calls.estimate], ids=lambda c: c.__name__)
+def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session, service):
+    """The text "off" is true, and would show an old picture as the new one."""
+    with pytest.raises(InputError, match=r"reuse must be True, False or None") as refused:
+        call("a fox", reuse=reuse)
+    assert refused.value.parameter == "reuse"
+    assert (service.count("submit"), session.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", ["x", -1, 1.5, True])
+def test_a_limit_of_the_history_that_is_no_number_is_refused(limit, session, tmp_path):
+    for call in (calls.history, functools.partial(calls.export_history, tmp_path / "page.html")):
+        with pytest.raises(InputError, match="limit must be a whole number from 0 up, or None for all"):
+            call(limit=limit)
+    assert len(calls.history(limit=0)) == 0
+
+
+def test_a_page_of_the_history_that_cannot_be_written_is_refused_with_its_path(session, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "file" / "page.html", tmp_path):
+        with pytest.raises(InputError, match=r"cannot be written: .*\. Choose another file\.") as refused:
+            calls.export_history(path)
+        assert str(path) in str(refused.value)
 
 
 def test_a_ratio_that_does_not_exist_is_refused_or_cannot_be_chosen(door, service):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from numbers import Real
 from typing import Any
 
-from ..api.errors import Interrupted, KlingError, StillRunningError
+from ..api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ..api.jobs import GenerationRequest
 from ..session import sweeps
 from ..session.batch import Batch
@@ -20,6 +22,22 @@ from . import waiting
 from .live import LiveDisplay
 
 Bind = Callable[[Any], object]
+
+
+def check_timeout(timeout: Any) -> None:
+    """InputError unless a wait can take it. Before anything is sent: found out later, the jobs would be bought."""
+    seconds = isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 < float(timeout) < math.inf
+    if timeout is not None and not seconds:
+        raise InputError(
+            f"timeout must be a number of seconds above 0, or None to wait as long as it takes, not {timeout!r}.",
+            parameter="timeout",
+        )
+
+
+def check_reuse(reuse: Any) -> None:
+    """InputError for anything but True, False and None: the text "off" would be taken for a yes."""
+    if not (reuse is None or isinstance(reuse, bool)):
+        raise InputError(f"reuse must be True, False or None (as the setting says), not {reuse!r}.", parameter="reuse")
 
 
 def perform(
@@ -48,6 +66,8 @@ def perform(
     Raises:
         As `generate`; of a sweep only where not one job succeeded.
     """
+    check_timeout(timeout)
+    check_reuse(reuse)
     begun: list[Batch] = []
     with _interrupts_explained(begun), waiting.interrupts_noted():
         if executor is not None:
@@ -207,6 +227,7 @@ def collect(
     show_progress: bool = True,
 ) -> list[Result]:
     """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
+    check_timeout(timeout)
     batch = session.resume(which, job_id)
     if not batch.jobs:
         return []
