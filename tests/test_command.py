@@ -213,6 +213,18 @@ class TestTour:
         assert (live["KLING_SANDBOX"], live["KLING_BUDGET"]) == ("0", "7")
         assert "KLING_FOLDER" not in live
 
+    @pytest.mark.parametrize(
+        ("key", "says"), [("", "A live tour needs a key: set PIXELDOJO_API_KEY"), ("two words", "API key has a space")]
+    )
+    def test_live_without_a_key_that_can_be_one_it_does_not_begin(self, key, says, tmp_path, monkeypatch, capsys):
+        """It started a kernel and left a notebook whose first cell had failed."""
+        monkeypatch.setenv("PIXELDOJO_API_KEY", key)
+        monkeypatch.setenv("KLING_SANDBOX", "1")
+        assert exit_code("tour", "--live", "--max-credits", "5", "--dir", str(tmp_path / "t")) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert says in line
+        assert not (tmp_path / "t").exists()
+
     def test_it_leaves_the_executed_notebook_and_a_page_and_says_where(self, told, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
         told("import os\nprint(os.environ.get('PIXELDOJO_API_KEY'), os.environ['KLING_SANDBOX'], os.getcwd())")

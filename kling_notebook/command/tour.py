@@ -32,6 +32,9 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
     absent = [name for name in ("nbclient", "nbconvert", "ipykernel") if importlib.util.find_spec(name) is None]
     if absent:
         raise CannotStartError(f'{absent[0]} is not installed. Install it: pip install "kling-notebook[lab]"')
+    env = environment(os.environ, live=live, max_credits=max_credits)
+    if live:
+        check_key(env)
     original, folder = home() / FIRST, make_folder(folder)
     target = free_name(original, folder)
     import nbformat
@@ -44,7 +47,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
         flush=True,
     )
     try:
-        return _execute(notebook, folder, environment(os.environ, live=live, max_credits=max_credits))
+        return _execute(notebook, folder, env)
     finally:
         _leave(notebook, target)
 
@@ -56,6 +59,19 @@ def environment(given: Mapping[str, str], *, live: bool, max_credits: float | No
         return kept | {"KLING_SANDBOX": "0", "KLING_BUDGET": f"{max_credits:g}"}
     kept = {name: value for name, value in kept.items() if not name.startswith("PIXELDOJO_")}
     return kept | {"KLING_SANDBOX": "1"}
+
+
+def check_key(env: Mapping[str, str]) -> None:
+    """CannotStartError or SettingsError where the kernel of a live tour would find no key, or none that can be one."""
+    from ..api.client import KlingClient
+    from ..session.settings import KEY_PAGE, choose_backend, resolve
+
+    settings = resolve({}, {}, env)
+    if not settings.api_key:
+        raise CannotStartError(
+            f"A live tour needs a key: set PIXELDOJO_API_KEY (get one at {KEY_PAGE}). Without --live it needs none."
+        )
+    KlingClient(settings.api_key, base_url=choose_backend(settings, person_present=False).base_url)
 
 
 def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:
