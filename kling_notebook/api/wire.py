@@ -71,7 +71,7 @@ _ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
     UnauthorizedError: ("The service did not accept the API key", f"Set a valid one from {KEYS_PAGE}."),
     InsufficientCreditsError: (
         "Not enough credits",
-        "Buy credits at https://pixeldojo.ai/api-platform/buy-credits; nothing was charged.",
+        "Nothing was charged.",
     ),
     ModelNotFoundError: ("The service knows no such model or job", "Check the model, the job id and the base URL."),
     RateLimitedError: ("Too many requests", "Wait and ask again; nothing was bought."),
@@ -79,6 +79,7 @@ _ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
     UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL."),
     ApiError: ("The service refused the request", "Check the settings; nothing was bought."),
 }
+CREDITS_PAGE = "https://pixeldojo.ai/api-platform/buy-credits"
 _UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again."
 
 
@@ -98,7 +99,7 @@ def read_submit(
             the torn reply still shows one. ``maybe_submitted`` wherever the reply leaves open that a job was made.
     """
     if not 200 <= status < 300:
-        raise read_error(status, headers, body, submitting=True)
+        raise read_error(status, headers, body, submitting=True, base_url=base_url)
     said = _object(parse(body))
     job_id = _job_id(said)
     if said is None or job_id is None:
@@ -230,12 +231,19 @@ def _text(said: Mapping[str, Any], *keys: str) -> str | None:
 
 
 def read_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, submitting: bool, now: float | None = None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    submitting: bool,
+    base_url: str = "",
+    now: float | None = None,
 ) -> ApiError:
     """The error a reply amounts to: its class by HTTP status first, then by the code in the body.
 
     Args:
         submitting: the reply answers a purchase: say whether a job may have been made.
+        base_url: the configured one; where credits are sold is said of PixelDojo's own service only.
         now: seconds since the epoch, for a Retry-After that is a date; the clock's where not given.
     """
     code, message = _said(parse(body))
@@ -244,6 +252,8 @@ def read_error(
     kind = _kind(status, code)
     unknown = submitting and (status == 408 or not 300 <= status < 500 or _redirects(status))
     what, advice = _ADVICE[kind]
+    if kind is InsufficientCreditsError and own_url(CREDITS_PAGE, base_url):
+        advice = f"Buy credits at {CREDITS_PAGE}; nothing was charged."
     if _redirects(status) or status in _WITHOUT_A_JOB:
         what = (
             "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere"

@@ -185,7 +185,7 @@ def _error_of(handle: JobHandle) -> BaseException | None:
 
 def _what_failed(errors: Sequence[BaseException], jobs: int) -> str:
     first = str(errors[0]).partition(". ")[0].rstrip(".")
-    return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to buy only what is missing."
+    return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to make only what is missing."
 
 
 def _labels(
@@ -206,7 +206,7 @@ def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
     if axes is None:
         return ""
     estimate = batch.estimate
-    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to buy: "
+    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to make: "
     return f"{sweeps.shape(axes)}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
 
 

@@ -111,7 +111,8 @@ class Service:
                 raise Refusal(
                     "insufficient_credits",
                     f"Not enough credits: this job costs {number(cost)} and {left} are left. "
-                    "The sandbox's credits are free and come back when it is started again.",
+                    "The sandbox's credits are free and come back when it is started again: "
+                    "for the one inside a notebook, restart the kernel.",
                 )
             job = Job(
                 id=f"job_{secrets.token_hex(12)}",

@@ -80,9 +80,10 @@ class Batch:
 
     def refuse_if_halted(self, record: Record) -> None:
         if self._halted is not None:
+            way_out = "Restart the kernel (the sandbox's credits come back)" if self.estimate.free else "Buy credits"
             raise InsufficientCreditsError(
                 f"Job {record.number} was not sent: the credits ran out at job {self._halted.number}. "
-                "Buy credits, then run the same again; what is here already is not bought twice with --reuse.",
+                f"{way_out}, then run the same again; with --reuse what is here already is not made twice.",
                 status=402,
                 number=record.number,
             )

@@ -292,6 +292,22 @@ _R, _A, _U = AfterSubmit.REFUSED, AfterSubmit.AGAIN, AfterSubmit.UNKNOWN
 
 
 @pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        ("https://pixeldojo.ai/api/v1", True),
+        ("https://pixeldojo.ai:8443/api/v1", False),
+        ("https://gateway.example/v1", False),
+        ("http://127.0.0.1:99/api/v1", False),
+    ],
+)
+def test_where_to_buy_credits_is_said_of_pixeldojo_only(base_url: str, said: bool) -> None:
+    """Another service sells its own, and a sandbox none."""
+    with pytest.raises(InsufficientCreditsError, match=r"Not enough credits.*othing was charged") as caught:
+        wire.read_submit(402, {}, b"{}", base_url=base_url)
+    assert ("https://pixeldojo.ai/api-platform/buy-credits" in str(caught.value)) == said
+
+
+@pytest.mark.parametrize(
     ("status", "code", "kind", "after"),
     [
         (400, "invalid_request", InvalidRequestError, _R),

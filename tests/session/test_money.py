@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,10 @@ from kling_notebook.api.jobs import GenerationRequest, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.budget import Estimate, Limits, call_time, duration, price
 from kling_notebook.session.runner import JobHandle
+from kling_notebook.session.session import Session
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
-    from kling_notebook.session.session import Session
 
 
 def results_of(session: Session, *requests: GenerationRequest, **options: object) -> list[object]:
@@ -119,6 +120,25 @@ def test_after_402_the_rest_of_a_batch_is_not_sent(
     assert errors[0] is None
     assert all(isinstance(error, InsufficientCreditsError) for error in errors[1:])
     assert sandbox.count("submit") == 2
+
+
+def test_a_sandbox_out_of_credits_asks_nobody_to_buy(folder: Path) -> None:
+    """Its credits are free and come back with the kernel; the job refused and those not sent after it say so."""
+    session = Session({"sandbox": True, "folder": str(folder), "in_flight": 1})
+    try:
+        session.client.probe()
+        service = session._sandbox._service  # type: ignore[union-attr]  # it has begun
+        service.credits, service._latency = 1, 0
+        batch = session.start([session.request(f"fox {i}") for i in range(3)], source="python")
+        bought, *refused = [handle.exception(timeout=30) for handle in batch.handles]
+    finally:
+        session.close()
+    assert bought is None
+    assert [type(error) for error in refused] == [InsufficientCreditsError] * 2
+    for error in refused:
+        assert "buy" not in str(error).lower()
+        assert "estart the kernel" in str(error)
+        assert "come back" in str(error)
 
 
 def test_the_reply_decides_what_history_says_it_cost(

@@ -57,7 +57,7 @@ class Explorer:
         self._ticking: _Weakly | None = None
         self._noted: dict[Any, tuple[Any, float]] = {}
         self.axes = [Axis(kit, "Vary", self.check), Axis(kit, "and", self.check)]
-        self.run = kit.button("Run the sweep", self._pressed, tooltip="Buy what is missing of it", look="primary")
+        self.run = kit.button("Run the sweep", self._pressed, tooltip="Make what is missing of it", look="primary")
         self.run.disabled = True
         self.most = labelled(
             widgets.BoundedFloatText,
@@ -229,7 +229,7 @@ class Explorer:
                 self._noted[handle] = (snapshot, now)
             rows.append(row_of(snapshot, label, now - self._noted[handle][1], free=session.is_sandbox))
         failed = sum(row.state in ("failed", "unknown") for row in rows)
-        footer = "Run it again to buy only what is missing." if failed else ""
+        footer = "Run it again to make only what is missing." if failed else ""
         return say(self.progress, progress_bundle(rows, footer=footer)["text/html"])
 
     def _finished(self, sweep: SweepResult) -> None:

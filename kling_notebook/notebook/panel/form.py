@@ -74,7 +74,7 @@ class Form:
         self.controls: dict[str, Any] = {}
         self.reasons = {name: html() for name in PARAMETERS}
         self.well = Well(kit, session, self._changed, self.load)
-        self.button = kit.button("Generate", self._pressed, tooltip="Buy what the form says", look="primary")
+        self.button = kit.button("Generate", self._pressed, tooltip="Make what the form says", look="primary")
         self.cost, self.account, self.said = html(), html(), html()
         self.examples = [
             kit.button(name, self._example, name, tooltip=str(values["prompt"]), look="small")

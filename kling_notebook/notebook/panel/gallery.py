@@ -102,7 +102,7 @@ class Card:
         buttons = [
             button("Larger", self.show_large, picture, look="small"),
             button("Use as source", self._use, picture, tooltip="Start the next picture from this one", look="small"),
-            button("Vary", self._vary, picture, tooltip=f"Buy the same request again: {cost}", look="small"),
+            button("Vary", self._vary, picture, tooltip=f"Make the same request again: {cost}", look="small"),
             star,
             button("Recipe", self.show_recipe, picture, tooltip="How it was made, and the code for it", look="small"),
             button("Compare", self.compare, picture, tooltip="Press it under two pictures", look="small"),

@@ -102,9 +102,9 @@ class History:
         if record.images:
             buttons.append(button("Show", self._show, record, session, tooltip=f"Job {n} in the gallery", look="small"))
         if record.status in RESUMABLE and record.backend == session.backend:
-            tooltip = f"Wait for job {n} again; buys nothing"
+            tooltip = f"Wait for job {n} again, at no cost"
             buttons.append(button("Collect", self._collect, record, session, tooltip=tooltip, look="small"))
-        rerun = button("Run again", self._rerun, record, tooltip=f"Buy job {n} once more: {cost}", look="small")
+        rerun = button("Run again", self._rerun, record, tooltip=f"Make job {n} once more: {cost}", look="small")
         text = html(frame(_row_html(history_row(record, session.folder))), flex="1 1 320px")
         return row(
             text, row(*buttons, rerun, gap="4px", width="auto", flex="0 0 auto"), border_top=LINE, padding="8px 0"

@@ -39,8 +39,10 @@ class Row:
         self.stop = kit.button("Stop waiting", queue.stop_waiting, self, tooltip=f"Let go of job {number}")
         self.watch = kit.button("Watch again", queue.watch_again, self, tooltip=f"Wait for job {number} again")
         self.again = kit.button("Try again", queue.try_again, self, tooltip=f"Send what job {number} asked for again")
-        self.sure = kit.button("Buy it again", queue.buy_again, self, tooltip=f"Settle job {number} and buy another")
-        self.leave = kit.button("Leave it", queue.explain, self, tooltip=f"Buy nothing; job {number} stays in doubt")
+        cost = "free on the sandbox" if session.is_sandbox else f"about {handle.request.num_outputs} credits"
+        another = f"Settle job {number} and make another: {cost}"
+        self.sure = kit.button("Make it again", queue.buy_again, self, tooltip=another)
+        self.leave = kit.button("Leave it", queue.explain, self, tooltip=f"Make nothing; job {number} stays in doubt")
         self.clear = kit.button("Clear", queue.clear, self, tooltip="Take this line away; the history keeps the job")
         self.bar, self.said = html(flex="1 1 260px"), html(width="100%")
         self.buttons = row(self.stop, width="auto", flex="0 0 auto")

@@ -307,6 +307,33 @@ def test_out_of_credits_is_said_in_the_queue(connect, make_sandbox, open_panel):
     assert "redit" in panel.queue.rows[0].said.value
 
 
+def words_below(widget):
+    """What every widget below says, shown or not, tooltips included."""
+    yield from (str(getattr(widget, name, "")) for name in ("description", "tooltip", "value"))
+    for child in getattr(widget, "children", ()):
+        yield from words_below(child)
+
+
+def test_on_the_sandbox_nothing_speaks_of_buying(open_panel, tmp_path):
+    """Form, queue with a job in doubt, gallery, explorer and history: a free demo asks nobody to buy."""
+    session = Session({"sandbox": True, "folder": str(tmp_path / "free")})
+    panel = open_panel(lambda: session)
+    try:
+        assert generate(panel) is not None
+        session._sandbox.add_fault(Fault("submit", "drop_after"))
+        generate(panel)
+        (doubtful,) = panel.queue.rows
+        assert doubtful.doubtful
+        for tab in (EXPLORE, HISTORY, CREATE):
+            panel.tabs.selected_index = tab
+            settled(panel)
+            said = [*words_below(panel.view), *words_below(doubtful.sure), *words_below(doubtful.leave)]
+            assert any("Make" in words for words in said)
+            assert [words for words in said if "buy" in words.lower()] == []
+    finally:
+        session.close()
+
+
 def test_several_jobs_run_at_once_and_what_is_let_go_can_be_watched_again(connect, make_sandbox, open_panel):
     box = make_sandbox(latency=1.5)
     session = connect(box)
