@@ -10,15 +10,15 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .notebook import waiting
+from .notebook.checks import check_limit, check_reuse
 from .notebook.config import configured
-from .notebook.perform import check_reuse, collect, perform
+from .notebook.perform import collect, perform
 from .session import recipes, sweeps
 from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
@@ -315,16 +315,7 @@ def history(*, everything: bool = False, limit: int | None = None) -> pd.DataFra
     >>> set(kling.history().columns) >= {"prompt", "status", "seconds", "credits", "images"}
     True
     """
-    return current_session().history(everything=everything, limit=_checked_limit(limit))
-
-
-def _checked_limit(limit: Any) -> int | None:
-    """How many rows, None for all. InputError for anything else."""
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 0:
-        raise InputError(f"limit must be a whole number from 0 up, or None for all, not {limit!r}.", parameter="limit")
-    return int(limit)
+    return current_session().history(everything=everything, limit=check_limit(limit))
 
 
 def panel() -> KlingPanel:
@@ -389,7 +380,7 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     """
     from .view.table import history_page
 
-    session, limit = current_session(), _checked_limit(limit)
+    session, limit = current_session(), check_limit(limit)
     records, total = session.rows(limit=limit, mine=not everything), session.count(mine=not everything)
     target = Path(path).expanduser()
     rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]

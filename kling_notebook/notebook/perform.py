@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from numbers import Real
 from typing import Any
 
-from ..api.errors import InputError, Interrupted, KlingError, StillRunningError
+from ..api.errors import Interrupted, KlingError, StillRunningError
 from ..api.jobs import GenerationRequest
 from ..session import sweeps
 from ..session.batch import Batch
@@ -19,25 +17,10 @@ from ..session.runner import JobHandle
 from ..session.session import Session, Source
 from ..session.sweepresult import SweepResult
 from . import waiting
+from .checks import check_reuse, check_timeout
 from .live import LiveDisplay
 
 Bind = Callable[[Any], object]
-
-
-def check_timeout(timeout: Any) -> None:
-    """InputError unless a wait can take it. Before anything is sent: found out later, the jobs would be bought."""
-    seconds = isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 < float(timeout) < math.inf
-    if timeout is not None and not seconds:
-        raise InputError(
-            f"timeout must be a number of seconds above 0, or None to wait as long as it takes, not {timeout!r}.",
-            parameter="timeout",
-        )
-
-
-def check_reuse(reuse: Any) -> None:
-    """InputError for anything but True, False and None: the text "off" would be taken for a yes."""
-    if not (reuse is None or isinstance(reuse, bool)):
-        raise InputError(f"reuse must be True, False or None (as the setting says), not {reuse!r}.", parameter="reuse")
 
 
 def perform(
