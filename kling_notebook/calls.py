@@ -17,8 +17,9 @@ from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .notebook import waiting
 from .notebook.config import configured
-from .notebook.perform import collect, perform
+from .notebook.perform import collect, interrupts_explained, perform
 from .session import recipes, sweeps
+from .session.batch import Batch
 from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
 from .session.runner import JobHandle
@@ -67,7 +68,8 @@ def connect(
     said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     said = {name: value for name, value in (said | settings).items() if value is not None}
     with _lock:
-        session = Session(said, config=configured(), person_present=waiting.person_is_present())
+        before = _session.purses if _session is not None else None
+        session = Session(said, config=configured(), person_present=waiting.person_is_present(), purses=before)
         if _session is not None:
             _session.close()
         _session = session
@@ -195,8 +197,10 @@ def submit(
     """
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
-    batch = session.start([request], source="python", max_credits=max_credits, reuse=reuse)
-    return batch.handles[0]
+    begun: list[Batch] = []
+    with interrupts_explained(begun), waiting.interrupts_noted():
+        begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
+    return begun[0].handles[0]
 
 
 # ---- sweeps ----

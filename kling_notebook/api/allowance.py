@@ -200,6 +200,10 @@ class Pace:
         taken, wait = pace._turn_of_one(now, room)
         return taken if wait else replace(taken, polled_at=polled_at), wait
 
+    def unsent(self) -> Pace:
+        """The same without the latest request that was granted: it was not sent, and no reply will come."""
+        return replace(self, out=self.out[:-1])
+
     def _turn_of_one(self, now: float, room: int) -> tuple[Pace, float]:
         """Both books say no. One request goes ahead when the time has come, and its reply tells more."""
         at = self._room_at(room, now)

@@ -83,6 +83,11 @@ class Line:
             ticket.expected += wait
             return wait
 
+    def unsent(self) -> None:
+        """`Pace.unsent`."""
+        with self._lock:
+            self._pace = self._pace.unsent()
+
     def leave(self, ticket: Ticket) -> None:
         """`Ticket.leave`."""
         with self._lock:

@@ -238,13 +238,13 @@ class Journal:
         Args:
             session: only what this session bought; None for the whole folder.
         """
-        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN, JobStatus.DISMISSED))
+        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
         only = " AND session=?" if session else ""
         with self._lock:
             row = self._connection.execute(
-                "SELECT TOTAL(CASE WHEN status='failed' THEN COALESCE(credits, 0)"  # noqa: S608
+                "SELECT TOTAL(CASE WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0)"  # noqa: S608
                 " ELSE COALESCE(credits, estimate) END) FROM jobs"
-                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?, ?){only}",
+                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?){only}",
                 (*none, *([session] if session else [])),
             ).fetchone()
         return float(row[0])

@@ -60,10 +60,11 @@ def _advance(record: Record, work: Work) -> Outcome:
 def _submit(record: Record, work: Work) -> Outcome:
     """From planned to an answer. Sends again only what pacing.after_submit allows."""
     never_left = 0
+    began = time.monotonic()
     while True:
         try:
             work.client.check_request(record.request)
-            if not take_turn(record, work, "submit") or not work.gate.allow(record):
+            if not _may_go(record, work):
                 return Outcome(record.but(status=JobStatus.WITHDRAWN))
         except KlingError as error:
             return _refuse(record, work, error)
@@ -71,11 +72,25 @@ def _submit(record: Record, work: Work) -> Outcome:
         if isinstance(answer, Outcome):
             return answer
         never_left += isinstance(answer, TransportError)
-        if never_left >= SUBMIT_TRIES or time.time() - record.created_at > work.job_max_age:
+        if never_left >= SUBMIT_TRIES or time.monotonic() - began > work.job_max_age:
             return _refuse(record, work, answer)
         record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
         work.gate.sent(False)
         _before_again(record, work, answer, never_left)
+
+
+def _may_go(record: Record, work: Work) -> bool:
+    """Wait for a share of the rate limit, then ask for the money. A share that is not used is given back: hundreds of
+    refusals would otherwise leave nothing for the polls of what was bought."""
+    if not take_turn(record, work, "submit"):
+        return False
+    allowed = False
+    try:
+        allowed = work.gate.allow(record)
+    finally:
+        if not allowed:
+            work.client.unsent()
+    return allowed
 
 
 def _post_once(record: Record, work: Work) -> Outcome | KlingError:

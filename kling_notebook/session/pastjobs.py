@@ -24,10 +24,9 @@ def tidy(place: Place) -> list[str]:
         if place.locks.alive(record.owner):
             continue
         record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
-        if record.status.over:
-            continue
         if record.status is JobStatus.PLANNED:
-            place.journal.settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+            record = intents.close(place.journal, record)  # noqa: PLW2901
+        if record.status.over:
             continue
         if record.status is JobStatus.SENT:
             why = "its kernel ended while it was being submitted"

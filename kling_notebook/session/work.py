@@ -121,4 +121,4 @@ def _wait_in_line(record: Record, work: Work, ticket: Ticket) -> bool:
         work.gate.pause(min(seconds, 1.0))
     if said:
         work.tell(record)
-    return not work.gate.cancelled()
+    return True
