@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
+
 from ..api.errors import InputError
 from ..api.jobs import JobStatus
 from . import images
@@ -23,15 +26,15 @@ def tidy(place: Place) -> list[str]:
     for record in place.journal.open_records():
         if place.locks.alive(record.owner):
             continue
-        record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
+        with suppress(sqlite3.OperationalError):  # as in _settle
+            record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
         if record.status.over:
             continue
         if record.status is JobStatus.PLANNED:
-            place.journal.settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+            _settle(place, record, JobStatus.WITHDRAWN)
             continue
         if record.status is JobStatus.SENT:
-            why = "its kernel ended while it was being submitted"
-            place.journal.settle(record.number, JobStatus.MAYBE_SUBMITTED, JobStatus.SENT, why)
+            _settle(place, record, JobStatus.MAYBE_SUBMITTED, "its kernel ended while it was being submitted")
         doubtful = record.status in (JobStatus.SENT, JobStatus.MAYBE_SUBMITTED)
         mine = record.backend == place.backend
         counts["doubtful" if doubtful and mine else "here" if mine else "elsewhere"] += 1
@@ -47,6 +50,12 @@ def tidy(place: Place) -> list[str]:
         notices.append(f"{counts['elsewhere']} unfinished on another backend ({', '.join(sorted(others))}).")
     images.remove_temporaries(place.folder, living=place.locks.living())
     return notices
+
+
+def _settle(place: Place, record: Record, status: JobStatus, why: str | None = None) -> None:
+    """As Journal.settle. On a full disk the session begins all the same, and a later one settles it."""
+    with suppress(sqlite3.OperationalError):
+        place.journal.settle(record.number, status, record.status, why)
 
 
 def find(place: Place, which: int | str) -> Record | None:

@@ -469,6 +469,49 @@ def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
     assert sandbox.count("submit") == 1
 
 
+BEGUN = """
+import json, os, sys
+from kling_notebook.session.session import Session
+
+if sys.argv[2] == "limit":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+else:
+    from pathlib import Path
+    with open(Path(json.loads(sys.argv[1])["folder"]).parent / "ballast", "wb", buffering=0) as file:
+        for size in (4096, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                pass
+session = Session(json.loads(sys.argv[1]))
+print(json.dumps({"rows": [record.status.value for record in session.rows()], "notices": session.take_notices()}))
+"""
+
+
+def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_kernel_left(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """What is left behind is named and shown; the plan is closed and the doubt recorded when there is room again."""
+    sandbox, folder = make_sandbox(), small[1] / "k"
+    opened = Journal(folder / ".kling" / "journal.sqlite3")
+    dead = [a_record(f"fox {status}", "dead", status=status) for status in (JobStatus.SENT, JobStatus.PLANNED)]
+    host = sandbox.base_url.partition("//")[2].partition("/")[0]
+    opened.add(record.but(backend=host) for record in dead)
+    opened.close()
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    (folder / ".kling" / "locks").mkdir()
+    story = told(child(BEGUN, json.dumps(said), small[0]))
+    assert story["rows"] == ["planned", "sent"]
+    assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
+    (small[1] / "ballast").unlink(missing_ok=True)
+    session = make_session(sandbox, folder=str(folder))
+    assert [record.status for record in session.rows()] == [JobStatus.WITHDRAWN, JobStatus.MAYBE_SUBMITTED]
+    session.close()
+    session.journal.close()
+
+
 READ_ONLY = """
 import json, os, sys
 from kling_notebook.api.errors import KlingError
