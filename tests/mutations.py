@@ -52,6 +52,7 @@ def row(name: str, file: str, old: str, new: str, tests: str, word: str, *more: 
 PACING, WIRE, TRANSPORT = "api/pacing.py", "api/wire.py", "api/transport.py"
 LIFE, COLLECTING, PAST = "session/lifecycle.py", "session/collecting.py", "session/pastjobs.py"
 IMAGES, JOURNAL, RUNNING = "session/images.py", "session/journal.py", "session/running.py"
+TABLES = "session/tables.py"
 FAULTS, CRASH, MONEY = "session/test_faults.py", "session/test_crash.py", "session/test_money.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 
@@ -122,9 +123,9 @@ MUTATIONS = (
         "session/test_journal.py", "could_not_be_written"),
     row("a damaged journal is overwritten", "session/recovery.py", "path.rename(aside)", "path.unlink()",
         "session/test_journal.py", "kept_aside"),
-    row("an older journal is not brought up", JOURNAL, "while 0 < version < VERSION:", "while False:",
+    row("an older journal is not brought up", TABLES, "while 0 < version < VERSION:", "while False:",
         "session/test_journal.py", "brought_up"),
-    row("the journal may be read by anybody", JOURNAL, "os.O_RDWR | os.O_CREAT, 0o600", "os.O_RDWR | os.O_CREAT, 0o644",
+    row("the journal may be read by anybody", TABLES, "os.O_EXCL, 0o600", "os.O_EXCL, 0o644",
         "session/test_journal.py", "only_its_user"),
     row("a new job takes what lies there for its own", COLLECTING, "if work.resumed and (there", "if (there",
         "session/test_resume.py", "lies_there"),

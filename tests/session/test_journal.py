@@ -18,10 +18,11 @@ import pytest
 
 from kling_notebook.api.errors import SettingsError
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
-from kling_notebook.session import journal as journal_module
-from kling_notebook.session.journal import VERSION, Filter, Journal, LostOwnership
+from kling_notebook.session import tables
+from kling_notebook.session.journal import Filter, Journal, LostOwnership
 from kling_notebook.session.locks import Locks
 from kling_notebook.session.records import Record, new_record
+from kling_notebook.session.tables import VERSION
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -88,9 +89,9 @@ BROKEN = "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'; UP
 def test_an_older_journal_is_brought_up_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step once and in order, whoever opens it first; every row is there afterwards."""
     write(path, FIRST_VERSION)
-    steps = {**journal_module._MIGRATIONS, **NEXT} | {VERSION + 1: "ALTER TABLE jobs ADD COLUMN weather TEXT"}
-    monkeypatch.setattr(journal_module, "VERSION", VERSION + 2)
-    monkeypatch.setattr(journal_module, "_MIGRATIONS", steps)
+    steps = {**tables.MIGRATIONS, **NEXT} | {VERSION + 1: "ALTER TABLE jobs ADD COLUMN weather TEXT"}
+    monkeypatch.setattr(tables, "VERSION", VERSION + 2)
+    monkeypatch.setattr(tables, "MIGRATIONS", steps)
     faults: list[BaseException] = []
 
     def use() -> None:
@@ -117,8 +118,8 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, monkeyp
     """All of it or nothing: the version that wrote it can still open it."""
     write(path, FIRST_VERSION)
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "VERSION", VERSION + 1)
-        patch.setattr(journal_module, "_MIGRATIONS", {**journal_module._MIGRATIONS, VERSION: BROKEN})
+        patch.setattr(tables, "VERSION", VERSION + 1)
+        patch.setattr(tables, "MIGRATIONS", {**tables.MIGRATIONS, VERSION: BROKEN})
         with pytest.raises(sqlite3.Error):
             Journal(path)
     opened = Journal(path)
@@ -174,6 +175,25 @@ def test_it_is_a_rollback_journal_that_reaches_the_disk(journal: Journal) -> Non
 
 
 # ---- ownership ----
+
+
+WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0.2, isolation_level=None)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+    print("writes")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_a_second_journal_in_one_process_leaves_the_locks_of_the_first(journal: Journal, path: Path) -> None:
+    """kling.connect() again while a worker commits: no other kernel gets in between."""
+    with journal._transaction():
+        Journal(path).close()
+        story = subprocess.check_output([sys.executable, "-c", WRITER, str(path)], text=True)
+    assert story.strip() == "database is locked"
 
 
 def test_a_row_is_taken_over_once_and_then_lost_to_its_old_owner(journal: Journal) -> None:
@@ -528,15 +548,17 @@ except KlingError as error:
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such permissions")
-@pytest.mark.parametrize("begun", [False, True])
-def test_a_read_only_folder_is_refused_with_the_way_out(begun: bool, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["a new folder", "one with a journal", "the journal alone"])
+def test_a_read_only_folder_is_refused_with_the_way_out(what: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """Before anything is sent, whether it is new or has a journal; the message names the setting."""
     folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())  # one that others may enter
     folder.chmod(0o755)
     try:
-        if begun:
-            Journal(folder / "k" / ".kling" / "journal.sqlite3").close()
-            (folder / "k" / ".kling").chmod(0o555)
+        if what != "a new folder":
+            path = folder / "k" / ".kling" / "journal.sqlite3"
+            Journal(path).close()
+            path.chmod(0o444)
+            path.parent.chmod(0o555 if what == "one with a journal" else 0o777)
         folder.chmod(0o555)
         said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder / "k")}
         story = told(child(READ_ONLY, json.dumps(said)))
