@@ -52,7 +52,7 @@ def row(name: str, file: str, old: str, new: str, tests: str, word: str, *more: 
 PACING, WIRE, TRANSPORT = "api/pacing.py", "api/wire.py", "api/transport.py"
 LIFE, COLLECTING, PAST = "session/lifecycle.py", "session/collecting.py", "session/pastjobs.py"
 IMAGES, JOURNAL, RUNNING = "session/images.py", "session/journal.py", "session/running.py"
-TABLES = "session/tables.py"
+RECOVERY, TABLES = "session/recovery.py", "session/tables.py"
 FAULTS, CRASH, MONEY = "session/test_faults.py", "session/test_crash.py", "session/test_money.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 
@@ -121,7 +121,7 @@ MUTATIONS = (
         "UPDATE jobs SET owner=? WHERE n=? AND ?<>'' AND ?<>''", "session/test_journal.py", "taken"),
     row("an id is not written again at the next poll", COLLECTING, "        if work.unwritten is not None:", "        if False:",
         "session/test_journal.py", "could_not_be_written"),
-    row("a damaged journal is overwritten", "session/recovery.py", "path.rename(aside)", "path.unlink()",
+    row("a damaged journal is overwritten", RECOVERY, "os.link(path, aside)", "aside.touch()",
         "session/test_journal.py", "kept_aside"),
     row("an older journal is not brought up", TABLES, "while 0 < version < VERSION:", "while False:",
         "session/test_journal.py", "brought_up"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import Any
 
 from ..api.errors import SettingsError
 from ..api.jobs import JobStatus
-from .records import COLUMNS, Record, record_of, row_of
-from .tables import bring_up, make_file
+from .records import COLUMNS, Reader, Record, row_of
+from .tables import bring_up, lenient, make_file
 
 BUSY_SECONDS = 60.0
 
@@ -37,12 +37,16 @@ class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an 
 class Journal:
     """The folder's record of jobs. Thread-safe; several processes may have the same one open.
 
+    Args:
+        tell: called with a line that names rows which cannot be read, once for each.
+
     Raises:
         SettingsError: the file cannot be made or opened. sqlite3.DatabaseError: it is damaged (see recovery).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: Callable[[str], object] = lambda text: None) -> None:  # noqa: ARG005
         self.path = path
+        self._reader = Reader(tell)
         self._lock = threading.RLock()
         self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
         try:
@@ -61,6 +65,7 @@ class Journal:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
         )
+        connection.text_factory = lenient
         try:
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
@@ -148,7 +153,7 @@ class Journal:
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
         with self._lock:
-            return [record_of(row) for row in self._connection.execute(f"{_SELECT} {rest}", values)]
+            return self._reader.records(self._connection.execute(f"{_SELECT} {rest}", values))
 
     def get(self, number: int) -> Record | None:
         return next(iter(self._records("WHERE n=?", (number,))), None)

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..api.errors import SettingsError
@@ -49,6 +50,10 @@ CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n);
 
 MIGRATIONS: Mapping[int, str] = {1: "CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n)"}
 """From version -> statements that lead to the next one."""
+
+
+lenient = partial(str, encoding="utf-8", errors="replace")
+"""How SQLite's text becomes ours: a flipped bit costs a letter, not the row."""
 
 
 def make_file(path: Path) -> None:
