@@ -43,6 +43,11 @@ class Record:
     starred: frozenset[int] = frozenset()
     note: str | None = None
 
+    @property
+    def unconfirmed(self) -> bool:
+        """True where a person attached the job id and the service has given no result for it yet: it may be wrong."""
+        return self.job_id is not None and self.raw.get("attached") == self.job_id and "final" not in self.raw
+
     def but(self, **changes: Any) -> Record:
         """The next record: this one with some facts replaced."""
         return replace(self, **changes)
