@@ -690,6 +690,26 @@ def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
     assert not make_session(sandbox).take_notices()
 
 
+def test_damage_to_the_indexes_costs_no_row(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """No row is torn, and yet each search along an index would fail: nothing is left for the recipes to tell."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(300)])
+    opened.close()
+    data = bytearray(path.read_bytes())
+    for page in range(4096, len(data), 4096):
+        if data[page] == 10:  # the leaf of an index
+            data[page : page + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+    session = make_session(sandbox)
+    (notice,) = session.take_notices()
+    assert "300 jobs could still be read, 0 jobs found again" in notice
+    assert [record.number for record in session.rows(limit=None)] == [*range(300, 0, -1)]
+    assert session.count(status="finished") == 300
+
+
 UNREADABLE = {
     "a status of another version": "status='dreaming'",
     "a value of another version": "status='running', request=replace(request, '1:1', '5:4')",
@@ -791,7 +811,7 @@ def test_a_strange_file_does_not_stop_the_recovery(
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from kling_notebook.session import recipes
+from kling_notebook.session import recipes, tables
 from kling_notebook.session.session import Session
 
 def deadly(owner, name, times):
