@@ -53,6 +53,7 @@ PACING, WIRE, TRANSPORT = "api/pacing.py", "api/wire.py", "api/transport.py"
 LIFE, COLLECTING, PAST = "session/lifecycle.py", "session/collecting.py", "session/pastjobs.py"
 IMAGES, JOURNAL, RUNNING = "session/images.py", "session/journal.py", "session/running.py"
 INTENTS, TWINS = "session/intents.py", "session/test_twins.py"
+RECOVERY, TABLES = "session/recovery.py", "session/tables.py"
 FAULTS, CRASH, MONEY = "session/test_faults.py", "session/test_crash.py", "session/test_money.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 
@@ -121,8 +122,8 @@ MUTATIONS = (
         "RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)", "RESUMABLE = ()",
         CRASH, "committed"),
     row("a sent job of a dead kernel is taken for a plan", PAST,
-        "        if record.status is JobStatus.PLANNED:\n            record",
-        "        if record.status in (JobStatus.PLANNED, JobStatus.SENT):\n            record",
+        "            if record.status is JobStatus.PLANNED:\n                record",
+        "            if record.status in (JobStatus.PLANNED, JobStatus.SENT):\n                record",
         CRASH, "intent and POST",
         Edit(INTENTS, "settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)",
              "settle(record.number, JobStatus.WITHDRAWN, record.status)")),
@@ -132,12 +133,28 @@ MUTATIONS = (
         "UPDATE jobs SET owner=? WHERE n=? AND ?<>'' AND ?<>''", "session/test_journal.py", "taken"),
     row("an id is not written again at the next poll", COLLECTING, "        if work.unwritten is not None:", "        if False:",
         "session/test_journal.py", "could_not_be_written"),
-    row("a damaged journal is overwritten", "session/recovery.py", "path.rename(aside)", "path.unlink()",
+    row("a damaged journal is overwritten", RECOVERY, "os.link(path, aside)", "aside.touch()",
         "session/test_journal.py", "kept_aside"),
-    row("an older journal is not brought up", JOURNAL, "while 0 < version < VERSION:", "while False:",
+    row("an older journal is not brought up", TABLES, "while 0 < version < VERSION:", "while False:",
         "session/test_journal.py", "brought_up"),
-    row("the journal may be read by anybody", JOURNAL, "os.O_RDWR | os.O_CREAT, 0o600", "os.O_RDWR | os.O_CREAT, 0o644",
+    row("the journal may be read by anybody", TABLES, "os.O_EXCL, 0o600", "os.O_EXCL, 0o644",
         "session/test_journal.py", "only_its_user"),
+    row("a second journal frees the locks of the first", TABLES, " | os.O_EXCL", "", "session/test_journal.py", "second_journal"),
+    row("damage to an index is not looked for", RECOVERY, 'if verdict != "ok" or broken:', "if broken:",
+        "session/test_journal.py", "damage_to_the_indexes"),
+    row("torn rows are not looked for", RECOVERY, 'if verdict != "ok" or broken:', 'if verdict != "ok":',
+        "session/test_journal.py", "json_is_torn"),
+    row("rows of a damaged journal are not taken over", RECOVERY, "kept = _salvage(path, journal)", "kept = 0",
+        "session/test_journal.py", "damage_in_the_middle"),
+    row("a recovery puts the damaged journal aside first", RECOVERY, "    with closing(Journal(new)) as journal:",
+        "    path.rename(path.with_name('gone'))\n    with closing(Journal(new)) as journal:",
+        "session/test_journal.py", "recovery_that_is_killed"),
+    row("a worker's file is a dead session's", IMAGES, '_session_of(ours["owner"]) not in tags', 'ours["owner"] not in tags',
+        "session/test_remote.py", "half_fetched"),
+    row("a mistyped id ends the doubt", LIFE, "_unless_mistyped(collect(record, work), work)", "collect(record, work)",
+        "session/test_resume.py", "mistyped"),
+    row("an id is attached to two jobs", PAST, "if other is not None and other.number != n:", "if False:",
+        "session/test_resume.py", "another_job"),
     row("a new job takes what lies there for its own", COLLECTING, "if work.resumed and (there", "if (there",
         "session/test_resume.py", "lies_there"),
     row("a reopened job forgets its pictures", PAST, "but(status=JobStatus.UNFINISHED)  # the pictures",

@@ -16,7 +16,7 @@ import random
 import time
 
 from ..api import pacing
-from ..api.errors import KlingError, TransportError
+from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.jobs import Job, JobStatus
 from .collecting import collect
 from .records import Record
@@ -50,8 +50,18 @@ def _advance(record: Record, work: Work) -> Outcome:
     elif record.status in (JobStatus.UNFINISHED, JobStatus.EXPIRED):
         record = work.commit(record, status=JobStatus.RUNNING, error=None)
     if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
-        return collect(record, work)
+        return _unless_mistyped(collect(record, work), work)
     return Outcome(record)
+
+
+def _unless_mistyped(outcome: Outcome, work: Work) -> Outcome:
+    """Where the service does not know an id that a person attached, it was the wrong one: the doubt is as it was."""
+    record, error = outcome.record, outcome.error
+    if record.status is not JobStatus.EXPIRED or not record.unconfirmed or not isinstance(error, ModelNotFoundError):
+        return outcome
+    doubt = _doubt(record, f"The service knows no job {record.job_id}", error)
+    doubt.job_id = None
+    return _doubtful(record, work, doubt)
 
 
 # ---- buying ----

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import sys
+import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,16 @@ import pytest
 from kling_notebook import calls
 from kling_notebook.api.errors import InsufficientCreditsError
 from kling_notebook.api.jobs import JobStatus
+from kling_notebook.sandbox import Fault
 from kling_notebook.session import remote
 from kling_notebook.session.intents import Intents
+from kling_notebook.session.session import Session
 
 sys.path.insert(0, str(Path(__file__).parent))
 import remote_executor
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
-    from kling_notebook.session.session import Session
 
 CANARY = "canary-key-that-must-travel-in-no-task"
 
@@ -254,6 +256,24 @@ def test_what_a_task_bought_after_its_kernel_died_is_found(
     assert later.record(1).status is JobStatus.FINISHED
     assert later.start([later.request("a fox")], source="python", reuse=True).handles[0].result(timeout=30).reused
     assert sandbox.count("submit") == 1
+
+
+def test_a_second_kernel_leaves_the_half_fetched_files_of_living_workers(
+    make_sandbox: Callable[..., Sandbox], connected: tuple[Session, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's temporary is its session's: a kernel that opens the folder in the middle of a download keeps it."""
+    sandbox = make_sandbox(faults=[Fault("download", "slow_drip", seconds=1.5)])
+    monkeypatch.setenv("PIXELDOJO_API_KEY", sandbox.key)
+    folder = connected[0].folder
+    session = calls.connect(base_url=sandbox.base_url, folder=folder, requests_per_minute=6000)
+    with ThreadPoolExecutor(1) as executor:
+        batch = remote.start_on(session, [session.request("a fox")], executor, source="python")
+        while not (half := list(folder.glob(".*.part"))):
+            time.sleep(0.01)
+        Session({"base_url": sandbox.base_url, "api_key": sandbox.key, "folder": str(folder)}).close()
+        assert list(folder.glob(".*.part")) == half
+        assert len(batch.handles[0].result(timeout=30)) == 1
+    assert sandbox.count("download") == 1
 
 
 def test_a_dask_cluster_of_two_processes_runs_a_sweep(connected: tuple[Session, Sandbox]) -> None:

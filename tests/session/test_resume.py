@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kling_notebook.api.errors import DownloadError, InputError, KlingError, StillRunningError
+from kling_notebook.api.errors import DownloadError, InputError, KlingError, ModelNotFoundError, StillRunningError
 from kling_notebook.api.jobs import GenerationRequest, Job, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session import collecting, running
@@ -308,6 +308,85 @@ def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Mak
     with pytest.raises(InputError, match="none is in doubt"):
         session.resume("job_nobody_knows")
     assert sandbox.count("submit") == 3
+
+
+def test_a_mistyped_id_leaves_the_doubt_as_it_was(make_sandbox: Make, make_session: Make) -> None:
+    """The service knows no such job: the error says which id, the row takes the right one, and costs what it cost."""
+    sandbox, session = doubtful_session(make_sandbox, make_session)
+    error = session.resume(2, "job_mistyped").handles[0].exception(timeout=30)
+    assert error.maybe_submitted
+    assert str(error).startswith("The service knows no job job_mistyped. Job 2 may have been submitted")
+    record = session.record(2)
+    assert (record.status, record.job_id, record.error) == (JobStatus.MAYBE_SUBMITTED, None, str(error))
+    assert "job 2 in doubt" in dict(session.status().rows())
+    result = session.resume(2, sandbox.job_ids[0]).handles[0].result(timeout=30)
+    assert (result.number, result.job_id) == (2, sandbox.job_ids[0])
+    assert session.record(2).status is JobStatus.FINISHED
+
+
+def test_a_doubt_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
+    """The id alone, with one job in doubt, is attached to it; what was wrong about it counts in no budget for ever."""
+    _, session = doubtful_session(make_sandbox, make_session)
+    spent = session.status().spent_session
+    assert session.resume("job_mistyped").handles[0].exception(timeout=30).maybe_submitted
+    assert session.status().spent_session == spent
+    session.dismiss(2)
+    assert session.status().spent_session == spent - 1
+
+
+@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.UNFINISHED, JobStatus.EXPIRED])
+def test_an_id_attached_by_hand_can_be_replaced_until_the_service_has_answered_for_it(
+    status: JobStatus, make_session: Make, sandbox: Sandbox
+) -> None:
+    """The network was down, or the kernel died, before it was known to be wrong."""
+    session = make_session(sandbox)
+    raw = {"attached": "job_mistyped"}
+    number = left_behind(session, status, job_id="job_mistyped", raw=raw)
+    right = made_elsewhere(session)
+    assert session.resume(number, right).handles[0].result(timeout=30).job_id == right
+    with pytest.raises(InputError, match=f"Job {number} is finished as {right}; it cannot be given another id"):
+        session.resume(number, "job_another")
+
+
+def test_an_id_the_service_gave_is_not_replaced(make_session: Make, sandbox: Sandbox) -> None:
+    session = make_session(sandbox)
+    number = left_behind(session, JobStatus.UNFINISHED, job_id=made_elsewhere(session))
+    with pytest.raises(InputError, match="cannot be given another id"):
+        session.resume(number, "job_another")
+    assert session.record(number).job_id == sandbox.job_ids[0]
+
+
+def test_an_id_of_another_job_of_the_folder_is_refused(make_sandbox: Make, make_session: Make) -> None:
+    """One purchase never counts for two; the message names the job that has it."""
+    _, session = doubtful_session(make_sandbox, make_session)
+    taken = session.record(1).job_id
+    with pytest.raises(InputError, match=f"{taken} is job 1 of this folder. Job 2 must be another one"):
+        session.resume(2, taken)
+    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
+
+
+def test_a_hand_attached_job_with_a_result_expires_as_any_other(make_sandbox: Make, make_session: Make) -> None:
+    """The service has answered for the id: that it forgets the job later says nothing of the doubt."""
+    sandbox = make_sandbox(faults=[Fault("download", "status", status=404)])
+    session = make_session(sandbox)
+    right = made_elsewhere(session)
+    number = left_behind(session, JobStatus.MAYBE_SUBMITTED)
+    session.resume(number, right).handles[0].exception(timeout=30)
+    sandbox.add_fault(Fault("poll", "status", status=404))
+    assert isinstance(session.resume(number).handles[0].exception(timeout=30), ModelNotFoundError)
+    assert (session.record(number).status, session.record(number).job_id) == (JobStatus.EXPIRED, right)
+
+
+def test_an_id_is_not_replaced_while_it_is_being_asked_for(make_sandbox: Make, make_session: Make) -> None:
+    sandbox = make_sandbox(latency=lambda _: 3.0)
+    session = make_session(sandbox)
+    number = left_behind(session, JobStatus.MAYBE_SUBMITTED)
+    right = made_elsewhere(session)
+    handle = session.resume(number, right).handles[0]
+    with pytest.raises(InputError, match=f"is being asked for as {right}"):
+        session.resume(number, "job_another")
+    assert session.resume(number, right).handles[0] is handle
+    assert len(handle.result(timeout=30)) == 1
 
 
 def test_a_job_id_in_a_torn_reply_is_kept_and_used(make_sandbox: Make, make_session: Make) -> None:
