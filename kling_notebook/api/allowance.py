@@ -41,12 +41,13 @@ THRIFT = 0.7
 # --- what a reply's headers say ---------------------------------------------------------------------------------
 
 
-def retry_after(headers: Mapping[str, str], now_epoch: float) -> float | None:
+def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool = True) -> float | None:
     """Seconds to wait before asking again, None where the reply does not say.
 
     Retry-After as seconds or as an HTTP date; without it X-RateLimit-Reset, as seconds, epoch seconds or epoch
-    milliseconds. Moments are counted from the reply's own Date where it has one, so that a wrong clock on this machine
-    does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text) is as good as absent.
+    milliseconds, unless ``or_reset`` is off. Moments are counted from the reply's own Date where it has one, so that a
+    wrong clock on this machine does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text) is
+    as good as absent.
     """
     said = _header(headers, "retry-after")
     if said is not None:
@@ -56,7 +57,7 @@ def retry_after(headers: Mapping[str, str], now_epoch: float) -> float | None:
         moment = _moment(said)
         if moment is not None:
             return max(0.0, moment - _service_clock(headers, now_epoch))
-    return _reset(headers, now_epoch)
+    return _reset(headers, now_epoch) if or_reset else None
 
 
 def _reset(headers: Mapping[str, str], now_epoch: float) -> float | None:

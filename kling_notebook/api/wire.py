@@ -67,17 +67,14 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "rate_limited": RateLimitedError,
 }
 _ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
-    InvalidRequestError: ("The service refused the parameters", "Change them; nothing was bought."),
-    UnauthorizedError: ("The service did not accept the API key", f"Set a valid one from {KEYS_PAGE}."),
-    InsufficientCreditsError: (
-        "Not enough credits",
-        "Buy credits at https://pixeldojo.ai/api-platform/buy-credits; nothing was charged.",
-    ),
-    ModelNotFoundError: ("The service knows no such model or job", "Check the model, the job id and the base URL."),
-    RateLimitedError: ("Too many requests", "Wait and ask again; nothing was bought."),
-    ServerError: ("The service had an error", "Try again later."),
-    UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL."),
-    ApiError: ("The service refused the request", "Check the settings; nothing was bought."),
+    InvalidRequestError: ("The service refused the parameters", "Change them"),
+    UnauthorizedError: ("The service did not accept the API key", f"Set a valid one from {KEYS_PAGE}"),
+    InsufficientCreditsError: ("Not enough credits", "Buy credits at https://pixeldojo.ai/api-platform/buy-credits"),
+    ModelNotFoundError: ("The service knows no such model or job", "Check the model, the job id and the base URL"),
+    RateLimitedError: ("Too many requests", "Wait and ask again"),
+    ServerError: ("The service had an error", "Try again later"),
+    UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL"),
+    ApiError: ("The service refused the request", "Check the settings"),
 }
 _UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again."
 
@@ -248,17 +245,20 @@ def read_error(
         what = (
             "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere"
         )
-        advice = "Check the base URL."
+        advice = "Check the base URL"
     if status == 408:
         what = "The service says that the request took too long"
     detail = ": ".join(part for part in (code, message) if part and part not in (what,))
-    ending = _UNKNOWN_OUTCOME if unknown else advice
+    ending = _UNKNOWN_OUTCOME if unknown else f"{advice}; nothing was bought." if submitting else f"{advice}."
+    # X-RateLimit-Reset may come with any reply; only with a refusal does it mean that one must wait for it.
+    wait = retry_after(headers, time.time() if now is None else now, or_reset=kind is RateLimitedError)
+    asked = f"; it asked to wait {wait:g} s" if wait else ""
     return kind(
-        f"{what} ({status}{', ' + detail if detail else ''}). {ending}",
+        f"{what} ({status}{', ' + detail if detail else ''}){asked}. {ending}",
         status=status,
         code=code,
         message=message,
-        retry_after=retry_after(headers, time.time() if now is None else now),
+        retry_after=wait,
         maybe_submitted=unknown,
     )
 

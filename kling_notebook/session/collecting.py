@@ -50,7 +50,8 @@ def collect(record: Record, work: Work) -> Outcome:
 
 def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
     """Ask until the service says completed or failed. A failed poll is not a failed job: it is asked again later."""
-    submitted = record.submitted_at or record.created_at
+    # Its age counts on from here on the monotonic clock: one that is set back, or another machine's, delays no poll.
+    submitted = time.monotonic() - max(0.0, time.time() - (record.submitted_at or record.created_at))
     results.warm_up()
     patience = _Patience()
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
@@ -58,24 +59,21 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
         if work.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
             work.commit(record)
         if polls and age > work.job_max_age:
-            return _park(record, work, _still_running(record)), None
-        wait = 0.0
-        if polls or not work.resumed:
-            work.refresh()
-            share = work.client.share(work.durations.expected or 30.0)
-            wait = submitted + age + pacing.next_poll(age, polls, work.durations, share) - time.time()
-            time.sleep(max(0.0, wait))
-        take_turn(record, work, "poll", due=time.monotonic() + min(0.0, wait))
+            return _park(record, work, _still_running(record, age)), None
+        due = time.monotonic() if work.resumed and not polls else submitted + _next_age(work, age, polls)
+        time.sleep(max(0.0, due - time.monotonic()))
+        take_turn(record, work, "poll", due=due)
         polls += 1
-        age = max(0.0, time.time() - submitted)
+        age = time.monotonic() - submitted
         try:
             job = work.client.poll(str(record.job_id), record.status_url)
         except KlingError as error:
-            status = patience.lost(error)
+            left = max(0.0, work.job_max_age - age)
+            status = patience.lost(error, left)
             if status:
                 return _park(record, work, error, status), None
-            seconds = error.retry_after if isinstance(error, ApiError) else None
-            seconds = seconds or pacing.backoff(patience.failures, random.random())  # noqa: S311  # jitter
+            seconds = _asked_to_wait(error) or pacing.backoff(patience.failures, random.random())  # noqa: S311  # jitter
+            seconds = min(seconds, left)
             work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
             time.sleep(seconds)
             continue
@@ -87,6 +85,13 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
         # A job that was done when a later kernel first asked may have been done for hours.
         known = running or not work.resumed
         return _finished_there(record, work, job, pacing.took(running, age, work.durations) if known else None)
+
+
+def _next_age(work: Work, age: float, polls: int) -> float:
+    """The job's age in seconds at which it is asked next; at the latest when it would be set aside."""
+    work.refresh()
+    share = work.client.share(work.durations.expected or 30.0)
+    return min(age + pacing.next_poll(age, polls, work.durations, share), work.job_max_age)
 
 
 def _finished_there(record: Record, work: Work, job: Job, seconds: float | None) -> tuple[Outcome, Job | None]:
@@ -115,8 +120,8 @@ class _Patience:
     unknown: int = 0
     refused: int = 0
 
-    def lost(self, error: KlingError) -> JobStatus | None:
-        """The state to park the job in, or None: ask again."""
+    def lost(self, error: KlingError, left: float) -> JobStatus | None:
+        """The state to park the job in, or None: ask again. ``left``: seconds of patience with the job itself."""
         self.failures += 1
         if isinstance(error, ModelNotFoundError):
             self.unknown += 1
@@ -126,7 +131,14 @@ class _Patience:
             return JobStatus.EXPIRED
         if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError):
             return JobStatus.UNFINISHED
+        if _asked_to_wait(error) > min(pacing.LONGEST_WAIT, left):
+            return JobStatus.UNFINISHED
         return None
+
+
+def _asked_to_wait(error: KlingError) -> float:
+    """Seconds, 0.0 where the service did not say."""
+    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 
 
 def _why(error: KlingError) -> str:
@@ -135,9 +147,9 @@ def _why(error: KlingError) -> str:
     return f"the service said {error.status}" if isinstance(error, ApiError) and error.status else "network"
 
 
-def _still_running(record: Record) -> StillRunningError:
+def _still_running(record: Record, age: float) -> StillRunningError:
     return StillRunningError(
-        f"Job {record.number} has not ended after {time.time() - (record.submitted_at or 0):.0f} s and was set aside. "
+        f"Job {record.number} has not ended after {age:.0f} s and was set aside. "
         f"`%kling resume {record.number}` asks again.",
         job_id=record.job_id,
         number=record.number,
