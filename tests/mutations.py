@@ -109,6 +109,8 @@ MUTATIONS = (
         "session/test_resume.py", "one_bad_picture"),
     row("a failed poll is a failed job", COLLECTING, "status = patience.lost(error, left)", "status = JobStatus.FAILED",
         FAULTS, "poll and 500"),
+    row("a gateway's page ends a job", WIRE, "if kind is ModelNotFoundError and not submitting and _object(said) is None:",
+        "if False:", "session/test_collecting.py", "404"),
     row("a poll sleeps for as long as it is told to", COLLECTING,
         "if _asked_to_wait(error) > min(pacing.LONGEST_WAIT, left):", "if False:",
         "session/test_collecting.py", "told_to_wait_long"),

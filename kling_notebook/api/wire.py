@@ -235,10 +235,13 @@ def read_error(
         submitting: the reply answers a purchase: say whether a job may have been made.
         now: seconds since the epoch, for a Retry-After that is a date; the clock's where not given.
     """
-    code, message = _said(parse(body))
+    said = parse(body)
+    code, message = _said(said)
     if not message and code is None:
         message = _plain(body)
     kind = _kind(status, code)
+    if kind is ModelNotFoundError and not submitting and _object(said) is None:
+        kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
     unknown = submitting and (status == 408 or not 300 <= status < 500 or _redirects(status))
     what, advice = _ADVICE[kind]
     if _redirects(status) or status in _WITHOUT_A_JOB:

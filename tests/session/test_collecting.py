@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kling_notebook.api.errors import RateLimitedError, ServerError, StillRunningError
+from kling_notebook.api.errors import KlingError, RateLimitedError, ServerError, StillRunningError
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session import collecting
@@ -69,6 +69,35 @@ def test_no_back_off_lasts_past_the_age_at_which_a_job_is_set_aside(
     session = make_session(make_sandbox(faults=[Fault("poll", "status", times=99)]), job_max_age=1.0)
     assert isinstance(buy(session).exception(timeout=10), StillRunningError)
     assert session.record(1).status is JobStatus.UNFINISHED
+
+
+# ---- not found ----
+
+
+def test_a_gateways_404_page_does_not_end_a_bought_job(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again; where it stays, the job is set aside, the next session says so, and resume collects."""
+    patient(monkeypatch, 0.02)
+    sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", times=99)])
+    session = make_session(sandbox)
+    assert isinstance(buy(session).exception(timeout=30), KlingError)
+    assert session.record(1).status is JobStatus.UNFINISHED
+    session.close()
+    session = make_session(sandbox)
+    assert session.take_notices() == ["1 job is unfinished: `%kling resume` collects."]
+    sandbox.clear_faults()
+    assert len(session.resume().jobs[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_a_few_404_pages_in_a_row_are_failed_polls(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch, 0.02)
+    sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", at=1, times=4)])
+    assert len(buy(make_session(sandbox)).result(timeout=30)) == 1
+    assert sandbox.count("poll") == 5
 
 
 # ---- clocks ----
