@@ -146,8 +146,10 @@ MUTATIONS = (
     # ---- secrets and strangers ----
     row("the key goes to the pictures' host", TRANSPORT, "self._local_assets = _session(_NoAuth(), direct=True)",
         "self._local_assets = _session(self._bearer, direct=True)", FAULTS, "download and 500"),
-    row("a service that repeats the key is believed", TRANSPORT, 'return body.replace(key, b"[key]") if len(key) >= 8 else body',
+    row("a service that repeats the key is believed", TRANSPORT, 'return self._spellings.sub(b"[key]", body) if self._spellings else body',
         "return body", "test_secrets.py", "no_byte"),
+    row("a key that comes back escaped is not known", "api/access.py", "map(_spelling, key)", "map(re.escape, key)",
+        "test_secrets.py", "no_byte"),
     row("the settings show the key to a traceback", "session/settings.py", 'return "<secret>"', "return str.__repr__(self)",
         "test_secrets.py", "no_byte"),
     row("the key is not cleaned", "api/access.py", 'key, api_key = api_key.strip(), ""', 'key, api_key = api_key, ""',
