@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from itertools import pairwise
 
@@ -103,6 +105,36 @@ def test_retry_after_reads_seconds_dates_and_resets_and_no_nonsense(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == (None if seconds is None else pytest.approx(seconds, abs=0.01))
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine is there."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows takes its zone from the system.")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+    ],
+)
+@pytest.mark.usefixtures("time_zone")
+def test_a_date_without_a_zone_is_in_utc_wherever_this_machine_is(date: str) -> None:
+    """All forms of HTTP dates, in Retry-After and in Date."""
+    assert retry_after({"Retry-After": date}, 784111777.0 - 10) == 10.0
+    assert retry_after({"Retry-After": "Sun, 06 Nov 1994 08:49:47 GMT", "Date": date}, 0.0) == 10.0
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
