@@ -239,8 +239,17 @@ class Pace:
     def _room(self) -> int:
         return min(self.limit - self._counted, self._brim)
 
-    def learn(self, now: float, status: int, headers: Mapping[str, str], now_epoch: float | None = None) -> Pace:
+    def learn(
+        self,
+        now: float,
+        status: int,
+        headers: Mapping[str, str],
+        now_epoch: float | None = None,
+        jitter: float = 0.0,
+    ) -> Pace:
         """Take in a reply: once for every granted turn, with ``status`` 0 where no reply came.
+
+        ``jitter``: see `backoff`; it parts clients that share a key and were refused at once.
 
         Replies are taken for those of the oldest requests under way. Where they come in another order that is the
         careful assumption: a reply is thought older, and so less informative, than it is.
@@ -250,7 +259,7 @@ class Pace:
         pace = replace(pace, out=pace.out[1:])
         epoch = now if now_epoch is None else now_epoch
         if status == 429:
-            return pace._refused(now, sent, headers, epoch)
+            return pace._refused(now, sent, headers, epoch, jitter)
         return pace._admitted(now, sent, headers, epoch)
 
     def _admitted(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Pace:
@@ -284,11 +293,11 @@ class Pace:
             return replace(pace, left=left, left_at=now)
         return replace(pace, left=min(pace.left, left))
 
-    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Pace:
+    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> Pace:
         fresh = sent >= self.refused_at  # requests sent together are refused together: that is one event
         refusals = self.refusals + 1 if fresh else self.refusals
         said = retry_after(headers, epoch)
-        wait = said if said is not None and refusals < 3 else max(said or 0.0, backoff(refusals, 0.0))
+        wait = said if said is not None and refusals < 3 else max(said or 0.0, backoff(refusals, jitter))
         wait = min(wait, LONGEST_WAIT)
         explained = _count(headers, "limit") and _count(headers, "remaining") == 0
         pace = replace(

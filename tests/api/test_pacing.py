@@ -336,6 +336,21 @@ def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_aft
     assert waits == sorted(waits)
 
 
+@pytest.mark.parametrize(
+    ("headers", "waits"), [({}, [0.6, 1.2, 2.4, 4.8]), ({"Retry-After": "2"}, [2.0, 2.0, 2.4, 4.8])]
+)
+def test_jitter_shortens_the_back_off_and_no_wait_that_was_asked_for(
+    headers: dict[str, str], waits: list[float]
+) -> None:
+    pace, now, waited = Pace(60), 0.0, []
+    for _ in waits:
+        pace, _ = pace.turn(now, "poll")
+        pace = pace.learn(now, 429, headers, jitter=0.8)
+        waited.append(pace.turn(now, "poll")[1])
+        now += waited[-1]
+    assert waited == pytest.approx(waits)
+
+
 def test_an_unannounced_limit_is_learned_from_what_passed_and_more_is_tried_later() -> None:
     pace, count = spend(Pace(60), 0.0, most=10)
     pace, _ = pace.turn(0.1, "poll")
