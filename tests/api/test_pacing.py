@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from itertools import pairwise
 
@@ -103,6 +105,36 @@ def test_retry_after_reads_seconds_dates_and_resets_and_no_nonsense(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == (None if seconds is None else pytest.approx(seconds, abs=0.01))
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine is there."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows takes its zone from the system.")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+    ],
+)
+@pytest.mark.usefixtures("time_zone")
+def test_a_date_without_a_zone_is_in_utc_wherever_this_machine_is(date: str) -> None:
+    """All forms of HTTP dates, in Retry-After and in Date."""
+    assert retry_after({"Retry-After": date}, 784111777.0 - 10) == 10.0
+    assert retry_after({"Retry-After": "Sun, 06 Nov 1994 08:49:47 GMT", "Date": date}, 0.0) == 10.0
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
@@ -304,6 +336,21 @@ def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_aft
         pace = pace.learn(now, 429, {"Retry-After": "0"})
     assert waits[-1] == 30.0
     assert waits == sorted(waits)
+
+
+@pytest.mark.parametrize(
+    ("headers", "waits"), [({}, [0.6, 1.2, 2.4, 4.8]), ({"Retry-After": "2"}, [2.0, 2.0, 2.4, 4.8])]
+)
+def test_jitter_shortens_the_back_off_and_no_wait_that_was_asked_for(
+    headers: dict[str, str], waits: list[float]
+) -> None:
+    pace, now, waited = Pace(60), 0.0, []
+    for _ in waits:
+        pace, _ = pace.turn(now, "poll")
+        pace = pace.learn(now, 429, headers, jitter=0.8)
+        waited.append(pace.turn(now, "poll")[1])
+        now += waited[-1]
+    assert waited == pytest.approx(waits)
 
 
 def test_an_unannounced_limit_is_learned_from_what_passed_and_more_is_tried_later() -> None:

@@ -159,12 +159,78 @@ def test_dead_urls_are_asked_for_again_twice_and_then_the_id_is_kept(make_sandbo
 
 
 def test_urls_that_die_between_two_pictures_cost_one_more_poll(make_sandbox: Make, make_session: Make) -> None:
-    """The pictures saved before are not fetched again."""
+    """The pictures saved before are not fetched again; each of the others is tried before the job is asked."""
     sandbox = make_sandbox(faults=[Fault("download", "expired", at=2)])
     session = make_session(sandbox)
     assert len(buy(session, num_outputs=3).result(timeout=30)) == 3
     assert sandbox.count("poll") == 2
-    assert sandbox.count("download") == 4
+    assert sandbox.count("download") == 5
+
+
+def colours(result: Any) -> list[int | None]:
+    """Which picture of the service stands in each place, by the red of its paint; None where there is none."""
+    return [p.image().getpixel((0, 0))[0] // 40 if p.path.exists() else None for p in result]
+
+
+@pytest.mark.parametrize("bad", [0, 2, 3])
+def test_one_bad_picture_holds_back_none_of_the_others(
+    bad: int, make_sandbox: Make, make_session: Make, paint: Any, tmp_path: Path
+) -> None:
+    """Three of four are saved before their URLs die, each under its own address; resume fetches the one."""
+    sandbox = make_sandbox(paint=paint, faults=[Fault("download", "wrong_content", at=bad + 1, times=3)])
+    session = make_session(sandbox)
+    handle = buy(session, num_outputs=4)
+    error = handle.exception(timeout=30)
+    assert isinstance(error, DownloadError)
+    assert f"is not all here: 3 pictures saved (`%kling show 1`), 1:{bad} not. `%kling resume 1`" in str(error)
+    assert handle.snapshot.saved == 3
+    assert session.record(1).status is JobStatus.UNFINISHED
+    part = session.result(1)
+    there = [None if k == bad else k for k in range(4)]
+    assert colours(part) == there[: len(part)]
+    assert there[len(part) :] == ([None] if bad == 3 else [])
+    assert part._repr_mimebundle_()["text/html"].count("<img") == 3
+    assert [copy.stem[-1] for copy in part.save(tmp_path / "copies")] == [str(k) for k in there if k is not None]
+    assert sandbox.count("download") == 6
+
+    result = session.resume().jobs[0].result(timeout=30)
+    assert colours(result) == [0, 1, 2, 3]
+    assert [picture.path.suffix for picture in result] == [".png"] * 4
+    assert session.record(1).status is JobStatus.FINISHED
+    assert (sandbox.count("download"), sandbox.count("submit")) == (7, 1)
+
+
+def test_a_picture_whose_url_stays_dead_is_named_and_the_others_are_kept(
+    make_sandbox: Make, make_session: Make, paint: Any
+) -> None:
+    """Asked for three times; `expired` says what is lost by its address, and the rest is shown and in the history."""
+    dead: dict[str, Any] = {"on": "download", "kind": "status", "status": 410}
+    sandbox = make_sandbox(paint=paint, faults=[Fault(at=2, **dead), Fault(at=5, times=2, **dead)])
+    session = make_session(sandbox)
+    error = buy(session, num_outputs=4).exception(timeout=30)
+    assert "is lost to us in part: 3 pictures saved (`%kling show 1`), 1:1 not" in str(error)
+    assert (sandbox.count("download"), sandbox.count("poll")) == (6, 3)
+    assert session.record(1).status is JobStatus.EXPIRED
+    assert colours(session.result(1)) == [0, None, 2, 3]
+    (paths,) = session.history()["images"]
+    assert [Path(path).exists() for path in paths] == [True, False, True, True]
+    assert colours(session.resume(1).jobs[0].result(timeout=30)) == [0, 1, 2, 3]
+    assert sandbox.count("submit") == 1
+
+
+def test_with_one_bad_and_one_dead_picture_the_job_can_be_resumed(
+    make_sandbox: Make, make_session: Make, paint: Any
+) -> None:
+    """Only where every missing picture's URL has died again and again is the job over."""
+    faults = [Fault("download", "wrong_content", at=1, times=3), Fault("download", "status", status=404, at=4),
+              Fault("download", "wrong_content", at=5, times=99)]  # fmt: skip
+    sandbox = make_sandbox(paint=paint, faults=faults)
+    session = make_session(sandbox)
+    error = buy(session, num_outputs=2).exception(timeout=30)
+    assert "0 pictures saved, 1:0, 1:1 not" in str(error)
+    assert session.record(1).status is JobStatus.UNFINISHED
+    sandbox.clear_faults()
+    assert colours(session.resume().jobs[0].result(timeout=30)) == [0, 1]
 
 
 def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_session: Make) -> None:
