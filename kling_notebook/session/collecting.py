@@ -26,6 +26,7 @@ from .work import Outcome, Work, take_turn
 
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
+PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
 UNKNOWN_JOB_TRIES = 3  # polls in a row answered 404 before the job counts as gone
 REFUSED_POLL_TRIES = 5  # polls in a row answered with something that waiting does not mend
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
@@ -60,8 +61,7 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             work.commit(record)
         if polls and age > work.job_max_age:
             return _park(record, work, _still_running(record, age)), None
-        due = time.monotonic() if work.resumed and not polls else submitted + _next_age(work, age, polls)
-        time.sleep(max(0.0, due - time.monotonic()))
+        due = time.monotonic() if work.resumed and not polls else _wait_until_due(work, submitted, age, polls)
         take_turn(record, work, "poll", due=due)
         polls += 1
         age = time.monotonic() - submitted
@@ -85,6 +85,16 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
         # A job that was done when a later kernel first asked may have been done for hours.
         known = running or not work.resumed
         return _finished_there(record, work, job, pacing.took(running, age, work.durations) if known else None)
+
+
+def _wait_until_due(work: Work, submitted: float, age: float, polls: int) -> float:
+    """Sleep until the job is to be asked again; that moment on the monotonic clock.
+
+    Planned anew every few seconds: others end meanwhile, or are refused, and leave more of the allowance to this one.
+    """
+    while (left := (due := submitted + _next_age(work, age, polls)) - time.monotonic()) > 0:
+        time.sleep(min(left, PLAN_SECONDS))
+    return due
 
 
 def _next_age(work: Work, age: float, polls: int) -> float:
