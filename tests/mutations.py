@@ -94,7 +94,7 @@ MUTATIONS = (
     row("a download goes straight to its final name", IMAGES, 'temporary = folder / f".{stem}.{_safe(owner)}.part"',
         'temporary = folder / f"{stem}.png"', CRASH, "middle"),
     row("the content is not checked", IMAGES,
-        "facts, views = decoding.run(_checked_with_recipe, temporary, recipe, (thumbnail_size, alone), on_warning)",
+        "facts, views = decoding.run(_checked_with_recipe, temporary, recipe, (thumbnail_sizes, alone), on_warning)",
         'facts, views = containers.Facts("image/png", 16, 16, False), {}', FAULTS, "download and HTML"),
     row("a picture cut short is taken", "session/pixels.py",
         '        image.load()\n    except Exception as error:\n'
