@@ -17,7 +17,7 @@ from typing import Any
 
 from ..api.errors import SettingsError
 from ..api.jobs import JobStatus
-from . import recipes
+from . import images, recipes
 from .budget import count
 from .journal import Journal
 from .locks import alone
@@ -25,6 +25,7 @@ from .records import Record, new_record
 from .tables import lenient
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
+_MOST_PICTURES = 100
 _MOST_ROWS = 10_000_000
 """The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours."""
 
@@ -152,8 +153,10 @@ def readopt(journal: Journal, folder: Path, session: str) -> int:
         known = {job_id for (job_id,) in connection.execute("SELECT job_id FROM jobs")}
     records = []
     for job_id in jobs.keys() - known:
-        pictures = sorted(jobs[job_id], key=lambda found: found[:2])
-        records.append(pictures[0][2].but(images=tuple(name for _, name, _ in pictures)))
+        pictures = sorted(jobs[job_id], key=lambda found: found[:2], reverse=True)
+        record, names = pictures[-1][2], {place: name for place, name, _ in pictures}
+        gaps = {place: images.file_stem(job_id, record.request.prompt, place) for place in range(max(names))}
+        records.append(record.but(images=tuple((gaps | names)[place] for place in range(max(names) + 1))))
     records.sort(key=lambda record: record.created_at)
     journal.add(records)
     return len(records)
@@ -171,4 +174,7 @@ def _record(path: Path, session: str) -> tuple[int, Record]:
     about = {"backend": backend, "source": "recovered", "session": session, "estimate": credits or 0.0}
     record = new_record(recipes.request_of(recipe), **about, now=created)
     record = record.but(status=JobStatus.FINISHED, job_id=job_id, submitted_at=created, credits=credits)
-    return int(recipe.get("picture") or 0), record
+    place = int(recipe.get("picture") or 0)
+    if not 0 <= place < _MOST_PICTURES:
+        raise ValueError("no job has so many pictures")
+    return place, record

@@ -159,7 +159,15 @@ class Running:
         """Attach to a job that another living kernel works on."""
         handle.set_running_or_notify_cancel()
         self.handles[record.number] = handle
-        self.runner.start(lambda: self._follow(record, handle))
+
+        def watch() -> None:
+            try:
+                self._follow(record, handle)
+            except Exception as unexpected:  # as in _advance: a full disk must not leave the cell waiting
+                fault = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
+                self.conclude(handle, record, fault, None)
+
+        self.runner.start(watch)
 
     def _follow(self, record: Record, handle: JobHandle) -> None:
         """Wait for a job that another living kernel works on; go on with it where nobody does any more."""

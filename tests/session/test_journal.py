@@ -595,6 +595,22 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+def test_a_picture_found_again_keeps_its_address_where_the_one_before_it_is_gone(
+    make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """JOB:2 is never shown as JOB:1."""
+    session = make_session(sandbox)
+    result = session.start([session.request("a fox", num_outputs=3)], source="python").handles[0].result(timeout=60)
+    names = [picture.path.name for picture in result]
+    result[1].path.unlink()
+    session.close()
+    session.journal.path.write_bytes(b"no journal at all" * 500)
+    later = make_session(sandbox)
+    found = later.result(1)
+    assert [found[0].path.name, found[2].path.name] == [names[0], names[2]]
+    assert not found[1].path.exists()
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
 def test_a_damaged_journal_is_kept_aside_and_its_pictures_are_found_again(
     damage: Callable[[Path], object],
