@@ -18,8 +18,9 @@ from .api.parameters import PARAMETERS
 from .notebook import waiting
 from .notebook.checks import check_limit, check_reuse
 from .notebook.config import configured
-from .notebook.perform import collect, perform
+from .notebook.perform import collect, interrupts_explained, perform
 from .session import recipes, sweeps
+from .session.batch import Batch
 from .session.budget import Estimate
 from .session.results import Comparison, Picture, Result, history_row
 from .session.runner import JobHandle
@@ -68,7 +69,8 @@ def connect(
     said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     said = {name: value for name, value in (said | settings).items() if value is not None}
     with _lock:
-        session = Session(said, config=configured(), person_present=waiting.person_is_present())
+        before = _session.purses if _session is not None else None
+        session = Session(said, config=configured(), person_present=waiting.person_is_present(), purses=before)
         if _session is not None:
             _session.close()
         _session = session
@@ -197,8 +199,10 @@ def submit(
     check_reuse(reuse)
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
-    batch = session.start([request], source="python", max_credits=max_credits, reuse=reuse)
-    return batch.handles[0]
+    begun: list[Batch] = []
+    with interrupts_explained(begun), waiting.interrupts_noted():
+        begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
+    return begun[0].handles[0]
 
 
 # ---- sweeps ----

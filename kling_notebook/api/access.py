@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from html import escape
 from typing import NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -55,6 +56,23 @@ def _wrong_with(key: str) -> str | None:
     if not key.isprintable():
         return "has a control character inside"
     return None
+
+
+def spellings(key: str) -> re.Pattern[bytes]:
+    """The key as a reply may hold it: plain, or any of its characters escaped as JSON, URLs and HTML do.
+
+    What is escaped twice counts too: an error that quotes an error doubles its backslashes, ``%`` and ``&``.
+    """
+    return re.compile("".join(map(_spelling, key)).encode("ascii"), re.IGNORECASE)
+
+
+def _spelling(character: str) -> str:
+    code = ord(character)
+    names = f"#0*{code}|#x0*{code:x}" + (f"|{escape(character)[1:-1]}" if character in "&<>" else "")
+    in_json = rf"\\{{0,3}}(?:{re.escape(character)}|u00{code:02x})"
+    in_url = f"%(?:25)?{code:02x}"
+    in_html = rf"(?:&|\\{{1,3}}u0026)(?:amp;)?(?:{names});"
+    return f"(?:{in_json}|{in_url}|{in_html})"
 
 
 class Key:

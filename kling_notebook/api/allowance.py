@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
@@ -41,12 +42,13 @@ THRIFT = 0.7
 # --- what a reply's headers say ---------------------------------------------------------------------------------
 
 
-def retry_after(headers: Mapping[str, str], now_epoch: float) -> float | None:
+def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool = True) -> float | None:
     """Seconds to wait before asking again, None where the reply does not say.
 
     Retry-After as seconds or as an HTTP date; without it X-RateLimit-Reset, as seconds, epoch seconds or epoch
-    milliseconds. Moments are counted from the reply's own Date where it has one, so that a wrong clock on this machine
-    does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text) is as good as absent.
+    milliseconds, unless ``or_reset`` is off. Moments are counted from the reply's own Date where it has one, so that a
+    wrong clock on this machine does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text) is
+    as good as absent.
     """
     said = _header(headers, "retry-after")
     if said is not None:
@@ -56,7 +58,7 @@ def retry_after(headers: Mapping[str, str], now_epoch: float) -> float | None:
         moment = _moment(said)
         if moment is not None:
             return max(0.0, moment - _service_clock(headers, now_epoch))
-    return _reset(headers, now_epoch)
+    return _reset(headers, now_epoch) if or_reset else None
 
 
 def _reset(headers: Mapping[str, str], now_epoch: float) -> float | None:
@@ -101,7 +103,9 @@ def _number(text: str | None) -> float | None:
 
 def _moment(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
+        moment = parsedate_to_datetime(text)
+        # HTTP knows no local time: a date without a zone (asctime's form, or -0000) is in UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, OSError):
         return None
 
@@ -200,6 +204,10 @@ class Pace:
         taken, wait = pace._turn_of_one(now, room)
         return taken if wait else replace(taken, polled_at=polled_at), wait
 
+    def unsent(self) -> Pace:
+        """The same without the latest request that was granted: it was not sent, and no reply will come."""
+        return replace(self, out=self.out[:-1])
+
     def _turn_of_one(self, now: float, room: int) -> tuple[Pace, float]:
         """Both books say no. One request goes ahead when the time has come, and its reply tells more."""
         at = self._room_at(room, now)
@@ -235,8 +243,17 @@ class Pace:
     def _room(self) -> int:
         return min(self.limit - self._counted, self._brim)
 
-    def learn(self, now: float, status: int, headers: Mapping[str, str], now_epoch: float | None = None) -> Pace:
+    def learn(
+        self,
+        now: float,
+        status: int,
+        headers: Mapping[str, str],
+        now_epoch: float | None = None,
+        jitter: float = 0.0,
+    ) -> Pace:
         """Take in a reply: once for every granted turn, with ``status`` 0 where no reply came.
+
+        ``jitter``: see `backoff`; it parts clients that share a key and were refused at once.
 
         Replies are taken for those of the oldest requests under way. Where they come in another order that is the
         careful assumption: a reply is thought older, and so less informative, than it is.
@@ -246,7 +263,7 @@ class Pace:
         pace = replace(pace, out=pace.out[1:])
         epoch = now if now_epoch is None else now_epoch
         if status == 429:
-            return pace._refused(now, sent, headers, epoch)
+            return pace._refused(now, sent, headers, epoch, jitter)
         return pace._admitted(now, sent, headers, epoch)
 
     def _admitted(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Pace:
@@ -280,11 +297,11 @@ class Pace:
             return replace(pace, left=left, left_at=now)
         return replace(pace, left=min(pace.left, left))
 
-    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Pace:
+    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> Pace:
         fresh = sent >= self.refused_at  # requests sent together are refused together: that is one event
         refusals = self.refusals + 1 if fresh else self.refusals
         said = retry_after(headers, epoch)
-        wait = said if said is not None and refusals < 3 else max(said or 0.0, backoff(refusals, 0.0))
+        wait = said if said is not None and refusals < 3 else max(said or 0.0, backoff(refusals, jitter))
         wait = min(wait, LONGEST_WAIT)
         explained = _count(headers, "limit") and _count(headers, "remaining") == 0
         pace = replace(

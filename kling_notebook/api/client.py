@@ -242,6 +242,10 @@ class KlingClient(Patience):
         """
         return self._line.ticket(kind, due)
 
+    def unsent(self) -> None:
+        """Give back a turn whose request was not sent after all."""
+        self._line.unsent()
+
     @property
     def pace(self) -> Pace:
         """The allowance as it stands, for whoever plans polls; on the clock of ``time.monotonic()``."""

@@ -6,6 +6,7 @@ that works on many jobs at once is best kept busy), and among equals the one tha
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import weakref
@@ -22,14 +23,23 @@ _GLANCE = 0.05
 
 
 class Line:
-    """All tickets of a client over one `Pace`. ``clock``: monotonic seconds. ``epoch``: seconds since 1970."""
+    """All tickets of a client over one `Pace`.
+
+    Args:
+        clock: monotonic seconds. epoch: seconds since 1970. chance: numbers in [0, 1), the jitter of back-offs.
+    """
 
     def __init__(
-        self, pace: Pace, clock: Callable[[], float] = time.monotonic, epoch: Callable[[], float] = time.time
+        self,
+        pace: Pace,
+        clock: Callable[[], float] = time.monotonic,
+        epoch: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._pace = pace
         self._clock = clock
         self._epoch = epoch
+        self._chance = chance
         self._lock = threading.Lock()
         self._places = count()
         self._waiting: weakref.WeakSet[Ticket] = weakref.WeakSet()  # a thread that died takes its ticket with it
@@ -44,7 +54,7 @@ class Line:
     def learn(self, status: int, headers: Mapping[str, str]) -> None:
         """Take in a reply; status 0 where none came."""
         with self._lock:
-            self._pace = self._pace.learn(self._clock(), status, headers, self._epoch())
+            self._pace = self._pace.learn(self._clock(), status, headers, self._epoch(), self._chance())
 
     @property
     def pace(self) -> Pace:
@@ -82,6 +92,11 @@ class Line:
             wait = max(wait, _GLANCE)
             ticket.expected += wait
             return wait
+
+    def unsent(self) -> None:
+        """`Pace.unsent`."""
+        with self._lock:
+            self._pace = self._pace.unsent()
 
     def leave(self, ticket: Ticket) -> None:
         """`Ticket.leave`."""

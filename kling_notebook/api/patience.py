@@ -17,6 +17,7 @@ from .errors import (
     Interrupted,
     JobFailedError,
     KlingError,
+    ModelNotFoundError,
     RateLimitedError,
     ServerError,
     StillRunningError,
@@ -221,7 +222,7 @@ def _asked_again(error: KlingError, failures: int) -> bool:
     """Whether a failed poll is repeated: it says nothing of the job. A job may be unknown for a moment at first."""
     if isinstance(error, RateLimitedError):
         return (error.retry_after or 0.0) <= LONGEST_WAIT
-    if isinstance(error, ApiError) and error.status in (404, 408):
+    if isinstance(error, ModelNotFoundError) or (isinstance(error, ApiError) and error.status == 408):
         return failures <= 3
     return isinstance(error, TransportError | ServerError | UnexpectedReplyError)
 

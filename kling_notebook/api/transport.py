@@ -24,7 +24,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from .access import Key, asset_refusal, host_of, is_loopback
+from .access import Key, asset_refusal, host_of, is_loopback, spellings
 from .bodies import CutShortError, TimedReply, TooBigError, pieces, promised_length
 from .errors import DownloadError, SettingsError, TransportError
 from .wire import JSON_LIMIT
@@ -262,6 +262,7 @@ class _Bearer(AuthBase):
 
     def __init__(self, key: Key) -> None:
         self._key = key
+        self._spellings = spellings(key.reveal()) if len(key.reveal()) >= 8 else None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
@@ -269,8 +270,7 @@ class _Bearer(AuthBase):
 
     def blank(self, body: bytes) -> bytes:
         """The body without the key: a service may repeat it in an error, and errors end in notebooks."""
-        key = self._key.reveal().encode("ascii")
-        return body.replace(key, b"[key]") if len(key) >= 8 else body
+        return self._spellings.sub(b"[key]", body) if self._spellings else body
 
 
 class _NoAuth(AuthBase):

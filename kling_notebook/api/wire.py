@@ -67,17 +67,14 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "rate_limited": RateLimitedError,
 }
 _ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
-    InvalidRequestError: ("The service refused the parameters", "Change them; nothing was bought."),
-    UnauthorizedError: ("The service did not accept the API key", f"Set a valid one from {KEYS_PAGE}."),
-    InsufficientCreditsError: (
-        "Not enough credits",
-        "Nothing was charged.",
-    ),
-    ModelNotFoundError: ("The service knows no such model or job", "Check the model, the job id and the base URL."),
-    RateLimitedError: ("Too many requests", "Wait and ask again; nothing was bought."),
-    ServerError: ("The service had an error", "Try again later."),
-    UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL."),
-    ApiError: ("The service refused the request", "Check the settings; nothing was bought."),
+    InvalidRequestError: ("The service refused the parameters", "Change them"),
+    UnauthorizedError: ("The service did not accept the API key", f"Set a valid one from {KEYS_PAGE}"),
+    InsufficientCreditsError: ("Not enough credits", "More credits are needed"),
+    ModelNotFoundError: ("The service knows no such model or job", "Check the model, the job id and the base URL"),
+    RateLimitedError: ("Too many requests", "Wait and ask again"),
+    ServerError: ("The service had an error", "Try again later"),
+    UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL"),
+    ApiError: ("The service refused the request", "Check the settings"),
 }
 CREDITS_PAGE = "https://pixeldojo.ai/api-platform/buy-credits"
 _UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again."
@@ -246,29 +243,35 @@ def read_error(
         base_url: the configured one; where credits are sold is said of PixelDojo's own service only.
         now: seconds since the epoch, for a Retry-After that is a date; the clock's where not given.
     """
-    code, message = _said(parse(body))
+    said = parse(body)
+    code, message = _said(said)
     if not message and code is None:
         message = _plain(body)
     kind = _kind(status, code)
+    if kind is ModelNotFoundError and not submitting and _object(said) is None:
+        kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
     unknown = submitting and (status == 408 or not 300 <= status < 500 or _redirects(status))
     what, advice = _ADVICE[kind]
     if kind is InsufficientCreditsError and own_url(CREDITS_PAGE, base_url):
-        advice = f"Buy credits at {CREDITS_PAGE}; nothing was charged."
+        advice = f"Buy credits at {CREDITS_PAGE}"
     if _redirects(status) or status in _WITHOUT_A_JOB:
         what = (
             "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere"
         )
-        advice = "Check the base URL."
+        advice = "Check the base URL"
     if status == 408:
         what = "The service says that the request took too long"
     detail = ": ".join(part for part in (code, message) if part and part not in (what,))
-    ending = _UNKNOWN_OUTCOME if unknown else advice
+    ending = _UNKNOWN_OUTCOME if unknown else f"{advice}; nothing was bought." if submitting else f"{advice}."
+    # X-RateLimit-Reset may come with any reply; only with a refusal does it mean that one must wait for it.
+    wait = retry_after(headers, time.time() if now is None else now, or_reset=kind is RateLimitedError)
+    asked = f"; it asked to wait {wait:g} s" if wait else ""
     return kind(
-        f"{what} ({status}{', ' + detail if detail else ''}). {ending}",
+        f"{what} ({status}{', ' + detail if detail else ''}){asked}. {ending}",
         status=status,
         code=code,
         message=message,
-        retry_after=retry_after(headers, time.time() if now is None else now),
+        retry_after=wait,
         maybe_submitted=unknown,
     )
 

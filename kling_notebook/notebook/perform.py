@@ -52,7 +52,7 @@ def perform(
     check_timeout(timeout)
     check_reuse(reuse)
     begun: list[Batch] = []
-    with _interrupts_explained(begun), waiting.interrupts_noted():
+    with interrupts_explained(begun), waiting.interrupts_noted():
         if executor is not None:
             from ..session.remote import start_on
 
@@ -82,7 +82,7 @@ def perform(
             _finish_later(session, batch, held, live, notice)
             return held
         _wait(session, batch, live, timeout)
-    with _interrupts_explained(begun):
+    with interrupts_explained(begun):
         try:
             done = _shown(session, batch, held, live, notice)
         finally:
@@ -94,14 +94,16 @@ def perform(
 
 
 @contextlib.contextmanager
-def _interrupts_explained(begun: Sequence[Batch]) -> Iterator[None]:
-    """An interrupt beside the waiting, while jobs are started or their pictures drawn, says as much as one within."""
+def interrupts_explained(begun: Sequence[Batch]) -> Iterator[None]:
+    """An interrupt beside the waiting, while jobs are started or their pictures drawn, does and says as one within."""
     try:
         yield
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        jobs = [handle for batch in begun for handle in batch.jobs]
+        for batch in begun:
+            batch.withdraw()
+        jobs = [handle for batch in begun for handle in batch.jobs if not handle.cancelled()]
         ids = [handle.job_id for handle in jobs if handle.job_id]
         line = "Nothing was sent." if not jobs else ""
         if done := [str(handle.number) for handle in jobs if handle.done()]:
@@ -211,21 +213,27 @@ def collect(
 ) -> list[Result]:
     """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
     check_timeout(timeout)
-    batch = session.resume(which, job_id)
-    if not batch.jobs:
-        return []
-    live = LiveDisplay(
-        [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
-    )
-    for handle in batch.jobs:
-        handle.add_observer(live)
-    _wait(session, batch, live, timeout)
+    begun: list[Batch] = []
+    with interrupts_explained(begun), waiting.interrupts_noted():
+        batch = session.resume(which, job_id)
+        begun.append(batch)
+        if not batch.jobs:
+            return []
+        live = LiveDisplay(
+            [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
+        )
+        for handle in batch.jobs:
+            handle.add_observer(live)
+        _wait(session, batch, live, timeout)
     errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
-    if errors and (which is not None or len(errors) == len(batch.jobs)):
-        live.finish()
-        raise errors[0]
-    results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
-    live.finish(resumed_bundle(results, errors))
+    with interrupts_explained(begun):
+        try:
+            if errors and (which is not None or len(errors) == len(batch.jobs)):
+                raise errors[0]
+            results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
+            live.finish(resumed_bundle(results, errors))
+        finally:
+            live.finish()
     return results
 
 

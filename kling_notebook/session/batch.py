@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..api.errors import InsufficientCreditsError, KlingError
@@ -25,26 +27,43 @@ class Stopped:
 
 
 class Purse:
-    """What a session has spent or has under way, in credits by job number. Thread-safe."""
+    """What a session has spent or has under way, in credits by job number. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        before: that of the session before it in this kernel, whose spending counts as well.
+    """
+
+    def __init__(self, before: Purse | None = None) -> None:
+        self._before = before
         self._lock = threading.Lock()
         self._credits: dict[int, float] = {}
 
     @property
     def spent(self) -> float:
+        earlier = self._before.spent if self._before is not None else 0.0
         with self._lock:
-            return sum(self._credits.values())
+            return earlier + sum(self._credits.values())
 
     def reserve(self, record: Record, estimate: Estimate, batch: Batch) -> None:
-        """Set the price aside before the POST. Raises BudgetExceededError where it is not there."""
+        """Set the price aside before the POST, in place of what was set aside for this job before.
+
+        Raises:
+            BudgetExceededError: it is not there; what was set aside before stays so.
+        """
+        earlier = self._before.spent if self._before is not None else 0.0
         with self._lock:
+            others = {number: credits for number, credits in self._credits.items() if number != record.number}
             batch.limits.check(
                 estimate,
-                call_spent=sum(self._credits.get(number, 0.0) for number in batch.numbers),
-                session_spent=sum(self._credits.values()),
+                call_spent=sum(others.get(number, 0.0) for number in batch.numbers),
+                session_spent=earlier + sum(others.values()),
             )
             self._credits[record.number] = estimate.credits
+
+    def of(self, number: int) -> float:
+        """What is set aside for a job, or was charged for it."""
+        with self._lock:
+            return self._credits.get(number, 0.0)
 
     def charge(self, number: int, credits: float) -> None:
         """The reply's ``creditCost``, in place of the estimate. 0 takes the reservation back."""
@@ -78,6 +97,11 @@ class Batch:
         if isinstance(error, InsufficientCreditsError):
             self._halted = self._halted or error
 
+    @property
+    def halted(self) -> bool:
+        """Whether nothing more of this call is sent."""
+        return self._halted is not None
+
     def refuse_if_halted(self, record: Record) -> None:
         if self._halted is not None:
             way_out = "Restart the kernel (the sandbox's credits come back)" if self.estimate.free else "Buy credits"
@@ -89,14 +113,23 @@ class Batch:
             )
 
     def withdraw(self) -> Stopped:
-        """Take back what was not POSTed; say what goes on."""
+        """Take back what was not POSTed; say what goes on. What another call asked for first is left to that call."""
         going_on: list[str] = []
         withdrawn: list[int] = []
         for handle in self.jobs:
             if handle.done():
                 continue
-            if handle.cancel():
+            if handle.number in self.numbers and handle.cancel():
                 withdrawn.append(handle.number)
             else:
                 going_on.append(handle.job_id or f"job {handle.number}")
         return Stopped(tuple(withdrawn), tuple(going_on))
+
+    @contextmanager
+    def withdrawn_if_cut_short(self) -> Iterator[None]:
+        """While its jobs are set going: what an interrupt leaves without a worker must not look like a running job."""
+        try:
+            yield
+        except BaseException:
+            self.withdraw()
+            raise

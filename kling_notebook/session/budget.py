@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
-from ..api.errors import BudgetExceededError
+from ..api.errors import BudgetExceededError, InputError
 from ..api.jobs import GenerationRequest
 from ..api.parameters import CREDITS_PER_PICTURE
 
@@ -18,6 +19,7 @@ class Estimate:
         seconds: until the last one is done, None where no such job was seen before.
         reused: requests answered from the folder at no cost. free: True for the sandbox, whose credits are play money.
         pace: requests a minute, where it is they that decide how long it takes; else None.
+        doubtful: requests that may have been bought already; they are not sent until that is settled.
     """
 
     jobs: int
@@ -27,19 +29,22 @@ class Estimate:
     reused: int = 0
     free: bool = False
     pace: float | None = None
+    doubtful: int = 0
 
     def __str__(self) -> str:
-        return f"{count(self.jobs, 'job')}, {self.cost}" if self.jobs or not self.reused else self.cost
+        return f"{count(self.jobs, 'job')}, {self.cost}" if self.jobs else self.cost
 
     @property
     def cost(self) -> str:
         """The same without the number of jobs, for where the shape of a sweep has said it."""
-        if self.reused and not self.jobs:
-            return f"nothing to buy, {self.reused} from this folder at no cost"
+        beside = [f"{self.reused} from this folder at no cost"] if self.reused else []
+        beside += [f"{self.doubtful} in doubt and not sent: see `%kling status`"] if self.doubtful else []
+        if not self.jobs:
+            return ", ".join(["nothing to buy", *beside])
         money = "free on the sandbox" if self.free else f"about {self.credits:g} credit{'s' * (self.credits != 1)}"
         time = f", {self.time}" if self.time else ""
-        reused = f" ({self.reused} from this folder at no cost)" if self.reused else ""
-        return f"{count(self.pictures, 'picture')}, {money}{time}{reused}"
+        more = f" ({', '.join(beside)})" if beside else ""
+        return f"{count(self.pictures, 'picture')}, {money}{time}{more}"
 
     @property
     def time(self) -> str:
@@ -102,6 +107,14 @@ class Limits:
     call: float | None
     budget: float | None
     ceiling: float
+
+    def __post_init__(self) -> None:
+        """Raise InputError where ``max_credits`` is no number that can be compared with: nan allows everything."""
+        call = self.call
+        if call is not None and (isinstance(call, bool) or not isinstance(call, int | float) or not 0 <= call < inf):
+            raise InputError(
+                f"max_credits must be a number of credits, 0 or more, not {call!r}.", parameter="max_credits"
+            )
 
     def check(self, estimate: Estimate, *, call_spent: float = 0.0, session_spent: float = 0.0) -> None:
         """Raise BudgetExceededError where ``estimate`` would go above what may be spent.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..api import pacing
@@ -25,6 +26,7 @@ from .work import Outcome, Work, take_turn
 
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
+PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
 UNKNOWN_JOB_TRIES = 3  # polls in a row answered 404 before the job counts as gone
 REFUSED_POLL_TRIES = 5  # polls in a row answered with something that waiting does not mend
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
@@ -36,19 +38,21 @@ def collect(record: Record, work: Work) -> Outcome:
         outcome, job = _poll(record, work)
         if job is None:
             return outcome
-        record, error = _save_pictures(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job)
-        if error is None:
+        record, errors = _save_pictures(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job)
+        if not errors:
             return Outcome(work.commit(record, status=JobStatus.FINISHED, error=None))
-        gone = error.status in GONE
-        if not gone or refresh == ASSET_REFRESHES:
-            return _park(record, work, error, JobStatus.EXPIRED if gone else JobStatus.UNFINISHED)
+        gone = [error.status in GONE for error in errors.values()]
+        if not any(gone) or refresh == ASSET_REFRESHES:
+            status = JobStatus.EXPIRED if all(gone) else JobStatus.UNFINISHED
+            return _park(record, work, next(iter(errors.values())), status, missing=errors)
         work.resumed = True  # the job is done: ask at once
     raise AssertionError("unreachable")
 
 
 def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
     """Ask until the service says completed or failed. A failed poll is not a failed job: it is asked again later."""
-    submitted = record.submitted_at or record.created_at
+    # Its age counts on from here on the monotonic clock: one that is set back, or another machine's, delays no poll.
+    submitted = time.monotonic() - max(0.0, time.time() - (record.submitted_at or record.created_at))
     results.warm_up()
     patience = _Patience()
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
@@ -56,24 +60,20 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
         if work.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
             work.commit(record)
         if polls and age > work.job_max_age:
-            return _park(record, work, _still_running(record)), None
-        wait = 0.0
-        if polls or not work.resumed:
-            work.refresh()
-            share = work.client.share(work.durations.expected or 30.0)
-            wait = submitted + age + pacing.next_poll(age, polls, work.durations, share) - time.time()
-            time.sleep(max(0.0, wait))
-        take_turn(record, work, "poll", due=time.monotonic() + min(0.0, wait))
+            return _park(record, work, _still_running(record, age)), None
+        due = time.monotonic() if work.resumed and not polls else _wait_until_due(work, submitted, age, polls)
+        take_turn(record, work, "poll", due=due)
         polls += 1
-        age = max(0.0, time.time() - submitted)
+        age = time.monotonic() - submitted
         try:
             job = work.client.poll(str(record.job_id), record.status_url)
         except KlingError as error:
-            status = patience.lost(error)
+            left = max(0.0, work.job_max_age - age)
+            status = patience.lost(error, left)
             if status:
                 return _park(record, work, error, status), None
-            seconds = error.retry_after if isinstance(error, ApiError) else None
-            seconds = seconds or pacing.backoff(patience.failures, random.random())  # noqa: S311  # jitter
+            seconds = _asked_to_wait(error) or pacing.backoff(patience.failures, random.random())  # noqa: S311  # jitter
+            seconds = min(seconds, left)
             work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
             time.sleep(seconds)
             continue
@@ -85,6 +85,23 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
         # A job that was done when a later kernel first asked may have been done for hours.
         known = running or not work.resumed
         return _finished_there(record, work, job, pacing.took(running, age, work.durations) if known else None)
+
+
+def _wait_until_due(work: Work, submitted: float, age: float, polls: int) -> float:
+    """Sleep until the job is to be asked again; that moment on the monotonic clock.
+
+    Planned anew every few seconds: others end meanwhile, or are refused, and leave more of the allowance to this one.
+    """
+    while (left := (due := submitted + _next_age(work, age, polls)) - time.monotonic()) > 0:
+        time.sleep(min(left, PLAN_SECONDS))
+    return due
+
+
+def _next_age(work: Work, age: float, polls: int) -> float:
+    """The job's age in seconds at which it is asked next; at the latest when it would be set aside."""
+    work.refresh()
+    share = work.client.share(work.durations.expected or 30.0)
+    return min(age + pacing.next_poll(age, polls, work.durations, share), work.job_max_age)
 
 
 def _finished_there(record: Record, work: Work, job: Job, seconds: float | None) -> tuple[Outcome, Job | None]:
@@ -113,8 +130,8 @@ class _Patience:
     unknown: int = 0
     refused: int = 0
 
-    def lost(self, error: KlingError) -> JobStatus | None:
-        """The state to park the job in, or None: ask again."""
+    def lost(self, error: KlingError, left: float) -> JobStatus | None:
+        """The state to park the job in, or None: ask again. ``left``: seconds of patience with the job itself."""
         self.failures += 1
         if isinstance(error, ModelNotFoundError):
             self.unknown += 1
@@ -124,7 +141,14 @@ class _Patience:
             return JobStatus.EXPIRED
         if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError):
             return JobStatus.UNFINISHED
+        if _asked_to_wait(error) > min(pacing.LONGEST_WAIT, left):
+            return JobStatus.UNFINISHED
         return None
+
+
+def _asked_to_wait(error: KlingError) -> float:
+    """Seconds, 0.0 where the service did not say."""
+    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 
 
 def _why(error: KlingError) -> str:
@@ -133,24 +157,33 @@ def _why(error: KlingError) -> str:
     return f"the service said {error.status}" if isinstance(error, ApiError) and error.status else "network"
 
 
-def _still_running(record: Record) -> StillRunningError:
+def _still_running(record: Record, age: float) -> StillRunningError:
     return StillRunningError(
-        f"Job {record.number} has not ended after {time.time() - (record.submitted_at or 0):.0f} s and was set aside. "
+        f"Job {record.number} has not ended after {age:.0f} s and was set aside. "
         f"`%kling resume {record.number}` asks again.",
         job_id=record.job_id,
         number=record.number,
     )
 
 
-def _park(record: Record, work: Work, error: KlingError, status: JobStatus = JobStatus.UNFINISHED) -> Outcome:
-    """Set the job aside with its id. Nothing that was paid for is forgotten."""
+def _park(
+    record: Record,
+    work: Work,
+    error: KlingError,
+    status: JobStatus = JobStatus.UNFINISHED,
+    missing: Iterable[int] = (),
+) -> Outcome:
+    """Set the job aside with its id. Nothing that was paid for is forgotten. ``missing``: places known to be empty."""
     if not isinstance(error, StillRunningError):
-        what = "is lost to us" if status is JobStatus.EXPIRED else "was bought and is not all here"
-        saved = sum((work.folder / name).exists() for name in record.images)
+        n, saved = record.number, work.saved(record)
+        lost = "is lost to us in part" if saved else "is lost to us"
+        what = lost if status is JobStatus.EXPIRED else "was bought and is not all here"
+        shown = f" (`%kling show {n}`)" if saved else ""
+        empty = ", ".join(f"{n}:{k}" for k in missing)
         error.args = (
-            f"{str(error).rstrip('.')}. Job {record.number} ({record.job_id}) {what}: "
-            f"{saved} picture{'s' * (saved != 1)} saved. "
-            f"`%kling resume {record.number}` tries again.",
+            f"{str(error).rstrip('.')}. Job {n} ({record.job_id}) {what}: "
+            f"{saved} picture{'s' * (saved != 1)} saved{shown}{f', {empty} not' if empty else ''}. "
+            f"`%kling resume {n}` tries again.",
         )
     error.concerning(job_id=record.job_id, number=record.number)
     return Outcome(work.commit(record, status=status, error=str(error)), error)
@@ -159,29 +192,47 @@ def _park(record: Record, work: Work, error: KlingError, status: JobStatus = Job
 # ---- saving ----
 
 
-def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, DownloadError | None]:
-    """Save each picture as soon as its URL is known, committing each. What is in the folder is not fetched again."""
+def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, dict[int, DownloadError]]:
+    """Save every picture that can be had, committing each; and, by place, why the others could not.
+
+    All URLs die soon: one bad picture must not hold back the rest. What is in the folder is not fetched again.
+    """
+    errors: dict[int, DownloadError] = {}
     asked, came = record.request.num_outputs, len(job.image_urls)
     if came != asked:
         work.warn(f"Job {record.number}: {asked} pictures were asked for and {came} came.")
     work.tell(record, pictures=came)
     for k in range(came):
-        images_now = record.images
-        if k < len(images_now) and (work.folder / images_now[k]).exists():
+        if k < len(record.images) and (work.folder / record.images[k]).exists():
             continue
         try:
             name = _save_one(record, work, job.image_urls[k], k)
         except DownloadError as error:
-            return record, error
-        record = record.but(images=(*images_now[:k], name, *images_now[k + 1 :]))
+            errors[k] = error
+            continue
+        record = record.but(images=_placed(record, k, name))
         if k + 1 < came:  # the last one is committed with the end of its job; images.find mends a crash in between
             record = work.commit(record)
-    return record, None
+    return record, errors
+
+
+def _placed(record: Record, k: int, name: str) -> tuple[str, ...]:
+    """The record's names with ``name`` in place ``k``.
+
+    A gap before it holds the name its picture would have, without an ending. No file has that name, so a gap is what
+    a deleted picture is as well: shown as missing, fetched by resume, and the others keep their addresses.
+    """
+    gaps = (_stem(record, place) for place in range(len(record.images), k))
+    return (*record.images[:k], *gaps, name, *record.images[k + 1 :])
+
+
+def _stem(record: Record, k: int) -> str:
+    return images.file_stem(str(record.job_id), record.request.prompt, k)
 
 
 def _save_one(record: Record, work: Work, url: str, k: int) -> str:
     """The file's name. Wrong bytes and broken connections are fetched again; a URL that is gone is not."""
-    stem = images.file_stem(str(record.job_id), record.request.prompt, k)
+    stem = _stem(record, k)
     # Saved, and killed before the commit; a new job never takes what lies there for its own.
     if work.resumed and (there := images.find(work.folder, stem)) is not None:
         return there.name

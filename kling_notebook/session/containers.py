@@ -297,7 +297,10 @@ def _webp_size(data: bytes, part: _Part) -> tuple[int, int] | None:
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if part.kind == b"VP8 " and len(body) >= 10 and body[3:6] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", body, 6)
-        return width & 0x3FFF, height & 0x3FFF
+        width, height = width & 0x3FFF, height & 0x3FFF
+        if width < 1 or height < 1:  # the only header that can say so: the other two store one less
+            raise BrokenContainerError("the WebP file has no pixels")
+        return width, height
     return None
 
 

@@ -38,7 +38,8 @@ def frame(journal: Journal, folder: Path, where: Filter) -> pd.DataFrame:
     """One row per job, index ``n``, newest last.
 
     Columns: job_id, prompt, every parameter of the table, status, backend, created_at, submitted_at, completed_at
-    (UTC), seconds, credits, credits_remaining, images (list of paths), error, source, starred (list of places), note.
+    (UTC), seconds, credits, credits_remaining, images (list of paths, by place; one without an ending stands for a
+    picture that could not be saved), error, source, starred (list of places), note.
     """
     import pandas as pd
 

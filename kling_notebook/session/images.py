@@ -152,10 +152,11 @@ def find(folder: Path, stem: str) -> Path | None:
 def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     """Remove what crashed sessions left half-fetched; how many files that were.
 
-    Files of the owners in ``living`` stay, those of other owners go at once, and temporaries whose owner cannot be
-    told go when they are an hour old. Files that are not named like ours are never touched.
+    Files of the sessions in ``living`` and of their workers elsewhere (SESSION-...) stay, those of other sessions go
+    at once, and temporaries whose owner cannot be told go when they are an hour old. Files that are not named like
+    ours are never touched.
     """
-    tags = {_safe(owner) for owner in living}
+    tags = {_session_of(_safe(owner)) for owner in living}
     removed = 0
     try:
         candidates = [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".part")]
@@ -164,7 +165,7 @@ def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     for path in candidates:
         ours = _TEMPORARY.fullmatch(path.name)
         with contextlib.suppress(OSError):
-            if (ours and ours["owner"] not in tags) or (not ours and _age(path) > _STRANGE_TEMPORARY_AGE):
+            if (ours and _session_of(ours["owner"]) not in tags) or (not ours and _age(path) > _STRANGE_TEMPORARY_AGE):
                 path.unlink()
                 removed += 1
     return removed
@@ -330,6 +331,10 @@ def _disk_error(error: OSError, folder: Path) -> DownloadError:
 
 def _no_picture(error: pixels.NotAPictureError) -> DownloadError:
     return DownloadError(f"What came is not a picture that can be kept: {error}.", final=error.final)
+
+
+def _session_of(tag: str) -> str:
+    return tag.partition("-")[0]
 
 
 def _age(path: Path) -> float:

@@ -50,6 +50,20 @@ class Intents:
             return False
         return True
 
+    def withdraw(self, record: Record) -> bool:
+        """Take the right to POST from whoever may still come to run the job. False: somebody has used it.
+
+        Without the folder no executor was ever given a job here.
+        """
+        return not self.folder.exists() or self.claim(record.but(status=JobStatus.WITHDRAWN))
+
+    def close(self, journal: Journal, record: Record) -> Record:
+        """A planned job whose kernel is gone: withdrawn now, so that nobody sends it; or how far a worker has come."""
+        if not self.withdraw(record):
+            return self.fold(journal, record, record.owner)
+        journal.settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+        return record.but(status=JobStatus.WITHDRAWN)
+
     def commit(self, record: Record) -> None:
         """The ledger: SENT is claimed, a request that may be sent again gives its claim back, the rest is replaced."""
         if record.status is JobStatus.SENT:
@@ -84,7 +98,7 @@ class Intents:
             return record
         now = said.but(session=record.session, owner=owner, source=record.source, estimate=record.estimate)
         journal.write(now)
-        if now.status.over:
+        if now.status.over and now.status is not JobStatus.WITHDRAWN:  # that file keeps a late worker from buying
             with suppress(OSError):
                 self.path(record.number).unlink()
         return now

@@ -7,10 +7,9 @@ network file systems, where WAL does not work. A busy time-out of 60 s lets seve
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,47 +17,10 @@ from typing import Any
 
 from ..api.errors import SettingsError
 from ..api.jobs import JobStatus
-from .records import COLUMNS, Record, record_of, row_of
+from .records import COLUMNS, Reader, Record, row_of
+from .tables import bring_up, lenient, make_file
 
-VERSION = 2
 BUSY_SECONDS = 60.0
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    n INTEGER PRIMARY KEY AUTOINCREMENT,
-    identity TEXT NOT NULL,
-    status TEXT NOT NULL,
-    backend TEXT NOT NULL,
-    source TEXT NOT NULL,
-    session TEXT NOT NULL,
-    owner TEXT NOT NULL,
-    prompt TEXT NOT NULL,
-    request TEXT NOT NULL,
-    estimate REAL NOT NULL DEFAULT 0,
-    job_id TEXT,
-    status_url TEXT,
-    created_at REAL NOT NULL,
-    submitted_at REAL,
-    completed_at REAL,
-    seconds REAL,
-    credits REAL,
-    credits_remaining REAL,
-    images TEXT NOT NULL DEFAULT '[]',
-    error TEXT,
-    raw TEXT NOT NULL DEFAULT '{}',
-    starred TEXT NOT NULL DEFAULT '[]',
-    note TEXT
-);
-CREATE INDEX IF NOT EXISTS jobs_identity ON jobs (identity, n);
-CREATE INDEX IF NOT EXISTS jobs_job_id ON jobs (job_id);
-CREATE INDEX IF NOT EXISTS jobs_session ON jobs (session, n);
-CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, n);
-CREATE INDEX IF NOT EXISTS jobs_status ON jobs (status, n);
-CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n);
-"""
-
-_MIGRATIONS: Mapping[int, str] = {1: "CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n)"}
-"""From version -> statements that lead to the next one."""
 
 _LOOK_BACK = 2000
 """Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
@@ -75,19 +37,23 @@ class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an 
 class Journal:
     """The folder's record of jobs. Thread-safe; several processes may have the same one open.
 
+    Args:
+        tell: called with a line that names rows which cannot be read, once for each.
+
     Raises:
         SettingsError: the file cannot be made or opened. sqlite3.DatabaseError: it is damaged (see recovery).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: Callable[[str], object] = lambda text: None) -> None:  # noqa: ARG005
         self.path = path
+        self._reader = Reader(tell)
         self._lock = threading.RLock()
         self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):
                 path.parent.chmod(0o700)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable to all
+            make_file(path)
             self._connection = self._open()
         except OSError as error:
             raise SettingsError(
@@ -99,10 +65,11 @@ class Journal:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
         )
+        connection.text_factory = lenient
         try:
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
-            _migrate(connection)
+            bring_up(connection)
         except BaseException:
             connection.close()
             raise
@@ -186,7 +153,7 @@ class Journal:
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
         with self._lock:
-            return [record_of(row) for row in self._connection.execute(f"{_SELECT} {rest}", values)]
+            return self._reader.records(self._connection.execute(f"{_SELECT} {rest}", values))
 
     def get(self, number: int) -> Record | None:
         return next(iter(self._records("WHERE n=?", (number,))), None)
@@ -238,13 +205,13 @@ class Journal:
         Args:
             session: only what this session bought; None for the whole folder.
         """
-        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN, JobStatus.DISMISSED))
+        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
         only = " AND session=?" if session else ""
         with self._lock:
             row = self._connection.execute(
-                "SELECT TOTAL(CASE WHEN status='failed' THEN COALESCE(credits, 0)"  # noqa: S608
+                "SELECT TOTAL(CASE WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0)"  # noqa: S608
                 " ELSE COALESCE(credits, estimate) END) FROM jobs"
-                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?, ?){only}",
+                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?){only}",
                 (*none, *([session] if session else [])),
             ).fetchone()
         return float(row[0])
@@ -360,34 +327,3 @@ class Filter:
         if self.limit is not None:
             text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}"
         return text, values
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring a journal of an older version up to this one; refuse one of a newer version."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise SettingsError(
-            f"The journal was written by a newer kling_notebook (version {version}, this one knows {VERSION}). "
-            "Update kling_notebook, or choose another folder."
-        )
-    if version == VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been faster
-        while 0 < version < VERSION:
-            for statement in _statements(_MIGRATIONS[version]):
-                connection.execute(statement)
-            version += 1
-        for statement in _statements(_SCHEMA):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    return (statement for statement in script.split(";") if statement.strip())

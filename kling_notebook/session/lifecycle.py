@@ -16,7 +16,7 @@ import random
 import time
 
 from ..api import pacing
-from ..api.errors import KlingError, TransportError
+from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.jobs import Job, JobStatus
 from .collecting import collect
 from .records import Record
@@ -50,8 +50,18 @@ def _advance(record: Record, work: Work) -> Outcome:
     elif record.status in (JobStatus.UNFINISHED, JobStatus.EXPIRED):
         record = work.commit(record, status=JobStatus.RUNNING, error=None)
     if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
-        return collect(record, work)
+        return _unless_mistyped(collect(record, work), work)
     return Outcome(record)
+
+
+def _unless_mistyped(outcome: Outcome, work: Work) -> Outcome:
+    """Where the service does not know an id that a person attached, it was the wrong one: the doubt is as it was."""
+    record, error = outcome.record, outcome.error
+    if record.status is not JobStatus.EXPIRED or not record.unconfirmed or not isinstance(error, ModelNotFoundError):
+        return outcome
+    doubt = _doubt(record, f"The service knows no job {record.job_id}", error)
+    doubt.job_id = None
+    return _doubtful(record, work, doubt)
 
 
 # ---- buying ----
@@ -60,10 +70,11 @@ def _advance(record: Record, work: Work) -> Outcome:
 def _submit(record: Record, work: Work) -> Outcome:
     """From planned to an answer. Sends again only what pacing.after_submit allows."""
     never_left = 0
+    began = time.monotonic()
     while True:
         try:
             work.client.check_request(record.request)
-            if not take_turn(record, work, "submit") or not work.gate.allow(record):
+            if not _may_go(record, work):
                 return Outcome(record.but(status=JobStatus.WITHDRAWN))
         except KlingError as error:
             return _refuse(record, work, error)
@@ -71,11 +82,25 @@ def _submit(record: Record, work: Work) -> Outcome:
         if isinstance(answer, Outcome):
             return answer
         never_left += isinstance(answer, TransportError)
-        if never_left >= SUBMIT_TRIES or time.time() - record.created_at > work.job_max_age:
+        if never_left >= SUBMIT_TRIES or time.monotonic() - began > work.job_max_age:
             return _refuse(record, work, answer)
         record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
         work.gate.sent(False)
         _before_again(record, work, answer, never_left)
+
+
+def _may_go(record: Record, work: Work) -> bool:
+    """Wait for a share of the rate limit, then ask for the money. A share that is not used is given back: hundreds of
+    refusals would otherwise leave nothing for the polls of what was bought."""
+    if not take_turn(record, work, "submit"):
+        return False
+    allowed = False
+    try:
+        allowed = work.gate.allow(record)
+    finally:
+        if not allowed:
+            work.client.unsent()
+    return allowed
 
 
 def _post_once(record: Record, work: Work) -> Outcome | KlingError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,9 +13,24 @@ from ..api.errors import SettingsError
 PATIENCE = 5.0  # seconds: another session that starts at this moment may be looking at the file
 
 
-def alone(path: Path) -> AbstractContextManager[object]:
-    """Hold this file's lock for a while: what is done inside is done by one process at a time."""
-    return FileLock(path, timeout=60.0)
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold this file's lock for a while: what is done inside is done by one process at a time.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    lock = FileLock(path, timeout=60.0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError) as error:
+        raise SettingsError(
+            f"{path} could not be locked ({error}). Nothing was sent. Is another kernel stuck in this folder?"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Locks:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
+
 from ..api.errors import InputError
 from ..api.jobs import JobStatus
 from . import images
@@ -12,6 +15,7 @@ from .runner import JobHandle
 from .running import Place, Running
 
 RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)
+_COLLECTABLE = (*RESUMABLE, JobStatus.EXPIRED)
 
 
 def tidy(place: Place) -> list[str]:
@@ -23,15 +27,14 @@ def tidy(place: Place) -> list[str]:
     for record in place.journal.open_records():
         if place.locks.alive(record.owner):
             continue
-        record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
-        if record.status.over:
-            continue
-        if record.status is JobStatus.PLANNED:
-            place.journal.settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+        with suppress(sqlite3.OperationalError, OSError):  # as in _settle
+            record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
+            if record.status is JobStatus.PLANNED:
+                record = intents.close(place.journal, record)  # noqa: PLW2901
+        if record.status.over or record.status is JobStatus.PLANNED:
             continue
         if record.status is JobStatus.SENT:
-            why = "its kernel ended while it was being submitted"
-            place.journal.settle(record.number, JobStatus.MAYBE_SUBMITTED, JobStatus.SENT, why)
+            _settle(place, record, JobStatus.MAYBE_SUBMITTED, "its kernel ended while it was being submitted")
         doubtful = record.status in (JobStatus.SENT, JobStatus.MAYBE_SUBMITTED)
         mine = record.backend == place.backend
         counts["doubtful" if doubtful and mine else "here" if mine else "elsewhere"] += 1
@@ -47,6 +50,12 @@ def tidy(place: Place) -> list[str]:
         notices.append(f"{counts['elsewhere']} unfinished on another backend ({', '.join(sorted(others))}).")
     images.remove_temporaries(place.folder, living=place.locks.living())
     return notices
+
+
+def _settle(place: Place, record: Record, status: JobStatus, why: str | None = None) -> None:
+    """As Journal.settle. On a full disk the session begins all the same, and a later one settles it."""
+    with suppress(sqlite3.OperationalError):
+        place.journal.settle(record.number, status, record.status, why)
 
 
 def find(place: Place, which: int | str) -> Record | None:
@@ -87,7 +96,7 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
 
     Args:
         which: a number, a job id of this folder, or a job id it never saw, where exactly one job is in doubt.
-        job_id: the id to attach to the doubtful job ``which``.
+        job_id: the id to attach to the doubtful job ``which``, also in the place of one that was attached before.
 
     Raises:
         InputError: there is no such job, or nothing of it is left to collect. The message says what to do.
@@ -98,7 +107,8 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
         job_id, record = str(which).strip(), _only_doubt(place, str(which))
     if record is None:
         record = get(place, which)
-    if record.number in running.handles:
+    another = job_id if job_id != record.job_id else None
+    if record.number in running.handles and not another:
         return running.handles[record.number]
     if record.backend != place.backend:
         raise InputError(
@@ -106,14 +116,13 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
             "Connect to that backend first.",
             parameter="job",
         )
-    known = job_id or record.job_id
-    if record.status is JobStatus.MAYBE_SUBMITTED and known:
-        record = _attach(place, record, known)
+    if another or (record.status is JobStatus.MAYBE_SUBMITTED and record.job_id):
+        record = _attach(place, running, record, another or str(record.job_id))
     handle = JobHandle(record.request, record.number, record.status)
     whole = record.images and all((place.folder / name).exists() for name in record.images)
     if record.status is JobStatus.FINISHED and whole:
         return running.answered(handle, record, reused=True)
-    if record.status in (*RESUMABLE, JobStatus.EXPIRED, JobStatus.FINISHED) and record.job_id:
+    if record.status in (*_COLLECTABLE, JobStatus.FINISHED) and record.job_id:
         if record.status is JobStatus.FINISHED:  # its files were deleted: the service may still have them
             record = _reopen(place, record)
         taken = _take(place, running, record)
@@ -173,12 +182,29 @@ def _only_doubt(place: Place, job_id: str) -> Record:
     )
 
 
-def _attach(place: Place, record: Record, job_id: str) -> Record:
-    """The doubtful record becomes a running one with the id the user read off the website."""
+def _attach(place: Place, running: Running, record: Record, job_id: str) -> Record:
+    """The doubtful record becomes an unfinished one with the id the user read off the website.
+
+    The id is marked as theirs: where the service does not know it, it was mistyped, and the doubt is as it was.
+    """
+    n, other = record.number, place.journal.by_job_id(job_id)
+    if other is not None and other.number != n:
+        raise InputError(
+            f"{job_id} is job {other.number} of this folder. Job {n} must be another one.", parameter="job"
+        )
+    if record.status is not JobStatus.MAYBE_SUBMITTED and not (record.unconfirmed and record.status in _COLLECTABLE):
+        raise InputError(
+            f"Job {n} is {record.status.value} as {record.job_id or 'no job'}; it cannot be given another id.",
+            parameter="job",
+        )
+    busy = record.status is not JobStatus.MAYBE_SUBMITTED and record.owner != place.id
+    if n in running.handles or (busy and place.locks.alive(record.owner)):
+        raise InputError(f"Job {n} is being asked for as {record.job_id}. Wait for what comes of it.", parameter="job")
     taken = record if record.owner == place.id else place.journal.take_over(record, place.id)
     if taken is None:
-        raise InputError(f"Job {record.number} is being worked on by another kernel.", parameter="job")
-    attached = taken.but(status=JobStatus.UNFINISHED, job_id=job_id, error=None)
+        raise InputError(f"Job {n} is being worked on by another kernel.", parameter="job")
+    raw = {**taken.raw, "attached": job_id}
+    attached = taken.but(status=JobStatus.UNFINISHED, job_id=job_id, status_url=None, raw=raw, error=None)
     place.journal.write(attached)
     return attached
 

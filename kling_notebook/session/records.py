@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ..api.errors import KlingError
 from ..api.jobs import GenerationRequest, JobStatus
 
 
@@ -41,6 +42,11 @@ class Record:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     starred: frozenset[int] = frozenset()
     note: str | None = None
+
+    @property
+    def unconfirmed(self) -> bool:
+        """True where a person attached the job id and the service has given no result for it yet: it may be wrong."""
+        return self.job_id is not None and self.raw.get("attached") == self.job_id and "final" not in self.raw
 
     def but(self, **changes: Any) -> Record:
         """The next record: this one with some facts replaced."""
@@ -84,6 +90,31 @@ def record_of(row: Sequence[Any]) -> Record:
     facts["raw"] = json.loads(facts["raw"])
     facts["starred"] = frozenset(json.loads(facts["starred"]))
     return Record(**facts)
+
+
+class Reader:
+    """Rows to records. A row that this version cannot read is left out where it is, and named once."""
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self._named: set[int] = set()
+
+    def records(self, rows: Iterable[Sequence[Any]]) -> list[Record]:
+        records, torn = [], {}
+        for row in rows:
+            try:
+                records.append(record_of(row))
+            except (KlingError, ValueError, KeyError, TypeError, AttributeError) as error:
+                torn[int(row[0])] = error
+        new = sorted(torn.keys() - self._named)
+        if new:
+            self._named.update(new)
+            some = ", ".join(map(str, new[:5])) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
+            self._tell(
+                f"Job{'s' * (len(new) > 1)} {some} of this folder cannot be read and "
+                f"{'are' if len(new) > 1 else 'is'} left out ({torn[new[0]]}). Was it written by a newer version?"
+            )
+        return records
 
 
 def record_as_json(record: Record) -> dict[str, Any]:

@@ -136,9 +136,10 @@ class RemoteHandle(JobHandle):
     def cancel(self) -> bool:
         if self.done() or not self._intents.claim(self._record.but(status=JobStatus.WITHDRAWN)):
             return False
+        withdrawn = super().cancel()  # before the task is: whoever hears of its end must find the handle done
         if self.task is not None:
             self.task.cancel()
-        return super().cancel()
+        return withdrawn
 
 
 def start_on(
@@ -156,7 +157,9 @@ def start_on(
     settings = session.settings
     names = ("connect_timeout", "read_timeout", "download_timeout", "model", "job_max_age", "thumbnail_size", "recipe")
     options = (*((name, getattr(settings, name)) for name in names), ("rate", session.rate))
+    intents.folder.mkdir(parents=True, exist_ok=True)  # from now on a row may have a worker that outlives its kernel
     tasks: dict[int, Task] = {}
+    callers: list[_Caller] = []
 
     def make(record: Record) -> JobHandle:
         handle = RemoteHandle(record, intents)
@@ -166,7 +169,8 @@ def start_on(
 
     def run(record: Record, handle: JobHandle, batch: Batch) -> None:
         assert isinstance(handle, RemoteHandle)  # noqa: S101  # made above
-        caller = _Caller(session.running, intents, record, handle, batch, tasks[record.number])
+        caller = _Caller(session.running, intents, record, handle, batch, tasks[record.number], callers)
+        callers.append(caller)
         try:
             session.running.purse.reserve(record, session.priced([record.request]), batch)
             handle.task = executor.submit(run_task, tasks[record.number])
@@ -191,7 +195,7 @@ def _open_door(session: Session) -> str:
 
 @dataclass(slots=True)
 class _Caller:
-    """The calling session's side of one task."""
+    """The calling session's side of one task; ``callers`` are those of all tasks of its call."""
 
     running: Running
     intents: Intents
@@ -199,14 +203,54 @@ class _Caller:
     handle: RemoteHandle
     batch: Batch
     task: Task
+    callers: list[_Caller]
 
     def watch(self) -> None:
-        """Tell the observers what the intent file says, until the task is done."""
+        """Tell the observers what the intent file says, until the task is done; what it cost, as soon as it is said."""
+        priced = False
         while self.handle.task is not None and not self.handle.task.done() and not self.handle.done():
             said = self.intents.read(self.record.number)
             if said is not None and said.status is not JobStatus.WITHDRAWN:
                 self.handle.publish(_snapshot(self.handle.snapshot, said))
+                if said.credits is not None and not priced:
+                    self._fold(said)
+                    priced = True
             time.sleep(WATCH_SECONDS)
+
+    def _fold(self, said: Record) -> Record:
+        """Write what a worker has said into the journal. A price above what was set aside concerns the whole call."""
+        mine = self.record
+        record = said.but(owner=mine.owner, session=mine.session, source=mine.source, estimate=mine.estimate)
+        before = self.running.purse.of(record.number)
+        try:
+            self.running.commit(record)
+        except LostOwnership:
+            return record
+        except sqlite3.Error:
+            self.running.unwritten[record.number] = record
+        if self.running.purse.of(record.number) > before:
+            self._recheck_all()
+        return record
+
+    def _recheck_all(self) -> None:
+        """Ask for the money again where nothing was sent yet, the first first: a reply has said what a job costs, or
+        that the credits ran out."""
+        unsent = [one for one in self.callers if not one.handle.done() and one.intents.read(one.record.number) is None]
+        for caller in unsent:
+            self.running.purse.charge(caller.record.number, 0.0)
+        for caller in unsent:
+            caller.recheck()
+
+    def recheck(self) -> None:
+        """Set the price aside anew; where it is not there, take the right to POST from the task."""
+        try:
+            self.batch.refuse_if_halted(self.record)
+            self.running.purse.reserve(self.record, self.running.priced([self.record.request]), self.batch)
+        except KlingError as error:
+            if self.intents.withdraw(self.record):
+                self.refuse(error)
+                if self.handle.task is not None:
+                    self.handle.task.cancel()
 
     def refuse(self, why: Exception) -> None:
         """The task was not handed over: nothing was sent, and nothing will be."""
@@ -230,15 +274,13 @@ class _Caller:
             told = self._here(death)
         if told is None:
             return
-        record = record_from_json(told["record"])
-        record = record.but(owner=self.record.owner, session=self.record.session)
-        error = told["error"]
-        with suppress(LostOwnership):
-            self.running.place.journal.write(record)
-        if record.status.over:
+        record = self._fold(record_from_json(told["record"]))
+        if record.status.over and record.number not in self.running.unwritten:
             with suppress(OSError):
                 self.intents.path(record.number).unlink()
-        self.running.conclude(self.handle, record, error, self.batch)
+        self.running.conclude(self.handle, record, told["error"], self.batch)
+        if self.batch.halted:
+            self._recheck_all()
 
     def _here(self, death: BaseException) -> dict[str, Any] | None:
         """The executor failed this task: run it in this process, where its intent file says how far it had come."""

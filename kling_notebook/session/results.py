@@ -99,8 +99,8 @@ class Picture:
         alt, href = self.request.prompt, link(self.path)
         try:
             jpeg, width, height = render(self.path, self._cache, size)
-        except Exception as error:  # deleted, replaced or damaged since: shown as such, with the rest of the grid
-            note = f"{self.path.name} is gone" if not self.path.exists() else f"{self.path.name}: {error}"
+        except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
+            note = f"{self.path.name} is not here" if not self.path.exists() else f"{self.path.name}: {error}"
             return Tile(b"", 1, 1, alt, self.caption, None, "missing", note)
         return Tile(jpeg, width, height, alt, self.caption, href)
 
@@ -181,10 +181,14 @@ class Result(Sequence[Picture]):
         return tiles_figure([picture.large() for picture in self], **options)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file."""
+        """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file.
+
+        Returns:
+            The copies; a picture that is not here has none.
+        """
         target = Path(folder).expanduser()
         target.mkdir(parents=True, exist_ok=True)
-        return [_copy(picture.path, target) for picture in self]
+        return [_copy(picture.path, target) for picture in self if picture.path.exists()]
 
     def code(self) -> str:
         """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it."""
@@ -207,7 +211,8 @@ class Result(Sequence[Picture]):
             raise NotImplementedError
 
     def __repr__(self) -> str:
-        pictures = f"{len(self)} picture{'s' * (len(self) != 1)}"
+        here = sum(picture.path.exists() for picture in self)
+        pictures = f"{f'{here} of ' * (here < len(self))}{len(self)} picture{'s' * (len(self) != 1)}"
         prompt = self.request.prompt if len(self.request.prompt) <= 40 else self.request.prompt[:39] + "…"
         return f"<Result {self.number}: {pictures} of {prompt!r}{', reused' * self.reused}>"
 

@@ -17,6 +17,7 @@ from ..api.pacing import Durations
 from .attachments import Attachments
 from .batch import Batch, Purse
 from .budget import Estimate
+from .intents import Intents
 from .journal import Journal, LostOwnership
 from .lifecycle import advance
 from .locks import Locks
@@ -56,10 +57,14 @@ class Running:
     """The jobs under way. One worker thread per job, from POST to saved file."""
 
     def __init__(
-        self, place: Place, client: Callable[[], KlingClient], priced: Callable[[list[GenerationRequest]], Estimate]
+        self,
+        place: Place,
+        client: Callable[[], KlingClient],
+        priced: Callable[[list[GenerationRequest]], Estimate],
+        purse: Purse,
     ) -> None:
         self.place = place
-        self.purse = Purse()
+        self.purse = purse
         self.runner = Runner(place.settings.in_flight)
         self.client = client
         self.priced = priced
@@ -154,17 +159,25 @@ class Running:
         """Attach to a job that another living kernel works on."""
         handle.set_running_or_notify_cancel()
         self.handles[record.number] = handle
-        self.runner.start(lambda: self._follow(record, handle))
+
+        def watch() -> None:
+            try:
+                self._follow(record, handle)
+            except Exception as unexpected:  # as in _advance: a full disk must not leave the cell waiting
+                fault = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
+                self.conclude(handle, record, fault, None)
+
+        self.runner.start(watch)
 
     def _follow(self, record: Record, handle: JobHandle) -> None:
-        """Wait for a job that another living kernel works on; go on with it where that kernel dies."""
+        """Wait for a job that another living kernel works on; go on with it where nobody does any more."""
         number = record.number
         while True:
             now = self.place.journal.get(number) or record
             if now.status.over or now.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.UNFINISHED):
                 break
-            if not self.place.locks.alive(now.owner):
-                break
+            if now.owner == self.place.id or not self.place.locks.alive(now.owner):
+                break  # its kernel is gone; or its worker in this one, on a fault
             handle.publish(
                 handle.snapshot.but(status=now.status, job_id=now.job_id, waiting_for="another kernel's job")
             )
@@ -174,7 +187,7 @@ class Running:
             self.answered(handle, now, reused=True)
             return
         if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
-            self.place.journal.settle(number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+            now = Intents(self.place.folder / ".kling" / "intents").close(self.place.journal, now)
         mine = now if now.owner == self.place.id else self.place.journal.take_over(now, self.place.id)
         if mine is None or now.status not in _GOES_ON:
             self.conclude(handle, now, _ended_elsewhere(now), None)
@@ -184,6 +197,8 @@ class Running:
     def commit(self, record: Record) -> None:
         """The lifecycle's ledger. See Journal.write."""
         self.place.journal.write(record)
+        if record.credits is not None:  # the next POST must know what this one really cost
+            self.purse.charge(record.number, record.credits)
         if self.unwritten:
             self.write_again()
 
@@ -231,8 +246,8 @@ _GOES_ON = (JobStatus.SENT, JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.
 def _ended_elsewhere(record: Record) -> KlingError:
     """Why a job of another kernel that was waited for has no pictures."""
     number, doubt = record.number, record.status is JobStatus.MAYBE_SUBMITTED
-    if record.status is JobStatus.PLANNED:
-        text = f"Job {number} was not sent: its kernel ended. Run it again."
+    if record.status is JobStatus.WITHDRAWN:
+        text = f"Job {number} was not sent: it was withdrawn, or its kernel ended. Run it again."
     elif doubt:
         text = f"Job {number} may have been submitted elsewhere. `%kling dismiss {number}` settles it; --fresh buys."
     else:

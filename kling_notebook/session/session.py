@@ -9,16 +9,17 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.client import KlingClient
-from ..api.errors import InputError, KlingError, SettingsError
+from ..api.errors import InputError, SettingsError
 from ..api.jobs import GenerationRequest, JobStatus, Observer
 from ..api.parameters import LONG_PROMPT
 from . import history, pastjobs, reports
 from .attachments import Attachments
-from .batch import Batch
+from .batch import Batch, Purse
 from .budget import Estimate, Limits, call_time, price, queueing
 from .journal import Filter, Journal
 from .locks import Locks
@@ -27,6 +28,7 @@ from .records import Record, new_record
 from .recovery import open_journal
 from .reports import SessionStatus
 from .results import Picture, Result
+from .reuse import answer, deciding, planning
 from .runner import JobHandle
 from .running import Place, Running
 from .settings import Secret, Settings, choose_backend, folder_of, resolve
@@ -44,6 +46,7 @@ class Session:
     Args:
         said: settings as ``connect()`` and ``%kling ...`` gave them. config: what ``%config KlingMagics`` set.
         person_present: whether somebody is there to see painted pictures and to answer.
+        purses: what this kernel has spent so far, by backend: a reconnect makes no new budget.
 
     Raises:
         SettingsError: a setting that cannot work, no key where one is needed, a folder that cannot be written.
@@ -55,6 +58,7 @@ class Session:
         *,
         config: Mapping[str, Any] | None = None,
         person_present: bool = False,
+        purses: dict[str, Purse] | None = None,
     ) -> None:
         self.said: dict[str, Any] = {
             name: Secret(v) if name == "api_key" and v else v for name, v in (said or {}).items()
@@ -82,7 +86,9 @@ class Session:
             self.settings,
             self._notices,
         )
-        self.running = Running(self.place, lambda: self.client, self.priced)
+        self.purses = {} if purses is None else purses
+        self.purses[self.backend] = purse = Purse(self.purses.get(self.backend))
+        self.running = Running(self.place, lambda: self.client, self.priced, purse)
         self._planning = threading.RLock()
         self._touched: set[int] = set()
         self._notices += tidy(self.place)
@@ -192,10 +198,13 @@ class Session:
     def estimate(self, requests: Sequence[GenerationRequest], *, reuse: bool = False) -> Estimate:
         """What it would cost now. Sends nothing."""
         unique = list(dict.fromkeys(requests))
-        to_buy = [request for request in unique if not (reuse and self._deciding(request))]
-        return self.priced(to_buy, reused=len(unique) - len(to_buy))
+        found = {request: deciding(self.place, self.running, request) for request in unique if reuse}
+        here = {request: record for request, record in found.items() if record is not None}
+        doubtful = sum(record.status is JobStatus.MAYBE_SUBMITTED for record in here.values())
+        to_buy = [request for request in unique if request not in here]
+        return self.priced(to_buy, reused=len(here) - doubtful, doubtful=doubtful)
 
-    def priced(self, requests: Sequence[GenerationRequest], reused: int = 0) -> Estimate:
+    def priced(self, requests: Sequence[GenerationRequest], reused: int = 0, doubtful: int = 0) -> Estimate:
         """What these requests would cost and take if all of them were bought."""
         dearest = self.journal.dearest_picture(self.backend)
         expected = [self.place.durations(request).expected for request in {_shape(r): r for r in requests}.values()]
@@ -211,6 +220,7 @@ class Session:
             reused,
             self.is_sandbox,
             rate if queueing(len(requests), rate) else None,
+            doubtful,
         )
 
     def start(
@@ -234,14 +244,18 @@ class Session:
             BudgetExceededError: the estimate is above what may be spent. Nothing was sent.
             SettingsError: the journal cannot be written. Nothing was sent.
         """
-        with self._planning:  # so that two cells asking for the same at once buy it once
-            known: dict[GenerationRequest, JobHandle] = {}
-            if self.reusing(reuse, sweep=sweep):
-                found = ((request, self._reused(request)) for request in dict.fromkeys(requests))
-                known = {request: handle for request, handle in found if handle is not None}
-            to_buy = [request for request in dict.fromkeys(requests) if request not in known]
-            estimate = self.priced(to_buy, reused=len(known))
-            limits = Limits(max_credits, self.settings.budget, self.settings.credits_without_asking)
+        limits = Limits(max_credits, self.settings.budget, self.settings.credits_without_asking)
+        reusing = self.reusing(reuse, sweep=sweep)
+        self.running.write_again()
+        # So that two cells, or two kernels, that ask for the same at once buy it once.
+        with self._planning, planning(self.place) if reusing else nullcontext():
+            unique = list(dict.fromkeys(requests))
+            found = {request: answer(self.place, self.running, request) for request in unique if reusing}
+            known = {request: handle for request, handle in found.items() if handle is not None}
+            self._touched.update(handle.number for handle in known.values())
+            doubtful = sum(handle.status is JobStatus.MAYBE_SUBMITTED for handle in known.values())
+            to_buy = [request for request in unique if request not in known]
+            estimate = self.priced(to_buy, reused=len(known) - doubtful, doubtful=doubtful)
             limits.check(estimate, session_spent=self.running.purse.spent)
             records = self._plan(to_buy, source)
             bought = {record.request: self.running.handle(record, make) for record in records}
@@ -249,8 +263,9 @@ class Session:
         batch.numbers = frozenset(record.number for record in records)
         for handle in batch.jobs if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
-        for record in records:
-            (run or self.running.run)(record, bought[record.request], batch)
+        with batch.withdrawn_if_cut_short():
+            for record in records:
+                (run or self.running.run)(record, bought[record.request], batch)
         return batch
 
     def _plan(self, requests: Sequence[GenerationRequest], source: Source) -> list[Record]:
@@ -270,39 +285,6 @@ class Session:
                 f"The journal in {self._hidden} could not be written ({error}). Nothing was sent. "
                 "Make room, or choose another folder with kling.connect(folder=...)."
             ) from None
-
-    def _deciding(self, request: GenerationRequest) -> Record | None:
-        """The record that answers an identical request without buying, None where it must be bought."""
-        record = self.journal.newest_identical(request.identity(self.backend))
-        if record is None or (record.status is JobStatus.PLANNED and not self.place.locks.alive(record.owner)):
-            return None
-        if record.status is JobStatus.FINISHED:
-            whole = record.images and all((self.folder / name).exists() for name in record.images)
-            return record if whole else None
-        return record
-
-    def _reused(self, request: GenerationRequest) -> JobHandle | None:
-        """A handle that costs nothing: the finished result, the running job, or the doubt that must be settled."""
-        record = self._deciding(request)
-        if record is None:
-            return None
-        self._touched.add(record.number)
-        if record.number in self.running.handles:
-            return self.running.handles[record.number]
-        handle = JobHandle(request, record.number, record.status)
-        if record.status is JobStatus.FINISHED:
-            return self.running.answered(handle, record, reused=True)
-        if record.status is JobStatus.MAYBE_SUBMITTED:
-            error = KlingError(
-                f"The same request may have been bought already (job {record.number}). Not sent. "
-                f"`%kling dismiss {record.number}` settles it; --fresh buys afresh.",
-                number=record.number,
-                maybe_submitted=True,
-            )
-            handle.set_exception(error)
-            return handle
-        self.running.follow(record, handle)
-        return handle
 
     # ---- past jobs ----
 
@@ -333,7 +315,7 @@ class Session:
     def dismiss(self, which: int | str) -> Record:
         """Settle a job in doubt, or forget an unfinished one."""
         record = pastjobs.dismiss(self.place, self.running, which)
-        self.running.purse.charge(record.number, 0.0)
+        self.running.purse.charge(record.number, record.credits or 0.0)  # what the service said it charged is spent
         return record
 
     def star(self, which: int | str, place: int, on: bool = True) -> None:

@@ -71,12 +71,16 @@ class Work:
             "elapsed": max(0.0, (record.completed_at or time.time()) - since),
             "expected": self.durations.expected,
             "credits": record.credits,
-            "saved": len(record.images),
+            "saved": self.saved(record),
             "waiting_for": None,
         }
         base = self.snapshot or Snapshot(record.request, record.status, pictures=record.request.num_outputs)
         self.snapshot = base.but(**known | facts)
         self.observer(self.snapshot)
+
+    def saved(self, record: Record) -> int:
+        """How many of its pictures are in the folder: a name whose file is not there holds a place."""
+        return sum((self.folder / name).exists() for name in record.images)
 
     def refresh(self) -> None:
         """Take in how long the jobs took that have ended meanwhile."""
@@ -121,4 +125,4 @@ def _wait_in_line(record: Record, work: Work, ticket: Ticket) -> bool:
         work.gate.pause(min(seconds, 1.0))
     if said:
         work.tell(record)
-    return not work.gate.cancelled()
+    return True

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import json
 import pickle
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kling_notebook.api import access
 from kling_notebook.api.errors import SettingsError
@@ -233,3 +239,55 @@ def test_a_job_id_cannot_choose_another_path() -> None:
 def test_a_host_for_a_message_is_only_a_host() -> None:
     assert access.host_of("https://temp.example.org/a?sig=secret") == "temp.example.org"
     assert access.host_of("https://user:secret@temp.example.org/") == "?"
+
+
+# --- the key in what comes back
+
+ODD = "pd/live+<a&b>\\c=%41~"
+"""A key of everything that somebody escapes."""
+
+
+def hexed(key: str) -> str:
+    return "".join(f"\\u{ord(c):04X}" for c in key)
+
+
+@pytest.mark.parametrize("key", [KEY, ODD])
+@pytest.mark.parametrize(
+    "written",
+    [
+        str,
+        str.upper,
+        hexed,
+        lambda key: json.dumps(key)[1:-1],
+        lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
+        lambda key: json.dumps(json.dumps(key))[3:-3].replace("/", "\\\\/"),
+        lambda key: json.dumps(hexed(key))[1:-1],
+        lambda key: quote(key, safe=""),
+        lambda key: quote(quote(key, safe=""), safe=""),
+        lambda key: "".join(f"%{ord(c):02x}" for c in key),
+        html.escape,
+        lambda key: html.escape(html.escape(key)),
+        lambda key: json.dumps(html.escape(key))[1:-1].replace("&", "\\u0026"),
+        lambda key: "".join(f"&#{ord(c)};" for c in key),
+        lambda key: "".join(f"&#x{ord(c):02X};" for c in key),
+        lambda key: html.escape(key).replace("/", "&#x2F;").replace("_", "&#0095;"),
+    ],
+)
+def test_the_key_is_known_however_it_is_escaped(key: str, written: Callable[[str], str]) -> None:
+    """And nothing beside it is touched."""
+    body = f'{{"jobId": "job_1", "note": "your key {written(key)} is odd"}}'.encode()
+    assert access.spellings(key).sub(b"*", body) == b'{"jobId": "job_1", "note": "your key * is odd"}'
+
+
+@given(st.data())
+def test_no_json_text_that_says_the_key_gets_past(data: st.DataObject) -> None:
+    """Each character plain or escaped, as it comes: what json reads out of the rest holds no key."""
+    forms = [[json.dumps(c)[1:-1], hexed(c), hexed(c).lower()] + ["\\/"] * (c == "/") for c in ODD]
+    text = f'"{"".join(data.draw(st.sampled_from(choice)) for choice in forms)}"'
+    assert json.loads(text) == ODD
+    assert json.loads(access.spellings(ODD).sub(b"*", text.encode())) == "*"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"sk-canary-012345678", b"sk&canary&0123456789", b"0123456789" * 50])
+def test_what_is_not_the_key_stays(body: bytes) -> None:
+    assert access.spellings(KEY).sub(b"*", body) == body

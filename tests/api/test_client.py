@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from kling_notebook.api import patience
 from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import (
     ApiError,
@@ -285,7 +286,7 @@ def test_running_out_of_credits_is_told(start: Start, connect: Connect) -> None:
     service = start(credits=1)
     client = connect(service)
     assert client.submit(FOX).credits_remaining == 0
-    with pytest.raises(InsufficientCreditsError, match="buy-credits"):
+    with pytest.raises(InsufficientCreditsError, match=r"0 are left.*nothing was bought"):
         client.submit(FOX)
 
 
@@ -424,6 +425,19 @@ def test_an_interrupt_names_the_job_that_goes_on(
         client.run(FOX)
     assert len(caught.value.job_ids) == 1
     assert caught.value.job_ids[0] in str(caught.value)
+
+
+def test_a_gateways_404_page_says_nothing_of_the_job(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is polled on; only the service itself ends the waiting by not knowing the job."""
+    monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    service = start(faults=[Fault("poll", "status", status=404, body="html", at=1, times=6)])
+    client = connect(service)
+    assert client.wait(client.submit(FOX).job_id, timeout=20).state == "completed"
+    service.add_fault(Fault("poll", "status", status=404))
+    with pytest.raises(ModelNotFoundError):
+        client.wait("job_nobody_knows", timeout=20)
 
 
 # --- check --------------------------------------------------------------------------------------------------------

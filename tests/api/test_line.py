@@ -55,6 +55,24 @@ def _go(line: Line, tickets: dict[str, Ticket], clock: Clock) -> list[str]:
     return order
 
 
+def test_clients_refused_at_once_come_back_one_by_one(clock: Clock) -> None:
+    """Kernels that share a key: without a Retry-After each waits a second, less up to half of it by chance."""
+    lines = [Line(Pace(60.0), clock) for _ in range(20)]
+    waits = []
+    for one in lines:
+        one.learn(429, {})
+        waits.append(one.ticket("poll").ready())
+    assert len(set(waits)) > 10
+    assert all(0.49 < wait <= 1.0 for wait in waits)
+
+
+def test_a_moment_that_the_service_named_is_kept_to(clock: Clock) -> None:
+    """Chance shortens our own guess and never the service's word."""
+    line = Line(Pace(60.0), clock, lambda: 0.0, lambda: 0.999)
+    _held(line, 3)
+    assert line.ticket("poll").ready() == pytest.approx(3.0)
+
+
 def test_with_allowance_the_turn_comes_at_once(line: Line) -> None:
     assert line.ticket("submit").ready() == 0.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from itertools import pairwise
 
@@ -105,6 +107,36 @@ def test_retry_after_reads_seconds_dates_and_resets_and_no_nonsense(
     assert retry_after(headers, NOW) == (None if seconds is None else pytest.approx(seconds, abs=0.01))
 
 
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine is there."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows takes its zone from the system.")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+    ],
+)
+@pytest.mark.usefixtures("time_zone")
+def test_a_date_without_a_zone_is_in_utc_wherever_this_machine_is(date: str) -> None:
+    """All forms of HTTP dates, in Retry-After and in Date."""
+    assert retry_after({"Retry-After": date}, 784111777.0 - 10) == 10.0
+    assert retry_after({"Retry-After": "Sun, 06 Nov 1994 08:49:47 GMT", "Date": date}, 0.0) == 10.0
+
+
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_no_header_can_break_the_reading(wait: str, reset: str, date: str) -> None:
     seconds = retry_after({"Retry-After": wait, "X-RateLimit-Reset": reset, "Date": date}, NOW)
@@ -185,10 +217,12 @@ def expected_polls(durations: Durations, share: float) -> float:
     share=st.floats(0.0, 100.0),
 )
 @settings(deadline=None)
-def test_a_next_poll_always_comes_and_never_at_once(
+def test_a_next_poll_always_comes_and_only_a_first_one_at_once(
     elapsed: float, polls: int, seconds: list[float], share: float
 ) -> None:
-    assert 0.0 < next_poll(elapsed, polls, Durations.of(seconds), share) <= 300.0
+    wait = next_poll(elapsed, polls, Durations.of(seconds), share)
+    assert 0.0 <= wait <= 300.0
+    assert wait > 0.0 or polls == 0
 
 
 @given(running=st.floats(0.0, 1e4), gap=st.floats(0.0, 1e3), seconds=st.lists(st.floats(0.0, 1e4), max_size=20))
@@ -302,6 +336,21 @@ def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_aft
         pace = pace.learn(now, 429, {"Retry-After": "0"})
     assert waits[-1] == 30.0
     assert waits == sorted(waits)
+
+
+@pytest.mark.parametrize(
+    ("headers", "waits"), [({}, [0.6, 1.2, 2.4, 4.8]), ({"Retry-After": "2"}, [2.0, 2.0, 2.4, 4.8])]
+)
+def test_jitter_shortens_the_back_off_and_no_wait_that_was_asked_for(
+    headers: dict[str, str], waits: list[float]
+) -> None:
+    pace, now, waited = Pace(60), 0.0, []
+    for _ in waits:
+        pace, _ = pace.turn(now, "poll")
+        pace = pace.learn(now, 429, headers, jitter=0.8)
+        waited.append(pace.turn(now, "poll")[1])
+        now += waited[-1]
+    assert waited == pytest.approx(waits)
 
 
 def test_an_unannounced_limit_is_learned_from_what_passed_and_more_is_tried_later() -> None:

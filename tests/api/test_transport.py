@@ -563,6 +563,16 @@ def test_a_key_that_the_service_repeats_is_blanked(transport: Make, odd_server: 
     }
 
 
+def test_a_key_that_is_repeated_with_escapes_is_blanked_and_the_rest_stays(
+    transport: Make, odd_server: Serve, reply: Bytes
+) -> None:
+    """The reply to a purchase still says its job id, whatever else it says."""
+    escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
+    server = odd_server(reply(f'{{"jobId": "job_\\u0031", "note": "by {escaped}"}}'.encode()))
+    body = transport(server.base_url).post(f"{server.base_url}/run", b"{}").body
+    assert json.loads(body) == {"jobId": "job_1", "note": "by [key]"}
+
+
 def test_no_frame_of_an_error_holds_the_key(transport: Make, odd_server: Serve) -> None:
     server = odd_server(_close)
     with pytest.raises(TransportError) as caught:

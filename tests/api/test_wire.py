@@ -302,7 +302,7 @@ _R, _A, _U = AfterSubmit.REFUSED, AfterSubmit.AGAIN, AfterSubmit.UNKNOWN
 )
 def test_where_to_buy_credits_is_said_of_pixeldojo_only(base_url: str, said: bool) -> None:
     """Another service sells its own, and a sandbox none."""
-    with pytest.raises(InsufficientCreditsError, match=r"Not enough credits.*othing was charged") as caught:
+    with pytest.raises(InsufficientCreditsError, match=r"Not enough credits.*nothing was bought") as caught:
         wire.read_submit(402, {}, b"{}", base_url=base_url)
     assert ("https://pixeldojo.ai/api-platform/buy-credits" in str(caught.value)) == said
 
@@ -404,6 +404,45 @@ def test_a_limit_says_when_to_ask_again() -> None:
     dated = {"retry-after": "Thu, 01 Jan 1970 00:00:30 GMT"}
     assert wire.read_error(429, dated, b"", submitting=True, now=10.0).retry_after == 20.0
     assert wire.read_error(429, {}, b"", submitting=True).retry_after is None
+
+
+@pytest.mark.parametrize(("status", "waits"), [(429, 40.0), (500, None), (503, None), (404, None)])
+def test_when_a_window_ends_matters_only_to_what_was_refused_for_it(status: int, waits: float | None) -> None:
+    """X-RateLimit-Reset may come with any reply; Retry-After says of any that it is to be waited for."""
+    assert wire.read_error(status, {"X-RateLimit-Reset": "40"}, b"", submitting=False).retry_after == waits
+    both = {"X-RateLimit-Reset": "40", "Retry-After": "600"}
+    error = wire.read_error(status, both, b"", submitting=False)
+    assert error.retry_after == 600.0
+    assert "; it asked to wait 600 s. " in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 409, 429])
+def test_only_of_a_refused_submit_is_it_said_that_nothing_was_bought(status: int) -> None:
+    """A poll that is refused concerns a job that was."""
+    assert str(wire.read_error(status, {}, b"", submitting=True)).endswith("; nothing was bought.")
+    assert "nothing" not in str(wire.read_error(status, {}, b"", submitting=False))
+
+
+@pytest.mark.parametrize(
+    ("body", "submitting", "kind"),
+    [
+        (b'{"error": {"code": "model_not_found", "message": "no such job"}}', False, ModelNotFoundError),
+        (b"{}", False, ModelNotFoundError),
+        (b"<html><h1>404 Not Found</h1>nginx</html>", False, UnexpectedReplyError),
+        (b"default backend - 404", False, UnexpectedReplyError),
+        (b"", False, UnexpectedReplyError),
+        (b'"not found"', False, UnexpectedReplyError),
+        (b"<html><h1>404 Not Found</h1>nginx</html>", True, ModelNotFoundError),
+    ],
+)
+def test_only_the_service_itself_can_say_that_it_knows_no_such_job(
+    body: bytes, submitting: bool, kind: type[ApiError]
+) -> None:
+    """A gateway's page says nothing of the job; to a submit any 404 means that none was made."""
+    error = wire.read_error(404, {}, body, submitting=submitting)
+    assert type(error) is kind
+    assert error.status == 404
+    assert not error.maybe_submitted
 
 
 def test_messages_are_one_short_harmless_line() -> None:

@@ -152,6 +152,18 @@ def test_webp_headers_that_contradict_each_other_are_noticed():
         containers.facts(bytes(data))
 
 
+@pytest.mark.parametrize("side", [0, 2])
+def test_a_webp_without_pixels_is_broken(side: int):
+    """Its lossy header is the only one that can say 0; it answers as any other damage does, wherever it is read."""
+    data = bytearray(encoded("RGB", "WEBP"))
+    at = data.index(b"\x9d\x01\x2a") + 3 + side
+    data[at : at + 2] = b"\0\0"
+    for work in (containers.facts, lambda data: containers.write_exif(data, BLOCK)):
+        with pytest.raises(BrokenContainerError, match="no pixels"):
+            work(bytes(data))
+    survive(bytes(data))
+
+
 def test_png_keeps_the_block_before_its_pixels():
     data = containers.write_exif(encoded("RGB", "PNG"), BLOCK)
     assert data.index(b"eXIf") < data.index(b"IDAT")

@@ -90,6 +90,7 @@ ROWS = [
     harmless("500", "poll", kind="status", status=500),
     harmless("503 in HTML", "poll", kind="status", status=503, body="html"),
     harmless("404 once", "poll", kind="status", status=404),
+    harmless("404 in HTML, three times", "poll", kind="status", status=404, body="html", times=3),
     harmless("429 with Retry-After 1", "poll", kind="rate_limited", retry_after=1),
     harmless("cut short", "poll", kind="truncated"),
     harmless("HTML", "poll", kind="html"),

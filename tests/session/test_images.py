@@ -507,6 +507,7 @@ def test_temporaries_of_dead_sessions_go_and_those_of_living_ones_stay(tmp_path:
     names = [
         ".fox.dead.part",
         ".job_1.fox.alive.part",
+        ".job_2.fox.alive-4711-a6b6c7.part",
         ".fox.also_dead-1.part",
         "fox.dead.part",
         "mine.part",
@@ -519,7 +520,8 @@ def test_temporaries_of_dead_sessions_go_and_those_of_living_ones_stay(tmp_path:
     for name in (".strange.part", ".job_1.fox.alive.part", "fox.dead.part", "mine.part"):
         os.utime(tmp_path / name, (hour_ago, hour_ago))
     assert images.remove_temporaries(tmp_path, living={"alive"}) == 3
-    assert files(tmp_path) == [".hidden", ".job_1.fox.alive.part", ".young-strange.part", "fox.dead.part", "mine.part"]
+    of_the_living = [".job_1.fox.alive.part", ".job_2.fox.alive-4711-a6b6c7.part"]
+    assert files(tmp_path) == [".hidden", *of_the_living, ".young-strange.part", "fox.dead.part", "mine.part"]
 
 
 def test_an_owner_of_odd_characters_is_known_again(save: Any, tmp_path: Path):

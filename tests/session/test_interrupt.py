@@ -227,3 +227,72 @@ def test_an_exchange_that_hangs_does_not_hold_up_the_interrupt(
     assert story["status"] in ("sent", "running", "downloading")
     assert story["at last"] == at_last
     assert sandbox.count("submit") == 1
+
+
+BESIDE = """
+from kling_notebook.api.jobs import JobStatus
+from kling_notebook.notebook import perform
+from kling_notebook.session import pastjobs
+from kling_notebook.session.session import Session
+
+def interrupted_after(owner, name):
+    original = getattr(owner, name)
+    def wrapped(*args, **kwargs):
+        done = original(*args, **kwargs)
+        interrupt()
+        return done
+    setattr(owner, name, wrapped)
+    return lambda: setattr(owner, name, original)
+
+fox = kling.generate("a fox")
+stories = []
+for call, owner, name in [
+    (kling.resume, pastjobs, "resume_all"),
+    (kling.resume, perform, "resumed_bundle"),
+    (lambda: kling.submit("an owl"), Session, "_plan"),
+]:
+    session.journal.write(session.record(1).but(status=JobStatus.UNFINISHED))
+    restore = interrupted_after(owner, name)
+    try:
+        call()
+        stories.append(("nothing", ""))
+    except KeyboardInterrupt as stopped:
+        stories.append((type(stopped).__name__, str(stopped)))
+    restore()
+    quiet()
+handle = kling.submit("an owl", reuse=True)
+stories.append(("again", str(handle.result(timeout=20).number)))
+print(json.dumps(stories))
+"""
+
+
+def test_an_interrupt_while_collecting_or_submitting_says_what_goes_on(
+    make_sandbox: Callable[..., Sandbox], folder: Path
+) -> None:
+    """Also before the waiting has begun, and while the pictures are drawn; nothing is left that nobody works on."""
+    sandbox = make_sandbox(latency=0.3)
+    *stopped, again = run(BESIDE, sandbox, folder)
+    assert [kind for kind, _ in stopped] == ["Interrupted"] * 3
+    assert "Done: 1" in stopped[1][1]
+    assert again[0] == "again"
+    assert sandbox.count("submit") <= 2
+
+
+BUDGET = """
+from kling_notebook import calls
+fox = kling.generate("a fox", num_outputs=2)
+calls.reconnect(sandbox=True)
+calls.reconnect(sandbox=False)
+try:
+    kling.generate("an owl", num_outputs=2)
+    print(json.dumps("bought"))
+except kling.BudgetExceededError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def test_a_new_connection_makes_no_new_budget(make_sandbox: Callable[..., Sandbox], folder: Path) -> None:
+    """The sandbox switched on and off again, or another login: what this kernel spent stays spent."""
+    sandbox = make_sandbox()
+    assert "1 of the budget of 3 are left" in run(BUDGET, sandbox, folder, budget=3)
+    assert sandbox.charges == 2

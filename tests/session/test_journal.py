@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -18,10 +19,11 @@ import pytest
 
 from kling_notebook.api.errors import SettingsError
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
-from kling_notebook.session import journal as journal_module
-from kling_notebook.session.journal import VERSION, Filter, Journal, LostOwnership
+from kling_notebook.session import recipes, tables
+from kling_notebook.session.journal import Filter, Journal, LostOwnership
 from kling_notebook.session.locks import Locks
 from kling_notebook.session.records import Record, new_record
+from kling_notebook.session.tables import VERSION
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -88,9 +90,9 @@ BROKEN = "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'; UP
 def test_an_older_journal_is_brought_up_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step once and in order, whoever opens it first; every row is there afterwards."""
     write(path, FIRST_VERSION)
-    steps = {**journal_module._MIGRATIONS, **NEXT} | {VERSION + 1: "ALTER TABLE jobs ADD COLUMN weather TEXT"}
-    monkeypatch.setattr(journal_module, "VERSION", VERSION + 2)
-    monkeypatch.setattr(journal_module, "_MIGRATIONS", steps)
+    steps = {**tables.MIGRATIONS, **NEXT} | {VERSION + 1: "ALTER TABLE jobs ADD COLUMN weather TEXT"}
+    monkeypatch.setattr(tables, "VERSION", VERSION + 2)
+    monkeypatch.setattr(tables, "MIGRATIONS", steps)
     faults: list[BaseException] = []
 
     def use() -> None:
@@ -117,8 +119,8 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, monkeyp
     """All of it or nothing: the version that wrote it can still open it."""
     write(path, FIRST_VERSION)
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "VERSION", VERSION + 1)
-        patch.setattr(journal_module, "_MIGRATIONS", {**journal_module._MIGRATIONS, VERSION: BROKEN})
+        patch.setattr(tables, "VERSION", VERSION + 1)
+        patch.setattr(tables, "MIGRATIONS", {**tables.MIGRATIONS, VERSION: BROKEN})
         with pytest.raises(sqlite3.Error):
             Journal(path)
     opened = Journal(path)
@@ -174,6 +176,25 @@ def test_it_is_a_rollback_journal_that_reaches_the_disk(journal: Journal) -> Non
 
 
 # ---- ownership ----
+
+
+WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0.2, isolation_level=None)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+    print("writes")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_a_second_journal_in_one_process_leaves_the_locks_of_the_first(journal: Journal, path: Path) -> None:
+    """kling.connect() again while a worker commits: no other kernel gets in between."""
+    with journal._transaction():
+        Journal(path).close()
+        story = subprocess.check_output([sys.executable, "-c", WRITER, str(path)], text=True)
+    assert story.strip() == "database is locked"
 
 
 def test_a_row_is_taken_over_once_and_then_lost_to_its_old_owner(journal: Journal) -> None:
@@ -469,6 +490,53 @@ def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
     assert sandbox.count("submit") == 1
 
 
+BEGUN = """
+import json, os, sys
+from kling_notebook.api.errors import KlingError
+from kling_notebook.session.session import Session
+
+if sys.argv[2] == "limit":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+else:
+    from pathlib import Path
+    with open(Path(json.loads(sys.argv[1])["folder"]).parent / "ballast", "wb", buffering=0) as file:
+        for size in (4096, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                pass
+try:
+    session = Session(json.loads(sys.argv[1]))
+    print(json.dumps({"rows": [record.status.value for record in session.rows()], "notices": session.take_notices()}))
+except KlingError as error:
+    print(json.dumps({"error": type(error).__name__, "text": str(error)}))
+"""
+
+
+def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_kernel_left(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """What is left behind is named and shown; the plan is closed and the doubt recorded when there is room again."""
+    sandbox, folder = make_sandbox(), small[1] / "k"
+    opened = Journal(folder / ".kling" / "journal.sqlite3")
+    dead = [a_record(f"fox {status}", "dead", status=status) for status in (JobStatus.SENT, JobStatus.PLANNED)]
+    host = sandbox.base_url.partition("//")[2].partition("/")[0]
+    opened.add(record.but(backend=host) for record in dead)
+    opened.close()
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    (folder / ".kling" / "locks").mkdir()
+    story = told(child(BEGUN, json.dumps(said), small[0]))
+    assert story["rows"] == ["planned", "sent"]
+    assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
+    (small[1] / "ballast").unlink(missing_ok=True)
+    session = make_session(sandbox, folder=str(folder))
+    assert [record.status for record in session.rows()] == [JobStatus.WITHDRAWN, JobStatus.MAYBE_SUBMITTED]
+    session.close()
+    session.journal.close()
+
+
 READ_ONLY = """
 import json, os, sys
 from kling_notebook.api.errors import KlingError
@@ -485,15 +553,17 @@ except KlingError as error:
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such permissions")
-@pytest.mark.parametrize("begun", [False, True])
-def test_a_read_only_folder_is_refused_with_the_way_out(begun: bool, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["a new folder", "one with a journal", "the journal alone"])
+def test_a_read_only_folder_is_refused_with_the_way_out(what: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """Before anything is sent, whether it is new or has a journal; the message names the setting."""
     folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())  # one that others may enter
     folder.chmod(0o755)
     try:
-        if begun:
-            Journal(folder / "k" / ".kling" / "journal.sqlite3").close()
-            (folder / "k" / ".kling").chmod(0o555)
+        if what != "a new folder":
+            path = folder / "k" / ".kling" / "journal.sqlite3"
+            Journal(path).close()
+            path.chmod(0o444)
+            path.parent.chmod(0o555 if what == "one with a journal" else 0o777)
         folder.chmod(0o555)
         said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder / "k")}
         story = told(child(READ_ONLY, json.dumps(said)))
@@ -523,6 +593,22 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[:9000]),
     "the header zeroed": lambda path: path.write_bytes(b"\\0" * 200 + path.read_bytes()[200:]),
 }
+
+
+def test_a_picture_found_again_keeps_its_address_where_the_one_before_it_is_gone(
+    make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """JOB:2 is never shown as JOB:1."""
+    session = make_session(sandbox)
+    result = session.start([session.request("a fox", num_outputs=3)], source="python").handles[0].result(timeout=60)
+    names = [picture.path.name for picture in result]
+    result[1].path.unlink()
+    session.close()
+    session.journal.path.write_bytes(b"no journal at all" * 500)
+    later = make_session(sandbox)
+    found = later.result(1)
+    assert [found[0].path.name, found[2].path.name] == [names[0], names[2]]
+    assert not found[1].path.exists()
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
@@ -584,3 +670,220 @@ def test_two_kernels_that_see_the_damage_together_begin_one_journal(
     assert len(list(path.parent.glob("journal.damaged-*"))) == 1
     sessions[0].start([sessions[0].request("a fox")], source="python").handles[0].result(timeout=60)
     assert [session.count() for session in sessions] == [1] * 5
+
+
+def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """The rows before and behind it are read with their numbers, marks and job ids; the rest comes from the recipes."""
+    session = make_session(sandbox)
+    filler = [a_record(f"fox {k}", status=JobStatus.FINISHED, raw={"submit": "x" * 400}) for k in range(150)]
+    session.journal.add(filler)
+    session.journal.note(1, "the good one")
+    lost = session.start([session.request("an owl")], source="python").handles[0].result(timeout=60)
+    session.journal.add(filler)
+    paid = session.client.submit(session.request("a hare")).job_id
+    left = a_record("a hare", "dead", status=JobStatus.UNFINISHED, job_id=paid, backend=session.backend)
+    (left,) = session.journal.add([left])
+    session.close()
+    session.journal.close()
+    path = folder / ".kling" / "journal.sqlite3"
+    data = bytearray(path.read_bytes())
+    for page in range(0, len(data), 4096):
+        if lost.job_id.encode() in data[page : page + 4096]:
+            data[page : page + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+
+    session = make_session(sandbox)
+    told, unfinished = session.take_notices()
+    assert re.search(r"damaged.*kept as journal.damaged-.* 29\d jobs could .* be read, 1 job found again", told)
+    assert unfinished.startswith("1 job is unfinished")
+    records = {record.number: record for record in session.rows(limit=None)}
+    assert records[1].note == "the good one"
+    assert [r.images for r in records.values() if r.job_id == lost.job_id] == [(lost[0].path.name,)]
+    assert session.resume(left.number).handles[0].result(timeout=60).job_id == paid
+    assert len(session.history(everything=True)) == len(records) > 290
+    assert not make_session(sandbox).take_notices()
+
+
+def test_damage_to_the_indexes_costs_no_row(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """No row is torn, and yet each search along an index would fail: nothing is left for the recipes to tell."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(300)])
+    opened.close()
+    data = bytearray(path.read_bytes())
+    for page in range(4096, len(data), 4096):
+        if data[page] == 10:  # the leaf of an index
+            data[page : page + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+    session = make_session(sandbox)
+    (notice,) = session.take_notices()
+    assert "300 jobs could still be read, 0 jobs found again" in notice
+    assert [record.number for record in session.rows(limit=None)] == [*range(300, 0, -1)]
+    assert session.count(status="finished") == 300
+
+
+UNREADABLE = {
+    "a status of another version": "status='dreaming'",
+    "a value of another version": "status='running', request=replace(request, '1:1', '5:4')",
+    "a torn reply": "raw='{broken'",
+    "no text at all": "raw=x'ff00'",
+}
+
+
+@pytest.mark.parametrize("change", UNREADABLE.values(), ids=list(UNREADABLE))
+def test_rows_that_cannot_be_read_are_left_out_and_named_once(
+    change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """They stay where they are, whatever they mean; all others are there, and the next job is bought."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(3)])
+    opened.close()
+    write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
+    session = make_session(sandbox)
+    assert [record.number for record in session.rows()] == [2]
+    (notice,) = session.take_notices()
+    assert notice.startswith("Jobs 1, 3 of this folder cannot be read and are left out (")
+    assert [record.number for record in session.rows()] == [2]
+    assert not session.take_notices()
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert session.history(everything=True).index.tolist() == [1, 2, 3, 4]
+    assert not list(path.parent.glob("*damaged*"))
+
+
+@pytest.mark.parametrize("column", ["request", "images", "starred"])
+def test_a_row_whose_json_is_torn_stops_no_purchase(
+    column: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """SQL adds up over it and would fail for every job to come: it is damage, and found again like any other."""
+    session = make_session(sandbox)
+    first = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    session.journal.add([a_record("an owl", status=JobStatus.FINISHED)])
+    session.close()
+    session.journal.close()
+    write(session.journal.path, f"UPDATE jobs SET {column}='[' WHERE n=1")  # noqa: S608
+    session = make_session(sandbox)
+    (notice,) = session.take_notices()
+    assert "(row 1 is torn)" in notice
+    assert "1 job could still be read, 1 job found again" in notice
+    assert [(record.number, record.job_id) for record in session.rows()] == [(3, first.job_id), (2, None)]
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert len(session.history(everything=True)) == 3
+
+
+def test_a_flipped_bit_in_a_text_costs_a_letter(path: Path) -> None:
+    opened = Journal(path)
+    opened.add([a_record(error="a fox")])
+    opened.close()
+    write(path, "UPDATE jobs SET error=CAST(x'ff20666f78' AS TEXT)")
+    opened = Journal(path)
+    assert [record.error for record in opened.latest()] == ["\ufffd fox"]
+    opened.close()
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "a place that is a word": {"picture": "x"},
+    "a place that is a list": {"picture": [1]},
+    "a job id that is an object": {"job_id": {"a": 1}},
+    "no job id": {"job_id": None},
+    "a backend that is half a letter": {"backend": "\ud800"},
+    "a backend that is a list": {"backend": [1]},
+    "a cost that is an object": {"credits": {"a": 1}},
+    "a cost that is no number": {"credits": "nan"},
+    "a cost without end": {"credits": 10**400},
+    "a prompt that is half a letter": {"prompt": "\ud800"},
+    "a date of no calendar": {"created": "yesterday"},
+    "parameters of another version": {"parameters": {"aspect_ratio": "5:4"}},
+}
+
+
+@pytest.mark.parametrize("strange", [*STRANGE.values(), None], ids=[*STRANGE, "a link to nowhere"])
+def test_a_strange_file_does_not_stop_the_recovery(
+    strange: dict[str, Any] | None, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """Whatever stands beside the pictures, they are found again."""
+    session = make_session(sandbox)
+    made = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    session.close()
+    session.journal.close()
+    if strange is None:
+        try:
+            (folder / "link.png").symlink_to(folder / "nowhere.png")
+        except OSError:
+            pytest.skip("this system lets nobody make links")
+    else:
+        data = made[0].path.read_bytes()
+        (folder / "a_strange_one.png").write_bytes(recipes.splice(data, recipes.read(data) | strange))
+    session.journal.path.write_bytes(b"this is no database, " * 500)
+    session = make_session(sandbox)
+    assert [(record.job_id, record.images) for record in session.rows()] == [(made.job_id, (made[0].path.name,))]
+    assert "1 job found again" in session.take_notices()[0]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from kling_notebook.session import recipes, tables
+from kling_notebook.session.session import Session
+
+def deadly(owner, name, times):
+    original, calls = getattr(owner, name), []
+    def called(*arguments, **options):
+        calls.append(name)
+        if len(calls) == times:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return original(*arguments, **options)
+    setattr(owner, name, called)
+
+where = {"a recipe is read": (recipes, "read", 2), "the old one is kept": (os, "link", 1),
+    "the new one gets its name": (Path, "replace", 1)}[sys.argv[2]]
+deadly(*where)
+Session(json.loads(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("when", ["a recipe is read", "the old one is kept", "the new one gets its name"])
+def test_a_recovery_that_is_killed_is_done_by_the_next_session(
+    when: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """Before its last step the damaged journal stands where it stood: no empty history, and nothing told twice."""
+    session = make_session(sandbox)
+    asked = [session.request(f"fox {k}") for k in range(3)]
+    for handle in session.start(asked, source="python").handles:
+        handle.result(timeout=60)
+    session.close()
+    session.journal.close()
+    path = session.journal.path
+    path.write_bytes(b"this is no database, " * 500)
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    process = child(KILLED, json.dumps(said), when)
+    process.communicate(timeout=60)
+    assert process.returncode
+    assert path.read_bytes() == b"this is no database, " * 500
+    session = make_session(sandbox)
+    assert {record.request for record in session.rows()} == set(asked)
+    assert "3 jobs found again" in session.take_notices()[0]
+    assert not list(path.parent.glob("journal.new*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_recovery_without_room_is_refused_and_done_when_there_is(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """The damaged journal stays; the message says what to do."""
+    session = make_session(sandbox)
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    session.close()
+    session.journal.close()
+    session.journal.path.write_bytes(b"this is no database, " * 500)
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    story = told(child(BEGUN, json.dumps(said), "limit"))
+    assert story["error"] == "SettingsError"
+    assert "is damaged" in story["text"]
+    assert "Nothing was sent. Make room" in story["text"]
+    assert session.journal.path.read_bytes() == b"this is no database, " * 500
+    assert make_session(sandbox).count() == 1

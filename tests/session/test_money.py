@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,62 @@ def test_a_sandbox_out_of_credits_asks_nobody_to_buy(folder: Path) -> None:
         assert "buy" not in str(error).lower()
         assert "estart the kernel" in str(error)
         assert "come back" in str(error)
+
+
+def test_after_402_what_was_bought_is_polled_under_a_small_allowance_too(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """Requests that are refused before they are sent take no share of the rate limit."""
+    sandbox = make_sandbox(credits=2, latency=1.0)
+    session = make_session(sandbox, requests_per_minute=30)
+    batch = session.start([session.request(f"fox {i}") for i in range(60)], source="python", max_credits=60)
+    began = time.monotonic()
+    errors = [handle.exception(timeout=50) for handle in batch.handles]
+    assert time.monotonic() - began < 30
+    assert errors.count(None) == 2
+    assert sandbox.count("submit") < 10
+
+
+def test_a_price_is_known_from_the_reply_and_not_from_the_end_of_the_job(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """While two run that cost three each, a budget of eight has no room for a third."""
+    sandbox = make_sandbox(credit_cost=3.0, latency=2.0)
+    session = make_session(sandbox, budget=8)
+    running = []
+    for prompt in ("a fox", "an owl"):
+        running += session.start([session.request(prompt)], source="python").handles
+        while running[-1].snapshot.credits is None:
+            running[-1].pause(0.02)
+    with pytest.raises(BudgetExceededError, match="2 of the budget of 8 are left"):
+        session.start([session.request("a hare")], source="python")
+    assert [handle.exception(timeout=30) for handle in running] == [None, None]
+    assert sandbox.charges == 6
+
+
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -1, "5", True])
+def test_a_limit_that_is_no_number_is_refused_before_anything_is_sent(
+    session: Session, sandbox: Sandbox, nonsense: object
+) -> None:
+    """Compared with nan nothing is too dear."""
+    with pytest.raises(InputError, match="max_credits must be a number"):
+        session.start([session.request("a fox")], source="python", max_credits=nonsense)  # type: ignore[arg-type]
+    assert not sandbox.log
+    assert not session.rows()
+
+
+def test_dismissing_a_job_that_was_charged_gives_no_credits_back(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """A doubt that is settled is no longer counted; what the reply said was charged is."""
+    sandbox = make_sandbox(credit_cost=3.0, faults=[Fault("download", "status", times=99, status=500)])
+    session = make_session(sandbox, budget=3)
+    batch = session.start([session.request("a fox", num_outputs=1)], source="python")
+    assert batch.handles[0].exception(timeout=60) is not None
+    assert session.dismiss(1).status is JobStatus.DISMISSED
+    assert session.status().spent_session == 3
+    with pytest.raises(BudgetExceededError):
+        session.start([session.request("an owl")], source="python")
 
 
 def test_the_reply_decides_what_history_says_it_cost(

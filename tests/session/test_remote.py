@@ -5,38 +5,51 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import sys
+import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kling_notebook import calls
+from kling_notebook.api.errors import InsufficientCreditsError
 from kling_notebook.api.jobs import JobStatus
+from kling_notebook.sandbox import Fault
 from kling_notebook.session import remote
 from kling_notebook.session.intents import Intents
+from kling_notebook.session.session import Session
 
 sys.path.insert(0, str(Path(__file__).parent))
 import remote_executor
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
-    from kling_notebook.session.session import Session
 
 CANARY = "canary-key-that-must-travel-in-no-task"
 
 
+Connect = Callable[..., "tuple[Session, Sandbox]"]
+
+
 @pytest.fixture
-def connected(
-    make_sandbox: Callable[..., Sandbox], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Session, Sandbox]:
+def connect_to(make_sandbox: Callable[..., Sandbox], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connect:
     """A current session on a sandbox's address; its key stands in the environment, where workers look for it."""
-    sandbox = make_sandbox(key=CANARY)
-    monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setattr(calls, "_session", None)
-    return calls.connect(base_url=sandbox.base_url, folder=folder, requests_per_minute=6000), sandbox
+
+    def connect(**options: Any) -> tuple[Session, Sandbox]:
+        sandbox = make_sandbox(key=CANARY, **options)
+        monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        monkeypatch.setattr(calls, "_session", None)
+        return calls.connect(base_url=sandbox.base_url, folder=folder, requests_per_minute=6000), sandbox
+
+    return connect
+
+
+@pytest.fixture
+def connected(connect_to: Connect) -> tuple[Session, Sandbox]:
+    return connect_to()
 
 
 class Spying(Executor):
@@ -167,6 +180,100 @@ def test_withdrawing_takes_the_right_to_post_away(connected: tuple[Session, Sand
     assert remote.run_task(tasks[0])["record"]["status"] == "withdrawn"
     assert sandbox.count("submit") == 0
     assert session.record(1).status is JobStatus.WITHDRAWN
+
+
+class Queued(Executor):
+    """Keeps tasks until somebody runs them, as a busy cluster does."""
+
+    def __init__(self) -> None:
+        self.tasks: list[tuple[Future[Any], Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
+        self.tasks.append((Future(), args[0]))
+        return self.tasks[-1][0]
+
+    def run_one(self) -> None:
+        future, task = self.tasks.pop(0)
+        if future.set_running_or_notify_cancel():
+            future.set_result(remote.run_task(task))
+
+
+def test_after_402_no_other_task_of_the_call_is_sent(connect_to: Connect) -> None:
+    session, sandbox = connect_to(credits=1)
+    queued = Queued()
+    batch = remote.start_on(session, [session.request(f"fox {k}") for k in range(4)], queued, source="python")
+    queued.run_one()
+    queued.run_one()
+    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    assert errors[0] is None
+    assert all(isinstance(error, InsufficientCreditsError) for error in errors[1:])
+    while queued.tasks:
+        queued.run_one()
+    assert sandbox.count("submit") == 2
+    assert [row.status.value for row in session.rows()] == ["refused", "refused", "refused", "finished"]
+
+
+def test_a_dearer_reply_takes_back_the_tasks_that_are_no_longer_covered(connect_to: Connect) -> None:
+    """Six credits allow six jobs at one each, and two at three each."""
+    session, sandbox = connect_to(credit_cost=3.0)
+    queued = Queued()
+    requests = [session.request(f"fox {k}") for k in range(6)]
+    batch = remote.start_on(session, requests, queued, source="python", max_credits=6)
+    queued.run_one()
+    assert batch.handles[0].exception(timeout=30) is None
+    wait(batch.handles[2:], timeout=30)
+    while queued.tasks:
+        queued.run_one()
+    kinds = [type(handle.exception(timeout=30)).__name__ for handle in batch.handles]
+    assert kinds == ["NoneType"] * 2 + ["BudgetExceededError"] * 4
+    assert sandbox.charges == 6
+
+
+def test_a_task_that_outlives_its_kernel_buys_nothing_once_its_row_is_closed(
+    connected: tuple[Session, Sandbox], make_session: Callable[..., Session]
+) -> None:
+    session, sandbox = connected
+    queued = Queued()
+    remote.start_on(session, [session.request("a fox")], queued, source="python")
+    (_, task) = queued.tasks[0]
+    session.place.locks.release()  # the kernel dies; the cluster's queue lives on
+    later = make_session(sandbox)
+    assert later.record(1).status is JobStatus.WITHDRAWN
+    assert remote.run_task(task)["record"]["status"] == "withdrawn"
+    assert sandbox.count("submit") == 0
+
+
+def test_what_a_task_bought_after_its_kernel_died_is_found(
+    connected: tuple[Session, Sandbox], make_session: Callable[..., Session]
+) -> None:
+    session, sandbox = connected
+    queued = Queued()
+    remote.start_on(session, [session.request("a fox")], queued, source="python")
+    (_, task) = queued.tasks[0]
+    session.place.locks.release()
+    remote.run_task(task)
+    later = make_session(sandbox)
+    assert later.record(1).status is JobStatus.FINISHED
+    assert later.start([later.request("a fox")], source="python", reuse=True).handles[0].result(timeout=30).reused
+    assert sandbox.count("submit") == 1
+
+
+def test_a_second_kernel_leaves_the_half_fetched_files_of_living_workers(
+    make_sandbox: Callable[..., Sandbox], connected: tuple[Session, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's temporary is its session's: a kernel that opens the folder in the middle of a download keeps it."""
+    sandbox = make_sandbox(faults=[Fault("download", "slow_drip", seconds=1.5)])
+    monkeypatch.setenv("PIXELDOJO_API_KEY", sandbox.key)
+    folder = connected[0].folder
+    session = calls.connect(base_url=sandbox.base_url, folder=folder, requests_per_minute=6000)
+    with ThreadPoolExecutor(1) as executor:
+        batch = remote.start_on(session, [session.request("a fox")], executor, source="python")
+        while not (half := list(folder.glob(".*.part"))):
+            time.sleep(0.01)
+        Session({"base_url": sandbox.base_url, "api_key": sandbox.key, "folder": str(folder)}).close()
+        assert list(folder.glob(".*.part")) == half
+        assert len(batch.handles[0].result(timeout=30)) == 1
+    assert sandbox.count("download") == 1
 
 
 def test_a_dask_cluster_of_two_processes_runs_a_sweep(connected: tuple[Session, Sandbox]) -> None:

@@ -70,8 +70,9 @@ def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
     fox = made(session, "a red fox", num_outputs=2)
     fox[0].path.unlink()
     bundle = fox._repr_mimebundle_()
-    assert "is gone" in bundle["text/html"]
+    assert "is not here" in bundle["text/html"]
     assert bundle["text/html"].count("<img") == 1
+    assert repr(fox) == "<Result 1: 1 of 2 pictures of 'a red fox'>"
 
 
 def test_comparison_says_what_differs(session: Session) -> None:

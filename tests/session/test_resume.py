@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kling_notebook.api.errors import DownloadError, InputError, KlingError, StillRunningError
+from kling_notebook.api.errors import DownloadError, InputError, KlingError, ModelNotFoundError, StillRunningError
 from kling_notebook.api.jobs import GenerationRequest, Job, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session import collecting, running
@@ -159,12 +159,78 @@ def test_dead_urls_are_asked_for_again_twice_and_then_the_id_is_kept(make_sandbo
 
 
 def test_urls_that_die_between_two_pictures_cost_one_more_poll(make_sandbox: Make, make_session: Make) -> None:
-    """The pictures saved before are not fetched again."""
+    """The pictures saved before are not fetched again; each of the others is tried before the job is asked."""
     sandbox = make_sandbox(faults=[Fault("download", "expired", at=2)])
     session = make_session(sandbox)
     assert len(buy(session, num_outputs=3).result(timeout=30)) == 3
     assert sandbox.count("poll") == 2
-    assert sandbox.count("download") == 4
+    assert sandbox.count("download") == 5
+
+
+def colours(result: Any) -> list[int | None]:
+    """Which picture of the service stands in each place, by the red of its paint; None where there is none."""
+    return [p.image().getpixel((0, 0))[0] // 40 if p.path.exists() else None for p in result]
+
+
+@pytest.mark.parametrize("bad", [0, 2, 3])
+def test_one_bad_picture_holds_back_none_of_the_others(
+    bad: int, make_sandbox: Make, make_session: Make, paint: Any, tmp_path: Path
+) -> None:
+    """Three of four are saved before their URLs die, each under its own address; resume fetches the one."""
+    sandbox = make_sandbox(paint=paint, faults=[Fault("download", "wrong_content", at=bad + 1, times=3)])
+    session = make_session(sandbox)
+    handle = buy(session, num_outputs=4)
+    error = handle.exception(timeout=30)
+    assert isinstance(error, DownloadError)
+    assert f"is not all here: 3 pictures saved (`%kling show 1`), 1:{bad} not. `%kling resume 1`" in str(error)
+    assert handle.snapshot.saved == 3
+    assert session.record(1).status is JobStatus.UNFINISHED
+    part = session.result(1)
+    there = [None if k == bad else k for k in range(4)]
+    assert colours(part) == there[: len(part)]
+    assert there[len(part) :] == ([None] if bad == 3 else [])
+    assert part._repr_mimebundle_()["text/html"].count("<img") == 3
+    assert [copy.stem[-1] for copy in part.save(tmp_path / "copies")] == [str(k) for k in there if k is not None]
+    assert sandbox.count("download") == 6
+
+    result = session.resume().jobs[0].result(timeout=30)
+    assert colours(result) == [0, 1, 2, 3]
+    assert [picture.path.suffix for picture in result] == [".png"] * 4
+    assert session.record(1).status is JobStatus.FINISHED
+    assert (sandbox.count("download"), sandbox.count("submit")) == (7, 1)
+
+
+def test_a_picture_whose_url_stays_dead_is_named_and_the_others_are_kept(
+    make_sandbox: Make, make_session: Make, paint: Any
+) -> None:
+    """Asked for three times; `expired` says what is lost by its address, and the rest is shown and in the history."""
+    dead: dict[str, Any] = {"on": "download", "kind": "status", "status": 410}
+    sandbox = make_sandbox(paint=paint, faults=[Fault(at=2, **dead), Fault(at=5, times=2, **dead)])
+    session = make_session(sandbox)
+    error = buy(session, num_outputs=4).exception(timeout=30)
+    assert "is lost to us in part: 3 pictures saved (`%kling show 1`), 1:1 not" in str(error)
+    assert (sandbox.count("download"), sandbox.count("poll")) == (6, 3)
+    assert session.record(1).status is JobStatus.EXPIRED
+    assert colours(session.result(1)) == [0, None, 2, 3]
+    (paths,) = session.history()["images"]
+    assert [Path(path).exists() for path in paths] == [True, False, True, True]
+    assert colours(session.resume(1).jobs[0].result(timeout=30)) == [0, 1, 2, 3]
+    assert sandbox.count("submit") == 1
+
+
+def test_with_one_bad_and_one_dead_picture_the_job_can_be_resumed(
+    make_sandbox: Make, make_session: Make, paint: Any
+) -> None:
+    """Only where every missing picture's URL has died again and again is the job over."""
+    faults = [Fault("download", "wrong_content", at=1, times=3), Fault("download", "status", status=404, at=4),
+              Fault("download", "wrong_content", at=5, times=99)]  # fmt: skip
+    sandbox = make_sandbox(paint=paint, faults=faults)
+    session = make_session(sandbox)
+    error = buy(session, num_outputs=2).exception(timeout=30)
+    assert "0 pictures saved, 1:0, 1:1 not" in str(error)
+    assert session.record(1).status is JobStatus.UNFINISHED
+    sandbox.clear_faults()
+    assert colours(session.resume().jobs[0].result(timeout=30)) == [0, 1]
 
 
 def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_session: Make) -> None:
@@ -310,6 +376,85 @@ def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Mak
     assert sandbox.count("submit") == 3
 
 
+def test_a_mistyped_id_leaves_the_doubt_as_it_was(make_sandbox: Make, make_session: Make) -> None:
+    """The service knows no such job: the error says which id, the row takes the right one, and costs what it cost."""
+    sandbox, session = doubtful_session(make_sandbox, make_session)
+    error = session.resume(2, "job_mistyped").handles[0].exception(timeout=30)
+    assert error.maybe_submitted
+    assert str(error).startswith("The service knows no job job_mistyped. Job 2 may have been submitted")
+    record = session.record(2)
+    assert (record.status, record.job_id, record.error) == (JobStatus.MAYBE_SUBMITTED, None, str(error))
+    assert "job 2 in doubt" in dict(session.status().rows())
+    result = session.resume(2, sandbox.job_ids[0]).handles[0].result(timeout=30)
+    assert (result.number, result.job_id) == (2, sandbox.job_ids[0])
+    assert session.record(2).status is JobStatus.FINISHED
+
+
+def test_a_doubt_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
+    """The id alone, with one job in doubt, is attached to it; what was wrong about it counts in no budget for ever."""
+    _, session = doubtful_session(make_sandbox, make_session)
+    spent = session.status().spent_session
+    assert session.resume("job_mistyped").handles[0].exception(timeout=30).maybe_submitted
+    assert session.status().spent_session == spent
+    session.dismiss(2)
+    assert session.status().spent_session == spent - 1
+
+
+@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.UNFINISHED, JobStatus.EXPIRED])
+def test_an_id_attached_by_hand_can_be_replaced_until_the_service_has_answered_for_it(
+    status: JobStatus, make_session: Make, sandbox: Sandbox
+) -> None:
+    """The network was down, or the kernel died, before it was known to be wrong."""
+    session = make_session(sandbox)
+    raw = {"attached": "job_mistyped"}
+    number = left_behind(session, status, job_id="job_mistyped", raw=raw)
+    right = made_elsewhere(session)
+    assert session.resume(number, right).handles[0].result(timeout=30).job_id == right
+    with pytest.raises(InputError, match=f"Job {number} is finished as {right}; it cannot be given another id"):
+        session.resume(number, "job_another")
+
+
+def test_an_id_the_service_gave_is_not_replaced(make_session: Make, sandbox: Sandbox) -> None:
+    session = make_session(sandbox)
+    number = left_behind(session, JobStatus.UNFINISHED, job_id=made_elsewhere(session))
+    with pytest.raises(InputError, match="cannot be given another id"):
+        session.resume(number, "job_another")
+    assert session.record(number).job_id == sandbox.job_ids[0]
+
+
+def test_an_id_of_another_job_of_the_folder_is_refused(make_sandbox: Make, make_session: Make) -> None:
+    """One purchase never counts for two; the message names the job that has it."""
+    _, session = doubtful_session(make_sandbox, make_session)
+    taken = session.record(1).job_id
+    with pytest.raises(InputError, match=f"{taken} is job 1 of this folder. Job 2 must be another one"):
+        session.resume(2, taken)
+    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
+
+
+def test_a_hand_attached_job_with_a_result_expires_as_any_other(make_sandbox: Make, make_session: Make) -> None:
+    """The service has answered for the id: that it forgets the job later says nothing of the doubt."""
+    sandbox = make_sandbox(faults=[Fault("download", "status", status=404)])
+    session = make_session(sandbox)
+    right = made_elsewhere(session)
+    number = left_behind(session, JobStatus.MAYBE_SUBMITTED)
+    session.resume(number, right).handles[0].exception(timeout=30)
+    sandbox.add_fault(Fault("poll", "status", status=404))
+    assert isinstance(session.resume(number).handles[0].exception(timeout=30), ModelNotFoundError)
+    assert (session.record(number).status, session.record(number).job_id) == (JobStatus.EXPIRED, right)
+
+
+def test_an_id_is_not_replaced_while_it_is_being_asked_for(make_sandbox: Make, make_session: Make) -> None:
+    sandbox = make_sandbox(latency=lambda _: 3.0)
+    session = make_session(sandbox)
+    number = left_behind(session, JobStatus.MAYBE_SUBMITTED)
+    right = made_elsewhere(session)
+    handle = session.resume(number, right).handles[0]
+    with pytest.raises(InputError, match=f"is being asked for as {right}"):
+        session.resume(number, "job_another")
+    assert session.resume(number, right).handles[0] is handle
+    assert len(handle.result(timeout=30)) == 1
+
+
 def test_a_job_id_in_a_torn_reply_is_kept_and_used(make_sandbox: Make, make_session: Make) -> None:
     """The reply broke off after the id: in doubt as ever, but resume needs no other."""
     sandbox = make_sandbox(faults=[Fault("submit", "truncated", at=1)])
@@ -427,7 +572,7 @@ def test_whoever_waits_for_a_plan_of_a_kernel_that_dies_is_not_kept_waiting(
     time.sleep(0.2)
     assert not handle.done()
     theirs.close()
-    with pytest.raises(KlingError, match="was not sent: its kernel ended"):
+    with pytest.raises(KlingError, match="was not sent: it was withdrawn, or its kernel ended"):
         handle.result(timeout=10)
     assert mine.record(1).status is JobStatus.WITHDRAWN
     assert sandbox.count("submit") == 0

@@ -1,0 +1,135 @@
+"""Polls that fail, are refused or come at an odd hour: the job is asked again or set aside, never given up for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kling_notebook.api.errors import KlingError, RateLimitedError, ServerError, StillRunningError
+from kling_notebook.api.jobs import GenerationRequest, JobStatus
+from kling_notebook.sandbox import Fault
+from kling_notebook.session import collecting
+from kling_notebook.session.records import new_record
+
+if TYPE_CHECKING:
+    from kling_notebook.session.session import Session
+
+Make = Callable[..., Any]
+
+
+def buy(session: Session) -> Any:
+    return session.start([session.request("a red fox")], source="python").handles[0]
+
+
+def patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """So many seconds before a poll that failed is repeated."""
+    monkeypatch.setattr(collecting.pacing, "backoff", lambda attempt, jitter: seconds)  # noqa: ARG005
+
+
+# ---- asked to wait ----
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("seconds", [600, 10**13])
+def test_a_poll_told_to_wait_long_sets_the_job_aside_and_says_how_long(
+    status: int, seconds: int, make_sandbox: Make, make_session: Make
+) -> None:
+    """Above two minutes nobody sleeps on it, however large the number; a later session collects the job."""
+    sandbox = make_sandbox(faults=[Fault("poll", "rate_limited", at=1, status=status, retry_after=seconds)])
+    session = make_session(sandbox)
+    error = buy(session).exception(timeout=10)
+    assert isinstance(error, RateLimitedError if status == 429 else ServerError)
+    assert f"it asked to wait {seconds:g} s" in str(error)
+    assert "was bought and is not all here" in str(error)
+    assert "nothing was bought" not in str(error)
+    assert str(error).endswith("`%kling resume 1` tries again.")
+    assert session.record(1).status is JobStatus.UNFINISHED
+    session.close()
+    assert len(make_session(sandbox).resume().jobs[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_no_poll_waits_past_the_age_at_which_a_job_is_set_aside(make_sandbox: Make, make_session: Make) -> None:
+    """Asked to wait for a minute with a second of patience left: set aside at once, and not asked too early."""
+    sandbox = make_sandbox(faults=[Fault("poll", "rate_limited", at=1, retry_after=60)])
+    session = make_session(sandbox, job_max_age=1.5)
+    assert isinstance(buy(session).exception(timeout=10), RateLimitedError)
+    assert session.record(1).status is JobStatus.UNFINISHED
+    assert sandbox.count("poll") == 1
+
+
+def test_no_back_off_lasts_past_the_age_at_which_a_job_is_set_aside(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch, 30.0)
+    session = make_session(make_sandbox(faults=[Fault("poll", "status", times=99)]), job_max_age=1.0)
+    assert isinstance(buy(session).exception(timeout=10), StillRunningError)
+    assert session.record(1).status is JobStatus.UNFINISHED
+
+
+# ---- not found ----
+
+
+def test_a_gateways_404_page_does_not_end_a_bought_job(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again; where it stays, the job is set aside, the next session says so, and resume collects."""
+    patient(monkeypatch, 0.02)
+    sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", times=99)])
+    session = make_session(sandbox)
+    assert isinstance(buy(session).exception(timeout=30), KlingError)
+    assert session.record(1).status is JobStatus.UNFINISHED
+    session.close()
+    session = make_session(sandbox)
+    assert session.take_notices() == ["1 job is unfinished: `%kling resume` collects."]
+    sandbox.clear_faults()
+    assert len(session.resume().jobs[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_a_few_404_pages_in_a_row_are_failed_polls(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch, 0.02)
+    sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", at=1, times=4)])
+    assert len(buy(make_session(sandbox)).result(timeout=30)) == 1
+    assert sandbox.count("poll") == 5
+
+
+# ---- clocks ----
+
+
+def test_a_job_submitted_in_the_future_is_seen_when_it_is_done(make_sandbox: Make, make_session: Make) -> None:
+    """The folder comes from a machine whose clock was ahead: no poll waits for ours to catch up."""
+    sandbox = make_sandbox(latency=lambda _: 2.0)
+    session = make_session(sandbox)
+    job_id = session.client.submit(GenerationRequest("a red fox")).job_id
+    record = new_record(
+        GenerationRequest("a red fox"), backend=session.backend, source="magic", session="dead", estimate=1.0
+    )
+    ahead = time.time() + 3600
+    session.journal.add([record.but(status=JobStatus.RUNNING, job_id=job_id, submitted_at=ahead)])
+    assert len(session.resume(1).jobs[0].result(timeout=8)) == 1
+    assert sandbox.count("poll") < 12
+
+
+def test_a_clock_set_back_while_a_job_runs_delays_no_poll(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is set forward does not make the job old."""
+    sandbox = make_sandbox(latency=lambda _: 2.0)
+    session = make_session(sandbox)
+    for hours in (-5, 5):
+        began = time.monotonic()
+
+        def moved(hours: int = hours, began: float = began) -> float:
+            return time.time() + 3600 * hours * (time.monotonic() - began > 1.0)
+
+        clock = SimpleNamespace(time=moved, monotonic=time.monotonic, sleep=time.sleep)
+        monkeypatch.setattr(collecting, "time", clock)
+        result = buy(session).result(timeout=8)
+        assert 1.0 < result.seconds < 5.0
