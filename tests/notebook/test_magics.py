@@ -422,6 +422,27 @@ def test_the_sandbox_can_be_switched_on_and_off(kernel, service):
     assert submits(service) == 1
 
 
+@pytest.mark.parametrize("said", ["sandbox = True", "folder = 'elsewhere'", "requests_per_minute = 7"])
+def test_a_default_that_needs_a_new_session_buys_nothing_until_there_is_one(kernel, service, said):
+    kernel.ok("%%kling\na red fox")
+    kernel.ok(f"%config KlingMagics.{said}")
+    name = said.partition(" ")[0]
+    for cell in ("%%kling\nan owl", "%kling config"):
+        reply = kernel.run(cell)
+        assert reply.ename == "SettingsError"
+        assert reply.evalue.startswith(f"{name} is ")
+        assert len(reply.traceback) == 1
+    assert submits(service) == 1
+    kernel.ok("import kling_notebook as kling\nkling.connect()")
+    assert re.search(rf"{name} +\S+ +%config", kernel.ok("%kling config").text)
+    if name == "sandbox":
+        kernel.ok("%%kling\nan owl that is free")
+        assert submits(service) == 1
+    kernel.ok(f"%config KlingMagics.{name} = None\n%kling sandbox off")
+    kernel.ok("%%kling\nan owl")
+    assert submits(service) == 2
+
+
 def test_check_posts_nothing_and_config_hides_the_key(kernel, service):
     check = kernel.ok("%kling check").text
     for words in ("host", "key", "accepted", "folder", "journal"):
