@@ -390,6 +390,18 @@ def test_the_setting_nest_reaches_the_wait(kernel):
     assert kernel.ok("print(hasattr(asyncio, '_nest_patched'))").text.strip() == "True"
 
 
+def test_a_list_of_pil_images_is_an_axis_of_the_magic(kernel, service):
+    kernel.ok("from PIL import Image\npils = [Image.new('RGB', (400, 400), colour) for colour in ('red', 'blue')]")
+    reply = kernel.ok("%%kling --sweep image=$pils -o both\nat night")
+    assert reply.html.count("<img") == 2
+    assert submits(service) == 2
+    labels = kernel.ok("print(*both.table()['image'])").text.split()
+    assert all(re.fullmatch(r"\.kling/sources/[0-9a-f]{32}\.png", label) for label in labels)
+    assert kernel.ok("both").html.count("<img") == 2
+    assert kernel.ok(f"%%kling --reuse --image {labels[1]}\nat night").html.count("reused") == 1
+    assert submits(service) == 2
+
+
 def test_pictures_of_variables_and_addresses_are_sources(kernel):
     kernel.ok("%%kling -n 2 -o fox\na fox")
     for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "3:0")):
