@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..api.errors import InputError
@@ -39,7 +40,12 @@ class Point:
 
 
 def expand(
-    prompt: Any, axes: Mapping[str, Any], fixed: Mapping[str, Any] | None = None, *, source: Source = _as_given
+    prompt: Any,
+    axes: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None = None,
+    *,
+    filled: Mapping[str, str] = MappingProxyType({}),
+    source: Source = _as_given,
 ) -> tuple[Axes, list[Point]]:
     """The product of the axes' values, the last axis turning fastest.
 
@@ -47,6 +53,7 @@ def expand(
         prompt: the text, in which ``{name}`` of a declared axis is filled in and all other braces stay; or a list of
             texts, which is the axis ``prompt``.
         axes: name -> values (list, tuple, Series, array, or a single value). fixed: parameters that do not vary.
+        filled: texts for other ``{name}`` in the prompt; filled in together with the axes, so that each stays as it is.
         source: makes the source picture that a value of the axis ``image`` means: its values have a label then, and
             can be told apart.
 
@@ -56,19 +63,25 @@ def expand(
     axes = {name: _kept(values) for name, values in axes.items()}
     if not isinstance(prompt, str):
         axes = {"prompt": _kept(prompt)} | axes
-        prompt = None
-    checked = {name: _axis(name, values, prompt, axes, source) for name, values in axes.items()}
+    texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
+    checked = {name: _axis(name, values, texts, source) for name, values in axes.items()}
+    written = checked.get("prompt", (prompt,))
+    labels = tuple(fill(text, filled) for text in written)
+    if "prompt" in checked:
+        _refuse_twins("prompt", labels)
+        checked["prompt"] = labels
+    as_written = dict(zip(labels, written, strict=True))
     jobs = math.prod(len(values) for values in checked.values())
     if jobs > MOST_JOBS:
         raise InputError(f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it.")
     points = []
     for values in itertools.product(*checked.values()):
         at = dict(zip(checked, values, strict=True))
-        text = at.pop("prompt") if "prompt" in at else prompt
+        text = as_written[at.pop("prompt", labels[0])]
         sample = at.pop(SAMPLE, None)
         parameters = dict(fixed or {}) | {name: value for name, value in at.items() if name in PARAMETERS}
-        filled = fill(text, {name: value for name, value in at.items() if name not in PARAMETERS})
-        points.append(Point(values, filled, parameters, sample))
+        varied = {name: value for name, value in at.items() if name not in PARAMETERS}
+        points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample))
     return checked, points
 
 
@@ -115,7 +128,7 @@ def _kept(values: Any) -> Any:
     return list(values) if isinstance(values, Iterator) else plain(values)
 
 
-def _axis(name: str, values: Any, prompt: str | None, axes: Mapping[str, Any], source: Source) -> tuple[Any, ...]:
+def _axis(name: str, values: Any, prompts: Sequence[str], source: Source) -> tuple[Any, ...]:
     """The values of one axis as plain Python values, checked."""
     if (dimensions := getattr(values, "ndim", 1)) > 1:  # walking through a table would give the names of its columns
         kind = type(values).__name__
@@ -132,8 +145,8 @@ def _axis(name: str, values: Any, prompt: str | None, axes: Mapping[str, Any], s
         raise InputError(f"The axis {name} is empty. Give it at least one value.", parameter=name)
     if name in PARAMETERS:
         made = [source(value) if PARAMETERS[name].kind == "image" else check(name, value) for value in made]
-    elif name != SAMPLE and not _appears(name, prompt, axes):
-        raise InputError(_nowhere(name, prompt, axes), parameter=name)
+    elif name != SAMPLE and not any(f"{{{name}}}" in prompt for prompt in prompts):
+        raise InputError(_nowhere(name, prompts), parameter=name)
     _refuse_twins(name, made)
     return tuple(made)
 
@@ -150,9 +163,9 @@ def _refuse_twins(name: str, values: Sequence[Any]) -> None:
         seen |= dict.fromkeys(marks, said)
 
 
-def _nowhere(name: str, prompt: str | None, axes: Mapping[str, Any]) -> str:
+def _nowhere(name: str, prompts: Sequence[str]) -> str:
     """What is said of an axis that varies nothing: what was probably meant, else what there is."""
-    braces = [word for text in _prompts(prompt, axes) for word in re.findall(r"\{([^{}\n]+)\}", text)]
+    braces = [word for prompt in prompts for word in re.findall(r"\{([^{}\n]+)\}", prompt)]
     known = [*PARAMETERS, SAMPLE, *braces]
     close = COUNT_KEYS[:1] if name in COUNT_KEYS else difflib.get_close_matches(name, known, 1)
     way = (
@@ -161,14 +174,6 @@ def _nowhere(name: str, prompt: str | None, axes: Mapping[str, Any]) -> str:
         else f"Parameters are {', '.join(PARAMETERS)}; write {{{name}}} where its values belong."
     )
     return f"The axis {name} appears nowhere: it is no parameter, and the prompt has no {{{name}}}. {way}"
-
-
-def _prompts(prompt: str | None, axes: Mapping[str, Any]) -> list[str]:
-    return [str(text) for text in ([prompt] if prompt is not None else as_list(axes.get("prompt", ())))]
-
-
-def _appears(name: str, prompt: str | None, axes: Mapping[str, Any]) -> bool:
-    return any(f"{{{name}}}" in text for text in _prompts(prompt, axes))
 
 
 def as_list(values: Any) -> list[Any]:

@@ -48,6 +48,9 @@ def test_fill_takes_the_users_variables(kernel):
     kernel.ok("animal, n = 'red fox', 3")
     kernel.ok("%%kling --fill -o fox\n{n} {animal} {unknown}")
     assert kernel.ok("print(fox.request.prompt)").text.strip() == "3 red fox {unknown}"
+    kernel.ok("import numpy as np\nn, s = np.int64(3), '{animal}'")
+    kernel.ok("%%kling --fill --sweep animal=hen -o hens\n{n} times {s} for a {animal}")
+    assert kernel.ok("print(hens[0].request.prompt)").text.strip() == "3 times {animal} for a hen"
 
 
 @pytest.mark.parametrize(
