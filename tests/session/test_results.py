@@ -249,3 +249,19 @@ def test_what_a_service_charged_is_in_the_sum_and_in_the_history(session: Sessio
     sweep = swept(session, "a {x}", x=["fox", "owl"], num_outputs=[2])
     assert sweep.credits == 4
     assert history_row(session.record(1), session.folder).credits == 2
+
+
+def test_the_history_tells_replicates_and_models_apart(session: Session) -> None:
+    """Replicates differ in nothing but their sample, a number or a word, and are found by it."""
+    swept(session, "a fox", sample=2)
+    swept(session, "a fox", sample=["dusk"])
+    made(session, "a fox")
+    frame = session.history()
+    assert [value if isinstance(value, int | str) else None for value in frame["sample"]] == [1, 2, "dusk", None]
+    assert list(frame.query("sample == 2").index) == [2]
+    assert list(frame.query("sample == 'dusk'").index) == [3]
+    assert list(frame["model"]) == ["kling-image"] * 4
+    assert isinstance(frame["sample"].dtype, pd.CategoricalDtype)
+    assert isinstance(frame["model"].dtype, pd.CategoricalDtype)
+    assert list(session.history(limit=0).columns) == list(frame.columns)
+    assert "dusk" in frame.to_csv()
