@@ -236,7 +236,7 @@ def sweep(
     1360
     """
     session = current_session()
-    checked, points = sweeps.of_call(prompt, axes, more_axes)
+    checked, points = sweeps.of_call(prompt, axes, more_axes, source=session.place.attachments.resolve)
     requests = session.requests(points, extra)
     done = perform(
         session,
@@ -269,7 +269,7 @@ def estimate(
     """
     check_reuse(reuse)
     session = current_session()
-    checked, points = sweeps.of_call(prompt, axes, parameters)
+    checked, points = sweeps.of_call(prompt, axes, parameters, source=session.place.attachments.resolve)
     return session.estimate(session.requests(points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from ..api.errors import InputError
 from ..api.parameters import PARAMETERS
+from ..session.sweeps import fill
 from .grammar import OPTIONS
 from .options import number, parse_options, stray
 from .splitting import split
-from .variables import fill, parse_axis, source
+from .variables import fillings, parse_axis, source
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class CellOptions:
     """What a cell asks for; everything in it has been checked as far as it can be without the session.
 
     Attributes:
-        prompts: one, or more where lines of three dashes separate them (then the axis "prompt").
+        prompts: one, or more where lines of three dashes separate them (then the axis "prompt"); as written.
+        filled: with ``--fill``, what stands in the user's variables for each ``{name}`` of the prompts.
         parameters: what was said on the line, by the table's names, checked. ``image`` is text (a path, a URL, an
             address) or the object a variable holds.
         axes: values by name, in the order given. ``sample`` may be one whole number: so many replicates.
@@ -29,6 +31,7 @@ class CellOptions:
     """
 
     prompts: tuple[str, ...] = ()
+    filled: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, Any] = field(default_factory=dict)
     output: str | None = None
@@ -70,14 +73,13 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     for name in axes:
         if name in parameters:
             raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
-    if "fill" in said:
-        prompts = tuple(fill(prompt, variables, axes) for prompt in prompts)
-        if "prompt" in axes and len(prompts) > 1:
-            axes["prompt"] = list(prompts)
-        if isinstance(parameters.get("negative_prompt"), str):
-            parameters["negative_prompt"] = fill(parameters["negative_prompt"], variables, axes)
+    filled = fillings(prompts, variables, axes) if "fill" in said else {}
+    negative = parameters.get("negative_prompt")
+    if "fill" in said and negative is not None:
+        parameters["negative_prompt"] = fill(negative, fillings([negative], variables, axes))
     return CellOptions(
         prompts=prompts,
+        filled=filled,
         parameters=parameters,
         axes=axes,
         output=_identifier(said["output"]) if "output" in said else None,

@@ -93,7 +93,8 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
 
     session = calls.current_session()
     prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
-    axes, points = sweeps.expand(prompt, options.axes, options.parameters)
+    source = session.place.attachments.resolve
+    axes, points = sweeps.expand(prompt, options.axes, options.parameters, filled=options.filled, source=source)
     requests = session.requests(points)
     if options.dry_run:
         estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))

@@ -102,7 +102,10 @@ def literal(text: str) -> object:
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise InputError(f"{_cut(text)} is not a Python list of plain values.") from None
+        raise InputError(
+            f"{_cut(text)} is not a Python list of plain values. Put texts in quotes, as in ['fox', 'owl'], or leave "
+            "out the brackets."
+        ) from None
 
 
 def _pieces(raw: str) -> Iterator[str]:

@@ -6,10 +6,11 @@ Names are looked up in a mapping; literals are read; nothing is evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..api.errors import InputError
+from ..session.sweeps import as_list, plain
 from .options import closest
 from .splitting import literal, split_values, unwrap
 
@@ -45,7 +46,7 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
 
 def _sample(values: list[str]) -> list[int | str] | int:
     """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
-    labels = [int(value) if value.strip().isdecimal() else value for value in values]
+    labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
     return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
 
 
@@ -63,14 +64,12 @@ def _variable(name: str, variables: Mapping[str, Any]) -> Any:
 def _listed(name: str, values: Any, said: str) -> Any:
     if getattr(values, "ndim", 1) > 1:  # walking through a table would give the names of its columns
         raise InputError(f"{said} is a table. Put one of its columns into a variable, and give that.")
-    if hasattr(values, "tolist"):  # arrays, and columns of a table
-        values = values.tolist()
+    values = plain(values)
     if name == "sample" and isinstance(values, int) and not isinstance(values, bool):
         return values
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
         raise InputError(f"{said} is one value, not a list. Write {name}=[...] or the values with commas.")
-    # A list of NumPy numbers holds what a list of numbers does.
-    values = [value.item() if hasattr(value, "item") else value for value in values]
+    values = [plain(value) for value in as_list(values)]  # a list of NumPy numbers holds what a list of numbers does
     if name != "image":
         for value in values:
             if not isinstance(value, str | int | float) or isinstance(value, bool):
@@ -110,27 +109,25 @@ def source(text: str, variables: Mapping[str, Any]) -> Any:
         ) from None
 
 
-def fill(text: str, variables: Mapping[str, Any], keep: Collection[str] = ()) -> str:
-    """``text`` with each ``{name}`` replaced by the user's variable of that name.
+def fillings(texts: Iterable[str], variables: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, str]:
+    """What ``--fill`` puts in place of each ``{name}`` in ``texts`` that is the name of a variable.
 
-    Unknown names stay as they are, and so do the names in ``keep`` (a sweep fills those in).
+    Unknown names stay as they are, and so do the names in ``keep`` (a sweep fills those in, together with these: what a
+    variable holds is not filled in again).
 
     Raises:
         InputError: the variable holds no text and no number.
     """
-
-    def replaced(found: re.Match[str]) -> str:
-        name = found[1]
+    found = {}
+    for name in re.findall(r"\{([^\W\d]\w*)\}", " ".join(texts)):
         if name in keep or name not in variables:
-            return found[0]
-        value = variables[name]
+            continue
+        value = plain(variables[name])
         if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise InputError(
-                f"--fill puts in text and numbers; {name} is a {type(value).__name__}.", parameter="prompt"
-            )
-        return str(value)
-
-    return re.sub(r"\{([^\W\d]\w*)\}", replaced, text)
+            kind = type(variables[name]).__name__
+            raise InputError(f"--fill puts in text and numbers; {name} is a {kind}.", parameter="prompt")
+        found[name] = str(value)
+    return found
 
 
 def _close(name: str, variables: Mapping[str, Any]) -> str:

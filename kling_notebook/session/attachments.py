@@ -18,6 +18,7 @@ from .sources import load_source
 
 ADDRESS = re.compile(r"(\d+):(\d+)")
 _LAST = re.compile(r"last(?::(\d+))?")
+_KEPT = re.compile(r"(?:.*[/\\])?\.kling[/\\]sources[/\\](?P<name>[0-9a-f]{32}\.\w+)")
 _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
@@ -58,12 +59,24 @@ class Attachments:
             return self._of_picture(self._picture(int(found[1]), int(found[2])))
         if found := _LAST.fullmatch(text):
             return self._of_picture(self._picture(None, int(found[1] or 0)))
-        return SourceImage.of_bytes(*load_source(Path(text).expanduser()), text)
+        path = self.file(text)
+        source = SourceImage.of_bytes(*load_source(path), text)
+        return self._named(source) if path.parent == self._folder else source
+
+    def file(self, label: str) -> Path:
+        """The file that a path or the label of a source means. A kept copy is named by its content: it is the one in
+        this folder, wherever the folder was when it was named."""
+        kept = _KEPT.fullmatch(label)
+        here = self._folder / kept["name"] if kept else None
+        return here if here is not None and here.exists() else Path(label).expanduser()
 
     def _of_bytes(self, value: Any) -> SourceImage:
-        """Bytes and PIL images are named by the copy that is kept of them."""
-        source = SourceImage.of_bytes(*load_source(value), "")
-        return replace(source, label=str(self._path(source)))
+        return self._named(SourceImage.of_bytes(*load_source(value), ""))
+
+    def _named(self, source: SourceImage) -> SourceImage:
+        """Bytes and PIL images are named by the copy that is kept of them; relative, so that the folder can move and
+        no notebook shows where it is."""
+        return replace(source, label=f".kling/sources/{self._path(source).name}")
 
     def _of_picture(self, picture: Picture) -> SourceImage:
         return SourceImage.of_bytes(*load_source(picture.path), picture.address)

@@ -41,7 +41,7 @@ class Estimate:
         beside += [f"{self.doubtful} in doubt and not sent: see `%kling status`"] if self.doubtful else []
         if not self.jobs:
             return ", ".join(["nothing to buy", *beside])
-        money = "free on the sandbox" if self.free else f"about {self.credits:g} credit{'s' * (self.credits != 1)}"
+        money = "free on the sandbox" if self.free else _about(self.credits)
         time = f", {self.time}" if self.time else ""
         more = f" ({', '.join(beside)})" if beside else ""
         return f"{count(self.pictures, 'picture')}, {money}{time}{more}"
@@ -60,6 +60,10 @@ class Estimate:
 def count(number: int, noun: str) -> str:
     """``1 job``, ``2 jobs``."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _about(credits: float) -> str:
+    return f"about {credits:g} credit{'s' * (credits != 1)}"
 
 
 def duration(seconds: float) -> str:
@@ -126,10 +130,11 @@ class Limits:
         if not wanted:
             return
         facts = [count(estimate.jobs, "job"), count(estimate.pictures, "picture"), estimate.time]
-        what = f"This needs about {call_spent + wanted:g} credits ({', '.join(filter(None, facts))})"
+        what = f"This needs {_about(call_spent + wanted)} ({', '.join(filter(None, facts))})"
+        nothing = "Nothing more was sent." if call_spent else "Nothing was sent."
         if self.call is not None and call_spent + wanted > self.call:
             raise BudgetExceededError(
-                f"{what}; max_credits allows {self.call:g}. Nothing more was sent. "
+                f"{what}; max_credits allows {self.call:g}. {nothing} "
                 f"Allow it with --max-credits {call_spent + wanted:g}, or ask for less.",
                 credits=call_spent + wanted,
                 limit=self.call,
@@ -137,7 +142,7 @@ class Limits:
         if self.budget is not None and not estimate.free and session_spent + wanted > self.budget:
             left = max(0.0, self.budget - session_spent)
             raise BudgetExceededError(
-                f"{what}; {left:g} of the budget of {self.budget:g} are left. Nothing more was sent. "
+                f"{what}; {left:g} of the budget of {self.budget:g} are left. {nothing} "
                 f"Allow it with %kling budget {session_spent + wanted:g}.",
                 credits=wanted,
                 limit=left,
@@ -145,7 +150,7 @@ class Limits:
         unasked = self.call is None and self.budget is None and not estimate.free
         if unasked and call_spent + wanted > self.ceiling:
             raise BudgetExceededError(
-                f"{what}; without asking, one call may spend {self.ceiling:g}. Nothing more was sent. "
+                f"{what}; without asking, one call may spend {self.ceiling:g}. {nothing} "
                 f"Allow it with --max-credits {call_spent + wanted:g} (max_credits= in Python).",
                 credits=call_spent + wanted,
                 limit=self.ceiling,

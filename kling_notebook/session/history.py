@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BEFORE = ("job_id", "prompt")
+_BESIDE = ("sample", "model")  # of the request, and no parameters: replicates differ in nothing else
 _AFTER = (
     "status",
     "backend",
@@ -30,16 +31,16 @@ _AFTER = (
     "note",
 )
 _TIMES = ("created_at", "submitted_at", "completed_at")
-_CATEGORIES = ("status", "backend", "source", *(n for n, p in PARAMETERS.items() if p.kind == "choice"))
+_CATEGORIES = ("status", "backend", "source", *_BESIDE, *(n for n, p in PARAMETERS.items() if p.kind == "choice"))
 _LISTS = ("images", "starred")
 
 
 def frame(journal: Journal, folder: Path, where: Filter) -> pd.DataFrame:
     """One row per job, index ``n``, newest last.
 
-    Columns: job_id, prompt, every parameter of the table, status, backend, created_at, submitted_at, completed_at
-    (UTC), seconds, credits, credits_remaining, images (list of paths, by place; one without an ending stands for a
-    picture that could not be saved), error, source, starred (list of places), note.
+    Columns: job_id, prompt, every parameter of the table, sample, model, status, backend, created_at, submitted_at,
+    completed_at (UTC), seconds, credits, credits_remaining, images (list of paths, by place; one without an ending
+    stands for a picture that could not be saved), error, source, starred (list of places), note.
     """
     import pandas as pd
 
@@ -53,8 +54,8 @@ def frame(journal: Journal, folder: Path, where: Filter) -> pd.DataFrame:
         columns.append(name)
         path = f"$.values.{name}" + (".label" if parameter.kind == "image" else "")
         expressions.append(f"json_extract(request, '{path}')")
-    columns += _AFTER
-    expressions += _AFTER
+    columns += _BESIDE + _AFTER
+    expressions += [f"json_extract(request, '$.{name}')" for name in _BESIDE] + list(_AFTER)
     clause, values = where.sql()
     with journal.reading() as connection:
         rows = connection.execute(f"SELECT {', '.join(expressions)} FROM jobs {clause}", values).fetchall()  # noqa: S608

@@ -222,6 +222,11 @@ def _for_all(pictures: int) -> str:
     return f" for {pictures}" if pictures > 1 else ""
 
 
+def _charged(record: Record) -> float | None:
+    """What a job cost; None where nobody said so, and for the sandbox's play money, which nobody paid."""
+    return None if record.backend == "sandbox" else record.credits
+
+
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
     """``12:3 · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
     values = record.request.values
@@ -232,8 +237,8 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
         words.append("from an image")
     if record.seconds is not None:
         words.append(f"{record.seconds:.1f} s")
-    if record.credits is not None and record.backend != "sandbox":
-        words.append(f"{record.credits:g} credit{'s' * (record.credits != 1)}" + _for_all(len(record.images)))
+    if (credits := _charged(record)) is not None:
+        words.append(f"{credits:g} credit{'s' * (credits != 1)}" + _for_all(len(record.images)))
     if record.backend == "sandbox":
         words.append("sandbox")
     if reused:
@@ -319,7 +324,7 @@ def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_f
         backend=record.backend,
         created=datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M"),
         seconds=record.seconds,
-        credits=record.credits,
+        credits=_charged(record),
         starred=record.starred,
         note=record.note or "",
         error=record.error or "",

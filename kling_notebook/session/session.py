@@ -63,6 +63,7 @@ class Session:
         self.said: dict[str, Any] = {
             name: Secret(v) if name == "api_key" and v else v for name, v in (said or {}).items()
         }
+        self._config = config
         self.settings: Settings = resolve(self.said, config)
         self._backend = choose_backend(self.settings, person_present=person_present)
         self.id = secrets.token_hex(6)
@@ -132,18 +133,17 @@ class Session:
 
     def configure(self, **said: Any) -> None:
         """Change settings that need no new session: budget, reuse and the like. The backend and folder stay."""
-        settings = resolve(self.said | said | {"api_key": self.settings.api_key})
-        self.said |= said
-        self._adopt(settings)
+        self._adopt(self.said | said, self._config)
 
     def refresh(self, config: Mapping[str, Any]) -> None:
-        """Take in what ``%config KlingMagics`` says now; what ``connect()`` said stays above it."""
-        self._adopt(resolve(self.said | {"api_key": self.settings.api_key}, config))
+        """Take in what ``%config KlingMagics`` says now; SettingsError for what would need a new session."""
+        self._adopt(self.said, config)  # what `connect()` said stays above it
 
-    def _adopt(self, settings: Settings) -> None:
-        origin = dict(settings.origin) | {"api_key": self.settings.origin["api_key"]}
-        self.settings = self.place.settings = Settings(settings.values, origin)
-        self.running.runner.in_flight = settings.in_flight
+    def _adopt(self, said: dict[str, Any], config: Mapping[str, Any] | None) -> None:
+        later = resolve(said | {"api_key": self.settings.api_key}, config)
+        self.settings = self.place.settings = self.settings.followed_by(later)
+        self.said, self._config = said, config
+        self.running.runner.in_flight = self.settings.in_flight
 
     def take_notices(self) -> list[str]:
         """Lines to be said once: the sandbox, unfinished jobs, warnings."""

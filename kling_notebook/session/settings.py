@@ -71,6 +71,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
 )
 """Every setting by name."""
 
+BEGUN_WITH = (
+    *("sandbox", "base_url", "folder", "model"),
+    *("requests_per_minute", "connect_timeout", "read_timeout", "download_timeout"),
+)
+"""What a session keeps for as long as it lives: its backend, its folder, what its client was made with."""
+
 _SWITCH = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -88,15 +94,32 @@ class Settings:
 
     def described(self) -> list[tuple[str, str, str]]:
         """Rows of (name, value, where it came from); the key as set or not set."""
-        rows = []
-        for name, setting in SETTINGS.items():
-            value = self.values[name]
-            if setting.kind == "secret":
-                text = "set" if value else "not set"
-            else:
-                text = "not set" if value is None else str(value)
-            rows.append((name, text, self.origin[name]))
-        return rows
+        return [(name, self._shown(name), self.origin[name]) for name in SETTINGS]
+
+    def _shown(self, name: str) -> str:
+        value = self.values[name]
+        if SETTINGS[name].kind == "secret":
+            return "set" if value else "not set"
+        return "not set" if value is None else str(value)
+
+    def followed_by(self, later: Settings) -> Settings:
+        """What is in force in a session that began with these settings, where ``later`` is said now.
+
+        Raises:
+            SettingsError: one of them needs a new session. Going on as before would buy where the sandbox was asked
+                for, or save into another folder than was said.
+        """
+        for name in BEGUN_WITH:
+            if later.values[name] != self.values[name]:
+                switch = "`%kling sandbox on` (or off), or " if name == "sandbox" else ""
+                raise SettingsError(
+                    f"{name} is {later._shown(name)} now ({later.origin[name]}), but this session began with "
+                    f"{self._shown(name)}. Nothing was sent. Begin a new one with {switch}kling.connect(...)."
+                )
+        # The key stays as well; one that is found later in the environment is not the one that is sent.
+        values = dict(later.values) | {"api_key": self.values["api_key"]}
+        origin = dict(later.origin) | {"api_key": self.origin["api_key"]}
+        return Settings(MappingProxyType(values), MappingProxyType(origin))
 
 
 def checked(name: str, value: Any, origin: str) -> Any:

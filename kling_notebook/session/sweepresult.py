@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError, KlingError
-from ..api.jobs import JobStatus
+from ..api.jobs import JobStatus, SourceImage
+from ..api.parameters import PARAMETERS, check
 from ..view.facets import Facet
 from ..view.tiles import Tile
-from .results import Result
+from .results import Picture, Result
 from .runner import JobHandle
-from .sweeps import Axes, Point, label, layout
+from .sources import load_source
+from .sweeps import Axes, Point, label, layout, plain
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 class SweepResult(Sequence[Result | None]):
     """The results of a sweep, in the order of its points, the last axis turning fastest; None where one is missing.
 
-    ``sweep["fox", "dawn"]`` selects by value, in the axes' order; fewer values give the part of the sweep that has
-    them. While jobs run their tiles say so; what failed is drawn with its reason.
+    ``sweep["fox", "dawn"]`` selects by value, in the axes' order, as it was given or as its label is written; fewer
+    values give the part of the sweep that has them. While jobs run their tiles say so; what failed is drawn with its
+    reason.
 
     Attributes:
         axes: name -> values. handles: one per point.
@@ -55,7 +59,12 @@ class SweepResult(Sequence[Result | None]):
     def __reversed__(self) -> Iterator[Result | None]:
         return (self._result(index) for index in reversed(range(len(self))))
 
+    def index(self, value: Any, start: int = 0, stop: int = sys.maxsize) -> int:
+        """The place of a result: by place, also where [] selects by number."""
+        return list(self).index(value, start, stop)
+
     def __getitem__(self, key: Any) -> Any:
+        key = plain(key)
         if isinstance(key, int) and not self._selects_numbers():
             return self._result(range(len(self))[key])
         if isinstance(key, slice):
@@ -71,10 +80,7 @@ class SweepResult(Sequence[Result | None]):
         names = tuple(self.axes)
         if len(key) > len(names):
             raise InputError(f"This sweep has {len(names)} axes ({', '.join(names)}); {len(key)} values were given.")
-        for name, value in zip(names, key, strict=False):
-            if value not in self.axes[name]:
-                known = ", ".join(map(label, self.axes[name]))
-                raise InputError(f"{name} has no value {value!r}. It has {known}.", parameter=name)
+        key = tuple(self._meant(name, plain(value)) for name, value in zip(names, key, strict=False))
         chosen = [i for i, point in enumerate(self.points) if point.coordinates[: len(key)] == key]
         if len(key) == len(names):
             result = self._result(chosen[0])
@@ -87,6 +93,20 @@ class SweepResult(Sequence[Result | None]):
         ]
         return SweepResult(rest, points, [self.handles[i] for i in chosen])
 
+    def _meant(self, name: str, asked: Any) -> Any:
+        """The value of an axis that is asked for: by itself, else as the axis would hold it, else by its label."""
+        one = asked[0] if isinstance(asked, Result) else asked
+        read, written = _as_held(name, one), label(one)
+        for same in (
+            lambda value: value == asked,
+            lambda value: getattr(value, "identity", value) == read,
+            lambda value: label(value) == written,
+        ):
+            for value in filter(same, self.axes[name]):
+                return value
+        known = ", ".join(map(label, self.axes[name]))
+        raise InputError(f"{name} has no value {asked!r}. It has {known}.", parameter=name)
+
     @property
     def done(self) -> list[Result]:
         """The finished results."""
@@ -94,13 +114,15 @@ class SweepResult(Sequence[Result | None]):
 
     @property
     def missing(self) -> list[dict[str, Any]]:
-        """The points without pictures, as {axis: value}."""
-        return [self._at(i) for i in range(len(self)) if self._result(i) is None]
+        """The points whose pictures are not all there, as {axis: value}: not made, or gone from the folder since."""
+        results = enumerate(self)
+        return [self._at(i) for i, one in results if one is None or not all(p.path.exists() for p in one)]
 
     @property
     def credits(self) -> float:
-        """What the finished jobs cost when they were bought."""
-        return sum(result.credits or 0.0 for result in {r.number: r for r in self.done}.values())
+        """What the finished jobs cost when they were bought. The sandbox's play money is never in a sum."""
+        paid = {result.number: result.credits or 0.0 for result in self.done if result.backend != "sandbox"}
+        return sum(paid.values())
 
     def _at(self, index: int) -> dict[str, Any]:
         return dict(zip(self.axes, self.points[index].coordinates, strict=True))
@@ -192,7 +214,7 @@ class SweepResult(Sequence[Result | None]):
         rows = []
         for index, handle in enumerate(self.handles):
             result = self._result(index)
-            at = {name: label(v) if hasattr(v, "address") else v for name, v in self._at(index).items()}
+            at = {name: label(v) if hasattr(v, "label") else v for name, v in self._at(index).items()}
             common = {"number": handle.number, "status": handle.status.value}
             facts: dict[str, Any] = {"seconds": None, "credits": None}
             if result is not None:
@@ -227,3 +249,15 @@ class SweepResult(Sequence[Result | None]):
         shape = " x ".join(str(len(values)) for values in self.axes.values())
         missing = len(self.missing)
         return f"<SweepResult {shape} over {', '.join(self.axes)}{f', {missing} missing' if missing else ''}>"
+
+
+def _as_held(name: str, asked: Any) -> Any:
+    """A value as an axis of this name holds it: as the table reads it, a picture by its content; else as it is."""
+    if name not in PARAMETERS or isinstance(asked, os.PathLike | Picture):  # these two are found by their labels
+        return asked
+    try:
+        if PARAMETERS[name].kind != "image":
+            return check(name, asked)
+        return asked if isinstance(asked, str) else SourceImage.of_bytes(*load_source(asked), "").identity
+    except InputError:
+        return asked

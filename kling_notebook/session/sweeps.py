@@ -6,20 +6,27 @@ model has no seed).
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..api.errors import InputError
-from ..api.parameters import PARAMETERS, check
+from ..api.parameters import COUNT_KEYS, PARAMETERS, check
 
 MOST_JOBS = 10_000
 SAMPLE = "sample"
 
 Axes = Mapping[str, tuple[Any, ...]]
+Source = Callable[[Any], Any]
+
+
+def _as_given(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,23 @@ class Point:
     sample: int | str | None = None
 
 
-def expand(prompt: Any, axes: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> tuple[Axes, list[Point]]:
+def expand(
+    prompt: Any,
+    axes: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None = None,
+    *,
+    filled: Mapping[str, str] = MappingProxyType({}),
+    source: Source = _as_given,
+) -> tuple[Axes, list[Point]]:
     """The product of the axes' values, the last axis turning fastest.
 
     Args:
         prompt: the text, in which ``{name}`` of a declared axis is filled in and all other braces stay; or a list of
             texts, which is the axis ``prompt``.
         axes: name -> values (list, tuple, Series, array, or a single value). fixed: parameters that do not vary.
+        filled: texts for other ``{name}`` in the prompt; filled in together with the axes, so that each stays as it is.
+        source: makes the source picture that a value of the axis ``image`` means: its values have a label then, and
+            can be told apart.
 
     Raises:
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
@@ -46,29 +63,36 @@ def expand(prompt: Any, axes: Mapping[str, Any], fixed: Mapping[str, Any] | None
     axes = {name: _kept(values) for name, values in axes.items()}
     if not isinstance(prompt, str):
         axes = {"prompt": _kept(prompt)} | axes
-        prompt = None
-    checked = {name: _axis(name, values, prompt, axes) for name, values in axes.items()}
+    texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
+    checked = {name: _axis(name, values, texts, source) for name, values in axes.items()}
+    written = checked.get("prompt", (prompt,))
+    labels = tuple(fill(text, filled) for text in written)
+    if "prompt" in checked:
+        _refuse_twins("prompt", labels)
+        checked["prompt"] = labels
+    as_written = dict(zip(labels, written, strict=True))
     jobs = math.prod(len(values) for values in checked.values())
     if jobs > MOST_JOBS:
-        shape = " x ".join(str(len(values)) for values in checked.values())
-        raise InputError(f"The axes give {shape} = {jobs} jobs; at most {MOST_JOBS} go in one sweep. Split it.")
+        raise InputError(f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it.")
     points = []
     for values in itertools.product(*checked.values()):
         at = dict(zip(checked, values, strict=True))
-        text = at.pop("prompt") if "prompt" in at else prompt
+        text = as_written[at.pop("prompt", labels[0])]
         sample = at.pop(SAMPLE, None)
         parameters = dict(fixed or {}) | {name: value for name, value in at.items() if name in PARAMETERS}
-        filled = fill(text, {name: value for name, value in at.items() if name not in PARAMETERS})
-        points.append(Point(values, filled, parameters, sample))
+        varied = {name: value for name, value in at.items() if name not in PARAMETERS}
+        points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample))
     return checked, points
 
 
-def of_call(prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]) -> tuple[Axes, list[Point]]:
+def of_call(
+    prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any], *, source: Source = _as_given
+) -> tuple[Axes, list[Point]]:
     """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
-    both = set(axes or {}) & set(more)
+    all_axes = _named(axes)
+    both = set(all_axes) & set(more)
     if both:
         raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
-    all_axes = dict(axes or {})
     fixed = {}
     for name, given in more.items():
         values = _kept(given)
@@ -77,15 +101,34 @@ def of_call(prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any]
             fixed[name] = values
         else:
             all_axes[name] = values
-    return expand(prompt, all_axes, fixed)
+    return expand(prompt, all_axes, fixed, source=source)
+
+
+def _named(axes: Any) -> dict[str, Any]:
+    """``axes=`` as a dict of our own, its names checked."""
+    if not isinstance(axes, Mapping | None):
+        raise InputError(f"axes must be {{name: values}}, not a {type(axes).__name__}.", parameter="axes")
+    for name in axes or ():
+        if not isinstance(name, str):
+            raise InputError(f"The name of an axis must be text, not {name!r}.", parameter="axes")
+    return dict(axes or {})
+
+
+def plain(value: Any) -> Any:
+    """A NumPy scalar, or an array of no dimensions, as the Python value it holds; everything else as it is.
+
+    Times stay what they are: those in nanoseconds would come out as bare integers.
+    """
+    single = getattr(value, "ndim", None) == 0
+    return value.item() if single and not str(value.dtype).startswith(("datetime64", "timedelta64")) else value
 
 
 def _kept(values: Any) -> Any:
-    """An iterator as the list it gives, since it gives it once; everything else as it is."""
-    return list(values) if isinstance(values, Iterator) else values
+    """An iterator as the list it gives, since it gives it once; NumPy's single values as Python's."""
+    return list(values) if isinstance(values, Iterator) else plain(values)
 
 
-def _axis(name: str, values: Any, prompt: str | None, axes: Mapping[str, Any]) -> tuple[Any, ...]:
+def _axis(name: str, values: Any, prompts: Sequence[str], source: Source) -> tuple[Any, ...]:
     """The values of one axis as plain Python values, checked."""
     if (dimensions := getattr(values, "ndim", 1)) > 1:  # walking through a table would give the names of its columns
         kind = type(values).__name__
@@ -93,48 +136,57 @@ def _axis(name: str, values: Any, prompt: str | None, axes: Mapping[str, Any]) -
             f"The axis {name} is a {kind} of {dimensions} dimensions. Give one column of it, as in frame['{name}'].",
             parameter=name,
         )
-    if name == SAMPLE and isinstance(values, int) and not isinstance(values, bool):
-        if not 1 <= values <= MOST_JOBS:
-            raise InputError(f"sample must be at least 1, not {values}.", parameter=SAMPLE)
+    if name == SAMPLE and isinstance(values, int):
+        if isinstance(values, bool) or not 1 <= values <= MOST_JOBS:
+            raise InputError(f"sample must be a whole number from 1 to {MOST_JOBS}, not {values}.", parameter=SAMPLE)
         values = range(1, values + 1)
-    plain = [_plain(name, value) for value in as_list(values)]
-    if not plain:
+    made = [_plain(name, value) for value in as_list(values)]
+    if not made:
         raise InputError(f"The axis {name} is empty. Give it at least one value.", parameter=name)
     if name in PARAMETERS:
-        if PARAMETERS[name].kind != "image":
-            plain = [check(name, value) for value in plain]
-    elif name != SAMPLE and not _appears(name, prompt, axes):
-        raise InputError(
-            f"The axis {name} appears nowhere: it is no parameter, and the prompt has no {{{name}}}. "
-            f"Parameters are {', '.join(PARAMETERS)}; write {{{name}}} where its values belong.",
-            parameter=name,
-        )
-    seen: list[Any] = []
-    for value in plain:
-        if any(value is other or (type(value) is type(other) and value == other) for other in seen):
-            raise InputError(f"The axis {name} has {value!r} twice. For replicates use sample=2.", parameter=name)
-        seen.append(value)
-    return tuple(plain)
+        made = [source(value) if PARAMETERS[name].kind == "image" else check(name, value) for value in made]
+    elif name != SAMPLE and not any(f"{{{name}}}" in prompt for prompt in prompts):
+        raise InputError(_nowhere(name, prompts), parameter=name)
+    _refuse_twins(name, made)
+    return tuple(made)
 
 
-def _appears(name: str, prompt: str | None, axes: Mapping[str, Any]) -> bool:
-    texts = [prompt] if prompt is not None else as_list(axes.get("prompt", ()))
-    return any(f"{{{name}}}" in str(text) for text in texts)
+def _refuse_twins(name: str, values: Sequence[Any]) -> None:
+    """Values that are equal or read the same ask for one request, or could not be told apart when selecting."""
+    seen: dict[Any, str] = {}
+    for value in values:
+        said = repr(value) if isinstance(value, str | int | float) else label(value)
+        marks = {value, getattr(value, "identity", str(value))}
+        for twin in (seen[mark] for mark in marks if mark in seen):
+            what = f"{said} twice" if twin == said else f"{twin} and {said}, which are the same"
+            raise InputError(f"The axis {name} has {what}. For replicates use sample=2.", parameter=name)
+        seen |= dict.fromkeys(marks, said)
+
+
+def _nowhere(name: str, prompts: Sequence[str]) -> str:
+    """What is said of an axis that varies nothing: what was probably meant, else what there is."""
+    braces = [word for prompt in prompts for word in re.findall(r"\{([^{}\n]+)\}", prompt)]
+    known = [*PARAMETERS, SAMPLE, *braces]
+    close = COUNT_KEYS[:1] if name in COUNT_KEYS else difflib.get_close_matches(name, known, 1)
+    way = (
+        f"Did you mean {close[0]}?"
+        if close
+        else f"Parameters are {', '.join(PARAMETERS)}; write {{{name}}} where its values belong."
+    )
+    return f"The axis {name} appears nowhere: it is no parameter, and the prompt has no {{{name}}}. {way}"
 
 
 def as_list(values: Any) -> list[Any]:
     """A list, tuple, range, pandas Series or NumPy array as a list; a single value as a list of it."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or hasattr(values, "address"):
+    single = getattr(values, "ndim", 1) == 0 or hasattr(values, "address")
+    if single or isinstance(values, str | bytes) or not isinstance(values, Iterable):
         return [values]
-    if hasattr(values, "tolist"):
-        values = values.tolist()
     return list(values) if not isinstance(values, Mapping) else [values]
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A NumPy scalar as the Python value it holds; NaN and None are refused, since they would be asked for as words."""
-    if hasattr(value, "item") and not isinstance(value, str):
-        value = value.item()
+    """The value in Python's own type; NaN and None are refused, since they would be asked for as words."""
+    value = plain(value)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise InputError(f"The axis {name} holds {value!r}. Give every value.", parameter=name)
     if name not in PARAMETERS and not isinstance(value, str | int | float):

@@ -24,7 +24,7 @@ from .report import Row, exponent, ms, seconds
 
 PAGE = 20
 PAGE_NAME = f"page of {PAGE} with thumbnails, as shown"
-CATEGORIES = ("status", "backend", "source", "resolution", "aspect_ratio", "output_format")
+CATEGORIES = ("status", "backend", "source", "sample", "model", "resolution", "aspect_ratio", "output_format")
 PARAMETERS = ("negative_prompt", "resolution", "aspect_ratio", "num_outputs", "output_format")
 
 
@@ -192,7 +192,8 @@ def by_pandas(journal: Journal) -> Any:
 
     chosen = ", ".join(f"json_extract(request, '$.values.{name}') AS {name}" for name in PARAMETERS)
     query = (
-        f"SELECT n, job_id, prompt, {chosen}, json_extract(request, '$.values.image.label') AS image, status, backend,"  # noqa: S608
+        f"SELECT n, job_id, prompt, {chosen}, json_extract(request, '$.values.image.label') AS image,"  # noqa: S608
+        " json_extract(request, '$.sample') AS sample, json_extract(request, '$.model') AS model, status, backend,"
         " created_at, submitted_at, completed_at, seconds, credits, credits_remaining, images, error, source, starred,"
         " note FROM jobs"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 
+import numpy as np
 import pandas
 import pytest
 from hypothesis import example, given
@@ -16,8 +17,9 @@ from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook.arguments import parse_cell, split_prompts
 from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS, help_text
 from kling_notebook.notebook.splitting import split, split_values
-from kling_notebook.notebook.variables import fill, parse_axis, source
+from kling_notebook.notebook.variables import fillings, parse_axis, source
 from kling_notebook.session.cells import code_of
+from kling_notebook.session.sweeps import expand
 
 
 def parse(line: str, cell: str = "a fox", **variables: object):
@@ -232,16 +234,6 @@ def test_an_empty_prompt_among_others_is_named():
 # sweeps ---------------------------------------------------------------------------------------------------------------
 
 
-class Column:
-    """As much of an array as matters here: numbers that are not Python's until asked for."""
-
-    def tolist(self):
-        return [1, 2]
-
-    def __iter__(self):
-        raise AssertionError("ask tolist")
-
-
 @pytest.mark.parametrize(
     ("line", "axes"),
     [
@@ -278,12 +270,13 @@ class Column:
 def test_the_values_of_an_axis(line, axes):
     variables = {
         "beasts": ["red fox", "owl"],
-        "column": Column(),
+        "column": np.array([1, 2]),
         "series": pandas.Series([0.5, 1.5]),
         "span": range(3),
         "three": 3,
     }
-    assert parse(line, **variables).axes == axes
+    found = parse(line, **variables).axes
+    assert repr(found) == repr(axes), "numbers are Python's own"
 
 
 def test_prompts_and_axes_multiply_in_the_order_given():
@@ -321,30 +314,78 @@ def test_nothing_of_an_axis_is_evaluated(tmp_path):
 # variables ------------------------------------------------------------------------------------------------------------
 
 
+def prompts_of(line: str, cell: str, **variables: object) -> list[str]:
+    """The prompts that a cell asks for."""
+    options = parse(line, cell, **variables)
+    prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
+    return [point.prompt for point in expand(prompt, options.axes, options.parameters, filled=options.filled)[1]]
+
+
 def test_fill_puts_in_text_and_numbers_and_leaves_other_braces():
     variables = {"animal": "fox", "n": 3, "x": 0.5, "raw": "{animal}"}
-    assert fill("{animal} {n} {x} {unknown} {} {0} {animal!r} {{n}}", variables) == (
+    assert prompts_of("--fill", "{animal} {n} {x} {unknown} {} {0} {animal!r} {{n}}", **variables) == [
         "fox 3 0.5 {unknown} {} {0} {animal!r} {3}"
-    )
-    assert fill("{raw}", variables) == "{animal}"
-    assert fill("{animal}", variables, keep=("animal",)) == "{animal}"
+    ]
+    assert prompts_of("--fill", "{raw}", **variables) == ["{animal}"]
+    assert prompts_of("", "{animal}", **variables) == ["{animal}"]
+    assert fillings(["{animal} {n}"], variables, keep=("animal",)) == {"n": "3"}
 
 
-def test_fill_refuses_what_is_no_text_and_no_number():
-    with pytest.raises(InputError, match="animals is a list"):
-        fill("{animals}", {"animals": ["fox"]})
+def test_fill_takes_numbers_of_numpy():
+    variables = {"n": np.int64(3), "half": np.float32(0.5), "animal": np.array("fox")}
+    assert prompts_of("--fill", "{n} {half} {animal}", **variables) == ["3 0.5 fox"]
+
+
+@pytest.mark.parametrize("value", [["fox"], True, np.bool_(True), np.array([1, 2]), np.datetime64("2020-01-01", "ns")])
+def test_fill_refuses_what_is_no_text_and_no_number(value):
+    with pytest.raises(InputError, match=f"animals is a {type(value).__name__}"):
+        parse("--fill", "{animals}", animals=value)
+
+
+def test_a_value_that_was_filled_in_is_not_filled_in_again_by_the_sweep():
+    """The braces of a value stay as they are, whether the variables or the axes name what is in them."""
+    assert prompts_of("--fill --sweep animal=hen,{s}", "{s} for a {animal}", s="{animal}") == [
+        "{animal} for a hen",
+        "{animal} for a {s}",
+    ]
+    with pytest.raises(InputError, match="animal appears nowhere"):
+        prompts_of("--fill --sweep animal=hen,cow", "{s} foxes", s="{animal}")
 
 
 def test_fill_reaches_all_prompts_and_the_negative_prompt_and_spares_axes():
-    options = parse(
-        "--fill --negative {bad} --sweep time=dawn,night",
-        "{animal} {time}\n---\n{animal}",
-        animal="fox",
-        bad="fog",
-        time=1,
-    )
-    assert options.axes["prompt"] == ["fox {time}", "fox"]
+    line, cell = "--fill --negative {bad} --sweep time=dawn,night", "{animal} {time}\n---\n{animal} at {time}"
+    variables = {"animal": "fox", "bad": "fog", "time": 1}
+    options = parse(line, cell, **variables)
+    axes, _ = expand(list(options.prompts), options.axes, options.parameters, filled=options.filled)
+    assert axes["prompt"] == ("fox {time}", "fox at {time}"), "labels say what the variables held"
+    assert prompts_of(line, cell, **variables) == ["fox dawn", "fox night", "fox at dawn", "fox at night"]
     assert options.parameters["negative_prompt"] == "fog"
+    with pytest.raises(InputError, match="'fox' twice"):
+        prompts_of("--fill", "{a}\n---\n{b}", a="fox", b="fox")
+
+
+@pytest.mark.parametrize(
+    ("axis", "said"),
+    [
+        ("sample=-1", "sample must be a whole number from 1 to 10000, not -1"),
+        ("sample=0", "not 0"),
+        ("sample=$n", "not -3"),
+        ("sample=$many", "not 1000000000"),
+        ("x=$days", "holds a datetime64; a sweep takes text and numbers"),
+        ("x=[fox,owl]", r"Put texts in quotes, as in \['fox', 'owl'\], or leave out the brackets"),
+        ("x=$word", "is one value, not a list"),
+    ],
+)
+def test_axes_are_refused_as_python_refuses_them(axis, said):
+    days = np.array(["2020-01-01"], dtype="datetime64[ns]")
+    with pytest.raises(InputError, match=said):
+        prompts_of(f"--sweep {axis}", "a {x}", n=-3, many=np.int64(10**9), days=days, word=np.array("fox"))
+
+
+def test_numbers_of_numpy_are_replicates_and_values():
+    assert len(prompts_of("--sweep sample=$n", "a", n=np.int64(3))) == 3
+    assert prompts_of("--sweep x=$x", "a {x}", x=np.array([1, 2])) == ["a 1", "a 2"]
+    assert prompts_of("--sweep x=$x", "a {x}", x=[np.float32(0.5), "b"]) == ["a 0.5", "a b"]
 
 
 def test_an_image_is_a_variable_or_text_for_the_session():

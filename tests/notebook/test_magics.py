@@ -48,6 +48,9 @@ def test_fill_takes_the_users_variables(kernel):
     kernel.ok("animal, n = 'red fox', 3")
     kernel.ok("%%kling --fill -o fox\n{n} {animal} {unknown}")
     assert kernel.ok("print(fox.request.prompt)").text.strip() == "3 red fox {unknown}"
+    kernel.ok("import numpy as np\nn, s = np.int64(3), '{animal}'")
+    kernel.ok("%%kling --fill --sweep animal=hen -o hens\n{n} times {s} for a {animal}")
+    assert kernel.ok("print(hens[0].request.prompt)").text.strip() == "3 times {animal} for a hen"
 
 
 @pytest.mark.parametrize(
@@ -390,6 +393,18 @@ def test_the_setting_nest_reaches_the_wait(kernel):
     assert kernel.ok("print(hasattr(asyncio, '_nest_patched'))").text.strip() == "True"
 
 
+def test_a_list_of_pil_images_is_an_axis_of_the_magic(kernel, service):
+    kernel.ok("from PIL import Image\npils = [Image.new('RGB', (400, 400), colour) for colour in ('red', 'blue')]")
+    reply = kernel.ok("%%kling --sweep image=$pils -o both\nat night")
+    assert reply.html.count("<img") == 2
+    assert submits(service) == 2
+    labels = kernel.ok("print(*both.table()['image'])").text.split()
+    assert all(re.fullmatch(r"\.kling/sources/[0-9a-f]{32}\.png", label) for label in labels)
+    assert kernel.ok("both").html.count("<img") == 2
+    assert kernel.ok(f"%%kling --reuse --image {labels[1]}\nat night").html.count("reused") == 1
+    assert submits(service) == 2
+
+
 def test_pictures_of_variables_and_addresses_are_sources(kernel):
     kernel.ok("%%kling -n 2 -o fox\na fox")
     for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "3:0")):
@@ -420,6 +435,27 @@ def test_the_sandbox_can_be_switched_on_and_off(kernel, service):
     kernel.ok("%kling sandbox off")
     kernel.ok("%%kling\na fox")
     assert submits(service) == 1
+
+
+@pytest.mark.parametrize("said", ["sandbox = True", "folder = 'elsewhere'", "requests_per_minute = 7"])
+def test_a_default_that_needs_a_new_session_buys_nothing_until_there_is_one(kernel, service, said):
+    kernel.ok("%%kling\na red fox")
+    kernel.ok(f"%config KlingMagics.{said}")
+    name = said.partition(" ")[0]
+    for cell in ("%%kling\nan owl", "%kling config"):
+        reply = kernel.run(cell)
+        assert reply.ename == "SettingsError"
+        assert reply.evalue.startswith(f"{name} is ")
+        assert len(reply.traceback) == 1
+    assert submits(service) == 1
+    kernel.ok("import kling_notebook as kling\nkling.connect()")
+    assert re.search(rf"{name} +\S+ +%config", kernel.ok("%kling config").text)
+    if name == "sandbox":
+        kernel.ok("%%kling\nan owl that is free")
+        assert submits(service) == 1
+    kernel.ok(f"%config KlingMagics.{name} = None\n%kling sandbox off")
+    kernel.ok("%%kling\nan owl")
+    assert submits(service) == 2
 
 
 def test_check_posts_nothing_and_config_hides_the_key(kernel, service):

@@ -49,6 +49,18 @@ def test_limits_allow_or_refuse(limits: Limits, call: float, spent: float, allow
             limits.check(estimate, call_spent=call, session_spent=spent)
 
 
+@pytest.mark.parametrize("limits", [Limits(0, None, 25), Limits(None, 0, 25), Limits(None, None, 0)])
+def test_a_refusal_says_whether_anything_of_the_call_was_sent(limits: Limits) -> None:
+    """Nothing, before its first job; nothing more, once others of it are under way. One credit is no credits."""
+    one = Estimate(1, 1, 1.0)
+    with pytest.raises(
+        BudgetExceededError, match=r"^This needs about 1 credit \(1 job, 1 picture\); .* Nothing was sent\."
+    ):
+        limits.check(one)
+    with pytest.raises(BudgetExceededError, match=r"^This needs about 3 credits .* Nothing more was sent\."):
+        limits.check(one, call_spent=2, session_spent=2)
+
+
 def test_play_money_has_no_budget_but_max_credits_holds() -> None:
     """On the sandbox only an explicit limit of the call refuses."""
     free = Estimate(1, 90, 90.0, free=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,12 +14,13 @@ from kling_notebook.api.errors import InputError, KlingError
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.sandbox import Fault
 from kling_notebook.session import sweeps
-from kling_notebook.session.results import Comparison, Result
+from kling_notebook.session.results import Comparison, Result, history_row
+from kling_notebook.session.session import Session
 from kling_notebook.session.sweepresult import SweepResult
+from kling_notebook.view.table import history_bundle
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
-    from kling_notebook.session.session import Session
 
 
 def made(session: Session, prompt: str, **parameters: Any) -> Result:
@@ -191,3 +193,76 @@ def test_every_number_of_axes_is_drawn(session: Session, axes: int) -> None:
     assert html.count("<img") == 2**axes
     assert len(sweep.facets()) == (2 if axes == 3 else 1)
     assert sum(len(part) for part in sweep._repr_mimebundle_().values()) < 500_000
+
+
+@pytest.mark.parametrize(
+    ("prompt", "axes", "key", "held"),
+    [
+        ("a fox", {"resolution": ["1k", "2k"]}, "2k", "2K"),
+        ("a fox", {"num_outputs": [1, 2]}, "2", 2),
+        (["one ", "two"], {}, "one ", "one"),
+        ("a {x}", {"x": [3, 4]}, "4", 4),
+        ("a {x}", {"x": [3, 4]}, np.int64(4), 4),
+        ("a {x}", {"x": [0.5, 1.5]}, "1.5", 1.5),
+        ("a {x}", {"x": ["1", "one "]}, "one ", "one "),
+        ("a {x}", {"x": ["fox", "owl"]}, np.int64(1), None),
+    ],
+)
+def test_a_sweep_selects_by_the_value_given_and_by_the_label_written(
+    session: Session, prompt: Any, axes: dict[str, Any], key: Any, held: Any
+) -> None:
+    """What the user wrote, in any case the table takes, and what stands beside the grid; a number of NumPy is one."""
+    sweep = swept(session, prompt, **axes)
+    place = 1 if held is None else next(i for i, point in enumerate(sweep.points) if point.coordinates == (held,))
+    assert sweep[key].number == sweep.handles[place].number
+
+
+def test_a_result_has_a_place_also_where_numbers_select(session: Session) -> None:
+    """``index`` counts places and does not look up values."""
+    sweep = swept(session, "a {x}", x=[3, 4])
+    assert sweep.index(sweep[4]) == 1
+    with pytest.raises(ValueError, match="not in list"):
+        sweep.index("no result")
+
+
+def test_a_point_whose_picture_is_gone_is_missing(session: Session) -> None:
+    """It is drawn as missing, and the same sweep buys it again."""
+    sweep = swept(session, "a {x}", x=["fox", "owl"], num_outputs=[2])
+    assert not sweep.missing
+    sweep["owl", 2][1].path.unlink()
+    assert sweep.missing == [{"x": "owl", "num_outputs": 2}]
+    assert "1 missing" in repr(sweep)
+    assert not swept(session, "a {x}", x=["fox", "owl"], num_outputs=[2]).missing
+
+
+def test_play_money_is_in_no_sum_and_in_no_row_of_the_history(folder: Path) -> None:
+    """As in captions: a visitor of the sandbox paid nothing. What a service charged is said."""
+    session = Session({"sandbox": True, "folder": str(folder)})
+    sweep = swept(session, "a {x}", x=["fox"])
+    assert sweep.credits == 0
+    row = history_row(session.record(1), folder)
+    assert row.credits is None
+    assert "credit" not in history_bundle([row], total=1)["text/plain"]
+    session.close()
+
+
+def test_what_a_service_charged_is_in_the_sum_and_in_the_history(session: Session) -> None:
+    sweep = swept(session, "a {x}", x=["fox", "owl"], num_outputs=[2])
+    assert sweep.credits == 4
+    assert history_row(session.record(1), session.folder).credits == 2
+
+
+def test_the_history_tells_replicates_and_models_apart(session: Session) -> None:
+    """Replicates differ in nothing but their sample, a number or a word, and are found by it."""
+    swept(session, "a fox", sample=2)
+    swept(session, "a fox", sample=["dusk"])
+    made(session, "a fox")
+    frame = session.history()
+    assert [value if isinstance(value, int | str) else None for value in frame["sample"]] == [1, 2, "dusk", None]
+    assert list(frame.query("sample == 2").index) == [2]
+    assert list(frame.query("sample == 'dusk'").index) == [3]
+    assert list(frame["model"]) == ["kling-image"] * 4
+    assert isinstance(frame["sample"].dtype, pd.CategoricalDtype)
+    assert isinstance(frame["model"].dtype, pd.CategoricalDtype)
+    assert list(session.history(limit=0).columns) == list(frame.columns)
+    assert "dusk" in frame.to_csv()

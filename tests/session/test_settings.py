@@ -16,6 +16,7 @@ from kling_notebook.calls import connect
 from kling_notebook.session import settings
 from kling_notebook.session.session import Session
 from kling_notebook.session.settings import (
+    BEGUN_WITH,
     DEFAULT_BASE_URL,
     SETTINGS,
     Secret,
@@ -292,3 +293,60 @@ def test_settings_said_to_a_session_win_over_config_that_changes_later(
         session.configure(budget="much")
     assert session.settings.budget == 9
     assert session.settings.api_key == sandbox.key
+
+
+OTHERS = {
+    "sandbox": True,
+    "base_url": "https://other.example/api",
+    "folder": "elsewhere",
+    "model": "kling-image-edit",
+    "requests_per_minute": 7,
+    "connect_timeout": 5,
+    "read_timeout": 5,
+    "download_timeout": 5,
+}
+
+
+@pytest.mark.parametrize("name", BEGUN_WITH)
+def test_a_setting_that_needs_a_new_session_is_refused_and_never_shown_as_in_force(
+    name: str, make_sandbox: Callable[..., Sandbox], folder: Path
+) -> None:
+    """Said by %config or to the session itself, nothing of it is taken over; taken back, the session goes on."""
+    sandbox = make_sandbox()
+    environment = {"PIXELDOJO_API_BASE": sandbox.base_url, "KLING_FOLDER": str(folder)}
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        session = Session({"api_key": sandbox.key})
+        before = session.settings.described()
+        for change in (lambda: session.refresh({name: OTHERS[name], "reuse": True}), _configure(session, name)):
+            with pytest.raises(SettingsError, match=rf"^{name} is .* Nothing was sent\. .*kling\.connect\(\.\.\.\)\.$"):
+                change()
+            assert session.settings.described() == before
+        session.refresh({"reuse": True})
+        assert session.settings.reuse is True
+        session.close()
+
+
+def _configure(session: Session, name: str) -> Callable[[], None]:
+    return lambda: session.configure(**{name: OTHERS[name]})
+
+
+def test_what_config_said_at_the_beginning_is_kept_when_a_setting_is_said(sandbox: Sandbox, folder: Path) -> None:
+    """``%kling budget 5`` moves neither the folder nor the pace that %config gave the session."""
+    where = {"api_key": sandbox.key, "base_url": sandbox.base_url}
+    session = Session(where, config={"folder": str(folder), "requests_per_minute": 6000, "in_flight": 3})
+    session.configure(budget=5)
+    values = session.settings
+    assert (values.budget, values.folder, values.requests_per_minute, values.in_flight) == (5, str(folder), 6000, 3)
+    session.close()
+
+
+def test_a_key_that_turns_up_later_is_not_shown_as_in_force(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session began on the sandbox without one, and sends none."""
+    session = Session({"folder": str(folder)}, person_present=True)
+    monkeypatch.setenv("PIXELDOJO_API_KEY", KEY)
+    session.refresh({})
+    assert session.settings.described()[0] == ("api_key", "not set", "default")
+    assert session.is_sandbox
+    session.close()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.session.sweeps import Layout, expand, fill, layout
+from kling_notebook.session.sweeps import Layout, expand, fill, layout, of_call
 
 
 def prompts(prompt: Any, **axes: Any) -> list[str]:
@@ -62,6 +62,37 @@ def test_numbers_of_an_array_are_plain_numbers() -> None:
     assert [type(value) for value in axes["num_outputs"]] == [int, int]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [
+        ("sample", np.int64(3), 3),
+        ("sample", np.array(3), 3),
+        ("x", np.array("fox"), "fox"),
+        ("x", np.float32(0.5), 0.5),
+        ("x", np.array([1, 2]), [1, 2]),
+        ("num_outputs", np.int64(2), 2),
+        ("aspect_ratio", np.array(["1:1", "16:9"]), ["1:1", "16:9"]),
+    ],
+)
+def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value: Any, same: Any) -> None:
+    """One number of NumPy as sample was one job and not three; an array of no dimensions was taken letter by letter."""
+    rest = {} if name == "x" else {"x": "y"}
+    assert of_call("a {x}", None, rest | {name: value}) == of_call("a {x}", None, rest | {name: same})
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ([1, 2], "axes must be {name: values}, not a list"),
+        (pd.DataFrame({"x": [1]}), "not a DataFrame"),
+        ({0: ["a"]}, "name of an axis must be text, not 0"),
+    ],
+)
+def test_axes_that_have_no_names_are_refused_in_words(axes: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        of_call("a {0}", axes, {})
+
+
 def test_the_prompt_may_be_the_axis() -> None:
     """A list of prompts, each with its placeholders filled."""
     assert prompts(["a {x}", "b {x}"], x=[1, 2]) == ["a 1", "a 2", "b 1", "b 2"]
@@ -77,7 +108,20 @@ def test_the_prompt_may_be_the_axis() -> None:
         ({"place": [float("nan")]}, "nan"),
         ({"place": [{"a": 1}]}, "dict"),
         ({"num_outputs": [1, 12]}, "1 to 9"),
-        ({"sample": 0}, "at least 1"),
+        ({"sample": 0}, "a whole number from 1 to 10000, not 0"),
+        ({"sample": -3}, "a whole number from 1 to 10000, not -3"),
+        ({"sample": 10**9}, "a whole number from 1 to 10000, not 1000000000"),
+        ({"sample": True}, "a whole number from 1 to 10000, not True"),
+        ({"place": [1, "1"]}, "1 and '1', which are the same"),
+        ({"place": [1, True]}, "1 and True, which are the same"),
+        ({"place": [1, 1.0]}, "1 and 1.0, which are the same"),
+        ({"place": list(range(10_001))}, r"The axes give 10001 jobs; at most"),
+        ({"place": np.array(["2020-01-01"], dtype="datetime64[ns]")}, "holds a datetime64; give text or numbers"),
+        ({"place": pd.date_range("2020", periods=2)}, "holds a Timestamp; give text or numbers"),
+        ({"aspect_ratoi": ["16:9"]}, r"Did you mean aspect_ratio\?$"),
+        ({"num_images": [2]}, r"Did you mean num_outputs\?$"),
+        ({"plaze": ["sea"]}, r"Did you mean place\?$"),
+        ({"samples": 3}, r"Did you mean sample\?$"),
         ({"place": list(range(101)), "sample": 101}, "10201 jobs"),
     ],
 )

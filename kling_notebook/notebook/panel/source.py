@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -151,7 +150,9 @@ class Well:
             if found := ADDRESS.fullmatch(source.label):
                 jpeg = session.picture(int(found[1]), int(found[2])).tile().jpeg
             else:
-                jpeg, *_ = images.thumbnail(Path(source.label), session.folder / ".kling" / "thumbnails", 256)
+                jpeg, *_ = images.thumbnail(
+                    session.place.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
+                )
         except Exception:  # a URL, or a file that went away: the picture is used, there is only nothing to show of it
             return ""
         style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
