@@ -113,8 +113,8 @@ class Settings:
             if later.values[name] != self.values[name]:
                 switch = "`%kling sandbox on` (or off), or " if name == "sandbox" else ""
                 raise SettingsError(
-                    f"{name} is {later._shown(name)} now ({later.origin[name]}), but this session began with "
-                    f"{self._shown(name)}. Nothing was sent. Begin a new one with {switch}kling.connect(...)."
+                    f"{name} is {later._shown(name)} now ({later.origin[name]}), and was {self._shown(name)} when this "
+                    f"session began. Nothing was sent. Begin a new one with {switch}kling.connect(...)."
                 )
         # The key stays as well; one that is found later in the environment is not the one that is sent.
         values = dict(later.values) | {"api_key": self.values["api_key"]}
