@@ -149,7 +149,9 @@ def roll(
     h, w = (c.height - first) // 2 + 1, c.width // 2 + 1
     span = ((c.height - first) / c.unit, c.width / c.unit)
     patch = c.fbm(rng, 5.0, 4, size=(h, w), wide=3.5, span=span, gain=0.6)
-    grain = enlarge(1 + patch * np.float32(0.055 * (1 - 0.6 * distance)), c.width, c.height - first)
+    # Broad dapples, as clouds leave them, and a fine grain.
+    patch = patch + np.float32(0.9) * c.fbm(rng, 1.3, 2, size=(h, w), wide=3.0, span=span)
+    grain = enlarge(1 + patch * np.float32(0.075 * (1 - 0.6 * distance)), c.width, c.height - first)
     grain = 1 + (grain - 1) * c.under(line, first, c.height)
     c.pixels[first:] *= grain[..., None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import land, mountains, town, water
+from . import alps, land, mountains, town, valley, water
 from .canvas import Canvas
 from .cosmos import deep_space
 from .sky import paint_sky
@@ -50,11 +50,11 @@ def _far(c: Canvas, places: set[str]) -> None:
     c.pixels[base:] = c.light.on(land.ground_colour(c), 0.6)
     open_sea = bool(places & {"sea", "beach", "island", "cliff"}) and not places & {"mountain", "city", "hills"}
     if "mountain" in places:
-        mountains.mountains(c, base, 0.44)
+        alps.range_of(c, base, 0.50)
     elif "glacier" in places:
-        mountains.mountains(c, base, 0.24, 2)
+        alps.range_of(c, base, 0.26)
     elif "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
-        mountains.mountains(c, base, 0.25, 2)
+        alps.range_of(c, base, 0.27)
     if "volcano" in places:
         mountains.volcano(c, base)
     if "canyon" in places:
@@ -86,6 +86,9 @@ def _ground(c: Canvas, places: set[str]) -> None:
         water.water(c, int(base + 0.2 * c.unit), rough=0.2)
     elif "city" in places:
         town.street(c, base)
+    elif places == {"mountain"}:
+        valley.valley(c, base)
+        return
     elif "mountain" in places or "volcano" in places:
         land.hills(c, base + 0.02 * c.unit, layers=3, tall=0.07, far=0.5)
     elif places & {"hills", "snow"}:

@@ -91,11 +91,15 @@ def stand(
     tall: float,
     crowd: float,
     leafy: bool,
+    spots: Sequence[float] | None = None,
 ) -> None:
-    """Set a row of trees, `tall` pixels high, on the line `foot`; `crowd` of them per height, in any of `tones`."""
+    """Set a row of trees, `tall` pixels high, on the line `foot`; `crowd` of them per height, in any of `tones`.
+
+    `spots` names their places instead (fractions of the width).
+    """
     kinds = sprites(rng, tall, leafy=leafy, side=c.side())
     count = max(3, int(c.width / tall * crowd))
-    places = (np.arange(count) + rng.uniform(-0.4, 1.4, count)) / count
+    places = (np.arange(count) + rng.uniform(-0.4, 1.4, count)) / count if spots is None else np.asarray(spots)
     for place in rng.permutation(places):
         mask, lit = kinds[int(rng.integers(len(kinds)))]
         scale = rng.uniform(0.62, 1.08)

@@ -130,7 +130,7 @@ def river(c: Canvas, top: int) -> None:
         return
     rows = np.arange(h, dtype=np.float32)
     near = rows / h
-    swing = smooth_values(rng, (1 - near) ** 1.6 * 4.2 + 0.7) * (0.22 * (1 - near) + 0.10) * 0.7
+    swing = smooth_values(rng, (1 - near) ** 1.6 * 3.4 + 0.7) * (0.15 * (1 - near) + 0.10) * 0.7
     centre = c.width * (0.5 + swing)
     half = c.unit * (0.006 + 0.24 * near**1.7)
     x = np.arange(c.width, dtype=np.float32)[None, :]
@@ -138,7 +138,8 @@ def river(c: Canvas, top: int) -> None:
     away = np.abs(x - centre[:, None]) - half[:, None] - ragged
     before = c.pixels[top:].copy()
     water(c, top, rough=0.12)
-    wet = np.clip(0.5 - away, 0, 1)
+    # Too far off to be told from the meadow: a hair-thin line would look like a scratch.
+    wet = np.clip(0.5 - away, 0, 1) * step(0.01, 0.07, near)[:, None]
     shore = np.exp(-np.abs(away) / (0.012 * c.unit * (0.2 + near[:, None]))) * np.float32(0.45)
     mirrored = c.pixels[top:]
     before += (mirrored - before) * wet[..., None]
