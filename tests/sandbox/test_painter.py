@@ -185,7 +185,9 @@ def test_counts_colours_and_sizes_belong_to_the_word_they_stand_before() -> None
     assert fox.colour is not None
     assert fox.colour[0] > fox.colour[2]
     assert whale.scale > 1
-    assert len(scene.tints) == 2
+    assert scene.sky_tint is not None
+    assert scene.sky_tint[2] > scene.sky_tint[1]
+    assert len(scene.tints) == 1
 
 
 def test_plurals_and_emoji_are_words_too() -> None:

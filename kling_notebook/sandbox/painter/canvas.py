@@ -40,6 +40,8 @@ class Canvas:
         """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
         self.flat = bool({"papercut", "poster", "glass", "woodblock", "comic"} & set(scene.styles))
         """Whether shapes stay plain: no texture inside them."""
+        self.stream: Array | None = None
+        """Where a river runs, (height, width) in 0..1, if it is the only water."""
         self.lane: Array | None = None
         """The middle of a road (one column per row from the horizon on; 0: none)."""
 

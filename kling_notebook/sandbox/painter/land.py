@@ -86,7 +86,7 @@ def hills(
 
 def grove(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, distance: float) -> None:
     """Trees in clumps along a crest, to be half covered by the ground painted next."""
-    pines = snowy(c) or "mountain" in c.scene.places
+    pines = (snowy(c) or "mountain" in c.scene.places) and "pine" not in c.scene.unwanted
     sink = foot + np.float32(0.25 * tall)
     outline = (conifers if pines else broadleaves)(c, rng, sink, tall * (1.25 if pines else 1.0), 1.9)
     clump = step(0.15, 0.75, c.line(rng, 2.6, 3))
@@ -201,6 +201,7 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
     """A forest in depth: rows of trees, pale and small behind, dark and tall in front, mist between them."""
     rng = c.rng("woods")
     leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
+    leafy = leafy or "pine" in c.scene.unwanted
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = 0.88 * (1 - t) ** 0.9 + 0.03

@@ -29,7 +29,8 @@ def paint_sky(c: Canvas) -> None:
         paint_rings(c)
     else:
         paint_glow(c)
-    paint_body(c)
+    if "rainbow" not in scene.sky:
+        paint_body(c)  # a rainbow stands opposite the sun: with one, the sun is behind the viewer
     _clouds(c)
     if "rainbow" in scene.sky:
         _rainbow(c)
@@ -39,8 +40,11 @@ def _gradient(c: Canvas) -> None:
     light = c.light
     stops = np.array([light.zenith, light.middle, light.horizon], np.float32)
     if c.scene.sky_tint is not None:
-        tint = np.array(c.scene.sky_tint, np.float32)
-        stops += (tint * (0.35 + 0.65 * stops.mean(axis=1, keepdims=True) / 0.6) - stops) * np.float32(0.7)
+        # The colour is the middle of the sky; toward the horizon it pales, as skies do.
+        tint, level = np.array(c.scene.sky_tint, np.float32), stops.mean(axis=1, keepdims=True)
+        pale = np.array([0.0, 0.34, 0.66], np.float32)[:, None] * min(1.0, 1.4 - light.dark)
+        asked = (tint + (1 - tint) * pale) * (np.float32(0.45) + np.float32(0.62) * level)
+        stops += (asked - stops) * np.float32(0.8)
     at = np.arange(c.height, dtype=np.float32) / max(c.horizon, 1)
     column = np.stack([np.interp(at, (0.0, 0.58, 1.0), stops[:, k]) for k in range(3)], axis=-1).astype(np.float32)
     # Rounds off the corner between the two straight slopes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas, mix
-from .land import conifers, fringe, ground_colour, hills, snowy, wood_colour
+from .land import broadleaves, conifers, fringe, ground_colour, hills, snowy, wood_colour
 from .trees import stand
 from .water import bank, far_shore, river, water
 
@@ -15,14 +15,12 @@ def valley(c: Canvas, base: int) -> None:
     firs = not {"tree", "pine", "forest"} & c.scene.unwanted
     lake = c.scene.index % 2 == 0 and not c.scene.subjects and not {"lake", "river", "sea"} & c.scene.unwanted
     if lake:
-        if firs:
-            belts(c, base)
+        belts(c, base)
         water(c, base, rough=0.05)
         far_shore(c, base)
         bank(c, 0.90)
     else:
-        if firs:
-            belts(c, base)
+        belts(c, base)
         meadow(c, base)
     if firs and not c.scene.subjects:
         near_firs(c)
@@ -37,14 +35,19 @@ def meadow(c: Canvas, base: float) -> None:
         river(c, int(base + 0.045 * c.unit))
 
 
-def belts(c: Canvas, base: float) -> None:
-    """Woods along a far shore, two deep, thinning out here and there."""
+def belts(c: Canvas, base: float, tall: float = 0.05) -> None:
+    """Woods along a far shore, two deep, thinning out here and there. `tall` in units."""
+    if {"tree", "forest"} & c.scene.unwanted:
+        c.pixels[int(base) :] = c.light.on(ground_colour(c), 0.34)
+        return
     rng = c.rng("belts")
+    leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
+    leafy = leafy or "pine" in c.scene.unwanted
     for k in range(2):
-        tall = (0.034 + 0.020 * k) * c.unit
+        high = tall * (0.65 + 0.40 * k) * c.unit
         swell = np.clip(0.55 + 0.5 * c.line(rng, 1.3 + k, 3), 0.0, 1.3)
         foot = np.full(c.width, base + 1.0, np.float32)
-        outline = conifers(c, rng, foot, tall, 2.6)
+        outline = (broadleaves if leafy else conifers)(c, rng, foot, high, 2.6)
         outline = foot - (foot - outline) * swell - np.float32(0.004 * c.unit)
         tone = c.light.on(mix(wood_colour(c), (0.05, 0.09, 0.10), 0.45), 0.42 - 0.22 * k)
         first, last = max(0, int(outline.min())), min(c.height, int(base) + 1)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, enlarge, lattice, mix, smooth_values, step
 from .land import SAND, SNOW, ground_colour, roll, snowy
+
+if TYPE_CHECKING:
+    from .scene import RGB
 
 
 def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> None:
@@ -143,7 +148,9 @@ def river(c: Canvas, top: int) -> None:
     shore = np.exp(-np.abs(away) / (0.012 * c.unit * (0.2 + near[:, None]))) * np.float32(0.45)
     mirrored = c.pixels[top:]
     before += (mirrored - before) * wet[..., None]
-    before *= 1 - (shore * (away > 0))[..., None] * np.float32(0.6)
+    c.stream = np.zeros((c.height, c.width), np.float32)
+    c.stream[top:] = wet
+    before *= 1 - (shore * (away > 0) * step(0.03, 0.12, near)[:, None])[..., None] * np.float32(0.6)
     c.pixels[top:] = before
 
 
@@ -160,10 +167,8 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
         return
     h = last - first
     span = (h / c.unit, c.width / c.unit)
-    rock = c.fbm(rng, 9, 5, size=(h, c.width), span=span, wide=0.45)
-    face = SNOW if snowy(c) else (0.42, 0.42, 0.40)
-    lit, dim = c.light.on(face, 0.16), c.light.on(np.asarray(face) * np.float32(0.32), 0.1)
-    colour = dim + (lit - dim) * np.clip(0.42 + 0.3 * rock, 0, 1)[..., None]
+    face = SNOW if snowy(c) else (0.44, 0.42, 0.39)
+    colour = _rock(c, rng, (h, c.width), face)
     c.lay(slice(first, last), c.under(line, first, last), colour)
     c.pixels[last:] = c.light.on(ground_colour(c), 0.1)
     rows = np.arange(first, last, dtype=np.float32)[:, None]
@@ -186,6 +191,24 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
     c.lay(
         slice(y0, y1), np.exp(-(dx * dx + dy * dy)) * np.float32(0.75), mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5)
     )
+
+
+def _rock(c: Canvas, rng: np.random.Generator, size: tuple[int, int], face: RGB) -> Array:
+    """A rock wall (h, w, 3): buttresses and ledges, each with a lit and a shaded side, moss where it is flat."""
+    h, w = size
+    small = (h // 2 + 1, w // 2 + 1)
+    span = (h / c.unit, w / c.unit)
+    wall = 1.2 * np.abs(c.fbm(rng, 4.5, 3, size=small, span=span, wide=0.55))
+    wall = wall + 0.75 * np.abs(c.fbm(rng, 13, 4, size=small, span=span, wide=0.8, gain=0.62))
+    down, across = np.gradient(wall)
+    turn = (across * np.float32(c.side()) * np.float32(-1.0) - down * np.float32(0.8)) * np.float32(0.016 * c.unit)
+    lit = np.clip(0.44 + turn - 0.18 * (wall - 1.2), 0, 1.15)
+    moss = step(0.10, 0.9, -down * np.float32(0.010 * c.unit) + 0.34 * c.fbm(rng, 2.5, 4, size=small, span=span))
+    stone = np.asarray(face, np.float32) * (0.30 + 0.85 * lit[..., None])
+    green = np.array((0.22, 0.34, 0.15), np.float32) * (0.45 + 0.8 * lit[..., None])
+    if not snowy(c):
+        stone = stone + (green - stone) * (moss * np.float32(0.55))[..., None]
+    return enlarge(c.light.on(stone.astype(np.float32), 0.12).astype(np.float32), w, h)
 
 
 def underwater(c: Canvas) -> None:
