@@ -27,6 +27,11 @@ def small(prompt: str, **options: object) -> np.ndarray:
     return np.asarray(render(prompt, SMALL, SMALL, **options), np.float32) / 255  # type: ignore[arg-type]
 
 
+def small_at(size: int, prompt: str, refused: str) -> np.ndarray:
+    """The picture at size x size, with a negative prompt."""
+    return np.asarray(render(prompt, size, size, negative_prompt=refused), np.float32) / 255
+
+
 @lru_cache(maxsize=16)
 def tiny(prompt: str) -> np.ndarray:
     """The picture at 112 x 112, kept: the plain prompts come again and again."""
@@ -176,6 +181,65 @@ def test_a_negative_prompt_takes_subjects_places_and_colours_out() -> None:
     assert "sea" not in compose("the sea and mountains", "sea").places
     assert compose("a red, blue picture", "red").tints == compose("a blue picture").tints
     assert difference(small("a sunset"), small("a sunset", negative_prompt="red, orange")) > 0.005
+
+
+@pytest.mark.parametrize(
+    ("prompt", "refused"),
+    [
+        ("a forest", "pine"),
+        ("a forest", "tree"),
+        ("a fox in the forest", "tree"),
+        ("a village", "house"),
+        ("a garden", "flower"),
+        ("a field of sunflowers", "sunflower"),
+        ("a lake", "mountain"),
+        ("a lake", "tree"),
+        ("a mountain", "snow"),
+        ("a mountain", "tree"),
+        ("a mountain", "lake"),
+        ("an island", "tree"),
+        ("hills", "tree"),
+        ("a field", "grass"),
+        ("a city", "tree"),
+        ("a city at night", "lamp"),
+        ("a city at night", "stars"),
+        ("a snowy owl on a branch", "snow"),
+        ("a winter forest", "snow"),
+        ("space", "planet"),
+        ("space", "stars"),
+        ("sunset over the sea", "sun"),
+        ("the sea at noon", "clouds"),
+        ("autumn hills", "falling leaves"),
+        ("a storm over the sea", "rain"),
+        ("a glacier", "mountain"),
+    ],
+)
+def test_what_a_place_brings_along_can_be_refused(prompt: str, refused: str) -> None:
+    assert difference(tiny(prompt), small_at(112, prompt, refused)) > 0.001
+
+
+def test_a_colour_before_something_unknown_does_not_flood_the_picture() -> None:
+    assert compose("a castle and a red zorble").tints == ()
+    assert compose("a woman in a red dress").subjects[0].colour is not None
+    assert compose("a red zorble").tints != ()
+    assert compose("a field under a blue sky").sky_tint is not None
+
+
+@pytest.mark.parametrize("prompt", ["foxes", "red foxes", "small boats", "pink flamingos"])
+def test_a_plural_means_several_whatever_stands_before_it(prompt: str) -> None:
+    assert compose(prompt).subjects[0].count > 1
+
+
+@pytest.mark.parametrize("prompt", ["a street", "a landscape", "a portrait", "a cup of coffee", "a bowl of fruit"])
+def test_words_typed_first_are_known(prompt: str) -> None:
+    assert not compose(prompt).abstract
+
+
+@pytest.mark.parametrize("prompt", ["a red house by the sea", "a tree by the lake"])
+def test_what_stands_by_the_water_stands_on_land(prompt: str) -> None:
+    picture = small(prompt, seed=2)
+    foot, sea = picture[-8:-4].mean(axis=(0, 1)), picture[100:108].mean(axis=(0, 1))
+    assert foot[2] - foot[0] < sea[2] - sea[0] - 0.1
 
 
 def test_counts_colours_and_sizes_belong_to_the_word_they_stand_before() -> None:

@@ -222,6 +222,8 @@ def _material(c: Canvas, rng: np.random.Generator, field: Field, high: Array) ->
     scene, size, broad = c.scene, high.shape, c.width / c.unit
     patchy = lattice(rng, 26, 26 * broad, *size) * np.float32(0.5)
     patchy += lattice(rng, 60, 60 * broad, *size) * np.float32(0.35)
+    if c.flat:
+        patchy *= np.float32(0.2)  # plain patches have plain borders
     rock = RED_ROCK if "canyon" in scene.places else ROCK
     stone = np.asarray(mix(rock, (0.52, 0.46, 0.42), 0.4) if scene.place_tint is None else scene.place_tint, np.float32)
     shades = np.float32(1) + np.float32(0.16) * (field.rough * 2 - 1 + np.float32(0.3) * patchy)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .canvas import Array, Canvas, mix
 from .creatures import CREATURES
+from .land import snowy
 from .relief import coat, rim, rounded
 from .shapes import GLOWING, ROLES, Frame, Part, extent, groups, mask_of
 from .trees import leafed
@@ -56,6 +57,8 @@ def sheet_of(c: Canvas, name: str, parts: Sequence[Part], own: RGB, place: tuple
             tone = _base(role, own) * (np.float32(0.62) + np.float32(0.62) * leaves)[..., None]
         else:
             tone = _base(role, own)
+        if role in {"roof", "slate"} and snowy(c):
+            tone = np.array((0.92, 0.94, 0.98), np.float32)
         if role == "glow" and not _burning(c, role):
             tone = np.array((0.36, 0.42, 0.48), np.float32)  # a window by day, an eye that is off
         if role in GLOWING:

@@ -32,6 +32,10 @@ def paint_place(c: Canvas) -> None:
     """Sky, land and water, back to front. Subjects come after."""
     places = set(c.scene.places)
     c.horizon = horizon_of(c)
+    if c.scene.studio:
+        c.pixels[:] = 0.62
+        c.sun = (c.width * 0.8, 0.1 * c.height)
+        return
     if "lunar" in places:
         moonscape(c)
         return
@@ -146,11 +150,9 @@ def _upon(c: Canvas, places: set[str]) -> None:
         town.village(c, base)
     if "road" in places:
         town.road(c, base + int(0.05 * c.unit))
-    planted = any(item.name in {"flower", "sunflower"} and item.count > 1 for item in c.scene.subjects)
-    if ("garden" in places or (planted and places & {"field", "hills"})) and not {
-        "flower",
-        "sunflower",
-    } & c.scene.unwanted:
+    blooms = {"flower", "sunflower"}
+    planted = places & {"field", "hills"} and any(i.name in blooms and i.count > 1 for i in c.scene.subjects)
+    if ("garden" in places or planted) and not blooms & c.scene.unwanted:
         town.flowers(c, base)
     bare = {"city", "desert", "canyon", "volcano", "waterfall", "garden", "road", "river"}
     if not land.snowy(c) and not places & bare and "field" not in c.scene.unwanted:

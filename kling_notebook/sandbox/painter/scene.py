@@ -56,6 +56,9 @@ _MEDIA = frozenset(
     ("watercolour", "ink", "sumi", "charcoal", "impressionist", "pastel", "comic", "woodblock", "blueprint", "pixel",
      "papercut", "poster", "stitch", "glass", "mosaic", "lowpoly")
 )  # fmt: skip
+_LINES = frozenset(
+    ("ink", "sumi", "pencil", "charcoal", "comic", "woodblock", "blueprint", "glass", "papercut", "poster")
+)
 _PLENTY = frozenset(("bird", "balloon", "lantern", "fish", "butterfly", "jellyfish", "flower", "sheep", "penguin"))
 _DEFAULT_COUNTS: Mapping[str, int] = {
     "bird": 6,
@@ -99,8 +102,21 @@ class Scene:
     words: tuple[str, ...]
     abstract: bool
     close: bool
+    placed: frozenset[str]
+    """The places that were named, and not only thought of."""
     variation: str
     index: int = field(default=0)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the style draws outlines: soft clouds and rain would become scribbles."""
+        return bool(_LINES & set(self.styles))
+
+    @property
+    def studio(self) -> bool:
+        """Whether the subject stands alone on the sheet, as in a technical drawing."""
+        elsewhere = self.placed or self.sky or self.weather
+        return "blueprint" in self.styles and len(self.subjects) == 1 and not elsewhere
 
     @property
     def water(self) -> bool:
@@ -144,6 +160,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         words=unknown,
         abstract=abstract,
         close=close,
+        placed=frozenset(found["place"]),
         variation=repr((seed, index, unknown, against.unknown)),
         index=index,
     )
@@ -193,7 +210,7 @@ def _attach(known: list[Word]) -> _Attached:
             case "count":
                 count, several = int(word.value), word == SEVERAL
             case "size" if word.value != "close":
-                scale = 1.55 if word.value == "big" else 0.6
+                scale = 1.55 if word.value == "big" else 0.66
             case "colour" | "break":
                 if colour is not None and others:
                     _wear(out, colour)
@@ -248,6 +265,8 @@ def _places(
     if not set(places) - {"snow", "road"}:
         homes = (_HOMES.get(item.name, "hills") for item in subjects)
         places += tuple(dict.fromkeys(home for home in homes if home not in unwanted))[:1]
+    if "snowyowl" in {item.name for item in subjects} and not {"snow"} & (set(places) | unwanted):
+        places += ("snow",)
     if not places:
         places = ("hills",) if "hills" not in unwanted else ("lake",)
     return places[:5]

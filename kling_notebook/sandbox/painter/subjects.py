@@ -67,7 +67,7 @@ def _breadth(name: str) -> float:
 
 def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) -> list[tuple[float, float, float]]:
     """Foot x, foot y and height in pixels for each of them."""
-    height = _usual(subject.name)[1] * c.unit * subject.scale
+    height = _usual(subject.name)[1] * c.unit * subject.scale * _emphasis(c, subject)
     away = 0.36 if c.side() > 0 else 0.64
     across = (away, 1 - away + 0.04, 0.5, 0.16, 0.84, 0.7)[order % 6] + rng.uniform(-0.03, 0.03)
     underwater = "underwater" in c.scene.places
@@ -79,6 +79,11 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     spots = []
     if c.scene.close:
         return _near(c, subject, order)
+    if c.scene.studio:
+        tall = min(height, 0.62 * c.width / _breadth(subject.name))
+        return [(0.5 * c.width, 0.5 * (c.height + tall) + 0.02 * c.unit, tall)]
+    if subject.name in _AFLOAT and order == 0 and c.light.height < 0.7:
+        across = 0.5 + 0.13 * c.side() + rng.uniform(-0.02, 0.02)  # before the light on the water it is seen best
     if "branch" in c.scene.places and subject.name in _PERCHING:
         height = 2.1 * height if subject.count == 1 else 1.6 * height
         across = 0.5 if order == 0 else across
@@ -99,6 +104,22 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
                 x = rng.uniform(0.08, 0.92)
         spots.append(_grounded(c, subject.name, x * c.width, y * c.height, size))
     return sorted(spots, key=lambda spot: spot[1])
+
+
+def _emphasis(c: Canvas, subject: Subject) -> float:
+    """Alone in the picture, an animal or a person may be larger; where the style is coarse, it has to be."""
+    if c.scene.studio:
+        return 0.62 / max(_usual(subject.name)[1], 0.1)
+    if "branch" in c.scene.places or "room" in c.scene.places:
+        return 1.0
+    if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
+        return 1.0
+    coarse = bool({"lowpoly", "mosaic", "pixel", "stitch", "glass"} & set(c.scene.styles))
+    if subject.name in CREATURES:
+        return 1.6 if coarse else 1.22
+    if subject.name in {"boat", "sailboat"}:
+        return 1.45
+    return 1.25 if coarse else 1.0
 
 
 def _near(c: Canvas, subject: Subject, order: int) -> list[tuple[float, float, float]]:
@@ -221,6 +242,8 @@ def _paint_one(
         halo = blur(sheet.alpha, max(2.0, 0.02 * c.unit))
         _glow(c, (x0, y0), halo * np.float32(0.5), own)
     _shine(c, sheet, (x0, y0))
+    if (name in {"house", "cabin", "church"} and sheet.glowing and c.light.dark > 0.5) or name == "campfire":
+        _pool(c, x, y, (right - left) * scale)
     if snowy(c) and name in _FAR | {"rock", "cactus"}:
         _snow_cap(c, sheet.alpha, (x0, y0))
 
@@ -235,7 +258,7 @@ def _ground_it(
     """Tie a figure to what it stands on or floats over. `spot` is x, y, half its width and its scale, in pixels."""
     name = subject.name
     x, y, half, scale = spot
-    airless = c.scene.places == ("space",) or "underwater" in c.scene.places
+    airless = c.scene.studio or c.scene.places == ("space",) or "underwater" in c.scene.places
     if c.scene.water and not airless and name in (_AFLOAT | _WADING | _SWIMMING):
         _reflect(c, sheet, corner, y)
     elif name not in _SKY and not airless and not ({"branch"} & set(c.scene.places) or c.scene.close):
@@ -294,14 +317,24 @@ def _reflect(c: Canvas, sheet: Sheet, corner: tuple[int, int], y: float) -> None
     fade = np.clip(0.62 - 0.5 * rows / max(len(rows), 1), 0, 1)[:, None].astype(np.float32)
     broken = 0.75 + 0.25 * np.sin(rows * (0.9 * 1024 / c.unit))[:, None].astype(np.float32)
     mask = rippled * fade * broken
-    if c.stream is not None:
-        where = _window(c, (x0, int(y)), mask.shape)
-        if where is None:
-            return
-        mask = mask.copy()
-        mask[where[2], where[3]] *= c.stream[where[0], where[1]]
+    mask = _on_water(c, mask, (x0, int(y)))
     shown = np.take_along_axis(colour, columns[..., None], axis=1) * np.float32(0.7)
     _lay(c, (x0, int(y)), mask, shown)
+
+
+def _on_water(c: Canvas, mask: Array, corner: tuple[int, int]) -> Array:
+    """The part of a reflection that lies on water and not on the land before it."""
+    where = _window(c, corner, mask.shape)
+    if where is None or (c.stream is None and c.dry is None):
+        return mask
+    rows, columns, inner_rows, inner_columns = where
+    out = mask.copy()
+    if c.stream is not None:
+        out[inner_rows, inner_columns] *= c.stream[rows, columns]
+    elif c.dry is not None:
+        row = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        out[inner_rows, inner_columns] *= row < c.dry[None, columns]
+    return out
 
 
 def _beam(c: Canvas, x: float, y: float, scale: float) -> None:
@@ -326,6 +359,16 @@ def _shine(c: Canvas, sheet: Sheet, corner: tuple[int, int]) -> None:
         halo = blur(np.pad(mask, reach), reach * 0.42)
         at = (corner[0] + columns.start - reach, corner[1] + rows.start - reach)
         _glow(c, at, halo * np.float32(0.85 if dusk else 0.3), ROLES[role])
+
+
+def _pool(c: Canvas, x: float, y: float, wide: float) -> None:
+    """Warm light on the ground before windows or a fire."""
+    rows = slice(max(0, int(y - 0.10 * wide)), min(c.height, int(y + 0.45 * wide)))
+    if rows.stop - rows.start < 2:
+        return
+    dy = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y + 0.08 * wide)) / (0.16 * wide)
+    dx = (np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / (0.52 * wide)
+    c.add(rows, np.exp(-(dx * dx + dy * dy)).astype(np.float32) * np.float32(0.34), (1.0, 0.72, 0.38))
 
 
 def _snow_cap(c: Canvas, whole: Array, corner: tuple[int, int]) -> None:

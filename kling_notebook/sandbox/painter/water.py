@@ -101,7 +101,8 @@ def bank(c: Canvas, row: float, *, tilt: float = 1.0) -> Array:
     x = np.arange(c.width, dtype=np.float32) / c.width
     inward = x if c.side() > 0 else 1 - x
     line = c.height * (1 - (1 - row) * (1.25 - 0.95 * tilt * inward**1.3)) + 0.012 * c.unit * c.line(rng, 2.2, 4)
-    roll(c, rng, line.astype(np.float32), ground_colour(c), distance=0.0, fade=0.22)
+    c.dry = line.astype(np.float32)
+    roll(c, rng, c.dry, ground_colour(c), distance=0.0, fade=0.22)
     return line.astype(np.float32)
 
 
@@ -113,6 +114,7 @@ def beach(c: Canvas, row: float) -> None:
     line = (c.height * (row + 0.10 * lean) + 0.012 * c.unit * c.line(rng, 2.0, 3)).astype(np.float32)
     sand = SNOW if snowy(c) else SAND
     light = c.light
+    c.dry = line
     wet = light.on(np.asarray(sand) * np.float32(0.66))
     c.below(line, mix(wet, light.horizon, 0.35), wet, 0.05 * c.unit)
     for k, (drop, strength) in enumerate(((-0.004, 0.95), (-0.035, 0.6), (-0.075, 0.35))):

@@ -28,7 +28,7 @@ def paint_weather(c: Canvas) -> None:
         fog_bank(c, 0.62)
     if "storm" in weather:
         _lightning(c)
-    if {"rain", "storm"} & weather and "rain" not in c.scene.unwanted:
+    if {"rain", "storm"} & weather and "rain" not in c.scene.unwanted and not c.scene.drawn:
         _rain(c, 1.0 if "rain" in weather else 0.55)
     if "snowfall" in weather:
         _snow(c)
@@ -59,6 +59,23 @@ def _rain(c: Canvas, amount: float) -> None:
         c.lay(slice(None), streaks * np.float32(strength), mix(c.light.haze, (0.92, 0.95, 1.0), 0.6))
     veil = np.linspace(0.0, 0.16, c.height, dtype=np.float32)[:, None] * np.float32(amount)
     c.lay(slice(None), np.broadcast_to(veil, (c.height, c.width)), c.light.haze)
+
+
+def drawn_rain(c: Canvas) -> None:
+    """Rain in a drawing: even strokes laid over the finished lines, light on dark grounds and dark on light ones."""
+    if not {"rain", "storm"} & c.scene.weather or "rain" in c.scene.unwanted:
+        return
+    rng = c.rng("drawn rain")
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
+    count = int(170 * c.width * c.height / c.unit**2)
+    for x, y, r in zip(*rng.uniform(-0.05, 1.05, (2, count)), rng.uniform(0.05, 0.11, count), strict=True):
+        long = r * c.unit
+        top = (x * c.width, y * c.height)
+        draw.line((*top, top[0] - 0.22 * long, top[1] + long), fill=255, width=max(1, round(c.unit / 720)))
+    pale = {"blueprint", "comic", "glass", "woodblock", "poster", "papercut"} & set(c.scene.styles)
+    tone = (0.96, 0.97, 0.98) if pale else (0.13, 0.14, 0.18)
+    c.lay(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.62), tone)
 
 
 def _snow(c: Canvas) -> None:
