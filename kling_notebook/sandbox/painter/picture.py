@@ -18,14 +18,25 @@ from .subjects import paint_subjects
 from .weather import drawn_rain, paint_weather
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PIL import Image
 
 _CLEAN = frozenset(("pixel", "blueprint", "ink", "stitch", "glass", "pencil", "charcoal", "watercolour", "sumi"))
 """Styles with a ground of their own: no vignette over them."""
-_SOFT = frozenset(("watercolour", "sumi", "oil", "impressionist", "pastel", "charcoal", "glass", "mosaic", "lowpoly"))
-"""Styles without fine detail: they are painted smaller, and drawn out at the end."""
-_SHARP = frozenset(("ink", "pencil", "blueprint", "woodblock", "comic", "poster", "pixel", "stitch", "neon"))
-"""Styles with fine lines over a plain picture: only the picture below them is painted smaller, and only at 2K."""
+_SHARES: Mapping[str, tuple[float, float, float, float]] = {
+    **dict.fromkeys(
+        ("watercolour", "sumi", "oil", "impressionist", "pastel", "charcoal", "glass", "mosaic", "lowpoly", "neon"),
+        (0.75, 0.75, 0.5, 0.5),
+    ),
+    **dict.fromkeys(("ink", "pencil", "blueprint", "woodblock", "comic", "poster"), (1.0, 1.0, 0.5, 0.75)),
+    **dict.fromkeys(("pixel", "stitch"), (0.5, 1.0, 0.5, 1.0)),
+}
+_USUAL = (1.0, 1.0, 0.75, 0.75)
+"""How large a picture is painted, and then styled, as shares of its size: at 1K, then at 2K.
+
+Where the style leaves no fine detail, none is painted. Nothing painted is as fine as a pixel at 2K.
+"""
 
 
 def render(
@@ -41,16 +52,15 @@ def render(
     """Paint `prompt` at width x height (RGB), signed."""
     scene = compose(prompt, negative_prompt, index=index, seed=seed)
     styles = set(scene.styles)
-    soft, sharp = bool(styles) and styles <= _SOFT, bool(styles) and styles <= _SOFT | _SHARP
-    share = _share(min(width, height), soft=soft, sharp=sharp)
-    canvas = Canvas(round(width * share), round(height * share), scene, light_of(scene))
+    painted, styled = _shares(scene.styles, min(width, height))
+    canvas = Canvas(round(width * painted), round(height * painted), scene, light_of(scene))
     _paint(canvas, source)
-    if share < 1 and not soft:
-        canvas = canvas.grown(width, height)
+    if styled > painted:
+        canvas = canvas.grown(round(width * styled), round(height * styled))
     apply_styles(canvas)
     if scene.drawn and not scene.abstract:
         drawn_rain(canvas)
-    if share < 1 and soft:
+    if styled < 1:
         canvas = canvas.grown(width, height)
     finish(canvas, vignette=0.0 if _CLEAN & styles else 0.20, grain=0.0 if {"pixel", "blueprint"} & styles else 0.010)
     image = to_image(canvas.pixels)
@@ -58,11 +68,13 @@ def render(
     return image
 
 
-def _share(unit: int, *, soft: bool, sharp: bool) -> float:
-    """How large the picture is painted, as a share of what is asked for: where nothing is lost, time is saved."""
-    if soft and unit > 512:
-        return 0.5 if unit > 1300 else 0.75
-    return 0.5 if sharp and unit > 1300 else 1.0
+def _shares(styles: tuple[str, ...], unit: int) -> tuple[float, float]:
+    """The shares for a picture in these styles: the most that any of them needs."""
+    if unit <= 512:
+        return 1.0, 1.0
+    first = 2 if unit > 1300 else 0
+    needed = [_SHARES.get(name, _USUAL)[first : first + 2] for name in styles or ("",)]
+    return max(paint for paint, _ in needed), max(style for _, style in needed)
 
 
 def _paint(canvas: Canvas, source: bytes | None) -> None:

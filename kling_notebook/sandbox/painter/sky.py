@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .bodies import paint_body, paint_glow, paint_planet, paint_rings
-from .canvas import Array, Canvas, blur, enlarge, step
+from .canvas import Array, Canvas, bands, blur, enlarge, step
 
 
 def paint_sky(c: Canvas) -> None:
@@ -274,9 +274,10 @@ def _clouds(c: Canvas) -> None:
     else:
         mask = np.maximum(mask, 0.35)
     lit = lit * (1 - 0.45 * step(0.3, 1.3, density))
-    mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)[..., None]
-    colour = np.asarray(light.shade, np.float32) * (1 - lit) + np.asarray(light.cloud, np.float32) * lit
-    c.lay(slice(0, c.horizon), mask, colour)
+    mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)
+    shade, bright = np.asarray(light.shade, np.float32), np.asarray(light.cloud, np.float32)
+    for band in bands(c.horizon):
+        c.lay(band, mask[band], shade + (bright - shade) * lit[band, :, None])
 
 
 def _flat_clouds(c: Canvas) -> None:

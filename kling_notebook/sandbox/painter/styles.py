@@ -256,7 +256,7 @@ def neon(c: Canvas) -> None:
 def impressionist(c: Canvas) -> None:
     """Dabs of broken colour, large ones under small ones."""
     rng = c.rng("dabs")
-    q = 720 / c.unit
+    q = min(1.0, 600 / c.unit)
     w, h = round(c.width * q), round(c.height * q)
     p = c.pixels.copy()
     saturate(p, 1.3)

@@ -86,6 +86,13 @@ def sprites(rng: np.random.Generator, tall: float, *, leafy: bool, side: float, 
     return made
 
 
+def _sized(kind: Sprite, scale: float) -> Sprite:
+    mask, lit = kind
+    size = (max(3, int(mask.shape[1] * scale)), max(4, int(mask.shape[0] * scale)))
+    small = [np.asarray(Image.fromarray(m).resize(size, Image.Resampling.BILINEAR)) for m in (mask, lit)]
+    return small[0], small[1]
+
+
 def stand(
     c: Canvas,
     rng: np.random.Generator,
@@ -104,20 +111,18 @@ def stand(
     kinds = sprites(rng, tall, leafy=leafy, side=c.side())
     count = max(3, int(c.width / tall * crowd))
     places = (np.arange(count) + rng.uniform(-0.4, 1.4, count)) / count if spots is None else np.asarray(spots)
+    # A few sizes of each, drawn once: one tree is seen to be another's copy no sooner than two are alike in size.
+    ready = [[_sized(kind, scale) for scale in (0.66, 0.78, 0.92, 1.06)] for kind in kinds]
     for place in rng.permutation(places):
-        mask, lit = kinds[int(rng.integers(len(kinds)))]
-        scale = rng.uniform(0.62, 1.08)
-        size = (max(3, int(mask.shape[1] * scale)), max(4, int(mask.shape[0] * scale)))
+        body, bright = ready[int(rng.integers(len(ready)))][int(rng.integers(4))]
         x = place * c.width
         ground = float(foot[int(np.clip(x, 0, c.width - 1))])
-        x0, y0 = int(x - size[0] / 2), int(ground - size[1])
-        rows, columns = slice(max(0, y0), min(c.height, y0 + size[1])), slice(max(0, x0), min(c.width, x0 + size[0]))
+        x0, y0 = int(x - body.shape[1] / 2), int(ground - body.shape[0])
+        rows = slice(max(0, y0), min(c.height, y0 + body.shape[0]))
+        columns = slice(max(0, x0), min(c.width, x0 + body.shape[1]))
         if rows.stop <= rows.start or columns.stop <= columns.start:
             continue
         cut = (slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0))
-        body, bright = (
-            np.asarray(Image.fromarray(m).resize(size, Image.Resampling.BILINEAR))[cut] for m in (mask, lit)
-        )
         tone = tones[int(rng.integers(len(tones)))]
         dark, light = tone * np.float32(0.80), mix(tone, tone * np.float32(1.35) + np.float32(0.02), 0.9)
-        c.lay(rows, body, dark + (light - dark) * bright[..., None], columns)
+        c.lay(rows, body[cut], dark + (light - dark) * bright[cut][..., None], columns)

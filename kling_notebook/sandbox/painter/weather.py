@@ -43,20 +43,19 @@ def paint_weather(c: Canvas) -> None:
 def _rain(c: Canvas, amount: float) -> None:
     rng = c.rng("rain")
     area = c.width * c.height / c.unit**2
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
     for layer, (count, length, width, strength) in enumerate(
         ((520, 0.035, 1, 0.26), (190, 0.075, 1, 0.34), (50, 0.12, 2, 0.30))
     ):
-        sheet = Image.new("L", (c.width, c.height), 0)
-        draw = ImageDraw.Draw(sheet)
         xs = rng.uniform(-0.1, 1.1, int(count * area * amount)) * c.width
         ys = rng.uniform(-0.1, 1.0, len(xs)) * c.height
         reach = length * c.unit * rng.uniform(0.6, 1.2, len(xs))
         thick = max(1, round(width * c.unit / 1024))
         lean = 0.20 if layer else 0.16
         for x, y, r in zip(xs, ys, reach, strict=True):
-            draw.line((x, y, x - r * lean, y + r), fill=235, width=thick)
-        streaks = np.asarray(sheet, np.float32) / 255
-        c.lay(slice(None), streaks * np.float32(strength), mix(c.light.haze, (0.92, 0.95, 1.0), 0.6))
+            draw.line((x, y, x - r * lean, y + r), fill=round(235 * strength), width=thick)
+    c.lay(slice(None), np.asarray(sheet, np.float32) / 255, mix(c.light.haze, (0.92, 0.95, 1.0), 0.6))
     veil = np.linspace(0.0, 0.16, c.height, dtype=np.float32)[:, None] * np.float32(amount)
     c.lay(slice(None), np.broadcast_to(veil, (c.height, c.width)), c.light.haze)
 
