@@ -209,7 +209,8 @@ def _coloured(c: Canvas, rng: np.random.Generator, field: Field) -> Array:
     sky = np.asarray(light.zenith, np.float32) * np.float32(0.46 * (1 - 0.35 * light.dark))
     shady = ambient * np.float32(0.16) + sky
     colour = material * (shady + (sunny - shady) * lit[..., None])
-    colour *= np.clip(1 + field.hollow * np.float32(2.4), 0.45, 1.25)[..., None]
+    if not c.flat:
+        colour *= np.clip(1 + field.hollow * np.float32(2.4), 0.45, 1.25)[..., None]
     # The air lies in the valleys: feet fade sooner than summits.
     air = (0.10 + 0.62 * far**1.3) * (1.25 - 0.62 * high) + np.float32(0.25) * np.clip(0.2 - high, 0, 1)
     air = np.clip(air, 0, 0.97) * np.float32(light.thick)
@@ -226,7 +227,7 @@ def _material(c: Canvas, rng: np.random.Generator, field: Field, high: Array) ->
         patchy *= np.float32(0.2)  # plain patches have plain borders
     rock = RED_ROCK if "canyon" in scene.places else ROCK
     stone = np.asarray(mix(rock, (0.52, 0.46, 0.42), 0.4) if scene.place_tint is None else scene.place_tint, np.float32)
-    shades = np.float32(1) + np.float32(0.16) * (field.rough * 2 - 1 + np.float32(0.3) * patchy)
+    shades = np.float32(1) + np.float32(0.0 if c.flat else 0.16) * (field.rough * 2 - 1 + np.float32(0.3) * patchy)
     material = np.asarray(stone * shades[..., None], np.float32)
     if {"desert", "canyon", "volcano"} & set(scene.places):
         return material, patchy

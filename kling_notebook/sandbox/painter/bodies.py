@@ -108,7 +108,7 @@ def _sun(c: Canvas) -> None:
     if low and "synthwave" not in c.scene.styles:
         # A low sun has no hard edge: its light spills over it.
         c.add(rows, np.exp(-((away / (radius * 1.5)) ** 2)) * np.float32(0.7), (1.0, 0.93, 0.72), columns)
-    disc = np.clip(radius - away + 0.5, 0, 1)
+    disc = np.clip(radius - away + 0.5, 0, 1) * (0.55 if "fog" in c.scene.weather else 1.0)
     face: Array = mix(c.light.sun, (1, 1, 0.96), 0.55)
     if c.scene.body_tint is not None:
         face = np.asarray(c.scene.body_tint, np.float32)

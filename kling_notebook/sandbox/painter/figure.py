@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SOFT = ("body", "skin", "hair", "wood", "white", "cream", "frost", "red", "gold", "flesh", "leaf")
 _BARE = frozenset(("person", "woman", "astronaut", "robot", "umbrella", "dolphin", "whale", "penguin"))
 """Figures without fur or feathers one could see."""
+_FIRES = frozenset(("rocket", "campfire", "lantern", "robot"))
+"""Figures that glow by day too."""
 _LEAFY = frozenset(("tree", "pine", "palm", "flower", "rock", "crystal"))
 """Figures made of leaves or facets, which do not swell one by one."""
 Spot = tuple[slice, slice]
@@ -59,11 +61,11 @@ def sheet_of(c: Canvas, name: str, parts: Sequence[Part], own: RGB, place: tuple
             tone = _base(role, own)
         if role in {"roof", "slate"} and snowy(c):
             tone = np.array((0.92, 0.94, 0.98), np.float32)
-        if role == "glow" and not _burning(c, role):
+        if role == "glow" and not _burning(c, name, role):
             tone = np.array((0.36, 0.42, 0.48), np.float32)  # a window by day, an eye that is off
         if role in GLOWING:
             glowing.append((role, where, mask))
-            lamps[where] = np.maximum(lamps[where], mask * np.float32(_burning(c, role)))
+            lamps[where] = np.maximum(lamps[where], mask * np.float32(_burning(c, name, role)))
         else:
             lamps[where] *= 1 - mask
         shade = rounded(c, mask, 0.028 * height) if plump and role.startswith(_SOFT) else np.float32(1)
@@ -93,9 +95,9 @@ def _base(role: str, own: RGB) -> Array:
             return np.asarray(ROLES[role], np.float32)
 
 
-def _burning(c: Canvas, role: str) -> float:
+def _burning(c: Canvas, name: str, role: str) -> float:
     """Whether a lamp or window is lit."""
-    if role == "flame" or c.light.dark > 0.5 or "space" in c.scene.places:
+    if role == "flame" or name in _FIRES or c.light.dark > 0.5 or "space" in c.scene.places:
         return 1.0
     return 0.9 if c.scene.time in {"dusk", "sunset", "dawn"} or c.scene.weather & {"storm", "fog"} else 0.0
 

@@ -71,7 +71,7 @@ def _far(c: Canvas, places: set[str]) -> None:
     open_sea = bool(places & {"sea", "beach", "island", "cliff"}) and not places & {"mountain", "city", "hills"}
     peaks = "mountain" not in c.scene.unwanted
     if "mountain" in places:
-        alps.range_of(c, base, 0.50)
+        alps.range_of(c, base, 0.51)
     elif "glacier" in places and peaks:
         alps.range_of(c, base, 0.26)
     elif peaks and "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
@@ -133,7 +133,10 @@ def _shores(c: Canvas, places: set[str]) -> None:
     if "cliff" in places:
         land.cliff(c, base)
     landed = ashore(c) and not places & {"cliff", "island", "beach", "branch"}
-    if "beach" in places or (landed and "sea" in places and "glacier" not in places):
+    if "village" in places and "house" not in c.scene.unwanted:
+        water.bank(c, 0.74, tilt=0.6)
+        town.village(c, base)
+    elif "beach" in places or (landed and "sea" in places and "glacier" not in places):
         water.beach(c, 0.76)
     elif landed:
         water.bank(c, 0.80, tilt=0.5)
@@ -150,7 +153,7 @@ def _upon(c: Canvas, places: set[str]) -> None:
         town.village(c, base)
     if "road" in places:
         town.road(c, base + int(0.05 * c.unit))
-    blooms = {"flower", "sunflower"}
+    blooms = {"flower", "sunflower", "lavender"}
     planted = places & {"field", "hills"} and any(i.name in blooms and i.count > 1 for i in c.scene.subjects)
     if ("garden" in places or planted) and not blooms & c.scene.unwanted:
         town.flowers(c, base)

@@ -234,6 +234,7 @@ GROWN: Mapping[str, tuple[tuple[float, float, float], float, Callable[[np.random
     "palm": ((0.20, 0.46, 0.24), 0.46, _palm),
     "cactus": ((0.30, 0.50, 0.30), 0.34, _cactus),
     "flower": ((0.90, 0.26, 0.34), 0.24, _flower),
+    "lavender": ((0.52, 0.38, 0.80), 0.20, _flower),
     "sunflower": ((0.98, 0.76, 0.10), 0.30, _flower),
     "mushroom": ((0.82, 0.18, 0.14), 0.17, _mushroom),
     "rock": ((0.52, 0.50, 0.50), 0.12, _rock),

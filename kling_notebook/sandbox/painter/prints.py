@@ -213,7 +213,7 @@ def glass(c: Canvas) -> None:
     h, w = border.shape
     edge = (
         np.asarray(
-            to_image(np.clip(outline(c, max(1.6, c.unit / 420)) * np.float32(3.33) - 0.12, 0, 1)).resize(
+            to_image(np.clip(outline(c, max(1.2, c.unit / 620)) * np.float32(3.0) - 0.12, 0, 1)).resize(
                 (w, h), Image.Resampling.BOX
             ),
             np.float32,

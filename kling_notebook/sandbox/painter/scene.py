@@ -37,7 +37,7 @@ _HOMES: Mapping[str, str] = {
     "rocket": "space", "ufo": "hills", "dragon": "mountain", "torii": "lake", "temple": "mountain", "robot": "city",
     "car": "road", "bicycle": "road", "tent": "mountain", "campfire": "forest", "wolf": "mountain", "bear": "forest",
     "deer": "forest", "fox": "field", "mushroom": "forest", "owl": "branch", "flower": "garden", "sunflower": "field",
-    "cabin": "forest",
+    "lavender": "field",    "cabin": "forest",
     "elephant": "field", "windmill": "field", "umbrella": "street", "bridge": "river", "snowyowl": "branch",
     "polarbear": "glacier", "lion": "field", "unicorn": "field", "flamingo": "lake", "fruit": "room", "cup": "room",
 }  # fmt: skip
@@ -64,6 +64,7 @@ _DEFAULT_COUNTS: Mapping[str, int] = {
     "bird": 6,
     "flower": 5,
     "sunflower": 5,
+    "lavender": 7,
     "lantern": 5,
     "fish": 4,
     "mushroom": 3,

@@ -274,6 +274,8 @@ def _clouds(c: Canvas) -> None:
     else:
         mask = np.maximum(mask, 0.35)
     lit = lit * (1 - 0.45 * step(0.3, 1.3, density))
+    if "fog" in scene.weather:
+        mask *= np.float32(0.3)
     mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)
     shade, bright = np.asarray(light.shade, np.float32), np.asarray(light.cloud, np.float32)
     for band in bands(c.horizon):

@@ -146,7 +146,7 @@ def _drawn(
 
 def pencil(c: Canvas) -> None:
     """Graphite: fine outlines, soft shading."""
-    _drawn(c, blunt=0.0013, strength=2.4, tooth=0.11, tone=0.72, stick=(0.22, 0.22, 0.25))
+    _drawn(c, blunt=0.0013, strength=2.4, tooth=0.06, tone=0.74, stick=(0.22, 0.22, 0.25))
 
 
 def charcoal(c: Canvas) -> None:
@@ -175,9 +175,9 @@ def oil(c: Canvas) -> None:
     c.pixels += (np.float32(1) - np.clip(c.pixels, 0, 1)) * np.clip(0.34 - c.pixels, 0, 1) * np.float32(0.35)
     small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX))
     angle = c.fbm(rng, 1.4, 2, size=(h, w)) * np.float32(0.8) + np.float32(0.35)
-    shift = c.fbm(rng, 30, 2, size=(h, w)) * np.float32(0.0042 * min(h, w))
+    shift = c.fbm(rng, 30, 2, size=(h, w)) * np.float32(0.0024 * min(h, w))
     small = displace(small, np.cos(angle) * shift, np.sin(angle) * shift)
-    small = patches(small, 3)
+    small = patches(small, 2)
     relief = _strokes(rng, angle, 4)
     lift = np.zeros_like(relief)
     lift[1:, 1:] = relief[1:, 1:] - relief[:-1, :-1]

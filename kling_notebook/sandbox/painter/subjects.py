@@ -111,7 +111,7 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
     if c.scene.studio:
         return 0.62 / max(_usual(subject.name)[1], 0.1)
     if "branch" in c.scene.places or "room" in c.scene.places:
-        return 1.0
+        return 1.7 if subject.name in CREATURES and "room" in c.scene.places else 1.0
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
     coarse = bool({"lowpoly", "mosaic", "pixel", "stitch", "glass"} & set(c.scene.styles))
@@ -142,7 +142,8 @@ def _grounded(c: Canvas, name: str, x: float, y: float, size: float) -> tuple[fl
         if "branch" in c.scene.places:
             return x, float(c.shelf[int(np.clip(x, 0, c.width - 1))]) + 0.004 * c.unit, size
         if on.size:
-            x = float(np.clip(x, on.min() + 0.08 * c.unit, max(on.max() - 0.10 * c.unit, on.min() + 0.08 * c.unit)))
+            half = min(0.08 * c.unit + 0.34 * _breadth(name) * size, 0.5 * float(on.max() - on.min()))
+            x = float(np.clip(x, on.min() + half, max(on.max() - half, on.min() + half)))
             y = float(c.shelf[int(np.clip(x, 0, c.width - 1))]) + 0.012 * c.unit
             size *= 0.8
     return x, y, size

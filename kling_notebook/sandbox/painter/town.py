@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -10,6 +12,11 @@ from .land import SNOW, broadleaves, ground_colour, snowy, wood_colour
 from .shapes import Frame, box, groups, mask_of, polygon
 from .sky import glow_spot
 from .water import water
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .scene import RGB
 
 LAMP = (1.0, 0.80, 0.46)
 
@@ -37,6 +44,9 @@ def city(c: Canvas, base: int) -> None:
             body = mix(body, c.scene.place_tint, 0.7)
         top_colour = c.light.on(body, distance)
         c.below(line, top_colour, mix(top_colour, c.light.haze, 0.45 + 0.25 * (1 - t)), 0.42 * c.unit)
+        for left, right, top, _ in boxes:
+            # Houses differ: in their stone, and in how they stand to the light.
+            c.pixels[max(0, int(top)) : base, left:right] *= np.float32(rng.uniform(0.86, 1.16) if not c.flat else 1.0)
         for left, right, top, lit in boxes:
             _facade(c, rng, (left, right, int(top), base), distance, lamps * lit)
     first = max(0, int(base - 0.4 * c.unit))
@@ -97,7 +107,7 @@ def _facade(c: Canvas, rng: np.random.Generator, box: tuple[int, int, int, int],
     else:
         c.lay(
             block[0],
-            mask * np.float32(0.30 * (1 - 0.75 * distance)),
+            mask * np.float32(0.52 * (1 - 0.75 * distance)),
             c.light.on((0.10, 0.14, 0.22), distance),
             block[1],
         )
@@ -166,7 +176,7 @@ def _lamp(c: Canvas, x: float, foot: float) -> None:
 
 
 def village(c: Canvas, base: int) -> None:
-    """Gabled houses scattered over a slope, far ones first."""
+    """Gabled houses scattered over a slope, or along the near shore where there is one; far ones first."""
     rng = c.rng("village")
     lamps = _lamps(c)
     count = 15
@@ -176,6 +186,9 @@ def village(c: Canvas, base: int) -> None:
         size = c.unit * (0.035 + 0.055 * t)
         x = rng.uniform(0.04, 0.96) * c.width
         y = base + c.unit * (0.03 + 0.20 * t) + 0.02 * c.unit * rng.standard_normal()
+        if c.dry is not None:
+            shore = float(c.dry[int(x)])
+            y = shore + 0.02 * c.unit + (0.94 * c.height - shore) * t
         _gable(c, rng, (x, y, size), 0.5 * (1 - t), lamps)
 
 
@@ -242,6 +255,14 @@ def road(c: Canvas, top: int) -> None:
     c.lay(rows, middle.astype(np.float32) * np.float32(0.9), c.light.on((0.96, 0.84, 0.42)))
 
 
+_BLOOMS: Mapping[str, RGB | None] = {
+    "flower": None,
+    "sunflower": (0.98, 0.76, 0.10),
+    "lavender": (0.52, 0.38, 0.80),
+}
+"""What a field of them is coloured like; None: many colours."""
+
+
 def flowers(c: Canvas, base: int) -> None:
     """A field of flowers in rows that grow toward the viewer."""
     rng = c.rng("flowers")
@@ -249,11 +270,11 @@ def flowers(c: Canvas, base: int) -> None:
     h = c.height - first
     if h < 4:
         return
-    asked = next((item for item in c.scene.subjects if item.name in {"flower", "sunflower"}), None)
+    asked = next((item for item in c.scene.subjects if item.name in _BLOOMS), None)
     hues = [(0.62, 0.42, 0.86), (0.94, 0.40, 0.52), (0.98, 0.80, 0.30), (0.96, 0.94, 0.92), (0.88, 0.22, 0.20)]
     start = int(rng.integers(5))
-    if asked is not None and (asked.colour is not None or asked.name == "sunflower"):
-        hues = [asked.colour or (0.98, 0.76, 0.10)] * 5
+    if asked is not None and (asked.colour or _BLOOMS[asked.name]):
+        hues = [asked.colour or _BLOOMS[asked.name] or hues[0]] * 5
     near = np.linspace(0.02, 1, h, dtype=np.float32)[:, None]
     x = np.arange(c.width, dtype=np.float32)[None, :] - c.width * (0.5 + 0.2 * c.side())
     lane = x / c.unit / (near * 0.55 + 0.02) * 1.5
@@ -301,7 +322,18 @@ def islands(c: Canvas, base: int) -> None:
         bare = 1.0 if {"tree", "forest", "palm"} & c.scene.unwanted else 0.25
         tone = c.light.on(mix(wood_colour(c), ground_colour(c), bare), distance)
         first, last = max(0, int(line.min())), base + 2
-        c.lay(slice(first, last), c.under(line.astype(np.float32), first, last) * (hump > 0), tone)
+        h = last - first
+        if h < 2:
+            continue
+        crowns = c.fbm(rng, 26, 4, size=(h, c.width), span=(h / c.unit, c.width / c.unit), gain=0.7)
+        down, across = np.gradient(crowns)
+        light = 1 + np.clip((across * -c.side() - down) * 0.006 * c.unit, -0.35, 0.4) + 0.05 * crowns
+        wooded = tone * (1 if c.flat else light[..., None])
+        c.lay(
+            slice(first, last),
+            c.under(line.astype(np.float32), first, last) * (hump > 0),
+            wooded.astype(np.float32) if not c.flat else tone,
+        )
         sand = c.light.on((0.88, 0.78, 0.56), distance)
         strip = max(2, int(0.007 * c.unit))
         c.lay(
