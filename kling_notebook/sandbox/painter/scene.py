@@ -39,7 +39,8 @@ _HOMES: Mapping[str, str] = {
     "deer": "forest", "fox": "field", "mushroom": "forest", "owl": "branch", "flower": "garden", "sunflower": "field",
     "lavender": "field",    "cabin": "forest",
     "elephant": "field", "windmill": "field", "umbrella": "street", "bridge": "river", "snowyowl": "branch",
-    "polarbear": "glacier", "lion": "field", "unicorn": "field", "flamingo": "lake", "fruit": "room", "cup": "room",
+    "polarbear": "glacier", "lion": "field", "unicorn": "field", "flamingo": "lake", "fruit": "room",
+    "rose": "garden", "tiger": "jungle", "cup": "room",
 }  # fmt: skip
 _HOURS: Mapping[str, str] = {
     "moon": "night", "crescent": "night", "stars": "night", "milkyway": "night", "meteor": "night",
@@ -137,6 +138,8 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     drawn = found["place"] + found["time"] + found["sky"] + found["weather"] + found["season"]
     close = "close" in found["size"]
     subjects = tuple(attached.subjects.values())[:6]
+    if any(item.name == "umbrella" for item in subjects):  # somebody holds it already
+        subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
     if close and not subjects and "person" not in unwanted:
         subjects = (Subject("person"),)
     styles = _styles(found["style"])
@@ -264,7 +267,7 @@ def _places(
         places = tuple(name for name in places if name != "landscape")
         places = places if set(places) - {"snow", "road"} else (*places, scenic)
     if not set(places) - {"snow", "road"}:
-        homes = (_HOMES.get(item.name, "hills") for item in subjects)
+        homes = [_HOMES[item.name] for item in subjects if item.name in _HOMES] or ["hills" for _ in subjects]
         places += tuple(dict.fromkeys(home for home in homes if home not in unwanted))[:1]
     if "snowyowl" in {item.name for item in subjects} and not {"snow"} & (set(places) | unwanted):
         places += ("snow",)

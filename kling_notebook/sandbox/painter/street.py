@@ -111,7 +111,7 @@ def _road(c: Canvas, rng: np.random.Generator, picture: Array, dy: Array, dx: Ar
     asphalt = np.where(walk[..., None], np.float32(0.42), np.float32(0.20)) * np.array((1.0, 0.98, 0.98), np.float32)
     if snowy(c):
         asphalt = np.where(walk[..., None], np.asarray(SNOW, np.float32), np.float32(0.62))
-    grain = c.fbm(rng, 46, 2, size=(h - first, w), span=(1.2, w / h)) * np.float32(0.05)
+    grain = c.fbm(rng, 46, 2, size=(h - first, w), span=(0.6, w / h), wide=2.0) * np.float32(0.022)
     colour = c.light.on((asphalt * (1 + grain[..., None])).astype(np.float32))
     kerb = np.abs(np.abs(lateral) - 0.66 * WIDE) < 0.012
     dash = (np.abs(lateral) < 0.014) & ((away * 3.2) % 1 < 0.55)

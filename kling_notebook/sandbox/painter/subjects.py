@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import Array, Canvas, blur
+from .canvas import Canvas, blur
 from .creatures import CREATURES
-from .figure import Sheet, sheet_of
+from .figure import sheet_of
 from .land import snowy
 from .people import BUSTS
 from .perch import out_of_focus
 from .plants import GROWN, bare_tree
-from .shapes import ROLES, Frame, Part, extent
+from .shapes import Frame, Part, extent
 from .things import THINGS
+from .ties import AFLOAT, SKY, SWIMMING, WADING, glow_sheet, lay_sheet, pool, shine, snow_cap, tie
 
 if TYPE_CHECKING:
     from .scene import RGB, Subject
 
-_SKY = frozenset(("bird", "balloon", "dragon", "rocket", "ufo", "butterfly", "lantern"))
-_AFLOAT = frozenset(("boat", "sailboat", "ship", "swan", "whale", "dolphin"))
-_SWIMMING = frozenset(("fish", "turtle", "jellyfish", "whale", "dolphin"))
-_WADING = frozenset(("heron", "flamingo", "torii", "bridge"))
+_MOUNTS = frozenset(("horse", "unicorn", "camel", "elephant"))
 _PERCHING = frozenset(("owl", "snowyowl", "bird", "cat"))
 _FAR = frozenset(
     ("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "train", "pine")
@@ -34,21 +32,42 @@ _SYMMETRIC = frozenset(
 
 def ashore(c: Canvas) -> bool:
     """Whether the scene names something that needs ground to stand on."""
-    return any(item.name not in _SKY | _AFLOAT | _SWIMMING | _WADING for item in c.scene.subjects)
+    return any(item.name not in SKY | AFLOAT | SWIMMING | WADING for item in c.scene.subjects)
 
 
 def paint_subjects(c: Canvas) -> None:
     """Draw everything the scene names, far things first."""
     if c.scene.close and c.scene.subjects:
         out_of_focus(c, 0.020)
+    mounted = _mounted(c)
     for order, subject in enumerate(sorted(c.scene.subjects, key=lambda item: _rank(item.name))):
+        if subject.name in mounted:
+            continue
         rng = c.rng(f"subject {subject.name}")
         for number, spot in enumerate(_spots(c, rng, subject, order)):
+            if number == 0 and mounted and subject.name in _MOUNTS:
+                _ride(c, mounted, spot)
             _paint_one(c, rng, (subject, number), spot)
 
 
+def _mounted(c: Canvas) -> tuple[str, ...]:
+    """Who rides: a single person named with a single mount."""
+    names = {item.name for item in c.scene.subjects if item.count == 1}
+    riders = tuple(name for name in ("person", "woman", "astronaut", "robot") if name in names)
+    return riders[:1] if names & _MOUNTS and not c.scene.close else ()
+
+
+def _ride(c: Canvas, riders: tuple[str, ...], spot: tuple[float, float, float]) -> None:
+    """Paint the rider before the mount, whose back then hides the legs."""
+    x, y, height = spot
+    for subject in c.scene.subjects:
+        if subject.name in riders:
+            seat = (x + 0.02 * height, y - 0.36 * height, 0.74 * height)
+            _paint_one(c, c.rng(f"subject {subject.name}"), (subject, 0), seat)
+
+
 def _rank(name: str) -> int:
-    return 0 if name in _SKY else 1 if name in _FAR else 2
+    return 0 if name in SKY else 1 if name in _FAR else 2
 
 
 def _usual(name: str) -> tuple[RGB, float]:
@@ -73,7 +92,7 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     underwater = "underwater" in c.scene.places
     perched = "branch" in c.scene.places and subject.name in _PERCHING
     adrift = underwater or c.scene.places == ("space",)
-    if (subject.name in _SKY and not perched) or adrift:
+    if (subject.name in SKY and not perched) or adrift:
         return _floating(c, rng, subject, height, across)
     down = _footing(c, subject.name, order)
     spots = []
@@ -82,7 +101,7 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     if c.scene.studio:
         tall = min(height, 0.62 * c.width / _breadth(subject.name))
         return [(0.5 * c.width, 0.5 * (c.height + tall) + 0.02 * c.unit, tall)]
-    if subject.name in _AFLOAT and order == 0 and c.light.height < 0.7:
+    if subject.name in AFLOAT and order == 0 and c.light.height < 0.7:
         across = 0.5 + 0.13 * c.side() + rng.uniform(-0.02, 0.02)  # before the light on the water it is seen best
     if "branch" in c.scene.places and subject.name in _PERCHING:
         height = 2.1 * height if subject.count == 1 else 1.6 * height
@@ -137,7 +156,7 @@ def _grounded(c: Canvas, name: str, x: float, y: float, size: float) -> tuple[fl
     if c.lane is not None and name in {"car", "bicycle"}:
         row = min(c.height - 1, int(c.horizon + 0.52 * (c.height - c.horizon)))
         return float(c.lane[row]), row, size * 0.8
-    if c.shelf is not None and not (name in _AFLOAT or name in _WADING or name in _SWIMMING):
+    if c.shelf is not None and not (name in AFLOAT or name in WADING or name in SWIMMING):
         on = np.flatnonzero(c.shelf < c.horizon - 0.03 * c.unit)
         if "branch" in c.scene.places:
             return x, float(c.shelf[int(np.clip(x, 0, c.width - 1))]) + 0.004 * c.unit, size
@@ -154,7 +173,7 @@ def _footing(c: Canvas, name: str, order: int) -> float:
     top = c.horizon / c.height
     room = 1 - top
     if c.scene.water:
-        if name in _AFLOAT or name in _WADING or name in _SWIMMING:
+        if name in AFLOAT or name in WADING or name in SWIMMING:
             return top + room * (0.42 if name != "ship" else 0.28)
         return 0.95 if name not in _FAR else 0.93
     if "room" in c.scene.places:
@@ -237,143 +256,14 @@ def _paint_one(
         return
     frame = Frame(scale, x - x0, y - y0, mirror)
     sheet = sheet_of(c, name, parts, own, (size, frame))
-    _ground_it(c, subject, sheet, (x0, y0), (x, y, (right - left) * scale * 0.46, scale))
-    _lay(c, (x0, y0), sheet.alpha * np.float32(0.62 if name == "jellyfish" else 1.0), sheet.colour)
+    aloft = c.scene.close or "branch" in c.scene.places or name in _mounted(c)
+    tie(c, subject, sheet, (x0, y0), (x, y, (right - left) * scale * 0.46, scale), aloft=aloft)
+    lay_sheet(c, (x0, y0), sheet.alpha * np.float32(0.62 if name == "jellyfish" else 1.0), sheet.colour)
     if name == "jellyfish":
         halo = blur(sheet.alpha, max(2.0, 0.02 * c.unit))
-        _glow(c, (x0, y0), halo * np.float32(0.5), own)
-    _shine(c, sheet, (x0, y0))
+        glow_sheet(c, (x0, y0), halo * np.float32(0.5), own)
+    shine(c, sheet, (x0, y0))
     if (name in {"house", "cabin", "church"} and sheet.glowing and c.light.dark > 0.5) or name == "campfire":
-        _pool(c, x, y, (right - left) * scale)
+        pool(c, x, y, (right - left) * scale)
     if snowy(c) and name in _FAR | {"rock", "cactus"}:
-        _snow_cap(c, sheet.alpha, (x0, y0))
-
-
-def _ground_it(
-    c: Canvas,
-    subject: Subject,
-    sheet: Sheet,
-    corner: tuple[int, int],
-    spot: tuple[float, float, float, float],
-) -> None:
-    """Tie a figure to what it stands on or floats over. `spot` is x, y, half its width and its scale, in pixels."""
-    name = subject.name
-    x, y, half, scale = spot
-    airless = c.scene.studio or c.scene.places == ("space",) or "underwater" in c.scene.places
-    if c.scene.water and not airless and name in (_AFLOAT | _WADING | _SWIMMING):
-        _reflect(c, sheet, corner, y)
-    elif name not in _SKY and not airless and not ({"branch"} & set(c.scene.places) or c.scene.close):
-        _shadow(c, x, y, half)
-    if name == "ufo":
-        _beam(c, x, y, scale)
-
-
-def _window(c: Canvas, corner: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice, slice] | None:
-    """Rows and columns of the canvas and of the figure where they overlap."""
-    x0, y0 = corner
-    rows = slice(max(0, y0), min(c.height, y0 + shape[0]))
-    columns = slice(max(0, x0), min(c.width, x0 + shape[1]))
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        return None
-    return rows, columns, slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0)
-
-
-def _lay(c: Canvas, corner: tuple[int, int], mask: Array, colour: Array) -> None:
-    where = _window(c, corner, mask.shape)
-    if where is None:
-        return
-    rows, columns, inner_rows, inner_columns = where
-    paint = colour if colour.ndim == 1 else np.broadcast_to(colour, (*mask.shape, 3))[inner_rows, inner_columns]
-    c.lay(rows, mask[inner_rows, inner_columns], paint, columns)
-
-
-def _glow(c: Canvas, corner: tuple[int, int], amount: Array, colour: RGB) -> None:
-    where = _window(c, corner, amount.shape)
-    if where is not None:
-        rows, columns, inner_rows, inner_columns = where
-        c.add(rows, amount[inner_rows, inner_columns], colour, columns)
-
-
-def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
-    tall = max(2.0, half * 0.13)
-    x0, x1, y0, y1 = int(x - 1.6 * half), int(x + 1.6 * half), int(y - 2 * tall), int(y + 2.4 * tall)
-    dx = (np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(x + c.side() * -0.2 * half)) / np.float32(half)
-    dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(y + 0.1 * tall)) / np.float32(tall)
-    mask = np.exp(-(dx * dx + dy * dy) * 1.3) * np.float32(0.42)
-    if mask.size:
-        _lay(c, (x0, y0), mask, np.asarray(c.light.on((0.10, 0.10, 0.14)), np.float32))
-
-
-def _reflect(c: Canvas, sheet: Sheet, corner: tuple[int, int], y: float) -> None:
-    """The figure upside down in the water, broken by ripples."""
-    rng = c.rng("ripples")
-    x0, y0 = corner
-    above, colour = sheet.alpha[: int(y) - y0][::-1], sheet.colour[: int(y) - y0][::-1]
-    if above.shape[0] < 2:
-        return
-    rows = np.arange(above.shape[0], dtype=np.float32)
-    wave = np.sin(rows * (0.55 * 1024 / c.unit) + rng.uniform(0, 6)) * (0.0012 * c.unit + rows * 0.018)
-    columns = np.clip(np.arange(above.shape[1])[None, :] + wave[:, None].astype(int), 0, above.shape[1] - 1)
-    rippled = np.take_along_axis(above, columns, axis=1)
-    fade = np.clip(0.62 - 0.5 * rows / max(len(rows), 1), 0, 1)[:, None].astype(np.float32)
-    broken = 0.75 + 0.25 * np.sin(rows * (0.9 * 1024 / c.unit))[:, None].astype(np.float32)
-    mask = rippled * fade * broken
-    mask = _on_water(c, mask, (x0, int(y)))
-    shown = np.take_along_axis(colour, columns[..., None], axis=1) * np.float32(0.7)
-    _lay(c, (x0, int(y)), mask, shown)
-
-
-def _on_water(c: Canvas, mask: Array, corner: tuple[int, int]) -> Array:
-    """The part of a reflection that lies on water and not on the land before it."""
-    where = _window(c, corner, mask.shape)
-    if where is None or (c.stream is None and c.dry is None):
-        return mask
-    rows, columns, inner_rows, inner_columns = where
-    out = mask.copy()
-    if c.stream is not None:
-        out[inner_rows, inner_columns] *= c.stream[rows, columns]
-    elif c.dry is not None:
-        row = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-        out[inner_rows, inner_columns] *= row < c.dry[None, columns]
-    return out
-
-
-def _beam(c: Canvas, x: float, y: float, scale: float) -> None:
-    """The cone of light below a flying saucer."""
-    top, bottom = int(y - 0.34 * scale), min(c.height, int(c.horizon + 0.24 * c.unit))
-    if bottom - top < 4:
-        return
-    rows = np.arange(max(0, top), bottom, dtype=np.float32)[:, None]
-    t = (rows - top) / (bottom - top)
-    half = scale * (0.16 + 0.62 * t)
-    dx = np.abs(np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / half
-    c.add(slice(max(0, top), bottom), np.clip((1 - dx) * 4, 0, 1) * (0.60 - 0.38 * t), (0.62, 1.0, 0.80))
-
-
-def _shine(c: Canvas, sheet: Sheet, corner: tuple[int, int]) -> None:
-    """The halo of lamps and fires."""
-    dusk = c.scene.time in {"dusk", "sunset", "night", "blue", "dawn"} or "space" in c.scene.places
-    for role, (rows, columns), mask in sheet.glowing:
-        if role == "glow" and not dusk:
-            continue
-        reach = max(3, int(0.05 * c.unit))
-        halo = blur(np.pad(mask, reach), reach * 0.42)
-        at = (corner[0] + columns.start - reach, corner[1] + rows.start - reach)
-        _glow(c, at, halo * np.float32(0.85 if dusk else 0.3), ROLES[role])
-
-
-def _pool(c: Canvas, x: float, y: float, wide: float) -> None:
-    """Warm light on the ground before windows or a fire."""
-    rows = slice(max(0, int(y - 0.10 * wide)), min(c.height, int(y + 0.45 * wide)))
-    if rows.stop - rows.start < 2:
-        return
-    dy = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y + 0.08 * wide)) / (0.16 * wide)
-    dx = (np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / (0.52 * wide)
-    c.add(rows, np.exp(-(dx * dx + dy * dy)).astype(np.float32) * np.float32(0.34), (1.0, 0.72, 0.38))
-
-
-def _snow_cap(c: Canvas, whole: Array, corner: tuple[int, int]) -> None:
-    reach = max(2, round(c.unit / 90))
-    lowered = np.zeros_like(whole)
-    lowered[reach:] = whole[:-reach]
-    _lay(c, corner, np.clip(whole - lowered, 0, 1) * np.float32(0.9), c.light.on((0.95, 0.97, 1.0)))
+        snow_cap(c, sheet.alpha, (x0, y0))
