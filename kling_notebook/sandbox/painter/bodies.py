@@ -95,7 +95,7 @@ def paint_body(c: Canvas) -> None:
 
 def _sun(c: Canvas) -> None:
     low = c.light.height < 0.25
-    radius = c.unit * (0.062 if low else 0.042) * (1.35 if "sun" in c.scene.sky else 1.0)
+    radius = c.unit * (0.050 if low else 0.042) * (1.35 if "sun" in c.scene.sky else 1.0)
     if "synthwave" in c.scene.styles:
         radius = c.unit * 0.23
     rows, columns, away = _distance(c, radius * 6)
@@ -105,7 +105,10 @@ def _sun(c: Canvas) -> None:
         c.light.sun,
         columns,
     )
-    disc = np.clip(radius - away + 0.5, 0, 1)
+    if low and "synthwave" not in c.scene.styles:
+        # A low sun has no hard edge: its light spills over it.
+        c.add(rows, np.exp(-((away / (radius * 1.5)) ** 2)) * np.float32(0.7), (1.0, 0.93, 0.72), columns)
+    disc = np.clip(radius - away + 0.5, 0, 1) * (0.55 if "fog" in c.scene.weather else 1.0)
     face: Array = mix(c.light.sun, (1, 1, 0.96), 0.55)
     if c.scene.body_tint is not None:
         face = np.asarray(c.scene.body_tint, np.float32)

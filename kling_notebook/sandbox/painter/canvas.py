@@ -38,8 +38,12 @@ class Canvas:
         """Where the light comes from, in pixels; set when the sky is painted."""
         self.shelf: Array | None = None
         """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
-        self.flat = bool({"papercut", "poster", "glass", "woodblock", "comic"} & set(scene.styles))
+        self.flat = bool({"papercut", "poster", "glass", "woodblock", "comic", "ink", "blueprint"} & set(scene.styles))
         """Whether shapes stay plain: no texture inside them."""
+        self.stream: Array | None = None
+        """Where a river runs, (height, width) in 0..1, if it is the only water."""
+        self.dry: Array | None = None
+        """The row where the near shore begins, one per column, if there is water beyond it."""
         self.lane: Array | None = None
         """The middle of a road (one column per row from the horizon on; 0: none)."""
 
@@ -48,6 +52,15 @@ class Canvas:
         text = f"{name}|{self.scene.variation}"
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return np.random.default_rng(int.from_bytes(digest, "little"))
+
+    def grown(self, width: int, height: int) -> Canvas:
+        """The same picture on a larger canvas."""
+        large = Canvas(width, height, self.scene, self.light)
+        share = height / self.height
+        large.horizon, large.sun = round(self.horizon * share), (self.sun[0] * share, self.sun[1] * share)
+        image = Image.fromarray((np.clip(self.pixels, 0, 1) * 255 + 0.5).astype(np.uint8))
+        large.pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.float32) / np.float32(255)
+        return large
 
     def side(self) -> float:
         """-1 when the light stands left of the middle, else 1."""

@@ -86,7 +86,7 @@ def hills(
 
 def grove(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, distance: float) -> None:
     """Trees in clumps along a crest, to be half covered by the ground painted next."""
-    pines = snowy(c) or "mountain" in c.scene.places
+    pines = (snowy(c) or "mountain" in c.scene.places) and "pine" not in c.scene.unwanted
     sink = foot + np.float32(0.25 * tall)
     outline = (conifers if pines else broadleaves)(c, rng, sink, tall * (1.25 if pines else 1.0), 1.9)
     clump = step(0.15, 0.75, c.line(rng, 2.6, 3))
@@ -149,7 +149,9 @@ def roll(
     h, w = (c.height - first) // 2 + 1, c.width // 2 + 1
     span = ((c.height - first) / c.unit, c.width / c.unit)
     patch = c.fbm(rng, 5.0, 4, size=(h, w), wide=3.5, span=span, gain=0.6)
-    grain = enlarge(1 + patch * np.float32(0.055 * (1 - 0.6 * distance)), c.width, c.height - first)
+    # Broad dapples, as clouds leave them, and a fine grain.
+    patch = patch + np.float32(0.9) * c.fbm(rng, 1.3, 2, size=(h, w), wide=3.0, span=span)
+    grain = enlarge(1 + patch * np.float32(0.075 * (1 - 0.6 * distance)), c.width, c.height - first)
     grain = 1 + (grain - 1) * c.under(line, first, c.height)
     c.pixels[first:] *= grain[..., None]
 
@@ -199,6 +201,7 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
     """A forest in depth: rows of trees, pale and small behind, dark and tall in front, mist between them."""
     rng = c.rng("woods")
     leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
+    leafy = leafy or "pine" in c.scene.unwanted
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = 0.88 * (1 - t) ** 0.9 + 0.03
@@ -287,6 +290,8 @@ def cliff(c: Canvas, base: float) -> None:
         rough = c.fbm(rng, 15, 5, size=(h, c.width), span=span, wide=0.55, gain=0.6)
         rock = mix(ROCK, (0.70, 0.60, 0.50), 0.5)
         lit, dim = c.light.on(rock, distance), c.light.on(np.asarray(rock) * np.float32(0.34), distance)
+        if c.flat:
+            rough = np.float32(0.4) * np.sign(rough)
         colour = dim + (lit - dim) * np.clip(0.48 + 0.30 * rough, 0, 1)[..., None]
         turf = np.clip(1.2 - (depth / c.unit + 0.010 * rough) / (0.018 + 0.014 * k), 0, 1)
         colour += (c.light.on(ground_colour(c), distance) - colour) * turf[..., None]
@@ -302,8 +307,9 @@ def _surf(c: Canvas, rng: np.random.Generator, foot: Array, there: Array, distan
     first, last = max(0, int(foot.min()) - 4), min(c.height, int(foot.max() + 0.12 * c.unit))
     rows = np.arange(first, last, dtype=np.float32)[:, None]
     t = (rows - foot[None, :]) / c.unit
+    there = np.convolve(there, np.ones(15, np.float32) / 15, "same")
     dark = np.exp(-np.clip(t, 0, None) / 0.045) * (t > -0.004) * there[None, :] * np.float32(0.5)
-    c.lay(slice(first, last), dark, c.light.on((0.12, 0.14, 0.16), distance))
+    c.pixels[first:last] *= (1 - dark)[..., None]
     lace = c.fbm(rng, 30, 2, size=t.shape, span=((last - first) / c.unit, c.width / c.unit), wide=2.5)
     foam = np.exp(-np.abs(t - 0.003) / 0.006) * step(-0.8, 0.8, lace) * there[None, :]
     c.lay(slice(first, last), foam.astype(np.float32) * np.float32(0.8), c.light.on((0.97, 0.99, 1.0), distance * 0.5))

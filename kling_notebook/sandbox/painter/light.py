@@ -60,7 +60,7 @@ LIGHTS: Mapping[str, Light] = {
            0.34, (0.88, 0.84, 0.74), thick=0.9, glow=0.55),
     "noon": _light("1f66b5 5aa3dc c8e4f0 ffffff b4d3e4 ffffff b4c6da",
            0.86, (1.06, 1.06, 1.02), thick=0.7, glow=0.25),
-    "golden": _light("6d86a4 e3b071 ffdf9c fff0b8 eec185 ffe2a4 a98573",
+    "golden": _light("5f83b4 efb678 ffdc92 ffedb0 eebd86 ffe0a6 b08682",
            0.17, (0.86, 0.62, 0.38), thick=0.86, glow=0.9),
     "sunset": _light("35386f c9586a ffb45e ffe29a d9776a ff9d6c 6b4a75",
            0.07, (0.50, 0.34, 0.33), thick=0.84, glow=0.9),

@@ -1,4 +1,4 @@
-"""High ground: ranges with lit faces and snow, table rocks, a volcano."""
+"""High ground that stands alone: table rocks, a volcano. Ranges are in `alps`."""
 
 from __future__ import annotations
 
@@ -6,34 +6,6 @@ import numpy as np
 
 from .canvas import Array, Canvas, bands, blur, enlarge, mix, smooth_values, step
 from .land import RED_ROCK, ROCK, SNOW, ground_colour, snowy
-
-
-def mountains(c: Canvas, base: float, tall: float, layers: int = 3) -> None:
-    """Ranges one before the other. `base` is the row of their feet, `tall` the height of the nearest in units."""
-    rng = c.rng("mountains")
-    for k in range(layers):
-        distance = 0.95 - 0.62 * k / max(layers - 1, 1)
-        size = tall * (0.62 + 0.38 * k / max(layers - 1, 1)) * c.unit
-        ridge = _peaks(c, rng, 1.5 + 0.5 * k)
-        main = rng.uniform(0.25, 0.75) * c.width
-        x = np.arange(c.width, dtype=np.float32)
-        swell = np.exp(-(((x - np.float32(main)) / (0.42 * c.unit)) ** 2))
-        line = np.float32(base + 0.03 * c.unit * k) - size * (0.30 + 0.36 * ridge + 0.34 * swell * (0.5 + 0.5 * ridge))
-        _massif(c, rng, line, base=base, distance=distance, size=size)
-
-
-def _peaks(c: Canvas, rng: np.random.Generator, cells: float) -> Array:
-    """A jagged line in about 0..1, one value per column."""
-    x = np.arange(c.width, dtype=np.float32) / c.unit
-    total = np.zeros(c.width, np.float32)
-    power, weight = 0.0, 1.0
-    for _ in range(7):
-        value = smooth_values(rng, x * cells)
-        total += weight * (1 - np.minimum(np.abs(value) * 0.9, 1.6))
-        power += weight
-        weight *= 0.46
-        cells *= 2.1
-    return np.asarray(np.clip(total / np.float32(power) * 1.25, 0, 1))
 
 
 def _massif(c: Canvas, rng: np.random.Generator, line: Array, *, base: float, distance: float, size: float) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from . import land, mountains, town, water
+from . import alps, land, mountains, perch, room, town, valley, water
 from .canvas import Canvas
-from .cosmos import deep_space
+from .cosmos import deep_space, moonscape
 from .sky import paint_sky
+from .street import street
+from .subjects import ashore
 
 
 def horizon_of(c: Canvas) -> int:
     """The row of the horizon for the scene's places."""
     places = set(c.scene.places)
     tall = c.height > c.width
-    share = 0.60
+    share = 0.60 if "sky" not in c.scene.sky else 0.66
     if places & {"sea", "beach", "island", "cliff"}:
         share = 0.56
     if places & {"desert", "road", "field", "garden"}:
@@ -30,6 +32,20 @@ def paint_place(c: Canvas) -> None:
     """Sky, land and water, back to front. Subjects come after."""
     places = set(c.scene.places)
     c.horizon = horizon_of(c)
+    if c.scene.studio:
+        c.pixels[:] = 0.62
+        c.sun = (c.width * 0.8, 0.1 * c.height)
+        return
+    if "lunar" in places:
+        moonscape(c)
+        return
+    if "room" in places:
+        room.room(c)
+        return
+    if "street" in places and not c.scene.water:
+        paint_sky(c)
+        street(c)
+        return
     if "underwater" in places:
         c.sun = (c.width * 0.5, 0.0)
         water.underwater(c)
@@ -40,8 +56,12 @@ def paint_place(c: Canvas) -> None:
         paint_sky(c)
     if places == {"space"}:
         return
+    if places <= {"branch", "snow"}:
+        places = places | {"forest"}
     _far(c, places)
     _ground(c, places)
+    if "branch" in places:
+        perch.branch(c)
 
 
 def _far(c: Canvas, places: set[str]) -> None:
@@ -49,24 +69,26 @@ def _far(c: Canvas, places: set[str]) -> None:
     base = c.horizon
     c.pixels[base:] = c.light.on(land.ground_colour(c), 0.6)
     open_sea = bool(places & {"sea", "beach", "island", "cliff"}) and not places & {"mountain", "city", "hills"}
+    peaks = "mountain" not in c.scene.unwanted
     if "mountain" in places:
-        mountains.mountains(c, base, 0.44)
-    elif "glacier" in places:
-        mountains.mountains(c, base, 0.24, 2)
-    elif "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
-        mountains.mountains(c, base, 0.25, 2)
+        alps.range_of(c, base, 0.51)
+    elif "glacier" in places and peaks:
+        alps.range_of(c, base, 0.26)
+    elif peaks and "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
+        alps.range_of(c, base, 0.27)
     if "volcano" in places:
         mountains.volcano(c, base)
     if "canyon" in places:
         mountains.mesas(c, base)
     if "waterfall" in places:
         water.waterfall(c, base - 0.32 * c.unit, base + 0.22 * c.unit)
-    if not open_sea and places & {"field", "garden", "village", "road", "river"} and "mountain" not in places:
+    rolling = places & {"field", "garden", "village", "road", "river"}
+    if not open_sea and rolling and not places & {"mountain", "waterfall"}:
         land.hills(c, base - 0.02 * c.unit, layers=3, tall=0.10)
     if "island" in places:
         town.islands(c, base)
-    if places & {"lake", "river"} and not places & {"city", "desert", "canyon"}:
-        land.woods(c, base - 0.012 * c.unit, layers=2, tall=0.055)
+    if places & {"lake", "river"} and not places & {"city", "street", "desert", "canyon", "waterfall"}:
+        valley.belts(c, base, tall=0.12 if places & {"forest", "jungle"} else 0.05)
     if "city" in places:
         town.city(c, base)
 
@@ -80,12 +102,17 @@ def _ground(c: Canvas, places: set[str]) -> None:
     if "desert" in places:
         land.dunes(c, base)
     elif places & {"forest", "jungle"}:
-        land.woods(c, base + 0.01 * c.unit, tall=0.30 if "waterfall" not in places else 0.16)
+        if not {"tree", "forest", "jungle"} & c.scene.unwanted:
+            land.woods(c, base + 0.01 * c.unit, tall=0.30 if "waterfall" not in places else 0.16)
         land.hills(c, base + 0.12 * c.unit, layers=3, tall=0.035, far=0.3)
     elif "waterfall" in places:
         water.water(c, int(base + 0.2 * c.unit), rough=0.2)
+        water.bank(c, 0.86 if ashore(c) else 0.92, tilt=0.7)
     elif "city" in places:
-        town.street(c, base)
+        town.riverside(c, base)
+    elif places == {"mountain"}:
+        valley.valley(c, base)
+        return
     elif "mountain" in places or "volcano" in places:
         land.hills(c, base + 0.02 * c.unit, layers=3, tall=0.07, far=0.5)
     elif places & {"hills", "snow"}:
@@ -105,23 +132,31 @@ def _shores(c: Canvas, places: set[str]) -> None:
         town.icebergs(c, base)
     if "cliff" in places:
         land.cliff(c, base)
-    if "beach" in places:
+    landed = ashore(c) and not places & {"cliff", "island", "beach", "branch"}
+    if "village" in places and "house" not in c.scene.unwanted:
+        water.bank(c, 0.74, tilt=0.6)
+        town.village(c, base)
+    elif "beach" in places or (landed and "sea" in places and "glacier" not in places):
         water.beach(c, 0.76)
-    if places & {"forest", "jungle", "field", "garden", "hills"} or places == {"lake"}:
+    elif landed:
+        water.bank(c, 0.80, tilt=0.5)
+    elif places & {"forest", "jungle", "field", "garden", "hills"} or places == {"lake"}:
         water.bank(c, 0.90)
 
 
 def _upon(c: Canvas, places: set[str]) -> None:
     """What lies on the ground: rivers, roads, houses, flowers, the grass in front."""
     base = c.horizon
-    if "river" in places:
+    if "river" in places and "waterfall" not in places:
         water.river(c, base + int(0.03 * c.unit))
-    if "village" in places:
+    if "village" in places and "house" not in c.scene.unwanted:
         town.village(c, base)
     if "road" in places:
         town.road(c, base + int(0.05 * c.unit))
-    if "garden" in places:
+    blooms = {"flower", "sunflower", "lavender"}
+    planted = places & {"field", "hills"} and any(i.name in blooms and i.count > 1 for i in c.scene.subjects)
+    if ("garden" in places or planted) and not blooms & c.scene.unwanted:
         town.flowers(c, base)
     bare = {"city", "desert", "canyon", "volcano", "waterfall", "garden", "road", "river"}
-    if not land.snowy(c) and not places & bare:
+    if not land.snowy(c) and not places & bare and "field" not in c.scene.unwanted:
         land.fringe(c)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from .brush import flat, outline, palette_of, to_image, to_pixels
 from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
@@ -77,6 +77,8 @@ def blueprint(c: Canvas) -> None:
     m = int(c.unit * 0.035)
     draw.rectangle((m, m, c.width - m, c.height - m), outline=255, width=max(1, round(thin * 2.5)))
     draw.rectangle((m * 1.3, m * 1.3, c.width - m * 1.3, c.height - m * 1.3), outline=150, width=max(1, round(thin)))
+    if c.scene.studio:
+        _dimensions(draw, c, m)
     frame = np.asarray(sheet, np.float32) / 255
     ink = np.clip(np.maximum(np.maximum(line * 0.95, frame * 0.85), np.maximum(grid, hatch)), 0, 1)[..., None]
     blue = np.array((0.07, 0.22, 0.46), np.float32) + tone[..., None] * np.array((0.04, 0.11, 0.15), np.float32)
@@ -85,6 +87,32 @@ def blueprint(c: Canvas) -> None:
     ]
     blue = blue * (1 + 0.05 * stain)
     c.pixels = (blue + (np.array((0.90, 0.96, 1.0), np.float32) - blue) * ink).astype(np.float32)
+
+
+def _dimensions(draw: ImageDraw.ImageDraw, c: Canvas, margin: int) -> None:
+    """What makes a drawing technical: axes, measures at the side and below, a title block."""
+    w, h, u = c.width, c.height, c.unit
+    thin = max(1, round(u / 900))
+    for at in np.arange(0.06, 0.94, 0.03):
+        draw.line((w * 0.5, h * at, w * 0.5, h * (at + 0.018)), fill=120, width=thin)
+    left, top, bottom = 0.5 * w - 0.36 * u, 0.5 * h - 0.30 * u, 0.5 * h + 0.33 * u
+    draw.line((left, top, left, bottom), fill=200, width=thin)
+    draw.line((0.5 * w - 0.26 * u, bottom + 0.06 * u, 0.5 * w + 0.26 * u, bottom + 0.06 * u), fill=200, width=thin)
+    for y in (top, (top + bottom) / 2, bottom):
+        draw.line((left - 0.016 * u, y + 0.008 * u, left + 0.016 * u, y - 0.008 * u), fill=220, width=thin * 2)
+        draw.line((left - 0.03 * u, y, left + 0.16 * u, y), fill=90, width=thin)
+    for x in (0.5 * w - 0.26 * u, 0.5 * w + 0.26 * u):
+        y = bottom + 0.06 * u
+        draw.line((x - 0.008 * u, y + 0.016 * u, x + 0.008 * u, y - 0.016 * u), fill=220, width=thin * 2)
+    x0, y0 = w - margin * 1.3 - 0.30 * u, margin * 1.3
+    draw.rectangle((x0, y0, w - margin * 1.3, y0 + 0.10 * u), outline=190, width=thin)
+    for k in (1, 2):
+        draw.line((x0, y0 + k * 0.0333 * u, w - margin * 1.3, y0 + k * 0.0333 * u), fill=150, width=thin)
+    draw.line((x0 + 0.10 * u, y0, x0 + 0.10 * u, y0 + 0.10 * u), fill=150, width=thin)
+    name = (c.scene.subjects[0].name.upper(), "SCALE 1:100", "SHEET 1")
+    font = ImageFont.load_default(max(8.0, 0.019 * u))
+    for k, text in enumerate(name):
+        draw.text((x0 + 0.11 * u, y0 + (k * 0.0333 + 0.006) * u), text, fill=225, font=font)
 
 
 def woodblock(c: Canvas) -> None:
@@ -185,7 +213,7 @@ def glass(c: Canvas) -> None:
     h, w = border.shape
     edge = (
         np.asarray(
-            to_image(np.clip(outline(c, max(1.6, c.unit / 420)) * np.float32(3.33) - 0.12, 0, 1)).resize(
+            to_image(np.clip(outline(c, max(1.2, c.unit / 620)) * np.float32(3.0) - 0.12, 0, 1)).resize(
                 (w, h), Image.Resampling.BOX
             ),
             np.float32,
@@ -222,33 +250,49 @@ def mosaic(c: Canvas) -> None:
 
 
 def lowpoly(c: Canvas) -> None:
-    """Facets: triangles over jittered points, one colour each."""
+    """Facets: triangles whose corners lie on the picture's edges, one colour each."""
     rng = c.rng("facets")
-    pitch = 0.036
-    rows, columns = int(c.height / c.unit / pitch) + 3, int(c.width / c.unit / pitch) + 3
-    jitter = rng.uniform(-0.36, 0.36, (2, rows, columns))
-    step_px = pitch * c.unit
-    y = (np.arange(rows)[:, None] - 0.5 + jitter[0]) * step_px
-    x = (np.arange(columns)[None, :] - 0.5 + jitter[1] + 0.5 * (np.arange(rows) % 2)[:, None] - 0.5) * step_px
-    small = to_pixels(to_image(c.pixels).resize((max(1, c.width // 8), max(1, c.height // 8)), Image.Resampling.BOX))
-    saturate(c.pixels, 1.1)
-    tone = rng.normal(1.0, 0.055, (rows, columns, 2))
-    q = 2 if c.unit < 1600 else 1
-    image = Image.new("RGB", (c.width * q, c.height * q))
+    saturate(c.pixels, 1.12)
+    pitch = 0.029 * c.unit
+    rows, columns = int(c.height / pitch) + 3, int(c.width / pitch) + 3
+    small = to_pixels(to_image(c.pixels).resize((max(2, c.width // 4), max(2, c.height // 4)), Image.Resampling.BOX))
+    y, x = _corners(rng, luma(small), (rows, columns), pitch / 4)
+    near = to_image(small).filter(ImageFilter.BoxBlur(max(1.0, pitch / 4 * 0.16)))
+    shown = np.asarray(near, np.float32)
+    tone = rng.normal(1.0, 0.030, (rows, columns, 2))
+    image = Image.new("RGB", (c.width * 2, c.height * 2))
     draw = ImageDraw.Draw(image)
+    h, w = shown.shape[:2]
     for a in range(rows - 1):
         for b in range(columns - 1):
-            p00, p01, p10, p11 = ((y[a + i, b + j], x[a + i, b + j]) for i in (0, 1) for j in (0, 1))
-            for half, corners in enumerate(((p00, p01, p10), (p01, p11, p10))):
-                cy = sum(corner[0] for corner in corners) / 3
-                cx = sum(corner[1] for corner in corners) / 3
-                sample = small[
-                    min(max(int(cy / 8), 0), small.shape[0] - 1), min(max(int(cx / 8), 0), small.shape[1] - 1)
-                ]
-                level = tone[a, b, half] + 0.045 * (1 - 2 * half)
-                fill = tuple(int(min(255, max(0, v * level * 255))) for v in sample)
-                draw.polygon([(px * q, py * q) for py, px in corners], fill=fill)
-    c.pixels = to_pixels(image.reduce(q) if q > 1 else image).copy()
+            corners = [(y[a + i, b + j], x[a + i, b + j]) for i in (0, 1) for j in (0, 1)]
+            for half, (p, q, r) in enumerate(((0, 1, 2), (1, 3, 2))):
+                triangle = (corners[p], corners[q], corners[r])
+                cy, cx = sum(v for v, _ in triangle) / 3, sum(v for _, v in triangle) / 3
+                sample = shown[min(max(int(cy), 0), h - 1), min(max(int(cx), 0), w - 1)]
+                level = tone[a, b, half] + 0.03 * (1 - 2 * half)
+                fill = tuple(int(min(255, max(0, v * level))) for v in sample)
+                draw.polygon([(px * 8, py * 8) for py, px in triangle], fill=fill)
+    c.pixels = to_pixels(image.reduce(2)).copy()
+
+
+def _corners(rng: np.random.Generator, grey: Array, shape: tuple[int, int], pitch: float) -> tuple[Array, Array]:
+    """Rows and columns of a shaken grid's points, each moved to the strongest edge near by."""
+    down, across = np.gradient(grey)
+    edge = np.hypot(down, across)
+    rows, columns = shape
+    jitter = rng.uniform(-0.30, 0.30, (2, rows, columns))
+    y = (np.arange(rows)[:, None] - 0.5 + jitter[0]) * pitch
+    x = (np.arange(columns)[None, :] - 1.0 + 0.5 * (np.arange(rows) % 2)[:, None] + jitter[1]) * pitch
+    best, at_y, at_x = np.full(shape, 0.012), y, x
+    for dy in (-0.36, -0.18, 0.0, 0.18, 0.36):
+        for dx in (-0.36, -0.18, 0.0, 0.18, 0.36):
+            ny, nx = y + dy * pitch, x + dx * pitch
+            row = np.clip(ny, 0, grey.shape[0] - 1).astype(int)
+            found = edge[row, np.clip(nx, 0, grey.shape[1] - 1).astype(int)]
+            better = found > best
+            best, at_y, at_x = np.where(better, found, best), np.where(better, ny, at_y), np.where(better, nx, at_x)
+    return at_y, at_x
 
 
 def papercut(c: Canvas) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import Canvas, luma, mix
+from .bodies import paint_body, paint_planet
+from .canvas import Array, Canvas, luma, mix
+from .grade import saturate
 from .light import LIGHTS
-from .sky import paint_stars
+from .sky import paint_aurora, paint_rainbow, paint_stars
 from .subjects import paint_subjects
 from .weather import paint_weather
 
@@ -25,38 +27,103 @@ def restyle(c: Canvas, source: Image.Image) -> None:
     scene = c.scene
     if scene.time != "day":
         _relight(c)
+    if scene.weather & {"storm", "rain", "fog", "snowfall"} or "overcast" in scene.sky:
+        _weathered(c)
     if scene.season is not None or {"snow"} & set(scene.places):
         _season(c, "winter" if "snow" in scene.places else scene.season or "")
     if scene.abstract and not (scene.styles or scene.tints or scene.moods):
         _unknown(c)
-    if {"stars", "milkyway", "aurora"} & scene.sky or c.light.dark > 0.9:
-        paint_stars(c, 0.4)
+    _changed(c)
+    _sky(c)
     # What the prompt names is often in the source already: a second one stays small.
-    c.scene = replace(scene, subjects=tuple(replace(item, scale=item.scale * 0.5) for item in scene.subjects))
+    # A portrait names nobody new.
+    named = () if scene.close else scene.subjects
+    small = tuple(replace(item, scale=item.scale * 0.5) for item in named)
+    c.scene = replace(scene, subjects=small, close=False)
     paint_subjects(c)
     paint_weather(c)
 
 
 def _relight(c: Canvas) -> None:
-    """The hour's colours by brightness: dark parts take the zenith's, bright ones the horizon's."""
+    """The hour's light over the picture: bright parts take some of the sun's colour, dark ones of the sky's."""
     light = LIGHTS[c.scene.time]
-    level = np.clip(luma(c.pixels), 0, 1)
-    ambient = np.asarray(light.ambient, np.float32)
-    tinted = c.pixels * (ambient * np.float32(0.8) + np.float32(0.2 * max(light.ambient)))
-    stops = (
-        mix(light.zenith, ambient, 0.2) * np.float32(0.30),
-        np.asarray(light.middle) * 0.72,
-        mix(light.horizon, light.sun, 0.4),
-    )
-    table = np.stack(
-        [np.interp(np.linspace(0, 1, 256), (0, 0.5, 1), [stop[k] for stop in stops]) for k in range(3)], -1
-    )
-    inked = table.astype(np.float32)[(level * 255).astype(np.uint8)]
-    c.pixels = (tinted + inked) * np.float32(0.5)
+    p = c.pixels
+    level = np.clip(luma(p), 0, 1)[..., None]
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
+    sky = _skyward(p, y, level[..., 0])
+    ambient = np.asarray(light.ambient, np.float32)
+    # A lamp's colour at its usual strength: the hour's own is meant for white paint, not for a finished picture.
+    cast = ambient / np.float32(max(light.ambient))
+    strength = np.float32(min(1.0, 0.30 + 0.80 * max(light.ambient)))
+    p *= cast ** np.float32(0.62) * strength
+    shade = np.asarray(light.zenith, np.float32)
+    p += (shade * np.float32(0.55) - p) * np.float32(0.30) * (1 - level) ** 2
+    warm = mix(light.sun, light.horizon, 0.35)
+    p += (1 - np.clip(p, 0, 1)) * warm * level**2 * np.float32(0.40 * (0.3 + light.glow) * strength)
+    _reskied(c, y, level[..., 0], sky)
+    saturate(p, 1.0 + 0.22 * light.glow)
     x = np.arange(c.width, dtype=np.float32)[None, :]
     away = ((x - np.float32(c.sun[0])) / c.unit) ** 2 + (y - 0.24) ** 2
-    c.add(slice(None), np.exp(-away / 0.18) * np.float32(0.30 * light.glow), light.sun)
+    if light.dark < 0.5:
+        c.add(slice(None), np.exp(-away / 0.16) * np.float32(0.34 * light.glow), light.sun)
+
+
+def _skyward(p: Array, y: Array, level: Array) -> Array:
+    """What is blue or bright and high up is probably sky, 0..1."""
+    blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (level > 0.55), 0, 1)
+    out: Array = blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72)
+    return out
+
+
+def _reskied(c: Canvas, y: Array, level: Array, share: Array) -> None:
+    """Give the sky the hour's own colours: multiplying blue by gold gives mud."""
+    light, p = LIGHTS[c.scene.time], c.pixels
+    at = np.clip(y * 1.75, 0, 1)[..., None]
+    zenith, horizon = (np.asarray(v, np.float32) for v in (light.zenith, light.horizon))
+    middle = np.asarray(light.middle, np.float32)
+    column = np.where(at < 0.5, zenith + (middle - zenith) * at * 2, middle + (horizon - middle) * (at * 2 - 1))
+    p += (column * (0.62 + 0.60 * level[..., None]) - p) * share[..., None]
+
+
+def _sky(c: Canvas) -> None:
+    """Stars, northern lights, a moon or a sun in the upper part of the source."""
+    scene = c.scene
+    c.horizon = int(c.height * 0.62)
+    if {"stars", "milkyway", "meteor"} & scene.sky or c.light.dark > 0.9:
+        paint_stars(c, 0.8 if "stars" in scene.sky else 0.4)
+    if "aurora" in scene.sky:
+        paint_aurora(c)
+    if "rainbow" in scene.sky:
+        paint_rainbow(c)
+    if {"moon", "crescent", "eclipse", "sun"} & scene.sky:
+        c.sun = (c.width * 0.78, c.height * 0.20)
+        paint_body(c)
+    if "planet" in scene.sky:
+        paint_planet(c, 0.20, 0.24, 0.22)
+
+
+def _changed(c: Canvas) -> None:
+    """What the prompt names and cannot be built into a finished picture at least colours it."""
+    casts = {
+        "sea": (0.10, 0.42, 0.62), "lake": (0.16, 0.44, 0.58), "river": (0.18, 0.46, 0.56),
+        "forest": (0.16, 0.40, 0.22), "jungle": (0.12, 0.46, 0.20), "desert": (0.92, 0.66, 0.36),
+        "canyon": (0.84, 0.42, 0.24),
+        "underwater": (0.04, 0.46, 0.62), "space": (0.10, 0.08, 0.34), "field": (0.46, 0.60, 0.24),
+        "garden": (0.80, 0.46, 0.56), "hills": (0.50, 0.60, 0.34), "mountain": (0.50, 0.56, 0.66),
+        "beach": (0.94, 0.80, 0.56), "city": (0.42, 0.46, 0.56), "street": (0.44, 0.42, 0.50),
+        "volcano": (0.74, 0.22, 0.12), "glacier": (0.66, 0.86, 0.96), "lunar": (0.5, 0.5, 0.52),
+    }  # fmt: skip
+    level = luma(c.pixels)[..., None]
+    for name in (name for name in casts if name in c.scene.placed):
+        tone = np.array(casts[name], np.float32)
+        c.pixels += (tone * (0.25 + 1.1 * level) - c.pixels) * np.float32(0.26)
+
+
+def _weathered(c: Canvas) -> None:
+    """The grey light of bad weather."""
+    dark = 0.58 if "storm" in c.scene.weather else 0.82
+    saturate(c.pixels, 0.55)
+    c.pixels *= np.array((0.95, 1.0, 1.05), np.float32) * np.float32(dark)
 
 
 def _season(c: Canvas, season: str) -> None:

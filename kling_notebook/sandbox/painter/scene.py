@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .vocabulary import Word, read
+from .vocabulary import BREAK, SEVERAL, Word, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,20 +36,41 @@ _HOMES: Mapping[str, str] = {
     "penguin": "glacier", "camel": "desert", "cactus": "desert", "palm": "beach", "astronaut": "space",
     "rocket": "space", "ufo": "hills", "dragon": "mountain", "torii": "lake", "temple": "mountain", "robot": "city",
     "car": "road", "bicycle": "road", "tent": "mountain", "campfire": "forest", "wolf": "mountain", "bear": "forest",
-    "deer": "forest", "fox": "field", "mushroom": "forest", "owl": "forest", "flower": "garden", "cabin": "forest",
-    "elephant": "field", "windmill": "field", "umbrella": "city", "bridge": "river",
+    "deer": "forest", "fox": "field", "mushroom": "forest", "owl": "branch", "flower": "garden", "sunflower": "field",
+    "lavender": "field",    "cabin": "forest",
+    "elephant": "field", "windmill": "field", "umbrella": "street", "bridge": "river", "snowyowl": "branch",
+    "polarbear": "glacier", "lion": "field", "unicorn": "field", "flamingo": "lake", "fruit": "room",
+    "rose": "garden", "tiger": "jungle", "cup": "room",
 }  # fmt: skip
 _HOURS: Mapping[str, str] = {
     "moon": "night", "crescent": "night", "stars": "night", "milkyway": "night", "meteor": "night",
     "aurora": "night", "neon": "night", "synthwave": "dusk", "campfire": "dusk", "lantern": "dusk", "space": "night",
-    "planet": "dusk", "owl": "night", "ufo": "night",
+    "planet": "dusk", "owl": "night", "ufo": "night", "lunar": "night",
 }  # fmt: skip
+_NATURAL: Mapping[tuple[str, RGB], RGB] = {
+    ("fox", COLOURS["red"]): (0.83, 0.34, 0.10),
+    ("deer", COLOURS["red"]): (0.60, 0.32, 0.17),
+    ("cat", COLOURS["orange"]): (0.84, 0.50, 0.22),
+    ("flower", COLOURS["blue"]): (0.32, 0.42, 0.88),
+}
 _MEDIA = frozenset(
     ("watercolour", "ink", "sumi", "charcoal", "impressionist", "pastel", "comic", "woodblock", "blueprint", "pixel",
      "papercut", "poster", "stitch", "glass", "mosaic", "lowpoly")
 )  # fmt: skip
+_LINES = frozenset(
+    ("ink", "sumi", "pencil", "charcoal", "comic", "woodblock", "blueprint", "glass", "papercut", "poster")
+)
 _PLENTY = frozenset(("bird", "balloon", "lantern", "fish", "butterfly", "jellyfish", "flower", "sheep", "penguin"))
-_DEFAULT_COUNTS: Mapping[str, int] = {"bird": 6, "flower": 5, "lantern": 5, "fish": 4, "mushroom": 3, "sheep": 3}
+_DEFAULT_COUNTS: Mapping[str, int] = {
+    "bird": 6,
+    "flower": 5,
+    "sunflower": 5,
+    "lavender": 7,
+    "lantern": 5,
+    "fish": 4,
+    "mushroom": 3,
+    "sheep": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +103,22 @@ class Scene:
     unwanted_colours: tuple[RGB, ...]
     words: tuple[str, ...]
     abstract: bool
+    close: bool
+    placed: frozenset[str]
+    """The places that were named, and not only thought of."""
     variation: str
     index: int = field(default=0)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the style draws outlines: soft clouds and rain would become scribbles."""
+        return bool(_LINES & set(self.styles))
+
+    @property
+    def studio(self) -> bool:
+        """Whether the subject stands alone on the sheet, as in a technical drawing."""
+        elsewhere = self.placed or self.sky or self.weather
+        return "blueprint" in self.styles and len(self.subjects) == 1 and not elsewhere
 
     @property
     def water(self) -> bool:
@@ -97,12 +132,17 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     against = read(negative_prompt or "")
     refused = reading.denied | {(word.kind, word.value) for word in against.known}
     known = [word for word in reading.known if (word.kind, word.value) not in refused]
+    unwanted = frozenset(value for kind, value in refused if kind != "colour")
     found = _by_kind(known)
     attached = _attach(known)
-    subjects = tuple(attached.subjects.values())[:6]
-    unwanted = frozenset(value for kind, value in refused if kind != "colour")
-    styles = _styles(found["style"])
     drawn = found["place"] + found["time"] + found["sky"] + found["weather"] + found["season"]
+    close = "close" in found["size"]
+    subjects = tuple(attached.subjects.values())[:6]
+    if any(item.name == "umbrella" for item in subjects):  # somebody holds it already
+        subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
+    if close and not subjects and "person" not in unwanted:
+        subjects = (Subject("person"),)
+    styles = _styles(found["style"])
     abstract = "abstract" in found["style"] or not (drawn or subjects)
     places = _places(found, subjects, unwanted)
     unknown = tuple(dict.fromkeys(reading.unknown))
@@ -114,7 +154,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         season=found["season"][0] if found["season"] else None,
         subjects=subjects,
         styles=styles,
-        tints=tuple(dict.fromkeys(attached.tints))[:3],
+        tints=tuple(dict.fromkeys(attached.tints or (attached.worn if abstract else ())))[:3],
         sky_tint=attached.sky,
         body_tint=attached.body,
         place_tint=attached.place,
@@ -123,6 +163,8 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         unwanted_colours=tuple(COLOURS[value] for kind, value in sorted(refused) if kind == "colour"),
         words=unknown,
         abstract=abstract,
+        close=close,
+        placed=frozenset(found["place"]),
         variation=repr((seed, index, unknown, against.unknown)),
         index=index,
     )
@@ -146,40 +188,53 @@ class _Attached:
 
     subjects: dict[str, Subject] = field(default_factory=dict)
     tints: list[RGB] = field(default_factory=list)
+    worn: list[RGB] = field(default_factory=list)
+    """Colours of things unknown ("a red dress"): the whole picture's only if it has nothing else."""
     sky: RGB | None = None
     body: RGB | None = None
     place: RGB | None = None
+
+    def tint(self, word: Word, colour: RGB) -> None:
+        """The colour of a place, of the sky or of what stands in it."""
+        if word.kind == "place":
+            self.place = colour
+        elif word.value in {"sun", "moon", "crescent", "planet"}:
+            self.body = colour
+        else:
+            self.sky = colour
 
 
 def _attach(known: list[Word]) -> _Attached:
     """Give counts, sizes and colours to the noun that follows them; colours left over tint the picture."""
     out = _Attached()
-    count, scale, colour = 0, 1.0, None
-    for word in known:
+    count, scale, colour, others = 0, 1.0, None, 0
+    several = False
+    for word in (*known, BREAK):
         match word.kind:
             case "count":
-                count = int(word.value)
-            case "size":
-                scale = 1.55 if word.value == "big" else 0.6
+                count, several = int(word.value), word == SEVERAL
+            case "size" if word.value != "close":
+                scale = 1.55 if word.value == "big" else 0.66
             case "colour" | "break":
-                if colour is not None:
+                if colour is not None and others:
+                    _wear(out, colour)
+                elif colour is not None:
                     out.tints.append(colour)
-                colour = COLOURS.get(word.value)
+                colour, others = COLOURS.get(word.value), 0
+            case "other":
+                others += 1
             case "subject":
                 before = out.subjects.get(word.value, Subject(word.value))
-                many = max(count or _DEFAULT_COUNTS.get(word.value, 1), before.count)
-                out.subjects[word.value] = Subject(word.value, many, scale, colour or before.colour)
-                count, scale, colour = 0, 1.0, None
-            case "sky" if colour is not None and word.value in {"sun", "moon", "crescent", "planet"}:
-                out.body, colour = colour, None
-            case "sky" if colour is not None:
-                out.sky, colour = colour, None
-            case "place" if colour is not None:
-                out.place, colour = colour, None
+                usual = _DEFAULT_COUNTS.get(word.value, 1)
+                many = max(count or usual, usual if several else 1, before.count)
+                own = _natural(word.value, colour) if colour is not None and others < 2 else before.colour
+                out.subjects[word.value] = Subject(word.value, many, scale, own)
+                count, scale, colour, others = 0, 1.0, None, 0
+            case "sky" | "place" if colour is not None and word.value != "landscape":
+                out.tint(word, colour)
+                colour = None
             case _:
                 pass
-    if colour is not None:
-        out.tints.append(colour)
     # A count or size with nothing after it belongs to the last subject ("birds, many").
     if out.subjects and (count or scale != 1.0):
         name, last = out.subjects.popitem()
@@ -187,13 +242,35 @@ def _attach(known: list[Word]) -> _Attached:
     return out
 
 
+def _wear(out: _Attached, colour: RGB) -> None:
+    """The colour of something unknown: the clothes of whoever was named last, if it was somebody."""
+    name = next(reversed(out.subjects), "")
+    if name in {"person", "woman"} and out.subjects[name].colour is None:
+        last = out.subjects[name]
+        out.subjects[name] = Subject(name, last.count, last.scale, colour)
+    else:
+        out.worn.append(colour)
+
+
+def _natural(name: str, colour: RGB) -> RGB:
+    """What is called a colour and is not quite of it: a red fox is the red of foxes."""
+    return _NATURAL.get((name, colour), colour)
+
+
 def _places(
     found: dict[str, tuple[str, ...]], subjects: tuple[Subject, ...], unwanted: frozenset[str]
 ) -> tuple[str, ...]:
     places = found["place"]
+    if "landscape" in places:
+        # A landscape is whatever else is named; mountains, if nothing is.
+        scenic = "mountain" if "mountain" not in unwanted else "hills"
+        places = tuple(name for name in places if name != "landscape")
+        places = places if set(places) - {"snow", "road"} else (*places, scenic)
     if not set(places) - {"snow", "road"}:
-        homes = (_HOMES.get(item.name, "hills") for item in subjects)
+        homes = [_HOMES[item.name] for item in subjects if item.name in _HOMES] or ["hills" for _ in subjects]
         places += tuple(dict.fromkeys(home for home in homes if home not in unwanted))[:1]
+    if "snowyowl" in {item.name for item in subjects} and not {"snow"} & (set(places) | unwanted):
+        places += ("snow",)
     if not places:
         places = ("hills",) if "hills" not in unwanted else ("lake",)
     return places[:5]

@@ -36,6 +36,15 @@ ROLES: Mapping[str, RGB] = {
     "sail": (0.96, 0.93, 0.86),
     "leaf": (0.24, 0.46, 0.20),
     "leaflight": (0.40, 0.60, 0.26),
+    "skin": (0.88, 0.68, 0.56),
+    "skindark": (0.78, 0.57, 0.46),
+    "lips": (0.72, 0.32, 0.32),
+    "hair": (0.24, 0.15, 0.11),
+    "hairlight": (0.46, 0.31, 0.21),
+    "lemon": (0.96, 0.84, 0.30),
+    "flesh": (0.96, 0.62, 0.36),
+    "grape": (0.38, 0.20, 0.42),
+    "frost": (0.84, 0.86, 0.90),
     "glass": (0.16, 0.22, 0.32),
     "glow": (1.0, 0.82, 0.45),
     "flame": (1.0, 0.55, 0.12),
@@ -188,7 +197,7 @@ def groups(parts: Sequence[Part]) -> list[tuple[str, list[Part]]]:
 
 def mask_of(parts: Sequence[Part], size: tuple[int, int], frame: Frame) -> Array:
     """Anti-aliased mask (height, width) in 0..1 of the parts' union. `size` is (width, height)."""
-    q = 3 if max(size) < 900 else 2
+    q = 3 if max(size) < 400 else 2
     sheet = Image.new("L", (size[0] * q, size[1] * q), 0)
     draw = ImageDraw.Draw(sheet)
     fine = Frame(frame.scale * q, frame.x * q, frame.y * q, frame.mirror)

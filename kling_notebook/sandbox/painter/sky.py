@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .bodies import paint_body, paint_glow, paint_planet, paint_rings
-from .canvas import Array, Canvas, blur, enlarge, step
+from .canvas import Array, Canvas, bands, blur, enlarge, step
 
 
 def paint_sky(c: Canvas) -> None:
@@ -15,12 +15,14 @@ def paint_sky(c: Canvas) -> None:
     rng = c.rng("sky")
     _gradient(c)
     _place_light(c, rng)
+    if _stars_out(c) and "impressionist" in scene.styles:
+        _whorls(c)
     if _stars_out(c):
         paint_stars(c, 1.0 if "stars" in scene.sky else 0.55)
     if "milkyway" in scene.sky:
         _milky_way(c)
     if "aurora" in scene.sky:
-        _aurora(c)
+        paint_aurora(c)
     if "planet" in scene.sky:
         paint_planet(c, 0.24, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
     if "meteor" in scene.sky:
@@ -29,18 +31,22 @@ def paint_sky(c: Canvas) -> None:
         paint_rings(c)
     else:
         paint_glow(c)
-    paint_body(c)
+    if "rainbow" not in scene.sky:
+        paint_body(c)  # a rainbow stands opposite the sun: with one, the sun is behind the viewer
     _clouds(c)
     if "rainbow" in scene.sky:
-        _rainbow(c)
+        paint_rainbow(c)
 
 
 def _gradient(c: Canvas) -> None:
     light = c.light
     stops = np.array([light.zenith, light.middle, light.horizon], np.float32)
     if c.scene.sky_tint is not None:
-        tint = np.array(c.scene.sky_tint, np.float32)
-        stops += (tint * (0.35 + 0.65 * stops.mean(axis=1, keepdims=True) / 0.6) - stops) * np.float32(0.7)
+        # The colour is the middle of the sky; toward the horizon it pales, as skies do.
+        tint, level = np.array(c.scene.sky_tint, np.float32), stops.mean(axis=1, keepdims=True)
+        pale = np.array([0.0, 0.34, 0.66], np.float32)[:, None] * min(1.0, 1.4 - light.dark)
+        asked = (tint + (1 - tint) * pale) * (np.float32(0.45) + np.float32(0.62) * level)
+        stops += (asked - stops) * np.float32(0.8)
     at = np.arange(c.height, dtype=np.float32) / max(c.horizon, 1)
     column = np.stack([np.interp(at, (0.0, 0.58, 1.0), stops[:, k]) for k in range(3)], axis=-1).astype(np.float32)
     # Rounds off the corner between the two straight slopes.
@@ -117,6 +123,24 @@ def glow_spot(
     c.add(slice(y0, y1), spot, np.asarray(colour, np.float32), slice(x0, x1))
 
 
+def _whorls(c: Canvas) -> None:
+    """Stars as a painter of swirls sees them: rings of light, and a bright current across the sky."""
+    rng = c.rng("whorls")
+    h, w = c.height // 4 + 1, c.width // 4 + 1
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(4 / c.unit)
+    sway = 0.10 * np.sin(x * 4.2 + 0.8) + 0.05 * c.fbm(rng, 2, 2, size=(h, w))
+    current = np.exp(-(((y - 0.30 - sway) / 0.10) ** 2)) * (0.55 + 0.25 * np.sin((y - sway) * 90))
+    field = np.clip(current, 0, 1)[..., None] * np.array((0.42, 0.66, 0.86), np.float32) * np.float32(0.75)
+    for _ in range(11):
+        sx, sy, r = rng.random() * c.width / c.unit, rng.uniform(0.04, 0.44), rng.uniform(0.022, 0.05)
+        away = np.hypot(x - np.float32(sx), y - np.float32(sy)) / np.float32(r)
+        ring = np.exp(-away * 1.1) * (0.75 + 0.25 * np.cos(away * 7))
+        field += np.clip(ring, 0, 1)[..., None] * np.array((1.0, 0.86, 0.36), np.float32)
+    fade = np.clip((c.horizon / c.unit - y) * 8, 0, 1)[..., None]
+    glow = enlarge((np.clip(field, 0, 1) * fade).astype(np.float32), c.width, c.height)
+    c.pixels += glow * (1 - np.minimum(c.pixels, 1))
+
+
 def _milky_way(c: Canvas) -> None:
     rng = c.rng("milky way")
     h, w = c.height // 3 + 1, c.width // 3 + 1
@@ -135,7 +159,8 @@ def _milky_way(c: Canvas) -> None:
     c.add(slice(None), np.where(sparkle > 0.994, core * 0.75, np.float32(0)), (1.0, 0.97, 0.95))
 
 
-def _aurora(c: Canvas) -> None:
+def paint_aurora(c: Canvas) -> None:
+    """Curtains of green and violet light."""
     rng = c.rng("aurora")
     h, w = max(2, c.horizon // 2), c.width // 2
     rows = np.arange(h, dtype=np.float32)[:, None] / h
@@ -176,7 +201,8 @@ def _meteors(c: Canvas) -> None:
     c.add(slice(None), blur(streak, c.unit / 170), (0.6, 0.8, 1.0))
 
 
-def _rainbow(c: Canvas) -> None:
+def paint_rainbow(c: Canvas) -> None:
+    """A bow over the horizon, opposite the sun."""
     h, w = c.height // 2 + 1, c.width // 2 + 1
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) * 2
     cx = c.width * (0.5 - 0.12 * c.side())
@@ -220,6 +246,9 @@ def _clouds(c: Canvas) -> None:
         return
     if {"papercut", "poster"} & set(scene.styles) and not ({"clouds", "overcast"} & scene.sky or scene.weather):
         return
+    if scene.drawn:
+        _flat_clouds(c)
+        return
     cover = _cover(c)
     if "milkyway" in scene.sky and cover < 0.2:
         return
@@ -245,6 +274,36 @@ def _clouds(c: Canvas) -> None:
     else:
         mask = np.maximum(mask, 0.35)
     lit = lit * (1 - 0.45 * step(0.3, 1.3, density))
-    mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)[..., None]
-    colour = np.asarray(light.shade, np.float32) * (1 - lit) + np.asarray(light.cloud, np.float32) * lit
-    c.lay(slice(0, c.horizon), mask, colour)
+    if "fog" in scene.weather:
+        mask *= np.float32(0.3)
+    mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)
+    shade, bright = np.asarray(light.shade, np.float32), np.asarray(light.cloud, np.float32)
+    for band in bands(c.horizon):
+        c.lay(band, mask[band], shade + (bright - shade) * lit[band, :, None])
+
+
+def _flat_clouds(c: Canvas) -> None:
+    """Clouds with plain outlines, for pictures that are drawn: heaps of discs on a level foot."""
+    scene, light = c.scene, c.light
+    closed = {"storm", "rain", "snowfall"} & scene.weather or {"overcast", "clouds"} & scene.sky
+    if not closed and ({"blueprint", "ink", "sumi", "pencil", "charcoal"} & set(scene.styles) or light.dark > 0.6):
+        return
+    rng = c.rng("flat clouds")
+    q = 2
+    for k in range(7 if closed else 3):
+        sheet = Image.new("L", (c.width * q, max(8, c.horizon) * q), 0)
+        draw = ImageDraw.Draw(sheet)
+        x, y = rng.uniform(0.0, 1.0) * c.width, rng.uniform(0.10, 0.50 if closed else 0.62) * c.horizon
+        if not closed and abs(x - c.sun[0]) < 0.2 * c.unit:
+            x = c.width - x
+        wide = c.unit * rng.uniform(0.10, 0.18) * (1.6 if closed else 1.0)
+        for t in np.linspace(-1, 1, 7):
+            r = wide * (0.42 - 0.24 * abs(t)) * rng.uniform(0.8, 1.15)
+            cx = x + t * wide
+            draw.ellipse(((cx - r) * q, (y - 1.5 * r) * q, (cx + r) * q, (y + 0.5 * r) * q), fill=255)
+        draw.rectangle((0, y * q, c.width * q, c.horizon * q), fill=0)
+        mask = np.asarray(sheet.reduce(q), np.float32) / 255
+        tone = np.asarray(light.cloud, np.float32) * (1 - 0.10 * (k % 2))
+        if closed:
+            tone = tone + (np.asarray(light.shade, np.float32) - tone) * np.float32(0.30 + 0.2 * (k % 3))
+        c.lay(slice(0, mask.shape[0]), mask[: c.height], tone)

@@ -31,8 +31,8 @@ def paper(c: Canvas, strength: float) -> Array:
 
 
 def _reduced(c: Canvas, p: Array) -> Array:
-    """The picture at half its size, and never above 720 pixels a side: enough for what is going to be soft."""
-    share = min(0.5, 720 / c.unit)
+    """The picture at no more than 580 pixels a side: enough for what is going to be soft."""
+    share = min(1.0, 580 / c.unit)
     return to_pixels(to_image(p).resize((round(c.width * share), round(c.height * share)), Image.Resampling.BOX))
 
 
@@ -41,12 +41,12 @@ def watercolour(c: Canvas) -> None:
     rng = c.rng("wash")
     p = _reduced(c, c.pixels)
     small_h, small_w = p.shape[:2]
-    wander = small_h / c.height * c.unit * 0.006
+    wander = small_h / c.height * c.unit * 0.0045
     h, w = c.height // 4 + 1, c.width // 4 + 1
     dy = enlarge(c.fbm(rng, 9, 4, size=(h, w)), small_w, small_h) * np.float32(wander)
     dx = enlarge(c.fbm(rng, 9, 4, size=(h, w)), small_w, small_h) * np.float32(wander)
     p = displace(p, dy, dx)
-    small = patches(p, max(2, min(c.unit // 340, 3)))
+    small = patches(p, 2)
     soft = luma(soften(small, small_h / c.height * c.unit / 65)) - luma(small)
     rim = enlarge(np.clip(soft * 2.2, -0.05, 0.4), c.width, c.height)
     c.pixels = to_pixels(to_image(small).resize((c.width, c.height), Image.Resampling.BICUBIC))
@@ -146,46 +146,45 @@ def _drawn(
 
 def pencil(c: Canvas) -> None:
     """Graphite: fine outlines, soft shading."""
-    _drawn(c, blunt=0.0013, strength=2.4, tooth=0.11, tone=0.72, stick=(0.22, 0.22, 0.25))
+    _drawn(c, blunt=0.0013, strength=2.4, tooth=0.06, tone=0.74, stick=(0.22, 0.22, 0.25))
 
 
 def charcoal(c: Canvas) -> None:
     """Charcoal: broad blacks with the paper showing through."""
     contrast(c.pixels, 1.25)
-    _drawn(c, blunt=0.0030, strength=0.9, tooth=0.11, tone=1.0, stick=(0.06, 0.055, 0.06))
+    _drawn(c, blunt=0.0030, strength=1.0, tooth=0.055, tone=0.96, stick=(0.06, 0.055, 0.06))
 
 
-def _strokes(c: Canvas, rng: np.random.Generator, length: int, cells: float) -> Array:
-    """Bristle marks along a flowing field: a relief of about -1..1, (h, w)."""
-    h, w = c.height // 2 + 1, c.width // 2 + 1
-    noise = rng.standard_normal((h, w), dtype=np.float32)
-    angle = c.fbm(rng, cells, 2, size=(h, w)) * np.float32(0.9) + np.float32(0.4)
+def _strokes(rng: np.random.Generator, angle: Array, length: int) -> Array:
+    """Bristle marks along a flow (`angle`, at the size they are wanted at): a relief of about -1..1."""
+    h, w = angle.shape
+    noise = enlarge(rng.standard_normal((h // 4 + 1, w // 4 + 1), dtype=np.float32), w, h)
     dy, dx = np.sin(angle), np.cos(angle)
     total = np.zeros((h, w), np.float32)
     for k in range(-length, length + 1):
-        total += displace(noise[..., None], dy * k, dx * k)[..., 0]
-    total /= np.float32(np.sqrt(2 * length + 1))
-    return enlarge(total, c.width, c.height)
+        total += displace(noise[..., None], dy * (2 * k), dx * (2 * k))[..., 0]
+    return total / np.float32(0.62 * np.sqrt(2 * length + 1))
 
 
 def oil(c: Canvas) -> None:
-    """Oil: colour in dabs that follow a flow, with the relief of the brush."""
+    """Oil: colour in broad dabs that follow a flow, with the relief of the brush."""
     rng = c.rng("oil")
-    h, w = c.height // 2, c.width // 2
+    q = min(1.0, 620 / c.unit)
+    h, w = round(c.height * q), round(c.width * q)
+    saturate(c.pixels, 1.25)
+    c.pixels += (np.float32(1) - np.clip(c.pixels, 0, 1)) * np.clip(0.34 - c.pixels, 0, 1) * np.float32(0.35)
     small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX))
-    angle = c.fbm(rng, 2.0, 2, size=(h, w)) * np.float32(0.9) + np.float32(0.4)
-    dabs = c.fbm(rng, 42, 2, size=(h, w)) * np.float32(c.unit * 0.0035)
-    small = displace(small, np.cos(angle) * dabs, np.sin(angle) * dabs)
-    small = patches(small, max(2, round(c.unit / 270)))
-    p = enlarge(small, c.width, c.height).copy()
-    relief = _strokes(c, rng, 9, 2.0)
+    angle = c.fbm(rng, 1.4, 2, size=(h, w)) * np.float32(0.8) + np.float32(0.35)
+    shift = c.fbm(rng, 30, 2, size=(h, w)) * np.float32(0.0024 * min(h, w))
+    small = displace(small, np.cos(angle) * shift, np.sin(angle) * shift)
+    small = patches(small, 2)
+    relief = _strokes(rng, angle, 4)
     lift = np.zeros_like(relief)
     lift[1:, 1:] = relief[1:, 1:] - relief[:-1, :-1]
-    saturate(p, 1.22)
-    contrast(p, 1.06)
-    p *= (1 + relief * np.float32(0.055))[..., None]
-    p += (lift * np.float32(0.10))[..., None]
-    c.pixels = p
+    small *= (1 + relief * np.float32(0.026))[..., None]
+    small += (lift * np.float32(0.034))[..., None]
+    contrast(small, 1.06)
+    c.pixels = to_pixels(to_image(small).resize((c.width, c.height), Image.Resampling.BICUBIC))
 
 
 def mono(c: Canvas) -> None:
@@ -257,14 +256,15 @@ def neon(c: Canvas) -> None:
 def impressionist(c: Canvas) -> None:
     """Dabs of broken colour, large ones under small ones."""
     rng = c.rng("dabs")
-    q = 720 / c.unit
+    q = min(1.0, 600 / c.unit)
     w, h = round(c.width * q), round(c.height * q)
     p = c.pixels.copy()
     saturate(p, 1.3)
+    p *= (1 + np.clip(0.42 - luma(p), 0, 1) * np.float32(2.2))[..., None]  # no dabs of black
     picture = to_pixels(to_image(p).resize((w, h), Image.Resampling.BOX))
     field = c.fbm(rng, 1.6, 2, size=(h, w))
     out = picture.copy()
-    for size, amount in ((12, 0.045), (7, 0.05)):
+    for size, amount in ((10, 0.055), (6, 0.06)):
         shift_y = rng.integers(-size, size, (h // size + 2, w // size + 2))
         shift_x = rng.integers(-size, size, shift_y.shape)
         tone = rng.normal(0, amount, (*shift_y.shape, 3)).astype(np.float32)
@@ -276,10 +276,10 @@ def impressionist(c: Canvas) -> None:
         )
         a, b = np.floor(long / (2.6 * size)).astype(int), np.floor(wide / size).astype(int)
         row, column = a % shift_y.shape[0], b % shift_y.shape[1]
-        source = out if size < 12 else picture
+        source = out if size < 10 else picture
         dabbed = displace(source, shift_y[row, column] * 0.8, shift_x[row, column] * 0.8)
         # A dab has one colour: what the picture has at the dab's own place.
-        out = dabbed + tone[row, column] * (0.4 + 0.6 * dabbed)
+        out = dabbed + tone[row, column] * (0.10 + 0.9 * dabbed)
     smooth = to_image(patches(out, 2))
     c.pixels = to_pixels(smooth.resize((c.width, c.height), Image.Resampling.BICUBIC)).copy()
 

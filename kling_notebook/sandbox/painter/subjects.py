@@ -6,36 +6,68 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import Array, Canvas, blur, mix
+from .canvas import Canvas, blur
 from .creatures import CREATURES
+from .figure import sheet_of
 from .land import snowy
+from .people import BUSTS
+from .perch import out_of_focus
 from .plants import GROWN, bare_tree
-from .shapes import GLOWING, ROLES, Frame, Part, extent, groups, mask_of
+from .shapes import Frame, Part, extent
 from .things import THINGS
+from .ties import AFLOAT, SKY, SWIMMING, WADING, glow_sheet, lay_sheet, pool, shine, snow_cap, tie
 
 if TYPE_CHECKING:
     from .scene import RGB, Subject
 
-_SKY = frozenset(("bird", "balloon", "dragon", "rocket", "ufo", "butterfly", "lantern"))
-_AFLOAT = frozenset(("boat", "sailboat", "ship", "swan", "whale", "dolphin"))
-_SWIMMING = frozenset(("fish", "turtle", "jellyfish", "whale", "dolphin"))
-_WADING = frozenset(("heron", "torii", "bridge"))
+_MOUNTS = frozenset(("horse", "unicorn", "camel", "elephant"))
+_PERCHING = frozenset(("owl", "snowyowl", "bird", "cat"))
 _FAR = frozenset(
     ("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "train", "pine")
 )
-_SYMMETRIC = frozenset(("bridge", "balloon", "rocket", "ufo", "castle", "temple", "torii", "lantern", "owl", "robot"))
+_SYMMETRIC = frozenset(
+    ("bridge", "balloon", "rocket", "ufo", "castle", "temple", "torii", "lantern", "owl", "snowyowl", "robot", "fruit")
+)
+
+
+def ashore(c: Canvas) -> bool:
+    """Whether the scene names something that needs ground to stand on."""
+    return any(item.name not in SKY | AFLOAT | SWIMMING | WADING for item in c.scene.subjects)
 
 
 def paint_subjects(c: Canvas) -> None:
     """Draw everything the scene names, far things first."""
+    if c.scene.close and c.scene.subjects:
+        out_of_focus(c, 0.020)
+    mounted = _mounted(c)
     for order, subject in enumerate(sorted(c.scene.subjects, key=lambda item: _rank(item.name))):
+        if subject.name in mounted:
+            continue
         rng = c.rng(f"subject {subject.name}")
-        for spot in _spots(c, rng, subject, order):
-            _paint_one(c, rng, subject, spot)
+        for number, spot in enumerate(_spots(c, rng, subject, order)):
+            if number == 0 and mounted and subject.name in _MOUNTS:
+                _ride(c, mounted, spot)
+            _paint_one(c, rng, (subject, number), spot)
+
+
+def _mounted(c: Canvas) -> tuple[str, ...]:
+    """Who rides: a single person named with a single mount."""
+    names = {item.name for item in c.scene.subjects if item.count == 1}
+    riders = tuple(name for name in ("person", "woman", "astronaut", "robot") if name in names)
+    return riders[:1] if names & _MOUNTS and not c.scene.close else ()
+
+
+def _ride(c: Canvas, riders: tuple[str, ...], spot: tuple[float, float, float]) -> None:
+    """Paint the rider before the mount, whose back then hides the legs."""
+    x, y, height = spot
+    for subject in c.scene.subjects:
+        if subject.name in riders:
+            seat = (x + 0.02 * height, y - 0.36 * height, 0.74 * height)
+            _paint_one(c, c.rng(f"subject {subject.name}"), (subject, 0), seat)
 
 
 def _rank(name: str) -> int:
-    return 0 if name in _SKY else 1 if name in _FAR else 2
+    return 0 if name in SKY else 1 if name in _FAR else 2
 
 
 def _usual(name: str) -> tuple[RGB, float]:
@@ -54,14 +86,28 @@ def _breadth(name: str) -> float:
 
 def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) -> list[tuple[float, float, float]]:
     """Foot x, foot y and height in pixels for each of them."""
-    height = _usual(subject.name)[1] * c.unit * subject.scale
+    height = _usual(subject.name)[1] * c.unit * subject.scale * _emphasis(c, subject)
     away = 0.36 if c.side() > 0 else 0.64
     across = (away, 1 - away + 0.04, 0.5, 0.16, 0.84, 0.7)[order % 6] + rng.uniform(-0.03, 0.03)
     underwater = "underwater" in c.scene.places
-    if subject.name in _SKY or underwater or (c.scene.places == ("space",) and subject.name not in {"house"}):
+    perched = "branch" in c.scene.places and subject.name in _PERCHING
+    adrift = underwater or c.scene.places == ("space",)
+    if (subject.name in SKY and not perched) or adrift:
         return _floating(c, rng, subject, height, across)
     down = _footing(c, subject.name, order)
     spots = []
+    if c.scene.close:
+        return _near(c, subject, order)
+    if c.scene.studio:
+        tall = min(height, 0.62 * c.width / _breadth(subject.name))
+        return [(0.5 * c.width, 0.5 * (c.height + tall) + 0.02 * c.unit, tall)]
+    if subject.name in AFLOAT and order == 0 and c.light.height < 0.7:
+        across = 0.5 + 0.13 * c.side() + rng.uniform(-0.02, 0.02)  # before the light on the water it is seen best
+    if "branch" in c.scene.places and subject.name in _PERCHING:
+        height = 2.1 * height if subject.count == 1 else 1.6 * height
+        across = 0.5 if order == 0 else across
+    if "room" in c.scene.places:
+        across = 0.5 + 0.06 * c.side() if order == 0 else across
     if subject.count > 1:
         across += (0.5 - across) * (0.4 if subject.count == 2 else 0.8)
         height *= min(1.0, 0.92 * c.width / (min(subject.count, 4) * _breadth(subject.name) * height))
@@ -79,15 +125,44 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     return sorted(spots, key=lambda spot: spot[1])
 
 
+def _emphasis(c: Canvas, subject: Subject) -> float:
+    """Alone in the picture, an animal or a person may be larger; where the style is coarse, it has to be."""
+    if c.scene.studio:
+        return 0.62 / max(_usual(subject.name)[1], 0.1)
+    if "branch" in c.scene.places or "room" in c.scene.places:
+        return 1.7 if subject.name in CREATURES and "room" in c.scene.places else 1.0
+    if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
+        return 1.0
+    coarse = bool({"lowpoly", "mosaic", "pixel", "stitch", "glass"} & set(c.scene.styles))
+    if subject.name in CREATURES:
+        return 1.6 if coarse else 1.22
+    if subject.name in {"boat", "sailboat"}:
+        return 1.45
+    return 1.25 if coarse else 1.0
+
+
+def _near(c: Canvas, subject: Subject, order: int) -> list[tuple[float, float, float]]:
+    """A portrait: one of them, filling the picture, its feet or shoulders at the lower edge."""
+    if order > 0:
+        return [(0.84 * c.width, 0.96 * c.height, _usual(subject.name)[1] * c.unit)]
+    if subject.name in BUSTS:
+        return [(0.5 * c.width, 1.02 * c.height, 0.84 * c.unit)]
+    height = min(0.74 * c.unit, 0.86 * c.width / max(_breadth(subject.name), 0.5))
+    return [(0.5 * c.width, 0.90 * c.height, height)]
+
+
 def _grounded(c: Canvas, name: str, x: float, y: float, size: float) -> tuple[float, float, float]:
     """The spot moved onto the road or onto raised ground, where there is one."""
     if c.lane is not None and name in {"car", "bicycle"}:
         row = min(c.height - 1, int(c.horizon + 0.52 * (c.height - c.horizon)))
         return float(c.lane[row]), row, size * 0.8
-    if c.shelf is not None and not (name in _AFLOAT or name in _WADING or name in _SWIMMING):
+    if c.shelf is not None and not (name in AFLOAT or name in WADING or name in SWIMMING):
         on = np.flatnonzero(c.shelf < c.horizon - 0.03 * c.unit)
+        if "branch" in c.scene.places:
+            return x, float(c.shelf[int(np.clip(x, 0, c.width - 1))]) + 0.004 * c.unit, size
         if on.size:
-            x = float(np.clip(x, on.min() + 0.08 * c.unit, max(on.max() - 0.10 * c.unit, on.min() + 0.08 * c.unit)))
+            half = min(0.08 * c.unit + 0.34 * _breadth(name) * size, 0.5 * float(on.max() - on.min()))
+            x = float(np.clip(x, on.min() + half, max(on.max() - half, on.min() + half)))
             y = float(c.shelf[int(np.clip(x, 0, c.width - 1))]) + 0.012 * c.unit
             size *= 0.8
     return x, y, size
@@ -98,9 +173,13 @@ def _footing(c: Canvas, name: str, order: int) -> float:
     top = c.horizon / c.height
     room = 1 - top
     if c.scene.water:
-        if name in _AFLOAT or name in _WADING or name in _SWIMMING:
+        if name in AFLOAT or name in WADING or name in SWIMMING:
             return top + room * (0.42 if name != "ship" else 0.28)
         return 0.95 if name not in _FAR else 0.93
+    if "room" in c.scene.places:
+        return top + room * 0.52
+    if "street" in c.scene.places or "city" in c.scene.places:
+        return 0.93 if name not in _FAR else 0.90
     share = 0.48 if name in _FAR else 0.74
     if {"forest", "jungle"} & set(c.scene.places):
         share = max(share, 0.72)
@@ -129,24 +208,38 @@ def _floating(
 def _parts(c: Canvas, rng: np.random.Generator, name: str) -> tuple[Part, ...]:
     if name == "tree" and c.scene.season == "winter":
         return bare_tree(rng)
+    if c.scene.close and name in BUSTS:
+        return BUSTS[name]
     if name in GROWN:
         return GROWN[name][2](rng)
     return (CREATURES.get(name) or THINGS[name])[2]
 
 
-def _own_colour(c: Canvas, subject: Subject) -> RGB:
+_COATS: tuple[RGB, ...] = (
+    (0.24, 0.36, 0.56), (0.80, 0.62, 0.26), (0.62, 0.24, 0.22), (0.30, 0.46, 0.36), (0.86, 0.84, 0.80),
+    (0.44, 0.30, 0.46), (0.20, 0.22, 0.28),
+)  # fmt: skip
+
+
+def _own_colour(c: Canvas, subject: Subject, number: int) -> RGB:
     if subject.colour is not None:
         return subject.colour
+    if subject.name in {"person", "woman", "umbrella"} and subject.count > 1:
+        return _COATS[number % len(_COATS)]
     if subject.name == "tree":
         season = {"autumn": (0.80, 0.38, 0.12), "spring": (0.94, 0.68, 0.76), "summer": (0.24, 0.50, 0.18)}
         return season.get(c.scene.season or "", _usual("tree")[0])
     return _usual(subject.name)[0]
 
 
-def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, spot: tuple[float, float, float]) -> None:
+def _paint_one(
+    c: Canvas, rng: np.random.Generator, which: tuple[Subject, int], spot: tuple[float, float, float]
+) -> None:
     x, y, height = spot
+    subject, number = which
     name = subject.name
-    parts = _parts(c, rng, name)
+    own = _own_colour(c, subject, number)
+    parts = _parts(c, rng, "woman" if name == "person" and number % 2 else name)
     left, bottom, right, top = extent(parts)
     scale = height / max(top, 0.3)
     if (right - left) * scale > 0.92 * c.width:
@@ -162,168 +255,15 @@ def _paint_one(c: Canvas, rng: np.random.Generator, subject: Subject, spot: tupl
     if size[0] < 3 or size[1] < 3 or size[0] > 3 * c.width or size[1] > 3 * c.height:
         return
     frame = Frame(scale, x - x0, y - y0, mirror)
-    layers = [(role, mask_of(some, size, frame)) for role, some in groups(parts)]
-    whole = np.clip(sum((mask for _, mask in layers), np.zeros_like(layers[0][1])), 0, 1)
-    _ground_it(c, subject, layers, (x0, y0), (x, y, (right - left) * scale * 0.46, scale))
-    distance = float(np.clip(0.30 - 0.5 * height / c.unit, 0.0, 0.3))
-    rim = _rim(c, whole)
-    for role, mask in layers:
-        colour = _shaded(c, role, _own_colour(c, subject), size, distance)
-        see_through = 0.62 if name == "jellyfish" else 1.0
-        if role not in GLOWING:
-            colour = colour + rim * np.asarray(c.light.sun, np.float32)
-        _lay(c, (x0, y0), mask * np.float32(see_through), colour)
+    sheet = sheet_of(c, name, parts, own, (size, frame))
+    aloft = c.scene.close or "branch" in c.scene.places or name in _mounted(c)
+    tie(c, subject, sheet, (x0, y0), (x, y, (right - left) * scale * 0.46, scale), aloft=aloft)
+    lay_sheet(c, (x0, y0), sheet.alpha * np.float32(0.62 if name == "jellyfish" else 1.0), sheet.colour)
     if name == "jellyfish":
-        halo = blur(whole, max(2.0, 0.02 * c.unit))
-        _glow(c, (x0, y0), halo * np.float32(0.5), _own_colour(c, subject))
-    _shine(c, layers, (x0, y0))
+        halo = blur(sheet.alpha, max(2.0, 0.02 * c.unit))
+        glow_sheet(c, (x0, y0), halo * np.float32(0.5), own)
+    shine(c, sheet, (x0, y0))
+    if (name in {"house", "cabin", "church"} and sheet.glowing and c.light.dark > 0.5) or name == "campfire":
+        pool(c, x, y, (right - left) * scale)
     if snowy(c) and name in _FAR | {"rock", "cactus"}:
-        _snow_cap(c, whole, (x0, y0))
-
-
-def _ground_it(
-    c: Canvas,
-    subject: Subject,
-    layers: list[tuple[str, Array]],
-    corner: tuple[int, int],
-    spot: tuple[float, float, float, float],
-) -> None:
-    """Tie a figure to what it stands on or floats over. `spot` is x, y, half its width and its scale, in pixels."""
-    name = subject.name
-    x, y, half, scale = spot
-    airless = c.scene.places == ("space",) or "underwater" in c.scene.places
-    if c.scene.water and not airless and name in (_AFLOAT | _WADING | _SWIMMING):
-        _reflect(c, layers, corner, y, _own_colour(c, subject))
-    elif name not in _SKY and not airless:
-        _shadow(c, x, y, half)
-    if name == "ufo":
-        _beam(c, x, y, scale)
-
-
-def _window(c: Canvas, corner: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice, slice] | None:
-    """Rows and columns of the canvas and of the figure where they overlap."""
-    x0, y0 = corner
-    rows = slice(max(0, y0), min(c.height, y0 + shape[0]))
-    columns = slice(max(0, x0), min(c.width, x0 + shape[1]))
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        return None
-    return rows, columns, slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0)
-
-
-def _lay(c: Canvas, corner: tuple[int, int], mask: Array, colour: Array) -> None:
-    where = _window(c, corner, mask.shape)
-    if where is None:
-        return
-    rows, columns, inner_rows, inner_columns = where
-    paint = colour if colour.ndim == 1 else np.broadcast_to(colour, (*mask.shape, 3))[inner_rows, inner_columns]
-    c.lay(rows, mask[inner_rows, inner_columns], paint, columns)
-
-
-def _glow(c: Canvas, corner: tuple[int, int], amount: Array, colour: RGB) -> None:
-    where = _window(c, corner, amount.shape)
-    if where is not None:
-        rows, columns, inner_rows, inner_columns = where
-        c.add(rows, amount[inner_rows, inner_columns], colour, columns)
-
-
-def _base(role: str, own: RGB) -> Array:
-    match role:
-        case "body":
-            return np.asarray(own, np.float32)
-        case "bodydark":
-            return np.asarray(own, np.float32) * np.float32(0.66)
-        case "bodylight":
-            return mix(own, (1.0, 0.97, 0.80), 0.26)
-        case _:
-            return np.asarray(ROLES[role], np.float32)
-
-
-def _shaded(c: Canvas, role: str, own: RGB, size: tuple[int, int], distance: float) -> Array:
-    """Colour of a role over the figure's box: brighter toward the light and the top. (h, w, 3) or (3,)."""
-    base = _base(role, own)
-    if role in GLOWING:
-        lamps = max(c.light.dark, 0.75 if c.scene.time in {"dusk", "sunset", "night", "blue"} else 0.0)
-        if role == "glow" and lamps < 0.2:
-            return c.light.on((0.36, 0.42, 0.48), distance) if max(c.light.ambient) > 0.7 else base * np.float32(0.9)
-        return base
-    if "underwater" in c.scene.places:
-        return mix(base, (0.10, 0.45, 0.60), 0.28) * np.float32(0.5 + 0.5 * max(c.light.ambient))
-    # Silhouettes keep a little of their colour even at night: a black fox is nobody's fox.
-    earthly = c.light.on(base, distance) + base * np.float32(0.10)
-    lit = base * np.float32(0.92) if "space" in c.scene.places else earthly
-    w, h = size
-    across = np.linspace(-1, 1, w, dtype=np.float32)[None, :, None] * np.float32(c.side())
-    down = np.linspace(1, -1, h, dtype=np.float32)[:, None, None]
-    return lit * (1 + 0.13 * across + 0.07 * down)
-
-
-def _rim(c: Canvas, whole: Array) -> Array:
-    """Light caught on the edge that faces the sun, (h, w, 1)."""
-    reach = max(1, round(c.unit / 300))
-    moved = np.zeros_like(whole)
-    sideways = int(-c.side() * reach)
-    source = np.pad(whole, reach)
-    h, w = whole.shape
-    moved = source[0:h, reach - sideways : reach - sideways + w] if reach else moved
-    strength = 0.55 * c.light.glow if c.light.dark < 0.5 else 0.22
-    out: Array = (np.clip(whole - moved, 0, 1) * np.float32(strength))[..., None]
-    return out
-
-
-def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
-    tall = max(2.0, half * 0.13)
-    x0, x1, y0, y1 = int(x - 1.6 * half), int(x + 1.6 * half), int(y - 2 * tall), int(y + 2.4 * tall)
-    dx = (np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(x + c.side() * -0.2 * half)) / np.float32(half)
-    dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(y + 0.1 * tall)) / np.float32(tall)
-    mask = np.exp(-(dx * dx + dy * dy) * 1.3) * np.float32(0.42)
-    if mask.size:
-        _lay(c, (x0, y0), mask, np.asarray(c.light.on((0.10, 0.10, 0.14)), np.float32))
-
-
-def _reflect(c: Canvas, layers: list[tuple[str, Array]], corner: tuple[int, int], y: float, own: RGB) -> None:
-    """The figure upside down in the water, broken by ripples."""
-    rng = c.rng("ripples")
-    x0, y0 = corner
-    line = int(y) - y0
-    for role, mask in layers:
-        above = mask[:line][::-1]
-        if above.shape[0] < 2:
-            continue
-        rows = np.arange(above.shape[0], dtype=np.float32)
-        wave = np.sin(rows * (0.55 * 1024 / c.unit) + rng.uniform(0, 6)) * (0.0012 * c.unit + rows * 0.018)
-        columns = np.clip(np.arange(above.shape[1])[None, :] + wave[:, None].astype(int), 0, above.shape[1] - 1)
-        rippled = np.take_along_axis(above, columns, axis=1)
-        fade = np.clip(0.62 - 0.5 * rows / max(len(rows), 1), 0, 1)[:, None].astype(np.float32)
-        broken = 0.75 + 0.25 * np.sin(rows * (0.9 * 1024 / c.unit))[:, None].astype(np.float32)
-        _lay(c, (x0, int(y)), rippled * fade * broken, c.light.on(_base(role, own) * np.float32(0.7)))
-
-
-def _beam(c: Canvas, x: float, y: float, scale: float) -> None:
-    """The cone of light below a flying saucer."""
-    top, bottom = int(y - 0.34 * scale), min(c.height, int(c.horizon + 0.24 * c.unit))
-    if bottom - top < 4:
-        return
-    rows = np.arange(max(0, top), bottom, dtype=np.float32)[:, None]
-    t = (rows - top) / (bottom - top)
-    half = scale * (0.16 + 0.62 * t)
-    dx = np.abs(np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / half
-    c.add(slice(max(0, top), bottom), np.clip((1 - dx) * 4, 0, 1) * (0.60 - 0.38 * t), (0.62, 1.0, 0.80))
-
-
-def _shine(c: Canvas, layers: list[tuple[str, Array]], corner: tuple[int, int]) -> None:
-    """The halo of lamps and fires."""
-    dusk = c.scene.time in {"dusk", "sunset", "night", "blue", "dawn"} or "space" in c.scene.places
-    for role, mask in layers:
-        if role not in GLOWING or (role == "glow" and not dusk):
-            continue
-        reach = max(3, int(0.05 * c.unit))
-        wide = np.pad(mask, reach)
-        halo = blur(wide, reach * 0.42)
-        _glow(c, (corner[0] - reach, corner[1] - reach), halo * np.float32(0.85 if dusk else 0.3), ROLES[role])
-
-
-def _snow_cap(c: Canvas, whole: Array, corner: tuple[int, int]) -> None:
-    reach = max(2, round(c.unit / 90))
-    lowered = np.zeros_like(whole)
-    lowered[reach:] = whole[:-reach]
-    _lay(c, corner, np.clip(whole - lowered, 0, 1) * np.float32(0.9), c.light.on((0.95, 0.97, 1.0)))
+        snow_cap(c, sheet.alpha, (x0, y0))

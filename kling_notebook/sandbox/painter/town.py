@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .canvas import Canvas, mix, step
+from .canvas import Array, Canvas, mix, step
 from .land import SNOW, broadleaves, ground_colour, snowy, wood_colour
 from .shapes import Frame, box, groups, mask_of, polygon
+from .sky import glow_spot
 from .water import water
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .scene import RGB
 
 LAMP = (1.0, 0.80, 0.46)
 
@@ -36,6 +44,9 @@ def city(c: Canvas, base: int) -> None:
             body = mix(body, c.scene.place_tint, 0.7)
         top_colour = c.light.on(body, distance)
         c.below(line, top_colour, mix(top_colour, c.light.haze, 0.45 + 0.25 * (1 - t)), 0.42 * c.unit)
+        for left, right, top, _ in boxes:
+            # Houses differ: in their stone, and in how they stand to the light.
+            c.pixels[max(0, int(top)) : base, left:right] *= np.float32(rng.uniform(0.86, 1.16) if not c.flat else 1.0)
         for left, right, top, lit in boxes:
             _facade(c, rng, (left, right, int(top), base), distance, lamps * lit)
     first = max(0, int(base - 0.4 * c.unit))
@@ -96,31 +107,76 @@ def _facade(c: Canvas, rng: np.random.Generator, box: tuple[int, int, int, int],
     else:
         c.lay(
             block[0],
-            mask * np.float32(0.30 * (1 - 0.75 * distance)),
+            mask * np.float32(0.52 * (1 - 0.75 * distance)),
             c.light.on((0.10, 0.14, 0.22), distance),
             block[1],
         )
 
 
-def street(c: Canvas, base: int) -> None:
-    """The ground before a skyline: a wet boulevard that half mirrors it, and a row of trees."""
-    h = c.height - base
+def riverside(c: Canvas, base: int) -> None:
+    """The ground before a skyline: water that mirrors it, a row of trees beyond, and the paved bank one stands on."""
     water(c, base, rough=0.16)
-    t = np.linspace(0, 1, h, dtype=np.float32)[:, None]
-    dark = c.light.on((0.20, 0.21, 0.25))
-    c.lay(slice(base, c.height), np.broadcast_to(0.42 + 0.40 * t, (h, c.width)), dark)
     rng = c.rng("street")
-    foot = np.full(c.width, base + 0.012 * c.unit, np.float32)
-    outline = broadleaves(c, rng, foot, 0.06 * c.unit, 1.0)
-    colour = c.light.on(mix(wood_colour(c), (0.05, 0.06, 0.08), 0.45), 0.1)
-    first, last = int(outline.min()), int(foot.max()) + 1
-    mask = c.under(outline, first, last)
-    mask[-1:] *= 0.5
-    c.lay(slice(first, last), mask, colour)
+    if "tree" not in c.scene.unwanted:
+        foot = np.full(c.width, base + 0.012 * c.unit, np.float32)
+        outline = broadleaves(c, rng, foot, 0.06 * c.unit, 1.0)
+        colour = c.light.on(mix(wood_colour(c), (0.05, 0.06, 0.08), 0.45), 0.1)
+        first, last = int(outline.min()), int(foot.max()) + 1
+        mask = c.under(outline, first, last)
+        mask[-1:] *= 0.5
+        c.lay(slice(first, last), mask, colour)
+    quay(c, int(base + 0.54 * (c.height - base)))
+
+
+def quay(c: Canvas, top: int) -> None:
+    """A paved bank from `top` to the lower edge: slabs in perspective, a kerb, lamps that are lit when it is dark."""
+    rng = c.rng("quay")
+    h = c.height - top
+    if h < 6:
+        return
+    near = np.linspace(0, 1, h, dtype=np.float32)[:, None]
+    x = (np.arange(c.width, dtype=np.float32)[None, :] - c.width / 2) / c.unit
+    scale = 0.16 + 0.50 * near
+    u, v = x / scale * 2.2, np.log(scale) * 7.0
+    shift = 0.5 * (np.floor(v) % 2)
+    across, down = np.abs((u + shift) % 1 - 0.5), np.abs(v % 1 - 0.5)
+    seam = np.clip(np.maximum((across - 0.48) / 0.02, (down - 0.46) / 0.04), 0, 1)
+    stain = c.fbm(rng, 5, 4, size=(h, c.width), span=(h / c.unit * 2, c.width / c.unit))
+    slab = np.sin(np.floor(u + shift) * 12.9 + np.floor(v) * 78.2) * 0.06
+    stone = SNOW if snowy(c) else (0.46, 0.44, 0.44)
+    tone = (1 + slab + 0.05 * stain) * (1 - 0.38 * seam) * (0.86 + 0.2 * near)
+    wet = 0.30 if c.scene.weather & {"rain", "storm"} else 0.10 + 0.06 * c.light.dark
+    mirror = c.pixels[max(0, 2 * top - c.height) : top][::-1][:h]
+    colour = c.light.on(np.asarray(stone, np.float32) * tone[..., None]) + np.float32(0.02)
+    colour[: mirror.shape[0]] += (mirror - colour[: mirror.shape[0]]) * np.float32(wet)
+    kerb = max(2, int(0.012 * c.unit))
+    c.pixels[top - kerb : top] = c.light.on((0.20, 0.20, 0.22))
+    c.pixels[top:] = colour
+    c.pixels[top : top + kerb] = c.light.on((0.62, 0.60, 0.58))
+    for k in range(4 if "lantern" not in c.scene.unwanted else 0):
+        _lamp(c, (0.06 + 0.29 * k + rng.uniform(-0.01, 0.01)) * c.width, top + 1.5 * kerb)
+
+
+def _lamp(c: Canvas, x: float, foot: float) -> None:
+    """A street lamp, its post as thin as a pencil line."""
+    tall, half = 0.20 * c.unit, max(1.0, 0.0028 * c.unit)
+    x0, x1, y0, y1 = int(x - half), int(x + half) + 1, int(foot - tall), int(foot)
+    if x0 < 0 or x1 >= c.width or y0 < 0:
+        return
+    c.pixels[y0:y1, x0:x1] = c.light.on((0.10, 0.11, 0.13))
+    lit = _lamps(c)
+    glow_spot(c, (x, y0), 0.012 * c.unit, (1.0, 0.88, 0.62), 0.35 + 0.65 * lit)
+    if lit > 0.3:
+        glow_spot(c, (x, y0), 0.055 * c.unit, (1.0, 0.72, 0.36), 0.55 * lit)
+        rows = slice(y1, min(c.height, y1 + int(0.16 * c.unit)))
+        pool = slice(max(0, int(x - 0.16 * c.unit)), min(c.width, int(x + 0.16 * c.unit)))
+        dy = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - y1) / (0.05 * c.unit)
+        dx = (np.arange(pool.start, pool.stop, dtype=np.float32)[None, :] - np.float32(x)) / (0.08 * c.unit)
+        c.add(rows, np.exp(-(dx * dx + (dy - 0.5) ** 2)) * np.float32(0.42 * lit), (1.0, 0.74, 0.40), pool)
 
 
 def village(c: Canvas, base: int) -> None:
-    """Gabled houses scattered over a slope, far ones first."""
+    """Gabled houses scattered over a slope, or along the near shore where there is one; far ones first."""
     rng = c.rng("village")
     lamps = _lamps(c)
     count = 15
@@ -130,6 +186,9 @@ def village(c: Canvas, base: int) -> None:
         size = c.unit * (0.035 + 0.055 * t)
         x = rng.uniform(0.04, 0.96) * c.width
         y = base + c.unit * (0.03 + 0.20 * t) + 0.02 * c.unit * rng.standard_normal()
+        if c.dry is not None:
+            shore = float(c.dry[int(x)])
+            y = shore + 0.02 * c.unit + (0.94 * c.height - shore) * t
         _gable(c, rng, (x, y, size), 0.5 * (1 - t), lamps)
 
 
@@ -182,7 +241,8 @@ def road(c: Canvas, top: int) -> None:
     off = (x - centre[:, None]) / half[:, None]
     rows = slice(top, c.height)
     soft = half[:, None]
-    shape = np.clip((1 - np.abs(off)) * soft + 0.5, 0, 1)
+    # Its far end, thinner than a wheel, is lost in the land.
+    shape = np.clip((1 - np.abs(off)) * soft + 0.5, 0, 1) * step(0.10, 0.24, near)[:, None]
     paved = SNOW if snowy(c) else (0.36, 0.35, 0.37)
     tone = np.asarray(paved, np.float32) * np.float32(0.86)
     distance = (0.45 * (1 - near))[:, None, None]
@@ -195,6 +255,14 @@ def road(c: Canvas, top: int) -> None:
     c.lay(rows, middle.astype(np.float32) * np.float32(0.9), c.light.on((0.96, 0.84, 0.42)))
 
 
+_BLOOMS: Mapping[str, RGB | None] = {
+    "flower": None,
+    "sunflower": (0.98, 0.76, 0.10),
+    "lavender": (0.52, 0.38, 0.80),
+}
+"""What a field of them is coloured like; None: many colours."""
+
+
 def flowers(c: Canvas, base: int) -> None:
     """A field of flowers in rows that grow toward the viewer."""
     rng = c.rng("flowers")
@@ -202,8 +270,11 @@ def flowers(c: Canvas, base: int) -> None:
     h = c.height - first
     if h < 4:
         return
+    asked = next((item for item in c.scene.subjects if item.name in _BLOOMS), None)
     hues = [(0.62, 0.42, 0.86), (0.94, 0.40, 0.52), (0.98, 0.80, 0.30), (0.96, 0.94, 0.92), (0.88, 0.22, 0.20)]
     start = int(rng.integers(5))
+    if asked is not None and (asked.colour or _BLOOMS[asked.name]):
+        hues = [asked.colour or _BLOOMS[asked.name] or hues[0]] * 5
     near = np.linspace(0.02, 1, h, dtype=np.float32)[:, None]
     x = np.arange(c.width, dtype=np.float32)[None, :] - c.width * (0.5 + 0.2 * c.side())
     lane = x / c.unit / (near * 0.55 + 0.02) * 1.5
@@ -216,17 +287,26 @@ def flowers(c: Canvas, base: int) -> None:
     colour = lit * np.asarray(c.light.ambient, np.float32)
     colour += (np.asarray(c.light.haze, np.float32) - colour) * ((1 - near) ** 3 * 0.6)[..., None]
     c.lay(slice(first, c.height), mask * np.float32(0.92), colour)
-    heads = 420
-    depth = np.sort(rng.random(heads) ** 0.6)
-    sheet = Image.new("L", (c.width, c.height), 0)
-    draw = ImageDraw.Draw(sheet)
-    for t in depth:
-        y = first + h * t
-        px = rng.uniform(0, c.width)
-        r = c.unit * (0.0015 + 0.006 * t)
-        draw.ellipse((px - r, y - r * 0.8, px + r, y + r * 0.8), fill=int(110 + 145 * rng.random()))
-    dots = np.asarray(sheet, np.float32)[first:] / 255
-    c.lay(slice(first, c.height), dots * np.float32(0.6), c.light.on(mix(palette[0], (1, 1, 1), 0.45)))
+    _heads(c, rng, first, palette)
+
+
+def _heads(c: Canvas, rng: np.random.Generator, first: int, palette: Array) -> None:
+    """Single flowers, small behind and large in front, over the bands of colour."""
+    h = c.height - first
+    sheet = Image.new("RGB", (c.width, h))
+    mask = Image.new("L", (c.width, h), 0)
+    paint, cover = ImageDraw.Draw(sheet), ImageDraw.Draw(mask)
+    for t in np.sort(rng.random(int(1500 * c.width / c.unit)) ** 0.75):
+        x, y, r = rng.uniform(0, c.width), h * (0.06 + 0.94 * t), c.unit * (0.0018 + 0.011 * t * t)
+        tone = palette[int(rng.integers(len(palette)))] * rng.uniform(0.82, 1.12)
+        near = c.light.on(np.minimum(tone, 1.0), 0.4 * (1 - float(t)) ** 2)
+        petals, heart = (tuple(int(255 * min(1.0, float(v) * s)) for v in near) for s in (1.0, 0.42))
+        box = (x - r, y - r * 0.8, x + r, y + r * 0.8)
+        paint.ellipse(box, fill=petals)
+        cover.ellipse(box, fill=245)
+        if r > 0.004 * c.unit:
+            paint.ellipse((x - r * 0.36, y - r * 0.3, x + r * 0.36, y + r * 0.3), fill=heart)
+    c.lay(slice(first, c.height), np.asarray(mask, np.float32) / 255, np.asarray(sheet, np.float32) / 255)
 
 
 def islands(c: Canvas, base: int) -> None:
@@ -239,9 +319,21 @@ def islands(c: Canvas, base: int) -> None:
         half = c.unit * (0.16 + 0.12 * k)
         hump = np.clip(1 - ((x - np.float32(centre)) / np.float32(half)) ** 2, 0, 1)
         line = base + 3 - c.unit * (0.06 + 0.06 * k) * hump * (1 + 0.16 * c.line(rng, 6, 4))
-        tone = c.light.on(mix(wood_colour(c), ground_colour(c), 0.25), distance)
+        bare = 1.0 if {"tree", "forest", "palm"} & c.scene.unwanted else 0.25
+        tone = c.light.on(mix(wood_colour(c), ground_colour(c), bare), distance)
         first, last = max(0, int(line.min())), base + 2
-        c.lay(slice(first, last), c.under(line.astype(np.float32), first, last) * (hump > 0), tone)
+        h = last - first
+        if h < 2:
+            continue
+        crowns = c.fbm(rng, 26, 4, size=(h, c.width), span=(h / c.unit, c.width / c.unit), gain=0.7)
+        down, across = np.gradient(crowns)
+        light = 1 + np.clip((across * -c.side() - down) * 0.006 * c.unit, -0.35, 0.4) + 0.05 * crowns
+        wooded = tone * (1 if c.flat else light[..., None])
+        c.lay(
+            slice(first, last),
+            c.under(line.astype(np.float32), first, last) * (hump > 0),
+            wooded.astype(np.float32) if not c.flat else tone,
+        )
         sand = c.light.on((0.88, 0.78, 0.56), distance)
         strip = max(2, int(0.007 * c.unit))
         c.lay(

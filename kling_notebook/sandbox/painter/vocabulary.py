@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Kind = Literal[
-    "place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood", "break"
+    "place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood", "break", "other"
 ]
 
 
@@ -43,9 +43,10 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "beach": "beach shore coast seaside coastline",
         "island": "island isle atoll",
         "city": "city skyline metropolis town downtown skyscraper cityscape urban new_york tokyo hong_kong shanghai",
+        "street": "street alley avenue boulevard pavement sidewalk",
         "village": "village hamlet fishing_village settlement",
-        "field": "field meadow grassland prairie savanna savannah pasture farmland wheat_field lawn grass",
-        "garden": "garden flower_field park lavender_field tulip_field",
+        "field": "field meadow grassland prairie savanna savannah pasture farmland wheat_field lawn grass park",
+        "garden": "garden flower_field lavender_field tulip_field",
         "canyon": "canyon mesa badlands gorge grand_canyon monument_valley",
         "cliff": "cliff sea_cliff bluff precipice fjord",
         "volcano": "volcano lava eruption erupting_volcano",
@@ -54,6 +55,10 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "space": "space outer_space cosmos galaxy nebula universe deep_space",
         "underwater": "underwater coral_reef reef seabed under_the_sea",
         "road": "road path trail highway lane",
+        "lunar": "on_the_moon moonscape lunar lunar_surface moon_surface",
+        "branch": "branch twig perch",
+        "room": "room table kitchen interior cafe indoors bedroom window windowsill desk still_life",
+        "landscape": "landscape scenery vista panorama nature view",
     },
     "time": {
         "dawn": "dawn sunrise daybreak first_light early_morning",
@@ -79,6 +84,7 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "clear": "clear_sky cloudless clear",
         "aurora": "aurora northern_lights aurora_borealis polar_lights",
         "rainbow": "rainbow",
+        "sky": "sky heavens",
     },
     "weather": {
         "fog": "fog mist foggy misty haze hazy",
@@ -98,7 +104,10 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "pine": "pine fir spruce conifer pine_tree christmas_tree",
         "palm": "palm palm_tree coconut_tree tropical tropics",
         "cactus": "cactus saguaro cacti",
-        "flower": "flower rose tulip daisy poppy sunflower wildflower",
+        "flower": "flower tulip daisy poppy wildflower",
+        "sunflower": "sunflower",
+        "rose": "rose",
+        "lavender": "lavender",
         "mushroom": "mushroom toadstool",
         "rock": "rock stone boulder",
         "house": "house cottage home farmhouse barn",
@@ -125,16 +134,22 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "ufo": "ufo flying_saucer alien",
         "bird": "bird seagull gull swallow crow raven eagle hawk",
         "owl": "owl",
+        "snowyowl": "snowy_owl white_owl",
         "swan": "swan goose duck",
-        "heron": "heron crane stork flamingo egret",
+        "heron": "heron crane stork egret",
+        "flamingo": "flamingo",
         "penguin": "penguin",
         "fox": "fox vixen",
         "wolf": "wolf coyote",
         "dog": "dog puppy hound",
         "cat": "cat kitten kitty",
         "deer": "deer stag elk doe reindeer moose",
-        "horse": "horse stallion mare pony unicorn",
-        "bear": "bear grizzly polar_bear panda",
+        "horse": "horse stallion mare pony",
+        "unicorn": "unicorn",
+        "bear": "bear grizzly panda",
+        "polarbear": "polar_bear white_bear",
+        "lion": "lion lioness",
+        "tiger": "tiger leopard cheetah",
         "rabbit": "rabbit hare bunny",
         "elephant": "elephant mammoth",
         "camel": "camel dromedary",
@@ -147,14 +162,17 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "jellyfish": "jellyfish medusa",
         "butterfly": "butterfly moth",
         "dragon": "dragon wyvern",
-        "person": "person man woman figure hiker traveller traveler girl boy child people wanderer samurai human",
+        "person": "person man figure hiker traveller traveler boy child people wanderer samurai wizard king knight",
+        "woman": "woman girl lady queen princess dancer",
         "astronaut": "astronaut cosmonaut spaceman",
         "robot": "robot android mech",
         "umbrella": "umbrella parasol",
+        "fruit": "fruit bowl_of_fruit fruit_bowl bowl apple",
+        "cup": "cup coffee mug tea cup_of_coffee cup_of_tea coffee_cup teacup",
         "crystal": "crystal gem prism obelisk monolith",
     },
     "style": {
-        "watercolour": "watercolour watercolor aquarelle gouache",
+        "watercolour": "watercolour watercolor aquarelle gouache water_colour water_color",
         "ink": "ink pen_and_ink engraving etching ink_drawing line_art lineart linocut",
         "sumi": "sumi_e ink_wash sumi calligraphy",
         "pencil": "pencil sketch pencil_drawing graphite drawing",
@@ -189,7 +207,7 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "olive": "olive moss khaki",
         "teal": "teal turquoise cyan aqua",
         "blue": "blue azure cobalt sapphire navy",
-        "purple": "purple violet lilac lavender indigo",
+        "purple": "purple violet lilac indigo",
         "pink": "pink magenta fuchsia rose_coloured coral_pink",
         "brown": "brown chestnut umber chocolate",
         "white": "white ivory pale",
@@ -205,7 +223,8 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "7": "many flock herd swarm crowd",
     },
     "size": {
-        "big": "giant huge big large enormous colossal close_up",
+        "big": "giant huge big large enormous colossal",
+        "close": "portrait close_up closeup headshot selfie",
         "small": "tiny small little distant miniature far_away",
     },
     "mood": {
@@ -233,10 +252,6 @@ _SILENT_WORDS = """
 a an the of in on at by with and or to from over under above below near beside into is are its his her their this
 that some very as for along through across between against behind front it
 """
-_SILENT_WORDS = """
-a an the of in on at by with and or to from over under above below near beside into is are its his her their this
-that some very as for along through across between against behind front it
-"""
 _SILENT = frozenset(_SILENT_WORDS.split())
 _STOPS = frozenset(",")
 _NOT = frozenset(("no", "without", "not", "minus"))
@@ -247,6 +262,8 @@ BREAK = Word("break", "", ())
 """A comma or full stop: what stands before it does not describe what comes after."""
 SEVERAL = Word("count", "3", ())
 """What a plural without a number means."""
+OTHER = Word("other", "", ())
+"""An unknown word, where a colour before it may have been meant for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +290,7 @@ def read(text: str) -> Reading:
             if negated:
                 denied.add((word.kind, word.value))
             else:
-                if plural and word.kind == "subject" and not (known and known[-1].kind in {"count", "size", "colour"}):
+                if plural and word.kind == "subject" and not _counted(known):
                     known.append(SEVERAL)
                 known.append(word)
             negated = False
@@ -286,7 +303,18 @@ def read(text: str) -> Reading:
             if token != "any":  # noqa: S105 - an English word
                 negated = False
             unknown.append(token[:40])
+            known.append(OTHER)
     return Reading(tuple(known), frozenset(denied), tuple(unknown))
+
+
+def _counted(before: list[Word]) -> bool:
+    """Whether a number stands before the noun, colours and sizes between them or not."""
+    for word in reversed(before):
+        if word.kind == "count":
+            return True
+        if word.kind not in {"size", "colour", "mood"}:
+            return False
+    return False
 
 
 def _longest(tokens: list[str], at: int) -> tuple[Word | None, int, bool]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, enlarge, lattice, mix, smooth_values, step
 from .land import SAND, SNOW, ground_colour, roll, snowy
+
+if TYPE_CHECKING:
+    from .scene import RGB
 
 
 def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> None:
@@ -96,7 +101,8 @@ def bank(c: Canvas, row: float, *, tilt: float = 1.0) -> Array:
     x = np.arange(c.width, dtype=np.float32) / c.width
     inward = x if c.side() > 0 else 1 - x
     line = c.height * (1 - (1 - row) * (1.25 - 0.95 * tilt * inward**1.3)) + 0.012 * c.unit * c.line(rng, 2.2, 4)
-    roll(c, rng, line.astype(np.float32), ground_colour(c), distance=0.0, fade=0.22)
+    c.dry = line.astype(np.float32)
+    roll(c, rng, c.dry, ground_colour(c), distance=0.0, fade=0.22)
     return line.astype(np.float32)
 
 
@@ -108,6 +114,7 @@ def beach(c: Canvas, row: float) -> None:
     line = (c.height * (row + 0.10 * lean) + 0.012 * c.unit * c.line(rng, 2.0, 3)).astype(np.float32)
     sand = SNOW if snowy(c) else SAND
     light = c.light
+    c.dry = line
     wet = light.on(np.asarray(sand) * np.float32(0.66))
     c.below(line, mix(wet, light.horizon, 0.35), wet, 0.05 * c.unit)
     for k, (drop, strength) in enumerate(((-0.004, 0.95), (-0.035, 0.6), (-0.075, 0.35))):
@@ -130,7 +137,7 @@ def river(c: Canvas, top: int) -> None:
         return
     rows = np.arange(h, dtype=np.float32)
     near = rows / h
-    swing = smooth_values(rng, (1 - near) ** 1.6 * 4.2 + 0.7) * (0.22 * (1 - near) + 0.10) * 0.7
+    swing = smooth_values(rng, (1 - near) ** 1.6 * 3.4 + 0.7) * (0.15 * (1 - near) + 0.10) * 0.7
     centre = c.width * (0.5 + swing)
     half = c.unit * (0.006 + 0.24 * near**1.7)
     x = np.arange(c.width, dtype=np.float32)[None, :]
@@ -138,11 +145,14 @@ def river(c: Canvas, top: int) -> None:
     away = np.abs(x - centre[:, None]) - half[:, None] - ragged
     before = c.pixels[top:].copy()
     water(c, top, rough=0.12)
-    wet = np.clip(0.5 - away, 0, 1)
+    # Too far off to be told from the meadow: a hair-thin line would look like a scratch.
+    wet = np.clip(0.5 - away, 0, 1) * step(0.01, 0.07, near)[:, None]
     shore = np.exp(-np.abs(away) / (0.012 * c.unit * (0.2 + near[:, None]))) * np.float32(0.45)
     mirrored = c.pixels[top:]
     before += (mirrored - before) * wet[..., None]
-    before *= 1 - (shore * (away > 0))[..., None] * np.float32(0.6)
+    c.stream = np.zeros((c.height, c.width), np.float32)
+    c.stream[top:] = wet
+    before *= 1 - (shore * (away > 0) * step(0.03, 0.12, near)[:, None])[..., None] * np.float32(0.6)
     c.pixels[top:] = before
 
 
@@ -159,10 +169,8 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
         return
     h = last - first
     span = (h / c.unit, c.width / c.unit)
-    rock = c.fbm(rng, 9, 5, size=(h, c.width), span=span, wide=0.45)
-    face = SNOW if snowy(c) else (0.42, 0.42, 0.40)
-    lit, dim = c.light.on(face, 0.16), c.light.on(np.asarray(face) * np.float32(0.32), 0.1)
-    colour = dim + (lit - dim) * np.clip(0.42 + 0.3 * rock, 0, 1)[..., None]
+    face = SNOW if snowy(c) else (0.44, 0.42, 0.39)
+    colour = _rock(c, rng, (h, c.width), face)
     c.lay(slice(first, last), c.under(line, first, last), colour)
     c.pixels[last:] = c.light.on(ground_colour(c), 0.1)
     rows = np.arange(first, last, dtype=np.float32)[:, None]
@@ -185,6 +193,24 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
     c.lay(
         slice(y0, y1), np.exp(-(dx * dx + dy * dy)) * np.float32(0.75), mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5)
     )
+
+
+def _rock(c: Canvas, rng: np.random.Generator, size: tuple[int, int], face: RGB) -> Array:
+    """A rock wall (h, w, 3): buttresses and ledges, each with a lit and a shaded side, moss where it is flat."""
+    h, w = size
+    small = (h // 2 + 1, w // 2 + 1)
+    span = (h / c.unit, w / c.unit)
+    wall = 1.2 * np.abs(c.fbm(rng, 4.5, 3, size=small, span=span, wide=0.55))
+    wall = wall + 0.75 * np.abs(c.fbm(rng, 13, 4, size=small, span=span, wide=0.8, gain=0.62))
+    down, across = np.gradient(wall)
+    turn = (across * np.float32(c.side()) * np.float32(-1.0) - down * np.float32(0.8)) * np.float32(0.016 * c.unit)
+    lit = np.clip(0.44 + turn - 0.18 * (wall - 1.2), 0, 1.15)
+    moss = step(0.10, 0.9, -down * np.float32(0.010 * c.unit) + 0.34 * c.fbm(rng, 2.5, 4, size=small, span=span))
+    stone = np.asarray(face, np.float32) * (0.30 + 0.85 * lit[..., None])
+    green = np.array((0.22, 0.34, 0.15), np.float32) * (0.45 + 0.8 * lit[..., None])
+    if not snowy(c):
+        stone = stone + (green - stone) * (moss * np.float32(0.55))[..., None]
+    return enlarge(c.light.on(stone.astype(np.float32), 0.12).astype(np.float32), w, h)
 
 
 def underwater(c: Canvas) -> None:

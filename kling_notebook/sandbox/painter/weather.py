@@ -28,7 +28,7 @@ def paint_weather(c: Canvas) -> None:
         fog_bank(c, 0.62)
     if "storm" in weather:
         _lightning(c)
-    if {"rain", "storm"} & weather and "rain" not in c.scene.unwanted:
+    if {"rain", "storm"} & weather and "rain" not in c.scene.unwanted and not c.scene.drawn:
         _rain(c, 1.0 if "rain" in weather else 0.55)
     if "snowfall" in weather:
         _snow(c)
@@ -43,22 +43,38 @@ def paint_weather(c: Canvas) -> None:
 def _rain(c: Canvas, amount: float) -> None:
     rng = c.rng("rain")
     area = c.width * c.height / c.unit**2
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
     for layer, (count, length, width, strength) in enumerate(
         ((520, 0.035, 1, 0.26), (190, 0.075, 1, 0.34), (50, 0.12, 2, 0.30))
     ):
-        sheet = Image.new("L", (c.width, c.height), 0)
-        draw = ImageDraw.Draw(sheet)
         xs = rng.uniform(-0.1, 1.1, int(count * area * amount)) * c.width
         ys = rng.uniform(-0.1, 1.0, len(xs)) * c.height
         reach = length * c.unit * rng.uniform(0.6, 1.2, len(xs))
         thick = max(1, round(width * c.unit / 1024))
         lean = 0.20 if layer else 0.16
         for x, y, r in zip(xs, ys, reach, strict=True):
-            draw.line((x, y, x - r * lean, y + r), fill=235, width=thick)
-        streaks = np.asarray(sheet, np.float32) / 255
-        c.lay(slice(None), streaks * np.float32(strength), mix(c.light.haze, (0.92, 0.95, 1.0), 0.6))
+            draw.line((x, y, x - r * lean, y + r), fill=round(235 * strength), width=thick)
+    c.lay(slice(None), np.asarray(sheet, np.float32) / 255, mix(c.light.haze, (0.92, 0.95, 1.0), 0.6))
     veil = np.linspace(0.0, 0.16, c.height, dtype=np.float32)[:, None] * np.float32(amount)
     c.lay(slice(None), np.broadcast_to(veil, (c.height, c.width)), c.light.haze)
+
+
+def drawn_rain(c: Canvas) -> None:
+    """Rain in a drawing: even strokes laid over the finished lines, light on dark grounds and dark on light ones."""
+    if not {"rain", "storm"} & c.scene.weather or "rain" in c.scene.unwanted:
+        return
+    rng = c.rng("drawn rain")
+    sheet = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(sheet)
+    count = int(170 * c.width * c.height / c.unit**2)
+    for x, y, r in zip(*rng.uniform(-0.05, 1.05, (2, count)), rng.uniform(0.05, 0.11, count), strict=True):
+        long = r * c.unit
+        top = (x * c.width, y * c.height)
+        draw.line((*top, top[0] - 0.22 * long, top[1] + long), fill=255, width=max(1, round(c.unit / 720)))
+    pale = {"blueprint", "comic", "glass", "woodblock", "poster", "papercut"} & set(c.scene.styles)
+    tone = (0.96, 0.97, 0.98) if pale else (0.13, 0.14, 0.18)
+    c.lay(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.62), tone)
 
 
 def _snow(c: Canvas) -> None:
