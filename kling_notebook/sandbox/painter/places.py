@@ -101,13 +101,15 @@ def _ground(c: Canvas, places: set[str]) -> None:
         return
     if "desert" in places:
         land.dunes(c, base)
-    elif places & {"forest", "jungle"}:
-        if not {"tree", "forest", "jungle"} & c.scene.unwanted:
-            land.woods(c, base + 0.01 * c.unit, tall=0.30 if "waterfall" not in places else 0.16)
-        land.hills(c, base + 0.12 * c.unit, layers=3, tall=0.035, far=0.3)
     elif "waterfall" in places:
         water.water(c, int(base + 0.2 * c.unit), rough=0.2)
         water.bank(c, 0.86 if ashore(c) else 0.92, tilt=0.7)
+        if places & {"forest", "jungle"}:
+            valley.flanks(c)
+    elif places & {"forest", "jungle"}:
+        if not {"tree", "forest", "jungle"} & c.scene.unwanted:
+            land.woods(c, base + 0.01 * c.unit, tall=0.30)
+        land.hills(c, base + 0.12 * c.unit, layers=3, tall=0.035, far=0.3)
     elif "city" in places:
         town.riverside(c, base)
     elif places == {"mountain"}:

@@ -134,7 +134,7 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
     coarse = bool({"lowpoly", "mosaic", "pixel", "stitch", "glass"} & set(c.scene.styles))
-    if subject.name in CREATURES:
+    if subject.name in CREATURES and subject.name not in {"bear", "polarbear", "elephant"}:
         return 1.6 if coarse else 1.22
     if subject.name in {"boat", "sailboat"}:
         return 1.45

@@ -67,6 +67,23 @@ def near_firs(c: Canvas) -> None:
     stand(c, rng, ground, tones, tall=0.42 * c.unit, crowd=0, leafy=False, spots=_edge(rng, side, c.width / c.unit))
 
 
+def flanks(c: Canvas) -> None:
+    """Trees at both edges of the picture, that leave its middle open."""
+    if {"tree", "forest", "jungle"} & c.scene.unwanted:
+        return
+    rng = c.rng("flanks")
+    leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
+    own = wood_colour(c)
+    shore = c.dry if c.dry is not None else np.full(c.width, 0.88 * c.height, np.float32)
+    for k, inland in enumerate((0.012, 0.035, 0.075)):
+        reach = (0.34, 0.25, 0.16)[k]
+        spots = [reach * rng.random() if j % 2 else 1 - reach * rng.random() for j in range(14 - 3 * k)]
+        tones = [c.light.on(mix(own, (0.05, 0.09, 0.08), 0.15 * k + share), 0.20 - 0.09 * k) for share in (0.1, 0.3)]
+        foot = (shore + np.float32(inland * c.unit)).astype(np.float32)
+        tall = (0.26, 0.34, 0.44)[k] * c.unit
+        stand(c, rng, foot, tones, tall=tall, crowd=0, leafy=leafy or "pine" in c.scene.unwanted, spots=spots)
+
+
 def _edge(rng: np.random.Generator, side: float, broad: float) -> list[float]:
     away = [rng.uniform(-0.02, 0.02), rng.uniform(0.05, 0.09), rng.uniform(0.11, 0.17), rng.uniform(0.2, 0.24)]
     return [(1 - a / broad) if side > 0 else a / broad for a in away]
