@@ -14,7 +14,7 @@ from ..api.errors import InputError
 from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
-from ..view.tiles import SIDE, Tile, side_for
+from ..view.tiles import SIDE, State, Tile, side_for
 from . import cells, images, pixels
 from .records import Record
 
@@ -96,13 +96,12 @@ class Picture:
         return self._as_tile(images.large, LARGE)
 
     def _as_tile(self, render: Any, size: int) -> Tile:
-        alt, href = self.request.prompt, link(self.path)
         try:
             jpeg, width, height = render(self.path, self._cache, size)
         except Exception as error:  # deleted, replaced or damaged since: shown as such, with the rest of the grid
             note = f"{self.path.name} is gone" if not self.path.exists() else f"{self.path.name}: {error}"
-            return Tile(b"", 1, 1, alt, self.caption, None, "missing", note)
-        return Tile(jpeg, width, height, alt, self.caption, href)
+            return hole(self.request, "missing", note, self.caption)
+        return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
         from ..view.grid import large_bundle  # drawn only when shown
@@ -111,6 +110,13 @@ class Picture:
 
     def __repr__(self) -> str:
         return f"<Picture {self.address} {self.path.name}>"
+
+
+def hole(request: GenerationRequest, state: State, note: str, caption: str = "") -> Tile:
+    """The place where a picture is missing, of the shape that was asked for."""
+    width, height = map(int, request.aspect_ratio.split(":"))
+    scale = LARGE / max(width, height)
+    return Tile(b"", round(width * scale), round(height * scale), request.prompt, caption, None, state, note)
 
 
 def link(path: Path, seen_from: Path | None = None) -> str | None:

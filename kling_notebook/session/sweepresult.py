@@ -11,7 +11,7 @@ from ..api.errors import InputError, KlingError
 from ..api.jobs import JobStatus
 from ..view.facets import Facet
 from ..view.tiles import Tile
-from .results import Result
+from .results import Result, hole
 from .runner import JobHandle
 from .sweeps import Axes, Point, label, layout
 
@@ -128,8 +128,7 @@ class SweepResult(Sequence[Result | None]):
         state: Any = "waiting" if not handle.done() else "missing"
         if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REFUSED, JobStatus.EXPIRED):
             state = "failed"
-        hole = Tile(b"", 0, 0, self.points[index].prompt, "", None, state, self._reason(index))
-        return (hole,)
+        return (hole(handle.request, state, self._reason(index)),)
 
     def point_bundle(self, index: int) -> dict[str, Any]:
         """One point as a mimebundle: its result as it would be shown alone, or why there is none."""

@@ -74,6 +74,24 @@ def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
     assert bundle["text/html"].count("<img") == 1
 
 
+def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """Failed in a sweep, and deleted since: as wide as the pictures beside it, in the page and in the figure."""
+    sandbox = make_sandbox(faults=[Fault("submit", "failed", at=2, error="no owls today")])
+    session = make_session(sandbox, in_flight=1)
+    sweep = swept(session, "a {animal}", animal=["fox", "owl", "hare"], aspect_ratio=["16:9"])
+    sweep["hare", "16:9"][0].path.unlink()
+    tiles = [sweep.tiles(index)[0] for index in range(3)]
+    assert [tile.state for tile in tiles] == ["picture", "failed", "missing"]
+    assert [round(tile.ratio, 1) for tile in tiles] == [1.8] * 3
+    assert sweep.bundle()["text/html"].count("aspect-ratio: 1.77") == 2
+    figure = sweep.figure()
+    figure.draw_without_rendering()
+    boxes = [ax.get_window_extent() for ax in figure.get_axes()]
+    assert [round(box.width / box.height, 1) for box in boxes] == [1.8] * 3
+
+
 def test_comparison_says_what_differs(session: Session) -> None:
     """Only the parameters that differ, in the table's order."""
     a, b = made(session, "a red fox"), made(session, "a red owl", aspect_ratio="16:9")
