@@ -181,7 +181,7 @@ class Result(Sequence[Picture]):
         return grid_tiles(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
-        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
+        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import tiles_figure  # matplotlib is heavy
 
         return tiles_figure([picture.large() for picture in self], **options)

@@ -146,11 +146,12 @@ class SweepResult(Sequence[Result | None]):
             facet, row, column = (tuple(at[n] for n in names) for names in (plan.facets, plan.rows, plan.columns))
             groups.setdefault(facet, {}).setdefault(row, {})[column] = index
         facets = []
+        fixed = [f"{name} = {label(self.axes[name][0])}" for name in plan.fixed]
         for facet, rows in groups.items():
             columns = list(next(iter(rows.values())))
             facets.append(
                 Facet(
-                    title=", ".join(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)),
+                    title=", ".join([*(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)), *fixed]),
                     row_axis=", ".join(plan.rows),
                     rows=tuple(", ".join(map(label, row)) for row in rows),
                     column_axis=", ".join(plan.columns),
@@ -176,7 +177,7 @@ class SweepResult(Sequence[Result | None]):
             raise NotImplementedError
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
-        """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
+        """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import facets_figure
 
         return facets_figure(self.facets(large=True), **options)

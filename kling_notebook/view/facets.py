@@ -9,7 +9,7 @@ from typing import Any
 
 from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
 from .sheet import contact_sheet
-from .tiles import FEW, Tile, cell_width, least_width, light_tiles, one_shape, tile_html, tiles_text
+from .tiles import Tile, cell_width, columns_of_cell, least_width, light_tiles, one_shape, tile_html, tiles_text
 
 LABEL_LENGTH = 160
 BESIDE_LENGTH = 22
@@ -120,8 +120,8 @@ def _cell(cell: Sequence[Tile]) -> Html:
     """The tiles of one cell: one as wide as the cell, several two or three in a row."""
     if len(cell) == 1:
         return tile_html(cell[0], fill=True)
-    columns = 2 if len(cell) <= FEW else 3
-    style = f"display: grid; grid-template-columns: repeat({columns}, minmax(0, 1fr)); gap: 6px; align-items: start"
+    columns = f"repeat({columns_of_cell(len(cell))}, minmax(0, 1fr))"
+    style = f"display: grid; grid-template-columns: {columns}; gap: 6px; align-items: start"
     return tag("div", *(tile_html(tile, fill=True) for tile in cell), style=style)
 
 
