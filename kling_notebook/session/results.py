@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ..api.errors import InputError
+from ..api.errors import InputError, KlingError
 from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
@@ -187,10 +188,12 @@ class Result(Sequence[Picture]):
         return tiles_figure([picture.large() for picture in self], **options)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file."""
-        target = Path(folder).expanduser()
-        target.mkdir(parents=True, exist_ok=True)
-        return [_copy(picture.path, target) for picture in self]
+        """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file.
+
+        Raises:
+            InputError: ``folder`` cannot be written. KlingError: an original is gone; the others have been copied.
+        """
+        return copied(self, Path(folder).expanduser())
 
     def code(self) -> str:
         """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it."""
@@ -240,6 +243,34 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
     if reused:
         words.append("reused")
     return " · ".join(words)
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """What the system has against a path that was given, as one of our errors."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}. Choose another path.") from None
+
+
+def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
+    copies, gone = [], []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in pictures:
+            if picture.path.exists():
+                copies.append(_copy(picture.path, folder))
+            else:
+                gone.append(picture)
+    if gone:
+        raise KlingError(
+            f"{', '.join(one.address for one in gone)}: {gone[0].path} is gone. The other {len(copies)} are in "
+            f"{folder}. Put it back where it was, or make it again.",
+            number=gone[0].number,
+        )
+    return copies
 
 
 def _copy(path: Path, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from ..api.errors import InputError, KlingError
 from ..api.jobs import JobStatus
 from ..view.facets import Facet
 from ..view.tiles import Tile
-from .results import Result, hole
+from .results import Result, copied, hole, writing
 from .runner import JobHandle
 from .sweeps import Axes, Point, label, layout
 
@@ -207,21 +207,33 @@ class SweepResult(Sequence[Result | None]):
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the figure and the table: ``figure.pdf`` gives ``figure.pdf`` and ``figure.csv``.
 
-        A name without an ending is taken as a folder, which gets ``figure.png``, ``table.csv`` and the originals.
+        A folder (one that is there, or a name without an ending, or with a slash at its end) gets ``figure.png``,
+        ``table.csv`` and the originals.
+
+        Raises:
+            InputError: an ending that is no figure's, or a path that cannot be written.
+            KlingError: an original is gone; everything else has been written.
         """
-        target = Path(path).expanduser()
-        if target.suffix:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            written = [target, target.with_suffix(".csv")]
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-            written = [target / "figure.png", target / "table.csv"]
-        self.figure().savefig(written[0])
-        self.table().to_csv(written[1], index=False)
-        if not target.suffix:
-            for result in self.done:
-                written += result.save(target)
-        return written
+        given = os.fspath(path)
+        target = Path(given).expanduser()
+        into = not target.suffix or target.is_dir() or given.endswith(("/", os.sep))
+        drawn = target / "figure.png" if into else target
+        table = target / "table.csv" if into else target.with_suffix(".csv")
+        if drawn == table:
+            drawn = table.with_suffix(".png")
+        figure = self.figure()
+        known = figure.canvas.get_supported_filetypes()
+        if drawn.suffix[1:].lower() not in known:
+            raise InputError(
+                f"A figure cannot be written as {drawn.suffix!r}. Take one of {', '.join(sorted(known))}; "
+                f"for a folder of this name write {given}/."
+            )
+        with writing(target):
+            drawn.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(drawn)
+            self.table().to_csv(table, index=False)
+        originals = copied((picture for result in self.done for picture in result), target) if into else []
+        return [drawn, table, *originals]
 
     def __repr__(self) -> str:
         shape = " x ".join(str(len(values)) for values in self.axes.values())

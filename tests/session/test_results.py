@@ -92,6 +92,34 @@ def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
     assert [round(box.width / box.height, 1) for box in boxes] == [1.8] * 3
 
 
+def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session, tmp_path: Path) -> None:
+    """One line of ours, and neither a sweep nor a result loses a copy for a picture deleted since."""
+    foxes = swept(session, "a {colour} fox", colour=["red", "white", "grey"], num_outputs=[2])
+    foxes[0][0].path.unlink()
+    with pytest.raises(KlingError, match=r"1:0: .* is gone\. The other 1 are in .*copies"):
+        foxes[0].save(tmp_path / "copies")
+    assert len(list((tmp_path / "copies").iterdir())) == 1
+    with pytest.raises(KlingError, match=r"1:0: .* is gone\. The other 5 are in"):
+        foxes.save(tmp_path / "sweep")
+    assert len(list((tmp_path / "sweep").glob("*.png"))) == 6
+    assert (tmp_path / "sweep" / "table.csv").exists()
+
+
+def test_a_sweep_is_saved_as_what_its_path_says(session: Session, tmp_path: Path) -> None:
+    """A table's ending gives both, a slash makes a folder of any name; what cannot be is said with the way out."""
+    foxes = swept(session, "a {colour} fox", colour=["red", "white"])
+    assert [path.name for path in foxes.save(tmp_path / "tab.csv")] == ["tab.png", "tab.csv"]
+    assert [path.name for path in foxes.save(f"{tmp_path}/v1.2/")][:2] == ["figure.png", "table.csv"]
+    assert len(foxes.save(tmp_path / "v1.2")) == 4
+    with pytest.raises(InputError, match=r"cannot be written as '\.xyz'. Take one of .*pdf, .*for a folder"):
+        foxes.save(tmp_path / "figure.xyz")
+    (tmp_path / "notes").write_text("mine")
+    for save in (foxes.save, foxes[0].save):
+        with pytest.raises(InputError, match=r"notes cannot be written: .*\. Choose another path\."):
+            save(tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_comparison_says_what_differs(session: Session) -> None:
     """Only the parameters that differ, in the table's order."""
     a, b = made(session, "a red fox"), made(session, "a red owl", aspect_ratio="16:9")
