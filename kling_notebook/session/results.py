@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -211,9 +212,10 @@ class Result(Sequence[Picture]):
         return self.bundle()
 
     def _ipython_display_(self) -> None:
-        """Nothing, where the cell that ends with this value has shown it already; else the mimebundle speaks."""
+        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
         if not self.already_shown():
             raise NotImplementedError
+        name_after_prompt(self)
 
     def __repr__(self) -> str:
         pictures = f"{len(self)} picture{'s' * (len(self) != 1)}"
@@ -243,6 +245,12 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
     if reused:
         words.append("reused")
     return " · ".join(words)
+
+
+def name_after_prompt(value: object) -> None:
+    """In a terminal ``Out[1]:`` stands there already, and something has to follow it."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        print(repr(value))
 
 
 @contextlib.contextmanager

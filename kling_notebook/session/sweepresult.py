@@ -11,7 +11,7 @@ from ..api.errors import InputError, KlingError
 from ..api.jobs import JobStatus
 from ..view.facets import Facet
 from ..view.tiles import Tile
-from .results import Result, copied, hole, writing
+from .results import Result, copied, hole, name_after_prompt, writing
 from .runner import JobHandle
 from .sweeps import Axes, Point, label, layout
 
@@ -172,9 +172,10 @@ class SweepResult(Sequence[Result | None]):
         return self.bundle()
 
     def _ipython_display_(self) -> None:
-        """Nothing, where the cell that ends with this value has shown it already; else the mimebundle speaks."""
+        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
         if not self.already_shown():
             raise NotImplementedError
+        name_after_prompt(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
