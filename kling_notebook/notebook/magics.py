@@ -97,6 +97,8 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     requests = session.requests(points)
     if options.dry_run:
         estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
+        if options.output:
+            shell.push({options.output: estimate})
         if options.quiet:
             return estimate
         from .subcommands import show_plan
