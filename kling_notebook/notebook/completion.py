@@ -50,8 +50,8 @@ def complete(before: str, known: Known | None = None, *, first_line: bool = True
     if not found or found.end() > len(before) or (found is cell and before.lstrip() == "%%kling"):
         return None
     words, fragment = _words(before[found.end() :])
-    if fragment is None:
-        return None
+    if fragment is None:  # inside quotes stands free text, or a path
+        return Offer(re.split(r"""[\s"']""", before)[-1], (), files=True)
     return _in_cell(words, fragment, known) if found is cell else _in_line(words, fragment, known)
 
 
@@ -116,7 +116,7 @@ def _axis(fragment: str, known: Known) -> Offer:
     if not equals:
         return _starting(fragment, [f"{axis}=" for axis in (*(n for n in PARAMETERS if n != "prompt"), "sample")])
     if values.startswith("$"):
-        lists = [name for name, value in (known.variables or {}).items() if isinstance(value, list | tuple)]
+        lists = [name for name, value in (known.variables or {}).items() if _is_listed(value)]
         return _starting(values, [f"${name}" for name in lists if not name.startswith("_")])
     given, _, last = values.rpartition(",")
     option = next((option for option in OPTIONS if option.key == name.replace("-", "_")), None)
@@ -125,6 +125,11 @@ def _axis(fragment: str, known: Known) -> Offer:
     if option.key == "image":
         return _images(last, known)
     return _starting(last, [choice for choice in option.choices if choice not in given.split(",")])
+
+
+def _is_listed(value: Any) -> bool:
+    """Whether it can be an axis: a list, or a column or an array of one dimension; asked of its type, not of itself."""
+    return isinstance(value, list | tuple | range) or (hasattr(type(value), "tolist") and value.ndim == 1)
 
 
 def _images(fragment: str, known: Known) -> Offer:

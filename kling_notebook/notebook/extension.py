@@ -14,7 +14,6 @@ from .config import MAGICS
 from .magics import KlingMagics, recent_jobs
 
 COMPLETION = "kling_notebook.completion"
-_FILES = "IPCompleter.file_matcher"
 
 
 def load(shell: Any) -> None:
@@ -59,11 +58,15 @@ def _offer_completions(shell: Any) -> None:
         offer = complete(context.text_until_cursor, Known(recent_jobs, shell.user_ns), first_line=first)
         if offer is None:
             return {"completions": []}
+        path = offer.files and offer.fragment == context.token
+        files = completer.file_matcher(context)["completions"] if path else ()
+        # IPython keeps its own names out only where there is something else: where nothing fits, what is typed stays.
+        # Of an empty word a terminal shows nothing, and JupyterLab a blank line that changes nothing.
+        texts = [*offer.matches, *sorted(file.text for file in files)] or [offer.fragment]
         return {
-            "completions": [SimpleCompletion(text, type="kling") for text in offer.matches],
+            "completions": [SimpleCompletion(text, type="kling") for text in texts],
             "matched_fragment": offer.fragment,
             "suppress": True,
-            "do_not_suppress": {_FILES} if offer.files else set(),
             "ordered": True,
         }
 

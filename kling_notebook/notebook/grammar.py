@@ -62,7 +62,7 @@ def _of_parameter(parameter: Parameter) -> Option:
 
 OPTIONS: tuple[Option, ...] = (
     *(_of_parameter(parameter) for parameter in PARAMETERS.values() if parameter.flags),
-    Option("output", ("--output", "-o"), "bind the result to a variable", "NAME"),
+    Option("output", ("--output", "-o"), "bind the result to a variable; with --dry-run the estimate", "NAME"),
     Option(
         "sweep",
         ("--sweep",),
@@ -111,7 +111,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
                 (Option("code", ("--code",), "show the cell that makes it again"),),
                 jobs=True,
             ),
-            Subcommand("resume", "[JOB]", "collect unfinished jobs", jobs=True),
+            Subcommand(
+                "resume",
+                "[JOB [JOB_ID]]",
+                "collect unfinished jobs; JOB_ID, read off the website, is for one in doubt",
+                jobs=True,
+            ),
             Subcommand("dismiss", "JOB", "settle a job of which nobody knows whether it was submitted", jobs=True),
             Subcommand("status", "", "what runs, what is unfinished, what was spent and what is left"),
             Subcommand(

@@ -98,12 +98,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     requests = session.requests(points)
     if options.dry_run:
         estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
-        if options.quiet:
-            return estimate
-        from .subcommands import show_plan
-
-        shell.display_pub.publish(show_plan(estimate, requests, axes, points))
-        return None
+        return _planned(estimate, options, shell, (requests, axes, points))
 
     def bind(value: Any) -> None:
         """With --no-wait the variable holds the handle, also where nobody is present and the cell waits."""
@@ -129,6 +124,18 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     if hasattr(made, "already_shown"):
         made.already_shown = in_this_cell()  # quiet: it is the cell's value, and not displayed for being that
     return made
+
+
+def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:
+    """What a dry run leaves: its estimate in the variable, and the plan shown."""
+    if options.output:
+        shell.push({options.output: estimate})
+    if options.quiet:
+        return estimate
+    from .subcommands import show_plan
+
+    shell.display_pub.publish(show_plan(estimate, *plan))
+    return None
 
 
 def recent_jobs() -> Sequence[tuple[int, int]]:

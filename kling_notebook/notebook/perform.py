@@ -21,6 +21,8 @@ from .checks import check_reuse, check_timeout
 from .live import LiveDisplay
 
 Bind = Callable[[Any], object]
+AGAIN = "Run it again to make only what is missing."
+COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them."
 
 
 def perform(
@@ -134,7 +136,7 @@ def _shown(
     if errors and len(errors) == len(batch.jobs):
         raise errors[0]
     if errors:
-        notice = " ".join([notice, _what_failed(errors, len(batch.jobs))]).strip()
+        notice = " ".join([notice, _what_failed(errors, len(batch.jobs), AGAIN)]).strip()
     done = held if isinstance(held, SweepResult) else held.result()
     notice = " ".join([notice, *(session.take_notices() if live.shows else ())]).strip()
     live.finish(done.bundle(title=_summary(batch, held), notice=notice))
@@ -168,9 +170,11 @@ def _error_of(handle: JobHandle) -> BaseException | None:
     return handle.exception()
 
 
-def _what_failed(errors: Sequence[BaseException], jobs: int) -> str:
-    first = str(errors[0]).partition(". ")[0].rstrip(".")
-    return f"{len(errors)} of {jobs} jobs did not succeed ({first}). Run it again to make only what is missing."
+def _what_failed(errors: Sequence[BaseException], jobs: int, then: str) -> str:
+    """How many, the first reason, what it says to do (an error's last sentence), and what to do in any case."""
+    reason, *more = str(errors[0]).rstrip(".").split(". ")
+    advice = f"{more[-1]}. " if more else ""
+    return f"{len(errors)} of {jobs} jobs did not succeed ({reason}). {advice}{then}"
 
 
 def _labels(
@@ -241,7 +245,7 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     """The pictures of several results as one grid, a single one large."""
     from ..view.grid import grid_bundle
 
-    notice = _what_failed(errors, len(results) + len(errors)) if errors else ""
+    notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
     title = f"{len(results)} job{'s' * (len(results) != 1)} collected"
     if len(results) == 1:
         return results[0].bundle(title=title, notice=notice)

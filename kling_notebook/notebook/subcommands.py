@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from .splitting import split, unwrap
 PAGE = 20
 MOST_PLANNED = 50
 """Rows of a history page unless said otherwise, and of a dry run at most."""
+MOST_WHOLE = 1_000_000_000
 
 
 def run(line: str, shell: Any) -> Any:
@@ -133,10 +135,13 @@ def _history(**said: Any) -> Any:
     limit, page = _whole("--limit", said.get("limit", str(PAGE))), _whole("--page", said.get("page", "1"))
     records = session.rows(**where, limit=limit, offset=(page - 1) * limit, mine=mine)
     total = session.count(**where, mine=mine)
+    pages = math.ceil(total / limit)
     footer = ""
-    if page * limit < total:
+    if page < pages:
         footer = f"older ones: --page {page + 1}"
-    elif mine and not records and page == 1:
+    elif page > pages > 0:
+        footer = f"there {'is 1 page' if pages == 1 else f'are {pages} pages'} of them: --page {pages} shows the oldest"
+    elif mine and not records:
         footer = "this session only; %kling history --all shows the whole folder"
     return history_bundle([history_row(record, session.folder) for record in records], total=total, footer=footer)
 
@@ -145,7 +150,8 @@ def _status_word(word: str) -> str:
     known = [status.value for status in JobStatus]
     plain = word.lower().replace("-", "_")
     if plain not in known:
-        raise InputError(f"There is no status {word!r}.{closest(plain, known) or ' There are ' + ', '.join(known)}.")
+        hint = closest(plain, known) or f" There are {', '.join(known)}."
+        raise InputError(f"There is no status {word!r}.{hint}")
     return plain
 
 
@@ -171,6 +177,8 @@ def _whole(flag: str, text: str) -> int:
     value = number(flag, text)
     if value != int(value):
         raise InputError(f"{flag} needs a whole number, not {text!r}.")
+    if value > MOST_WHOLE:  # limit times page must be a number that SQLite can hold
+        raise InputError(f"{flag} needs a whole number up to {MOST_WHOLE}, not {text!r}.")
     return int(value)
 
 

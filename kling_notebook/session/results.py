@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ..api.errors import InputError
+from ..api.errors import InputError, KlingError
 from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
-from ..view.tiles import SIDE, Tile, side_for
+from ..view.tiles import SIDE, State, Tile, side_for
 from . import cells, images, pixels
 from .records import Record
 
@@ -96,13 +98,12 @@ class Picture:
         return self._as_tile(images.large, LARGE)
 
     def _as_tile(self, render: Any, size: int) -> Tile:
-        alt, href = self.request.prompt, link(self.path)
         try:
             jpeg, width, height = render(self.path, self._cache, size)
         except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
             note = f"{self.path.name} is not here" if not self.path.exists() else f"{self.path.name}: {error}"
-            return Tile(b"", 1, 1, alt, self.caption, None, "missing", note)
-        return Tile(jpeg, width, height, alt, self.caption, href)
+            return hole(self.request, "missing", note, self.caption)
+        return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
         from ..view.grid import large_bundle  # drawn only when shown
@@ -111,6 +112,13 @@ class Picture:
 
     def __repr__(self) -> str:
         return f"<Picture {self.address} {self.path.name}>"
+
+
+def hole(request: GenerationRequest, state: State, note: str, caption: str = "") -> Tile:
+    """The place where a picture is missing, of the shape that was asked for."""
+    width, height = map(int, request.aspect_ratio.split(":"))
+    scale = LARGE / max(width, height)
+    return Tile(b"", round(width * scale), round(height * scale), request.prompt, caption, None, state, note)
 
 
 def link(path: Path, seen_from: Path | None = None) -> str | None:
@@ -175,7 +183,7 @@ class Result(Sequence[Picture]):
         return grid_tiles(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
-        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
+        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import tiles_figure  # matplotlib is heavy
 
         return tiles_figure([picture.large() for picture in self], **options)
@@ -183,12 +191,10 @@ class Result(Sequence[Picture]):
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file.
 
-        Returns:
-            The copies; a picture that is not here has none.
+        Raises:
+            InputError: ``folder`` cannot be written. KlingError: an original is gone; the others have been copied.
         """
-        target = Path(folder).expanduser()
-        target.mkdir(parents=True, exist_ok=True)
-        return [_copy(picture.path, target) for picture in self if picture.path.exists()]
+        return copied(self, Path(folder).expanduser())
 
     def code(self) -> str:
         """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it."""
@@ -206,9 +212,10 @@ class Result(Sequence[Picture]):
         return self.bundle()
 
     def _ipython_display_(self) -> None:
-        """Nothing, where the cell that ends with this value has shown it already; else the mimebundle speaks."""
+        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
         if not self.already_shown():
             raise NotImplementedError
+        name_after_prompt(self)
 
     def __repr__(self) -> str:
         here = sum(picture.path.exists() for picture in self)
@@ -244,6 +251,40 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
     if reused:
         words.append("reused")
     return " · ".join(words)
+
+
+def name_after_prompt(value: object) -> None:
+    """In a terminal ``Out[1]:`` stands there already, and something has to follow it."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        print(repr(value))
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """What the system has against a path that was given, as one of our errors."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}. Choose another path.") from None
+
+
+def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
+    copies, gone = [], []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in pictures:
+            if picture.path.exists():
+                copies.append(_copy(picture.path, folder))
+            else:
+                gone.append(picture)
+    if gone:
+        raise KlingError(
+            f"{', '.join(one.address for one in gone)}: {gone[0].path} is gone. The other {len(copies)} are in "
+            f"{folder}. Put it back where it was, or make it again.",
+            number=gone[0].number,
+        )
+    return copies
 
 
 def _copy(path: Path, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from ..api.jobs import JobStatus, SourceImage
 from ..api.parameters import PARAMETERS, check
 from ..view.facets import Facet
 from ..view.tiles import Tile
-from .results import Picture, Result
+from .results import Picture, Result, copied, hole, name_after_prompt, writing
 from .runner import JobHandle
 from .sources import load_source
 from .sweeps import Axes, Point, label, layout, plain
@@ -150,8 +150,7 @@ class SweepResult(Sequence[Result | None]):
         state: Any = "waiting" if not handle.done() else "missing"
         if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REFUSED, JobStatus.EXPIRED):
             state = "failed"
-        hole = Tile(b"", 0, 0, self.points[index].prompt, "", None, state, self._reason(index))
-        return (hole,)
+        return (hole(handle.request, state, self._reason(index)),)
 
     def point_bundle(self, index: int) -> dict[str, Any]:
         """One point as a mimebundle: its result as it would be shown alone, or why there is none."""
@@ -169,11 +168,12 @@ class SweepResult(Sequence[Result | None]):
             facet, row, column = (tuple(at[n] for n in names) for names in (plan.facets, plan.rows, plan.columns))
             groups.setdefault(facet, {}).setdefault(row, {})[column] = index
         facets = []
+        fixed = [f"{name} = {label(self.axes[name][0])}" for name in plan.fixed]
         for facet, rows in groups.items():
             columns = list(next(iter(rows.values())))
             facets.append(
                 Facet(
-                    title=", ".join(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)),
+                    title=", ".join([*(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)), *fixed]),
                     row_axis=", ".join(plan.rows),
                     rows=tuple(", ".join(map(label, row)) for row in rows),
                     column_axis=", ".join(plan.columns),
@@ -194,12 +194,13 @@ class SweepResult(Sequence[Result | None]):
         return self.bundle()
 
     def _ipython_display_(self) -> None:
-        """Nothing, where the cell that ends with this value has shown it already; else the mimebundle speaks."""
+        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
         if not self.already_shown():
             raise NotImplementedError
+        name_after_prompt(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
-        """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches, ``dpi``."""
+        """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import facets_figure
 
         return facets_figure(self.facets(large=True), **options)
@@ -229,21 +230,33 @@ class SweepResult(Sequence[Result | None]):
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the figure and the table: ``figure.pdf`` gives ``figure.pdf`` and ``figure.csv``.
 
-        A name without an ending is taken as a folder, which gets ``figure.png``, ``table.csv`` and the originals.
+        A folder (one that is there, or a name without an ending, or with a slash at its end) gets ``figure.png``,
+        ``table.csv`` and the originals.
+
+        Raises:
+            InputError: an ending that is no figure's, or a path that cannot be written.
+            KlingError: an original is gone; everything else has been written.
         """
-        target = Path(path).expanduser()
-        if target.suffix:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            written = [target, target.with_suffix(".csv")]
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-            written = [target / "figure.png", target / "table.csv"]
-        self.figure().savefig(written[0])
-        self.table().to_csv(written[1], index=False)
-        if not target.suffix:
-            for result in self.done:
-                written += result.save(target)
-        return written
+        given = os.fspath(path)
+        target = Path(given).expanduser()
+        into = not target.suffix or target.is_dir() or given.endswith(("/", os.sep))
+        drawn = target / "figure.png" if into else target
+        table = target / "table.csv" if into else target.with_suffix(".csv")
+        if drawn == table:
+            drawn = table.with_suffix(".png")
+        figure = self.figure()
+        known = figure.canvas.get_supported_filetypes()
+        if drawn.suffix[1:].lower() not in known:
+            raise InputError(
+                f"A figure cannot be written as {drawn.suffix!r}. Take one of {', '.join(sorted(known))}; "
+                f"for a folder of this name write {given}/."
+            )
+        with writing(target):
+            drawn.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(drawn)
+            self.table().to_csv(table, index=False)
+        originals = copied((picture for result in self.done for picture in result), target) if into else []
+        return [drawn, table, *originals]
 
     def __repr__(self) -> str:
         shape = " x ".join(str(len(values)) for values in self.axes.values())

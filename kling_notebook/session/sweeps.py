@@ -204,25 +204,30 @@ def fill(prompt: str, values: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which axes go where: facets, then rows, then columns; () where there is none."""
+    """Which axes go where: facets, then rows, then columns; () where there is none. ``fixed``: those of one value."""
 
     facets: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 
 def layout(axes: Mapping[str, Sequence[Any]]) -> Layout:
-    """One axis is a row, two a grid, three facets by the axis with the fewest values, more a table of rows."""
-    names = tuple(axes)
+    """One axis is a row, two a grid, three facets by the axis with the fewest values, more a table of rows.
+
+    An axis of one value has nothing to lay out: it is left to the title.
+    """
+    names = tuple(name for name in axes if len(axes[name]) > 1)
+    fixed = tuple(name for name in axes if name not in names)
     if len(names) <= 1:
-        return Layout(columns=names)
+        return Layout(columns=names, fixed=fixed)
     if len(names) == 2:
-        return Layout(rows=names[:1], columns=names[1:])
+        return Layout(rows=names[:1], columns=names[1:], fixed=fixed)
     if len(names) == 3:
         fewest = min(names, key=lambda name: len(axes[name]))
         rest = tuple(name for name in names if name != fewest)
-        return Layout((fewest,), rest[:1], rest[1:])
-    return Layout(rows=names)
+        return Layout((fewest,), rest[:1], rest[1:], fixed)
+    return Layout(rows=names, fixed=fixed)
 
 
 def label(value: Any) -> str:

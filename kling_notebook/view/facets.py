@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
-from .sheet import contact_sheet
-from .tiles import FEW, Tile, cell_width, least_width, light_tiles, one_shape, tile_html, tiles_text
+from .sheet import LETTER, contact_sheet, side_of
+from .tiles import DOT, Tile, cell_width, columns_of_cell, least_width, light_tiles, one_shape, tile_html, tiles_text
 
 LABEL_LENGTH = 160
 BESIDE_LENGTH = 22
@@ -41,12 +41,14 @@ class Facet:
     cells: tuple[tuple[tuple[Tile, ...], ...], ...]
     listed: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None = None
 
-    def named(self) -> Iterator[tuple[str, tuple[Tile, ...]]]:
-        """Every cell with its name: 'fox, dawn'."""
+    def named(self, letters: int = 120, title: str = "") -> Iterator[tuple[str, tuple[Tile, ...]]]:
+        """Every cell with its name: 'fox, dawn'. Where that is longer than ``letters``, its longest part gives way."""
         for label, cells in zip(self.rows, self.cells, strict=True):
             for column, cell in zip(self.columns, cells, strict=True):
-                names = [label] if self.row_axis else []
-                yield ", ".join(bounded(name, 60) for name in [*names, column] if name), cell or (_EMPTY,)
+                parts = [bounded(part, 60) for part in (title, label if self.row_axis else "", column) if part]
+                longest = max(parts, key=len, default="")
+                left = max(8, letters - len(", ".join(parts)) + len(longest))
+                yield ", ".join(bounded(part, left) if part is longest else part for part in parts), cell or (_EMPTY,)
 
 
 def facets_bundle(facets: Sequence[Facet], *, title: str = "", notice: str = "") -> dict[str, Any]:
@@ -57,8 +59,7 @@ def facets_bundle(facets: Sequence[Facet], *, title: str = "", notice: str = "")
         return bundle(frame(heading(title, notice), tag("div", "No pictures.")), plain)
     light = iter(light_tiles(tiles))
     html = frame(heading(title, notice), *(_facet_html(_with_tiles(facet, light)) for facet in facets))
-    named = [_named(tile, name, facet.title) for facet in facets for name, cell in facet.named() for tile in cell]
-    return bundle(html, plain, contact_sheet(named, _sheet_columns(facets), title=title))
+    return bundle(html, plain, _sheet(facets, title))
 
 
 def _with_tiles(facet: Facet, tiles: Iterator[Tile]) -> Facet:
@@ -67,10 +68,18 @@ def _with_tiles(facet: Facet, tiles: Iterator[Tile]) -> Facet:
     return replace(facet, cells=cells)
 
 
-def _named(tile: Tile, name: str, title: str) -> Tile:
-    """The tile with its labels before its caption, for the contact sheet."""
-    label = ", ".join(part for part in (bounded(title, 40), name) if part)
-    return replace(tile, caption=f"{label} \u00b7 {tile.caption}" if tile.caption else label)
+def _sheet(facets: Sequence[Facet], title: str) -> bytes:
+    """The contact sheet, each tile's labels before its caption; the title of a single facet stands on top."""
+    columns = _sheet_columns(facets)
+    letters = side_of(sum(len(cell) for facet in facets for _, cell in facet.named()), columns) // LETTER
+    several = len(facets) > 1
+    tiles = [
+        replace(tile, caption=DOT.join(filter(None, (name, tile.caption))))
+        for facet in facets
+        for name, cell in facet.named(letters, facet.title if several else "")
+        for tile in cell
+    ]
+    return contact_sheet(tiles, columns, title=title if several else DOT.join(filter(None, (title, facets[0].title))))
 
 
 def _sheet_columns(facets: Sequence[Facet]) -> int:
@@ -111,17 +120,18 @@ def _row(facet: Facet) -> Html:
 
 
 def _labelled(label: str, cell: Sequence[Tile]) -> Html:
-    style = "font-weight: 600; margin: 0 0 3px 0"
-    name = tag("div", bounded(label, LABEL_LENGTH), dir="auto", style=style)
-    return tag("div", name, _cell(cell), style="min-width: 0px")
+    """The label and the pictures are in rows of the whole grid: the longest label says where all pictures begin."""
+    name = tag("div", bounded(label, LABEL_LENGTH), dir="auto", style="font-weight: 600; align-self: end")
+    rows = "display: grid; grid-row: span 2; grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr)"
+    return tag("div", name, _cell(cell), style=f"{rows}; gap: 3px; min-width: 0px; align-items: start")
 
 
 def _cell(cell: Sequence[Tile]) -> Html:
     """The tiles of one cell: one as wide as the cell, several two or three in a row."""
     if len(cell) == 1:
         return tile_html(cell[0], fill=True)
-    columns = 2 if len(cell) <= FEW else 3
-    style = f"display: grid; grid-template-columns: repeat({columns}, minmax(0, 1fr)); gap: 6px; align-items: start"
+    columns = f"repeat({columns_of_cell(len(cell))}, minmax(0, 1fr))"
+    style = f"display: grid; grid-template-columns: {columns}; gap: 6px; align-items: start"
     return tag("div", *(tile_html(tile, fill=True) for tile in cell), style=style)
 
 
@@ -190,5 +200,5 @@ def _facets_text(facets: Sequence[Facet], title: str, notice: str) -> str:
         axes = " x ".join(bounded(axis, 80) for axis in (facet.row_axis, facet.column_axis) if axis)
         lines += [": ".join(part for part in (bounded(facet.title, 200), axes) if part)]
         for name, cell in facet.named():
-            lines += [f" {name}", tiles_text(cell)]
+            lines += [f" {name}"] * bool(name) + [tiles_text(cell)]
     return "\n".join(lines) if any(facet.cells for facet in facets) else "\n".join([*lines, "  (no pictures)"])

@@ -6,8 +6,8 @@ Importing this module imports matplotlib: import it where a figure is asked for.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from textwrap import wrap
 from typing import Any, Literal
@@ -24,9 +24,10 @@ from PIL import Image, ImageDraw
 from .facets import Facet
 from .markup import bounded, clean
 from .pixels import open_picture
-from .tiles import Tile, columns_for
+from .tiles import Tile, columns_for, columns_of_cell, mean_ratio
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Cell = Sequence[Tile]
 
 # Families that carry what DejaVu Sans does not, where they are installed.
 _FALLBACKS = (
@@ -36,6 +37,12 @@ _FALLBACKS = (
 )  # fmt: skip
 _TITLE = 0.34  # inches
 LONGEST_ROW = 6
+MANY = 12
+ROW_HEIGHT, MOST_HEIGHT = 2.5, 30.0
+"""Inches a row may have where there are more than a square figure holds, and all rows together at most."""
+MOST_PIXELS = 16_000_000
+"""Of all pictures together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws."""
+GAP = 6
 
 
 class NotebookFigure(Figure):
@@ -53,51 +60,88 @@ class NotebookFigure(Figure):
 
 
 def tiles_figure(tiles: Sequence[Tile], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
-    """Tiles in rows of equal height with their captions. ``width`` in inches; the height follows from the pictures."""
-    columns = max(1, min(columns_for(tiles), len(tiles)))
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    shapes = [_row_shape(row, columns) for row in rows]
-    heights = [width / sum(shape) + 0.34 for shape in shapes] or [1.0]
-    figure = _figure(width, sum(heights) + (_TITLE if title else 0.0), dpi)
-    if title:
-        figure.suptitle(**_text(title, width, 11), fontsize=11)
-    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    for place, (row, shape) in enumerate(zip(rows, shapes, strict=True)):
-        inner = grid[place].subgridspec(1, len(shape), width_ratios=shape)
-        for column, tile in enumerate(row):
-            ax = figure.add_subplot(inner[0, column])
-            _draw(ax, (tile,))
-            _label(ax, "x", tile.caption, width * shape[column] / sum(shape), 7)
-    return figure
-
-
-def _row_shape(row: Sequence[Tile], columns: int) -> list[float]:
-    """Widths of a row's places at one height; a short last row is filled up with empty ones."""
-    ratios = [tile.ratio for tile in row]
-    return ratios + [sum(ratios) / len(ratios)] * (columns - len(ratios))
+    """Tiles in rows of equal height with their captions. ``width``: in inches at most, the height follows from it."""
+    return _rows_figure([(tile,) for tile in tiles], [tile.caption for tile in tiles], title, width, dpi)
 
 
 def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
-    """Labelled grids with axis titles, one facet under the other; ``width`` in inches.
+    """Labelled grids with axis titles, one facet under the other. ``width``: in inches at most.
 
-    A list, and a single axis too long for one row, become rows of pictures with their labels under them.
+    A list, and a single axis too long for one row, become rows of cells with their labels under them.
     """
-    if any(facet.listed or (len(facet.cells) == 1 and len(facet.columns) > LONGEST_ROW) for facet in facets):
-        named = [replace(tile, caption=name) for facet in facets for name, cell in facet.named() for tile in cell]
-        axes = ", ".join(filter(None, (facets[0].row_axis, facets[0].column_axis)))
-        return tiles_figure(named, title=title or axes, width=width, dpi=dpi)
-    sizes = [_sizes(facet, width) for facet in facets]
-    heights = [
-        sum(tall) + 0.44 + (0.28 if facet.title else 0.0) for facet, (_, tall) in zip(facets, sizes, strict=True)
-    ]
+    if any(facet.listed or (len(facet.cells) == 1 and _is_long(facet.cells[0])) for facet in facets):
+        named = [one for facet in facets for one in facet.named()]
+        axes = " \u00b7 ".join(filter(None, (facets[0].row_axis, facets[0].column_axis, facets[0].title)))
+        return _rows_figure([cell for _, cell in named], [name for name, _ in named], title or axes, width, dpi)
+    wide, tall = _sizes(facets, width)
+    heights = [sum(t) + 0.44 + (0.28 if facet.title else 0.0) for facet, t in zip(facets, tall, strict=True)]
+    width = max((sum(w) + _beside(facet) for facet, w in zip(facets, wide, strict=True)), default=width)
     figure = _figure(width, sum(heights, 0.0) + (_TITLE if title else 0.0), dpi)
     if title:
         figure.suptitle(**_text(title, width, 11), fontsize=11)
     if facets:
+        side = _side(sum(len(row) for facet in facets for row in facet.cells))
         parts = figure.subfigures(len(facets), 1, squeeze=False, height_ratios=heights)
-        for part, facet, (wide, tall) in zip(parts[:, 0], facets, sizes, strict=True):
-            _facet(part, facet, wide, tall)
+        for part, facet, w, t in zip(parts[:, 0], facets, wide, tall, strict=True):
+            _facet(part, facet, w, t, side)
     return figure
+
+
+def _is_long(cells: Sequence[Cell]) -> bool:
+    """Too much for one row: of several pictures a cell takes the room of two."""
+    return len(cells) > (LONGEST_ROW if all(len(cell) <= 1 for cell in cells) else LONGEST_ROW // 2)
+
+
+def _rows_figure(cells: Sequence[Cell], names: Sequence[str], title: str, width: float, dpi: int) -> Figure:
+    """Cells in rows of equal height, each with its name under it."""
+    columns = _columns(cells)
+    rows = [range(start, min(start + columns, len(cells))) for start in range(0, len(cells), columns)]
+    shapes = [_row_shape([_ratio(cells[place]) for place in row], columns) for row in rows]
+    heights = [width / sum(shape) for shape in shapes] or [1.0]
+    fit = _fit(heights, width)
+    width, heights = width * fit, [height * fit + 0.34 for height in heights]
+    figure = _figure(width, sum(heights) + (_TITLE if title else 0.0), dpi)
+    if title:
+        figure.suptitle(**_text(title, width, 11), fontsize=11)
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    for nth, (row, shape) in enumerate(zip(rows, shapes, strict=True)):
+        inner = grid[nth].subgridspec(1, len(shape), width_ratios=shape)
+        for column, place in enumerate(row):
+            ax = figure.add_subplot(inner[0, column])
+            _draw(ax, cells[place], _side(len(cells)))
+            _label(ax, "x", names[place], width * shape[column] / sum(shape), 7)
+    return figure
+
+
+def _columns(cells: Sequence[Cell]) -> int:
+    """As a page shows them; where there are many, so that the whole is about as high as wide."""
+    shapes = [_ratio(cell) for cell in cells]
+    columns = columns_for([cell[0] for cell in cells])
+    if len(cells) > MANY:
+        columns = max(columns, math.ceil(math.sqrt(len(cells) / (sum(shapes) / len(shapes)))))
+    return max(1, min(columns, len(cells)))
+
+
+def _row_shape(ratios: Sequence[float], columns: int) -> list[float]:
+    """Widths of a row's places at one height; a short last row is filled up with empty ones."""
+    return [*ratios, *[sum(ratios) / len(ratios)] * (columns - len(ratios))]
+
+
+def _ratio(cell: Cell) -> float:
+    """Width over height of a cell with its pictures as `_mosaic` puts them."""
+    columns = columns_of_cell(len(cell)) or 1
+    return max(columns * mean_ratio(cell) / math.ceil(len(cell) / columns), 0.3) if cell else 1.0
+
+
+def _fit(heights: Sequence[float], width: float) -> float:
+    """How much smaller rows of these heights are drawn: together as high as wide, or as a good height for each."""
+    most = min(max(width, ROW_HEIGHT * len(heights)), MOST_HEIGHT)
+    return most / sum(heights) if sum(heights) > most * 1.01 else 1.0
+
+
+def _side(cells: int) -> int:
+    """Pixels a side that a cell is drawn from."""
+    return min(1024, int(math.sqrt(MOST_PIXELS / max(cells, 1))))
 
 
 def _figure(width: float, height: float, dpi: int) -> Figure:
@@ -107,16 +151,26 @@ def _figure(width: float, height: float, dpi: int) -> Figure:
     return figure
 
 
-def _sizes(facet: Facet, width: float) -> tuple[list[float], list[float]]:
-    """Widths of the columns and heights of the rows in inches, such that the pictures of a row are equally high."""
-    ratios = [[max(sum(tile.ratio for tile in cell), 0.3) if cell else 1.0 for cell in row] for row in facet.cells]
-    columns = [max(column) for column in zip(*ratios, strict=True)] or [1.0]
-    usable = width - (0.55 if facet.row_axis else 0.1)
-    wide = [usable * column / sum(columns) for column in columns]
-    return wide, [max(w / ratio for w, ratio in zip(wide, row, strict=True)) + 0.06 for row in ratios] or [1.0]
+def _sizes(facets: Sequence[Facet], width: float) -> tuple[list[list[float]], list[list[float]]]:
+    """Of each facet the widths of its columns and the heights of its rows in inches: a row's pictures equally high."""
+    all_wide, all_tall = [], []
+    for facet in facets:
+        ratios = [[_ratio(cell) for cell in row] for row in facet.cells]
+        columns = [max(column) for column in zip(*ratios, strict=True)] or [1.0]
+        usable = width - _beside(facet)
+        wide = [usable * column / sum(columns) for column in columns]
+        all_wide.append(wide)
+        all_tall.append([max(w / ratio for w, ratio in zip(wide, row, strict=True)) for row in ratios] or [1.0])
+    fit = _fit([height for tall in all_tall for height in tall] or [1.0], width)
+    return [[w * fit for w in wide] for wide in all_wide], [[t * fit + 0.06 for t in tall] for tall in all_tall]
 
 
-def _facet(part: SubFigure, facet: Facet, wide: Sequence[float], tall: Sequence[float]) -> None:
+def _beside(facet: Facet) -> float:
+    """Inches that the labels of the rows take."""
+    return 0.55 if facet.row_axis else 0.1
+
+
+def _facet(part: SubFigure, facet: Facet, wide: Sequence[float], tall: Sequence[float], side: int) -> None:
     """Column labels under the lowest row and row labels at its left, as on the axes of a plot."""
     if facet.title:
         part.suptitle(**_text(facet.title, sum(wide), 10), fontsize=10)
@@ -124,7 +178,7 @@ def _facet(part: SubFigure, facet: Facet, wide: Sequence[float], tall: Sequence[
     for r, cells in enumerate(facet.cells):
         for c, cell in enumerate(cells):
             ax = axes[r, c]
-            _draw(ax, cell)
+            _draw(ax, cell, side)
             ax.set_anchor("S")
             if r == len(facet.cells) - 1:
                 _label(ax, "x", facet.columns[c], wide[c], 9)
@@ -151,17 +205,17 @@ def _letters(inches: float, size: int) -> int:
     return int(inches * 72 / (size * 0.6))
 
 
-def _draw(ax: Axes, cell: Sequence[Tile]) -> None:
-    """The pictures of one cell side by side; where there is none, a dashed frame with the reason."""
+def _draw(ax: Axes, cell: Cell, side: int) -> None:
+    """The pictures of one cell in a square of ``side`` pixels; where there is none, a dashed frame with the reason."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(False)
     pictures = [open_picture(tile.jpeg) if tile.shown else None for tile in cell]
     if any(pictures):
-        ax.imshow(_side_by_side(cell, pictures), interpolation="lanczos")
+        ax.imshow(_mosaic(cell, pictures, side), interpolation="lanczos")
         return
-    ax.set_box_aspect(1 / max(sum(tile.ratio for tile in cell), 0.3) if cell else 1.0)
+    ax.set_box_aspect(1 / _ratio(cell))
     for spine in ax.spines.values():
         spine.set(visible=True, linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
     tile = cell[0] if cell else None
@@ -172,20 +226,19 @@ def _draw(ax: Axes, cell: Sequence[Tile]) -> None:
     )
 
 
-def _side_by_side(cell: Sequence[Tile], pictures: Sequence[Image.Image | None]) -> Pixels:
-    """One picture made of a cell's pictures at one height; a crossed-out box stands for one that is missing."""
-    height = min(picture.height for picture in pictures if picture is not None)
-    fitted = []
-    for tile, picture in zip(cell, pictures, strict=True):
-        width = max(1, round(height * (tile.ratio if picture is None else picture.width / picture.height)))
-        fitted.append(_crossed(width, height) if picture is None else picture.resize((width, height)))
-    gap = 6
-    wide = Image.new("RGB", (sum(picture.width for picture in fitted) + gap * (len(fitted) - 1), height), "white")
-    left = 0
-    for picture in fitted:
-        wide.paste(picture, (left, 0))
-        left += picture.width + gap
-    return np.asarray(wide)
+def _mosaic(cell: Cell, pictures: Sequence[Image.Image | None], side: int) -> Pixels:
+    """One picture made of a cell's pictures, as a page shows them; a crossed-out box stands for one that is missing."""
+    columns = columns_of_cell(len(cell))
+    ratio = mean_ratio(cell)
+    most = max(max(picture.size) for picture in pictures if picture is not None)
+    longer = min(most, side // max(columns, math.ceil(len(cell) / columns)))
+    size = (max(1, round(longer * min(ratio, 1.0))), max(1, round(longer / max(ratio, 1.0))))
+    steps = [length + GAP for length in size]
+    places = [(place % columns * steps[0], place // columns * steps[1]) for place in range(len(cell))]
+    made = Image.new("RGB", (max(x for x, _ in places) + size[0], max(y for _, y in places) + size[1]), "white")
+    for place, picture in zip(places, pictures, strict=True):
+        made.paste(_crossed(*size) if picture is None else picture.resize(size), place)
+    return np.asarray(made)
 
 
 def _crossed(width: int, height: int) -> Image.Image:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHEET_BYTES = 70_000
 GAP = 12
+LETTER = 8
+"""About as many pixels wide is a letter of the bold line under a picture."""
 _PAPER = (255, 255, 255)
 _INK = (38, 42, 48)
 _MUTED = (88, 94, 102)
@@ -38,11 +40,16 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.I
     return ImageFont.load_default(size)
 
 
+def side_of(count: int, columns: int) -> int:
+    """Pixels a side of a picture on a sheet of so many."""
+    return 256 if count <= 12 and columns <= 4 else 192 if count <= 30 else 128
+
+
 def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit: int = SHEET_BYTES) -> bytes:
     """A JPEG of at most about ``limit`` bytes: thumbnails in ``columns``, captions under them, a title on top."""
     from PIL import Image, ImageDraw
 
-    side = 256 if len(tiles) <= 12 and columns <= 4 else 192 if len(tiles) <= 30 else 128
+    side = side_of(len(tiles), columns)
     columns = max(1, min(columns, len(tiles)))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     sizes = [[thumbnail_size(tile, side) for tile in row] for row in rows]

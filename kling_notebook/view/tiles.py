@@ -109,6 +109,11 @@ def columns_for(tiles: Sequence[Tile]) -> int:
     return 3 if count in {5, 6, 9} or mean >= 1.9 else 4
 
 
+def columns_of_cell(count: int) -> int:
+    """How many pictures of one point of a sweep stand side by side: up to four two by two, more three by three."""
+    return min(count, 2 if count <= FEW else 3)
+
+
 def light_tiles(tiles: Sequence[Tile]) -> list[Tile]:
     """The same tiles, their pictures bounded in bytes together, counting the prompts that stand beside them."""
     words = sum(len(leaf(tile.alt).encode()) for tile in tiles)

@@ -47,6 +47,8 @@ def test_tab_offers_what_the_magic_takes_and_nothing_else(notebook: Any) -> None
     assert set(everything) == {flag for option in OPTIONS for flag in option.flags if flag.startswith("--")}
     assert sorted(offered(notebook, "%kling s")) == ["sandbox", "show", "star", "status"]
     assert set(offered(notebook, "%kling ")) == set(SUBCOMMANDS)
+    assert offered(notebook, "%%kling -r") == ["-r"]
+    assert offered(notebook, "%%kling -o ") == offered(notebook, "%kling history --search ") == [""]  # no Python names
     notebook.shoot("completion", whole=False)
     editor = notebook.cell(1).locator(".cm-content")
     editor.click()

@@ -169,6 +169,49 @@ def test_tab_completes_options_values_and_subcommands_and_nothing_else(shared, t
     assert shared.complete(typed) == offered
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "%%kling --sweep animal=",
+        "%%kling --sweep animal=$c",
+        "%%kling -o ",
+        "%%kling --timeout ",
+        "%%kling -r",
+        "%%kling -x",
+        "%%kling --image ./nowhere",
+        "%kling status ",
+        "%kling histroy ",
+        "%kling history --search ",
+        "%kling note 1 a",
+        '%%kling --negative "pr',
+        "%kling note 1 it's pr",
+    ],
+)
+def test_where_there_is_nothing_to_offer_tab_leaves_what_is_typed_and_mixes_in_no_python_names(shared, typed):
+    shared.ok("apple = nowhere = 1")
+    assert shared.complete(typed) == [typed]
+
+
+def test_tab_offers_files_as_a_source_and_nothing_else(shared):
+    shared.ok("import pathlib; pathlib.Path('meadow.png').touch(); pathlib.Path('meadow.webp').touch()")
+    files = ["%%kling --image ./meadow.png", "%%kling --image ./meadow.webp"]
+    assert shared.complete("%%kling --image ./mea") == files
+    assert shared.complete("%%kling --image ./meadow.p") == files[:1]
+    assert shared.complete('%%kling --image "./meadow.p') == ['%%kling --image "./meadow.png']
+    assert [one for one in shared.complete("%%kling --image ./") if not one.startswith("%%kling --image ./")] == []
+
+
+def test_tab_offers_every_variable_that_can_be_an_axis(shared):
+    """A column, an index and an array are axes as well as a list is; a table and a text are none."""
+    shared.ok(
+        "import numpy, pandas\n"
+        "zoo_list, zoo_range, zoo_array, zoo_text = ['fox'], range(2), numpy.arange(2), 'fox'\n"
+        "zoo_table = pandas.DataFrame({'x': ['fox']}); zoo_column = zoo_table['x']; zoo_index = zoo_table.index"
+    )
+    axes = ("list", "range", "array", "column", "index")
+    assert shared.complete("%%kling --sweep animal=$zoo") == [f"%%kling --sweep animal=$zoo_{kind}" for kind in axes]
+
+
 def test_tab_offers_jobs_pictures_and_variables(shared):
     shared.ok("%%kling -n 2 --quiet -o foxes\na fox")
     number = shared.ok("print(foxes.number)").text.strip()

@@ -121,6 +121,12 @@ def test_a_dry_run_shows_the_jobs_and_sends_nothing(kernel, service):
     assert "1 job, 1 picture" in kernel.ok("%%kling --dry-run\na fox").text
 
 
+def test_a_dry_run_binds_its_estimate(kernel):
+    kernel.ok("%load_ext kling_notebook")
+    kernel.ok("%%kling --dry-run -o plan --sweep animal=fox,owl\na {animal}")
+    assert kernel.ok("print(plan.jobs, plan.pictures)").text.strip() == "2 2"
+
+
 def test_prompts_between_dashes_are_a_sweep(kernel, service):
     reply = kernel.ok("%%kling -o grid\na fox\n---\nan owl\n---\na cat")
     assert submits(service) == 3
@@ -268,6 +274,30 @@ def test_one_failed_job_of_a_sweep_is_a_failed_tile(on, make_sandbox):
     assert kernel.ok("print(len(grid.missing), len(grid.done))").text.strip() == "1 2"
 
 
+def test_what_a_job_that_failed_among_others_says_to_do_is_kept(on, make_sandbox):
+    """Its last sentence, before what helps in any case."""
+    kernel = on(make_sandbox(credits=2))
+    kernel.ok("%config KlingMagics.in_flight = 1")
+    reply = kernel.ok("%%kling --sweep animal=fox,owl,cat\na {animal}")
+    assert "1 of 3 jobs did not succeed (Not enough credits" in reply.text
+    assert re.search(r"Buy credits at https://\S+; nothing was charged\. Run it again to buy only what", reply.text)
+
+
+def test_resume_says_of_what_failed_that_collecting_buys_nothing(on, make_sandbox):
+    """It said to run it again to buy what is missing: resume buys nothing."""
+    service = make_sandbox(latency=3.0, faults=[Fault("submit", "failed", at=2)])
+    kernel = on(service)
+    cell = kernel.send("%%kling --sweep animal=fox,owl\na {animal}")
+    kernel.until(lambda: submits(service) == 2)
+    kernel.drain(0.5)
+    kernel.interrupt()
+    kernel.wait(cell)
+    reply = kernel.ok("%kling resume")
+    assert "1 of 2 jobs did not succeed" in reply.text
+    assert "Collecting buys nothing: `%kling status` says what is left of them." in reply.text
+    assert "Run it again" not in reply.text
+
+
 def test_a_dropped_submit_is_told_and_not_sent_again(on, make_sandbox):
     service = make_sandbox(faults=[Fault("submit", "drop_after")])
     kernel = on(service)
@@ -345,6 +375,10 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
     assert "No jobs" in kernel.ok("%kling history --status failed").text
     assert "older ones: --page 2" in kernel.ok("%kling history --limit 1").text
     assert "a red fox" in kernel.ok("%kling history --limit 1 --page 2").text
+    beyond = kernel.ok("%kling history --limit 1 --page 9").text
+    assert "there are 2 pages of them: --page 2 shows the oldest" in beyond
+    assert "there is 1 page of them" in kernel.ok("%kling history --page 2").text
+    assert "No jobs" in kernel.ok("%kling history --limit 1000000000 --page 1000000000").text
     kernel.ok("%kling star 1:1 --off")
     assert "No jobs" in kernel.ok("%kling history --starred").text
     frame = kernel.ok("import kling_notebook as kling; print(kling.history().loc[1, 'note'])")
@@ -363,7 +397,10 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
         ("note 1", "Write: %kling note JOB TEXT."),
         ("history --since yesterday", "not 'yesterday'"),
         ("history --status finishd", "Did you mean finished?"),
+        ("history --status xyzzy", "There are planned, "),
         ("history --limit 1.5", "whole number"),
+        ("history --limit 1e30", "whole number up to 1000000000, not '1e30'"),
+        ("history --page 1e30", "whole number up to 1000000000, not '1e30'"),
         ("history --page 0", "above 0"),
         ("budget lots", "%kling budget needs a number"),
         ("reuse maybe", "on or off"),
@@ -380,6 +417,7 @@ def test_a_wrong_word_after_a_subcommand_is_one_line(shared_service, line, says)
     assert reply.ename == "InputError"
     assert len(reply.traceback) == 1
     assert says in reply.evalue
+    assert not re.search(r"[?.]\.$", reply.evalue)
     assert submits(service) == before
 
 

@@ -92,6 +92,29 @@ def test_an_interrupt_and_a_resume(terminal):
     assert re.search(r"kling_images/\S+\.png", shell.run("%kling resume"))
 
 
+def test_the_panel_says_that_it_needs_a_notebook_and_disturbs_no_bar_after_it(terminal):
+    """It made a bar that was never closed, which every later one then stood below."""
+    shell = terminal(latency=1.5)
+    seen = shell.run("%kling panel")
+    assert "The panel needs a notebook." in seen
+    assert "need a running kernel" not in seen
+    after = shell.run("import tqdm; print(len(tqdm.tqdm._instances))")
+    assert after.split()[-1] == "0", after
+
+
+def test_a_value_that_was_shown_or_is_quiet_follows_its_prompt_by_name(terminal):
+    """`Out[3]: ` with nothing behind it looks like a fault."""
+    shell = terminal()
+    name = r"Out\[\d+\]: <Result \d: 1 picture of 'a red fox'>"
+    assert re.search(name, shell.run("%%kling --quiet\na red fox"))
+    shell.run("import kling_notebook as kling")
+    seen = shell.run("kling.generate('a red fox')")
+    assert re.search(name, seen)
+    assert len(re.findall(r"kling_images/\S+\.png", seen)) == 1
+    sweep = shell.run("kling.sweep('a {x}', x=['fox', 'owl'])")
+    assert re.search(r"Out\[\d+\]: <SweepResult 2 over x>", sweep)
+
+
 def test_no_wait_does_not_write_while_one_types(terminal):
     shell = terminal(latency=1.5)
     shell.run("%%kling --no-wait\na red fox")

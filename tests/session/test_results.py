@@ -77,6 +77,52 @@ def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
     assert repr(fox) == "<Result 1: 1 of 2 pictures of 'a red fox'>"
 
 
+def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """Failed in a sweep, and deleted since: as wide as the pictures beside it, in the page and in the figure."""
+    sandbox = make_sandbox(faults=[Fault("submit", "failed", at=2, error="no owls today")])
+    session = make_session(sandbox, in_flight=1)
+    sweep = swept(session, "a {animal}", animal=["fox", "owl", "hare"], aspect_ratio=["16:9"])
+    sweep["hare", "16:9"][0].path.unlink()
+    tiles = [sweep.tiles(index)[0] for index in range(3)]
+    assert [tile.state for tile in tiles] == ["picture", "failed", "missing"]
+    assert [round(tile.ratio, 1) for tile in tiles] == [1.8] * 3
+    assert sweep.bundle()["text/html"].count("aspect-ratio: 1.77") == 2
+    figure = sweep.figure()
+    figure.draw_without_rendering()
+    boxes = [ax.get_window_extent() for ax in figure.get_axes()]
+    assert [round(box.width / box.height, 1) for box in boxes] == [1.8] * 3
+
+
+def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session, tmp_path: Path) -> None:
+    """One line of ours, and neither a sweep nor a result loses a copy for a picture deleted since."""
+    foxes = swept(session, "a {colour} fox", colour=["red", "white", "grey"], num_outputs=[2])
+    foxes[0][0].path.unlink()
+    with pytest.raises(KlingError, match=r"1:0: .* is gone\. The other 1 are in .*copies"):
+        foxes[0].save(tmp_path / "copies")
+    assert len(list((tmp_path / "copies").iterdir())) == 1
+    with pytest.raises(KlingError, match=r"1:0: .* is gone\. The other 5 are in"):
+        foxes.save(tmp_path / "sweep")
+    assert len(list((tmp_path / "sweep").glob("*.png"))) == 6
+    assert (tmp_path / "sweep" / "table.csv").exists()
+
+
+def test_a_sweep_is_saved_as_what_its_path_says(session: Session, tmp_path: Path) -> None:
+    """A table's ending gives both, a slash makes a folder of any name; what cannot be is said with the way out."""
+    foxes = swept(session, "a {colour} fox", colour=["red", "white"])
+    assert [path.name for path in foxes.save(tmp_path / "tab.csv")] == ["tab.png", "tab.csv"]
+    assert [path.name for path in foxes.save(f"{tmp_path}/v1.2/")][:2] == ["figure.png", "table.csv"]
+    assert len(foxes.save(tmp_path / "v1.2")) == 4
+    with pytest.raises(InputError, match=r"cannot be written as '\.xyz'. Take one of .*pdf, .*for a folder"):
+        foxes.save(tmp_path / "figure.xyz")
+    (tmp_path / "notes").write_text("mine")
+    for save in (foxes.save, foxes[0].save):
+        with pytest.raises(InputError, match=r"notes cannot be written: .*\. Choose another path\."):
+            save(tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_comparison_says_what_differs(session: Session) -> None:
     """Only the parameters that differ, in the table's order."""
     a, b = made(session, "a red fox"), made(session, "a red owl", aspect_ratio="16:9")

@@ -149,12 +149,14 @@ def test_filling_never_fails_and_leaves_the_rest(values: dict[str, str], prompt:
 @pytest.mark.parametrize(
     ("axes", "expected"),
     [
-        ({"a": [1]}, Layout(columns=("a",))),
-        ({"a": [1, 2], "b": [1]}, Layout(rows=("a",), columns=("b",))),
+        ({"a": [1, 2]}, Layout(columns=("a",))),
+        ({"a": [1, 2], "b": [1, 2]}, Layout(rows=("a",), columns=("b",))),
         ({"a": [1, 2, 3], "b": [1, 2], "c": [1, 2, 3]}, Layout(("b",), ("a",), ("c",))),
-        ({"a": [1], "b": [1], "c": [1], "d": [1]}, Layout(rows=("a", "b", "c", "d"))),
+        ({"a": [1, 2], "b": [1, 2], "c": [1, 2], "d": [1, 2]}, Layout(rows=("a", "b", "c", "d"))),
+        ({"a": [1]}, Layout(fixed=("a",))),
+        ({"a": [1], "b": [1, 2], "c": [1], "d": [1, 2]}, Layout(rows=("b",), columns=("d",), fixed=("a", "c"))),
     ],
 )
 def test_layout(axes: dict[str, list[int]], expected: Layout) -> None:
-    """One axis is a row, two a grid, three facets by the shortest, more a table of rows."""
+    """One axis is a row, two a grid, three facets by the shortest, more a table of rows; one value is left out."""
     assert layout(axes) == expected

@@ -13,6 +13,7 @@ import html5lib
 import pytest
 from PIL import Image
 
+from kling_notebook.view import sheet
 from kling_notebook.view.facets import Facet, facets_bundle
 from kling_notebook.view.tiles import Tile
 
@@ -114,6 +115,19 @@ def test_plain_text_names_every_cell(make_tile: Make) -> None:
     assert plain.splitlines()[0] == "a {animal} at {time}"
     for name in ("fox, dawn", "owl, night"):
         assert f"\n {name}\n" in plain
+
+
+def test_beside_a_long_prompt_the_contact_sheet_keeps_the_label_of_the_column(make_tile: Make) -> None:
+    """The longest label gives way, so that a name says which of the row's pictures it is."""
+    prompt = "a red fox asleep in deep snow under birches, first light"
+    facet = two_by_three(make_tile, rows=(prompt, "owl"))
+    names = [name for name, _ in facet.named(28)]
+    assert names[1:4] == ["a red fox asleep in\u2026, noon", "a red fox asleep in\u2026, night", "owl, dawn"]
+    drawn: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheet, "_line", lambda *said, **_: drawn.append(said[2]))
+        facets_bundle([facet])
+    assert [text.rpartition(", ")[2] for text in drawn if ", " in text] == ["dawn", "noon", "night"] * 2
 
 
 def test_dozens_of_heavy_cells_stay_light(make_tile: Make) -> None:

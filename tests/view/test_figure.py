@@ -72,6 +72,48 @@ def test_many_combinations_are_rows_of_labelled_pictures_and_no_ribbon(make_tile
     assert figure.get_suptitle() == (facet.row_axis or facet.column_axis)
 
 
+def plain(make_tile: Make, rows: int, columns: int, ratio: str = "1:1", pictures: int = 1) -> Facet:
+    cell = tuple(make_tile(k, ratio) for k in range(pictures))
+    names = [tuple(map(str, range(count))) for count in (rows, columns)]
+    return Facet("", "x" if rows > 1 else "", names[0], "y", names[1], ((cell,) * columns,) * rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "ratio", "most"),
+    [(2, 2, "9:16", 9), (3, 1, "1:1", 9), (12, 2, "1:1", 32), (60, 2, "1:1", 36), (1, 60, "1:1", 12), (2, 3, "1:1", 8)],
+)
+def test_a_figure_is_narrowed_before_it_gets_too_high(
+    make_tile: Make, rows: int, columns: int, ratio: str, most: float
+) -> None:
+    """About as high as wide; where there are many rows about 2.5 inches for each, and never above 36."""
+    figure = facets_figure([plain(make_tile, rows, columns, ratio)], dpi=20)
+    drawn(figure)
+    assert figure.get_figheight() < most
+    assert figure.get_figwidth() <= 8.0
+    shown = [ax.get_window_extent() for ax in figure.get_axes()]
+    assert min(box.width for box in shown) > 0.35 * figure.dpi
+
+
+@pytest.mark.parametrize("ratio", ["1:1", "9:16", "16:9"])
+def test_the_pictures_of_a_cell_stand_in_rows_and_not_in_a_ribbon(make_tile: Make, ratio: str) -> None:
+    """Nine three by three, four two by two, as the page shows them: a cell has the shape of its pictures."""
+    for pictures in (9, 4):
+        figure = facets_figure([plain(make_tile, 1, 3, ratio, pictures)], dpi=40)
+        drawn(figure)
+        for ax in figure.get_axes():
+            box = ax.get_window_extent()
+            assert box.width / box.height == pytest.approx(make_tile(0, ratio).ratio, rel=0.05)
+    many = facets_figure([plain(make_tile, 1, 6, ratio, 4)], dpi=40)
+    assert len({round(ax.get_position().y0, 2) for ax in many.get_axes()}) > 1
+
+
+def test_a_title_of_a_facet_is_kept_where_its_cells_are_listed(make_tile: Make) -> None:
+    """It names the axes of one value."""
+    facet = plain(make_tile, 1, 8)
+    figure = facets_figure([Facet("style = ink", "", ("",), "animal", facet.columns, facet.cells)], dpi=20)
+    assert figure.get_suptitle() == "animal \u00b7 style = ink"
+
+
 def test_pictures_of_a_row_have_one_height(make_tile: Make) -> None:
     cells = (((make_tile(0, "16:9"),), (make_tile(1, "9:16"),), (make_tile(2),)),)
     figure = facets_figure([facet(make_tile, title="", rows=("fox",), columns=tuple("abc"), cells=cells)], dpi=60)

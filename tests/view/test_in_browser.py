@@ -124,6 +124,20 @@ def test_four_pictures_of_one_point_of_a_sweep_are_two_by_two(page: Any, make_ti
     assert page.evaluate("Math.min(...[...document.images].map(i => i.getBoundingClientRect().width))") > 180
 
 
+@pytest.mark.parametrize("width", [600, 1400])
+def test_the_pictures_of_a_row_line_up_whatever_their_labels_need(page: Any, make_tile: Make, width: int) -> None:
+    """A long label makes room above the whole row; a failed place beside the others is no higher than they are."""
+    labels = ("a long prompt about a fox that walks over a field of snow " * 2, "owl", "hen")
+    cells = (((make_tile(0),), (make_tile(1),), (make_tile(2, state="failed", caption=""),)),)
+    html = facets_bundle([Facet("", "", ("",), "prompt", labels, cells)])["text/html"]
+    page.set_viewport_size({"width": width, "height": 900})
+    page.set_content(f"<!DOCTYPE html><body>{html}</body>")
+    found = page.evaluate(
+        "[...document.querySelectorAll('figure > div')].map(f => f.getBoundingClientRect()).map(b => [b.top, b.bottom])"
+    )
+    assert len({tuple(map(round, span)) for span in found}) == 1
+
+
 def test_a_long_path_in_a_table_of_facts_breaks_no_short_word(page: Any) -> None:
     html = facts_bundle("Check", [("folder", "ok", "/" + "long" * 80), ("submitting", "unknown", "never tried")])
     page.set_viewport_size({"width": 600, "height": 900})

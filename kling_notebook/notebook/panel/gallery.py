@@ -80,7 +80,9 @@ class Card:
         self.detail = output()
         self.close_detail = kit.button("Close", self.show_detail, "", look="small")
         self.spare = (self.close_detail,)
-        self._detail = column(self.detail, row(self.close_detail), gap="6px", border=LINE, padding="10px")
+        # Nothing at its sides: what is shown large must not be smaller than the tile under it.
+        lines = {"border_top": LINE, "border_bottom": LINE, "padding": "10px 0"}
+        self._detail = column(self.detail, row(self.close_detail), gap="6px", **lines)
         self.tiles = [self._tile(picture) for picture in result]
         grid = widgets.GridBox(
             list(self.tiles),

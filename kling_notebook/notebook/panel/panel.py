@@ -20,6 +20,7 @@ from ...session.session import Session
 from ...session.sweepresult import SweepResult
 from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, tag
 from ..live import LastResult
+from ..waiting import in_notebook, running_shell
 from .arrival import Arrival
 from .cellwatch import CellWatch
 from .code import Code
@@ -33,6 +34,9 @@ from .toolkit import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
 TABS = ("Create", "Explore", "History", "Code")
 CREATE, EXPLORE, HISTORY, CODE = range(4)
 ASLEEP = "The panel's controls need a running kernel: run this cell again. The last result stands below."
+NO_NOTEBOOK = (
+    "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
+)
 BUSY = "A cell is running. What is pressed here is answered when it ends."
 LASTING = "The last result of the panel, kept in the notebook"
 
@@ -80,6 +84,9 @@ class KlingPanel:
 
     def _ipython_display_(self) -> None:
         """The widgets, and beneath them a plain output: what must last when the widgets are gone."""
+        if running_shell() and not in_notebook():  # a terminal has no widgets, and no output that is filled in later
+            print(NO_NOTEBOOK)
+            return
         from IPython.display import display
 
         self.view.panel = self  # what is on a page is not forgotten

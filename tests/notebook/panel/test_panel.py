@@ -377,6 +377,15 @@ def test_each_tile_has_its_labelled_buttons(panel):
     ] * 2
 
 
+def test_what_is_shown_large_has_the_whole_width(panel):
+    """On a narrow page a picture shown large was smaller than its tile by the detail's padding."""
+    generate(panel, num_outputs=1)
+    layout = panel.gallery.cards[0]._detail.layout
+    assert layout.padding == "10px 0"
+    assert not layout.border_left
+    assert not layout.border_right
+
+
 def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
     card = generate(panel, num_outputs=2)
     tile_buttons(card)["Larger"].click()
