@@ -195,7 +195,8 @@ def _title(batch: Batch, axes: sweeps.Axes | None) -> str:
     if axes is None:
         return ""
     estimate = batch.estimate
-    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to make: "
+    verb = "make" if estimate.free else "buy"
+    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to {verb}: "
     return f"{sweeps.shape(axes)}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
 
 

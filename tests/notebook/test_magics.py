@@ -144,6 +144,7 @@ def test_a_sweep_is_a_labelled_grid_and_buys_only_what_is_missing(kernel, servic
     assert again.html.count("<img") == 6
     assert submits(service) == 6
     assert "4 from this folder" in again.text
+    assert "4 of 6 from this folder, 2 to buy: 2 pictures" in str(again.messages), "said before"
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
 
 
