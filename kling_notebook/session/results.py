@@ -280,8 +280,8 @@ def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
                 gone.append(picture)
     if gone:
         raise KlingError(
-            f"{', '.join(one.address for one in gone)}: {gone[0].path} is gone. The other {len(copies)} are in "
-            f"{folder}. Put it back where it was, or make it again.",
+            f"{', '.join(one.address for one in gone)}: {gone[0].path} is not here. The other {len(copies)} are "
+            f"in {folder}. Put it there, or ask the service for it once more: `%kling resume {gone[0].number}`.",
             number=gone[0].number,
         )
     return copies
