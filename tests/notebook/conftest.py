@@ -17,6 +17,9 @@ from jupyter_client.manager import KernelManager
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
+STARTS = 3  # of a kernel
+
+
 @dataclass
 class Reply:
     """What became of one cell. ``messages``: (seconds since it was sent, message), those of other cells included."""
@@ -47,12 +50,20 @@ class Kernel:
     """Runs cells as a front end does. Outputs follow their display ids, whichever cell sends the update."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.manager = KernelManager()
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
-        self.manager.start_kernel(cwd=str(folder), env=clean | environment)
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        for attempt in range(1, STARTS + 1):
+            self.manager = KernelManager()
+            self.manager.start_kernel(cwd=str(folder), env=clean | environment)
+            self.client = self.manager.blocking_client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=60)
+                break
+            except RuntimeError:  # a port chosen for it was taken before it had begun: nothing of ours has run yet
+                self.client.stop_channels()
+                self.manager.shutdown_kernel(now=True)
+                if attempt == STARTS:
+                    raise
         self.displays: dict[str, list[dict[str, Any]]] = {}
         self.replies: dict[str, Reply] = {}
         self.sent: dict[str, float] = {}

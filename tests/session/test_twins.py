@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KERNEL = """
 import json, sys, time
 from kling_notebook.session.session import Session
+plan = Session._plan
+Session._plan = lambda self, *asked: (time.sleep(1.0), plan(self, *asked))[1]  # long after it has looked
 session = Session(json.loads(sys.argv[1]))
 requests = [session.request(f"fox {k}") for k in range(20)]
 print("ready", flush=True)
