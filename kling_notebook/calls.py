@@ -22,7 +22,7 @@ from .notebook.perform import collect, interrupts_explained, perform
 from .session import recipes, sweeps
 from .session.batch import Batch
 from .session.budget import Estimate
-from .session.results import Comparison, Picture, Result, history_row
+from .session.results import Comparison, Picture, Result, history_row, writing
 from .session.runner import JobHandle
 from .session.session import Session
 from .session.settings import Secret, Settings, resolve
@@ -390,10 +390,7 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]
     older = f"the newest of {total}" if len(rows) < total else ""
     page = history_page(rows, footer=older)
-    try:
+    with writing(target, "file"):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(page, encoding="utf-8")
-    except OSError as error:
-        reason = f"{target} cannot be written: {error.strerror or error}. Choose another file."
-        raise InputError(reason, parameter="path") from None
     return target

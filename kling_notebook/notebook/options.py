@@ -95,9 +95,8 @@ def _unknown_option(name: str, flags: Mapping[str, Option]) -> str:
     if plain == "seed" and "--sweep" in flags:
         return "The model has no seed. --sweep sample=4 makes four replicates."
     longs = [flag for flag in flags if flag.startswith("--")]
-    short = (
-        f"-{plain[:1]}" if not plain[1:] or plain[1].isdigit() else ""
-    )  # --n, -N4, or a dash that a word processor made
+    # --n, -N4, or a dash that a word processor made
+    short = f"-{plain[:1]}" if not plain[1:] or plain[1].isdigit() else ""
     close = (
         [flag for flag in (long, short) if flag in flags]
         or [flag for flag in longs if len(plain) > 1 and flag.startswith(long)]

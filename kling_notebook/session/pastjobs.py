@@ -8,7 +8,6 @@ from contextlib import suppress
 from ..api.errors import InputError
 from ..api.jobs import JobStatus
 from . import images
-from .intents import Intents
 from .records import Record
 from .results import Picture, Result
 from .runner import JobHandle
@@ -23,7 +22,7 @@ def tidy(place: Place) -> list[str]:
     counts = {"here": 0, "doubtful": 0, "elsewhere": 0}
     others: set[str] = set()
     notices: list[str] = []
-    intents = Intents(place.folder / ".kling" / "intents")
+    intents = place.intents
     for record in place.journal.open_records():
         if place.locks.alive(record.owner):
             continue
@@ -119,8 +118,7 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
     if another or (record.status is JobStatus.MAYBE_SUBMITTED and record.job_id):
         record = _attach(place, running, record, another or str(record.job_id))
     handle = JobHandle(record.request, record.number, record.status)
-    whole = record.images and all((place.folder / name).exists() for name in record.images)
-    if record.status is JobStatus.FINISHED and whole:
+    if record.status is JobStatus.FINISHED and place.has_all(record):
         return running.answered(handle, record, reused=True)
     if record.status in (*_COLLECTABLE, JobStatus.FINISHED) and record.job_id:
         if record.status is JobStatus.FINISHED:  # its files were deleted: the service may still have them

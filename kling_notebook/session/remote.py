@@ -152,7 +152,7 @@ def start_on(
     reuse: bool | None = None,
 ) -> Batch:
     """As Session.start, on an executor. All rows are committed and all credits set aside before the first task goes."""
-    intents = Intents(session.folder / ".kling" / "intents")
+    intents = session.place.intents
     door = _open_door(session) if session.is_sandbox else None
     settings = session.settings
     names = ("connect_timeout", "read_timeout", "download_timeout", "model", "job_max_age", "thumbnail_size", "recipe")

@@ -260,12 +260,13 @@ def name_after_prompt(value: object) -> None:
 
 
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """What the system has against a path that was given, as one of our errors."""
+def writing(target: Path, kind: str = "path") -> Iterator[None]:
+    """What the system has against a path (a file) that was given, as one of our errors."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror or error}. Choose another path.") from None
+        reason = f"{target} cannot be written: {error.strerror or error}. Choose another {kind}."
+        raise InputError(reason, parameter="path") from None
 
 
 def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:

@@ -31,8 +31,7 @@ def deciding(place: Place, running: Running, request: GenerationRequest) -> Reco
         going = record.number in running.handles if mine else place.locks.alive(record.owner)
         return record if going else None
     if record.status is JobStatus.FINISHED:
-        whole = record.images and all((place.folder / name).exists() for name in record.images)
-        return record if whole else None
+        return record if place.has_all(record) else None
     return record
 
 

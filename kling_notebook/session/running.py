@@ -44,6 +44,15 @@ class Place:
     settings: Settings
     notices: list[str] = field(default_factory=list)
 
+    @property
+    def intents(self) -> Intents:
+        """The records of jobs that other processes run."""
+        return Intents(self.folder / ".kling" / "intents")
+
+    def has_all(self, record: Record) -> bool:
+        """Whether the record has pictures, and every one of them is there."""
+        return bool(record.images) and all((self.folder / name).exists() for name in record.images)
+
     def durations(self, request: GenerationRequest) -> Durations:
         """How long such jobs took before on this backend."""
         past = self.journal.past_seconds(self.backend, request.resolution, request.num_outputs)
@@ -187,7 +196,7 @@ class Running:
             self.answered(handle, now, reused=True)
             return
         if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
-            now = Intents(self.place.folder / ".kling" / "intents").close(self.place.journal, now)
+            now = self.place.intents.close(self.place.journal, now)
         mine = now if now.owner == self.place.id else self.place.journal.take_over(now, self.place.id)
         if mine is None or now.status not in _GOES_ON:
             self.conclude(handle, now, _ended_elsewhere(now), None)
