@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -337,6 +338,18 @@ def test_kept_source_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
 def painting(service: Service, paint: Any) -> Pictures:
     return Pictures(service, paint)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there has a thread a priority of its own")
+def test_pictures_are_painted_with_the_priority_of_their_process() -> None:
+    """With a lower one a busy machine puts it aside while it holds the interpreter's lock, and all threads wait."""
+
+    def paint(prompt: str, **options: Any) -> bytes:
+        return b"%d" % os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    service = Service(latency=0)
+    own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    assert painting(service, paint).get(service.submit(wanted()), 0).result(30) == b"%d" % own
 
 
 def test_the_painter_gets_what_was_asked_and_pictures_of_a_job_differ() -> None:

@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
 
     def settle(self, handles: Any) -> None:
         """Until every job has ended, or its process has."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self.session.dead.is_set() and not all(handle.done() for handle in handles):
             assert time.monotonic() < end, [repr(handle) for handle in handles]
             time.sleep(0.002)
