@@ -23,10 +23,10 @@ REPLY_SECONDS = 60.0
 
 
 class Intents:
-    """The folder's ``intents/``. Implements the lifecycle's ledger."""
+    """The intent files of a working folder, under ``.kling/intents/``. Implements the lifecycle's ledger."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder / ".kling" / "intents"
 
     def path(self, number: int) -> Path:
         return self.folder / f"{number}.json"

@@ -71,7 +71,7 @@ def run_task(task: Task) -> dict[str, Any]:
     A second run of the same task finds the first one's intent file: it attaches to the job, or reports the doubt.
     """
     folder = Path(task.folder)
-    intents = Intents(folder / ".kling" / "intents")
+    intents = Intents(folder)
     record = record_from_json(json.loads(task.row))
     record = intents.found(record.number) or record
     me = f"{record.session}-{os.getpid()}-{secrets.token_hex(3)}"  # so that two runs never share a temporary

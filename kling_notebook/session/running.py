@@ -47,7 +47,7 @@ class Place:
     @property
     def intents(self) -> Intents:
         """The records of jobs that other processes run."""
-        return Intents(self.folder / ".kling" / "intents")
+        return Intents(self.folder)
 
     def has_all(self, record: Record) -> bool:
         """Whether the record has pictures, and every one of them is there."""

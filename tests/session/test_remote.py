@@ -132,7 +132,7 @@ def test_the_same_task_run_twice_posts_once(connected: tuple[Session, Sandbox]) 
             return done
 
     calls.sweep("a {animal}", animal=["fox"], executor=Keeping(), show_progress=False)
-    intents = Intents(session.folder / ".kling" / "intents")
+    intents = Intents(session.folder)
     record = session.record(1)
     intents.claim(record.but(status=JobStatus.RUNNING, images=()))
     told = remote.run_task(tasks[0])
@@ -152,7 +152,7 @@ def test_an_intent_without_a_job_id_is_a_doubt_and_is_not_sent(
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
             tasks.append(args[0])
             record = session.record(1)
-            Intents(session.folder / ".kling" / "intents").claim(record.but(status=JobStatus.SENT))
+            Intents(session.folder).claim(record.but(status=JobStatus.SENT))
             done: Future[Any] = Future()
             done.set_exception(RuntimeError("the worker was killed"))
             return done
