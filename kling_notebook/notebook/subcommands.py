@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -236,7 +237,20 @@ def _login() -> Any:
 
 
 def _check() -> Any:
-    return facts_bundle("Check (spends nothing)", calls.current_session().check())
+    rows = calls.current_session().check()
+    if "ipykernel" in sys.modules and (fault := kernel_fault(sys.modules["ipykernel"].__version__)):
+        rows.append(("kernel", "failed", fault))
+    return facts_bundle("Check (spends nothing)", rows)
+
+
+def kernel_fault(version: str) -> str | None:
+    """What is wrong with this ipykernel; None if nothing that we know of."""
+    if (7, 0) <= tuple(map(int, version.split(".")[:2])) < (7, 4):
+        return (
+            f"ipykernel {version} now and then stops reading requests: cells stay at [*], and only a restart helps "
+            f'(%kling resume then collects). pip install -U "ipykernel>=7.4"'
+        )
+    return None
 
 
 def _config() -> Any:

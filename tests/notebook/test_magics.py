@@ -507,6 +507,16 @@ def test_check_posts_nothing_and_config_hides_the_key(kernel, service):
     assert re.search(r"api_key +set +PIXELDOJO_API_KEY", config.text)
 
 
+def test_check_warns_of_a_kernel_that_stops_reading_requests(kernel):
+    assert "ipykernel" not in kernel.ok("%kling check").text
+    for version in ("7.0.0", "7.3.1"):
+        kernel.ok(f"import ipykernel\nipykernel.__version__ = {version!r}")
+        assert f"ipykernel {version} now and then stops reading" in kernel.ok("%kling check").text
+    for version in ("6.31.0", "7.4.0", "8.0.0b1"):
+        kernel.ok(f"ipykernel.__version__ = {version!r}")
+        assert "ipykernel" not in kernel.ok("%kling check").text
+
+
 def test_config_can_be_looked_at_where_no_session_can_be_made(make_kernel):
     kernel = make_kernel(KLING_SANDBOX="0")
     kernel.ok("%load_ext kling_notebook")
