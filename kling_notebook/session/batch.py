@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..api.errors import InsufficientCreditsError, KlingError
-from .budget import Estimate, Limits
+from ..api.jobs import GenerationRequest
+from .budget import Estimate, Limits, kind
 from .records import Record
 from .runner import JobHandle
 
@@ -72,6 +73,36 @@ class Purse:
                 self._credits[number] = credits
 
 
+class Pricing:
+    """Who finds out what a kind of job costs. Thread-safe.
+
+    Until a reply has said it, one of a kind is sent at a time: side by side they would go out at a guess, past what may
+    be spent.
+
+    Args:
+        has_price: whether a reply has said what a request like this one costs.
+    """
+
+    def __init__(self, has_price: Callable[[GenerationRequest], bool]) -> None:
+        self._has_price = has_price
+        self._lock = threading.Lock()
+        self._known: set[tuple[str, int]] = set()
+        self._out: dict[tuple[str, int], int] = {}
+
+    def may_go(self, record: Record) -> bool:
+        """Whether the POST may go out: its price is known, or it is the one that finds it out, until `over`."""
+        which = kind(record.request)
+        with self._lock:
+            if which not in self._known and self._has_price(record.request):
+                self._known.add(which)
+            return which in self._known or self._out.setdefault(which, record.number) == record.number
+
+    def over(self, number: int) -> None:
+        """The POST of this job was answered, or will not be sent."""
+        with self._lock:
+            self._out = {which: other for which, other in self._out.items() if other != number}
+
+
 class Batch:
     """The jobs of one call.
 
@@ -96,6 +127,11 @@ class Batch:
         """The credits ran out: nothing more of this call is sent."""
         if isinstance(error, InsufficientCreditsError):
             self._halted = self._halted or error
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is anything that its jobs may not go past."""
+        return self.limits.call is not None or not self.estimate.free
 
     @property
     def halted(self) -> bool:

@@ -74,6 +74,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def kind(request: GenerationRequest) -> tuple[str, int]:
+    """Resolution and number of pictures: what the price and the duration of a job depend on, as far as anyone knows."""
+    return request.resolution, request.num_outputs
+
+
 def price(request: GenerationRequest, dearest: float | None) -> float:
     """Credits one request is thought to cost: its pictures at the dearest price seen, at least the documented one."""
     return float(request.num_outputs) * max(CREDITS_PER_PICTURE, dearest or 0.0)

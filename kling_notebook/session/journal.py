@@ -227,6 +227,17 @@ class Journal:
             )
             return [float(row[0]) for row in rows]
 
+    def has_price(self, backend: str, resolution: str, num_outputs: int) -> bool:
+        """Whether a reply of this backend has said what a job like this one costs."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT EXISTS(SELECT 1 FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+                " WHERE credits IS NOT NULL AND json_extract(request, '$.values.resolution')=?"
+                " AND json_extract(request, '$.values.num_outputs')=?)",
+                (backend, _LOOK_BACK, resolution, num_outputs),
+            ).fetchone()
+        return bool(row[0])
+
     def dearest_picture(self, backend: str) -> float | None:
         """The largest ``creditCost`` per picture in the newest hundred replies of a backend."""
         with self._lock:

@@ -15,8 +15,8 @@ from ..api.errors import KlingError
 from ..api.jobs import GenerationRequest, JobStatus
 from ..api.pacing import Durations
 from .attachments import Attachments
-from .batch import Batch, Purse
-from .budget import Estimate
+from .batch import Batch, Pricing, Purse
+from .budget import Estimate, kind
 from .intents import Intents
 from .journal import Journal, LostOwnership
 from .lifecycle import advance
@@ -28,6 +28,7 @@ from .settings import Settings
 from .work import Work
 
 SANDBOX_SECONDS = (2.2, 2.5, 2.8)  # jobs of our own sandbox, known before the first: it must not be seen 2 s late
+PRICING_SECONDS = 0.1  # between looks whether a reply has said what such a job costs
 FOLLOW_SECONDS = 1.0  # between looks at a job that another living kernel works on
 
 
@@ -53,9 +54,13 @@ class Place:
         """Whether the record has pictures, and every one of them is there."""
         return bool(record.images) and all((self.folder / name).exists() for name in record.images)
 
+    def has_price(self, request: GenerationRequest) -> bool:
+        """Whether this backend has said what such a job costs."""
+        return self.journal.has_price(self.backend, *kind(request))
+
     def durations(self, request: GenerationRequest) -> Durations:
         """How long such jobs took before on this backend."""
-        past = self.journal.past_seconds(self.backend, request.resolution, request.num_outputs)
+        past = self.journal.past_seconds(self.backend, *kind(request))
         return Durations.of(past or (SANDBOX_SECONDS if self.backend == "sandbox" else ()))
 
     def as_result(self, record: Record, *, reused: bool = False) -> Result:
@@ -74,6 +79,7 @@ class Running:
     ) -> None:
         self.place = place
         self.purse = purse
+        self.pricing = Pricing(place.has_price)
         self.runner = Runner(place.settings.in_flight)
         self.client = client
         self.priced = priced
@@ -144,6 +150,7 @@ class Running:
             self.purse.charge(record.number, record.credits)
         if batch is not None and error is not None:
             batch.halt(error)
+        self.pricing.over(record.number)
         self.handles.pop(record.number, None)
         if handle.done():
             return
@@ -230,6 +237,10 @@ class _Gate:
 
     def allow(self, record: Record) -> bool:
         if self._batch is not None:
+            while self._batch.bounded and not self._running.pricing.may_go(record):
+                self.pause(PRICING_SECONDS)
+                if self.cancelled():
+                    return False
             self._batch.refuse_if_halted(record)
             self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)
         if self._handle.begin_sending():
@@ -240,6 +251,7 @@ class _Gate:
     def sent(self, accepted: bool) -> None:
         if not accepted:
             self._running.purse.charge(self._handle.number, 0.0)
+        self._running.pricing.over(self._handle.number)
         self._handle.end_sending(accepted)
 
     def cancelled(self) -> bool:

@@ -20,7 +20,7 @@ from ..api.parameters import LONG_PROMPT
 from . import history, pastjobs, reports
 from .attachments import Attachments
 from .batch import Batch, Purse
-from .budget import Estimate, Limits, call_time, price, queueing
+from .budget import Estimate, Limits, call_time, kind, price, queueing
 from .journal import Filter, Journal
 from .locks import Locks
 from .pastjobs import tidy
@@ -207,7 +207,7 @@ class Session:
     def priced(self, requests: Sequence[GenerationRequest], reused: int = 0, doubtful: int = 0) -> Estimate:
         """What these requests would cost and take if all of them were bought."""
         dearest = self.journal.dearest_picture(self.backend)
-        expected = [self.place.durations(request).expected for request in {_shape(r): r for r in requests}.values()]
+        expected = [self.place.durations(request).expected for request in {kind(r): r for r in requests}.values()]
         known = [seconds for seconds in expected if seconds is not None]
         slowest = max(known) if known and len(known) == len(expected) else None
         # What the service has said of its limit counts more than the setting; no client is made for an estimate.
@@ -375,7 +375,3 @@ class Session:
     def _mine(self, where: dict[str, Any]) -> dict[str, Any]:
         mine = where.pop("mine", False)
         return where | ({"session": self.id, "numbers": frozenset(self._touched)} if mine else {})
-
-
-def _shape(request: GenerationRequest) -> tuple[str, int]:
-    return request.resolution, request.num_outputs

@@ -122,6 +122,55 @@ def test_a_dearer_reply_stops_the_rest_of_the_batch(
     assert session.record(2).status is JobStatus.REFUSED
 
 
+@pytest.mark.parametrize("limits", [{"max_credits": 10}, {}], ids=["max_credits", "budget"])
+def test_jobs_sent_side_by_side_do_not_go_past_what_may_be_spent_at_a_price_nobody_knew(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], limits: dict[str, float]
+) -> None:
+    """One of a kind goes first; the rest goes at the price its reply has said."""
+    sandbox = make_sandbox(credit_cost=3.0, faults=[Fault("submit", "slow_drip", seconds=1.5)])
+    session = make_session(sandbox, in_flight=8, budget=None if limits else 10)
+    requests = [session.request(f"fox {i}") for i in range(10)]
+    errors = [h.exception(timeout=60) for h in session.start(requests, source="python", **limits).handles]
+    assert sandbox.charges == 9
+    assert errors.count(None) == 3
+    assert all(error is None or isinstance(error, BudgetExceededError) for error in errors)
+
+
+def test_only_the_first_of_a_kind_goes_alone(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """A price that is known makes nobody wait. Another number of pictures is another kind, and so is a resolution."""
+    sandbox = make_sandbox(faults=[Fault("submit", "slow_drip", seconds=1.0)])
+    session = make_session(sandbox, in_flight=4)
+
+    def sent_before_a_reply(**parameters: object) -> int:
+        before = sandbox.count("submit")
+        requests = [session.request(f"fox {before} {i}", **parameters) for i in range(4)]
+        handles = session.start(requests, source="python").handles
+        most = 0
+        while all(handle.snapshot.credits is None for handle in handles):
+            most = sandbox.count("submit") - before
+            handles[0].pause(0.02)
+        assert [handle.exception(timeout=30) for handle in handles] == [None] * 4
+        return most
+
+    assert sent_before_a_reply() == 1
+    assert sent_before_a_reply() == 4
+    assert sent_before_a_reply(num_outputs=2) == 1
+    assert sent_before_a_reply(resolution="2K") == 1
+
+
+def test_the_price_is_found_out_by_another_where_the_first_is_refused_or_in_doubt(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """Nobody waits for a reply that will not come."""
+    faults = [Fault("submit", "status", at=1, status=400), Fault("submit", "drop_after", at=2)]
+    session = make_session(make_sandbox(faults=faults), in_flight=4)
+    batch = session.start([session.request(f"fox {i}") for i in range(5)], source="python")
+    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    assert sum(error is None for error in errors) == 3
+
+
 def test_after_402_the_rest_of_a_batch_is_not_sent(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
