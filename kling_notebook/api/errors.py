@@ -166,13 +166,15 @@ class DownloadError(KlingError):
     """A picture could not be fetched, checked or saved. The job id is kept.
 
     ``status`` is the asset's HTTP status, None where there was no reply. ``final`` is True where fetching the same
-    URL again cannot help: a refused host, a picture too large, a full disk.
+    URL again cannot help: a refused host, a picture too large, a full disk. ``pictures``, from ``KlingClient.run``: the
+    bytes of those that came, None in the place of those that did not.
     """
 
     def __init__(self, message: str, *, status: int | None = None, final: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.status = status
         self.final = final
+        self.pictures: tuple[bytes | None, ...] = ()
 
 
 class Interrupted(KeyboardInterrupt):

@@ -93,6 +93,7 @@ class Patience(ABC):
         Raises:
             KlingError: as `submit`, `wait` and `download`; with ``job_id`` from the moment it is known.
             JobFailedError: the service says that the job failed.
+            DownloadError: a picture cannot be had; those that came are in its ``pictures``.
             Interrupted: on a keyboard interrupt, with the id of the job that goes on.
         """
         started = time.monotonic()
@@ -172,20 +173,28 @@ class Patience(ABC):
                 time.sleep(min(seconds, left))
 
     def _download_all(self, job: Job) -> list[bytes]:
-        """Every picture; on URLs that died the job is asked for fresh ones, at most twice."""
+        """Every picture; on URLs that died the job is asked for fresh ones, at most twice. One that cannot be had holds
+        none of the others back: they are in the error."""
         if job.state == "failed":
             raise JobFailedError(f"Job {job.job_id} failed: {job.error}.", job_id=job.job_id)
-        pictures: list[bytes] = []
-        renewed = 0
-        while len(pictures) < len(job.image_urls):
-            try:
-                pictures.append(self._download_one(job.image_urls[len(pictures)]))
-            except DownloadError as error:
-                renewed += 1
-                if error.status not in _GONE or renewed > 2:
-                    raise error.concerning(job_id=job.job_id) from None
+        pictures: dict[int, bytes] = {}
+        errors: dict[int, DownloadError] = {}
+        wanted = range(len(job.image_urls))
+        for renewals_left in (2, 1, 0):
+            for k in (k for k in wanted if k not in pictures and k < len(job.image_urls)):
+                try:
+                    pictures[k] = self._download_one(job.image_urls[k])
+                except DownloadError as error:
+                    errors[k] = error
+            missing = [errors[k] for k in wanted if k not in pictures]
+            if not missing:
+                return [pictures[k] for k in wanted]
+            if not renewals_left or all(error.status not in _GONE for error in missing):
+                break
+            with contextlib.suppress(KlingError):
                 job = self.poll(job.job_id, job.status_url)
-        return pictures
+        missing[0].pictures = tuple(map(pictures.get, wanted))
+        raise missing[0].concerning(job_id=job.job_id)
 
     def _download_one(self, url: str) -> bytes:
         for attempt in (1, 2, 3):

@@ -356,6 +356,19 @@ def test_an_expired_address_is_renewed_and_broken_pictures_are_fetched_again(sta
     assert (service.count("submit"), service.count("poll"), service.count("download")) == (1, 2, 3)
 
 
+def test_a_picture_that_cannot_be_had_holds_none_of_the_others_back(start: Start, connect: Connect) -> None:
+    service = start(faults=[Fault("download", "oversized", at=2)])
+    with pytest.raises(DownloadError) as caught:
+        connect(service).run(GenerationRequest("a fox", num_outputs=3, output_format="webp"))
+    first, second, third = caught.value.pictures
+    assert second is None
+    assert first is not None
+    assert third is not None
+    assert first[8:12] == third[8:12] == b"WEBP"
+    assert caught.value.job_id
+    assert service.count("download") == 3
+
+
 def test_what_stays_expired_is_told_with_the_job_id(start: Start, connect: Connect) -> None:
     service = start(faults=[Fault("download", "status", status=410)])
     with pytest.raises(DownloadError) as caught:
