@@ -80,22 +80,27 @@ class Pricing:
     be spent.
 
     Args:
-        has_price: whether a reply has said what a request like this one costs.
+        has_price: whether a reply has said, before this session, what a request like this one costs.
     """
 
     def __init__(self, has_price: Callable[[GenerationRequest], bool]) -> None:
         self._has_price = has_price
         self._lock = threading.Lock()
-        self._known: set[tuple[str, int]] = set()
+        self._known: dict[tuple[str, int], bool] = {}
         self._out: dict[tuple[str, int], int] = {}
 
     def may_go(self, record: Record) -> bool:
         """Whether the POST may go out: its price is known, or it is the one that finds it out, until `over`."""
         which = kind(record.request)
         with self._lock:
-            if which not in self._known and self._has_price(record.request):
-                self._known.add(which)
-            return which in self._known or self._out.setdefault(which, record.number) == record.number
+            if which not in self._known:
+                self._known[which] = self._has_price(record.request)
+            return self._known[which] or self._out.setdefault(which, record.number) == record.number
+
+    def learn(self, record: Record) -> None:
+        """A reply has said what this job costs."""
+        with self._lock:
+            self._known[kind(record.request)] = True
 
     def over(self, number: int) -> None:
         """The POST of this job was answered, or will not be sent."""

@@ -215,6 +215,7 @@ class Running:
         self.place.journal.write(record)
         if record.credits is not None:  # the next POST must know what this one really cost
             self.purse.charge(record.number, record.credits)
+            self.pricing.learn(record)
         if self.unwritten:
             self.write_again()
 
