@@ -12,6 +12,7 @@ from typing import Any
 
 from ..api.parameters import PARAMETERS
 from .grammar import OPTIONS, SUBCOMMANDS, Option
+from .splitting import QUOTES
 
 _PICTURES = frozenset({"Result", "SweepResult", "Picture"})
 _CELL = re.compile(r"\s*%%kling(?:\s|$)")
@@ -20,19 +21,20 @@ _LINE = re.compile(r"\s*(?:[\w.\[\], ]+=\s*)?%kling\s")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What may replace ``fragment``, the text just before the cursor. ``files``: paths make sense here too."""
+    """What may replace ``fragment``, the text just before the cursor."""
 
     fragment: str
     matches: tuple[str, ...]
-    files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What there is to name: addresses of recent pictures and numbers of recent jobs, newest first; variables."""
+    """What there is to name: addresses of recent pictures and numbers of recent jobs, newest first; variables; the
+    paths that begin with a text, those of folders with a slash at the end."""
 
     jobs: Callable[[], Sequence[tuple[int, int]]] = tuple
     variables: Mapping[str, Any] | None = None
+    paths: Callable[[str], Sequence[str]] = lambda _: ()
 
 
 def complete(before: str, known: Known | None = None, *, first_line: bool = True) -> Offer | None:
@@ -50,17 +52,14 @@ def complete(before: str, known: Known | None = None, *, first_line: bool = True
     if not found or found.end() > len(before) or (found is cell and before.lstrip() == "%%kling"):
         return None
     words, fragment = _words(before[found.end() :])
-    if fragment is None:  # inside quotes stands free text, or a path
-        return Offer(re.split(r"""[\s"']""", before)[-1], (), files=True)
     return _in_cell(words, fragment, known) if found is cell else _in_line(words, fragment, known)
 
 
-def _words(text: str) -> tuple[list[str], str | None]:
-    """The whole words, and the one the cursor stands in (empty after a blank); None inside quotes."""
-    if text.count('"') % 2 or (text.count("'") % 2 and '"' not in text):
-        return [], None
-    words = re.findall(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""", text)
-    if words and not text[-1:].isspace():
+def _words(text: str) -> tuple[list[str], str]:
+    """The whole words, and the one the cursor stands in: empty after a blank, to the end where a quote is open."""
+    found = list(re.finditer(r"""(?:[^\s"']|"[^"]*(?:"|$)|'[^']*(?:'|$))+""", text))
+    words = [word[0] for word in found]
+    if found and found[-1].end() == len(text):
         return words[:-1], words[-1]
     return words, ""
 
@@ -136,7 +135,18 @@ def _images(fragment: str, known: Known) -> Offer:
     names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _PICTURES]
     addresses = [f"{number}:{place}" for number, pictures in known.jobs() for place in range(pictures)]
     offer = _starting(fragment, ["last", "last:1", *(n for n in names if not n.startswith("_")), *addresses])
-    return Offer(offer.fragment, offer.matches, files=True)
+    return Offer(fragment, (*offer.matches, *_paths(fragment, known)))
+
+
+def _paths(fragment: str, known: Known) -> list[str]:
+    """Quotes protect blanks, and nothing escapes. A folder's quote stays open, to go on; so does one that was typed."""
+    if fragment.startswith(tuple(QUOTES)):
+        return [fragment[0] + path for path in known.paths(fragment[1:])]
+    offered = []
+    for path in known.paths(fragment):
+        quote = "" if not re.search(r"[\s\"',]", path) else "'" if '"' in path else '"'
+        offered.append(quote + path + quote * (not path.endswith("/")))
+    return offered
 
 
 def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:

@@ -6,6 +6,9 @@ session and outlives a reload. Loading imports little: what a cell or a Tab need
 
 from __future__ import annotations
 
+import os
+from itertools import islice
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -14,6 +17,7 @@ from .config import MAGICS
 from .magics import KlingMagics, recent_jobs
 
 COMPLETION = "kling_notebook.completion"
+MOST_PATHS = 200
 
 
 def load(shell: Any) -> None:
@@ -55,19 +59,30 @@ def _offer_completions(shell: Any) -> None:
 
         lines = context.full_text.split("\n")
         first = not any(line.strip() for line in lines[: context.cursor_line])
-        offer = complete(context.text_until_cursor, Known(recent_jobs, shell.user_ns), first_line=first)
+        offer = complete(context.text_until_cursor, Known(recent_jobs, shell.user_ns, _paths), first_line=first)
         if offer is None:
             return {"completions": []}
-        path = offer.files and offer.fragment == context.token
-        files = completer.file_matcher(context)["completions"] if path else ()
         # IPython keeps its own names out only where there is something else: where nothing fits, what is typed stays.
         # Of an empty word a terminal shows nothing, and JupyterLab a blank line that changes nothing.
-        texts = [*offer.matches, *sorted(file.text for file in files)] or [offer.fragment]
         return {
-            "completions": [SimpleCompletion(text, type="kling") for text in texts],
+            "completions": [SimpleCompletion(text, type="kling") for text in offer.matches or (offer.fragment,)],
             "matched_fragment": offer.fragment,
             "suppress": True,
             "ordered": True,
         }
 
     completer.custom_matchers.append(matcher)
+
+
+def _paths(typed: str) -> list[str]:
+    """The paths that begin with what was typed, those of folders with a slash at the end; hidden ones where a dot was.
+    At most two hundred: a folder may hold any number of pictures."""
+    folder, name = os.path.split(typed)
+    before = typed[: len(typed) - len(name)]
+    try:
+        with os.scandir(Path(folder).expanduser()) as entries:
+            wanted = (entry for entry in entries if entry.name.startswith(name))
+            shown = (entry for entry in wanted if name or not entry.name.startswith("."))
+            return sorted(f"{before}{entry.name}{'/' * entry.is_dir()}" for entry in islice(shown, MOST_PATHS))
+    except (OSError, RuntimeError):  # no such folder, or no such user's home
+        return []

@@ -59,3 +59,20 @@ def test_tab_offers_what_the_magic_takes_and_nothing_else(notebook: Any) -> None
     notebook.page.keyboard.press("Enter")
     box.wait_for(state="hidden")
     assert editor.inner_text().strip() == "%kling history"
+
+
+def test_tab_finishes_a_path_with_blanks_inside_quotes(notebook: Any) -> None:
+    """Through a folder: its quote stays open until the file in it was chosen."""
+    folder = notebook.path.parent / "my pictures"
+    folder.mkdir()
+    (folder / "old fox.png").touch()
+    editor = notebook.cell(1).locator(".cm-content")
+    editor.click()
+    box = notebook.page.locator(".jp-Completer:visible")
+    for typed in ("%%kling --image my", "o"):
+        notebook.page.keyboard.type(typed)
+        notebook.page.keyboard.press("Tab")
+        box.wait_for(timeout=20_000)
+        notebook.page.keyboard.press("Enter")
+        box.wait_for(state="hidden")
+    assert editor.inner_text().strip() == '%%kling --image "my pictures/old fox.png'

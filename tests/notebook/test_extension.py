@@ -201,6 +201,17 @@ def test_tab_offers_files_as_a_source_and_nothing_else(shared):
     assert [one for one in shared.complete("%%kling --image ./") if not one.startswith("%%kling --image ./")] == []
 
 
+def test_tab_puts_quotes_around_a_path_with_blanks(shared):
+    """IPython's backslashes would stand for themselves in our lines. A quote that was typed stays as it is."""
+    shared.ok("pathlib.Path('my dir').mkdir(); pathlib.Path('my dir/it\\'s (1).png').touch()")
+    assert shared.complete("%%kling --image my") == ['%%kling --image "my dir/']
+    assert shared.complete('%%kling --image "my dir/') == ["%%kling --image \"my dir/it's (1).png"]
+    shared.ok("pathlib.Path('old fox.png').touch(); pathlib.Path('hen\"s.png').touch()")
+    assert shared.complete("%%kling --image ./old") == ['%%kling --image "./old fox.png"']
+    assert shared.complete("%%kling --image=./hen") == ["%%kling --image='./hen\"s.png'"]
+    assert shared.complete("%%kling --image ~nobody/") == ["%%kling --image ~nobody/"]
+
+
 def test_tab_offers_every_variable_that_can_be_an_axis(shared):
     """A column, an index and an array are axes as well as a list is; a table and a text are none."""
     shared.ok(
