@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..api.errors import InsufficientCreditsError, KlingError
-from ..api.jobs import GenerationRequest
-from .budget import Estimate, Limits, kind
+from ..api.jobs import GenerationRequest, JobStatus
+from .budget import Estimate, Kind, Limits, kind
 from .records import Record
 from .runner import JobHandle
 
@@ -86,11 +86,11 @@ class Pricing:
     def __init__(self, has_price: Callable[[GenerationRequest], bool]) -> None:
         self._has_price = has_price
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, int], bool] = {}
-        self._out: dict[tuple[str, int], int] = {}
+        self._known: dict[Kind, bool] = {}
+        self._out: dict[Kind, int] = {}
 
     def may_go(self, record: Record) -> bool:
-        """Whether the POST may go out: its price is known, or it is the one that finds it out, until `over`."""
+        """Whether it may be sent: its price is known, or it is the one that finds it out, until `learn` or `over`."""
         which = kind(record.request)
         with self._lock:
             if which not in self._known:
@@ -102,10 +102,13 @@ class Pricing:
         with self._lock:
             self._known[kind(record.request)] = True
 
-    def over(self, number: int) -> None:
-        """The POST of this job was answered, or will not be sent."""
+    def over(self, record: Record) -> None:
+        """Nothing more is heard of this job's price. Where it was made and no reply has named one, none ever does."""
+        which = kind(record.request)
         with self._lock:
-            self._out = {which: other for which, other in self._out.items() if other != number}
+            if self._out.get(which) == record.number:
+                del self._out[which]
+                self._known[which] |= record.status is JobStatus.FINISHED
 
 
 class Batch:

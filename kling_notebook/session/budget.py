@@ -74,9 +74,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def kind(request: GenerationRequest) -> tuple[str, int]:
-    """Resolution and number of pictures: what the price and the duration of a job depend on, as far as anyone knows."""
-    return request.resolution, request.num_outputs
+Kind = tuple[str, str, int]
+"""Model, resolution and number of pictures: what price and duration of a job depend on, as far as anyone knows."""
+
+
+def kind(request: GenerationRequest) -> Kind:
+    """What kind of job this is, for its price and its duration."""
+    return request.model, request.resolution, request.num_outputs
 
 
 def price(request: GenerationRequest, dearest: float | None) -> float:

@@ -17,12 +17,18 @@ from typing import Any
 
 from ..api.errors import SettingsError
 from ..api.jobs import JobStatus
+from .budget import Kind
 from .records import COLUMNS, Reader, Record, row_of
 from .tables import bring_up, lenient, make_file
 
 BUSY_SECONDS = 60.0
 
 _LOOK_BACK = 2000
+_NEWEST = "(SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+_OF_KIND = (
+    "json_extract(request, '$.model')=? AND json_extract(request, '$.values.resolution')=?"
+    " AND json_extract(request, '$.values.num_outputs')=?"
+)
 """Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
 depend on how many came before."""
 
@@ -216,35 +222,31 @@ class Journal:
             ).fetchone()
         return float(row[0])
 
-    def past_seconds(self, backend: str, resolution: str, num_outputs: int, limit: int = 200) -> list[float]:
-        """Durations in seconds of the newest finished jobs like this one, newest first."""
+    def past_seconds(self, backend: str, which: Kind, limit: int = 200) -> list[float]:
+        """Durations in seconds of the newest finished jobs of a kind, newest first."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT seconds FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
-                " WHERE status='finished' AND seconds IS NOT NULL AND json_extract(request, '$.values.resolution')=?"
-                " AND json_extract(request, '$.values.num_outputs')=? LIMIT ?",
-                (backend, _LOOK_BACK, resolution, num_outputs, limit),
+                f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
+                f" WHERE status='finished' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
+                (backend, _LOOK_BACK, *which, limit),
             )
             return [float(row[0]) for row in rows]
 
-    def has_price(self, backend: str, resolution: str, num_outputs: int) -> bool:
-        """Whether a reply of this backend has said what a job like this one costs."""
+    def has_price(self, backend: str, which: Kind) -> bool:
+        """Whether a reply of this backend has said what a job of a kind costs; then `dearest_picture` has seen it."""
         with self._lock:
             row = self._connection.execute(
-                "SELECT EXISTS(SELECT 1 FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
-                " WHERE credits IS NOT NULL AND json_extract(request, '$.values.resolution')=?"
-                " AND json_extract(request, '$.values.num_outputs')=?)",
-                (backend, _LOOK_BACK, resolution, num_outputs),
+                f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
+                (backend, _LOOK_BACK, *which),
             ).fetchone()
         return bool(row[0])
 
     def dearest_picture(self, backend: str) -> float | None:
-        """The largest ``creditCost`` per picture in the newest hundred replies of a backend."""
+        """The largest ``creditCost`` per picture that a backend has named, as far back as one looks."""
         with self._lock:
             row = self._connection.execute(
-                "SELECT MAX(price) FROM (SELECT credits / json_extract(request, '$.values.num_outputs') AS price"
-                " FROM (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
-                " WHERE credits IS NOT NULL LIMIT 100)",
+                f"SELECT MAX(credits / json_extract(request, '$.values.num_outputs')) FROM {_NEWEST}"  # noqa: S608  # constants
+                " WHERE credits IS NOT NULL",
                 (backend, _LOOK_BACK),
             ).fetchone()
         return None if row[0] is None else float(row[0])
@@ -253,8 +255,7 @@ class Journal:
         """(credits remaining, when submitted) as last said by a backend."""
         with self._lock:
             row = self._connection.execute(
-                "SELECT credits_remaining, submitted_at FROM"
-                " (SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+                f"SELECT credits_remaining, submitted_at FROM {_NEWEST}"  # noqa: S608  # constants
                 " WHERE credits_remaining IS NOT NULL LIMIT 1",
                 (backend, _LOOK_BACK),
             ).fetchone()

@@ -90,9 +90,9 @@ def _submit(record: Record, work: Work) -> Outcome:
 
 
 def _may_go(record: Record, work: Work) -> bool:
-    """Wait for a share of the rate limit, then ask for the money. A share that is not used is given back: hundreds of
-    refusals would otherwise leave nothing for the polls of what was bought."""
-    if not take_turn(record, work, "submit"):
+    """Wait for the price, for a share of the rate limit, then ask for the money. A share that is not used is given
+    back: hundreds of refusals would otherwise leave nothing for the polls of what was bought."""
+    if not work.gate.priced(record) or not take_turn(record, work, "submit"):
         return False
     allowed = False
     try:

@@ -81,10 +81,9 @@ def resume_all(place: Place, running: Running) -> list[JobHandle]:
     for record in place.journal.open_records():
         if record.backend != place.backend or record.status not in RESUMABLE:
             continue
-        if record.number in running.handles:
-            if record.status is JobStatus.UNFINISHED:
-                continue
-            handles.append(running.handles[record.number])
+        if (going := running.handles.get(record.number)) is not None:
+            if record.status is not JobStatus.UNFINISHED:
+                handles.append(going)
         elif record.owner == place.id or not place.locks.alive(record.owner):
             handles += _take(place, running, record)
     return handles
@@ -107,8 +106,8 @@ def resume_one(place: Place, running: Running, which: int | str, job_id: str | N
     if record is None:
         record = get(place, which)
     another = job_id if job_id != record.job_id else None
-    if record.number in running.handles and not another:
-        return running.handles[record.number]
+    if (going := running.handles.get(record.number)) is not None and not another:
+        return going
     if record.backend != place.backend:
         raise InputError(
             f"Job {record.number} belongs to {record.backend}; this session talks to {place.backend}. "

@@ -54,6 +54,9 @@ class Task:
 class _Open:
     """The gate of a task: the money was set aside by the caller, and a withdrawal takes the intent file instead."""
 
+    def priced(self, record: Record) -> bool:  # noqa: ARG002
+        return True
+
     def allow(self, record: Record) -> bool:  # noqa: ARG002
         return True
 

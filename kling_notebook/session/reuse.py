@@ -40,8 +40,8 @@ def answer(place: Place, running: Running, request: GenerationRequest) -> JobHan
     record = deciding(place, running, request)
     if record is None:
         return None
-    if record.number in running.handles:
-        return running.handles[record.number]
+    if (going := running.handles.get(record.number)) is not None:
+        return going
     handle = JobHandle(request, record.number, record.status)
     if record.status is JobStatus.FINISHED:
         return running.answered(handle, record, reused=True)

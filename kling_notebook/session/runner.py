@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from ..api.errors import StillRunningError
+from ..api.errors import KlingError, StillRunningError
 from ..api.jobs import GenerationRequest, JobStatus, Observer, Snapshot
 from .results import Result
 
@@ -146,14 +146,30 @@ class Runner:
         self._idle = 0
 
     def start(self, work: Callable[[], None]) -> None:
-        """Queue ``work``; it must not raise."""
+        """Queue ``work``; it must not raise.
+
+        Raises:
+            KlingError: there is no thread, and this machine gives none.
+        """
         with self._changed:
             self._work.append(work)
             if self._idle >= len(self._work):  # one idle thread must not get all of a sweep
                 self._changed.notify()
             elif self._threads < self.in_flight:
-                self._threads += 1
-                threading.Thread(target=self._loop, name="kling-worker", daemon=True).start()
+                self._begin()
+
+    def _begin(self) -> None:
+        try:
+            threading.Thread(target=self._loop, name="kling-worker", daemon=True).start()
+        except RuntimeError as error:  # a limit of the machine; those that run take the work when they can
+            if not self._threads:
+                self._work.pop()
+                raise KlingError(
+                    f"No thread could be started ({error}): this machine allows no more. Close other notebooks, or "
+                    "restart the kernel, then run the same again."
+                ) from None
+        else:
+            self._threads += 1
 
     @property
     def working(self) -> int:

@@ -56,11 +56,11 @@ class Place:
 
     def has_price(self, request: GenerationRequest) -> bool:
         """Whether this backend has said what such a job costs."""
-        return self.journal.has_price(self.backend, *kind(request))
+        return self.journal.has_price(self.backend, kind(request))
 
     def durations(self, request: GenerationRequest) -> Durations:
         """How long such jobs took before on this backend."""
-        past = self.journal.past_seconds(self.backend, *kind(request))
+        past = self.journal.past_seconds(self.backend, kind(request))
         return Durations.of(past or (SANDBOX_SECONDS if self.backend == "sandbox" else ()))
 
     def as_result(self, record: Record, *, reused: bool = False) -> Result:
@@ -101,7 +101,12 @@ class Running:
             self.handles.pop(handle.number, None)
 
     def run(self, record: Record, handle: JobHandle, batch: Batch | None = None, *, resumed: bool = False) -> None:
-        self.runner.start(lambda: self._advance(record, handle, batch, resumed))
+        """Set it going. KlingError where it cannot be: then nothing was sent."""
+        try:
+            self.runner.start(lambda: self._advance(record, handle, batch, resumed))
+        except KlingError:
+            self.handles.pop(record.number, None)
+            raise
 
     def _advance(self, record: Record, handle: JobHandle, batch: Batch | None, resumed: bool) -> None:
         """One worker, one job."""
@@ -133,7 +138,8 @@ class Running:
         except LostOwnership:
             error = KlingError(f"Job {record.number} was taken over by another kernel.", number=record.number)
         except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
-            record = self.place.journal.get(record.number) or record
+            with suppress(sqlite3.Error):  # which may be what went wrong
+                record = self.place.journal.get(record.number) or record
             error = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
         self.conclude(handle, record, error, batch)
         self._face()
@@ -150,7 +156,7 @@ class Running:
             self.purse.charge(record.number, record.credits)
         if batch is not None and error is not None:
             batch.halt(error)
-        self.pricing.over(record.number)
+        self.pricing.over(record)
         self.handles.pop(record.number, None)
         if handle.done():
             return
@@ -212,10 +218,10 @@ class Running:
 
     def commit(self, record: Record) -> None:
         """The lifecycle's ledger. See Journal.write."""
-        self.place.journal.write(record)
-        if record.credits is not None:  # the next POST must know what this one really cost
+        if record.credits is not None:  # the next POST must know what this one really cost, written down or not
             self.purse.charge(record.number, record.credits)
             self.pricing.learn(record)
+        self.place.journal.write(record)
         if self.unwritten:
             self.write_again()
 
@@ -236,12 +242,15 @@ class _Gate:
         self._handle = handle
         self._batch = batch
 
+    def priced(self, record: Record) -> bool:
+        while self._batch is not None and self._batch.bounded and not self._running.pricing.may_go(record):
+            self.pause(PRICING_SECONDS)
+            if self.cancelled():
+                return False
+        return True
+
     def allow(self, record: Record) -> bool:
         if self._batch is not None:
-            while self._batch.bounded and not self._running.pricing.may_go(record):
-                self.pause(PRICING_SECONDS)
-                if self.cancelled():
-                    return False
             self._batch.refuse_if_halted(record)
             self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)
         if self._handle.begin_sending():
@@ -252,7 +261,6 @@ class _Gate:
     def sent(self, accepted: bool) -> None:
         if not accepted:
             self._running.purse.charge(self._handle.number, 0.0)
-        self._running.pricing.over(self._handle.number)
         self._handle.end_sending(accepted)
 
     def cancelled(self) -> bool:

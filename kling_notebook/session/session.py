@@ -303,10 +303,11 @@ class Session:
         Raises:
             InputError: see pastjobs.resume_one.
         """
-        if which is None:
-            handles = pastjobs.resume_all(self.place, self.running)
-        else:
-            handles = [pastjobs.resume_one(self.place, self.running, which, job_id)]
+        with self._planning:  # a row that two threads ask for at once gets one worker
+            if which is None:
+                handles = pastjobs.resume_all(self.place, self.running)
+            else:
+                handles = [pastjobs.resume_one(self.place, self.running, which, job_id)]
         self._touched.update(handle.number for handle in handles)
         for handle in handles if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here

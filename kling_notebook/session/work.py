@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,9 @@ class Ledger(Protocol):
 
 class Gate(Protocol):
     """Whether the POST may go out."""
+
+    def priced(self, record: Record) -> bool:
+        """Wait until somebody has found out what such a job costs, or it is this one that does. False: withdrawn."""
 
     def allow(self, record: Record) -> bool:
         """Close the gate. False: withdrawn. Raises KlingError where the money is not there."""
@@ -85,7 +89,8 @@ class Work:
     def refresh(self) -> None:
         """Take in how long the jobs took that have ended meanwhile."""
         if self.known is not None:
-            self.durations = self.known()
+            with suppress(sqlite3.Error):  # it only says when to ask next
+                self.durations = self.known()
 
     def commit(self, record: Record, *, strict: bool = False, **changes: object) -> Record:
         """Commit the record's next state and tell the observer.

@@ -142,7 +142,7 @@ def _page(journal: Journal) -> object:
 def _before_a_job(journal: Journal) -> object:
     """What is read for one more job: known durations, prices, an identical request."""
     for backend in ("pixeldojo", "another"):
-        journal.past_seconds(backend, "1K", 1)
+        journal.past_seconds(backend, ("kling-image", "1K", 1))
         journal.dearest_picture(backend)
         journal.last_balance(backend)
     return journal.newest_identical("0" * 64), journal.open_records()

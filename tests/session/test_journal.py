@@ -19,7 +19,8 @@ import pytest
 
 from kling_notebook.api.errors import SettingsError
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
-from kling_notebook.session import recipes, tables
+from kling_notebook.session import journal as journal_module
+from kling_notebook.session import recipes, tables, work
 from kling_notebook.session.journal import Filter, Journal, LostOwnership
 from kling_notebook.session.locks import Locks
 from kling_notebook.session.records import Record, new_record
@@ -473,6 +474,46 @@ def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
     assert story["while it runs"] == {"status": "running", "job_id": sandbox.job_ids[0], "images": 0, "done": False}
     assert story["row"]["status"] == "finished"
     assert sandbox.count("submit") == 1
+
+
+def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_nobody_waiting_for_ever(
+    make_session: Callable[..., Session],
+    make_sandbox: Callable[..., Sandbox],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What cannot be read says only when to poll next; what cannot be written is written when it can be."""
+    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.1)
+    session = make_session(make_sandbox(latency=1.5))
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    while not session.record(1).job_id:
+        handle.pause(0.02)
+    other = sqlite3.connect(folder / ".kling" / "journal.sqlite3", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    handle.pause(2.5)
+    other.execute("ROLLBACK")
+    other.close()
+    assert len(handle.result(timeout=20)) == 1
+    assert session.record(1).status is JobStatus.FINISHED
+
+
+def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
+    make_session: Callable[..., Session], make_sandbox: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in the middle of a job, and a journal that answers no more: the cell that waits is told all the same."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise sqlite3.DatabaseError("disk I/O error")
+
+    session = make_session(make_sandbox(latency=1.0))
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    while not session.record(1).job_id:
+        handle.pause(0.02)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "get", broken)
+        patch.setattr(work.Work, "tell", broken)
+        assert "disk I/O error" in str(handle.exception(timeout=20))
+    assert session.resume(1).handles[0].exception(timeout=30) is None
 
 
 def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(

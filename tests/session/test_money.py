@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import BudgetExceededError, InputError, InsufficientCreditsError, KlingError
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.budget import Estimate, Limits, call_time, duration, price
+from kling_notebook.session.records import new_record
 from kling_notebook.session.runner import JobHandle
 from kling_notebook.session.session import Session
 
@@ -158,6 +161,57 @@ def test_only_the_first_of_a_kind_goes_alone(
     assert sent_before_a_reply() == 4
     assert sent_before_a_reply(num_outputs=2) == 1
     assert sent_before_a_reply(resolution="2K") == 1
+
+
+def test_a_price_seen_long_ago_is_not_forgotten_while_its_kind_counts_as_known(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """A hundred cheap jobs after a dear one do not make its kind cheap."""
+    sandbox = make_sandbox(credit_cost=3.0)
+    session = make_session(sandbox)
+    results_of(session, session.request("a first one", resolution="2K"))
+    about = {"backend": session.backend, "source": "python", "session": session.id, "estimate": 1.0}
+    cheap = [new_record(GenerationRequest("cheap", sample=i), **about) for i in range(101)]  # type: ignore[arg-type]
+    session.journal.add(record.but(status=JobStatus.FINISHED, credits=1.0) for record in cheap)
+    request = session.request("another", resolution="2K")
+    assert session.place.has_price(request)
+    assert session.estimate([request]).credits == 3.0
+    assert not session.place.has_price(session.request("another", resolution="2K", model="another-model"))
+
+
+def test_where_the_reply_to_a_submit_names_no_price_the_end_of_the_job_does(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the call waits for it; and where the end names none either, it goes on at the guess, side by side."""
+    submit = KlingClient.submit
+    nameless = {"credit_cost": None, "credits_remaining": None}
+    monkeypatch.setattr(KlingClient, "submit", lambda self, request: replace(submit(self, request), **nameless))
+    sandbox = make_sandbox(credit_cost=3.0, latency=0.5)
+    session = make_session(sandbox)
+    requests = [session.request(f"fox {i}") for i in range(10)]
+    for handle in session.start(requests, source="python", max_credits=10).handles:
+        handle.exception(timeout=60)
+    assert sandbox.charges == 9
+
+    poll = KlingClient.poll
+    monkeypatch.setattr(KlingClient, "poll", lambda self, *job: replace(poll(self, *job), credit_cost=None))
+    requests = [session.request(f"owl {i}", num_outputs=2) for i in range(4)]
+    errors = [h.exception(timeout=60) for h in session.start(requests, source="python", max_credits=50).handles]
+    assert errors == [None] * 4
+
+
+def test_while_a_price_is_being_found_out_nobody_passes_a_retry_after(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """Those that wait for a price hold no share of the rate limit that they could use at once after a refusal."""
+    sandbox = make_sandbox(faults=[Fault("submit", "rate_limited", at=1, times=2, retry_after=1)])
+    session = make_session(sandbox, in_flight=8)
+    handles = session.start([session.request(f"fox {i}") for i in range(8)], source="python").handles
+    assert [handle.exception(timeout=60) for handle in handles] == [None] * 8
+    first, second, third, *rest = [entry.at for entry in sandbox.log if entry.kind == "submit"]
+    assert second - first >= 0.9
+    assert third - second >= 0.9
+    assert len(rest) == 7
 
 
 def test_the_price_is_found_out_by_another_where_the_first_is_refused_or_in_doubt(

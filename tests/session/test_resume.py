@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ import pytest
 from kling_notebook.api.errors import DownloadError, InputError, KlingError, ModelNotFoundError, StillRunningError
 from kling_notebook.api.jobs import GenerationRequest, Job, JobStatus
 from kling_notebook.sandbox import Fault
-from kling_notebook.session import collecting, running
+from kling_notebook.session import collecting, pastjobs, running
 from kling_notebook.session.offers import made_at
 from kling_notebook.session.records import new_record
 
@@ -251,6 +252,30 @@ def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_
     session.configure(job_max_age=60)
     assert [len(h.result(timeout=30)) for h in session.resume().jobs] == [1, 1]
     assert sandbox.count("submit") == 2
+
+
+def test_a_row_that_two_threads_resume_at_once_gets_one_worker(
+    make_session: Make, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cells, or a cell and the panel: both get the same handle."""
+    session = make_session(sandbox)
+    number = left_behind(session, JobStatus.RUNNING, job_id=made_elsewhere(session))
+    take = pastjobs._take
+
+    def slowly(*what: Any) -> Any:
+        time.sleep(0.2)
+        return take(*what)
+
+    monkeypatch.setattr(pastjobs, "_take", slowly)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.extend(session.resume(number).handles)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 2
+    assert found[0] is found[1]
+    assert len(found[0].result(timeout=30)) == 1
 
 
 def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: Make, sandbox: Sandbox) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
+from kling_notebook.api.errors import KlingError
 from kling_notebook.session.runner import Runner
 
 
@@ -32,6 +35,31 @@ def most_at_once(runner: Runner, works: int) -> int:
 
 def test_no_more_than_in_flight_work_at_once() -> None:
     assert most_at_once(Runner(3), 9) == 3
+
+
+def test_a_machine_that_gives_no_thread_is_told_and_can_recover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is not left in the queue of nobody, and a later call begins a thread."""
+    runner = Runner(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        with pytest.raises(KlingError, match="No thread could be started"):
+            runner.start(lambda: pytest.fail("its caller was told that it does not run"))
+    assert most_at_once(runner, 3) == 1
+
+
+def test_where_a_thread_is_running_it_takes_what_no_other_could(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, begun, release, done = Runner(2), threading.Event(), threading.Event(), threading.Event()
+    runner.start(lambda: (begun.set(), release.wait(10)))  # type: ignore[arg-type, return-value]
+    assert begun.wait(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        runner.start(done.set)
+    release.set()
+    assert done.wait(10)
 
 
 def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
