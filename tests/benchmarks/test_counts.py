@@ -271,7 +271,10 @@ def test_nine_running_jobs_send_at_most_four_messages_a_second(service, tmp_path
         kernel.run("%load_ext kling_notebook")
         kernel.messages.clear()
         kernel.run("get_ipython().run_cell_magic('kling', '--sweep sample=9', 'a red fox')")
-    shown = [at for at, message in kernel.messages if message["msg_type"] in ("display_data", "update_display_data")]
+    updates = [message for _, message in kernel.messages if message["msg_type"].endswith("display_data")]
+    shown = [
+        update["header"]["date"].timestamp() for update in updates
+    ]  # as sent: on a busy machine they come in heaps
     assert len(shown) >= 3
     assert max(sum(at <= other < at + 1.0 for other in shown) for at in shown) <= 4
     assert not [message for _, message in kernel.messages if message["msg_type"].startswith("comm")]
