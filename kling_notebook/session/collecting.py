@@ -203,7 +203,7 @@ def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, dict[i
         work.warn(f"Job {record.number}: {asked} pictures were asked for and {came} came.")
     work.tell(record, pictures=came)
     for k in range(came):
-        if k < len(record.images) and (work.folder / record.images[k]).exists():
+        if k < len(record.images) and images.is_here(work.folder / record.images[k]):
             continue
         try:
             name = _save_one(record, work, job.image_urls[k], k)

@@ -31,6 +31,7 @@ __all__ = [
     "check",
     "file_stem",
     "find",
+    "is_here",
     "large",
     "load_source",
     "open_picture",
@@ -137,6 +138,15 @@ def save(
             temporary.unlink(missing_ok=True)
     keep(target, thumbnails, views)
     return Saved(target, facts.width, facts.height, facts.media_type, size)
+
+
+def is_here(path: Path) -> bool:
+    """Whether a picture stands at ``path``, as far as its first bytes say: an emptied file is none."""
+    try:
+        with path.open("rb") as file:
+            return containers.media_type(file.read(16)) is not None
+    except OSError:
+        return False
 
 
 def find(folder: Path, stem: str) -> Path | None:

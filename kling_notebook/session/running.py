@@ -14,6 +14,7 @@ from ..api.client import KlingClient
 from ..api.errors import KlingError
 from ..api.jobs import GenerationRequest, JobStatus
 from ..api.pacing import Durations
+from . import images
 from .attachments import Attachments
 from .batch import Batch, Pricing, Purse
 from .budget import Estimate, kind
@@ -52,7 +53,7 @@ class Place:
 
     def has_all(self, record: Record) -> bool:
         """Whether the record has pictures, and every one of them is there."""
-        return bool(record.images) and all((self.folder / name).exists() for name in record.images)
+        return bool(record.images) and all(images.is_here(self.folder / name) for name in record.images)
 
     def has_price(self, request: GenerationRequest) -> bool:
         """Whether this backend has said what such a job costs."""

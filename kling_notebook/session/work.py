@@ -15,6 +15,7 @@ from ..api.errors import KlingError, SettingsError
 from ..api.jobs import Observer, Snapshot
 from ..api.line import Ticket
 from ..api.pacing import Durations, Kind
+from . import images
 from .records import Record
 
 
@@ -84,7 +85,7 @@ class Work:
 
     def saved(self, record: Record) -> int:
         """How many of its pictures are in the folder: a name whose file is not there holds a place."""
-        return sum((self.folder / name).exists() for name in record.images)
+        return sum(images.is_here(self.folder / name) for name in record.images)
 
     def refresh(self) -> None:
         """Take in how long the jobs took that have ended meanwhile."""

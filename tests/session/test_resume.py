@@ -295,6 +295,22 @@ def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: 
     assert sandbox.count("submit") == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>not a picture</html>"], ids=["empty", "text"])
+def test_a_picture_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
+    content: bytes, make_session: Make, sandbox: Sandbox
+) -> None:
+    """Reuse does not take it for one either: it would show a hole at no cost."""
+    session = make_session(sandbox)
+    result = buy(session, num_outputs=2).result(timeout=30)
+    result[1].path.write_bytes(content)
+    assert not session.place.has_all(session.record(1))
+    again = session.resume(1).jobs[0].result(timeout=30)
+    assert again[1].path != result[1].path
+    assert session.place.has_all(session.record(1))
+    assert result[1].path.read_bytes() == content
+    assert (sandbox.count("submit"), sandbox.count("download")) == (1, 3)
+
+
 def test_pictures_that_are_still_there_stay_in_the_history_when_the_service_has_forgotten_the_job(
     make_session: Make, make_sandbox: Make
 ) -> None:
