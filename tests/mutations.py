@@ -82,7 +82,7 @@ MUTATIONS = (
         "self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)", "pass",
         MONEY, "dearer or doubt"),
     row("the jobs of a kind go out before any has said its price", RUNNING,
-        "while self._batch.bounded and not self", "while False and not self", MONEY, "side_by_side"),
+        "while self._batch is not None and self._batch.bounded", "while False", MONEY, "side_by_side"),
     row("after a 402 the rest is sent", RUNNING, "self._batch.refuse_if_halted(record)", "pass", MONEY, "402"),
     row("identical requests of a call are bought one by one", "session/session.py",
         "to_buy = [request for request in unique if request not in known]",
