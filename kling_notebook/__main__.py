@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         help="where the executed notebook, its page and the pictures are left (default: ./kling-tour)",
     )
     tour.add_argument("--live", action="store_true", help="run against the service; needs a key and --max-credits")
-    tour.add_argument("--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all")
+    tour.add_argument(
+        "--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all; it makes 6 pictures"
+    )
 
     _add_sandbox(add("sandbox", _sandbox, "run the sandbox service alone, until interrupted"))
     add("check", _check, "check key, service and folder without spending; the same as %kling check")

@@ -20,6 +20,7 @@ import pytest
 from kling_notebook.__main__ import main
 from kling_notebook.command import CannotStartError, lab, notebooks, tour
 from kling_notebook.command import sandbox as alone
+from kling_notebook.sandbox import Sandbox
 
 CANARY = "pd_live_canary_5f2e9c71"
 COMMAND = [sys.executable, "-m", "kling_notebook"]
@@ -224,6 +225,21 @@ class TestTour:
         (line,) = capsys.readouterr().err.splitlines()
         assert says in line
         assert not (tmp_path / "t").exists()
+
+    def test_a_live_tour_that_cannot_be_paid_for_does_not_begin(self, tmp_path, monkeypatch, capsys):
+        """It bought four pictures and failed at the next."""
+        monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
+        assert exit_code("tour", "--live", "--max-credits", "5", "--dir", str(tmp_path / "t")) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--max-credits {tour.BUYS}" in line
+        assert not (tmp_path / "t").exists()
+
+    def test_a_live_tour_buys_what_it_says(self, tmp_path, monkeypatch):
+        with Sandbox(latency=0) as service:
+            monkeypatch.setenv("PIXELDOJO_API_KEY", service.key)
+            monkeypatch.setenv("PIXELDOJO_API_BASE", service.base_url)
+            assert exit_code("tour", "--live", "--max-credits", str(tour.BUYS), "--dir", str(tmp_path / "t")) == 0
+            assert service.charges == tour.BUYS
 
     def test_it_leaves_the_executed_notebook_and_a_page_and_says_where(self, told, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)

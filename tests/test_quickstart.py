@@ -82,7 +82,7 @@ def test_the_sandbox_says_that_it_is_one(executed):
 
 
 def test_the_history_lists_both_jobs(executed):
-    rows = html(cell(executed, "kling.history()"))
+    rows = html(cell(executed, "kling.history("))
     assert rows.count("finished") == 2
     assert rows.count("sandbox") == 2
 

@@ -233,6 +233,11 @@ def job_url(base_url: str, job_id: str) -> str:
     return f"{base_url}/jobs/{quote(job_id, safe='')}"
 
 
+def models_url(base_url: str) -> str:
+    """Where the models are listed."""
+    return f"{base_url}/models"
+
+
 def model_url(base_url: str, model: str, *ending: str) -> str:
     """``{base}/models/{model}`` and what follows it."""
     return "/".join([base_url, "models", quote(model, safe=""), *ending])

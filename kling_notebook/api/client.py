@@ -233,6 +233,8 @@ class KlingClient(Patience):
             return "refused"
         # A web page at a wrong address answers 404 as well; only the service answers in JSON.
         answered = reply.status in (200, 400, 404, 422) and isinstance(wire.parse(reply.body), dict)
+        if answered and reply.status == 404:  # so does a wrong path on the right host; the models are at the right one
+            answered = self._exchange(self._out().get, access.models_url(self._base_url)).status == 200
         return "accepted" if answered else "unknown"
 
     def queue(self, kind: Kind, due: float = 0.0) -> Ticket:

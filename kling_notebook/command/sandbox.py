@@ -32,6 +32,7 @@ def run(*, announce: Callable[[str], Any] = announced, **options: Any) -> None:
             announce(f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).")
             announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
             announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
+            announce(f"  what it takes and answers: {sandbox.base_url.removesuffix('/v1')}/openapi")
             while True:
                 time.sleep(3600.0)
         except KeyboardInterrupt:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 PICTURES = "kling_images"
+BUYS = 6  # pictures the quickstart makes
 NOTHING = "data:text/javascript,"  # in place of scripts from the web: the page must open at once without a network
 
 
@@ -35,6 +36,11 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
     env = environment(os.environ, live=live, max_credits=max_credits)
     if live:
         check_key(env)
+        if max_credits is not None and max_credits < BUYS:
+            raise CannotStartError(
+                f"The tour makes {BUYS} pictures, about {BUYS} credits; --max-credits allows {max_credits:g}. "
+                f"Nothing was sent. Allow it with --max-credits {BUYS}."
+            )
     original, folder = home() / FIRST, make_folder(folder)
     target = free_name(original, folder)
     import nbformat

@@ -478,6 +478,15 @@ def test_a_probe_that_learns_nothing_says_so(start: Start, connect: Connect, fau
     assert connect(start(faults=[fault])).probe() == "unknown"
 
 
+def test_a_probe_takes_no_answer_of_a_wrong_path_for_an_accepted_key(service: Sandbox) -> None:
+    """There everything is not found, whatever the key."""
+    for key in (service.key, "pd_another_key"):
+        elsewhere = KlingClient(key, base_url=f"{service.base_url}/elsewhere")
+        assert elsewhere.probe() == "unknown"
+        elsewhere.close()
+    assert service.count("submit") == 0
+
+
 def test_a_probe_of_a_host_that_is_not_there_raises(start: Start, connect: Connect) -> None:
     service = start()
     service.stop()
