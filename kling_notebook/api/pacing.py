@@ -1,9 +1,10 @@
 """When to ask again: pure arithmetic over numbers. The clock and chance are parameters; nobody sleeps here.
 
-Three questions are answered, each by something that can be tested with a table:
+Four questions are answered, each by something that can be tested with a table:
 
 - May this be sent again? ``after_submit`` is the one place that decides it for the POST that costs credits;
   ``retry_after`` and ``backoff`` say when.
+- Is a job asked again after a poll that failed? ``FailedPolls`` counts them and says when it is enough.
 - When is the next poll due? ``next_poll``, from how long such jobs took before (``Durations``) and from how many
   polls the allowance pays for (``Pace.share``).
 - May a request go out now? ``Pace`` (in ``allowance``), the one allowance that all requests of a session share.
@@ -22,18 +23,24 @@ from .errors import (
     BudgetExceededError,
     InputError,
     KlingError,
+    ModelNotFoundError,
     RateLimitedError,
+    ServerError,
     SettingsError,
     TransportError,
+    UnauthorizedError,
 )
 
 __all__ = [
     "LONGEST_WAIT",
+    "AfterPoll",
     "AfterSubmit",
     "Durations",
+    "FailedPolls",
     "Kind",
     "Pace",
     "after_submit",
+    "asked_to_wait",
     "backoff",
     "next_poll",
     "retry_after",
@@ -48,6 +55,16 @@ LONGEST_FIRST_WAIT = 20.0
 
 LONGEST_GAP = 300.0
 """Seconds between two polls at most."""
+
+REFUSED_POLL_TRIES = 5
+"""Polls in a row answered with something that waiting does not mend, before the asking ends."""
+
+UNKNOWN_JOB_TRIES = 3
+"""Polls in a row answered 404 before the job counts as gone."""
+
+NEW_JOB_SECONDS = 60.0
+"""A job younger than that does not count as gone, however often the answer is 404: a service of many machines may not
+know it on all of them yet, and what counts as gone may be bought again."""
 
 
 # --- what may be sent again -------------------------------------------------------------------------------------
@@ -79,6 +96,46 @@ def after_submit(error: KlingError) -> AfterSubmit:
     ):
         return AfterSubmit.REFUSED
     return AfterSubmit.UNKNOWN
+
+
+# --- what is asked again ----------------------------------------------------------------------------------------
+
+
+class AfterPoll(Enum):
+    """What a failed poll means for the asking. None of them means that the job failed."""
+
+    AGAIN = "again"  # it says nothing of the job
+    GONE = "gone"  # the service does not know the job
+    REFUSED = "refused"  # asking goes on in vain; the job may be there all the same
+
+
+@dataclass(slots=True)
+class FailedPolls:
+    """Polls of one job that failed in a row, and when that is enough. After one that succeeds, begin a new count."""
+
+    count: int = 0
+    unknown: int = 0
+    refused: int = 0
+
+    def after(self, error: KlingError, age: float = math.inf, left: float = math.inf) -> AfterPoll:
+        """Count this one. ``age``: the job's in seconds, where it is known. ``left``: seconds of patience with it."""
+        self.count += 1
+        if isinstance(error, ModelNotFoundError):
+            self.unknown += 1
+        elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
+            self.refused += 1  # a reply nobody can read, a completed job without a picture
+        if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
+            return AfterPoll.GONE
+        if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError):
+            return AfterPoll.REFUSED
+        if asked_to_wait(error) > min(LONGEST_WAIT, left):
+            return AfterPoll.REFUSED
+        return AfterPoll.AGAIN
+
+
+def asked_to_wait(error: KlingError) -> float:
+    """Seconds, 0.0 where the service did not say."""
+    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 
 
 # --- when to poll -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ For plain scripts. A session does the same with a journal beside it, on threads 
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import time
 from abc import ABC, abstractmethod
@@ -17,16 +18,23 @@ from .errors import (
     Interrupted,
     JobFailedError,
     KlingError,
-    ModelNotFoundError,
     RateLimitedError,
-    ServerError,
     StillRunningError,
     TransportError,
-    UnexpectedReplyError,
 )
 from .jobs import GenerationRequest, Job, JobStatus, Observer, Snapshot
 from .line import Ticket
-from .pacing import LONGEST_WAIT, AfterSubmit, Durations, Kind, after_submit, backoff, next_poll
+from .pacing import (
+    LONGEST_WAIT,
+    AfterPoll,
+    AfterSubmit,
+    Durations,
+    FailedPolls,
+    Kind,
+    after_submit,
+    backoff,
+    next_poll,
+)
 
 _GONE = frozenset({403, 404, 410})
 
@@ -70,7 +78,7 @@ class Patience(ABC):
 
         Raises:
             StillRunningError: the time is over; wait again with the same id.
-            ApiError: the service will not tell: the key or the id is not accepted.
+            ApiError: the service will not tell: the key or the id is not accepted, or its replies say nothing of use.
         """
         asked = request or GenerationRequest(f"(job {job_id})")
         return self._wait(job_id, time.monotonic(), timeout, _Teller(asked, observer), first=0.0)
@@ -143,7 +151,8 @@ class Patience(ABC):
         first: float | None,
         status_url: str | None = None,
     ) -> Job:
-        begun, polls, failures = time.monotonic(), 0, 0
+        begun, polls, failed = time.monotonic(), 0, FailedPolls()
+        new = first is None  # submitted just now: of another one nobody knows here how old it is
         pause = next_poll(0.0, 0, Durations()) if first is None else first
         while True:
             self._await_turn("poll", started, timeout, pause, job_id)
@@ -151,13 +160,13 @@ class Patience(ABC):
             try:
                 job = self.poll(job_id, status_url)
             except KlingError as error:
-                failures += 1
-                if not _asked_again(error, failures):
+                age = time.monotonic() - begun if new else math.inf
+                if failed.after(error, age) is not AfterPoll.AGAIN:
                     raise
-                pause = _pause(error, failures)
+                pause = _pause(error, failed.count)
                 teller.tell(JobStatus.RUNNING, None, started, job_id=job_id, waiting_for=_waiting(error, pause))
                 continue
-            failures = 0
+            failed = FailedPolls()
             teller.tell(JobStatus.RUNNING, job, started)
             if job.state != "running":
                 return job
@@ -225,15 +234,6 @@ class _Teller:
         if self._observer is not None:
             with contextlib.suppress(Exception):
                 self._observer(self._snapshot)
-
-
-def _asked_again(error: KlingError, failures: int) -> bool:
-    """Whether a failed poll is repeated: it says nothing of the job. A job may be unknown for a moment at first."""
-    if isinstance(error, RateLimitedError):
-        return (error.retry_after or 0.0) <= LONGEST_WAIT
-    if isinstance(error, ModelNotFoundError) or (isinstance(error, ApiError) and error.status == 408):
-        return failures <= 3
-    return isinstance(error, TransportError | ServerError | UnexpectedReplyError)
 
 
 def _pause(error: KlingError, failures: int) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..api import pacing
 from ..api.errors import (
@@ -13,11 +13,8 @@ from ..api.errors import (
     DownloadError,
     JobFailedError,
     KlingError,
-    ModelNotFoundError,
     RateLimitedError,
-    ServerError,
     StillRunningError,
-    UnauthorizedError,
 )
 from ..api.jobs import Job, JobStatus
 from . import images, recipes, results
@@ -27,8 +24,6 @@ from .work import Outcome, Work, take_turn
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
 PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
-UNKNOWN_JOB_TRIES = 3  # polls in a row answered 404 before the job counts as gone
-REFUSED_POLL_TRIES = 5  # polls in a row answered with something that waiting does not mend
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
 
 
@@ -54,7 +49,7 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
     # Its age counts on from here on the monotonic clock: one that is set back, or another machine's, delays no poll.
     submitted = time.monotonic() - max(0.0, time.time() - (record.submitted_at or record.created_at))
     results.warm_up()
-    patience = _Patience()
+    failed = pacing.FailedPolls()
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
     while True:
         if work.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
@@ -69,22 +64,25 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             job = work.client.poll(str(record.job_id), record.status_url)
         except KlingError as error:
             left = max(0.0, work.job_max_age - age)
-            status = patience.lost(error, left)
-            if status:
+            # The service knows a job that had a result, and one whose id was read off its website.
+            known = not record.raw.keys().isdisjoint(("final", "attached"))
+            after = failed.after(error, math.inf if known else age, left)
+            if after is not pacing.AfterPoll.AGAIN:
+                status = JobStatus.EXPIRED if after is pacing.AfterPoll.GONE else JobStatus.UNFINISHED
                 return _park(record, work, error, status), None
-            seconds = _asked_to_wait(error) or pacing.backoff(patience.failures, random.random())  # noqa: S311  # jitter
+            seconds = pacing.asked_to_wait(error) or pacing.backoff(failed.count, random.random())  # noqa: S311  # jitter
             seconds = min(seconds, left)
             work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
             time.sleep(seconds)
             continue
-        patience = _Patience()
+        failed = pacing.FailedPolls()
         if job.state == "running":
             running = age
             work.tell(record, service_status=job.status)
             continue
         # A job that was done when a later kernel first asked may have been done for hours.
-        known = running or not work.resumed
-        return _finished_there(record, work, job, pacing.took(running, age, work.durations) if known else None)
+        seen = running or not work.resumed
+        return _finished_there(record, work, job, pacing.took(running, age, work.durations) if seen else None)
 
 
 def _wait_until_due(work: Work, submitted: float, age: float, polls: int) -> float:
@@ -120,35 +118,6 @@ def _finished_there(record: Record, work: Work, job: Job, seconds: float | None)
     text = f"Job {record.number} failed at the service: {why}. Change the prompt, or try again."
     error = JobFailedError(text, job_id=record.job_id, number=record.number)
     return Outcome(work.commit(done, status=JobStatus.FAILED, error=job.error or job.status), error), None
-
-
-@dataclass(slots=True)
-class _Patience:
-    """How many polls in a row went wrong, and when that is enough to set the job aside."""
-
-    failures: int = 0
-    unknown: int = 0
-    refused: int = 0
-
-    def lost(self, error: KlingError, left: float) -> JobStatus | None:
-        """The state to park the job in, or None: ask again. ``left``: seconds of patience with the job itself."""
-        self.failures += 1
-        if isinstance(error, ModelNotFoundError):
-            self.unknown += 1
-        elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
-            self.refused += 1  # a key that is refused, a reply nobody can read
-        if self.unknown >= UNKNOWN_JOB_TRIES:
-            return JobStatus.EXPIRED
-        if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError):
-            return JobStatus.UNFINISHED
-        if _asked_to_wait(error) > min(pacing.LONGEST_WAIT, left):
-            return JobStatus.UNFINISHED
-        return None
-
-
-def _asked_to_wait(error: KlingError) -> float:
-    """Seconds, 0.0 where the service did not say."""
-    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 
 
 def _why(error: KlingError) -> str:

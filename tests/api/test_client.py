@@ -443,14 +443,45 @@ def test_an_interrupt_names_the_job_that_goes_on(
 def test_a_gateways_404_page_says_nothing_of_the_job(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is polled on; only the service itself ends the waiting by not knowing the job."""
+    """It is polled on for a while; the service itself ends the waiting sooner by not knowing the job."""
     monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
-    service = start(faults=[Fault("poll", "status", status=404, body="html", at=1, times=6)])
+    service = start(faults=[Fault("poll", "status", status=404, body="html", at=1, times=4)])
     client = connect(service)
     assert client.wait(client.submit(FOX).job_id, timeout=20).state == "completed"
     service.add_fault(Fault("poll", "status", status=404))
     with pytest.raises(ModelNotFoundError):
         client.wait("job_nobody_knows", timeout=20)
+
+
+NO_PICTURE = b'{"jobId": "x", "status": "completed", "output": {"images": []}}'
+
+
+@pytest.mark.parametrize("raw", [NO_PICTURE, b"<html>moved</html>"], ids=["no picture", "no JSON"])
+def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, raw: bytes
+) -> None:
+    """After five in a row, from `run` as from `wait`; a reply that can be read begins a new count."""
+    monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    odd: dict[str, Any] = {"on": "poll", "kind": "status", "status": 200, "raw": raw}
+    service = start(latency=30.0, faults=[Fault(at=1, times=4, **odd), Fault(at=6, times=99, **odd)])
+    client = connect(service)
+    with pytest.raises(UnexpectedReplyError) as caught:
+        client.run(FOX, timeout=20)
+    assert service.count("poll") == 10
+    assert caught.value.job_id == service.job_ids[0]
+    assert caught.value.raw
+    with pytest.raises(UnexpectedReplyError):
+        client.wait(service.job_ids[0], timeout=20)
+    assert (service.count("poll"), service.count("submit")) == (15, 1)
+
+
+def test_a_job_bought_just_now_is_asked_for_again_where_it_is_not_known_yet(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    service = start(faults=[Fault("poll", "status", status=404, at=1, times=8)])
+    assert len(connect(service).run(FOX, timeout=20)) == 1
+    assert (service.count("poll"), service.count("submit")) == (9, 1)
 
 
 # --- check --------------------------------------------------------------------------------------------------------

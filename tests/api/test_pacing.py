@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from kling_notebook.api import errors
 from kling_notebook.api.pacing import (
     LONGEST_WAIT,
+    AfterPoll,
     AfterSubmit,
     Durations,
+    FailedPolls,
     Pace,
     after_submit,
     backoff,
@@ -70,6 +72,41 @@ AGAIN, REFUSED, UNKNOWN = AfterSubmit.AGAIN, AfterSubmit.REFUSED, AfterSubmit.UN
 )
 def test_only_what_certainly_made_no_job_may_be_sent_again(error: errors.KlingError, decision: AfterSubmit) -> None:
     assert after_submit(error) is decision
+
+
+# --- what is asked again
+
+NOT_FOUND = errors.ModelNotFoundError("no such job", status=404)
+UNREADABLE = errors.UnexpectedReplyError("no picture", status=200)
+BUSY = errors.ServerError("busy", status=503)
+
+
+@pytest.mark.parametrize(
+    ("failures", "age", "decision"),
+    [
+        ([BUSY] * 99, 9e9, AfterPoll.AGAIN),
+        ([errors.TransportError("dropped")] * 99, 9e9, AfterPoll.AGAIN),
+        ([errors.RateLimitedError("slow", status=429, retry_after=120.0)] * 99, 9e9, AfterPoll.AGAIN),
+        ([errors.RateLimitedError("slow", status=429, retry_after=121.0)], 0.0, AfterPoll.REFUSED),
+        ([errors.UnauthorizedError("key", status=401)], 0.0, AfterPoll.REFUSED),
+        ([errors.SettingsError("proxy")], 0.0, AfterPoll.REFUSED),
+        ([UNREADABLE] * 4, 9e9, AfterPoll.AGAIN),
+        ([UNREADABLE, BUSY] * 4, 9e9, AfterPoll.AGAIN),
+        ([UNREADABLE] * 5, 0.0, AfterPoll.REFUSED),
+        ([UNREADABLE, BUSY] * 4 + [UNREADABLE], 0.0, AfterPoll.REFUSED),
+        ([NOT_FOUND] * 2, 9e9, AfterPoll.AGAIN),
+        ([NOT_FOUND] * 3, 60.0, AfterPoll.GONE),
+        ([NOT_FOUND] * 3, math.inf, AfterPoll.GONE),
+        ([NOT_FOUND] * 99, 59.0, AfterPoll.AGAIN),
+    ],
+)
+def test_a_job_is_asked_for_again_as_long_as_it_helps(
+    failures: list[errors.KlingError], age: float, decision: AfterPoll
+) -> None:
+    """A job younger than a minute is not given up for not being known yet."""
+    polls = FailedPolls()
+    assert [polls.after(error, age) for error in failures][-1] is decision
+    assert polls.count == len(failures)
 
 
 # --- what headers say

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kling_notebook.api.errors import KlingError, RateLimitedError, ServerError, StillRunningError
+from kling_notebook.api.errors import KlingError, ModelNotFoundError, RateLimitedError, ServerError, StillRunningError
 from kling_notebook.api.jobs import GenerationRequest, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session import collecting
@@ -98,6 +98,44 @@ def test_a_few_404_pages_in_a_row_are_failed_polls(
     sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", at=1, times=4)])
     assert len(buy(make_session(sandbox)).result(timeout=30)) == 1
     assert sandbox.count("poll") == 5
+
+
+def test_a_new_job_that_is_not_known_everywhere_yet_is_asked_for_again_and_not_bought_again(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts as gone is over, and with reuse the same request would be bought a second time."""
+    patient(monkeypatch, 0.05)
+    sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, at=1, times=6)])
+    session = make_session(sandbox)
+    buy(session).exception(timeout=30)
+    again = session.start([session.request("a red fox")], source="python", reuse=True)
+    assert len(again.handles[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+    assert sandbox.count("poll") == 7
+
+
+def test_a_job_that_the_service_does_not_know_for_a_minute_is_gone(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its id kept; and one that had a result is gone at the third answer."""
+    patient(monkeypatch, 0.1)
+    monkeypatch.setattr(collecting.pacing, "NEW_JOB_SECONDS", 2.0)
+    sandbox = make_sandbox(faults=[Fault("poll", "status", status=404)])
+    session = make_session(sandbox)
+    began = time.monotonic()
+    assert isinstance(buy(session).exception(timeout=30), ModelNotFoundError)
+    assert time.monotonic() - began >= 2.0
+    assert session.record(1).status is JobStatus.EXPIRED
+    assert session.record(1).job_id == sandbox.job_ids[0]
+
+    sandbox.clear_faults()
+    result = session.resume(1).jobs[0].result(timeout=30)
+    result[0].path.unlink()
+    sandbox.add_fault(Fault("poll", "status", status=404))
+    monkeypatch.setattr(collecting.pacing, "NEW_JOB_SECONDS", 60.0)
+    asked = sandbox.count("poll")
+    assert isinstance(session.resume(1).jobs[0].exception(timeout=30), ModelNotFoundError)
+    assert sandbox.count("poll") == asked + 3
 
 
 # ---- clocks ----
