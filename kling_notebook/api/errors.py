@@ -18,7 +18,7 @@
          ├─ StillRunningError        a time-out of the caller's waiting; the job goes on and can be resumed
          └─ DownloadError            status, final: a picture that was paid for could not be fetched or saved
     KeyboardInterrupt
-     └─ Interrupted                  job_ids: the waiting was stopped; what was submitted goes on
+     └─ Interrupted                  job_ids, maybe_submitted: the waiting was stopped; what was submitted goes on
 
 The class says what was seen; the flag ``maybe_submitted`` says whether something may have been charged. The last
 sentence of a message says what to do next. Ordinary classes: hashable and picklable.
@@ -180,14 +180,18 @@ class DownloadError(KlingError):
 class Interrupted(KeyboardInterrupt):
     """The waiting was interrupted. A KeyboardInterrupt, so that ``except Exception`` in a loop does not buy on.
 
-    ``job_ids``: the jobs that were submitted and go on.
+    Attributes:
+        job_ids: the jobs that were submitted and go on.
+        maybe_submitted: True where a submit was interrupted before its reply came: a job may have been made, and
+            charged, without our knowing its id.
     """
 
     _render_traceback_ = _render_traceback
 
-    def __init__(self, message: str, job_ids: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, job_ids: Sequence[str] = (), *, maybe_submitted: bool = False) -> None:
         super().__init__(message)
         self.job_ids = tuple(job_ids)
+        self.maybe_submitted = maybe_submitted
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))

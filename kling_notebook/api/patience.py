@@ -43,6 +43,10 @@ class Patience(ABC):
     """`wait` and `run` over the single requests of a client."""
 
     @abstractmethod
+    def check_request(self, request: GenerationRequest) -> None:
+        """Refuse what is known to be refused, before anything is sent."""
+
+    @abstractmethod
     def submit(self, request: GenerationRequest) -> Job:
         """Buy, once."""
 
@@ -102,20 +106,18 @@ class Patience(ABC):
             KlingError: as `submit`, `wait` and `download`; with ``job_id`` from the moment it is known.
             JobFailedError: the service says that the job failed.
             DownloadError: a picture cannot be had; those that came are in its ``pictures``.
-            Interrupted: on a keyboard interrupt, with the id of the job that goes on.
+            Interrupted: on a keyboard interrupt, with the id of the job that goes on; ``maybe_submitted`` where it
+                came before the reply to the submit.
         """
         started = time.monotonic()
         teller = _Teller(request, observer)
-        job: Job | None = None
         try:
             job = self._submit_patiently(request, started, timeout, teller)
             if job.state == "running":
                 job = self._wait(job.job_id, started, timeout, teller, first=None, status_url=job.status_url)
             pictures = self._download_all(job)
         except KeyboardInterrupt:
-            ids = [job.job_id] if job else []
-            known = f"{job.job_id} goes on; client.wait({job.job_id!r}) collects it." if job else "No job id came yet."
-            raise Interrupted(f"Stopped waiting. {known}", ids) from None
+            raise teller.interrupted() from None
         teller.tell(JobStatus.FINISHED, job, started, saved=len(pictures))
         return pictures
 
@@ -123,6 +125,7 @@ class Patience(ABC):
         self, request: GenerationRequest, started: float, timeout: float | None, teller: _Teller
     ) -> Job:
         failures = 0
+        self.check_request(request)  # may ask for the schema, and what is asked before the POST costs nothing
         while True:
             self._await_turn("submit", started, timeout, 0.0, None)
             teller.tell(JobStatus.SENT, None, started)
@@ -234,6 +237,19 @@ class _Teller:
         if self._observer is not None:
             with contextlib.suppress(Exception):
                 self._observer(self._snapshot)
+
+    def interrupted(self) -> Interrupted:
+        """What an interrupt means just now: a job that goes on, a POST that nobody knows the outcome of, or nothing."""
+        job_id = self._snapshot.job_id
+        if job_id:
+            return Interrupted(f"Stopped waiting. {job_id} goes on; client.wait({job_id!r}) collects it.", [job_id])
+        if self._snapshot.status is JobStatus.SENT:
+            return Interrupted(
+                "Stopped waiting for the reply to the submit. A job may have been made and charged; it was not sent "
+                "again. Look at the website.",
+                maybe_submitted=True,
+            )
+        return Interrupted("Stopped waiting. Nothing was sent.")
 
 
 def _pause(error: KlingError, failures: int) -> float:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -438,6 +441,49 @@ def test_an_interrupt_names_the_job_that_goes_on(
         client.run(FOX)
     assert len(caught.value.job_ids) == 1
     assert caught.value.job_ids[0] in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself an interrupt there")
+def test_an_interrupt_while_the_post_is_out_says_that_a_job_may_have_been_charged(
+    start: Start, connect: Connect
+) -> None:
+    """The service has made the job, and no reply has come."""
+    service = start(faults=[Fault("submit", "hang")])
+    client = connect(service, read_timeout=20.0)
+
+    def interrupt() -> None:
+        while not service.charges:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(Interrupted, match=r"may have been made and charged; it was not sent again.*website") as caught:
+        client.run(FOX)
+    assert caught.value.maybe_submitted
+    assert caught.value.job_ids == ()
+    assert (service.count("submit"), service.charges) == (1, 1)
+
+
+@pytest.mark.parametrize("where", ["queue", "schema", "sleep"])
+def test_an_interrupt_before_the_post_says_that_nothing_was_sent(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """While waiting for a turn, for the schema, or for a limit that refused the request."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    service = start(faults=[Fault("submit", "rate_limited", retry_after=1)])
+    client = connect(service)
+    if where == "sleep":
+        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+    else:
+        monkeypatch.setattr(client, where, interrupt)
+    with pytest.raises(Interrupted, match=r"Nothing was sent\.$") as caught:
+        client.run(FOX.replace(num_outputs=2))
+    assert not caught.value.maybe_submitted
+    assert caught.value.job_ids == ()
+    assert service.charges == 0
 
 
 def test_a_gateways_404_page_says_nothing_of_the_job(

@@ -42,7 +42,7 @@ EXAMPLES: list[BaseException] = [
     errors.RateLimitedError("m", status=429, code="rate_limited", message="slow", retry_after=3.0),
     errors.UnexpectedReplyError("m", raw={"a": [1]}, maybe_submitted=True),
     errors.DownloadError("m", status=410, final=True, job_id="j", number=3),
-    Interrupted("m", ["a", "b"]),
+    Interrupted("m", ["a", "b"], maybe_submitted=True),
     *[cls("m") for cls in CLASSES],
 ]
 
@@ -67,6 +67,7 @@ def test_a_loop_that_catches_exceptions_does_not_catch_an_interrupt() -> None:
     assert not issubclass(Interrupted, Exception)
     assert issubclass(Interrupted, KeyboardInterrupt)
     assert Interrupted("m", ["a"]).job_ids == ("a",)
+    assert not Interrupted("m", ["a"]).maybe_submitted
 
 
 def test_what_an_error_already_says_of_its_job_stays() -> None:
