@@ -29,11 +29,13 @@ GONE = (403, 404, 410)  # statuses of an asset whose URL has died
 
 def collect(record: Record, work: Work) -> Outcome:
     """Poll until the service is done, then save the pictures; both again where URLs have died."""
+    count = len(record.images)  # of the pictures it was seen to have: none is forgotten that a later reply leaves out
     for refresh in range(ASSET_REFRESHES + 1):
         outcome, job = _poll(record, work)
         if job is None:
             return outcome
-        record, errors = _save_pictures(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job)
+        count = max(count, len(job.image_urls))
+        record, errors = _save_pictures(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job, count)
         if not errors:
             return Outcome(work.commit(record, status=JobStatus.FINISHED, error=None))
         gone = [error.status in GONE for error in errors.values()]
@@ -161,26 +163,29 @@ def _park(
 # ---- saving ----
 
 
-def _save_pictures(record: Record, work: Work, job: Job) -> tuple[Record, dict[int, DownloadError]]:
+def _save_pictures(record: Record, work: Work, job: Job, count: int) -> tuple[Record, dict[int, DownloadError]]:
     """Save every picture that can be had, committing each; and, by place, why the others could not.
 
     All URLs die soon: one bad picture must not hold back the rest. What is in the folder is not fetched again.
+    ``count``: how many there are; one that the reply no longer names is gone, like one whose URL has died.
     """
     errors: dict[int, DownloadError] = {}
-    asked, came = record.request.num_outputs, len(job.image_urls)
-    if came != asked:
-        work.warn(f"Job {record.number}: {asked} pictures were asked for and {came} came.")
-    work.tell(record, pictures=came)
-    for k in range(came):
+    asked = record.request.num_outputs
+    if count != asked:
+        work.warn(f"Job {record.number}: {asked} pictures were asked for and {count} came.")
+    work.tell(record, pictures=count)
+    for k in range(count):
         if k < len(record.images) and images.is_here(work.folder / record.images[k]):
             continue
         try:
+            if k >= len(job.image_urls):
+                raise DownloadError(f"The service no longer names picture {k + 1}.", status=410)
             name = _save_one(record, work, job.image_urls[k], k)
         except DownloadError as error:
             errors[k] = error
             continue
         record = record.but(images=_placed(record, k, name))
-        if k + 1 < came:  # the last one is committed with the end of its job; images.find mends a crash in between
+        if k + 1 < count:  # the last one is committed with the end of its job; images.find mends a crash in between
             record = work.commit(record)
     return record, errors
 

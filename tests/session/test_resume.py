@@ -223,6 +223,35 @@ def test_a_picture_whose_url_stays_dead_is_named_and_the_others_are_kept(
     assert sandbox.count("submit") == 1
 
 
+def test_a_picture_that_a_fresh_reply_no_longer_names_is_named_as_missing(
+    make_sandbox: Make, make_session: Make, paint: Any
+) -> None:
+    """URLs had died, and the reply with new ones is one short: the job is not finished with the rest."""
+    faults = [Fault("download", "expired", at=3), Fault("poll", "fewer", at=2)]
+    sandbox = make_sandbox(paint=paint, faults=faults)
+    session = make_session(sandbox)
+    handle = buy(session, num_outputs=3)
+    error = handle.exception(timeout=30)
+    assert isinstance(error, DownloadError)
+    assert "is lost to us in part: 2 pictures saved (`%kling show 1`), 1:2 not" in str(error)
+    assert session.record(1).status is JobStatus.EXPIRED
+    assert (handle.snapshot.saved, handle.snapshot.pictures) == (2, 3)
+    assert session.take_notices() == []
+    assert (sandbox.count("poll"), sandbox.count("submit")) == (3, 1)
+
+
+def test_a_deleted_picture_that_the_service_no_longer_names_is_not_taken_for_done(
+    make_sandbox: Make, make_session: Make, paint: Any
+) -> None:
+    """Resumed, because its file is gone: the record says how many there were."""
+    sandbox = make_sandbox(paint=paint)
+    session = make_session(sandbox)
+    buy(session, num_outputs=3).result(timeout=30)[2].path.unlink()
+    sandbox.add_fault(Fault("poll", "fewer", at=1))
+    assert "2 pictures saved (`%kling show 1`), 1:2 not" in str(session.resume(1).jobs[0].exception(timeout=30))
+    assert session.record(1).status is JobStatus.EXPIRED
+
+
 def test_with_one_bad_and_one_dead_picture_the_job_can_be_resumed(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
