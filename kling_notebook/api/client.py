@@ -194,6 +194,7 @@ class KlingClient(Patience):
             raise InputError(
                 f"The request is for the model {request.model}, and this client for {self._model}."
                 f" Use request.replace(model={self._model!r}).",
+                parameter="model",
             )
         wire.check_body(request, self._schema_for(request))
 

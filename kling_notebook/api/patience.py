@@ -115,7 +115,7 @@ class Patience(ABC):
             job = self._submit_patiently(request, started, timeout, teller)
             if job.state == "running":
                 job = self._wait(job.job_id, started, timeout, teller, first=None, status_url=job.status_url)
-            pictures = self._download_all(job)
+            pictures = self._download_all(job, started, timeout)
         except KeyboardInterrupt:
             raise teller.interrupted() from None
         teller.tell(JobStatus.FINISHED, job, started, saved=len(pictures))
@@ -184,7 +184,7 @@ class Patience(ABC):
                     raise StillRunningError(f"The time-out of {timeout:g} s has passed; {about}.", job_id=job_id)
                 time.sleep(min(seconds, left))
 
-    def _download_all(self, job: Job) -> list[bytes]:
+    def _download_all(self, job: Job, started: float, timeout: float | None) -> list[bytes]:
         """Every picture; on URLs that died the job is asked for fresh ones, at most twice. One that cannot be had holds
         none of the others back: they are in the error."""
         if job.state == "failed":
@@ -203,7 +203,8 @@ class Patience(ABC):
                 return [pictures[k] for k in wanted]
             if not renewals_left or all(error.status not in _GONE for error in missing):
                 break
-            with contextlib.suppress(KlingError):
+            with contextlib.suppress(KlingError):  # a time-out as well: what came is in the error
+                self._await_turn("poll", started, timeout, 0.0, job.job_id)
                 job = self.poll(job.job_id, job.status_url)
         missing[0].pictures = tuple(map(pictures.get, wanted))
         raise missing[0].concerning(job_id=job.job_id)

@@ -134,16 +134,16 @@ class Transport:
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
         session = self._local_assets if is_loopback(url) else self._assets
         left = deadline - time.monotonic()
-        failure = None
         try:
             if left <= 0:
                 raise TimeoutError
             return _send(session, _prepared(session, "GET", url, {}, None), (min(self._timeout[0], left), left))
-        except SettingsError:
-            raise
+        except SettingsError as error:
+            # A proxy may stand between us and this host alone: the other pictures are to be tried, and all named.
+            failure, final = f"The picture could not be fetched. {error}", True
         except Exception as error:
-            failure = f"The picture could not be fetched from {host_of(url)}: {_why(error)}. Try again."
-        raise DownloadError(failure)
+            failure, final = f"The picture could not be fetched from {host_of(url)}: {_why(error)}. Try again.", False
+        raise DownloadError(failure, final=final)
 
     def close(self) -> None:
         """Close idle connections. A later call opens new ones."""

@@ -198,8 +198,9 @@ def test_many_threads_ask_for_the_schema_once(client: KlingClient, service: Sand
 
 
 def test_a_request_for_another_model_is_refused_with_the_way_out(client: KlingClient, service: Sandbox) -> None:
-    with pytest.raises(InputError, match="replace"):
+    with pytest.raises(InputError, match="replace") as caught:
         client.submit(FOX.replace(model="flux"))
+    assert caught.value.parameter == "model"
     assert service.count("submit") == 0
 
 
@@ -370,6 +371,40 @@ def test_a_picture_that_cannot_be_had_holds_none_of_the_others_back(start: Start
     assert first[8:12] == third[8:12] == b"WEBP"
     assert caught.value.job_id
     assert service.count("download") == 3
+
+
+def test_a_setting_that_stops_one_download_holds_none_of_the_others_back(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that cannot be used stands before one host; the error names the setting and the job."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://:8080")
+    monkeypatch.setenv("https_proxy", "http://:8080")
+    service = start()
+    client = connect(service)
+    urls = iter(("https://elsewhere.example/0.png",))
+    download = client.download
+    monkeypatch.setattr(client, "download", lambda url, write: download(next(urls, url), write))
+    with pytest.raises(DownloadError, match="HTTPS_PROXY") as caught:
+        client.run(FOX.replace(num_outputs=2))
+    assert caught.value.job_id == service.job_ids[0]
+    assert caught.value.final
+    assert [picture is not None for picture in caught.value.pictures] == [False, True]
+    assert service.count("download") == 1
+
+
+def test_fresh_addresses_are_asked_for_in_turn(start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That poll keeps to the limit like every other request."""
+    service = start(faults=[Fault("download", "expired", at=1)])
+    client = connect(service)
+    queue, turns = client.queue, []
+
+    def counted(kind: Any, due: float = 0.0) -> Any:
+        turns.append(kind)
+        return queue(kind, due)
+
+    monkeypatch.setattr(client, "queue", counted)
+    assert len(client.run(FOX)) == 1
+    assert turns == [entry.kind for entry in service.log if entry.kind != "download"] == ["submit", "poll", "poll"]
 
 
 def test_what_stays_expired_is_told_with_the_job_id(start: Start, connect: Connect) -> None:
