@@ -220,6 +220,7 @@ def test_what_is_no_plain_url_is_refused_even_there(url: str) -> None:
         ("https://evil.example#@pixeldojo.ai/", BASE, False),
         ("https://pixeldojo.ai\\@evil.example/a", BASE, False),
         ("/api/v1/jobs/a", BASE, False),
+        (f"{BASE}/jobs/\ud800", BASE, False),
         ("", BASE, False),
         (None, BASE, False),
         ("http://127.0.0.1:8000/api/v1/jobs/a", LOCAL, True),

@@ -71,6 +71,17 @@ def test_no_back_off_lasts_past_the_age_at_which_a_job_is_set_aside(
     assert session.record(1).status is JobStatus.UNFINISHED
 
 
+def test_an_address_that_cannot_be_written_down_does_not_cost_a_job_its_id(
+    make_sandbox: Make, make_session: Make
+) -> None:
+    """Half of a surrogate pair in the status URL of the reply to a submit: the id is committed, the URL not used."""
+    sandbox = make_sandbox()
+    sandbox.add_fault(Fault("submit", "foreign_status_url", url=f"{sandbox.base_url}/jobs/\ud800"))
+    session = make_session(sandbox)
+    assert len(buy(session).result(timeout=30)) == 1
+    assert (session.record(1).job_id, session.record(1).status_url) == (sandbox.job_ids[0], None)
+
+
 # ---- not found ----
 
 
