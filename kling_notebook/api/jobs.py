@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from .errors import InputError, KlingError
-from .parameters import COUNT_KEYS, PARAMETERS, check
+from .parameters import COUNT_KEYS, PARAMETERS, check, check_characters
 
 DEFAULT_MODEL = "kling-image"
 
@@ -142,10 +142,12 @@ class GenerationRequest:
             values["image"] = source = SourceImage.of_url(source)
         if source is not None and not isinstance(source, SourceImage):
             raise InputError(f"image must be a URL or a source image, not {type(source).__name__}.", parameter="image")
+        if source is not None:
+            check_characters("image", source.label + (source.url or ""))
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "extra", _checked_extra(extra))
         object.__setattr__(self, "sample", _checked_sample(sample))
-        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "model", check_characters("model", model))
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in PARAMETERS:
@@ -212,6 +214,7 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
         copy = json.loads(json.dumps(dict(extra or {}), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"extra must be a mapping of JSON values: {error}.", parameter="extra") from None
+    check_characters("extra", json.dumps(copy, ensure_ascii=False))
     doubled = sorted(set(copy) & set(PARAMETERS))
     if doubled:
         raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
@@ -222,8 +225,10 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _checked_sample(sample: Any) -> int | str | None:
     """A label that JSON keeps as it is: a sweep over ``range`` or an array's integers, or words."""
-    if sample is None or isinstance(sample, str):
-        return sample
+    if sample is None:
+        return None
+    if isinstance(sample, str):
+        return check_characters("sample", sample)
     try:
         return operator.index(sample)
     except TypeError:

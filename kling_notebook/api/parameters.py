@@ -59,11 +59,7 @@ class Parameter:
     def _check_text(self, value: Any) -> str | None:
         if not isinstance(value, str):
             raise InputError(f"{self.name} must be text, not {type(value).__name__}.", parameter=self.name)
-        text = value.strip()
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
-            raise InputError(
-                f"{self.name} holds half of a surrogate pair, which cannot be sent. Retype it.", parameter=self.name
-            )
+        text = check_characters(self.name, value.strip())
         if not text and self.required:
             raise InputError(f"The {self.name} is empty. Write what the picture should show.", parameter=self.name)
         return text or self.default  # type: ignore[return-value]  # a text's default is a text or None
@@ -103,6 +99,17 @@ class Parameter:
         if not self.minimum <= number <= self.maximum:
             raise InputError(wrong, parameter=self.name)
         return number
+
+
+def check_characters(name: str, text: str) -> str:
+    """The text, or InputError: half of a surrogate pair is no character, and can be neither sent nor written down."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{name} holds half of a surrogate pair, which is no character. Retype it.", parameter=name
+        ) from None
+    return text
 
 
 def _ratio(text: str) -> float | None:

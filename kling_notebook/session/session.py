@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..api.client import KlingClient
 from ..api.errors import InputError, SettingsError
 from ..api.jobs import GenerationRequest, JobStatus, Observer
-from ..api.parameters import LONG_PROMPT
+from ..api.parameters import LONG_PROMPT, check_characters
 from . import history, pastjobs, reports
 from .attachments import Attachments
 from .batch import Batch, Purse
@@ -331,7 +331,8 @@ class Session:
 
     def note(self, which: int | str, text: str | None) -> None:
         """Keep a line of text with a job; an empty one removes it."""
-        self.journal.note(self.record(which).number, (text or "").strip() or None)
+        kept = check_characters("text", (text or "").strip()) or None
+        self.journal.note(self.record(which).number, kept)
 
     def result(self, which: int | str) -> Result:
         """A past result of the folder, by number or job id.
@@ -374,5 +375,6 @@ class Session:
         return self.journal.count(**self._mine(where))
 
     def _mine(self, where: dict[str, Any]) -> dict[str, Any]:
+        check_characters("search", where.get("search") or "")
         mine = where.pop("mine", False)
         return where | ({"session": self.id, "numbers": frozenset(self._touched)} if mine else {})

@@ -139,6 +139,10 @@ def checked(name: str, value: Any, origin: str) -> Any:
     if setting.kind == "path":
         if not isinstance(value, str | os.PathLike):
             raise SettingsError(f"{wrong} Give a path.")
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            raise SettingsError(f"{wrong} It holds half of a surrogate pair. Give a path.") from None
         return os.fspath(value)
     if setting.kind == "switch":
         known = value if isinstance(value, bool) else _SWITCH.get(str(value).strip().lower())

@@ -184,6 +184,21 @@ def test_the_whole_history_is_one_frame(long_history: Session) -> None:
     assert not seen, "long reads have a connection of their own"
 
 
+def test_half_a_surrogate_pair_is_refused_in_a_note_and_in_a_search(kling: Any) -> None:
+    """It has no bytes: what is no character can be neither kept nor found."""
+    session = kling.current_session()
+    made(session, "a red fox")
+    session.note(1, "kept")
+    with pytest.raises(kling.InputError, match="surrogate") as caught:
+        session.note(1, "half \ud800")
+    assert caught.value.parameter == "text"
+    assert session.record(1).note == "kept"
+    for ask in (session.rows, session.count):
+        with pytest.raises(kling.InputError, match="surrogate") as caught:
+            ask(search="\ud800")
+        assert caught.value.parameter == "search"
+
+
 # the page that stands alone -------------------------------------------------------------------------------------------
 
 

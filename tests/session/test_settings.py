@@ -187,6 +187,12 @@ def test_a_broken_keyring_is_no_keyring(monkeypatch: pytest.MonkeyPatch) -> None
         ("read_timeout", 0, "from 0.05"),
         ("read_timeout", float("inf"), "from 0.05"),
         ("folder", 7, "a path"),
+        pytest.param(
+            "folder",
+            "half \ud800",
+            "surrogate",
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="file names may hold that there"),
+        ),
         ("model", 7, "a text"),
         ("colour", "red", "There is no setting 'colour'"),
     ],
