@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from ..api.errors import InputError
 from ..api.jobs import JobStatus
+from ..api.parameters import check_characters
 from . import images
 from .records import Record
 from .results import Picture, Result
@@ -59,7 +60,7 @@ def _settle(place: Place, record: Record, status: JobStatus, why: str | None = N
 
 def find(place: Place, which: int | str) -> Record | None:
     """The record with this number or job id."""
-    text = str(which).strip()
+    text = check_characters("job", str(which).strip())
     record = place.journal.by_job_id(text)
     if record is None and text.isdecimal():
         record = place.journal.get(int(text))

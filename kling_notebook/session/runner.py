@@ -112,7 +112,8 @@ class JobHandle(Future[Result]):
             self._withdrawn = True
         self._woken.set()
         super().cancel()  # outside the gate: it calls back to observers
-        self.set_running_or_notify_cancel()
+        with suppress(RuntimeError):  # two threads withdraw at once: one of them tells it
+            self.set_running_or_notify_cancel()
         return True
 
     def begin_sending(self) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from kling_notebook.api.errors import KlingError
-from kling_notebook.session.runner import Runner
+from kling_notebook.api.jobs import GenerationRequest
+from kling_notebook.session.runner import JobHandle, Runner
 
 
 def most_at_once(runner: Runner, works: int) -> int:
@@ -69,3 +72,18 @@ def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
     assert most_at_once(runner, 8) == 2
     runner.in_flight = 8
     assert most_at_once(runner, 16) > 2
+
+
+def test_a_handle_that_two_threads_withdraw_at_once_is_withdrawn_for_both() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(1500):
+                handle = JobHandle(GenerationRequest("a fox"))
+                gate = threading.Barrier(2)
+                first, second = (pool.submit(lambda h=handle, g=gate: (g.wait(5), h.cancel())[1]) for _ in range(2))
+                assert first.result(10)
+                assert second.result(10)
+    finally:
+        sys.setswitchinterval(before)
