@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -75,15 +74,8 @@ def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
 
 
 def test_a_handle_that_two_threads_withdraw_at_once_is_withdrawn_for_both() -> None:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            for _ in range(1500):
-                handle = JobHandle(GenerationRequest("a fox"))
-                gate = threading.Barrier(2)
-                first, second = (pool.submit(lambda h=handle, g=gate: (g.wait(5), h.cancel())[1]) for _ in range(2))
-                assert first.result(10)
-                assert second.result(10)
-    finally:
-        sys.setswitchinterval(before)
+    """Both have seen that it may be before either has done it."""
+    handle, both = JobHandle(GenerationRequest("a fox")), threading.Barrier(2)
+    handle._woken.set = lambda: both.wait(10)  # type: ignore[method-assign]  # between the look and the deed
+    with ThreadPoolExecutor(2) as pool:
+        assert [done.result(20) for done in [pool.submit(handle.cancel) for _ in range(2)]] == [True, True]
