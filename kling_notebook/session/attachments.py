@@ -79,7 +79,11 @@ class Attachments:
         return replace(source, label=f".kling/sources/{self._path(source).name}")
 
     def _of_picture(self, picture: Picture) -> SourceImage:
-        return SourceImage.of_bytes(*load_source(picture.path), picture.address)
+        """A picture of this folder by its address. One of another folder by its copy: its address would mean another
+        picture here."""
+        if picture.path.parent == self._folder.parent.parent:
+            return SourceImage.of_bytes(*load_source(picture.path), picture.address)
+        return self._named(SourceImage.of_bytes(*load_source(picture.path), ""))
 
     def _path(self, source: SourceImage) -> Path:
         return self._folder / f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"

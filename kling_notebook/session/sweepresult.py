@@ -266,11 +266,12 @@ class SweepResult(Sequence[Result | None]):
 
 def _as_held(name: str, asked: Any) -> Any:
     """A value as an axis of this name holds it: as the table reads it, a picture by its content; else as it is."""
-    if name not in PARAMETERS or isinstance(asked, os.PathLike | Picture):  # these two are found by their labels
+    if name not in PARAMETERS or isinstance(asked, os.PathLike):  # a path is found by its label
         return asked
     try:
         if PARAMETERS[name].kind != "image":
             return check(name, asked)
-        return asked if isinstance(asked, str) else SourceImage.of_bytes(*load_source(asked), "").identity
+        what = asked.path if isinstance(asked, Picture) else asked
+        return what if isinstance(what, str) else SourceImage.of_bytes(*load_source(what), "").identity
     except InputError:
         return asked

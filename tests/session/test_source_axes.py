@@ -133,3 +133,20 @@ def test_a_label_of_a_copy_that_is_gone_is_a_path_like_any_other(tmp_path: Path)
     """It says which file is missing."""
     with pytest.raises(InputError, match=r"There is no file .*sources"):
         Attachments(tmp_path / ".kling" / "sources", lambda *_: None).resolve(f".kling/sources/{'0' * 32}.png")  # type: ignore[arg-type,return-value]
+
+
+def test_a_picture_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
+    kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``1:0`` is another picture in this folder: neither code nor an axis may call the source so."""
+    base = kling.generate("base", show_progress=False)
+    second = make_session(sandbox, folder=str(tmp_path / "second"))
+    monkeypatch.setattr(kling.calls, "_session", second)
+    other = kling.generate("other", show_progress=False)
+    made = kling.generate("from base", image=base[0], show_progress=False)
+    named = made.code().split()[2]
+    assert re.fullmatch(KEPT, named), named
+    assert second.request("from base", image=named) == made.request
+    sweep = kling.sweep("at night", image=[other[0], base[0]], show_progress=False)
+    assert sweep[base[0]].number == sweep.handles[1].number != sweep[other[0]].number
+    assert other[0].address == base[0].address == sweep[other[0]].request.image.label
