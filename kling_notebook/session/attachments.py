@@ -7,19 +7,19 @@ import binascii
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..api.errors import InputError
 from ..api.jobs import SourceImage
+from .kept import ADDRESS, file_name, named_by_copy
 from .results import Picture
 from .sources import load_source
 
-ADDRESS = re.compile(r"(\d+):(\d+)")
+__all__ = ["ADDRESS", "Attachments"]
+
 _LAST = re.compile(r"last(?::(\d+))?")
 _KEPT = re.compile(r"(?:.*[/\\])?\.kling[/\\]sources[/\\](?P<name>[0-9a-f]{32}\.\w+)")
-_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 class Attachments:
@@ -61,7 +61,7 @@ class Attachments:
             return self._of_picture(self._picture(None, int(found[1] or 0)))
         path = self.file(text)
         source = SourceImage.of_bytes(*load_source(path), text)
-        return self._named(source) if path.parent == self._folder else source
+        return named_by_copy(source) if path.parent == self._folder else source
 
     def file(self, label: str) -> Path:
         """The file that a path or the label of a source means. A kept copy is named by its content: it is the one in
@@ -71,22 +71,17 @@ class Attachments:
         return here if here is not None and here.exists() else Path(label).expanduser()
 
     def _of_bytes(self, value: Any) -> SourceImage:
-        return self._named(SourceImage.of_bytes(*load_source(value), ""))
-
-    def _named(self, source: SourceImage) -> SourceImage:
-        """Bytes and PIL images are named by the copy that is kept of them; relative, so that the folder can move and
-        no notebook shows where it is."""
-        return replace(source, label=f".kling/sources/{self._path(source).name}")
+        return named_by_copy(SourceImage.of_bytes(*load_source(value), ""))
 
     def _of_picture(self, picture: Picture) -> SourceImage:
         """A picture of this folder by its address. One of another folder by its copy: its address would mean another
         picture here."""
         if picture.path.parent == self._folder.parent.parent:
             return SourceImage.of_bytes(*load_source(picture.path), picture.address)
-        return self._named(SourceImage.of_bytes(*load_source(picture.path), ""))
+        return named_by_copy(SourceImage.of_bytes(*load_source(picture.path), ""))
 
     def _path(self, source: SourceImage) -> Path:
-        return self._folder / f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
+        return self._folder / file_name(source)
 
     def keep(self, source: SourceImage | None) -> None:
         """Keep the bytes beside the journal, once per content."""

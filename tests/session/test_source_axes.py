@@ -150,3 +150,28 @@ def test_a_picture_of_another_folder_is_named_by_its_copy_since_its_address_mean
     sweep = kling.sweep("at night", image=[other[0], base[0]], show_progress=False)
     assert sweep[base[0]].number == sweep.handles[1].number != sweep[other[0]].number
     assert other[0].address == base[0].address == sweep[other[0]].request.image.label
+
+
+def test_code_names_the_kept_copy_of_a_source_that_changed_or_went_away(kling: Any, sandbox: Sandbox) -> None:
+    """What was sent is asked for again, not what bears its name today."""
+    Path("a.png").write_bytes(png("red"))
+    base = kling.generate("base", show_progress=False)
+    from_file = kling.generate("at night", image="a.png", show_progress=False)
+    from_picture = kling.generate("at noon", image="1:0", show_progress=False)
+    from_copy = kling.generate("at dawn", image=png("red"), show_progress=False)
+    copy = from_copy.code().split()[2]
+    assert [made.code().split()[2] for made in (from_file, from_picture)] == ["a.png", "1:0"]
+    Path("a.png").write_bytes(png("blue"))
+    base[0].path.unlink()
+    session = kling.current_session()
+    for made in (from_file, from_picture, from_copy):
+        named = made.code().split()[2]
+        assert re.fullmatch(KEPT, named), named
+        assert session.request(made.request.prompt, image=named) == made.request
+    assert from_copy.code().split()[2] == from_file.code().split()[2] == copy
+    Path("a.png").unlink()
+    assert from_file.code().split()[2] == copy
+    Path("a.png").write_bytes(png("red"))
+    assert kling.result(from_file.number).code().split()[2] == "a.png"
+    (session.folder / copy).unlink()
+    assert from_copy.code().split()[2] == copy, "the only name there is"
