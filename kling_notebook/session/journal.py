@@ -260,8 +260,9 @@ class Journal:
             ).fetchone()
         return (float(row[0]), float(row[1] or 0)) if row else None
 
-    def balances_around(self, backend: str, number: int) -> tuple[float, float, float] | None:
-        """(balance before job ``number``, balance after, what known jobs in between cost), None where not known."""
+    def balances_around(self, backend: str, number: int) -> tuple[range, float] | None:
+        """The jobs between the two known balances around job ``number``, and by how much more the balance fell than
+        known jobs among them cost; None where not known."""
         with self._lock:
             ask = self._connection.execute
             before = ask(
@@ -279,7 +280,7 @@ class Journal:
             between = ask(
                 "SELECT TOTAL(credits) FROM jobs WHERE backend=? AND n>? AND n<=?", (backend, before[0], after[0])
             ).fetchone()
-        return float(before[1]), float(after[1]), float(between[0])
+        return range(before[0] + 1, after[0]), float(before[1]) - float(after[1]) - float(between[0])
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
