@@ -75,6 +75,14 @@ class Journal:
             raise
         return connection
 
+    def check_there(self) -> None:
+        """SettingsError where the file was removed since it was opened: what SQLite then says helps nobody."""
+        if not self.path.exists():
+            raise SettingsError(
+                f"The folder {self.path.parent.parent} was removed, and its journal with it. Nothing was sent. "
+                "kling.connect(), with what you gave it before, begins it anew."
+            )
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
@@ -285,6 +293,7 @@ class Journal:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for long reads, so that no worker's commit waits for the lock of this object."""
+        self.check_there()
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only=ON")

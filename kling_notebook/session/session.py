@@ -281,6 +281,7 @@ class Session:
                 self.place.attachments.keep(request.image)
             return self.journal.add(new_record(r, estimate=price(r, dearest), **about) for r in requests)  # type: ignore[arg-type]
         except (sqlite3.Error, OSError) as error:
+            self.journal.check_there()
             raise SettingsError(
                 f"The journal in {self._hidden} could not be written ({error}). Nothing was sent. "
                 "Make room, or choose another folder with kling.connect(folder=...)."

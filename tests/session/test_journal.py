@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -887,3 +888,19 @@ def test_a_recovery_without_room_is_refused_and_done_when_there_is(
     assert "Nothing was sent. Make room" in story["text"]
     assert session.journal.path.read_bytes() == b"this is no database, " * 500
     assert make_session(sandbox).count() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_a_folder_that_was_removed_is_said_to_be_and_begun_anew(
+    session: Session, make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """It was said to be full. Reading makes no empty journal in its place either."""
+    shutil.rmtree(session.folder)
+    (session.folder / ".kling").mkdir(parents=True)  # as the copy of a source would
+    for use in (lambda: session.start([session.request("a fox")], source="python"), session.history):
+        with pytest.raises(SettingsError, match=r"kling_images was removed.* Nothing was sent\. kling\.connect\(\)"):
+            use()
+    assert not session.journal.path.exists()
+    again = make_session(sandbox)
+    assert again.start([again.request("a fox")], source="python").handles[0].result(timeout=30)
+    assert sandbox.count("submit") == 1
