@@ -69,6 +69,7 @@ class Journal:
         try:
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.create_function("holds", 2, _holds, deterministic=True)
             bring_up(connection)
         except BaseException:
             connection.close()
@@ -297,9 +298,15 @@ class Journal:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only=ON")
+            connection.create_function("holds", 2, _holds, deterministic=True)
             yield connection
         finally:
             connection.close()
+
+
+def _holds(text: bytes | None, folded: str) -> bool:
+    """Whether SQLite's text holds the other one, in any case of letters; as in `lenient`, whatever its bytes are."""
+    return text is not None and folded in text.decode("utf-8", "replace").casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +328,10 @@ class Filter:
         """The WHERE, ORDER and LIMIT of a SELECT on jobs, and its values."""
         clauses: list[str] = []
         values: list[Any] = []
-        if self.search:
+        if self.search and not self.search.isascii():
+            clauses.append("(holds(CAST(prompt AS BLOB), ?) OR holds(CAST(note AS BLOB), ?))")
+            values += [self.search.casefold()] * 2
+        elif self.search:  # SQLite's own is quick, and knows the case of ASCII letters only
             pattern = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
             clauses.append("(prompt LIKE ? ESCAPE '\\' OR note LIKE ? ESCAPE '\\')")
             values += [f"%{pattern}%"] * 2

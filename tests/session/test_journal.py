@@ -226,6 +226,22 @@ def test_marks_survive_a_commit_of_the_worker(journal: Journal) -> None:
     assert (found.starred, found.note, found.status) == (frozenset({0}), "mine", JobStatus.FINISHED)
 
 
+@pytest.mark.parametrize("text", ["étoile", "ÉTOILE", "ΟΔΌΣ", "straße", "STRASSE: Ä%"])
+def test_search_ignores_the_case_of_every_alphabet(journal: Journal, text: str) -> None:
+    """In prompts and notes, and also where a byte of the row is damaged."""
+    first, second, *_ = journal.add([a_record("une ÉTOILE, οδός"), a_record(), a_record("étole")])
+    journal.note(second.number, "straße: ä%")
+    with journal.reading() as connection:
+        clause, values = Filter(search=text).sql()
+        aside = connection.execute(f"SELECT n FROM jobs {clause}", values).fetchall()  # noqa: S608
+    found = [record.number for record in journal.latest(search=text)]
+    assert found == [(second if text.casefold().startswith("strasse") else first).number]
+    assert [n for (n,) in aside] == found
+    assert journal.count(search=text) == 1
+    write(journal.path, "UPDATE jobs SET prompt=CAST(x'c9ff' || prompt AS TEXT)")
+    assert [record.number for record in journal.latest(search=text)] == found
+
+
 def test_search_takes_its_text_literally(journal: Journal) -> None:
     """Percent signs, underlines and quotes are characters."""
     journal.add([a_record("100% fox"), a_record("a_b"), a_record("it's"), a_record("acb")])
