@@ -343,9 +343,9 @@ class Session:
         self._touched.add(found.number)
         return found
 
-    def picture(self, number: int | None, place: int) -> Picture:
-        """The saved picture with this address; number None means the latest. InputError where there is none."""
-        return pastjobs.picture(self.place, number, place)
+    def picture(self, which: int | str | None, place: int) -> Picture:
+        """A saved picture by its job's number or id, None: the latest, and its place. InputError: there is none."""
+        return pastjobs.picture(self.place, None if which is None else self.record(which).number, place)
 
     def status(self, *, ask: bool = False) -> SessionStatus:
         """What runs, what is unfinished or doubtful, what was spent, what is left.
