@@ -101,7 +101,7 @@ class Picture:
         try:
             jpeg, width, height = render(self.path, self._cache, size)
         except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
-            note = f"{self.path.name} is not here" if not self.path.exists() else f"{self.path.name}: {error}"
+            note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
             return hole(self.request, "missing", note, self.caption)
         return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 

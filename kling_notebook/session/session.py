@@ -131,6 +131,9 @@ class Session:
         """The play key of this session's sandbox."""
         return self._sandbox.key if self._sandbox is not None else None
 
+    def __repr__(self) -> str:
+        return f"<Session {self.backend} in {self.folder}>"
+
     def configure(self, **said: Any) -> None:
         """Change settings that need no new session: budget, reuse and the like. The backend and folder stay."""
         self._adopt(self.said | said, self._config)

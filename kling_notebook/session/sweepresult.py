@@ -277,9 +277,14 @@ class SweepResult(Sequence[Result | None]):
         return [drawn, table, *originals]
 
     def __repr__(self) -> str:
-        shape = " x ".join(str(len(values)) for values in self.axes.values())
+        sides = " x ".join(str(len(values)) for values in self.axes.values())
+        what = f"{sides} over {', '.join(self.axes)}" if self.axes else "without axes"
         missing = len(self.missing)
-        return f"<SweepResult {shape} over {', '.join(self.axes)}{f', {missing} missing' if missing else ''}>"
+        return f"<SweepResult {what}{f', {missing} missing' if missing else ''}>"
+
+    def __deepcopy__(self, memo: object) -> SweepResult:
+        """The jobs are the same ones: there is no second job to make of a running one."""
+        return SweepResult(self.axes, self.points, self.handles)
 
 
 def _is_number(value: Any) -> bool:

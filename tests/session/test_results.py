@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,41 @@ def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
     assert "is not here" in bundle["text/html"]
     assert bundle["text/html"].count("<img") == 1
     assert repr(fox) == "<Result 1: 1 of 2 pictures of 'a red fox'>"
+
+
+def test_a_damaged_picture_is_named_once_and_without_its_folder(session: Session) -> None:
+    """The note is saved with the notebook."""
+    fox = made(session, "a red fox", num_outputs=2)
+    fox[0].path.write_bytes(b"no picture")
+    bundle = fox._repr_mimebundle_()
+    assert fox[0].tile().note == f"{fox[0].path.name} can no longer be shown: it is text."
+    assert str(session.folder) not in str(bundle)
+
+
+def test_an_empty_negative_prompt_is_none_on_its_axis_and_selects(session: Session) -> None:
+    """By what was given and by what is written; the table has no word that was not asked for."""
+    sweep = swept(session, "a fox", negative_prompt=["", "snow"])
+    assert "none" in sweep.bundle()["text/plain"]
+    assert "None" not in sweep.bundle()["text/html"]
+    assert sweep[""].number == sweep["none"].number == sweep[None].number == 1
+    assert list(sweep.table()["negative_prompt"].isna()) == [True, False]
+
+
+def test_a_session_says_its_backend_and_folder_and_a_sweep_its_axes(session: Session) -> None:
+    """In one line; without axes no word hangs in the air."""
+    assert repr(session) == f"<Session {session.backend} in {session.folder}>"
+    assert repr(swept(session, "a fox")) == "<SweepResult without axes>"
+    assert repr(swept(session, "a {x}", x=["fox", "owl"])) == "<SweepResult 2 over x>"
+
+
+def test_a_deep_copy_of_a_sweep_has_the_same_jobs(session: Session) -> None:
+    """A handle has locks, which cannot be copied."""
+    sweep = swept(session, "a {x}", x=["fox", "owl"])
+    copied = copy.deepcopy({"mine": sweep})["mine"]
+    assert copied is not sweep
+    assert copied.axes == sweep.axes
+    assert copied.handles == sweep.handles
+    assert copied["owl"].number == 2
 
 
 def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
