@@ -346,7 +346,7 @@ def compare(a: Any, b: Any) -> Comparison:
     """Two pictures side by side, what differs between their requests marked.
 
     Args:
-        a, b: a picture (``fox[0]``), a result of one picture, or an address such as ``"12:3"``.
+        a, b: a picture (``fox[0]``), a result of one picture, or an address such as ``"12:3"``, by number or job id.
 
     >>> day = kling.generate("a red fox at noon", show_progress=False)
     >>> night = kling.generate("a red fox at night", show_progress=False)
@@ -361,12 +361,12 @@ def _picture(what: Any) -> Picture:
         return what
     if isinstance(what, Result):
         if len(what) != 1:
-            raise InputError(f"Job {what.number} has {len(what)} pictures. Say which: result[K].")
+            raise InputError(f"Job {what.number} has {len(what)} pictures. Say which: result[K], or {what.number}:K.")
         return what[0]
-    number, _, place = str(what).partition(":")
-    if not (number.isdecimal() and (place or "0").isdecimal()):
+    job, _, place = str(what).rpartition(":")
+    if not isinstance(what, str | int) or not place or (job and not place.isdecimal()):
         raise InputError(f"{what!r} is no picture. Give result[K], or an address such as 12:3.")
-    return current_session().picture(int(number), int(place or 0))
+    return current_session().picture(job, int(place)) if job else _picture(result(what))
 
 
 def export_history(path: str | os.PathLike[str], *, everything: bool = True, limit: int | None = 1000) -> Path:

@@ -7,34 +7,38 @@ import binascii
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..api.errors import InputError
 from ..api.jobs import SourceImage
+from .kept import ADDRESS, file_name, named_by_copy
 from .results import Picture
+from .runner import JobHandle
 from .sources import load_source
 
-ADDRESS = re.compile(r"(\d+):(\d+)")
+__all__ = ["ADDRESS", "Attachments"]
+
+_BY_JOB_ID = re.compile(r"([A-Za-z0-9_-]{2,64}):(\d+)")  # one letter would be a drive of Windows
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
 _LAST = re.compile(r"last(?::(\d+))?")
 _KEPT = re.compile(r"(?:.*[/\\])?\.kling[/\\]sources[/\\](?P<name>[0-9a-f]{32}\.\w+)")
-_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 class Attachments:
     """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
 
     Args:
-        folder: ``.kling/sources``. picture: finds a saved picture by (number, place); number None means the latest.
+        folder: ``.kling/sources``. picture: finds a saved picture by (number or job id, place); None means the latest.
     """
 
-    def __init__(self, folder: Path, picture: Callable[[int | None, int], Picture]) -> None:
+    def __init__(self, folder: Path, picture: Callable[[Any, int], Picture]) -> None:
         self._folder = folder
         self._picture = picture
 
     def resolve(self, value: Any) -> SourceImage | None:
-        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image or Picture as a source image.
+        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image, Picture or finished handle as a
+        source image.
 
         Raises:
             InputError: it is no usable picture (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
@@ -55,13 +59,21 @@ class Attachments:
             return SourceImage(text, text)
         if text.lower().startswith("data:"):
             return self._of_bytes(_data_of(text))
-        if found := ADDRESS.fullmatch(text):
-            return self._of_picture(self._picture(int(found[1]), int(found[2])))
+        if not text:
+            raise InputError("image is empty. Give a path, a URL or JOB:K, or leave it out.", parameter="image")
+        if found := _SCHEME.fullmatch(text):
+            raise InputError(
+                f"image is a URL of {found[1]}; only http and https work. Save the picture and give its path.",
+                parameter="image",
+            )
+        found = ADDRESS.fullmatch(text) or _BY_JOB_ID.fullmatch(text)
+        if found and (found[1].isdecimal() or not Path(text).exists()):
+            return self._of_picture(self._picture(found[1], int(found[2])))
         if found := _LAST.fullmatch(text):
             return self._of_picture(self._picture(None, int(found[1] or 0)))
         path = self.file(text)
         source = SourceImage.of_bytes(*load_source(path), text)
-        return self._named(source) if path.parent == self._folder else source
+        return named_by_copy(source) if path.parent == self._folder else source
 
     def file(self, label: str) -> Path:
         """The file that a path or the label of a source means. A kept copy is named by its content: it is the one in
@@ -71,18 +83,22 @@ class Attachments:
         return here if here is not None and here.exists() else Path(label).expanduser()
 
     def _of_bytes(self, value: Any) -> SourceImage:
-        return self._named(SourceImage.of_bytes(*load_source(value), ""))
-
-    def _named(self, source: SourceImage) -> SourceImage:
-        """Bytes and PIL images are named by the copy that is kept of them; relative, so that the folder can move and
-        no notebook shows where it is."""
-        return replace(source, label=f".kling/sources/{self._path(source).name}")
+        return named_by_copy(SourceImage.of_bytes(*load_source(value), ""))
 
     def _of_picture(self, picture: Picture) -> SourceImage:
-        return SourceImage.of_bytes(*load_source(picture.path), picture.address)
+        """A picture of this folder by its address. One of another folder by its copy: its address would mean another
+        picture here."""
+        here = picture.path.parent == self._folder.parent.parent
+        if not picture.path.exists():
+            name = picture.address if here else picture.path.name
+            way = f"; `%kling resume {picture.number}` asks for it again." if here else ". Was it moved or deleted?"
+            raise InputError(f"{name} is not here any more{way}", parameter="image")
+        data, media_type = load_source(picture.path)
+        source = SourceImage.of_bytes(data, media_type, picture.address)
+        return source if here else named_by_copy(source)
 
     def _path(self, source: SourceImage) -> Path:
-        return self._folder / f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
+        return self._folder / file_name(source)
 
     def keep(self, source: SourceImage | None) -> None:
         """Keep the bytes beside the journal, once per content."""
@@ -112,7 +128,21 @@ def _data_of(url: str) -> bytes:
 
 
 def _only_picture(value: Any) -> Picture:
-    """The picture meant by a Result or a list: its only one."""
+    """The picture meant by a Result, a handle or a list: its only one."""
+    if isinstance(value, JobHandle):
+        if not value.done():
+            raise InputError(
+                f"Job {value.number} is not finished yet: it is {value.status.value}. Wait for it: NAME.result().",
+                parameter="image",
+            )
+        if value.cancelled() or (error := value.exception()) is not None:
+            what = "it was withdrawn before it was sent." if value.cancelled() else str(error)
+            raise InputError(f"Job {value.number} has no picture: {what}", parameter="image")
+        if len(value.result()) == 1:
+            return value.result()[0]
+        raise InputError(
+            f"Job {value.number} has {len(value.result())} pictures. Say which: {value.number}:K.", parameter="image"
+        )
     try:
         found = [item for item in value if isinstance(item, Picture)]
     except TypeError:

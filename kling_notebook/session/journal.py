@@ -75,11 +75,20 @@ class Journal:
         try:
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.create_function("holds", 2, _holds, deterministic=True)
             bring_up(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def check_there(self) -> None:
+        """SettingsError where the file was removed since it was opened: what SQLite then says helps nobody."""
+        if not self.path.exists():
+            raise SettingsError(
+                f"The folder {self.path.parent.parent} was removed, and its journal with it. Nothing was sent. "
+                "kling.connect(), with what you gave it before, begins it anew."
+            )
 
     def close(self) -> None:
         with self._lock:
@@ -261,8 +270,9 @@ class Journal:
             ).fetchone()
         return (float(row[0]), float(row[1] or 0)) if row else None
 
-    def balances_around(self, backend: str, number: int) -> tuple[float, float, float] | None:
-        """(balance before job ``number``, balance after, what known jobs in between cost), None where not known."""
+    def balances_around(self, backend: str, number: int) -> tuple[range, float] | None:
+        """The jobs between the two known balances around job ``number``, and by how much more the balance fell than
+        known jobs among them cost; None where not known."""
         with self._lock:
             ask = self._connection.execute
             before = ask(
@@ -280,17 +290,24 @@ class Journal:
             between = ask(
                 "SELECT TOTAL(credits) FROM jobs WHERE backend=? AND n>? AND n<=?", (backend, before[0], after[0])
             ).fetchone()
-        return float(before[1]), float(after[1]), float(between[0])
+        return range(before[0] + 1, after[0]), float(before[1]) - float(after[1]) - float(between[0])
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for long reads, so that no worker's commit waits for the lock of this object."""
+        self.check_there()
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only=ON")
+            connection.create_function("holds", 2, _holds, deterministic=True)
             yield connection
         finally:
             connection.close()
+
+
+def _holds(text: bytes | None, folded: str) -> bool:
+    """Whether SQLite's text holds the other one, in any case of letters; as in `lenient`, whatever its bytes are."""
+    return text is not None and folded in text.decode("utf-8", "replace").casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +329,10 @@ class Filter:
         """The WHERE, ORDER and LIMIT of a SELECT on jobs, and its values."""
         clauses: list[str] = []
         values: list[Any] = []
-        if self.search:
+        if self.search and not self.search.isascii():
+            clauses.append("(holds(CAST(prompt AS BLOB), ?) OR holds(CAST(note AS BLOB), ?))")
+            values += [self.search.casefold()] * 2
+        elif self.search:  # SQLite's own is quick, and knows the case of ASCII letters only
             pattern = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
             clauses.append("(prompt LIKE ? ESCAPE '\\' OR note LIKE ? ESCAPE '\\')")
             values += [f"%{pattern}%"] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..api.client import KlingClient
@@ -92,30 +92,43 @@ def status_of(place: Place, running: Running, client: KlingClient | None = None)
             found["elsewhere"].append(record)
         else:
             found["unfinished"].append(record)
+    doubts = found["doubtful"]
     balance = place.journal.last_balance(place.backend)
     return SessionStatus(
         backend=place.backend,
         folder=str(place.folder),
         **{name: tuple(records) for name, records in found.items()},
-        hints={record.number: hint for record in found["doubtful"] if (hint := balance_hint(place, record))},
+        hints={one.number: hint for one in doubts if (hint := balance_hint(place, one, doubts))},
         spent_session=place.journal.spent(session=place.id),
         spent_folder=place.journal.spent(),
         budget=place.settings.budget,
         balance=balance[0] if balance else None,
-        offers=offered(place.journal, client, found["doubtful"]) if client else {},
+        offers=offered(place.journal, client, doubts) if client else {},
     )
 
 
-def balance_hint(place: Place, doubt: Record) -> str:
-    """What the balance on the next accepted job says of a doubtful one: a hint, never acted on."""
+def balance_hint(place: Place, doubt: Record, doubts: Sequence[Record]) -> str:
+    """What the balance on the next accepted job says of a doubtful one: a hint, never acted on.
+
+    One fall cannot prove each of several doubts between the same two balances: it is compared with all of them.
+    """
     around = place.journal.balances_around(place.backend, doubt.number)
     if around is None:
         return ""
-    before, after, spent_between = around
-    unexplained = before - after - spent_between
-    if unexplained >= doubt.estimate * 0.99:
-        return f"Hint: the balance fell by {unexplained:g} more than known jobs explain; it was probably charged. "
-    return "Hint: the balance fell by no more than known jobs explain; it was probably not charged. "
+    between, unexplained = around
+    together = [record for record in doubts if record.number in between]
+    fell = f"Hint: the balance fell by {unexplained:g} more than known jobs explain; "
+    if unexplained < min(record.estimate for record in together) * 0.99:
+        who = "it was" if len(together) == 1 else f"{_listed(together)} were"
+        return f"Hint: the balance fell by no more than known jobs explain; {who} probably not charged. "
+    if len(together) == 1:
+        return f"{fell}it was probably charged. "
+    return f"{fell}{_listed(together)} together would be about {sum(one.estimate for one in together):g}. "
+
+
+def _listed(records: Sequence[Record]) -> str:
+    *most, last = [str(record.number) for record in records]
+    return f"jobs {', '.join(most)} and {last}"
 
 
 def check(place: Place, client: KlingClient) -> list[tuple[str, str, str]]:

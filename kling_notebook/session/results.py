@@ -17,7 +17,7 @@ from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
 from ..view.tiles import SIDE, State, Tile, side_for
-from . import cells, images, pixels
+from . import cells, images, kept, pixels
 from .records import Record
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Picture:
         try:
             jpeg, width, height = render(self.path, self._cache, size)
         except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
-            note = f"{self.path.name} is not here" if not self.path.exists() else f"{self.path.name}: {error}"
+            note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
             return hole(self.request, "missing", note, self.caption)
         return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 
@@ -152,6 +152,7 @@ class Result(Sequence[Picture]):
     """
 
     def __init__(self, record: Record, folder: Path, *, reused: bool = False, thumbnail_size: int = THUMBNAIL) -> None:
+        self._folder = folder
         self.number = record.number
         self.job_id = record.job_id
         self.request = record.request
@@ -197,8 +198,12 @@ class Result(Sequence[Picture]):
         return copied(self, Path(folder).expanduser())
 
     def code(self) -> str:
-        """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it."""
-        return cells.code_of(self.request)
+        """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it.
+
+        A source picture that has changed or gone since is named by the copy that was kept of it.
+        """
+        source = self.request.image
+        return cells.code_of(self.request.replace(image=source and kept.findable(source, self._folder)))
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The result as a mimebundle: one picture large, several as a grid."""

@@ -131,6 +131,9 @@ class Session:
         """The play key of this session's sandbox."""
         return self._sandbox.key if self._sandbox is not None else None
 
+    def __repr__(self) -> str:
+        return f"<Session {self.backend} in {self.folder}>"
+
     def configure(self, **said: Any) -> None:
         """Change settings that need no new session: budget, reuse and the like. The backend and folder stay."""
         self._adopt(self.said | said, self._config)
@@ -281,6 +284,7 @@ class Session:
                 self.place.attachments.keep(request.image)
             return self.journal.add(new_record(r, estimate=price(r, dearest), **about) for r in requests)  # type: ignore[arg-type]
         except (sqlite3.Error, OSError) as error:
+            self.journal.check_there()
             raise SettingsError(
                 f"The journal in {self._hidden} could not be written ({error}). Nothing was sent. "
                 "Make room, or choose another folder with kling.connect(folder=...)."
@@ -344,9 +348,9 @@ class Session:
         self._touched.add(found.number)
         return found
 
-    def picture(self, number: int | None, place: int) -> Picture:
-        """The saved picture with this address; number None means the latest. InputError where there is none."""
-        return pastjobs.picture(self.place, number, place)
+    def picture(self, which: int | str | None, place: int) -> Picture:
+        """A saved picture by its job's number or id, None: the latest, and its place. InputError: there is none."""
+        return pastjobs.picture(self.place, None if which is None else self.record(which).number, place)
 
     def status(self, *, ask: bool = False) -> SessionStatus:
         """What runs, what is unfinished or doubtful, what was spent, what is left.

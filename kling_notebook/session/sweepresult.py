@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ from .sweeps import Axes, Point, label, layout, plain
 if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
+
+
+_COLUMNS = ("number", "picture", "path", "seconds", "credits", "status")
 
 
 class SweepResult(Sequence[Result | None]):
@@ -65,7 +69,7 @@ class SweepResult(Sequence[Result | None]):
 
     def __getitem__(self, key: Any) -> Any:
         key = plain(key)
-        if isinstance(key, int) and not self._selects_numbers():
+        if _is_number(key) and isinstance(key, int) and not self._selects_numbers():
             return self._result(range(len(self))[key])
         if isinstance(key, slice):
             return [self._result(i) for i in range(len(self))[key]]
@@ -74,7 +78,7 @@ class SweepResult(Sequence[Result | None]):
     def _selects_numbers(self) -> bool:
         """An axis of numbers is selected by its values, never by place: 3 then means the value 3."""
         first = next(iter(self.axes.values()), ())
-        return any(isinstance(value, int) for value in first)
+        return any(map(_is_number, first))
 
     def _select(self, key: tuple[Any, ...]) -> Any:
         names = tuple(self.axes)
@@ -208,24 +212,38 @@ class SweepResult(Sequence[Result | None]):
     def table(self) -> pd.DataFrame:
         """One row per picture: the axes, ``number``, ``picture``, ``path``, ``seconds``, ``credits``, ``status``.
 
-        A point without pictures has one row with an empty path.
+        A point without pictures has one row with an empty path. ``credits`` is each row's share of what its job cost,
+        so that the column adds up to `credits`; empty on the sandbox, whose play money is in no sum. Where an axis
+        has the name of one of these columns, ours is called ``job_number`` and so on.
         """
         import pandas as pd
 
+        names = {name: self._beside_axes(name) for name in _COLUMNS}
         rows = []
+        shares = Counter(handle.number for index, handle in enumerate(self.handles) for _ in self._places(index))
         for index, handle in enumerate(self.handles):
             result = self._result(index)
             at = {name: label(v) if hasattr(v, "label") else v for name, v in self._at(index).items()}
-            common = {"number": handle.number, "status": handle.status.value}
-            facts: dict[str, Any] = {"seconds": None, "credits": None}
+            facts: dict[str, Any] = {"number": handle.number, "status": handle.status.value}
             if result is not None:
-                facts = {"seconds": result.seconds, "credits": result.credits}
-            places: list[Any] = list(result) if result is not None else [None]
-            for k, picture in enumerate(places):
-                path = str(picture.path) if picture is not None else None
-                rows.append(at | common | {"picture": k, "path": path} | facts)
-        columns = [*self.axes, "number", "picture", "path", "seconds", "credits", "status"]
-        return pd.DataFrame(rows, columns=columns)
+                paid = None if result.backend == "sandbox" else result.credits
+                share = None if paid is None else paid / shares[handle.number]
+                facts |= {"seconds": result.seconds, "credits": share}
+            for k, picture in enumerate(self._places(index)):
+                own = facts | {"picture": k, "path": str(picture.path) if picture is not None else None}
+                rows.append(at | {names[name]: value for name, value in own.items()})
+        frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
+        return frame.astype({names["seconds"]: "float64", names["credits"]: "float64"})
+
+    def _places(self, index: int) -> Sequence[Picture | None]:
+        """The pictures of a point, or one empty place."""
+        return self._result(index) or [None]
+
+    def _beside_axes(self, name: str) -> str:
+        """A column's name that no axis has: the user's word stays as it is."""
+        while name in self.axes:
+            name = f"job_{name}"
+        return name
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the figure and the table: ``figure.pdf`` gives ``figure.pdf`` and ``figure.csv``.
@@ -259,18 +277,28 @@ class SweepResult(Sequence[Result | None]):
         return [drawn, table, *originals]
 
     def __repr__(self) -> str:
-        shape = " x ".join(str(len(values)) for values in self.axes.values())
+        sides = " x ".join(str(len(values)) for values in self.axes.values())
+        what = f"{sides} over {', '.join(self.axes)}" if self.axes else "without axes"
         missing = len(self.missing)
-        return f"<SweepResult {shape} over {', '.join(self.axes)}{f', {missing} missing' if missing else ''}>"
+        return f"<SweepResult {what}{f', {missing} missing' if missing else ''}>"
+
+    def __deepcopy__(self, memo: object) -> SweepResult:
+        """The jobs are the same ones: there is no second job to make of a running one."""
+        return SweepResult(self.axes, self.points, self.handles)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _as_held(name: str, asked: Any) -> Any:
     """A value as an axis of this name holds it: as the table reads it, a picture by its content; else as it is."""
-    if name not in PARAMETERS or isinstance(asked, os.PathLike | Picture):  # these two are found by their labels
+    if name not in PARAMETERS or isinstance(asked, os.PathLike):  # a path is found by its label
         return asked
     try:
         if PARAMETERS[name].kind != "image":
             return check(name, asked)
-        return asked if isinstance(asked, str) else SourceImage.of_bytes(*load_source(asked), "").identity
+        what = asked.path if isinstance(asked, Picture) else asked
+        return what if isinstance(what, str) else SourceImage.of_bytes(*load_source(what), "").identity
     except InputError:
         return asked

@@ -90,6 +90,12 @@ def of_call(
 ) -> tuple[Axes, list[Point]]:
     """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
     all_axes = _named(axes)
+    if "prompt" in all_axes and prompt is not None and not (isinstance(prompt, str) and not prompt.strip()):
+        raise InputError(
+            "The prompt is given both as text and as an axis. Give its texts as a list, or write {name} in it and "
+            "name=[...].",
+            parameter="prompt",
+        )
     both = set(all_axes) & set(more)
     if both:
         raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
@@ -231,8 +237,9 @@ def layout(axes: Mapping[str, Sequence[Any]]) -> Layout:
 
 
 def label(value: Any) -> str:
-    """An axis value as it is written beside a grid."""
-    return str(getattr(value, "address", None) or getattr(value, "label", None) or value)
+    """An axis value as it is written beside a grid; one that says nothing as "none"."""
+    text = str(getattr(value, "address", None) or getattr(value, "label", None) or value)
+    return "none" if value is None or not text.strip() else text
 
 
 def shape(axes: Axes) -> str:

@@ -86,9 +86,10 @@ def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) ->
             return known
         jpeg, facts = decoding.run(_made, path, size, limit)
     except OSError as error:
-        raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
+        reason = error.strerror or error
+        raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
     except pixels.NotAPictureError as error:
-        raise DownloadError(f"{path} can no longer be shown: {error}.") from None
+        raise DownloadError(f"{path.name} can no longer be shown: {error}.") from None
     with contextlib.suppress(OSError):
         _write(place, jpeg)
     return jpeg, facts.width, facts.height

@@ -5,8 +5,10 @@ Importing this module imports matplotlib: import it where a figure is asked for.
 
 from __future__ import annotations
 
+import base64
 import io
 import math
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from textwrap import wrap
@@ -23,7 +25,7 @@ from PIL import Image, ImageDraw
 
 from .facets import Facet
 from .markup import bounded, clean
-from .pixels import open_picture
+from .pixels import encode, open_picture
 from .tiles import Tile, columns_for, columns_of_cell, mean_ratio
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -43,6 +45,10 @@ ROW_HEIGHT, MOST_HEIGHT = 2.5, 30.0
 MOST_PIXELS = 16_000_000
 """Of all pictures together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws."""
 GAP = 6
+SMALL_PNG, SHOWN_BYTES = 100_000, 220_000
+"""Bytes of a figure shown in a cell, at most; a third more in the notebook, in base64."""
+_INLINE = "matplotlib_inline.backend_inline"
+"""What `%matplotlib inline`, or a first import of pyplot in a notebook, loads."""
 
 
 class NotebookFigure(Figure):
@@ -53,9 +59,24 @@ class NotebookFigure(Figure):
         with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
             super().savefig(fname, **options)
 
-    def _repr_png_(self) -> bytes:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """A PNG where that is small, else a JPEG of at most `SHOWN_BYTES`: a notebook keeps what it shows."""
+        if _INLINE in sys.modules:  # it draws each Figure by itself, and a notebook would keep both
+            return {}
+        png = self._shown(110)
+        if len(png) <= SMALL_PNG:
+            return {"image/png": base64.b64encode(png).decode("ascii")}
+        jpeg = b""
+        for dpi, quality in ((110, 85), (110, 70), (80, 70), (60, 60), (40, 50), (25, 40)):
+            picture = open_picture(png if dpi == 110 else self._shown(dpi))
+            jpeg = encode(picture, quality) if picture is not None else b""
+            if len(jpeg) <= SHOWN_BYTES:
+                break
+        return {"image/jpeg": base64.b64encode(jpeg).decode("ascii")}
+
+    def _shown(self, dpi: int) -> bytes:
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=min(self.dpi, 110), facecolor="white")
+        self.savefig(buffer, format="png", dpi=min(self.dpi, dpi), facecolor="white")
         return buffer.getvalue()
 
 

@@ -253,7 +253,7 @@ def test_html_and_markdown_hold_every_picture_and_its_prompt(executed: Executed,
     from nbconvert import MarkdownExporter
 
     page = exported.read_text(encoding="utf-8")
-    figures = 1  # the matplotlib figure is a PNG of its own
+    figures = 1  # the matplotlib figure is a picture of its own
     assert len(pictures_of(page)) == PICTURES + figures
     assert page.count('alt="A beautiful mountain landscape at golden hour, photorealistic"') >= 10
     markdown, _ = MarkdownExporter().from_notebook_node(executed.notebook)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -224,6 +225,22 @@ def test_marks_survive_a_commit_of_the_worker(journal: Journal) -> None:
     found = journal.get(record.number)
     assert found is not None
     assert (found.starred, found.note, found.status) == (frozenset({0}), "mine", JobStatus.FINISHED)
+
+
+@pytest.mark.parametrize("text", ["étoile", "ÉTOILE", "ΟΔΌΣ", "straße", "STRASSE: Ä%"])
+def test_search_ignores_the_case_of_every_alphabet(journal: Journal, text: str) -> None:
+    """In prompts and notes, and also where a byte of the row is damaged."""
+    first, second, *_ = journal.add([a_record("une ÉTOILE, οδός"), a_record(), a_record("étole")])
+    journal.note(second.number, "straße: ä%")
+    with journal.reading() as connection:
+        clause, values = Filter(search=text).sql()
+        aside = connection.execute(f"SELECT n FROM jobs {clause}", values).fetchall()  # noqa: S608
+    found = [record.number for record in journal.latest(search=text)]
+    assert found == [(second if text.casefold().startswith("strasse") else first).number]
+    assert [n for (n,) in aside] == found
+    assert journal.count(search=text) == 1
+    write(journal.path, "UPDATE jobs SET prompt=CAST(x'c9ff' || prompt AS TEXT)")
+    assert [record.number for record in journal.latest(search=text)] == found
 
 
 def test_search_takes_its_text_literally(journal: Journal) -> None:
@@ -928,3 +945,19 @@ def test_a_recovery_without_room_is_refused_and_done_when_there_is(
     assert "Nothing was sent. Make room" in story["text"]
     assert session.journal.path.read_bytes() == b"this is no database, " * 500
     assert make_session(sandbox).count() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_a_folder_that_was_removed_is_said_to_be_and_begun_anew(
+    session: Session, make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """It was said to be full. Reading makes no empty journal in its place either."""
+    shutil.rmtree(session.folder)
+    (session.folder / ".kling").mkdir(parents=True)  # as the copy of a source would
+    for use in (lambda: session.start([session.request("a fox")], source="python"), session.history):
+        with pytest.raises(SettingsError, match=r"kling_images was removed.* Nothing was sent\. kling\.connect\(\)"):
+            use()
+    assert not session.journal.path.exists()
+    again = make_session(sandbox)
+    assert again.start([again.request("a fox")], source="python").handles[0].result(timeout=30)
+    assert sandbox.count("submit") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,41 @@ def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
     assert "is not here" in bundle["text/html"]
     assert bundle["text/html"].count("<img") == 1
     assert repr(fox) == "<Result 1: 1 of 2 pictures of 'a red fox'>"
+
+
+def test_a_damaged_picture_is_named_once_and_without_its_folder(session: Session) -> None:
+    """The note is saved with the notebook."""
+    fox = made(session, "a red fox", num_outputs=2)
+    fox[0].path.write_bytes(b"no picture")
+    bundle = fox._repr_mimebundle_()
+    assert fox[0].tile().note == f"{fox[0].path.name} can no longer be shown: it is text."
+    assert str(session.folder) not in str(bundle)
+
+
+def test_an_empty_negative_prompt_is_none_on_its_axis_and_selects(session: Session) -> None:
+    """By what was given and by what is written; the table has no word that was not asked for."""
+    sweep = swept(session, "a fox", negative_prompt=["", "snow"])
+    assert "none" in sweep.bundle()["text/plain"]
+    assert "None" not in sweep.bundle()["text/html"]
+    assert sweep[""].number == sweep["none"].number == sweep[None].number == 1
+    assert list(sweep.table()["negative_prompt"].isna()) == [True, False]
+
+
+def test_a_session_says_its_backend_and_folder_and_a_sweep_its_axes(session: Session) -> None:
+    """In one line; without axes no word hangs in the air."""
+    assert repr(session) == f"<Session {session.backend} in {session.folder}>"
+    assert repr(swept(session, "a fox")) == "<SweepResult without axes>"
+    assert repr(swept(session, "a {x}", x=["fox", "owl"])) == "<SweepResult 2 over x>"
+
+
+def test_a_deep_copy_of_a_sweep_has_the_same_jobs(session: Session) -> None:
+    """A handle has locks, which cannot be copied."""
+    sweep = swept(session, "a {x}", x=["fox", "owl"])
+    copied = copy.deepcopy({"mine": sweep})["mine"]
+    assert copied is not sweep
+    assert copied.axes == sweep.axes
+    assert copied.handles == sweep.handles
+    assert copied["owl"].number == 2
 
 
 def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
@@ -250,6 +286,11 @@ def test_every_number_of_axes_is_drawn(session: Session, axes: int) -> None:
         ("a {x}", {"x": [3, 4]}, "4", 4),
         ("a {x}", {"x": [3, 4]}, np.int64(4), 4),
         ("a {x}", {"x": [0.5, 1.5]}, "1.5", 1.5),
+        ("a {x}", {"x": [1.0, 2.0, 3.0]}, 2, 2.0),
+        ("a {x}", {"x": np.arange(1.0, 4.0)}, np.float64(1), 1.0),
+        ("a {x}", {"x": [True, False]}, 1, False),
+        ("a {x}", {"x": [False, True]}, True, True),
+        ("a {x}", {"x": [True, False]}, True, True),
         ("a {x}", {"x": ["1", "one "]}, "one ", "one "),
         ("a {x}", {"x": ["fox", "owl"]}, np.int64(1), None),
     ],
@@ -296,6 +337,40 @@ def test_what_a_service_charged_is_in_the_sum_and_in_the_history(session: Sessio
     sweep = swept(session, "a {x}", x=["fox", "owl"], num_outputs=[2])
     assert sweep.credits == 4
     assert history_row(session.record(1), session.folder).credits == 2
+
+
+def test_the_column_of_credits_adds_up_to_what_was_paid(session: Session) -> None:
+    """A picture has its share of its job's price, also where two points are one job; nothing for what has none."""
+    sweep = swept(session, ["a {x}", "an owl"], x=["fox", "hare"], num_outputs=[3])
+    assert len({handle.number for handle in sweep.handles}) == 3
+    table = sweep.table()
+    assert list(table["credits"]) == [1.0] * 6 + [0.5] * 6
+    assert table["credits"].sum() == sweep.credits == 9
+
+
+def test_play_money_is_not_in_a_sweeps_table(folder: Path) -> None:
+    session = Session({"sandbox": True, "folder": str(folder)})
+    credits = swept(session, "a {x}", x=["fox"], num_outputs=[2]).table()["credits"]
+    assert credits.isna().all()
+    assert credits.dtype == "float64"
+    session.close()
+
+
+def test_an_axis_named_like_a_column_of_a_sweeps_table_keeps_its_name_and_values(
+    session: Session, tmp_path: Path
+) -> None:
+    """Ours gives way, in the table and in the CSV."""
+    names = ["number", "status", "picture", "path", "seconds", "job_status"]
+    sweep = swept(session, " ".join(f"{{{name}}}" for name in names), **{name: [f"{name} a"] for name in names})
+    table = sweep.table()
+    assert {name: table[name][0] for name in names} == {name: f"{name} a" for name in names}
+    ours = ["job_number", "job_picture", "job_path", "job_seconds", "credits", "job_job_status"]
+    assert list(table.columns) == [*names, *ours]
+    assert table["job_number"][0] == 1
+    assert table["job_job_status"][0] == "finished"
+    assert Path(table["job_path"][0]).exists()
+    sweep.save(tmp_path / "saved")
+    assert list(pd.read_csv(tmp_path / "saved" / "table.csv").columns) == list(table.columns)
 
 
 def test_the_history_tells_replicates_and_models_apart(session: Session) -> None:

@@ -405,6 +405,34 @@ def test_the_balance_gives_a_hint_that_is_called_one(
     assert session.status().spent_session == 4, "counted until somebody settles it"
 
 
+@pytest.mark.parametrize(
+    ("kinds", "says"),
+    [
+        (("drop_after", "drop_before", "drop_before"), "by 1 more than known jobs explain; jobs 2, 3 and 4 together"),
+        (("drop_before", "drop_after"), "by 2 more than known jobs explain; jobs 2 and 3 together would be about 3. "),
+        (("drop_before", "drop_before"), "by no more than known jobs explain; jobs 2 and 3 were probably not charged"),
+    ],
+)
+def test_one_fall_of_the_balance_proves_none_of_several_doubts(
+    kinds: Any, says: str, make_sandbox: Make, make_session: Make
+) -> None:
+    """It is compared with all of them together; a doubt beyond the next known balance has a fall of its own."""
+    sandbox = make_sandbox()
+    session = make_session(sandbox)
+    buy(session, "known").result(timeout=30)
+    for count, kind in enumerate(kinds, 1):
+        sandbox.add_fault(Fault("submit", kind, at=1))
+        buy(session, f"doubt {count}", num_outputs=count).exception(timeout=30)
+    buy(session, "after").result(timeout=30)
+    sandbox.add_fault(Fault("submit", "drop_after", at=1))
+    buy(session, "alone").exception(timeout=30)
+    buy(session, "last").result(timeout=30)
+    for number in range(2, 2 + len(kinds)):
+        assert f"Hint: the balance fell {says}" in doubt_row(session, number)
+        assert "probably charged" not in doubt_row(session, number)
+    assert "by 1 more than known jobs explain; it was probably charged" in doubt_row(session, 3 + len(kinds))
+
+
 def test_a_dismissed_doubt_is_not_asked_about_and_not_counted(make_sandbox: Make, make_session: Make) -> None:
     sandbox, session = doubtful_session(make_sandbox, make_session)
     assert session.status().spent_session == 2

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.session.sweeps import Layout, expand, fill, layout, of_call
+from kling_notebook.session.sweeps import Layout, expand, fill, label, layout, of_call
 
 
 def prompts(prompt: Any, **axes: Any) -> list[str]:
@@ -160,3 +160,23 @@ def test_filling_never_fails_and_leaves_the_rest(values: dict[str, str], prompt:
 def test_layout(axes: dict[str, list[int]], expected: Layout) -> None:
     """One axis is a row, two a grid, three facets by the shortest, more a table of rows; one value is left out."""
     assert layout(axes) == expected
+
+
+@pytest.mark.parametrize("prompt", ["a fox", ["a fox", "an owl"], "a {prompt}"])
+def test_a_prompt_given_as_text_and_as_an_axis_is_refused(prompt: Any) -> None:
+    """The text was dropped silently; the magic refuses it, too."""
+    with pytest.raises(InputError, match="The prompt is given both as text and as an axis") as caught:
+        of_call(prompt, {"prompt": ["a hare"]}, {})
+    assert caught.value.parameter == "prompt"
+
+
+@pytest.mark.parametrize("prompt", [None, "", " "])
+def test_prompts_may_be_an_axis_where_no_text_stands_beside_it(prompt: Any) -> None:
+    assert of_call(prompt, {"prompt": ["a fox", "an owl"]}, {})[0] == {"prompt": ("a fox", "an owl")}
+
+
+@pytest.mark.parametrize("value", ["", None, " "])
+def test_an_empty_value_is_labelled_none(value: Any) -> None:
+    """In grids, sliders and figures stood "None", or nothing."""
+    assert label(value) == "none"
+    assert [label(other) for other in ("x", 0, False)] == ["x", "0", "False"]

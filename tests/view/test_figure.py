@@ -6,12 +6,14 @@ import io
 import pickle
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from kling_notebook.view.facets import Facet
 from kling_notebook.view.figure import facets_figure, tiles_figure
@@ -167,7 +169,30 @@ def test_nothing_to_draw_is_an_empty_figure() -> None:
 
 def test_a_notebook_shows_the_figure_without_pyplot(make_tile: Make) -> None:
     figure: Any = tiles_figure([make_tile(0)], width=3, dpi=40)
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert b64decode(figure._repr_mimebundle_()["image/png"]).startswith(b"\x89PNG"), "small as it is"
+
+
+@pytest.mark.parametrize(("count", "least"), [(4, 600), (16, 300)])
+def test_a_figure_of_photographs_is_shown_as_a_jpeg_of_at_most_300_kb(make_tile: Make, count: int, least: int) -> None:
+    """A PNG of it takes more than a megabyte of the notebook. What is saved is drawn in full."""
+    figure: Any = tiles_figure([make_tile(k, side=400, noise=True) for k in range(count)])
+    bundle = figure._repr_mimebundle_()
+    assert list(bundle) == ["image/jpeg"]
+    assert len(bundle["image/jpeg"]) < 300_000
+    shown = Image.open(io.BytesIO(b64decode(bundle["image/jpeg"])))
+    assert shown.format == "JPEG"
+    assert shown.width >= least
+    assert figure.dpi == 150
+    assert Image.open(io.BytesIO(drawn(figure))).width == pytest.approx(figure.get_figwidth() * 150, abs=1)
+
+
+def test_a_figure_that_the_inline_backend_draws_is_not_in_the_notebook_twice(
+    make_tile: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is loaded, IPython makes a PNG of every Figure whatever the figure says of itself."""
+    monkeypatch.setitem(sys.modules, "matplotlib_inline.backend_inline", sys)
+    figure: Any = tiles_figure([make_tile(0)], width=3, dpi=40)
+    assert figure._repr_mimebundle_() == {}
 
 
 def test_a_figure_can_be_pickled(make_tile: Make) -> None:
@@ -178,7 +203,7 @@ def test_a_figure_can_be_pickled(make_tile: Make) -> None:
 def test_pyplot_is_never_imported() -> None:
     code = (
         "import sys; from kling_notebook.view.figure import tiles_figure; "
-        "tiles_figure([])._repr_png_(); sys.exit('matplotlib.pyplot' in sys.modules)"
+        "tiles_figure([])._repr_mimebundle_(); sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
