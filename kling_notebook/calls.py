@@ -200,7 +200,7 @@ def submit(
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
     begun: list[Batch] = []
-    with interrupts_explained(begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), waiting.interrupts_noted():
         begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
     return begun[0].handles[0]
 
@@ -294,6 +294,8 @@ def resume(
     show_progress: bool = True,
 ) -> list[Result]:
     """Collect what was bought and is not all here: every unfinished job of this backend, or one. Buys nothing.
+
+    Without a number it shows as well what went on when a wait was stopped, and is done by now.
 
     Args:
         number_or_job_id: one job, None for all. job_id: read off the website, for a job in doubt.

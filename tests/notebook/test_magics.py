@@ -237,6 +237,28 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
     assert submits(service) == 1
 
 
+@pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
+def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
+    """As the line says that named the job: it said "Nothing is left to collect." of a picture nobody had seen."""
+    service = make_sandbox(latency=1.5)
+    kernel = on(service)
+    assert "%kling resume shows the pictures" in kernel.run("%%kling --timeout 0.5 -o fox\na fox").evalue
+    kernel.ok("fox.result()\nNone")
+    assert kernel.ok(resume).html.count("<img") == 1
+    assert "Nothing is left to collect" in kernel.ok("%kling resume").text, "shown once"
+    assert submits(service) == 1
+
+
+def test_resume_shows_together_what_is_done_and_what_goes_on(on, make_sandbox):
+    service = make_sandbox(latency=3.0)
+    kernel = on(service)
+    kernel.run("%%kling --timeout 0.5 -o fox\na fox")
+    kernel.ok("fox.result()\nNone")
+    kernel.run("%%kling --timeout 0.5\nan owl")
+    assert kernel.ok("%kling resume").html.count("<img") == 2
+    assert submits(service) == 2
+
+
 def test_no_wait_fills_in_its_own_cell_whatever_runs_meanwhile(on, make_sandbox):
     kernel = on(make_sandbox(latency=2.0))
     started = kernel.ok("%%kling --no-wait -o fox\na fox")
