@@ -95,8 +95,16 @@ def source(text: str, variables: Mapping[str, Any]) -> Any:
             f"There is no variable {found['name']!r}.{_close(found['name'], variables)}", parameter="image"
         )
     value = variables[found["name"]]
-    if found["place"] is None:
-        return value
+    if found["place"] is not None:
+        value = _picked(text, value, found)
+    if value is None:  # taken as it is, the picture would be made, and paid, without its source
+        raise InputError(
+            f"{text} is None. Put a picture, a path or a URL into it, or leave the image out.", parameter="image"
+        )
+    return value
+
+
+def _picked(text: str, value: Any, found: re.Match[str]) -> Any:
     try:
         return value[int(found["place"])]
     except IndexError:

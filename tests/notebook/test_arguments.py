@@ -393,6 +393,13 @@ def test_numbers_of_numpy_are_replicates_and_values():
     assert prompts_of("--sweep x=$x", "a {x}", x=[np.float32(0.5), "b"]) == ["a 0.5", "a b"]
 
 
+@pytest.mark.parametrize("line", ["--image pic", "--image pics[1]", "--sweep image=last,pic", "--sweep image=$pics"])
+def test_a_source_picture_that_is_none_is_refused(line):
+    """It bought a picture made from the words alone."""
+    with pytest.raises(InputError, match=r"pic is None|pics\[1\] is None|holds None"):
+        expand("a fox", parse(line, pic=None, pics=["a.png", None]).axes)
+
+
 def test_an_image_is_a_variable_or_text_for_the_session():
     pictures = ["p0", "p1"]
     variables = {"fox": pictures, "last": "never", "three": 3}

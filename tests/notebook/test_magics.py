@@ -69,6 +69,7 @@ def test_fill_takes_the_users_variables(kernel):
         ("%%kling --sweep prompt=a,b\na fox", "--sweep name=a,b"),
         ("%%kling --image nowhere.png\na fox", "nowhere.png"),
         ("%%kling --image last\na fox", "last"),
+        ("pic = None\nget_ipython().run_cell_magic('kling', '--image pic', 'a fox')", "pic is None"),
         ("%%kling --max-credits 1 -n 2\na fox", "--max-credits 2"),
         ("%%kling -n 9 --sweep sample=4\na fox", "--max-credits 36"),
     ],
