@@ -18,7 +18,8 @@ def parse_options(
 ) -> tuple[dict[str, Any], tuple[Token, ...]]:
     """The options among ``tokens`` by key, and the words that are none.
 
-    A switch gives True, an option its text, a repeatable one the list of its values as typed (quotes kept).
+    A switch gives True, an option its text (as typed, quotes kept, where its row says so), a repeatable one the list of
+    its values.
 
     Raises:
         InputError: an unknown option, a missing value, or an option given twice.
@@ -44,7 +45,7 @@ def parse_options(
         else:
             if place >= len(tokens) or _is_option(tokens[place], options):
                 raise InputError(f"{flag} needs a value: {flag} {option.metavar}.")
-            value, place = tokens[place].text, place + 1
+            value, place = tokens[place].raw if option.typed else tokens[place].text, place + 1
         if option.key in said:
             raise InputError(f"{flag} is given twice. Keep one.")
         said[option.key] = value
@@ -56,7 +57,7 @@ def _find(token: Token, options: Sequence[Option]) -> tuple[Option, str, str | N
     name, equals, value = token.text.partition("=")
     flags = {flag: option for option in options for flag in option.flags}
     if name in flags:
-        return flags[name], name, _attached(token) if flags[name].repeatable and equals else value if equals else None
+        return flags[name], name, _attached(token) if flags[name].typed and equals else value if equals else None
     short = token.text[:2]
     if short in flags and not token.text.startswith("--") and f"-{name}" not in flags and flags[short].metavar:
         return flags[short], short, token.text[2:].removeprefix("=")

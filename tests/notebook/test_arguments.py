@@ -417,6 +417,18 @@ def test_an_image_is_a_variable_or_text_for_the_session():
         source("three[0]", variables)
 
 
+@pytest.mark.parametrize("word", ["q['owl']", 'q["owl"]', "\"q['owl']\"", "'q[\"owl\"]'", 'q["1"]', "q['1']"])
+def test_quotes_in_a_subscript_ask_for_a_value_and_not_for_a_place(word):
+    """They were lost: the picture at place 1 was taken for the value "1"."""
+    values = {"owl": "owl.png", "1": "owl.png", 1: "wrong.png"}
+    assert parse(f"--image {word}", q=values).parameters["image"] == "owl.png"
+    assert parse(f"--image={word}", q=values).parameters["image"] == "owl.png"
+    if word.startswith("q"):
+        assert parse(f"--sweep image={word},q[1]", q=values).axes["image"] == ["owl.png", "wrong.png"]
+    with pytest.raises(InputError, match="not a sweep or dictionary"):
+        parse(f"--image {word}", q=["a.png", "b.png"])
+
+
 # help -----------------------------------------------------------------------------------------------------------------
 
 

@@ -149,6 +149,13 @@ def test_a_sweep_is_a_labelled_grid_and_buys_only_what_is_missing(kernel, servic
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
 
 
+def test_a_source_picture_is_taken_by_its_value_in_a_sweep(kernel):
+    kernel.ok("%%kling --sweep x=1,2 -o q\na fox {x}")
+    kernel.ok("%%kling --image q['1'] -o one\na fox\n")
+    kernel.ok("%%kling --image q[1] -o second\na fox\n")
+    assert kernel.ok("print(one.request.image.label, second.request.image.label)").text.strip() == "1:0 2:0"
+
+
 def test_reuse_and_fresh(kernel, service):
     kernel.ok("%%kling\na fox")
     assert "reused" in kernel.ok("%%kling --reuse\na fox").text
