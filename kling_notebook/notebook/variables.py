@@ -42,14 +42,14 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
         typed = [rest] if whole else typed_values(rest)
         values = [rest] if whole else [unquoted(value) for value in typed]
         if name == "sample":
-            values = _sample(values)
+            values = samples(values)
     if name == "image":
         pairs = zip(values, typed or values, strict=True)
         values = [source(value, variables, typed=said) if isinstance(value, str) else value for value, said in pairs]
     return name, values
 
 
-def _sample(values: list[str]) -> list[int | str] | int:
+def samples(values: list[str]) -> list[int | str] | int:
     """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
     labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
     return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels

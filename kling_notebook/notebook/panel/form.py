@@ -49,6 +49,9 @@ def title_of(name: str) -> str:
 class Form:
     """The controls and what they say. It buys nothing.
 
+    Attributes:
+        beyond: what it holds of a loaded request and has no control for (``extra``, ``sample``).
+
     Args:
         session: gives the current session. arrival: waits for what was typed before a press.
         on_generate: called by the Generate button. on_change: called after each change with the request, or None
@@ -70,7 +73,7 @@ class Form:
         self._on_change = on_change
         self._loading = False
         self._estimated: tuple[Any, Estimate] | None = None
-        self._beyond: dict[str, Any] = {}
+        self.beyond: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
         self.reasons = {name: html() for name in PARAMETERS}
         self.well = Well(kit, session, self._changed, self.load)
@@ -138,7 +141,7 @@ class Form:
     def load(self, values: Mapping[str, Any], **beyond: Any) -> None:
         """Fill the form; parameters not named get their defaults.
 
-        ``beyond``: what the form has no control for (``extra``, ``sample``); it stays until the next loading.
+        ``beyond`` stays until the next loading.
         """
         self._loading = True
         try:
@@ -150,7 +153,7 @@ class Form:
                     self.controls[name].value = "" if value is None else value
         finally:
             self._loading = False
-        self._beyond = {name: value for name, value in beyond.items() if value}
+        self.beyond = {name: value for name, value in beyond.items() if value not in (None, {})}
         self._changed()
 
     def load_request(self, request: GenerationRequest) -> None:
@@ -176,7 +179,7 @@ class Form:
         Raises:
             InputError: naming the parameter. SettingsError: no session can be made.
         """
-        return self._session().request(**self.values, **self._beyond)
+        return self._session().request(**self.values, **self.beyond)
 
     def _changed(self) -> None:
         if not self._loading:

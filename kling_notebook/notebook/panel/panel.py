@@ -61,7 +61,7 @@ class KlingPanel:
         self.queue = Queue(kit, self._done, self._retry)
         self.gallery = Gallery(kit, Actions(self._use_as_source, self._vary, self._load_picture))
         self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
-        self.explorer = Explorer(kit, session, self._arrival, lambda: self.form.values, self._swept)
+        self.explorer = Explorer(kit, session, self._arrival, self.form, self._swept)
         self.history = History(kit, session, RowActions(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")

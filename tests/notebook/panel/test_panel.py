@@ -18,6 +18,7 @@ from kling_notebook.notebook.panel import panel as panel_module
 from kling_notebook.notebook.panel.form import EXAMPLES
 from kling_notebook.notebook.panel.panel import CODE, CREATE, EXPLORE, HISTORY, KlingPanel
 from kling_notebook.sandbox import Fault
+from kling_notebook.session import sweeps
 from kling_notebook.session.session import Session
 
 
@@ -555,6 +556,44 @@ def test_a_word_in_the_prompt_can_vary(panel, service):
     panel.explorer.run.click()
     finished(panel)
     assert [result.request.prompt for result in panel.explorer.sweep] == ["a fox at dawn", "a owl at dawn"]
+
+
+@pytest.mark.parametrize("typed", ["3", "1, 2, 3"])
+def test_replicates_are_those_of_the_magic(panel, session, service, typed):
+    """They were the words "1", "2" and "3": other requests, which were bought a second time; and "3" was one job."""
+    fixed = panel.form.values
+    points = sweeps.expand(fixed.pop("prompt"), {"sample": 3}, fixed)[1]
+    for handle in session.start(session.requests(points), source="magic").jobs:
+        handle.result()
+    explore(panel, "sample", [typed])
+    assert "3 from this folder at no cost" in panel.explorer.cost.value
+    panel.explorer.run.click()
+    finished(panel)
+    assert [result.request.sample for result in panel.explorer.sweep] == [1, 2, 3]
+    assert service.count("submit") == 3
+
+
+def test_a_word_may_be_typed_with_its_braces(panel):
+    panel.form.controls["prompt"].value = "a {animal} at dawn"
+    panel.tabs.selected_index = EXPLORE
+    axis = panel.explorer.axes[0]
+    axis.which.value = "{}"
+    axis.name.value, axis.values.value = " {animal} ", "fox, owl"
+    assert "2 jobs" in panel.explorer.cost.value
+
+
+def test_a_sweep_takes_from_a_loaded_row_what_the_form_has_no_control_for(panel, session):
+    """Its ``extra`` and replicate were dropped, while the page says that everything else is taken from the form."""
+    row = session.request("a fox", extra={"style": 7}, sample=0)
+    panel.form.load_request(row)
+    explore(panel, "resolution", {"1K", "2K"})
+    panel.explorer.run.click()
+    finished(panel)  # refused: the sandbox knows no such key
+    assert [handle.request for handle in panel.explorer.sweep.handles] == [row, row.replace(resolution="2K")]
+    explore(panel, "sample", ["2, 5"])
+    panel.explorer.run.click()
+    finished(panel)
+    assert [handle.request for handle in panel.explorer.sweep.handles] == [row.replace(sample=2), row.replace(sample=5)]
 
 
 # history --------------------------------------------------------------------------------------------------------------
