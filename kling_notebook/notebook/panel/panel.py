@@ -37,6 +37,7 @@ ASLEEP = "The panel's controls need a running kernel: run this cell again. The l
 NO_NOTEBOOK = (
     "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
 )
+CLOSED = "This panel was closed; kling.panel() opens another."
 BUSY = "A cell is running. What is pressed here is answered when it ends."
 LASTING = "The last result of the panel, kept in the notebook"
 
@@ -66,9 +67,8 @@ class KlingPanel:
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self._watch = CellWatch(self._cell_runs_long, self._cell_ended)
-        ended = weakref.finalize(self, _end, kit, self.view, self._watch)
-        ended.atexit = False
-        self._end: Callable[[], object] = ended
+        self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
+        self._end.atexit = False
         self._follow()
 
     def _laid_out(self) -> widgets.Tab:
@@ -86,6 +86,9 @@ class KlingPanel:
         """The widgets, and beneath them a plain output: what must last when the widgets are gone."""
         if running_shell() and not in_notebook():  # a terminal has no widgets, and no output that is filled in later
             print(NO_NOTEBOOK)
+            return
+        if not self._end.alive:
+            print(CLOSED)
             return
         from IPython.display import display
 

@@ -475,6 +475,14 @@ def below(widget):
         yield from below(child)
 
 
+def test_an_address_that_is_not_there_has_its_reason_beside_the_picture(panel):
+    """It stood under the prompt."""
+    panel.form.well.text.value = "9999:0"
+    assert "no job 9999" in panel.form.reasons["image"].value
+    assert not panel.form.reasons["prompt"].value
+    assert "see image" in panel.form.cost.value
+
+
 # explore --------------------------------------------------------------------------------------------------------------
 
 
@@ -747,6 +755,14 @@ def test_a_closed_panel_looks_at_no_job_and_the_job_goes_on(connect, make_sandbo
     assert handle.result(60)
     assert [widgets.widget._instances[left] for left in set(widgets.widget._instances) - before] == []
     until(lambda: not [t for t in threading.enumerate() if t.name == "kling-ticker"])
+
+
+def test_a_closed_panel_says_so_where_it_is_shown(session, capsys):
+    """It was a traceback."""
+    panel = KlingPanel(lambda: session)
+    panel.close()
+    panel._ipython_display_()
+    assert capsys.readouterr().out == "This panel was closed; kling.panel() opens another.\n"
 
 
 def test_a_shown_panel_lives_without_a_variable(session):
