@@ -30,6 +30,8 @@ INTRO = (
     "this folder has already is not bought again. Then move the sliders: looking costs nothing."
 )
 
+RUNNING = "A sweep is running; the next one can begin when it has ended."
+
 
 class Explorer:
     """Axes on top of the form's request, the sweep, and the browser of its pictures.
@@ -130,6 +132,9 @@ class Explorer:
             limit = f"That is above the {self.most.value:g} credits allowed beside it. Raise them, or vary less."
             say(self.cost, join(priced, text_html(limit, "reason")))
             return False
+        if self._ticking is not None:  # it would take the place of the one that runs, whose end nobody would see
+            say(self.cost, join(priced, text_html(RUNNING, "muted")))
+            return False
         self.run.disabled = False
         return True
 
@@ -157,9 +162,9 @@ class Explorer:
         self._noted.clear()
         shown(self._stop_row, True)
         self._make_sliders()
-        if self._ticking is None:
-            self._ticking = _Weakly(self)
-            TICKER.add(self._ticking)
+        self._ticking = _Weakly(self)
+        TICKER.add(self._ticking)
+        self.run.disabled = True
 
     def stop_waiting(self) -> None:
         """Take back what was not sent; the rest goes on and its pictures are saved."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from ...api.errors import InputError
 from ...session import cells, recipes
 from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
@@ -135,11 +136,14 @@ class Card:
         self.show_detail(picture._repr_mimebundle_()["text/html"])
 
     def show_recipe(self, picture: Picture) -> None:
-        """The code and the recipe, as text that can be selected."""
-        recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
-        code = cells.code_of(picture.request)
-        parts = join(_block("The cell that makes it again", code), _block(f"Recipe inside {picture.path.name}", recipe))
-        self.show_detail(frame(parts))
+        """The code and the recipe, as text that can be selected. The code is the journal's: it needs no file."""
+        code = _block("The cell that makes it again", cells.code_of(picture.request))
+        try:
+            recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
+        except InputError as error:
+            self.show_detail(frame(join(code, text_html(str(error), "muted"))))
+            return
+        self.show_detail(frame(join(code, _block(f"Recipe inside {picture.path.name}", recipe))))
 
     def compare(self, picture: Picture) -> None:
         """The first press chooses, the second one shows both."""

@@ -402,6 +402,19 @@ def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
     assert text_of(card.detail) == ""
 
 
+@pytest.mark.parametrize("lost", ["recipe", "file"])
+def test_the_code_of_a_picture_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
+    """It was refused together with the recipe."""
+    session = connect(service, recipe=lost != "recipe")
+    card = generate(open_panel(lambda: session), prompt="a lonely fox")
+    if lost == "file":
+        card.result[0].path.unlink()
+    tile_buttons(card)["Recipe"].click()
+    assert "a lonely fox" in text_of(card.detail)
+    assert "%%kling" in text_of(card.detail)
+    assert card.result[0].path.name in text_of(card.detail)
+
+
 def test_a_star_is_kept_and_found_in_the_history(panel, session):
     card = generate(panel)
     tile_buttons(card)["\u2606 Star"].click()
@@ -602,6 +615,26 @@ def test_a_sweep_takes_from_a_loaded_row_what_the_form_has_no_control_for(panel,
     panel.explorer.run.click()
     finished(panel)
     assert [handle.request for handle in panel.explorer.sweep.handles] == [row.replace(sample=2), row.replace(sample=5)]
+
+
+def test_a_second_sweep_waits_for_the_end_of_the_one_that_runs(connect, make_sandbox, open_panel, monkeypatch):
+    """It took the first one's place: that never came to its end, nor into what lasts in the notebook."""
+    session = connect(make_sandbox(latency=2.0))
+    panel = open_panel(lambda: session)
+    lasting = []
+    monkeypatch.setattr(panel.explorer, "_on_done", lasting.append)
+    explore(panel, "resolution", {"1K", "2K"})
+    panel.explorer.run.click()
+    first = panel.explorer.sweep
+    explore(panel, "aspect_ratio", {"16:9"})
+    assert panel.explorer.run.disabled
+    assert "when it has ended" in panel.explorer.cost.value
+    panel.explorer.run.click()
+    finished(panel)
+    assert lasting == [first]
+    panel.explorer.run.click()
+    finished(panel)
+    assert len(lasting) == 2
 
 
 # history --------------------------------------------------------------------------------------------------------------
