@@ -78,7 +78,7 @@ def connect(
 
 
 def current_session() -> Session:
-    """The session of this kernel; begun at its first use.
+    """The session of this kernel; begun at its first use, and anew where it was closed.
 
     Raises:
         SettingsError: no key where one is needed, a folder that cannot be written.
@@ -89,6 +89,8 @@ def current_session() -> Session:
     with _lock:
         if _session is None:
             return connect()
+        if not _session.place.locks.held:  # closed, and with it its sandbox
+            return reconnect()
         _session.refresh(configured())
         return _session
 
