@@ -109,7 +109,7 @@ def split_prompts(cell: str) -> tuple[str, ...]:
         InputError: the cell is empty, or one of its prompts is.
     """
     parts: list[list[str]] = [[]]
-    for line in cell.splitlines():
+    for line in cell.replace("\r\n", "\n").split("\n"):  # U+2028 and the like are the prompt's own
         if line.rstrip() == "---":
             parts.append([])
         else:
