@@ -9,16 +9,17 @@ from concurrent.futures import Executor
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..api.errors import Interrupted, KlingError, StillRunningError
+from ..api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ..api.jobs import GenerationRequest
 from ..session import sweeps
 from ..session.batch import Batch, Stopped
+from ..session.budget import count
 from ..session.results import Result, grid_tiles
 from ..session.runner import JobHandle
 from ..session.session import Session, Source
 from ..session.sweepresult import SweepResult
 from . import waiting
-from .checks import check_reuse, check_timeout
+from .checks import check_executor, check_reuse, check_timeout
 from .live import LiveDisplay
 
 Bind = Callable[[Any], object]
@@ -58,6 +59,7 @@ def perform(
     """
     check_timeout(timeout)
     check_reuse(reuse)
+    check_executor(executor)
     begun: list[Batch] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
         if executor is not None:
@@ -235,6 +237,8 @@ def collect(
 ) -> list[Result]:
     """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
     check_timeout(timeout)
+    if job_id is not None and which is None:
+        raise InputError(f"Say which job {job_id} is: the number of the job in doubt goes before it.", parameter="job")
     begun: list[Batch] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
         batch = session.resume(which, job_id)
@@ -270,7 +274,9 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     from ..view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
-    title = f"{len(results)} job{'s' * (len(results) != 1)} collected"
+    title = f"{count(len(results), 'job')} collected"
     if len(results) == 1:
+        if results[0].reused:
+            title = f"Job {results[0].number}: all of it is here already"
         return results[0].bundle(title=title, notice=notice)
     return grid_bundle(grid_tiles([picture for one in results for picture in one]), title=title, notice=notice)

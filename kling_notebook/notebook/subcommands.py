@@ -46,7 +46,7 @@ def run(line: str, shell: Any) -> Any:
     if row.name == "note":  # the text is taken as it stands, quotes and dashes included
         _show(shell, _note(rest.split(None, 1)))
         return None
-    said, tokens = parse_options(split(rest), row.options, rest)
+    said, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
     function = _SUBCOMMANDS[row.name]
     try:
         call = inspect.signature(function).bind(*(token.text for token in tokens), **said)

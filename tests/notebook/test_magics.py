@@ -38,6 +38,15 @@ def test_a_cell_becomes_a_grid_and_a_variable(kernel, service):
     assert submits(service) == 1
 
 
+def test_only_a_line_feed_ends_a_line_of_the_prompt(kernel):
+    """Whatever else Python takes for the end of a line became one; the prompt is taken literally."""
+    prompt = "a fox\u2028in snow\x85at dawn\x0cin ink"
+    kernel.ok(f"%%kling -o fox\n{prompt}\nas a print")
+    kernel.ok("%%kling -o crlf\na fox\r\nat dawn\r\n---\r\nan owl")
+    assert kernel.ok("print(ascii(fox.request.prompt))").text.strip() == ascii(f"{prompt}\nas a print")
+    assert kernel.ok("print(ascii(crlf.axes))").text.strip() == "{'prompt': ('a fox\\nat dawn', 'an owl')}"
+
+
 def test_the_line_is_not_expanded_by_ipython(kernel):
     kernel.ok("x = 'EXPANDED'")
     kernel.ok('%%kling --negative "{x} $x" -o fox\na {x} $x')
@@ -242,6 +251,9 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
     assert reply.seconds < 3.5
     assert "1 job goes on" in reply.evalue
     assert "<img" in kernel.ok("%kling resume 1").html
+    again = kernel.ok("%kling resume 1")
+    assert "<img" in again.html
+    assert "Job 1: all of it is here already" in again.text
     assert submits(service) == 1
 
 
@@ -438,6 +450,7 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
         ("sandbox 1", "on or off"),
         ("dismiss 99", "knows no job 99"),
         ("status now", "Write: %kling status."),
+        ("status --all", "%kling status takes no options."),
         ("resume 99", "knows no job 99"),
     ],
 )
