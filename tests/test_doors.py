@@ -172,6 +172,26 @@ def test_an_executor_that_takes_no_work_is_refused_before_the_job_is_written_dow
     assert (service.count("submit"), session.count()) == (0, 0)
 
 
+def test_one_is_one_and_a_sentence_ends_once(session, service):
+    calls.generate("a fox", show_progress=False)
+    for look in (lambda: calls.compare("1:3", "1:0"), lambda: session.star(1, 3)):
+        with pytest.raises(InputError, match=r"Job 1 has 1 picture, counted from 0; there is no 3\.$"):
+            look()
+    assert ("journal", "ok", "sound, 1 job") in session.check()
+    service.add_fault(Fault("submit", "drop_after"))
+    with pytest.raises(KlingError):
+        calls.generate("an owl", show_progress=False)
+    with pytest.raises(InputError, match=r"settles it\.$") as doubt:
+        calls.result(2)
+    assert ".." not in str(doubt.value)
+
+
+@pytest.mark.parametrize("call", [calls.estimate, calls.sweep], ids=lambda call: call.__name__)
+def test_a_prompt_that_is_none_is_missed_as_such(call, session):
+    with pytest.raises(InputError, match="prompt is required"):
+        call(None, aspect_ratio=["1:1", "16:9"])
+
+
 def test_resume_does_not_ignore_a_job_id_that_comes_without_its_number(session):
     with pytest.raises(InputError, match="Say which job job_x is"):
         calls.resume(None, "job_x")

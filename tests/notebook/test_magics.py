@@ -499,7 +499,7 @@ def test_budget_and_reuse_are_said_and_kept(kernel, service):
     assert "No budget" in kernel.ok("%kling budget").text
     kernel.ok("%kling budget 1.5")
     kernel.ok("%%kling\na fox")
-    assert "0.5 of them are left" in kernel.ok("%kling budget").text
+    assert "0.5 left" in kernel.ok("%kling budget").text
     assert kernel.run("%%kling\nan owl").ename == "BudgetExceededError"
     kernel.ok("%kling budget off")
     kernel.ok("%%kling\nan owl")

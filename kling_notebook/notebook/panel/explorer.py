@@ -18,6 +18,7 @@ from ...session.session import Session
 from ...session.sweepresult import SweepResult
 from ...view.markup import join
 from ...view.progress import progress_bundle
+from ...view.table import credits_text
 from ..live import TICKER, row_of
 from .arrival import Arrival
 from .axis import Axis
@@ -129,7 +130,7 @@ class Explorer:
             say(self.cost, text_html(str(error), "reason"))
             return False
         if not estimate.free and estimate.credits > self.most.value:
-            limit = f"That is above the {self.most.value:g} credits allowed beside it. Raise them, or vary less."
+            limit = f"That is above the {credits_text(self.most.value)} allowed beside it. Raise them, or vary less."
             say(self.cost, join(priced, text_html(limit, "reason")))
             return False
         if self._ticking is not None:  # it would take the place of the one that runs, whose end nobody would see

@@ -15,6 +15,7 @@ from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
 from ...session.budget import Estimate, duration
 from ...session.session import Session
 from ...view.markup import join, plural, tag
+from ...view.table import credits_text
 from .arrival import Arrival
 from .source import Well
 from .toolkit import Toolkit, column, html, labelled, row, say, text_html
@@ -248,9 +249,7 @@ def _cost_html(estimate: Estimate) -> str:
     """``1 picture · about 1 credit · about 12 s``, the money in bold."""
     if estimate.reused and not estimate.jobs:
         return tag("div", tag("strong", "No cost"), " \u00b7 this folder has it already", style="font-size: 13px")
-    money = (
-        "free on the sandbox" if estimate.free else f"about {estimate.credits:g} credit{'s' * (estimate.credits != 1)}"
-    )
+    money = "free on the sandbox" if estimate.free else f"about {credits_text(estimate.credits)}"
     time_text = "" if not estimate.seconds else f" \u00b7 about {duration(estimate.seconds)}"
     words = join(plural(estimate.pictures, "picture"), " \u00b7 ", tag("strong", money), time_text)
     return tag("div", words, style="font-size: 13px; text-align: center")
@@ -261,7 +260,7 @@ def _account(session: Session) -> str:
     status = session.status()
     if session.is_sandbox:
         return ""
-    words = ["balance not known yet" if status.balance is None else f"{status.balance:g} credits left"]
+    words = ["balance not known yet" if status.balance is None else f"{credits_text(status.balance)} left"]
     if status.budget is None:
         words.append("no budget set")
     else:

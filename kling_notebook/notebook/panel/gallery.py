@@ -18,6 +18,7 @@ from ...session import cells, recipes
 from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
+from ...view.table import credits_text
 from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
 from .toolkit import LINE, Toolkit, column, html, output, row, say, shown, text_html
 
@@ -97,7 +98,9 @@ class Card:
     def _tile(self, picture: Picture) -> widgets.VBox:
         button = self._kit.button
         starred = picture.place in self.result.starred
-        cost = "free on the sandbox" if self.session.is_sandbox else f"about {picture.request.num_outputs:g} credits"
+        cost = (
+            "free on the sandbox" if self.session.is_sandbox else f"about {credits_text(picture.request.num_outputs)}"
+        )
         star = button(
             _star(starred), self._toggle_star, picture, tooltip="Mark it; History finds starred ones", look="small"
         )

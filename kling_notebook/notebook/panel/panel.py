@@ -13,6 +13,7 @@ import ipywidgets as widgets
 
 from ...api.errors import KlingError
 from ...api.jobs import GenerationRequest
+from ...session.budget import count
 from ...session.records import Record
 from ...session.results import Picture, Result
 from ...session.runner import JobHandle
@@ -102,7 +103,8 @@ class KlingPanel:
             output.show(_lasting(self._last))
 
     def __repr__(self) -> str:
-        return f"<KlingPanel with {len(self.gallery.cards)} results, {len(self.queue.running)} jobs under way>"
+        results, jobs = count(len(self.gallery.cards), "result"), count(len(self.queue.running), "job")
+        return f"<KlingPanel with {results}, {jobs} under way>"
 
     def close(self) -> None:
         """Stop looking at jobs and remove the widgets. Jobs that run go on."""

@@ -371,6 +371,14 @@ def test_stopping_before_the_post_withdraws(connect, make_sandbox, open_panel):
 # the gallery ----------------------------------------------------------------------------------------------------------
 
 
+def test_one_credit_is_not_called_credits(panel):
+    card = generate(panel, prompt="a fox")
+    assert tile_buttons(card)["Vary"].tooltip.endswith("about 1 credit")
+    panel.tabs.selected_index = HISTORY
+    assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 1 credit")
+    assert repr(panel) == "<KlingPanel with 1 result, 0 jobs under way>"
+
+
 def test_each_tile_has_its_labelled_buttons(panel):
     card = generate(panel, num_outputs=2)
     assert [set(tile_buttons(card, k)) for k in range(2)] == [
