@@ -78,7 +78,7 @@ def connect(
 
 
 def current_session() -> Session:
-    """The session of this kernel; begun at its first use.
+    """The session of this kernel; begun at its first use, and anew where it was closed.
 
     Raises:
         SettingsError: no key where one is needed, a folder that cannot be written.
@@ -89,6 +89,8 @@ def current_session() -> Session:
     with _lock:
         if _session is None:
             return connect()
+        if not _session.place.locks.held:  # closed, and with it its sandbox
+            return reconnect()
         _session.refresh(configured())
         return _session
 
@@ -200,7 +202,7 @@ def submit(
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
     begun: list[Batch] = []
-    with interrupts_explained(begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), waiting.interrupts_noted():
         begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
     return begun[0].handles[0]
 
@@ -294,6 +296,8 @@ def resume(
     show_progress: bool = True,
 ) -> list[Result]:
     """Collect what was bought and is not all here: every unfinished job of this backend, or one. Buys nothing.
+
+    Without a number it shows as well what went on when a wait was stopped, and is done by now.
 
     Args:
         number_or_job_id: one job, None for all. job_id: read off the website, for a job in doubt.

@@ -164,6 +164,58 @@ def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session,
     assert (service.count("submit"), session.count()) == (0, 0)
 
 
+def test_an_executor_that_takes_no_work_is_refused_before_the_job_is_written_down(session, service):
+    """Noticed at its first use, the job stood in the journal already."""
+    with pytest.raises(InputError, match=r"executor must be a concurrent.futures.Executor.*, not 5") as refused:
+        calls.sweep(["a fox", "an owl"], executor=5, show_progress=False)
+    assert refused.value.parameter == "executor"
+    assert (service.count("submit"), session.count()) == (0, 0)
+
+
+def test_one_is_one_and_a_sentence_ends_once(session, service):
+    calls.generate("a fox", show_progress=False)
+    for look in (lambda: calls.compare("1:3", "1:0"), lambda: session.star(1, 3)):
+        with pytest.raises(InputError, match=r"Job 1 has 1 picture, counted from 0; there is no 3\.$"):
+            look()
+    assert ("journal", "ok", "sound, 1 job") in session.check()
+    service.add_fault(Fault("submit", "drop_after"))
+    with pytest.raises(KlingError):
+        calls.generate("an owl", show_progress=False)
+    with pytest.raises(InputError, match=r"settles it\.$") as doubt:
+        calls.result(2)
+    assert ".." not in str(doubt.value)
+
+
+@pytest.mark.parametrize("call", [calls.estimate, calls.sweep], ids=lambda call: call.__name__)
+def test_a_prompt_that_is_none_is_missed_as_such(call, session):
+    with pytest.raises(InputError, match="prompt is required"):
+        call(None, aspect_ratio=["1:1", "16:9"])
+
+
+def test_resume_does_not_ignore_a_job_id_that_comes_without_its_number(session):
+    with pytest.raises(InputError, match="Say which job job_x is"):
+        calls.resume(None, "job_x")
+
+
+def test_a_session_that_was_closed_is_followed_by_a_new_one_like_it(tmp_path, monkeypatch):
+    """It stayed the current one without its sandbox, and the next request was told to check the network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(calls, "_session", None)
+    closed = calls.connect(sandbox=True, folder="mine")
+    calls.generate("a fox", show_progress=False)
+    closed.close()
+    assert calls.generate("an owl", show_progress=False).number == 2
+    assert calls.current_session() is not closed
+    assert calls.current_session().folder == closed.folder
+    calls.current_session().close()
+
+
+@pytest.mark.parametrize("said", [{"max_credits": 1}, {}], ids=["above max_credits", "without asking"])
+def test_a_refusal_for_its_cost_says_how_each_door_allows_it(said, session):
+    with pytest.raises(BudgetExceededError, match=r"--max-credits 27 \(max_credits= in Python\)"):
+        calls.sweep(["a fox", "an owl", "a hen"], num_outputs=9, **said)
+
+
 @pytest.mark.parametrize("limit", ["x", -1, 1.5, True])
 def test_a_limit_of_the_history_that_is_no_number_is_refused(limit, session, tmp_path):
     for call in (calls.history, functools.partial(calls.export_history, tmp_path / "page.html")):

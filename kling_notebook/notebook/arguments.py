@@ -12,7 +12,7 @@ from ..api.parameters import PARAMETERS
 from ..session.sweeps import fill
 from .grammar import OPTIONS
 from .options import number, parse_options, stray
-from .splitting import split
+from .splitting import split, unquoted
 from .variables import fillings, parse_axis, source
 
 
@@ -109,7 +109,7 @@ def split_prompts(cell: str) -> tuple[str, ...]:
         InputError: the cell is empty, or one of its prompts is.
     """
     parts: list[list[str]] = [[]]
-    for line in cell.splitlines():
+    for line in cell.replace("\r\n", "\n").split("\n"):  # U+2028 and the like are the prompt's own
         if line.rstrip() == "---":
             parts.append([])
         else:
@@ -129,7 +129,10 @@ def split_prompts(cell: str) -> tuple[str, ...]:
 
 
 def _parameter(name: str, text: str, variables: Mapping[str, Any]) -> Any:
-    return source(text, variables) if PARAMETERS[name].kind == "image" else PARAMETERS[name].check(text)
+    """``text``: of a picture as typed, else without its quotes."""
+    if PARAMETERS[name].kind == "image":
+        return source(unquoted(text), variables, typed=text)
+    return PARAMETERS[name].check(text)
 
 
 def _identifier(name: str) -> str:

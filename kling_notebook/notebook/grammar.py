@@ -21,7 +21,7 @@ class Option:
         key: what it sets. flags: how it is typed, the long form first.
         metavar: stands for its value in the help; empty where the option takes none.
         choices: the values it takes, where they can be listed; completion offers them.
-        repeatable: may stand on the line more than once.
+        repeatable: may stand on the line more than once. typed: its value is kept as typed, with its quotes.
     """
 
     key: str
@@ -30,6 +30,7 @@ class Option:
     metavar: str = ""
     choices: tuple[str, ...] = ()
     repeatable: bool = False
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _of_parameter(parameter: Parameter) -> Option:
         words += f": {parameter.minimum} to {parameter.maximum}"
     if parameter.default is not None:
         words += f" (default {parameter.default})"
-    return Option(parameter.name, parameter.flags, words, metavar, choices)
+    return Option(parameter.name, parameter.flags, words, metavar, choices, typed=parameter.kind == "image")
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -70,6 +71,7 @@ OPTIONS: tuple[Option, ...] = (
         'Values: a,b,"c, d" or $variable or ["a", "b"]',
         "NAME=VALUES",
         repeatable=True,
+        typed=True,
     ),
     Option("fill", ("--fill",), "fill {name} in the prompt from your variables (text or number)"),
     Option("dry_run", ("--dry-run",), "show the jobs, the estimated credits and time; send nothing"),

@@ -14,11 +14,12 @@ from .splitting import CURLY, Token, literal
 
 
 def parse_options(
-    tokens: Sequence[Token], options: Sequence[Option], line: str
+    tokens: Sequence[Token], options: Sequence[Option], line: str, command: str = "%%kling"
 ) -> tuple[dict[str, Any], tuple[Token, ...]]:
     """The options among ``tokens`` by key, and the words that are none.
 
-    A switch gives True, an option its text, a repeatable one the list of its values as typed (quotes kept).
+    A switch gives True, an option its text (as typed, quotes kept, where its row says so), a repeatable one the list of
+    its values.
 
     Raises:
         InputError: an unknown option, a missing value, or an option given twice.
@@ -31,7 +32,7 @@ def parse_options(
         if token.quoted or not re.match(r"[-\u2013\u2014]+[^\W\d]", token.text):
             words.append(token)
             continue
-        option, flag, attached = _find(token, options)
+        option, flag, attached = _find(token, options, command)
         if not option.metavar:
             if attached is not None:
                 raise InputError(f"{flag} takes no value.")
@@ -44,23 +45,23 @@ def parse_options(
         else:
             if place >= len(tokens) or _is_option(tokens[place], options):
                 raise InputError(f"{flag} needs a value: {flag} {option.metavar}.")
-            value, place = tokens[place].text, place + 1
+            value, place = tokens[place].raw if option.typed else tokens[place].text, place + 1
         if option.key in said:
             raise InputError(f"{flag} is given twice. Keep one.")
         said[option.key] = value
     return said, tuple(words)
 
 
-def _find(token: Token, options: Sequence[Option]) -> tuple[Option, str, str | None]:
+def _find(token: Token, options: Sequence[Option], command: str) -> tuple[Option, str, str | None]:
     """The option a token names, the flag it used, and the value attached to it (None where there is none)."""
     name, equals, value = token.text.partition("=")
     flags = {flag: option for option in options for flag in option.flags}
     if name in flags:
-        return flags[name], name, _attached(token) if flags[name].repeatable and equals else value if equals else None
+        return flags[name], name, _attached(token) if flags[name].typed and equals else value if equals else None
     short = token.text[:2]
     if short in flags and not token.text.startswith("--") and f"-{name}" not in flags and flags[short].metavar:
         return flags[short], short, token.text[2:].removeprefix("=")
-    raise InputError(_unknown_option(name, flags))
+    raise InputError(_unknown_option(name, flags, command))
 
 
 def _attached(token: Token) -> str:
@@ -87,13 +88,15 @@ _MEANT = {
 }
 
 
-def _unknown_option(name: str, flags: Mapping[str, Option]) -> str:
+def _unknown_option(name: str, flags: Mapping[str, Option], command: str) -> str:
     plain = re.sub(r"^[-\u2013\u2014]+", "", name).replace("_", "-").lower()
     long = f"--{plain}"
     if "key" in plain.split("-") or "token" in plain.split("-") or plain == "apikey":
         return "A key is never an option: it would be saved in the notebook. Use %kling login, or PIXELDOJO_API_KEY."
     if plain == "seed" and "--sweep" in flags:
         return "The model has no seed. --sweep sample=4 makes four replicates."
+    if not flags:
+        return f"{command} takes no options."
     longs = [flag for flag in flags if flag.startswith("--")]
     # --n, -N4, or a dash that a word processor made
     short = f"-{plain[:1]}" if not plain[1:] or plain[1].isdigit() else ""

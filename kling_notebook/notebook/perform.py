@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from ..api.errors import Interrupted, KlingError, StillRunningError
+from ..api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ..api.jobs import GenerationRequest
 from ..session import sweeps
-from ..session.batch import Batch
+from ..session.batch import Batch, Stopped
+from ..session.budget import count
 from ..session.results import Result, grid_tiles
 from ..session.runner import JobHandle
 from ..session.session import Session, Source
 from ..session.sweepresult import SweepResult
 from . import waiting
-from .checks import check_reuse, check_timeout
+from .checks import check_executor, check_reuse, check_timeout
 from .live import LiveDisplay
 
 Bind = Callable[[Any], object]
 AGAIN = "Run it again to make only what is missing."
 COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them."
+
+_unwatched: WeakKeyDictionary[Session, dict[int, JobHandle]] = WeakKeyDictionary()
+"""By session, the jobs that went on when the waiting for them stopped. Done meanwhile, nothing is left of them to
+collect, and nobody has seen their pictures: `collect` shows them, as the line that named them said."""
 
 
 def perform(
@@ -53,8 +59,9 @@ def perform(
     """
     check_timeout(timeout)
     check_reuse(reuse)
+    check_executor(executor)
     begun: list[Batch] = []
-    with interrupts_explained(begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), waiting.interrupts_noted():
         if executor is not None:
             from ..session.remote import start_on
 
@@ -84,7 +91,7 @@ def perform(
             _finish_later(session, batch, held, live, notice)
             return held
         _wait(session, batch, live, timeout)
-    with interrupts_explained(begun):
+    with interrupts_explained(session, begun):
         try:
             done = _shown(session, batch, held, live, notice)
         finally:
@@ -96,7 +103,7 @@ def perform(
 
 
 @contextlib.contextmanager
-def interrupts_explained(begun: Sequence[Batch]) -> Iterator[None]:
+def interrupts_explained(session: Session, begun: Sequence[Batch]) -> Iterator[None]:
     """An interrupt beside the waiting, while jobs are started or their pictures drawn, does and says as one within."""
     try:
         yield
@@ -108,16 +115,28 @@ def interrupts_explained(begun: Sequence[Batch]) -> Iterator[None]:
         jobs = [handle for batch in begun for handle in batch.jobs if not handle.cancelled()]
         ids = [handle.job_id for handle in jobs if handle.job_id]
         line = "Nothing was sent." if not jobs else ""
-        if done := [str(handle.number) for handle in jobs if handle.done()]:
+        going = {str(handle.number): handle for handle in jobs if not handle.done()}
+        _leave(session, going.values())
+        if done := [number for handle in jobs if (number := str(handle.number)) not in going]:
             line += f"Done: {', '.join(done)}; `%kling show {done[0]}` shows it. "
-        if going := [str(handle.number) for handle in jobs if not handle.done()]:
+        if going:
             line += f"Going on: {', '.join(going)}; `%kling resume` shows the pictures."
         raise Interrupted(f"Stopped. {line}".strip(), ids) from None
 
 
+def _leave(session: Session, going_on: Iterable[JobHandle]) -> None:
+    _unwatched.setdefault(session, {}).update({handle.number: handle for handle in going_on})
+
+
 def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
+    def stop() -> Stopped:
+        going_on = [handle for handle in batch.jobs if not handle.done()]
+        stopped = batch.withdraw()
+        _leave(session, (handle for handle in going_on if not handle.cancelled()))
+        return stopped
+
     try:
-        waiting.wait(batch.jobs, timeout=timeout, withdraw=batch.withdraw, nest=session.settings.nest)
+        waiting.wait(batch.jobs, timeout=timeout, withdraw=stop, nest=session.settings.nest)
     except (Interrupted, StillRunningError) as stopped:
         live.finish(footer=str(stopped))
         if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
@@ -218,9 +237,17 @@ def collect(
 ) -> list[Result]:
     """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
     check_timeout(timeout)
+    if job_id is not None and which is None:
+        raise InputError(f"Say which job {job_id} is: the number of the job in doubt goes before it.", parameter="job")
     begun: list[Batch] = []
-    with interrupts_explained(begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), waiting.interrupts_noted():
         batch = session.resume(which, job_id)
+        unwatched = _unwatched.setdefault(session, {})
+        if which is None:
+            jobs = unwatched | {handle.number: handle for handle in batch.jobs}
+            batch = Batch(tuple(jobs.values()), batch.estimate, batch.limits)
+        for handle in batch.jobs:
+            unwatched.pop(handle.number, None)
         begun.append(batch)
         if not batch.jobs:
             return []
@@ -231,7 +258,7 @@ def collect(
             handle.add_observer(live)
         _wait(session, batch, live, timeout)
     errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
-    with interrupts_explained(begun):
+    with interrupts_explained(session, begun):
         try:
             if errors and (which is not None or len(errors) == len(batch.jobs)):
                 raise errors[0]
@@ -247,7 +274,9 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     from ..view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
-    title = f"{len(results)} job{'s' * (len(results) != 1)} collected"
+    title = f"{count(len(results), 'job')} collected"
     if len(results) == 1:
+        if results[0].reused:
+            title = f"Job {results[0].number}: all of it is here already"
         return results[0].bundle(title=title, notice=notice)
     return grid_bundle(grid_tiles([picture for one in results for picture in one]), title=title, notice=notice)

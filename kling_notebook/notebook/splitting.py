@@ -74,12 +74,15 @@ def split_values(raw: str) -> list[str]:
     Raises:
         InputError: a value is empty and not quoted, or a quote is not closed.
     """
-    values = []
-    for piece in _pieces(raw):
-        if not piece.strip():
-            raise InputError(f'A value of the sweep is empty in {_cut(raw)}. Remove the comma, or write "".')
-        values.append("".join(_unquoted(piece.strip())))
-    return values
+    return [unquoted(value) for value in typed_values(raw)]
+
+
+def typed_values(raw: str) -> list[str]:
+    """As `split_values`, each value with its quotes."""
+    pieces = [piece.strip() for piece in _pieces(raw)]
+    if not all(pieces):
+        raise InputError(f'A value of the sweep is empty in {_cut(raw)}. Remove the comma, or write "".')
+    return pieces
 
 
 def unwrap(raw: str) -> tuple[str, bool]:
@@ -123,15 +126,21 @@ def _pieces(raw: str) -> Iterator[str]:
     yield raw[start:]
 
 
-def _unquoted(piece: str) -> Iterator[str]:
-    quote = ""
-    for character in piece:
+def unquoted(typed: str) -> str:
+    """What was meant by what was typed: the same without its quotes.
+
+    >>> unquoted('"red fox", asleep')
+    'red fox, asleep'
+    """
+    text, quote = "", ""
+    for character in typed:
         if quote and character == quote:
             quote = ""
         elif not quote and character in QUOTES:
             quote = character
         else:
-            yield character
+            text += character
+    return text
 
 
 def _cut(text: str, length: int = 60) -> str:

@@ -16,10 +16,10 @@ from ..api.errors import InputError
 from ..api.jobs import GenerationRequest, JobStatus
 from ..api.parameters import PARAMETERS
 from ..session import sweeps
-from ..session.budget import Estimate
+from ..session.budget import Estimate, count
 from ..session.results import history_row
 from ..view.progress import message_bundle
-from ..view.table import facts_bundle, history_bundle
+from ..view.table import credits_text, facts_bundle, history_bundle
 from .grammar import SUBCOMMANDS, help_text
 from .login import login
 from .options import closest, number, parse_options
@@ -46,7 +46,7 @@ def run(line: str, shell: Any) -> Any:
     if row.name == "note":  # the text is taken as it stands, quotes and dashes included
         _show(shell, _note(rest.split(None, 1)))
         return None
-    said, tokens = parse_options(split(rest), row.options, rest)
+    said, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
     function = _SUBCOMMANDS[row.name]
     try:
         call = inspect.signature(function).bind(*(token.text for token in tokens), **said)
@@ -93,7 +93,8 @@ def _show_job(where: str, *, code: bool = False) -> Any:
     if place is None:
         return result
     if place >= len(result):
-        raise InputError(f"Job {result.number} has {len(result)} pictures, counted from 0; there is no {place}.")
+        pictures = count(len(result), "picture")
+        raise InputError(f"Job {result.number} has {pictures}, counted from 0; there is no {place}.")
     return result[place]
 
 
@@ -199,9 +200,9 @@ def _budget(credits: str | None = None) -> Any:
         session.configure(budget="off" if off else number("%kling budget", credits, zero=True))
     status = session.status()
     if session.settings.budget is None:
-        return message_bundle(f"No budget; {status.spent_session:g} credits spent in this session.")
+        return message_bundle(f"No budget; {credits_text(status.spent_session)} spent in this session.")
     left = max(0.0, session.settings.budget - status.spent_session)
-    return message_bundle(f"Budget {session.settings.budget:g} credits; {left:g} of them are left.")
+    return message_bundle(f"Budget {credits_text(session.settings.budget)}; {left:g} left.")
 
 
 def _switch(word: str | None) -> bool | None:

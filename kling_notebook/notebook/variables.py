@@ -6,13 +6,14 @@ Names are looked up in a mapping; literals are read; nothing is evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..api.errors import InputError
+from ..session.budget import count
 from ..session.sweeps import as_list, plain
 from .options import closest
-from .splitting import literal, split_values, unwrap
+from .splitting import literal, typed_values, unquoted, unwrap
 
 
 def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
@@ -31,20 +32,24 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
         raise InputError(f"--sweep {inner} needs a name and values, as in --sweep animal=fox,owl.")
     if not rest:
         raise InputError(f"The axis {name} has no values. Write --sweep {name}=one,two.")
+    typed: Sequence[str] = ()
     if rest.startswith("$"):
         values = _listed(name, _variable(rest[1:], variables), rest)
     elif rest.startswith(("[", "(")):
         values = _listed(name, literal(rest), rest)
     else:
-        values = [rest] if wrapped and not rest.startswith(("'", '"')) else split_values(rest)
+        whole = wrapped and not rest.startswith(("'", '"'))
+        typed = [rest] if whole else typed_values(rest)
+        values = [rest] if whole else [unquoted(value) for value in typed]
         if name == "sample":
-            values = _sample(values)
+            values = samples(values)
     if name == "image":
-        values = [source(value, variables) if isinstance(value, str) else value for value in values]
+        pairs = zip(values, typed or values, strict=True)
+        values = [source(value, variables, typed=said) if isinstance(value, str) else value for value, said in pairs]
     return name, values
 
 
-def _sample(values: list[str]) -> list[int | str] | int:
+def samples(values: list[str]) -> list[int | str] | int:
     """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
     labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
     return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
@@ -77,36 +82,49 @@ def _listed(name: str, values: Any, said: str) -> Any:
     return values
 
 
-_NAME = re.compile(r"(?P<name>[^\W\d]\w*)(?:\[(?P<place>-?\d+)\])?")
+_NAME = re.compile(
+    r"""(?P<name>[^\W\d]\w*)(?P<subscript>\[(?:(?P<place>-?\d+)|'(?P<one>[^']*)'|"(?P<two>[^"]*)")\])?"""
+)
 
 
-def source(text: str, variables: Mapping[str, Any]) -> Any:
+def source(text: str, variables: Mapping[str, Any], *, typed: str = "") -> Any:
     """What ``--image`` names: the object of a variable, or the text itself (a path, a URL, an address) for the session.
 
-    ``last`` and ``last:K`` are addresses even where a variable has that name.
+    ``last`` and ``last:K`` are addresses even where a variable has that name. ``typed``: the text with its quotes,
+    which say whether ``foxes['1']`` the value or ``foxes[1]`` the place is meant.
     """
-    found = _NAME.fullmatch(text.strip())
+    found = _NAME.fullmatch(typed.strip()) or _NAME.fullmatch(text.strip())
     if not found or found["name"] == "last":
         return text
+    text = found[0]
     if found["name"] not in variables:
-        if found["place"] is None:
+        if found["subscript"] is None:
             return text
         raise InputError(
             f"There is no variable {found['name']!r}.{_close(found['name'], variables)}", parameter="image"
         )
     value = variables[found["name"]]
-    if found["place"] is None:
-        return value
+    if found["subscript"] is not None:
+        value = _picked(value, found)
+    if value is None:  # taken as it is, the picture would be made, and paid, without its source
+        raise InputError(
+            f"{text} is None. Put a picture, a path or a URL into it, or leave the image out.", parameter="image"
+        )
+    return value
+
+
+def _picked(value: Any, found: re.Match[str]) -> Any:
+    """What a variable holds at a place, or under a name: of a sweep the result of that value."""
     try:
-        return value[int(found["place"])]
+        return value[int(found["place"]) if found["place"] is not None else found["one"] or found["two"] or ""]
     except IndexError:
         raise InputError(
-            f"{found['name']} has {len(value)} pictures; {text} is not one of them. Count from 0.", parameter="image"
+            f"{found['name']} has {count(len(value), 'picture')}; {found[0]} is not one of them. Count from 0.",
+            parameter="image",
         ) from None
     except (TypeError, KeyError):
-        raise InputError(
-            f"{found['name']} is not a list of pictures, so there is no {text}.", parameter="image"
-        ) from None
+        kind = "list of pictures" if found["place"] is not None else "sweep or dictionary"
+        raise InputError(f"{found['name']} is not a {kind}, so there is no {found[0]}.", parameter="image") from None
 
 
 def fillings(texts: Iterable[str], variables: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, str]:

@@ -139,12 +139,12 @@ class Limits:
         if not wanted:
             return
         facts = [count(estimate.jobs, "job"), count(estimate.pictures, "picture"), estimate.time]
+        option = f"--max-credits {call_spent + wanted:g} (max_credits= in Python)"
         what = f"This needs {_about(call_spent + wanted)} ({', '.join(filter(None, facts))})"
         nothing = "Nothing more was sent." if call_spent else "Nothing was sent."
         if self.call is not None and call_spent + wanted > self.call:
             raise BudgetExceededError(
-                f"{what}; max_credits allows {self.call:g}. {nothing} "
-                f"Allow it with --max-credits {call_spent + wanted:g}, or ask for less.",
+                f"{what}; max_credits allows {self.call:g}. {nothing} Allow it with {option}, or ask for less.",
                 credits=call_spent + wanted,
                 limit=self.call,
             )
@@ -159,8 +159,7 @@ class Limits:
         unasked = self.call is None and self.budget is None and not estimate.free
         if unasked and call_spent + wanted > self.ceiling:
             raise BudgetExceededError(
-                f"{what}; without asking, one call may spend {self.ceiling:g}. {nothing} "
-                f"Allow it with --max-credits {call_spent + wanted:g} (max_credits= in Python).",
+                f"{what}; without asking, one call may spend {self.ceiling:g}. {nothing} Allow it with {option}.",
                 credits=call_spent + wanted,
                 limit=self.ceiling,
             )

@@ -69,6 +69,11 @@ class Locks:
     def _path(self, session: str) -> Path:
         return self._folder / f"{session}.lock"
 
+    @property
+    def held(self) -> bool:
+        """False once it was released: the session is closed, and its jobs are over."""
+        return self._lock.is_locked
+
     def alive(self, session: str) -> bool:
         """True while the session's process lives (or cannot be asked: then its jobs are left to it)."""
         if session == self._own:

@@ -9,6 +9,7 @@ from ..api.errors import InputError
 from ..api.jobs import JobStatus
 from ..api.parameters import check_characters
 from . import images
+from .budget import count
 from .records import Record
 from .results import Picture, Result
 from .runner import JobHandle
@@ -234,7 +235,7 @@ def result(place: Place, which: int | str) -> Result:
     """A past result; InputError where there is no such job, or it has no pictures: the message says why."""
     record = get(place, which)
     if not record.images:
-        what = f": {record.error}" if record.error else ""
+        what = f": {record.error.rstrip('.')}" if record.error else ""
         raise InputError(f"Job {record.number} has no pictures; it is {record.status.value}{what}.", parameter="job")
     return place.as_result(record)
 
@@ -251,6 +252,7 @@ def picture(place: Place, number: int | None, k: int) -> Picture:
         found = result(place, number)
     if not 0 <= k < len(found):
         raise InputError(
-            f"Job {found.number} has {len(found)} pictures, 0 to {len(found) - 1}; there is no {k}.", parameter="image"
+            f"Job {found.number} has {count(len(found), 'picture')}, counted from 0; there is no {k}.",
+            parameter="image",
         )
     return found[k]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ..api.client import KlingClient
 from ..api.errors import KlingError
 from ..api.jobs import JobStatus
+from .budget import count
 from .offers import offered
 from .records import Record
 from .running import Place, Running
@@ -182,4 +183,4 @@ def _journal(place: Place) -> str:
         jobs = connection.execute("SELECT COUNT(*) FROM jobs").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"damaged: {verdict}")
-    return f"sound, {jobs} jobs"
+    return f"sound, {count(jobs, 'job')}"

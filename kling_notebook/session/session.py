@@ -20,7 +20,7 @@ from ..api.parameters import LONG_PROMPT, check_characters
 from . import history, pastjobs, reports
 from .attachments import Attachments
 from .batch import Batch, Purse
-from .budget import Estimate, Limits, call_time, kind, price, queueing
+from .budget import Estimate, Limits, call_time, count, kind, price, queueing
 from .journal import Filter, Journal
 from .locks import Locks
 from .pastjobs import tidy
@@ -328,7 +328,7 @@ class Session:
         record = self.record(which)
         if not 0 <= place < len(record.images):
             raise InputError(
-                f"Job {record.number} has {len(record.images)} pictures, counted from 0; there is no {place}.",
+                f"Job {record.number} has {count(len(record.images), 'picture')}, counted from 0; there is no {place}.",
                 parameter="picture",
             )
         self.journal.star(record.number, place, on)

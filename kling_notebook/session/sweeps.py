@@ -61,6 +61,8 @@ def expand(
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
     """
     axes = {name: _kept(values) for name, values in axes.items()}
+    if prompt is None:
+        check("prompt", prompt)  # which says that it is required
     if not isinstance(prompt, str):
         axes = {"prompt": _kept(prompt)} | axes
     texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
@@ -173,7 +175,9 @@ def _nowhere(name: str, prompts: Sequence[str]) -> str:
     """What is said of an axis that varies nothing: what was probably meant, else what there is."""
     braces = [word for prompt in prompts for word in re.findall(r"\{([^{}\n]+)\}", prompt)]
     known = [*PARAMETERS, SAMPLE, *braces]
-    close = COUNT_KEYS[:1] if name in COUNT_KEYS else difflib.get_close_matches(name, known, 1)
+    flags = {flag.lstrip("-"): row.name for row in PARAMETERS.values() for flag in row.flags}
+    meant = COUNT_KEYS[0] if name in COUNT_KEYS else flags.get(name)
+    close = [meant] if meant else difflib.get_close_matches(name, known, 1)
     way = (
         f"Did you mean {close[0]}?"
         if close

@@ -393,6 +393,13 @@ def test_numbers_of_numpy_are_replicates_and_values():
     assert prompts_of("--sweep x=$x", "a {x}", x=[np.float32(0.5), "b"]) == ["a 0.5", "a b"]
 
 
+@pytest.mark.parametrize("line", ["--image pic", "--image pics[1]", "--sweep image=last,pic", "--sweep image=$pics"])
+def test_a_source_picture_that_is_none_is_refused(line):
+    """It bought a picture made from the words alone."""
+    with pytest.raises(InputError, match=r"pic is None|pics\[1\] is None|holds None"):
+        expand("a fox", parse(line, pic=None, pics=["a.png", None]).axes)
+
+
 def test_an_image_is_a_variable_or_text_for_the_session():
     pictures = ["p0", "p1"]
     variables = {"fox": pictures, "last": "never", "three": 3}
@@ -408,6 +415,18 @@ def test_an_image_is_a_variable_or_text_for_the_session():
         source("fxo[0]", variables)
     with pytest.raises(InputError, match="not a list"):
         source("three[0]", variables)
+
+
+@pytest.mark.parametrize("word", ["q['owl']", 'q["owl"]', "\"q['owl']\"", "'q[\"owl\"]'", 'q["1"]', "q['1']"])
+def test_quotes_in_a_subscript_ask_for_a_value_and_not_for_a_place(word):
+    """They were lost: the picture at place 1 was taken for the value "1"."""
+    values = {"owl": "owl.png", "1": "owl.png", 1: "wrong.png"}
+    assert parse(f"--image {word}", q=values).parameters["image"] == "owl.png"
+    assert parse(f"--image={word}", q=values).parameters["image"] == "owl.png"
+    if word.startswith("q"):
+        assert parse(f"--sweep image={word},q[1]", q=values).axes["image"] == ["owl.png", "wrong.png"]
+    with pytest.raises(InputError, match="not a sweep or dictionary"):
+        parse(f"--image {word}", q=["a.png", "b.png"])
 
 
 # help -----------------------------------------------------------------------------------------------------------------

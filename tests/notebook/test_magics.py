@@ -38,6 +38,15 @@ def test_a_cell_becomes_a_grid_and_a_variable(kernel, service):
     assert submits(service) == 1
 
 
+def test_only_a_line_feed_ends_a_line_of_the_prompt(kernel):
+    """Whatever else Python takes for the end of a line became one; the prompt is taken literally."""
+    prompt = "a fox\u2028in snow\x85at dawn\x0cin ink"
+    kernel.ok(f"%%kling -o fox\n{prompt}\nas a print")
+    kernel.ok("%%kling -o crlf\na fox\r\nat dawn\r\n---\r\nan owl")
+    assert kernel.ok("print(ascii(fox.request.prompt))").text.strip() == ascii(f"{prompt}\nas a print")
+    assert kernel.ok("print(ascii(crlf.axes))").text.strip() == "{'prompt': ('a fox\\nat dawn', 'an owl')}"
+
+
 def test_the_line_is_not_expanded_by_ipython(kernel):
     kernel.ok("x = 'EXPANDED'")
     kernel.ok('%%kling --negative "{x} $x" -o fox\na {x} $x')
@@ -69,6 +78,7 @@ def test_fill_takes_the_users_variables(kernel):
         ("%%kling --sweep prompt=a,b\na fox", "--sweep name=a,b"),
         ("%%kling --image nowhere.png\na fox", "nowhere.png"),
         ("%%kling --image last\na fox", "last"),
+        ("pic = None\nget_ipython().run_cell_magic('kling', '--image pic', 'a fox')", "pic is None"),
         ("%%kling --max-credits 1 -n 2\na fox", "--max-credits 2"),
         ("%%kling -n 9 --sweep sample=4\na fox", "--max-credits 36"),
     ],
@@ -146,6 +156,13 @@ def test_a_sweep_is_a_labelled_grid_and_buys_only_what_is_missing(kernel, servic
     assert "4 from this folder" in again.text
     assert "4 of 6 from this folder, 2 to buy: 2 pictures" in str(again.messages), "said before"
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
+
+
+def test_a_source_picture_is_taken_by_its_value_in_a_sweep(kernel):
+    kernel.ok("%%kling --sweep x=1,2 -o q\na fox {x}")
+    kernel.ok("%%kling --image q['1'] -o one\na fox\n")
+    kernel.ok("%%kling --image q[1] -o second\na fox\n")
+    assert kernel.ok("print(one.request.image.label, second.request.image.label)").text.strip() == "1:0 2:0"
 
 
 def test_reuse_and_fresh(kernel, service):
@@ -234,7 +251,32 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
     assert reply.seconds < 3.5
     assert "1 job goes on" in reply.evalue
     assert "<img" in kernel.ok("%kling resume 1").html
+    again = kernel.ok("%kling resume 1")
+    assert "<img" in again.html
+    assert "Job 1: all of it is here already" in again.text
     assert submits(service) == 1
+
+
+@pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
+def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
+    """As the line says that named the job: it said "Nothing is left to collect." of a picture nobody had seen."""
+    service = make_sandbox(latency=1.5)
+    kernel = on(service)
+    assert "%kling resume shows the pictures" in kernel.run("%%kling --timeout 0.5 -o fox\na fox").evalue
+    kernel.ok("fox.result()\nNone")
+    assert kernel.ok(resume).html.count("<img") == 1
+    assert "Nothing is left to collect" in kernel.ok("%kling resume").text, "shown once"
+    assert submits(service) == 1
+
+
+def test_resume_shows_together_what_is_done_and_what_goes_on(on, make_sandbox):
+    service = make_sandbox(latency=3.0)
+    kernel = on(service)
+    kernel.run("%%kling --timeout 0.5 -o fox\na fox")
+    kernel.ok("fox.result()\nNone")
+    kernel.run("%%kling --timeout 0.5\nan owl")
+    assert kernel.ok("%kling resume").html.count("<img") == 2
+    assert submits(service) == 2
 
 
 def test_no_wait_fills_in_its_own_cell_whatever_runs_meanwhile(on, make_sandbox):
@@ -408,6 +450,7 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
         ("sandbox 1", "on or off"),
         ("dismiss 99", "knows no job 99"),
         ("status now", "Write: %kling status."),
+        ("status --all", "%kling status takes no options."),
         ("resume 99", "knows no job 99"),
     ],
 )
@@ -456,7 +499,7 @@ def test_budget_and_reuse_are_said_and_kept(kernel, service):
     assert "No budget" in kernel.ok("%kling budget").text
     kernel.ok("%kling budget 1.5")
     kernel.ok("%%kling\na fox")
-    assert "0.5 of them are left" in kernel.ok("%kling budget").text
+    assert "0.5 left" in kernel.ok("%kling budget").text
     assert kernel.run("%%kling\nan owl").ename == "BudgetExceededError"
     kernel.ok("%kling budget off")
     kernel.ok("%%kling\nan owl")

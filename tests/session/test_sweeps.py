@@ -102,6 +102,7 @@ def test_the_prompt_may_be_the_axis() -> None:
     ("axes", "said"),
     [
         ({"animal": ["fox"]}, "appears nowhere"),
+        ({"n": [1, 2]}, r"Did you mean num_outputs\?"),
         ({"place": []}, "empty"),
         ({"place": ["sea", "sea"]}, "twice"),
         ({"place": ["sea", None]}, "None"),

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
 from ..splitting import split_values
+from ..variables import samples
 from .form import title_of
 from .toolkit import Toolkit, labelled, row, shown
 
@@ -77,8 +78,8 @@ class Axis:
         layout = widgets.Layout(width="auto", margin="0")
         return self._kit.watch(widgets.Checkbox(value=on, description=choice, indent=False, layout=layout), self._moved)
 
-    def chosen(self) -> tuple[str, list[Any]] | None:
-        """(name, values), None where nothing varies.
+    def chosen(self) -> tuple[str, Any] | None:
+        """(name, values), None where nothing varies; of replicates how many, or their labels, as the magic takes them.
 
         Raises:
             InputError: no values, or a quote that is not closed.
@@ -92,9 +93,10 @@ class Axis:
                 raise InputError(f"Tick at least one value of {title_of(name).lower()}.", parameter=name)
             return name, values
         if name == PLACEHOLDER:
-            name = self.name.value.strip()
+            name = self.name.value.strip("{} ")
             if not name:
                 raise InputError("Which word? Write {animal} in the prompt, and animal here.")
         if not self.values.value.strip():
             raise InputError("Give the values to vary over, separated by commas.", parameter=name)
-        return name, split_values(self.values.value)
+        values = split_values(self.values.value)
+        return name, samples(values) if name == "sample" else values

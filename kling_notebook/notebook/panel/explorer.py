@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
+from ...api.jobs import GenerationRequest
 from ...session import sweeps
 from ...session.batch import Batch
 from ...session.session import Session
 from ...session.sweepresult import SweepResult
 from ...view.markup import join
 from ...view.progress import progress_bundle
+from ...view.table import credits_text
 from ..live import TICKER, row_of
 from .arrival import Arrival
 from .axis import Axis
-from .form import title_of
+from .form import Form, title_of
 from .queue import PATIENCE
 from .toolkit import PRESSED_TWICE, Toolkit, column, html, labelled, output, row, say, shown, text_html
 
@@ -28,13 +31,15 @@ INTRO = (
     "this folder has already is not bought again. Then move the sliders: looking costs nothing."
 )
 
+RUNNING = "A sweep is running; the next one can begin when it has ended."
+
 
 class Explorer:
     """Axes on top of the form's request, the sweep, and the browser of its pictures.
 
     Args:
         session: gives the current session. arrival: waits for what was typed before a press.
-        values: the form's values, whose parameters do not vary.
+        form: what does not vary is taken from it.
         on_done: called with the finished sweep.
     """
 
@@ -43,13 +48,13 @@ class Explorer:
         kit: Toolkit,
         session: Callable[[], Session],
         arrival: Arrival,
-        values: Callable[[], Mapping[str, Any]],
+        form: Form,
         on_done: Callable[[SweepResult], object],
     ) -> None:
         self._kit = kit
         self._session = session
         self._arrival = arrival
-        self._values = values
+        self._form = form
         self._on_done = on_done
         self.sweep: SweepResult | None = None
         self._batch: Batch | None = None
@@ -88,8 +93,8 @@ class Explorer:
 
     # ---- before ----
 
-    def _planned(self) -> tuple[sweeps.Axes, list[sweeps.Point]]:
-        fixed = dict(self._values())
+    def _planned(self, session: Session) -> tuple[sweeps.Axes, list[sweeps.Point], list[GenerationRequest]]:
+        fixed, beyond = self._form.values, self._form.beyond
         prompt = fixed.pop("prompt") or ""
         axes: dict[str, Any] = {}
         for axis in self.axes:
@@ -103,7 +108,10 @@ class Explorer:
             axes[name] = values
         if "prompt" in axes:
             prompt = axes.pop("prompt")
-        return sweeps.expand(prompt, axes, fixed)
+        planned, points = sweeps.expand(prompt, axes, fixed)
+        if sweeps.SAMPLE not in planned:
+            points = [replace(point, sample=beyond.get("sample")) for point in points]
+        return planned, points, session.requests(points, beyond.get("extra"))
 
     def check(self) -> bool:
         """Say the shape and the cost, or why there is no sweep; True where it can run."""
@@ -112,18 +120,21 @@ class Explorer:
             say(self.cost, text_html("Nothing is chosen to vary yet.", "muted"))
             return False
         try:
-            axes, points = self._planned()
             session = self._session()
+            axes, _, requests = self._planned(session)
             shown(self.most, not session.is_sandbox)
-            estimate = session.estimate(session.requests(points), reuse=session.reusing(None, sweep=True))
+            estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
             priced = text_html(f"{sweeps.shape(axes)}: {estimate.cost}")
             say(self.cost, priced)
         except KlingError as error:
             say(self.cost, text_html(str(error), "reason"))
             return False
         if not estimate.free and estimate.credits > self.most.value:
-            limit = f"That is above the {self.most.value:g} credits allowed beside it. Raise them, or vary less."
+            limit = f"That is above the {credits_text(self.most.value)} allowed beside it. Raise them, or vary less."
             say(self.cost, join(priced, text_html(limit, "reason")))
+            return False
+        if self._ticking is not None:  # it would take the place of the one that runs, whose end nobody would see
+            say(self.cost, join(priced, text_html(RUNNING, "muted")))
             return False
         self.run.disabled = False
         return True
@@ -137,8 +148,7 @@ class Explorer:
             return
         try:
             session = self._session()
-            axes, points = self._planned()
-            requests = session.requests(points)
+            axes, points, requests = self._planned(session)
             if self._kit.asked_just_now(requests):
                 say(self.cost, text_html(PRESSED_TWICE, "muted"))
                 return
@@ -153,9 +163,9 @@ class Explorer:
         self._noted.clear()
         shown(self._stop_row, True)
         self._make_sliders()
-        if self._ticking is None:
-            self._ticking = _Weakly(self)
-            TICKER.add(self._ticking)
+        self._ticking = _Weakly(self)
+        TICKER.add(self._ticking)
+        self.run.disabled = True
 
     def stop_waiting(self) -> None:
         """Take back what was not sent; the rest goes on and its pictures are saved."""

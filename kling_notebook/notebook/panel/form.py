@@ -15,6 +15,7 @@ from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
 from ...session.budget import Estimate, duration
 from ...session.session import Session
 from ...view.markup import join, plural, tag
+from ...view.table import credits_text
 from .arrival import Arrival
 from .source import Well
 from .toolkit import Toolkit, column, html, labelled, row, say, text_html
@@ -49,6 +50,9 @@ def title_of(name: str) -> str:
 class Form:
     """The controls and what they say. It buys nothing.
 
+    Attributes:
+        beyond: what it holds of a loaded request and has no control for (``extra``, ``sample``).
+
     Args:
         session: gives the current session. arrival: waits for what was typed before a press.
         on_generate: called by the Generate button. on_change: called after each change with the request, or None
@@ -70,7 +74,7 @@ class Form:
         self._on_change = on_change
         self._loading = False
         self._estimated: tuple[Any, Estimate] | None = None
-        self._beyond: dict[str, Any] = {}
+        self.beyond: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
         self.reasons = {name: html() for name in PARAMETERS}
         self.well = Well(kit, session, self._changed, self.load)
@@ -138,7 +142,7 @@ class Form:
     def load(self, values: Mapping[str, Any], **beyond: Any) -> None:
         """Fill the form; parameters not named get their defaults.
 
-        ``beyond``: what the form has no control for (``extra``, ``sample``); it stays until the next loading.
+        ``beyond`` stays until the next loading.
         """
         self._loading = True
         try:
@@ -150,7 +154,7 @@ class Form:
                     self.controls[name].value = "" if value is None else value
         finally:
             self._loading = False
-        self._beyond = {name: value for name, value in beyond.items() if value}
+        self.beyond = {name: value for name, value in beyond.items() if value not in (None, {})}
         self._changed()
 
     def load_request(self, request: GenerationRequest) -> None:
@@ -176,7 +180,7 @@ class Form:
         Raises:
             InputError: naming the parameter. SettingsError: no session can be made.
         """
-        return self._session().request(**self.values, **self._beyond)
+        return self._session().request(**self.values, **self.beyond)
 
     def _changed(self) -> None:
         if not self._loading:
@@ -245,9 +249,7 @@ def _cost_html(estimate: Estimate) -> str:
     """``1 picture · about 1 credit · about 12 s``, the money in bold."""
     if estimate.reused and not estimate.jobs:
         return tag("div", tag("strong", "No cost"), " \u00b7 this folder has it already", style="font-size: 13px")
-    money = (
-        "free on the sandbox" if estimate.free else f"about {estimate.credits:g} credit{'s' * (estimate.credits != 1)}"
-    )
+    money = "free on the sandbox" if estimate.free else f"about {credits_text(estimate.credits)}"
     time_text = "" if not estimate.seconds else f" \u00b7 about {duration(estimate.seconds)}"
     words = join(plural(estimate.pictures, "picture"), " \u00b7 ", tag("strong", money), time_text)
     return tag("div", words, style="font-size: 13px; text-align: center")
@@ -258,7 +260,7 @@ def _account(session: Session) -> str:
     status = session.status()
     if session.is_sandbox:
         return ""
-    words = ["balance not known yet" if status.balance is None else f"{status.balance:g} credits left"]
+    words = ["balance not known yet" if status.balance is None else f"{credits_text(status.balance)} left"]
     if status.budget is None:
         words.append("no budget set")
     else:

@@ -13,10 +13,12 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from ...api.errors import InputError
 from ...session import cells, recipes
 from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
+from ...view.table import credits_text
 from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
 from .toolkit import LINE, Toolkit, column, html, output, row, say, shown, text_html
 
@@ -96,7 +98,9 @@ class Card:
     def _tile(self, picture: Picture) -> widgets.VBox:
         button = self._kit.button
         starred = picture.place in self.result.starred
-        cost = "free on the sandbox" if self.session.is_sandbox else f"about {picture.request.num_outputs:g} credits"
+        cost = (
+            "free on the sandbox" if self.session.is_sandbox else f"about {credits_text(picture.request.num_outputs)}"
+        )
         star = button(
             _star(starred), self._toggle_star, picture, tooltip="Mark it; History finds starred ones", look="small"
         )
@@ -135,11 +139,14 @@ class Card:
         self.show_detail(picture._repr_mimebundle_()["text/html"])
 
     def show_recipe(self, picture: Picture) -> None:
-        """The code and the recipe, as text that can be selected."""
-        recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
-        code = cells.code_of(picture.request)
-        parts = join(_block("The cell that makes it again", code), _block(f"Recipe inside {picture.path.name}", recipe))
-        self.show_detail(frame(parts))
+        """The code and the recipe, as text that can be selected. The code is the journal's: it needs no file."""
+        code = _block("The cell that makes it again", cells.code_of(picture.request))
+        try:
+            recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
+        except InputError as error:
+            self.show_detail(frame(join(code, text_html(str(error), "muted"))))
+            return
+        self.show_detail(frame(join(code, _block(f"Recipe inside {picture.path.name}", recipe))))
 
     def compare(self, picture: Picture) -> None:
         """The first press chooses, the second one shows both."""

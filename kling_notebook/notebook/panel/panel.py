@@ -13,6 +13,7 @@ import ipywidgets as widgets
 
 from ...api.errors import KlingError
 from ...api.jobs import GenerationRequest
+from ...session.budget import count
 from ...session.records import Record
 from ...session.results import Picture, Result
 from ...session.runner import JobHandle
@@ -37,6 +38,7 @@ ASLEEP = "The panel's controls need a running kernel: run this cell again. The l
 NO_NOTEBOOK = (
     "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
 )
+CLOSED = "This panel was closed; kling.panel() opens another."
 BUSY = "A cell is running. What is pressed here is answered when it ends."
 LASTING = "The last result of the panel, kept in the notebook"
 
@@ -61,14 +63,13 @@ class KlingPanel:
         self.queue = Queue(kit, self._done, self._retry)
         self.gallery = Gallery(kit, Actions(self._use_as_source, self._vary, self._load_picture))
         self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
-        self.explorer = Explorer(kit, session, self._arrival, lambda: self.form.values, self._swept)
+        self.explorer = Explorer(kit, session, self._arrival, self.form, self._swept)
         self.history = History(kit, session, RowActions(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self._watch = CellWatch(self._cell_runs_long, self._cell_ended)
-        ended = weakref.finalize(self, _end, kit, self.view, self._watch)
-        ended.atexit = False
-        self._end: Callable[[], object] = ended
+        self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
+        self._end.atexit = False
         self._follow()
 
     def _laid_out(self) -> widgets.Tab:
@@ -87,6 +88,9 @@ class KlingPanel:
         if running_shell() and not in_notebook():  # a terminal has no widgets, and no output that is filled in later
             print(NO_NOTEBOOK)
             return
+        if not self._end.alive:
+            print(CLOSED)
+            return
         from IPython.display import display
 
         self.view.panel = self  # what is on a page is not forgotten
@@ -99,7 +103,8 @@ class KlingPanel:
             output.show(_lasting(self._last))
 
     def __repr__(self) -> str:
-        return f"<KlingPanel with {len(self.gallery.cards)} results, {len(self.queue.running)} jobs under way>"
+        results, jobs = count(len(self.gallery.cards), "result"), count(len(self.queue.running), "job")
+        return f"<KlingPanel with {results}, {jobs} under way>"
 
     def close(self) -> None:
         """Stop looking at jobs and remove the widgets. Jobs that run go on."""

@@ -107,7 +107,8 @@ class Well:
             attachments.keep(source)  # so that the code shown names a file that is there
             return source, None
         except InputError as error:
-            if name is None:
+            if name is None:  # an address may name a job that is not there: the reason stands here all the same
+                error.parameter = "image"
                 return None, error
             message = re.sub(r"^The source image", lambda _: str(name), str(error))
             return None, InputError(f"{message} Or remove it.", parameter="image")

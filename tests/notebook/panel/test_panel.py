@@ -18,6 +18,7 @@ from kling_notebook.notebook.panel import panel as panel_module
 from kling_notebook.notebook.panel.form import EXAMPLES
 from kling_notebook.notebook.panel.panel import CODE, CREATE, EXPLORE, HISTORY, KlingPanel
 from kling_notebook.sandbox import Fault
+from kling_notebook.session import sweeps
 from kling_notebook.session.session import Session
 
 
@@ -370,6 +371,14 @@ def test_stopping_before_the_post_withdraws(connect, make_sandbox, open_panel):
 # the gallery ----------------------------------------------------------------------------------------------------------
 
 
+def test_one_credit_is_not_called_credits(panel):
+    card = generate(panel, prompt="a fox")
+    assert tile_buttons(card)["Vary"].tooltip.endswith("about 1 credit")
+    panel.tabs.selected_index = HISTORY
+    assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 1 credit")
+    assert repr(panel) == "<KlingPanel with 1 result, 0 jobs under way>"
+
+
 def test_each_tile_has_its_labelled_buttons(panel):
     card = generate(panel, num_outputs=2)
     assert [set(tile_buttons(card, k)) for k in range(2)] == [
@@ -399,6 +408,19 @@ def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
     assert text_of(card.detail).count("<img") == 2
     card.close_detail.click()
     assert text_of(card.detail) == ""
+
+
+@pytest.mark.parametrize("lost", ["recipe", "file"])
+def test_the_code_of_a_picture_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
+    """It was refused together with the recipe."""
+    session = connect(service, recipe=lost != "recipe")
+    card = generate(open_panel(lambda: session), prompt="a lonely fox")
+    if lost == "file":
+        card.result[0].path.unlink()
+    tile_buttons(card)["Recipe"].click()
+    assert "a lonely fox" in text_of(card.detail)
+    assert "%%kling" in text_of(card.detail)
+    assert card.result[0].path.name in text_of(card.detail)
 
 
 def test_a_star_is_kept_and_found_in_the_history(panel, session):
@@ -472,6 +494,14 @@ def below(widget):
     yield widget
     for child in getattr(widget, "children", ()):
         yield from below(child)
+
+
+def test_an_address_that_is_not_there_has_its_reason_beside_the_picture(panel):
+    """It stood under the prompt."""
+    panel.form.well.text.value = "9999:0"
+    assert "no job 9999" in panel.form.reasons["image"].value
+    assert not panel.form.reasons["prompt"].value
+    assert "see image" in panel.form.cost.value
 
 
 # explore --------------------------------------------------------------------------------------------------------------
@@ -555,6 +585,64 @@ def test_a_word_in_the_prompt_can_vary(panel, service):
     panel.explorer.run.click()
     finished(panel)
     assert [result.request.prompt for result in panel.explorer.sweep] == ["a fox at dawn", "a owl at dawn"]
+
+
+@pytest.mark.parametrize("typed", ["3", "1, 2, 3"])
+def test_replicates_are_those_of_the_magic(panel, session, service, typed):
+    """They were the words "1", "2" and "3": other requests, which were bought a second time; and "3" was one job."""
+    fixed = panel.form.values
+    points = sweeps.expand(fixed.pop("prompt"), {"sample": 3}, fixed)[1]
+    for handle in session.start(session.requests(points), source="magic").jobs:
+        handle.result()
+    explore(panel, "sample", [typed])
+    assert "3 from this folder at no cost" in panel.explorer.cost.value
+    panel.explorer.run.click()
+    finished(panel)
+    assert [result.request.sample for result in panel.explorer.sweep] == [1, 2, 3]
+    assert service.count("submit") == 3
+
+
+def test_a_word_may_be_typed_with_its_braces(panel):
+    panel.form.controls["prompt"].value = "a {animal} at dawn"
+    panel.tabs.selected_index = EXPLORE
+    axis = panel.explorer.axes[0]
+    axis.which.value = "{}"
+    axis.name.value, axis.values.value = " {animal} ", "fox, owl"
+    assert "2 jobs" in panel.explorer.cost.value
+
+
+def test_a_sweep_takes_from_a_loaded_row_what_the_form_has_no_control_for(panel, session):
+    """Its ``extra`` and replicate were dropped, while the page says that everything else is taken from the form."""
+    row = session.request("a fox", extra={"style": 7}, sample=0)
+    panel.form.load_request(row)
+    explore(panel, "resolution", {"1K", "2K"})
+    panel.explorer.run.click()
+    finished(panel)  # refused: the sandbox knows no such key
+    assert [handle.request for handle in panel.explorer.sweep.handles] == [row, row.replace(resolution="2K")]
+    explore(panel, "sample", ["2, 5"])
+    panel.explorer.run.click()
+    finished(panel)
+    assert [handle.request for handle in panel.explorer.sweep.handles] == [row.replace(sample=2), row.replace(sample=5)]
+
+
+def test_a_second_sweep_waits_for_the_end_of_the_one_that_runs(connect, make_sandbox, open_panel, monkeypatch):
+    """It took the first one's place: that never came to its end, nor into what lasts in the notebook."""
+    session = connect(make_sandbox(latency=2.0))
+    panel = open_panel(lambda: session)
+    lasting = []
+    monkeypatch.setattr(panel.explorer, "_on_done", lasting.append)
+    explore(panel, "resolution", {"1K", "2K"})
+    panel.explorer.run.click()
+    first = panel.explorer.sweep
+    explore(panel, "aspect_ratio", {"16:9"})
+    assert panel.explorer.run.disabled
+    assert "when it has ended" in panel.explorer.cost.value
+    panel.explorer.run.click()
+    finished(panel)
+    assert lasting == [first]
+    panel.explorer.run.click()
+    finished(panel)
+    assert len(lasting) == 2
 
 
 # history --------------------------------------------------------------------------------------------------------------
@@ -708,6 +796,14 @@ def test_a_closed_panel_looks_at_no_job_and_the_job_goes_on(connect, make_sandbo
     assert handle.result(60)
     assert [widgets.widget._instances[left] for left in set(widgets.widget._instances) - before] == []
     until(lambda: not [t for t in threading.enumerate() if t.name == "kling-ticker"])
+
+
+def test_a_closed_panel_says_so_where_it_is_shown(session, capsys):
+    """It was a traceback."""
+    panel = KlingPanel(lambda: session)
+    panel.close()
+    panel._ipython_display_()
+    assert capsys.readouterr().out == "This panel was closed; kling.panel() opens another.\n"
 
 
 def test_a_shown_panel_lives_without_a_variable(session):
