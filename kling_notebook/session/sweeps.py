@@ -61,9 +61,9 @@ def expand(
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
     """
     axes = {name: _kept(values) for name, values in axes.items()}
-    if prompt is None:
+    if prompt is None and "prompt" not in axes:
         check("prompt", prompt)  # which says that it is required
-    if not isinstance(prompt, str):
+    if not isinstance(prompt, str | None):
         axes = {"prompt": _kept(prompt)} | axes
     texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
     checked = {name: _axis(name, values, texts, source) for name, values in axes.items()}
