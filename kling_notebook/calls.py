@@ -69,8 +69,8 @@ def connect(
     said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     said = {name: value for name, value in (said | settings).items() if value is not None}
     with _lock:
-        before = _session.purses if _session is not None else None
-        session = Session(said, config=configured(), person_present=waiting.person_is_present(), purses=before)
+        present = waiting.person_is_present()
+        session = Session(said, config=configured(), person_present=present, before=_session)
         if _session is not None:
             _session.close()
         _session = session

@@ -210,6 +210,20 @@ def test_a_session_that_was_closed_is_followed_by_a_new_one_like_it(tmp_path, mo
     calls.current_session().close()
 
 
+def test_a_reconnect_forgets_no_job_of_this_kernel(session, service, tmp_path):
+    """Not in its history, its ``last``, nor in what its status says was spent; another folder has its own."""
+    first = calls.generate("a fox", show_progress=False)
+    calls.reconnect(sandbox=True)
+    calls.reconnect(sandbox=None)
+    calls.generate("an owl", show_progress=False)
+    assert list(calls.history()["prompt"]) == ["a fox", "an owl"]
+    assert calls.current_session().status().spent_session == 2
+    calls.reconnect(folder=tmp_path / "elsewhere")
+    assert len(calls.history()) == 0
+    calls.reconnect(folder=first[0].path.parent)
+    assert list(calls.history()["prompt"]) == ["a fox", "an owl"]
+
+
 @pytest.mark.parametrize("said", [{"max_credits": 1}, {}], ids=["above max_credits", "without asking"])
 def test_a_refusal_for_its_cost_says_how_each_door_allows_it(said, session):
     with pytest.raises(BudgetExceededError, match=r"--max-credits 27 \(max_credits= in Python\)"):

@@ -214,20 +214,20 @@ class Journal:
             self._counted = (last or newest, known + new)
             return self._counted[1]
 
-    def spent(self, *, session: str | None = None) -> float:
+    def spent(self, *, sessions: Sequence[str] = ()) -> float:
         """Credits spent or in doubt on hosted backends: replies' costs, estimates where no reply came.
 
         Args:
-            session: only what this session bought; None for the whole folder.
+            sessions: only what these bought; none for the whole folder.
         """
         none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
-        only = " AND session=?" if session else ""
+        only = f" AND session IN ({_marks(sessions)})" if sessions else ""
         with self._lock:
             row = self._connection.execute(
                 "SELECT TOTAL(CASE WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0)"  # noqa: S608
                 " ELSE COALESCE(credits, estimate) END) FROM jobs"
                 f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?){only}",
-                (*none, *([session] if session else [])),
+                (*none, *sessions),
             ).fetchone()
         return float(row[0])
 
@@ -320,7 +320,7 @@ class Filter:
     noted: bool = False
     since: float | None = None
     backend: str | None = None
-    session: str | None = None
+    sessions: tuple[str, ...] = ()
     numbers: frozenset[int] = frozenset()
     limit: int | None = 50
     offset: int = 0
@@ -349,13 +349,18 @@ class Filter:
         if self.backend:
             clauses.append("backend=?")
             values.append(self.backend)
-        if self.session is not None:
+        if self.sessions:
             also = f" OR n IN ({', '.join(str(int(n)) for n in sorted(self.numbers))})" if self.numbers else ""
-            clauses.append(f"(session=? OR owner=?{also})")
-            values += [self.session, self.session]
+            marks = _marks(self.sessions)
+            clauses.append(f"(session IN ({marks}) OR owner IN ({marks}){also})")
+            values += [*self.sessions, *self.sessions]
         text = f"WHERE {' AND '.join(clauses)}" if clauses else ""
         if order:
             text += " ORDER BY n DESC"
         if self.limit is not None:
             text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}"
         return text, values
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

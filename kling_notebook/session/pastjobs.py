@@ -250,7 +250,7 @@ def result(place: Place, which: int | str) -> Result:
 def picture(place: Place, number: int | None, k: int) -> Picture:
     """The picture ``number:k``; number None means the latest finished job, of this session where it has one."""
     if number is None:
-        latest = place.journal.latest(status="finished", session=place.id, limit=1)
+        latest = place.journal.latest(status="finished", sessions=place.sessions, limit=1)
         latest = latest or place.journal.latest(status="finished", limit=1)
         if not latest:
             raise InputError("There is no last picture yet.", parameter="image")

@@ -35,9 +35,12 @@ FOLLOW_SECONDS = 1.0  # between looks at a job that another living kernel works 
 
 @dataclass
 class Place:
-    """Where a session works: its folder, what lies there, and what it has to say once."""
+    """Where a session works: its folder, what lies there, and what it has to say once.
 
-    id: str
+    ``sessions``: the ids of this kernel's sessions, the one that works here last.
+    """
+
+    sessions: tuple[str, ...]
     backend: str
     folder: Path
     journal: Journal
@@ -45,6 +48,10 @@ class Place:
     attachments: Attachments
     settings: Settings
     notices: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.sessions[-1]
 
     @property
     def intents(self) -> Intents:

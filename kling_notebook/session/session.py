@@ -46,7 +46,7 @@ class Session:
     Args:
         said: settings as ``connect()`` and ``%kling ...`` gave them. config: what ``%config KlingMagics`` set.
         person_present: whether somebody is there to see painted pictures and to answer.
-        purses: what this kernel has spent so far, by backend: a reconnect makes no new budget.
+        before: the session that this kernel had before. A reconnect makes no new budget and forgets no job.
 
     Raises:
         SettingsError: a setting that cannot work, no key where one is needed, a folder that cannot be written.
@@ -58,7 +58,7 @@ class Session:
         *,
         config: Mapping[str, Any] | None = None,
         person_present: bool = False,
-        purses: dict[str, Purse] | None = None,
+        before: Session | None = None,
     ) -> None:
         self.said: dict[str, Any] = {
             name: Secret(v) if name == "api_key" and v else v for name, v in (said or {}).items()
@@ -77,8 +77,8 @@ class Session:
             self._client = self._connect(self._backend.base_url, self.settings.api_key)
         locks = Locks(self._hidden / "locks", self.id)
         self.journal: Journal = open_journal(self.folder, self.id, self._notices.append)
-        self.place = Place(
-            self.id,
+        self.place: Place = Place(
+            (*(before.place.sessions if before else ()), self.id),
             self.backend,
             self.folder,
             self.journal,
@@ -87,11 +87,11 @@ class Session:
             self.settings,
             self._notices,
         )
-        self.purses = {} if purses is None else purses
+        self.purses: dict[str, Purse] = before.purses if before else {}
         self.purses[self.backend] = purse = Purse(self.purses.get(self.backend))
         self.running = Running(self.place, lambda: self.client, self.priced, purse)
         self._planning = threading.RLock()
-        self._touched: set[int] = set()
+        self._touched: set[int] = set(before._touched if before and before.folder == self.folder else ())
         self._notices += tidy(self.place)
 
     # ---- who and where ----
@@ -366,9 +366,7 @@ class Session:
 
     def history(self, *, everything: bool = False, limit: int | None = None) -> pd.DataFrame:
         """The history of this session (with what it reused or looked at), or of the whole folder; newest last."""
-        session = None if everything else self.id
-        where = Filter(limit=limit, session=session, numbers=frozenset(self._touched) if session else frozenset())
-        return history.frame(self.journal, self.folder, where)
+        return history.frame(self.journal, self.folder, Filter(**self._mine({"limit": limit, "mine": not everything})))
 
     def rows(self, **where: Any) -> list[Record]:
         """Records of the folder, newest first, filtered: see journal.Filter. ``mine=True``: of this session only."""
@@ -381,4 +379,4 @@ class Session:
     def _mine(self, where: dict[str, Any]) -> dict[str, Any]:
         check_characters("search", where.get("search") or "")
         mine = where.pop("mine", False)
-        return where | ({"session": self.id, "numbers": frozenset(self._touched)} if mine else {})
+        return where | ({"sessions": self.place.sessions, "numbers": frozenset(self._touched)} if mine else {})

@@ -206,7 +206,7 @@ def test_a_page_of_the_history_does_not_grow(journals) -> None:
     growth = part("growth")
     assert growth_of(journals, growth._page) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(limit=50, offset=100)) < 0.05
-    assert growth_of(journals, lambda journal: journal.latest(session="first", limit=50)) < 0.05
+    assert growth_of(journals, lambda journal: journal.latest(sessions=("first",), limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(backend="another", limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(status="failed", limit=50)) < 0.05
 

@@ -248,7 +248,7 @@ def test_search_takes_its_text_literally(journal: Journal) -> None:
     journal.add([a_record("100% fox"), a_record("a_b"), a_record("it's"), a_record("acb")])
     found = {text: [r.request.prompt for r in journal.latest(search=text)] for text in ("%", "_", "'", "\\")}
     assert found == {"%": ["100% fox"], "_": ["a_b"], "'": ["it's"], "\\": []}
-    assert Filter(numbers=frozenset({1}), session="x").sql()[1] == ["x", "x"]
+    assert Filter(numbers=frozenset({1}), sessions=("x",)).sql()[1] == ["x", "x"]
 
 
 def test_a_lock_frees_itself_with_its_process(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_budget_knows_what_was_spent(self) -> None:
         """The purse of a session never holds less than the journal says it bought."""
-        assert self.session.running.purse.spent >= self.session.journal.spent(session=self.session.id) - 1e-6
+        assert self.session.running.purse.spent >= self.session.journal.spent(sessions=(self.session.id,)) - 1e-6
 
     def teardown(self) -> None:
         if hasattr(self, "home"):
