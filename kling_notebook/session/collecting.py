@@ -116,10 +116,15 @@ def _finished_there(record: Record, work: Work, job: Job, seconds: float | None)
     work.tell(done, service_status=job.status)
     if job.state == "completed":
         return Outcome(done), job
-    why = (job.error or job.status).strip().rstrip(".")
+    record = work.commit(done, status=JobStatus.FAILED, error=job.error or job.status)
+    return Outcome(record, failure(record)), None
+
+
+def failure(record: Record) -> JobFailedError:
+    """The error of a job that the service says has failed."""
+    why = (record.error or "no reason given").strip().rstrip(".")
     text = f"Job {record.number} failed at the service: {why}. Change the prompt, or try again."
-    error = JobFailedError(text, job_id=record.job_id, number=record.number)
-    return Outcome(work.commit(done, status=JobStatus.FAILED, error=job.error or job.status), error), None
+    return JobFailedError(text, job_id=record.job_id, number=record.number)
 
 
 @dataclass(slots=True)

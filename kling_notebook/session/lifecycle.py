@@ -15,10 +15,10 @@ from __future__ import annotations
 import random
 import time
 
-from ..api import pacing
+from ..api import errors, pacing
 from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.jobs import Job, JobStatus
-from .collecting import collect
+from .collecting import collect, failure
 from .records import Record
 from .work import Outcome, Work, take_turn
 
@@ -51,7 +51,33 @@ def _advance(record: Record, work: Work) -> Outcome:
         record = work.commit(record, status=JobStatus.RUNNING, error=None)
     if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
         return _unless_mistyped(collect(record, work), work)
-    return Outcome(record)
+    return Outcome(record, why_ended(record))
+
+
+def why_ended(record: Record) -> KlingError | None:
+    """The error of a job that ended in an earlier run or elsewhere, made from its record; None where it finished."""
+    n, status = record.number, record.status
+    if status is JobStatus.FINISHED:
+        return None
+    if status is JobStatus.MAYBE_SUBMITTED:
+        doubt = _doubt(record, record.error or "Nobody knows what became of its submit")
+        return doubt.concerning(job_id=record.job_id)
+    if status is JobStatus.FAILED:
+        return failure(record)
+    if status is JobStatus.REFUSED:
+        return _refusal(record)
+    if status is JobStatus.WITHDRAWN:
+        return KlingError(f"Job {n} was not sent: it was withdrawn, or its kernel ended. Run it again.", number=n)
+    why = f": {record.error}" if record.error else ", in another kernel."
+    return KlingError(f"Job {n} is {status.value}{why}", number=n, job_id=record.job_id)
+
+
+def _refusal(record: Record) -> KlingError:
+    """Of the class that was seen: a 402 stops the rest of its call."""
+    kind = getattr(errors, str(record.raw.get("refused")), None)
+    if not isinstance(kind, type) or not issubclass(kind, KlingError):
+        kind = KlingError
+    return kind(record.error or f"Job {record.number} was refused.", number=record.number)
 
 
 def _unless_mistyped(outcome: Outcome, work: Work) -> Outcome:
@@ -159,7 +185,8 @@ def _accept(record: Record, work: Work, job: Job) -> Record:
 def _refuse(record: Record, work: Work, error: KlingError) -> Outcome:
     error.concerning(number=record.number)
     try:
-        record = work.commit(record, status=JobStatus.REFUSED, error=str(error), submitted_at=None)
+        raw = {**record.raw, "refused": type(error).__name__}
+        record = work.commit(record, status=JobStatus.REFUSED, error=str(error), submitted_at=None, raw=raw)
     finally:
         work.gate.sent(False)
     return Outcome(record, error)

@@ -20,7 +20,7 @@ from .batch import Batch, Pricing, Purse
 from .budget import Estimate, kind
 from .intents import Intents
 from .journal import Journal, LostOwnership
-from .lifecycle import advance
+from .lifecycle import advance, why_ended
 from .locks import Locks
 from .records import Record
 from .results import Result
@@ -141,7 +141,7 @@ class Running:
         except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
             with suppress(sqlite3.Error):  # which may be what went wrong
                 record = self.place.journal.get(record.number) or record
-            error = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
+            error = unexpected if isinstance(unexpected, KlingError) else our_fault(record, unexpected)
         self.conclude(handle, record, error, batch)
         self._face()
 
@@ -187,7 +187,7 @@ class Running:
             try:
                 self._follow(record, handle)
             except Exception as unexpected:  # as in _advance: a full disk must not leave the cell waiting
-                fault = unexpected if isinstance(unexpected, KlingError) else _our_fault(record, unexpected)
+                fault = unexpected if isinstance(unexpected, KlingError) else our_fault(record, unexpected)
                 self.conclude(handle, record, fault, None)
 
         self.runner.start(watch)
@@ -205,15 +205,15 @@ class Running:
                 handle.snapshot.but(status=now.status, job_id=now.job_id, waiting_for="another kernel's job")
             )
             time.sleep(FOLLOW_SECONDS)
+        if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
+            now = self.place.intents.close(self.place.journal, now)
         if now.status is JobStatus.FINISHED:
             self.handles.pop(number, None)
             self.answered(handle, now, reused=True)
             return
-        if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
-            now = self.place.intents.close(self.place.journal, now)
         mine = now if now.owner == self.place.id else self.place.journal.take_over(now, self.place.id)
         if mine is None or now.status not in _GOES_ON:
-            self.conclude(handle, now, _ended_elsewhere(now), None)
+            self.conclude(handle, now, why_ended(now), None)
         else:
             self._advance(mine, handle, None, resumed=True)
 
@@ -274,19 +274,7 @@ class _Gate:
 _GOES_ON = (JobStatus.SENT, JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)
 
 
-def _ended_elsewhere(record: Record) -> KlingError:
-    """Why a job of another kernel that was waited for has no pictures."""
-    number, doubt = record.number, record.status is JobStatus.MAYBE_SUBMITTED
-    if record.status is JobStatus.WITHDRAWN:
-        text = f"Job {number} was not sent: it was withdrawn, or its kernel ended. Run it again."
-    elif doubt:
-        text = f"Job {number} may have been submitted elsewhere. `%kling dismiss {number}` settles it; --fresh buys."
-    else:
-        text = f"Job {number} ended as {record.status.value} in another kernel: {record.error or 'no reason given'}."
-    return KlingError(text, job_id=record.job_id, number=number, maybe_submitted=doubt)
-
-
-def _our_fault(record: Record, error: Exception) -> KlingError:
+def our_fault(record: Record, error: BaseException) -> KlingError:
     fault = KlingError(
         f"Job {record.number} stopped on a fault of kling_notebook ({type(error).__name__}: {error}). "
         f"If it was submitted, `%kling resume {record.number}` collects it.",

@@ -581,8 +581,8 @@ def test_when_a_listed_job_was_made(said: dict[str, Any], seconds: float | None)
     ("status", "says", "doubt"),
     [
         (JobStatus.MAYBE_SUBMITTED, "may have been submitted", True),
-        (JobStatus.FAILED, "ended as failed in another kernel: no such animal", False),
-        (JobStatus.REFUSED, "ended as refused", False),
+        (JobStatus.FAILED, "failed at the service: no such animal", False),
+        (JobStatus.REFUSED, "no such animal", False),
     ],
 )
 def test_whoever_waits_for_another_kernels_job_is_told_how_it_ended(
