@@ -162,7 +162,7 @@ MUTATIONS = (
     row("a recovery puts the damaged journal aside first", RECOVERY, "    with closing(Journal(new)) as journal:",
         "    path.rename(path.with_name('gone'))\n    with closing(Journal(new)) as journal:",
         "session/test_journal.py", "recovery_that_is_killed"),
-    row("a worker's file is a dead session's", IMAGES, '_session_of(ours["owner"]) not in tags', 'ours["owner"] not in tags',
+    row("a worker's file is a dead session's", IMAGES, 'ours and "-" not in ours["owner"]', 'bool(ours)',
         "session/test_remote.py", "half_fetched"),
     row("a mistyped id ends the doubt", LIFE, "_unless_mistyped(collect(record, work), work)", "collect(record, work)",
         "session/test_resume.py", "mistyped"),

@@ -131,7 +131,7 @@ def save(
         with _disk(folder):
             _sync(temporary)
             target = _put(temporary, folder, stem, containers.ENDINGS[facts.media_type])
-            _sync_folder(folder)
+            sync_folder(folder)
             size = target.stat().st_size
     finally:
         with contextlib.suppress(OSError):
@@ -162,11 +162,11 @@ def find(folder: Path, stem: str) -> Path | None:
 def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     """Remove what crashed sessions left half-fetched; how many files that were.
 
-    Files of the sessions in ``living`` and of their workers elsewhere (SESSION-...) stay, those of other sessions go
-    at once, and temporaries whose owner cannot be told go when they are an hour old. Files that are not named like
-    ours are never touched.
+    Files of the sessions in ``living`` stay, those of other sessions go at once. Those of workers elsewhere
+    (SESSION-...), which may outlive their session, and those whose owner cannot be told go when they are an hour old.
+    Files that are not named like ours are never touched.
     """
-    tags = {_session_of(_safe(owner)) for owner in living}
+    tags = {_safe(owner) for owner in living}
     removed = 0
     try:
         candidates = [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".part")]
@@ -175,7 +175,11 @@ def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     for path in candidates:
         ours = _TEMPORARY.fullmatch(path.name)
         with contextlib.suppress(OSError):
-            if (ours and _session_of(ours["owner"]) not in tags) or (not ours and _age(path) > _STRANGE_TEMPORARY_AGE):
+            if ours and "-" not in ours["owner"]:
+                left = ours["owner"] not in tags
+            else:
+                left = _age(path) > _STRANGE_TEMPORARY_AGE
+            if left:
                 path.unlink()
                 removed += 1
     return removed
@@ -307,7 +311,7 @@ def _sync(path: Path) -> None:
                 raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name survive a power cut. Windows opens no folders and needs none of it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -341,10 +345,6 @@ def _disk_error(error: OSError, folder: Path) -> DownloadError:
 
 def _no_picture(error: pixels.NotAPictureError) -> DownloadError:
     return DownloadError(f"What came is not a picture that can be kept: {error}.", final=error.final)
-
-
-def _session_of(tag: str) -> str:
-    return tag.partition("-")[0]
 
 
 def _age(path: Path) -> float:
