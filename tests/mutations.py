@@ -53,6 +53,7 @@ PACING, WIRE, TRANSPORT = "api/pacing.py", "api/wire.py", "api/transport.py"
 LIFE, COLLECTING, PAST = "session/lifecycle.py", "session/collecting.py", "session/pastjobs.py"
 IMAGES, JOURNAL, RUNNING = "session/images.py", "session/journal.py", "session/running.py"
 INTENTS, TWINS = "session/intents.py", "session/test_twins.py"
+REMOTE, ELSEWHERE = "session/remote.py", "session/test_remote.py"
 RECOVERY, TABLES = "session/recovery.py", "session/tables.py"
 FAULTS, CRASH, MONEY = "session/test_faults.py", "session/test_crash.py", "session/test_money.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
@@ -97,7 +98,19 @@ MUTATIONS = (
     row("a job that nobody works on is waited for", RUNNING, "if now.owner == self.place.id or not", "if not",
         TWINS, "whose_worker"),
     row("a task that outlives its kernel buys", INTENTS, "return not self.folder.exists() or self.claim(",
-        "return True or self.claim(", "session/test_remote.py", "outlives"),
+        "return True or self.claim(", ELSEWHERE, "outlives"),
+    row("the proof that a task has bought goes with its end", REMOTE, "        if dearer or self.batch.halted:",
+        "        self.intents.path(record).unlink(missing_ok=True)\n        if dearer or self.batch.halted:",
+        ELSEWHERE, "run_again"),
+    row("a task that ended without pictures is a success", LIFE, "return Outcome(record, why_ended(record))",
+        "return Outcome(record)", ELSEWHERE, "also_where"),
+    row("an intent file is known by its number only", INTENTS, 'f"{record.number}-{record.session}.json"',
+        'f"{record.number}.json"', ELSEWHERE, "damaged_journals"),
+    row("a worker's doubt is put over an id that was attached", INTENTS, "record.job_id not in (None, said.job_id)", "False",
+        ELSEWHERE, "attached_since", Edit(INTENTS, " or record.owner != record.session", ""),
+        Edit(INTENTS, "            if self.path(record).exists():", "            if False:")),
+    row("what an executor took although it raised is sent", REMOTE, "            if self.intents.withdraw(self.record):\n                self._refuse(refusal)",
+        "            if True:\n                self._refuse(refusal)", ELSEWHERE, "although_it_raised"),
     row("a withdrawn request is sent", "session/runner.py",
         "            if self._withdrawn:\n                return False\n            self._sending = True",
         "            self._sending = True", MONEY, "gate"),

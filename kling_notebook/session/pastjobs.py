@@ -27,11 +27,11 @@ def tidy(place: Place) -> list[str]:
         if place.locks.alive(record.owner):
             continue
         with suppress(sqlite3.OperationalError, OSError):  # as in _settle
-            record = intents.fold(place.journal, record, record.owner)  # noqa: PLW2901  # what a worker elsewhere got to
+            record = intents.fold(place.journal, record)  # noqa: PLW2901  # what a worker elsewhere got to
             if record.status is JobStatus.PLANNED:
                 record = intents.close(place.journal, record)  # noqa: PLW2901
-        if record.status.over or record.status is JobStatus.PLANNED:
-            continue
+        if record.status.over or record.status is JobStatus.PLANNED or place.locks.alive(record.owner):
+            continue  # the last: another kernel has taken it over since the rows were read
         if record.status is JobStatus.SENT:
             _settle(place, record, JobStatus.MAYBE_SUBMITTED, "its kernel ended while it was being submitted")
         doubtful = record.status in (JobStatus.SENT, JobStatus.MAYBE_SUBMITTED)
@@ -197,7 +197,7 @@ def _attach(place: Place, running: Running, record: Record, job_id: str) -> Reco
     busy = record.status is not JobStatus.MAYBE_SUBMITTED and record.owner != place.id
     if n in running.handles or (busy and place.locks.alive(record.owner)):
         raise InputError(f"Job {n} is being asked for as {record.job_id}. Wait for what comes of it.", parameter="job")
-    taken = record if record.owner == place.id else place.journal.take_over(record, place.id)
+    taken = _own(place, record)
     if taken is None:
         raise InputError(f"Job {n} is being worked on by another kernel.", parameter="job")
     raw = {**taken.raw, "attached": job_id}
@@ -207,22 +207,29 @@ def _attach(place: Place, running: Running, record: Record, job_id: str) -> Reco
 
 
 def _reopen(place: Place, record: Record) -> Record:
-    taken = record if record.owner == place.id else place.journal.take_over(record, place.id)
+    taken = _own(place, record)
     reopened = (taken or record).but(status=JobStatus.UNFINISHED)  # the pictures still there stay in its row
     if taken is not None:
         place.journal.write(reopened)
     return reopened
 
 
+def _own(place: Place, record: Record) -> Record | None:
+    """The record as this session's own, which goes on with it here; None where somebody was faster."""
+    if record.owner != place.id:
+        return place.journal.take_over(record, place.id)
+    place.intents.take_back(record)
+    return record
+
+
 def _take(place: Place, running: Running, record: Record) -> list[JobHandle]:
     """Make the record this session's own and set it going; [] where somebody was faster."""
-    if record.owner != place.id:
-        if place.locks.alive(record.owner):
-            return []
-        taken = place.journal.take_over(record, place.id)
-        if taken is None:
-            return []
-        record = taken
+    if record.owner != place.id and place.locks.alive(record.owner):
+        return []
+    taken = _own(place, record)
+    if taken is None:
+        return []
+    record = taken
     handle = running.handle(record)
     handle.set_running_or_notify_cancel()  # it was bought: there is nothing to withdraw
     running.run(record, handle, resumed=True)

@@ -1,130 +1,31 @@
-"""Jobs of a sweep on any ``concurrent.futures.Executor``: processes, other machines, a Dask cluster.
-
-A task is a plain function and plain values. It holds no key: a worker takes the key from its own environment or
-keyring. It calls the same ``advance``; its ledger is an intent file, so that a task that is run again never buys again.
-"""
+"""Jobs of a sweep on any ``concurrent.futures.Executor``: the calling session's side. See tasks for the workers'."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from ..api.client import KlingClient
-from ..api.errors import KlingError, SettingsError
+from ..api.errors import KlingError
 from ..api.jobs import GenerationRequest, JobStatus, Snapshot
-from .attachments import Attachments
 from .batch import Batch
 from .intents import Intents
 from .journal import LostOwnership
-from .lifecycle import advance
 from .records import Record, record_as_json, record_from_json
 from .runner import JobHandle
-from .running import Running
+from .running import Running, our_fault
 from .session import Session, Source
-from .settings import resolve
-from .work import Work
+from .tasks import Task, run_task
 
 WATCH_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Plain values: what a worker needs besides its own key.
-
-    ``door`` names a file in the folder with the address and the play key of the calling session's sandbox, None for
-    the hosted service.
-    """
-
-    folder: str
-    row: str
-    base_url: str
-    options: tuple[tuple[str, Any], ...]
-    door: str | None = None
-
-
-class _Open:
-    """The gate of a task: the money was set aside by the caller, and a withdrawal takes the intent file instead."""
-
-    def priced(self, record: Record) -> bool:  # noqa: ARG002
-        return True
-
-    def allow(self, record: Record) -> bool:  # noqa: ARG002
-        return True
-
-    def sent(self, accepted: bool) -> None: ...
-    def cancelled(self) -> bool:
-        return False
-
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-def run_task(task: Task) -> dict[str, Any]:
-    """Run one job to its end, wherever this process is; the record and the error's words as plain values.
-
-    A second run of the same task finds the first one's intent file: it attaches to the job, or reports the doubt.
-    """
-    folder = Path(task.folder)
-    intents = Intents(folder)
-    record = record_from_json(json.loads(task.row))
-    record = intents.found(record.number) or record
-    me = f"{record.session}-{os.getpid()}-{secrets.token_hex(3)}"  # so that two runs never share a temporary
-    options = dict(task.options)
-    if record.request.image is not None:
-        sources = Attachments(folder / ".kling" / "sources", _no_picture)
-        record = record.but(request=record.request.replace(image=sources.load(record.request.image)))
-    work = Work(
-        client=_client_of(task, options),
-        observer=lambda snapshot: None,  # noqa: ARG005  # the caller watches the intent file
-        ledger=intents,
-        gate=_Open(),
-        folder=folder,
-        job_max_age=options["job_max_age"],
-        thumbnail_size=options["thumbnail_size"],
-        recipe=options["recipe"],
-        warn=lambda text: None,  # noqa: ARG005  # nobody reads a worker's warnings
-        resumed=record.job_id is not None,
-    )
-    try:
-        outcome = advance(record.but(owner=me), work)
-    except LostOwnership:  # another run of this task was faster by a moment
-        found = intents.found(record.number)
-        if found is None:
-            raise
-        outcome = advance(found.but(owner=me), work)
-    error = outcome.error
-    return {
-        "record": record_as_json(outcome.record),
-        "error": error,
-    }
-
-
-def _client_of(task: Task, options: dict[str, Any]) -> KlingClient:
-    names = ("connect_timeout", "read_timeout", "download_timeout", "model")
-    common = {name: options[name] for name in names}
-    if task.door is not None:
-        door = json.loads((Path(task.folder) / ".kling" / task.door).read_text(encoding="utf-8"))
-        return KlingClient(door["key"], base_url=door["base_url"], rate=options["rate"], **common)
-    key = resolve({}).api_key
-    if not key:
-        raise SettingsError("This worker has no API key. Set PIXELDOJO_API_KEY in the workers' environment.")
-    return KlingClient(key, base_url=task.base_url, rate=options["rate"], **common)
-
-
-def _no_picture(number: int | None, place: int) -> Any:
-    raise KlingError(f"A worker looks up no picture ({number}:{place}).")
-
-
-# ---- the calling side ----
 
 
 class RemoteHandle(JobHandle):
@@ -162,7 +63,7 @@ def start_on(
     options = (*((name, getattr(settings, name)) for name in names), ("rate", session.rate))
     intents.folder.mkdir(parents=True, exist_ok=True)  # from now on a row may have a worker that outlives its kernel
     tasks: dict[int, Task] = {}
-    callers: list[_Caller] = []
+    watch = _Watch()
 
     def make(record: Record) -> JobHandle:
         handle = RemoteHandle(record, intents)
@@ -172,16 +73,9 @@ def start_on(
 
     def run(record: Record, handle: JobHandle, batch: Batch) -> None:
         assert isinstance(handle, RemoteHandle)  # noqa: S101  # made above
-        caller = _Caller(session.running, intents, record, handle, batch, tasks[record.number], callers)
-        callers.append(caller)
-        try:
-            session.running.purse.reserve(record, session.priced([record.request]), batch)
-            handle.task = executor.submit(run_task, tasks[record.number])
-        except Exception as refusal:  # the tasks before it are on their way: its call must still get its batch
-            caller.refuse(refusal)
-            return
-        handle.task.add_done_callback(lambda done: session.running.runner.start(lambda: caller.conclude(done)))
-        session.running.runner.start(caller.watch)
+        caller = _Caller(session.running, intents, record, handle, batch, tasks[record.number], watch)
+        watch.add(caller)
+        caller.start(executor)
 
     return session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=True, make=make, run=run)
 
@@ -196,9 +90,61 @@ def _open_door(session: Session) -> str:
     return name
 
 
+class _Watch:
+    """One thread for all tasks of a call: it tells what their intent files say, and concludes those that have ended.
+
+    It holds none of the session's workers, goes when the last task is concluded, and does one thing at a time: what a
+    file said earlier is never written over how its job ended.
+    """
+
+    def __init__(self) -> None:
+        self.callers: list[_Caller] = []
+        self._ends: SimpleQueue[tuple[_Caller, Future[Any]]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._going = False
+
+    def add(self, caller: _Caller) -> None:
+        with self._lock:
+            self.callers.append(caller)
+            if not self._going:
+                threading.Thread(target=self._go_round, name="kling-executor", daemon=True).start()
+                self._going = True
+
+    def ended(self, caller: _Caller, end: Future[Any]) -> None:
+        """A task has ended, well or not. Any thread may say so."""
+        self._ends.put((caller, end))
+
+    def _going_on(self) -> list[_Caller]:
+        """Those that are not concluded. Where there are none the thread ends; `add` then starts another."""
+        with self._lock:
+            left = [caller for caller in self.callers if not caller.handle.done()]
+            self._going = bool(left)
+            return left
+
+    def _go_round(self) -> None:
+        while left := self._going_on():
+            for caller in left:
+                self._conclude(seconds=0.0)
+                with suppress(Exception):  # the next round looks again
+                    caller.look()
+            self._conclude(seconds=WATCH_SECONDS)
+
+    def _conclude(self, seconds: float) -> None:
+        """Conclude the tasks that end within so many seconds."""
+        deadline = time.monotonic() + seconds
+        with suppress(Empty):
+            while True:
+                caller, end = self._ends.get(timeout=max(0.0, deadline - time.monotonic()))
+                try:
+                    caller.conclude(end)
+                except Exception as fault:  # it must reach the waiting cell, and leaves the other tasks their end
+                    error = our_fault(caller.record, fault)
+                    caller.running.conclude(caller.handle, caller.record, error, caller.batch)
+
+
 @dataclass(slots=True)
 class _Caller:
-    """The calling session's side of one task; ``callers`` are those of all tasks of its call."""
+    """The calling session's side of one task. ``watch`` has those of all tasks of its call."""
 
     running: Running
     intents: Intents
@@ -206,39 +152,68 @@ class _Caller:
     handle: RemoteHandle
     batch: Batch
     task: Task
-    callers: list[_Caller]
+    watch: _Watch
+    priced: bool = field(default=False, init=False)
+    here: bool = field(default=False, init=False)  # the executor has failed it, and this process runs it
 
-    def watch(self) -> None:
-        """Tell the observers what the intent file says, until the task is done; what it cost, as soon as it is said."""
-        priced = False
-        while self.handle.task is not None and not self.handle.task.done() and not self.handle.done():
-            said = self.intents.read(self.record.number)
-            if said is not None and said.status is not JobStatus.WITHDRAWN:
-                self.handle.publish(_snapshot(self.handle.snapshot, said))
-                if said.credits is not None and not priced:
-                    self._fold(said)
-                    priced = True
-            time.sleep(WATCH_SECONDS)
+    def start(self, executor: Executor) -> None:
+        """Set the money aside and hand the task over. What is refused is told by the handle: the tasks before it are
+        on their way, and its call must still get its batch."""
+        if self.handle.done():  # refused before it came to it: a reply has said what such a job costs
+            return
+        try:
+            self._reserve()
+        except Exception as refusal:
+            self._refuse(refusal)
+            return
+        try:
+            self.handle.task = executor.submit(run_task, self.task)
+        except Exception as refusal:
+            if self.intents.withdraw(self.record):
+                self._refuse(refusal)
+                return
+            self.handle.task = Future()  # it was taken all the same, and a worker has sent it
+            self.handle.task.set_exception(refusal)
+        self.handle.task.add_done_callback(lambda end: self.watch.ended(self, end))
 
-    def _fold(self, said: Record) -> Record:
-        """Write what a worker has said into the journal. A price above what was set aside concerns the whole call."""
+    def _reserve(self) -> None:
+        self.batch.refuse_if_halted(self.record)
+        self.running.purse.reserve(self.record, self.running.priced([self.record.request]), self.batch)
+
+    def look(self) -> None:
+        """Tell the observers what the intent file says; what it cost is written down as soon as it is said."""
+        said = self.intents.read(self.record)
+        if said is None or said.status is JobStatus.WITHDRAWN or self.handle.done():
+            return
+        self.handle.publish(_snapshot(self.handle.snapshot, said))
+        if said.credits is not None and not self.priced:
+            dearer = self._write_down(self._mine(said))
+            self.priced = True
+            if dearer:
+                self._recheck_all()
+
+    def _mine(self, said: Record) -> Record:
+        """What a worker has said, as this session's row."""
         mine = self.record
-        record = said.but(owner=mine.owner, session=mine.session, source=mine.source, estimate=mine.estimate)
+        return said.but(owner=mine.owner, session=mine.session, source=mine.source, estimate=mine.estimate)
+
+    def _write_down(self, record: Record, *, last: bool = False) -> bool:
+        """Commit to the journal. True: it cost more than was set aside, which concerns the whole call."""
         before = self.running.purse.of(record.number)
         try:
             self.running.commit(record)
         except LostOwnership:
-            return record
+            pass
         except sqlite3.Error:
-            self.running.unwritten[record.number] = record
-        if self.running.purse.of(record.number) > before:
-            self._recheck_all()
-        return record
+            if last:  # what was said before the end is never written again over it
+                self.running.unwritten[record.number] = record
+        return self.running.purse.of(record.number) > before
 
     def _recheck_all(self) -> None:
         """Ask for the money again where nothing was sent yet, the first first: a reply has said what a job costs, or
         that the credits ran out."""
-        unsent = [one for one in self.callers if not one.handle.done() and one.intents.read(one.record.number) is None]
+        callers = self.watch.callers
+        unsent = [one for one in callers if not one.handle.done() and one.intents.read(one.record) is None]
         for caller in unsent:
             self.running.purse.charge(caller.record.number, 0.0)
         for caller in unsent:
@@ -247,16 +222,15 @@ class _Caller:
     def recheck(self) -> None:
         """Set the price aside anew; where it is not there, take the right to POST from the task."""
         try:
-            self.batch.refuse_if_halted(self.record)
-            self.running.purse.reserve(self.record, self.running.priced([self.record.request]), self.batch)
+            self._reserve()
         except KlingError as error:
             if self.intents.withdraw(self.record):
-                self.refuse(error)
+                self._refuse(error)
                 if self.handle.task is not None:
                     self.handle.task.cancel()
 
-    def refuse(self, why: Exception) -> None:
-        """The task was not handed over: nothing was sent, and nothing will be."""
+    def _refuse(self, why: Exception) -> None:
+        """The task was not handed over, or its right to POST was taken back: nothing was sent, and nothing will be."""
         number = self.record.number
         text = f"The executor took no more jobs ({type(why).__name__}: {why}). Nothing was sent for job {number}."
         error = why if isinstance(why, KlingError) else KlingError(text)
@@ -267,32 +241,74 @@ class _Caller:
             self.handle, self.record.but(status=JobStatus.REFUSED), error.concerning(number=number), self.batch
         )
 
-    def conclude(self, task: Future[Any]) -> None:
-        """Fold the task's end into the journal; where its worker died, go on here."""
+    def conclude(self, end: Future[Any]) -> None:
+        """Write the task's end into the journal and give the handle its result; where the executor failed it, go on
+        in this process."""
         if self.handle.done():
             return
         try:
-            told = task.result()
+            told = end.result()
         except BaseException as death:  # a broken pool, a killed worker, an executor that was shut down
-            told = self._here(death)
-        if told is None:
-            return
-        record = self._fold(record_from_json(told["record"]))
-        if record.status.over and record.number not in self.running.unwritten:
-            with suppress(OSError):
-                self.intents.path(record.number).unlink()
-        self.running.conclude(self.handle, record, told["error"], self.batch)
-        if self.batch.halted:
+            if not self.here:
+                self._go_on_here(death)
+                return
+            record, error = self._given_up(death)
+        else:
+            record, error = self._read(told)
+        record = self._mine(record)
+        if record.status in (JobStatus.REFUSED, JobStatus.WITHDRAWN):
+            self.running.purse.charge(record.number, 0.0)
+        dearer = self._write_down(record, last=True)
+        self.running.conclude(self.handle, record, error, self.batch)
+        if dearer or self.batch.halted:
             self._recheck_all()
 
-    def _here(self, death: BaseException) -> dict[str, Any] | None:
-        """The executor failed this task: run it in this process, where its intent file says how far it had come."""
+    def _read(self, told: Any) -> tuple[Record, KlingError | None]:
+        """What a worker gives back. One of another version may say it in words that are not known here."""
         try:
-            return run_task(self.task)
-        except Exception as error:
-            fault = error if isinstance(error, KlingError) else KlingError(f"The executor failed: {death!r}; {error!r}")
-            self.running.conclude(self.handle, self.record, fault.concerning(number=self.record.number), self.batch)
-            return None
+            return record_from_json(told["record"]), told["error"]
+        except Exception as fault:
+            said = self.intents.read(self.record) or self.record
+            n, job_id = self.record.number, said.job_id
+            way_out = f"`%kling resume {n}` collects it" if job_id else f"`%kling dismiss {n}` settles it"
+            error = KlingError(
+                f"What the worker of job {n} gave back cannot be read ({fault!r}): is its kling_notebook of another "
+                f"version? Job {n} may have been bought: {way_out}.",
+                job_id=job_id,
+                number=n,
+                maybe_submitted=job_id is None,
+            )
+            status = JobStatus.UNFINISHED if job_id else JobStatus.MAYBE_SUBMITTED
+            return said.but(status=status, error=str(error)), error
+
+    def _go_on_here(self, death: BaseException) -> None:
+        """Run the task in one of this session's workers; its intent file says how far it had come."""
+        self.here = True
+        end: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                end.set_result(run_task(self.task))
+            except BaseException as error:
+                known = isinstance(error, KlingError)
+                end.set_exception(error if known else KlingError(f"The executor failed: {death!r}; {error!r}"))
+            self.watch.ended(self, end)
+
+        try:
+            self.running.runner.start(run)
+        except KlingError as error:  # no thread is to be had
+            end.set_exception(error)
+            self.watch.ended(self, end)
+
+    def _given_up(self, why: BaseException) -> tuple[Record, KlingError | None]:
+        """Neither the executor nor this process could run it: what nobody has sent is sent no more."""
+        record = self.record
+        with suppress(sqlite3.Error, OSError):
+            record = self.intents.close(self.running.place.journal, record)
+        if record.status is JobStatus.FINISHED:
+            return record, None
+        error = why if isinstance(why, KlingError) else our_fault(record, why)
+        return record, error.concerning(number=record.number)
 
 
 def _snapshot(before: Snapshot, said: Record) -> Snapshot:
@@ -304,6 +320,3 @@ def _snapshot(before: Snapshot, said: Record) -> Snapshot:
         credits=said.credits,
         saved=len(said.images),
     )
-
-
-Make = Callable[[Record], JobHandle]
