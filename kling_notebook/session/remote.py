@@ -107,8 +107,8 @@ class _Watch:
         with self._lock:
             self.callers.append(caller)
             if not self._going:
-                self._going = True
                 threading.Thread(target=self._go_round, name="kling-executor", daemon=True).start()
+                self._going = True
 
     def ended(self, caller: _Caller, end: Future[Any]) -> None:
         """A task has ended, well or not. Any thread may say so."""
@@ -197,11 +197,16 @@ class _Caller:
         mine = self.record
         return said.but(owner=mine.owner, session=mine.session, source=mine.source, estimate=mine.estimate)
 
-    def _write_down(self, record: Record) -> bool:
+    def _write_down(self, record: Record, *, last: bool = False) -> bool:
         """Commit to the journal. True: it cost more than was set aside, which concerns the whole call."""
         before = self.running.purse.of(record.number)
-        with suppress(LostOwnership):
+        try:
             self.running.commit(record)
+        except LostOwnership:
+            pass
+        except sqlite3.Error:
+            if last:  # what was said before the end is never written again over it
+                self.running.unwritten[record.number] = record
         return self.running.purse.of(record.number) > before
 
     def _recheck_all(self) -> None:
@@ -250,13 +255,10 @@ class _Caller:
             record, error = self._given_up(death)
         else:
             record, error = self._read(told)
-        record, dearer = self._mine(record), False
+        record = self._mine(record)
         if record.status in (JobStatus.REFUSED, JobStatus.WITHDRAWN):
             self.running.purse.charge(record.number, 0.0)
-        try:
-            dearer = self._write_down(record)
-        except sqlite3.Error:
-            self.running.unwritten[record.number] = record
+        dearer = self._write_down(record, last=True)
         self.running.conclude(self.handle, record, error, self.batch)
         if dearer or self.batch.halted:
             self._recheck_all()
@@ -292,7 +294,11 @@ class _Caller:
                 end.set_exception(error if known else KlingError(f"The executor failed: {death!r}; {error!r}"))
             self.watch.ended(self, end)
 
-        self.running.runner.start(run)
+        try:
+            self.running.runner.start(run)
+        except KlingError as error:  # no thread is to be had
+            end.set_exception(error)
+            self.watch.ended(self, end)
 
     def _given_up(self, why: BaseException) -> tuple[Record, KlingError | None]:
         """Neither the executor nor this process could run it: what nobody has sent is sent no more."""

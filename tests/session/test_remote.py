@@ -452,6 +452,9 @@ def test_a_closed_session_is_let_go_of_when_its_last_task_has_ended(connected: t
     assert lock.exists()
     queued.run_one()
     assert len(batch.handles[0].result(timeout=10)) == 1
+    deadline = time.monotonic() + 5
+    while lock.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not lock.exists()
 
 
