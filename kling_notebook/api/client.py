@@ -190,6 +190,8 @@ class KlingClient(Patience):
         Raises:
             InputError: naming the parameter and what to do instead.
         """
+        if not isinstance(request, GenerationRequest):
+            raise InputError(f'A request is a GenerationRequest("a fox"), not a {type(request).__name__}.')
         if request.model != self._model:
             raise InputError(
                 f"The request is for the model {request.model}, and this client for {self._model}."

@@ -73,7 +73,7 @@ OPTIONS: tuple[Option, ...] = (
         repeatable=True,
         typed=True,
     ),
-    Option("fill", ("--fill",), "fill {name} in the prompt from your variables (text or number)"),
+    Option("fill", ("--fill",), "fill {name} in the prompt from your variables (text or number); other braces stay"),
     Option("dry_run", ("--dry-run",), "show the jobs, the estimated credits and time; send nothing"),
     Option("max_credits", ("--max-credits",), "refuse if the estimate is above N credits", "N"),
     Option("reuse", ("--reuse",), "show an identical finished request again instead of buying it"),

@@ -152,6 +152,7 @@ def _only_picture(value: Any) -> Picture:
     if found:
         raise InputError(f"image holds {len(found)} pictures. Say which: NAME[K].", parameter="image")
     raise InputError(
-        f"image cannot be a {type(value).__name__}. Give a path, a URL, JOB:K, a PIL image or a picture of a result.",
+        f"image cannot be of the type {type(value).__name__}. "
+        "Give a path, a URL, JOB:K, a PIL image or a picture of a result.",
         parameter="image",
     )

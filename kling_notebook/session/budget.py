@@ -41,7 +41,7 @@ class Estimate:
         beside += [f"{self.doubtful} in doubt and not sent: see `%kling status`"] if self.doubtful else []
         if not self.jobs:
             return ", ".join(["nothing to buy", *beside])
-        money = "free on the sandbox" if self.free else _about(self.credits)
+        money = "free on the sandbox" if self.free else about(self.credits)
         time = f", {self.time}" if self.time else ""
         more = f" ({', '.join(beside)})" if beside else ""
         return f"{count(self.pictures, 'picture')}, {money}{time}{more}"
@@ -62,7 +62,8 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _about(credits: float) -> str:
+def about(credits: float) -> str:
+    """``about 1 credit``, ``about 2.5 credits``."""
     return f"about {credits:g} credit{'s' * (credits != 1)}"
 
 
@@ -140,7 +141,7 @@ class Limits:
             return
         facts = [count(estimate.jobs, "job"), count(estimate.pictures, "picture"), estimate.time]
         option = f"--max-credits {call_spent + wanted:g} (max_credits= in Python)"
-        what = f"This needs {_about(call_spent + wanted)} ({', '.join(filter(None, facts))})"
+        what = f"This needs {about(call_spent + wanted)} ({', '.join(filter(None, facts))})"
         nothing = "Nothing more was sent." if call_spent else "Nothing was sent."
         if self.call is not None and call_spent + wanted > self.call:
             raise BudgetExceededError(

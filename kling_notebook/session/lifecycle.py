@@ -18,6 +18,7 @@ import time
 from ..api import errors, pacing
 from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.jobs import Job, JobStatus
+from .budget import about
 from .collecting import collect, failure
 from .records import Record
 from .work import Outcome, Work, take_turn
@@ -196,7 +197,7 @@ def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingErr
     """The error of a submit whose outcome nobody knows; its class says what was seen."""
     n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
     text = (
-        f"{seen_first}. Job {n} may have been submitted and charged (about {record.estimate:g} credits); it is not "
+        f"{seen_first}. Job {n} may have been submitted and charged ({about(record.estimate)}); it is not "
         f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` settles it."
     )
     if seen is None:

@@ -83,7 +83,8 @@ class SweepResult(Sequence[Result | None]):
     def _select(self, key: tuple[Any, ...]) -> Any:
         names = tuple(self.axes)
         if len(key) > len(names):
-            raise InputError(f"This sweep has {len(names)} axes ({', '.join(names)}); {len(key)} values were given.")
+            axes = "1 axis" if len(names) == 1 else f"{len(names)} axes"
+            raise InputError(f"This sweep has {axes} ({', '.join(names)}); {len(key)} values were given.")
         key = tuple(self._meant(name, plain(value)) for name, value in zip(names, key, strict=False))
         chosen = [i for i, point in enumerate(self.points) if point.coordinates[: len(key)] == key]
         if len(key) == len(names):

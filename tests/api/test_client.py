@@ -590,6 +590,13 @@ def test_a_probe_that_learns_nothing_says_so(start: Start, connect: Connect, fau
     assert connect(start(faults=[fault])).probe() == "unknown"
 
 
+def test_what_is_no_request_is_refused_as_bad_input(service: Sandbox, client: KlingClient) -> None:
+    for call in (client.run, client.submit):
+        with pytest.raises(InputError, match="A request is a GenerationRequest"):
+            call("an owl")  # type: ignore[arg-type]
+    assert not service.log
+
+
 def test_a_probe_takes_no_answer_of_a_wrong_path_for_an_accepted_key(service: Sandbox) -> None:
     """There everything is not found, whatever the key."""
     for key in (service.key, "pd_another_key"):

@@ -27,7 +27,21 @@ letters = st.one_of(st.sampled_from(AWKWARD), st.sampled_from("abc 123"), st.cha
 fragments = st.one_of(
     st.text(letters, max_size=12),
     st.sampled_from(
-        ["---", "\n---\n", "%%kling", "{sample}", "{text}", "--negative", "a \\", "$HOME", "{x!r:>3}", "-"]
+        [
+            ">>> ",
+            "In [1]: ",
+            "\n... ",
+            "---",
+            "\n---\n",
+            "%%kling",
+            "{sample}",
+            "{text}",
+            "--negative",
+            "a \\",
+            "$HOME",
+            "{x!r:>3}",
+            "-",
+        ]
     ),
 )
 texts = st.lists(fragments, min_size=1, max_size=4).map("".join)
@@ -134,6 +148,13 @@ def test_a_sweep_is_walked_by_place_also_where_it_is_selected_by_number() -> Non
 def test_ordinary_prompts_give_a_cell(prompt: str) -> None:
     """Nobody wants a Python call for a dollar sign."""
     assert code_of(GenerationRequest(prompt, num_outputs=4)) == f"%%kling --num-outputs 4\n{prompt}"
+
+
+@pytest.mark.parametrize("prompt", [">>> a fox", "In [1]: a fox\nand a hen", "...: a fox"])
+def test_a_prompt_that_ipython_would_take_for_one_of_a_shell_gives_a_python_call(prompt: str) -> None:
+    """In a cell its beginning would be gone before the magic sees it."""
+    assert prompt not in TransformerManager().transform_cell(f"%%kling\n{prompt}")
+    assert code_of(GenerationRequest(prompt)) == f"kling.generate({prompt!r})"
 
 
 def test_code_says_what_it_cannot_bring_along(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_sweep_over_pictures_is_bought_once_each_shown_tabled_and_saved(
     ("values", "said"),
     [
         (lambda: [plain("red"), png("red")], "twice"),
-        (lambda: [np.zeros((400, 400, 3), dtype="uint8")], "image cannot be a ndarray. Give a path"),
+        (lambda: [np.zeros((400, 400, 3), dtype="uint8")], "image cannot be of the type ndarray. Give a path"),
         (lambda: [plain("red"), "nowhere.png"], "no file nowhere.png"),
         (lambda: [b"text"], "is text. Save the picture as PNG"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
 from collections.abc import Callable
@@ -116,13 +117,14 @@ class Explorer:
     def check(self) -> bool:
         """Say the shape and the cost, or why there is no sweep; True where it can run."""
         self.run.disabled = True
+        with contextlib.suppress(KlingError):  # no session: what is planned below says so
+            shown(self.most, not self._session().is_sandbox)
         if all(not axis.which.value for axis in self.axes):
             say(self.cost, text_html("Nothing is chosen to vary yet.", "muted"))
             return False
         try:
             session = self._session()
             axes, _, requests = self._planned(session)
-            shown(self.most, not session.is_sandbox)
             estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
             priced = text_html(f"{sweeps.shape(axes)}: {estimate.cost}")
             say(self.cost, priced)

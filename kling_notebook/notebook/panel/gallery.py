@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError
-from ...session import cells, recipes
+from ...session import cells, kept, recipes
 from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
@@ -140,7 +140,9 @@ class Card:
 
     def show_recipe(self, picture: Picture) -> None:
         """The code and the recipe, as text that can be selected. The code is the journal's: it needs no file."""
-        code = _block("The cell that makes it again", cells.code_of(picture.request))
+        source = picture.request.image
+        request = picture.request.replace(image=source and kept.findable(source, picture.path.parent))
+        code = _block("The cell that makes it again", cells.code_of(request))
         try:
             recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
         except InputError as error:

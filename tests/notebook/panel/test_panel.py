@@ -410,6 +410,16 @@ def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
     assert text_of(card.detail) == ""
 
 
+def test_the_code_of_a_picture_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "source.png").write_bytes(png(colour=(200, 30, 30)))
+    panel.form.well.text.value = "source.png"
+    card = generate(panel)
+    (tmp_path / "source.png").write_bytes(png(colour=(30, 30, 200)))
+    tile_buttons(card)["Recipe"].click()
+    assert ".kling/sources/" in text_of(card.detail)
+
+
 @pytest.mark.parametrize("lost", ["recipe", "file"])
 def test_the_code_of_a_picture_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
     """It was refused together with the recipe."""
