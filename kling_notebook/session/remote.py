@@ -38,6 +38,8 @@ class RemoteHandle(JobHandle):
         self.task: Future[Any] | None = None
 
     def cancel(self) -> bool:
+        if self.cancelled():
+            return True
         if self.done() or not self._intents.claim(self._record.but(status=JobStatus.WITHDRAWN)):
             return False
         withdrawn = super().cancel()  # before the task is: whoever hears of its end must find the handle done

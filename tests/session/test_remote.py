@@ -184,6 +184,7 @@ def test_withdrawing_takes_the_right_to_post_away(connected: tuple[Session, Sand
 
     batch = remote.start_on(session, [session.request("a fox")], Waiting(), source="python")
     assert batch.withdraw().withdrawn == (1,)
+    assert batch.handles[0].cancel(), "withdrawn is withdrawn, however often one asks"
     assert remote.run_task(tasks[0])["record"]["status"] == "withdrawn"
     assert sandbox.count("submit") == 0
     assert session.record(1).status is JobStatus.WITHDRAWN
