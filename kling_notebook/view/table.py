@@ -32,7 +32,7 @@ from .tiles import Tile, image_html, tile_html, tiles_text
 MOST_THUMBNAILS = 4
 WORD_LENGTH = 16
 _CELL = (
-    f"border: none; border-bottom: 1px solid {LINE}; padding: 6px 14px 6px 0; text-align: left; vertical-align: top; "
+    f"border: none; border-bottom: 1px solid {LINE}; padding: 6px 10px 6px 0; text-align: left; vertical-align: top; "
     "line-height: 1.45"
 )
 _TABLE = "border-collapse: collapse; margin: 0; font-size: 13px; table-layout: auto"
@@ -134,7 +134,7 @@ def _history_row(row: HistoryRow, side: int) -> Html:
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
         tag("td", tag("div", *_thumbnails(row, side), style=strip), style=_CELL),
-        tag("td", *prompt, style=f"{_CELL}; width: 100%; min-width: 150px; overflow-wrap: anywhere"),
+        tag("td", *prompt, style=f"{_CELL}; width: 100%; min-width: 130px; overflow-wrap: anywhere"),
         tag("td", status_html(row.status), *times, style=_CELL),
         style=_ROW,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kling_notebook.view.facets import Facet, facets_bundle
 from kling_notebook.view.grid import grid_bundle, large_bundle
-from kling_notebook.view.table import facts_bundle
+from kling_notebook.view.table import HistoryRow, facts_bundle, history_page
 from kling_notebook.view.tiles import Tile
 
 Make = Callable[..., Tile]
@@ -95,6 +96,23 @@ def test_facets_fit_their_page(page: Any, make_tile: Make, width: int) -> None:
     cells = tuple(tuple((make_tile(r * 3 + c), make_tile(9)) for c in range(3)) for r in range(2))
     facet = Facet("ratio = 1:1", "animal", ("fox", "owl"), "time", ("dawn", "noon", "night" * 20), cells)
     assert seen(page, facets_bundle([facet])["text/html"], width)["captions"] == 12
+
+
+def test_the_history_page_shows_its_dates_on_a_narrow_page(page: Any, make_tile: Make) -> None:
+    """They were cut off, in a box that scrolled unseen."""
+    tiles = (make_tile(0), make_tile(1), make_tile(2))
+    row = HistoryRow(
+        12, tiles, "A red fox in an autumn forest", "num outputs 3", "finished", "sandbox", "2026-11-26 01:47"
+    )
+    page.set_viewport_size({"width": 600, "height": 900})
+    page.set_content(history_page([replace(row, starred=frozenset({2}), seconds=2.2)]))
+    assert (
+        page.evaluate(
+            "(() => { const box = document.querySelector('table').parentElement;"
+            " return box.scrollWidth - box.clientWidth })()"
+        )
+        <= 0
+    )
 
 
 def test_many_columns_scroll_in_their_own_box_and_not_the_page(page: Any, make_tile: Make) -> None:
