@@ -57,10 +57,10 @@ LONGEST_GAP = 300.0
 """Seconds between two polls at most."""
 
 REFUSED_POLL_TRIES = 5
-"""Polls in a row answered with something that waiting does not mend, before the asking ends."""
+"""Polls since the last good one answered with something that waiting does not mend, before the asking ends."""
 
 UNKNOWN_JOB_TRIES = 3
-"""Polls in a row answered 404 before the job counts as gone."""
+"""Polls since the last good one answered 404 before the job counts as gone."""
 
 NEW_JOB_SECONDS = 60.0
 """A job younger than that does not count as gone, however often the answer is 404: a service of many machines may not

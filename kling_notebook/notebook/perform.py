@@ -246,8 +246,6 @@ def collect(
         if which is None:
             jobs = unwatched | {handle.number: handle for handle in batch.jobs}
             batch = Batch(tuple(jobs.values()), batch.estimate, batch.limits)
-        for handle in batch.jobs:
-            unwatched.pop(handle.number, None)
         begun.append(batch)
         if not batch.jobs:
             return []
@@ -264,6 +262,8 @@ def collect(
                 raise errors[0]
             results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
             live.finish(resumed_bundle(results, errors))
+            for handle in batch.jobs:  # shown: another resume need not show it again
+                unwatched.pop(handle.number, None)
         finally:
             live.finish()
     return results

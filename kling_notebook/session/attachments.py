@@ -12,12 +12,11 @@ from typing import Any
 
 from ..api.errors import InputError
 from ..api.jobs import SourceImage
+from . import images
 from .kept import ADDRESS, file_name, named_by_copy
 from .results import Picture
 from .runner import JobHandle
 from .sources import load_source
-
-__all__ = ["ADDRESS", "Attachments"]
 
 _BY_JOB_ID = re.compile(r"([A-Za-z0-9_-]{2,64}):(\d+)")  # one letter would be a drive of Windows
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
@@ -89,7 +88,7 @@ class Attachments:
         """A picture of this folder by its address. One of another folder by its copy: its address would mean another
         picture here."""
         here = picture.path.parent == self._folder.parent.parent
-        if not picture.path.exists():
+        if not images.is_here(picture.path):
             name = picture.address if here else picture.path.name
             way = f"; `%kling resume {picture.number}` asks for it again." if here else ". Was it moved or deleted?"
             raise InputError(f"{name} is not here any more{way}", parameter="image")

@@ -103,7 +103,7 @@ class Pricing:
             self._known[kind(record.request)] = True
 
     def over(self, record: Record) -> None:
-        """Nothing more is heard of this job's price. Where it was made and no reply has named one, none ever does."""
+        """Nothing more is heard of this job's price. Where it is finished and had none, no reply ever names one."""
         which = kind(record.request)
         with self._lock:
             if self._out.get(which) == record.number:

@@ -41,10 +41,14 @@ class Estimate:
         beside += [f"{self.doubtful} in doubt and not sent: see `%kling status`"] if self.doubtful else []
         if not self.jobs:
             return ", ".join(["nothing to buy", *beside])
-        money = "free on the sandbox" if self.free else about(self.credits)
         time = f", {self.time}" if self.time else ""
         more = f" ({', '.join(beside)})" if beside else ""
-        return f"{count(self.pictures, 'picture')}, {money}{time}{more}"
+        return f"{count(self.pictures, 'picture')}, {self.money}{time}{more}"
+
+    @property
+    def money(self) -> str:
+        """``about 4 credits``, or that it is free."""
+        return "free on the sandbox" if self.free else about(self.credits)
 
     @property
     def time(self) -> str:

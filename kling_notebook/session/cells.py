@@ -9,8 +9,8 @@ from ..api.jobs import DEFAULT_MODEL, GenerationRequest, SourceImage
 from ..api.parameters import PARAMETERS
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
-_STRIPPED = re.compile(r">>>( |$)|(\[(nav|ins)\] )?In \[\d+\]:|\s*\.{3,}:", re.MULTILINE)
-"""A prompt of a shell, as IPython takes it away at the head of a cell's first lines."""
+_STRIPPED = re.compile(r"^(>>>( |$)|(\[(nav|ins)\] )?In \[\d+\]:|\s*\.{3,}:)", re.MULTILINE)
+"""A prompt of a shell: IPython takes it away from every line of a cell."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 
 
@@ -24,7 +24,7 @@ def cell_of(request: GenerationRequest) -> str | None:
     prompt = request.prompt
     if request.extra or request.model != DEFAULT_MODEL or _UNSAYABLE.search(prompt):
         return None
-    if any(line.strip() == "---" for line in prompt.split("\n")) or prompt.startswith("%%") or _STRIPPED.match(prompt):
+    if any(line.strip() == "---" for line in prompt.split("\n")) or prompt.startswith("%%") or _STRIPPED.search(prompt):
         return None
     line = ["%%kling"]
     for name, value in _said(request):

@@ -177,7 +177,9 @@ def _save_pictures(record: Record, work: Work, job: Job, count: int) -> tuple[Re
     errors: dict[int, DownloadError] = {}
     asked = record.request.num_outputs
     if count != asked:
-        work.warn(f"Job {record.number}: {asked} pictures were asked for and {count} came.")
+        work.warn(
+            f"Job {record.number}: {asked} picture{'s were' if asked != 1 else ' was'} asked for and {count} came."
+        )
     work.tell(record, pictures=count)
     for k in range(count):
         if k < len(record.images) and images.is_here(work.folder / record.images[k]):

@@ -145,8 +145,10 @@ def is_here(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return containers.media_type(file.read(16)) is not None
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:  # it cannot be read just now, which is no reason to buy it again
+        return True
 
 
 def find(folder: Path, stem: str) -> Path | None:

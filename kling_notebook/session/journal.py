@@ -24,14 +24,13 @@ from .tables import bring_up, lenient, make_file
 BUSY_SECONDS = 60.0
 
 _LOOK_BACK = 2000
+"""Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
+depend on how many came before."""
 _NEWEST = "(SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
 _OF_KIND = (
     "json_extract(request, '$.model')=? AND json_extract(request, '$.values.resolution')=?"
     " AND json_extract(request, '$.values.num_outputs')=?"
 )
-"""Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
-depend on how many came before."""
-
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
 
@@ -218,7 +217,7 @@ class Journal:
         """Credits spent or in doubt on hosted backends: replies' costs, estimates where no reply came.
 
         Args:
-            sessions: only what these bought; none for the whole folder.
+            sessions: only what these bought; without it the whole folder.
         """
         none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
         only = f" AND session IN ({_marks(sessions)})" if sessions else ""

@@ -12,6 +12,7 @@ Each arrow is committed before the next step is taken, so running, resuming and 
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 
@@ -119,7 +120,8 @@ def _submit(record: Record, work: Work) -> Outcome:
 def _may_go(record: Record, work: Work) -> bool:
     """Wait for the price, for a share of the rate limit, then ask for the money. A share that is not used is given
     back: hundreds of refusals would otherwise leave nothing for the polls of what was bought."""
-    if not work.gate.priced(record) or not take_turn(record, work, "submit"):
+    told = functools.cache(lambda: work.tell(record, waiting_for="the first one's price"))  # once
+    if not work.gate.priced(record, told) or not take_turn(record, work, "submit"):
         return False
     allowed = False
     try:

@@ -63,7 +63,7 @@ def find(place: Place, which: int | str) -> Record | None:
     """The record with this number or job id."""
     text = check_characters("job", str(which).strip())
     record = place.journal.by_job_id(text)
-    if record is None and text.isdecimal():
+    if record is None and text.isdecimal() and len(text) < 19:  # as much as SQLite counts
         record = place.journal.get(int(text))
     return record
 
@@ -220,6 +220,9 @@ def _own(place: Place, record: Record) -> Record | None:
     """The record as this session's own, which goes on with it here; None where somebody was faster."""
     if record.owner != place.id:
         return place.journal.take_over(record, place.id)
+    now = place.journal.get(record.number)
+    if now is None or now.status is not record.status:  # its worker has just ended
+        return None
     place.intents.take_back(record)
     return record
 

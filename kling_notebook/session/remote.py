@@ -20,7 +20,7 @@ from .batch import Batch
 from .intents import Intents
 from .journal import LostOwnership
 from .records import Record, record_as_json, record_from_json
-from .runner import JobHandle
+from .runner import JobHandle, begin
 from .running import Running, our_fault
 from .session import Session, Source
 from .tasks import Task, run_task
@@ -40,7 +40,10 @@ class RemoteHandle(JobHandle):
     def cancel(self) -> bool:
         if self.cancelled():
             return True
-        if self.done() or not self._intents.claim(self._record.but(status=JobStatus.WITHDRAWN)):
+        try:
+            if self.done() or not self._intents.claim(self._record.but(status=JobStatus.WITHDRAWN)):
+                return False
+        except OSError:  # a full disk: the right cannot be taken away, and the task goes on
             return False
         withdrawn = super().cancel()  # before the task is: whoever hears of its end must find the handle done
         if self.task is not None:
@@ -109,7 +112,7 @@ class _Watch:
         with self._lock:
             self.callers.append(caller)
             if not self._going:
-                threading.Thread(target=self._go_round, name="kling-executor", daemon=True).start()
+                begin(self._go_round, "kling-executor")
                 self._going = True
 
     def ended(self, caller: _Caller, end: Future[Any]) -> None:

@@ -100,7 +100,7 @@ def status_of(place: Place, running: Running, client: KlingClient | None = None)
         folder=str(place.folder),
         **{name: tuple(records) for name, records in found.items()},
         hints={one.number: hint for one in doubts if (hint := balance_hint(place, one, doubts))},
-        spent_session=place.journal.spent(sessions=place.sessions),
+        spent_session=0.0 if place.backend == "sandbox" else running.purse.spent,  # what its budget goes by
         spent_folder=place.journal.spent(),
         budget=place.settings.budget,
         balance=balance[0] if balance else None,

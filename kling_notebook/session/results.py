@@ -223,7 +223,7 @@ class Result(Sequence[Picture]):
         name_after_prompt(self)
 
     def __repr__(self) -> str:
-        here = sum(picture.path.exists() for picture in self)
+        here = sum(images.is_here(picture.path) for picture in self)
         pictures = f"{f'{here} of ' * (here < len(self))}{len(self)} picture{'s' * (len(self) != 1)}"
         prompt = self.request.prompt if len(self.request.prompt) <= 40 else self.request.prompt[:39] + "…"
         return f"<Result {self.number}: {pictures} of {prompt!r}{', reused' * self.reused}>"
@@ -280,7 +280,7 @@ def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
-            if picture.path.exists():
+            if images.is_here(picture.path):
                 copies.append(_copy(picture.path, folder))
             else:
                 gone.append(picture)

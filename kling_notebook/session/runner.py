@@ -136,6 +136,17 @@ class JobHandle(Future[Result]):
         self._woken.wait(seconds)
 
 
+def begin(work: Callable[[], None], name: str) -> None:
+    """Start a daemon thread. KlingError where the machine gives none."""
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise KlingError(
+            f"No thread could be started ({error}): this machine allows no more. Close other notebooks, or restart "
+            "the kernel, then run the same again."
+        ) from None
+
+
 class Runner:
     """At most ``in_flight`` daemon threads, started when there is work and gone when there is none."""
 
@@ -161,14 +172,11 @@ class Runner:
 
     def _begin(self) -> None:
         try:
-            threading.Thread(target=self._loop, name="kling-worker", daemon=True).start()
-        except RuntimeError as error:  # a limit of the machine; those that run take the work when they can
-            if not self._threads:
+            begin(self._loop, "kling-worker")
+        except KlingError:
+            if not self._threads:  # else those that run take the work when they can
                 self._work.pop()
-                raise KlingError(
-                    f"No thread could be started ({error}): this machine allows no more. Close other notebooks, or "
-                    "restart the kernel, then run the same again."
-                ) from None
+                raise
         else:
             self._threads += 1
 

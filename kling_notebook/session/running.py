@@ -110,8 +110,11 @@ class Running:
 
     def run(self, record: Record, handle: JobHandle, batch: Batch | None = None, *, resumed: bool = False) -> None:
         """Set it going. KlingError where it cannot be: then nothing was sent."""
+        self._begin(record, lambda: self._advance(record, handle, batch, resumed))
+
+    def _begin(self, record: Record, work: Callable[[], None]) -> None:
         try:
-            self.runner.start(lambda: self._advance(record, handle, batch, resumed))
+            self.runner.start(work)
         except KlingError:
             self.handles.pop(record.number, None)
             raise
@@ -197,7 +200,7 @@ class Running:
                 fault = unexpected if isinstance(unexpected, KlingError) else our_fault(record, unexpected)
                 self.conclude(handle, record, fault, None)
 
-        self.runner.start(watch)
+        self._begin(record, watch)
 
     def _follow(self, record: Record, handle: JobHandle) -> None:
         """Wait for a job that another living kernel works on; go on with it where nobody does any more."""
@@ -228,8 +231,11 @@ class Running:
         """The lifecycle's ledger. See Journal.write."""
         if record.credits is not None:  # the next POST must know what this one really cost, written down or not
             self.purse.charge(record.number, record.credits)
-            self.pricing.learn(record)
-        self.place.journal.write(record)
+        try:
+            self.place.journal.write(record)
+        finally:
+            if record.credits is not None:  # only now: what the others of its kind will cost is read from there
+                self.pricing.learn(record)
         if self.unwritten:
             self.write_again()
 
@@ -250,8 +256,9 @@ class _Gate:
         self._handle = handle
         self._batch = batch
 
-    def priced(self, record: Record) -> bool:
+    def priced(self, record: Record, waiting: Callable[[], None]) -> bool:
         while self._batch is not None and self._batch.bounded and not self._running.pricing.may_go(record):
+            waiting()
             self.pause(PRICING_SECONDS)
             if self.cancelled():
                 return False

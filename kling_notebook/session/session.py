@@ -307,7 +307,7 @@ class Session:
         Raises:
             InputError: see pastjobs.resume_one.
         """
-        with self._planning:  # a row that two threads ask for at once gets one worker
+        with self._planning:  # two threads that ask for one row at once must not both take it
             if which is None:
                 handles = pastjobs.resume_all(self.place, self.running)
             else:

@@ -14,6 +14,7 @@ from ..api.jobs import JobStatus, SourceImage
 from ..api.parameters import PARAMETERS, check
 from ..view.facets import Facet
 from ..view.tiles import Tile
+from . import images
 from .results import Picture, Result, copied, hole, name_after_prompt, writing
 from .runner import JobHandle
 from .sources import load_source
@@ -121,7 +122,7 @@ class SweepResult(Sequence[Result | None]):
     def missing(self) -> list[dict[str, Any]]:
         """The points whose pictures are not all there, as {axis: value}: not made, or gone from the folder since."""
         results = enumerate(self)
-        return [self._at(i) for i, one in results if one is None or not all(p.path.exists() for p in one)]
+        return [self._at(i) for i, one in results if one is None or not all(images.is_here(p.path) for p in one)]
 
     @property
     def credits(self) -> float:

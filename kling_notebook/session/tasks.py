@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Task:
 class _Open:
     """The gate of a task: the money was set aside by the caller, and a withdrawal takes the intent file instead."""
 
-    def priced(self, record: Record) -> bool:  # noqa: ARG002
+    def priced(self, record: Record, waiting: Callable[[], None]) -> bool:  # noqa: ARG002
         return True
 
     def allow(self, record: Record) -> bool:  # noqa: ARG002
@@ -58,7 +59,7 @@ class _Open:
 
 
 def run_task(task: Task) -> dict[str, Any]:
-    """Run one job to its end, wherever this process is; the record and the error's words as plain values.
+    """Run one job to its end, wherever this process is; the record as plain values, and the error.
 
     A second run of the same task finds the first one's intent file: it attaches to the job, or reports the doubt.
     """

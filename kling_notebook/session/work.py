@@ -28,8 +28,11 @@ class Ledger(Protocol):
 class Gate(Protocol):
     """Whether the POST may go out."""
 
-    def priced(self, record: Record) -> bool:
-        """Wait until somebody has found out what such a job costs, or it is this one that does. False: withdrawn."""
+    def priced(self, record: Record, waiting: Callable[[], None]) -> bool:
+        """Wait until somebody has found out what such a job costs, or it is this one that does. False: withdrawn.
+
+        ``waiting`` is called where it has to wait.
+        """
 
     def allow(self, record: Record) -> bool:
         """Close the gate. False: withdrawn. Raises KlingError where the money is not there."""

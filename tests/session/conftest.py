@@ -60,10 +60,10 @@ def make_session(folder: Path) -> Iterator[Callable[..., Session]]:
 
     begun: list[Session] = []
 
-    def make(sandbox: Sandbox, **said: Any) -> Session:
+    def make(sandbox: Sandbox, *, before: Session | None = None, **said: Any) -> Session:
         quick = {"requests_per_minute": 6000}
         where = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-        session = Session(where | quick | said)
+        session = Session(where | quick | said, before=before)
         begun.append(session)
         return session
 

@@ -150,7 +150,7 @@ def test_ordinary_prompts_give_a_cell(prompt: str) -> None:
     assert code_of(GenerationRequest(prompt, num_outputs=4)) == f"%%kling --num-outputs 4\n{prompt}"
 
 
-@pytest.mark.parametrize("prompt", [">>> a fox", "In [1]: a fox\nand a hen", "...: a fox"])
+@pytest.mark.parametrize("prompt", [">>> a fox", "In [1]: a fox\nand a hen", "...: a fox", "fox\n>>> y"])
 def test_a_prompt_that_ipython_would_take_for_one_of_a_shell_gives_a_python_call(prompt: str) -> None:
     """In a cell its beginning would be gone before the magic sees it."""
     assert prompt not in TransformerManager().transform_cell(f"%%kling\n{prompt}")

@@ -52,14 +52,15 @@ def quiet():
 
 MOMENTS = """
 chance = random.Random(int(sys.argv[2]))
-armed = []
+armed, timers = [], []
 
 def at(owner, name, moment):
     original = getattr(owner, name)
     def wrapped(self, *args, **kwargs):
         if armed and armed[0][0] == moment:
             _, times, pause = armed.pop()
-            threading.Timer(pause, interrupt, (times,)).start()
+            timers.append(threading.Timer(pause, interrupt, (times,)))
+            timers[-1].start()
         return original(self, *args, **kwargs)
     setattr(owner, name, wrapped)
 
@@ -74,6 +75,7 @@ for round in range(int(sys.argv[3])):
     moment, times = moments[round % len(moments)], chance.choice([1, 1, 2])
     pause = chance.random() * (0.002 if moment == "drawing" else 0.02)
     timer = threading.Timer(chance.random() * 0.6, interrupt, (times,))
+    timers[:] = [timer]
     if moment == "whenever":
         timer.start()
     else:
@@ -89,12 +91,16 @@ for round in range(int(sys.argv[3])):
             story |= {"ids": stopped.job_ids, "lines": len(stopped._render_traceback_())}
     except kling.KlingError as error:
         story |= {"raised": type(error).__name__, "text": str(error)}
-    try:
-        timer.cancel()
-        armed.clear()
-        time.sleep(0.08)
-    except KeyboardInterrupt:
-        pass
+    while timers:  # until the second interrupt has come as well, however busy the machine is
+        try:
+            timer.cancel()
+            armed.clear()
+            while any(one.is_alive() for one in timers):
+                time.sleep(0.01)
+            time.sleep(0.05)
+            timers.clear()
+        except KeyboardInterrupt:
+            pass
     session.client._line._pace = Pace(6000.0)
     stories.append(story | {"after": session.count()})
 quiet()

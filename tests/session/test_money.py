@@ -12,7 +12,7 @@ import pytest
 
 from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import BudgetExceededError, InputError, InsufficientCreditsError, KlingError
-from kling_notebook.api.jobs import GenerationRequest, JobStatus
+from kling_notebook.api.jobs import GenerationRequest, JobStatus, Snapshot
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.budget import Estimate, Limits, call_time, duration, price
 from kling_notebook.session.records import new_record
@@ -137,6 +137,34 @@ def test_jobs_sent_side_by_side_do_not_go_past_what_may_be_spent_at_a_price_nobo
     assert sandbox.charges == 9
     assert errors.count(None) == 3
     assert all(error is None or isinstance(error, BudgetExceededError) for error in errors)
+
+
+def test_what_waits_for_a_price_says_so_and_once(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    session = make_session(make_sandbox(faults=[Fault("submit", "slow_drip", at=1, seconds=0.8)]))
+    seen: list[Snapshot] = []
+    requests = [session.request(f"fox {i}") for i in range(2)]
+    for handle in session.start(requests, source="python", observer=seen.append).handles:
+        handle.result(timeout=30)
+    waited = [snapshot.number for snapshot in seen if snapshot.waiting_for == "the first one's price"]
+    assert len(waited) == 1
+
+
+def test_after_a_reconnect_the_budget_that_is_shown_is_the_one_that_is_enforced(
+    make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    """Of the same backend in every folder, and of no other backend."""
+    sandbox, other = make_sandbox(), make_sandbox()
+    first = make_session(sandbox, budget=10)
+    results_of(first, first.request("a fox", num_outputs=4))
+    second = make_session(other, budget=10, before=first)
+    results_of(second, second.request("an owl", num_outputs=2))
+    third = make_session(sandbox, budget=10, before=second, folder=str(tmp_path / "elsewhere"))
+    assert second.status().spent_session == 2
+    assert third.status().spent_session == 4
+    with pytest.raises(BudgetExceededError, match="6 of the budget of 10 are left"):
+        third.start([third.request("a hen", num_outputs=7)], source="python")
 
 
 def test_only_the_first_of_a_kind_goes_alone(

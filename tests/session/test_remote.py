@@ -404,6 +404,25 @@ def test_what_a_file_said_earlier_is_not_written_over_how_its_job_ended(
     assert session.record(1).status is JobStatus.FINISHED
 
 
+def test_on_a_full_disk_a_job_cannot_be_withdrawn_and_the_others_of_its_call_still_are_asked(
+    connected: tuple[Session, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopping the waiting raised the disk's error in place of its own, which ``except Exception`` would swallow."""
+    session, sandbox = connected
+    batch = remote.start_on(session, [session.request(f"fox {k}") for k in range(2)], Queued(), source="python")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Intents, "claim", full)
+        stopped = batch.withdraw()
+    assert stopped.withdrawn == ()
+    assert stopped.going_on == ("job 1", "job 2")
+    assert batch.withdraw().withdrawn == (1, 2)
+    assert sandbox.count("submit") == 0
+
+
 def test_a_job_cannot_be_withdrawn_while_its_end_is_written_down(
     connected: tuple[Session, Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:

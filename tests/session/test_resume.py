@@ -15,7 +15,7 @@ import pytest
 from kling_notebook.api.errors import DownloadError, InputError, KlingError, ModelNotFoundError, StillRunningError
 from kling_notebook.api.jobs import GenerationRequest, Job, JobStatus
 from kling_notebook.sandbox import Fault
-from kling_notebook.session import collecting, pastjobs, running
+from kling_notebook.session import collecting, images, pastjobs, running
 from kling_notebook.session.offers import made_at
 from kling_notebook.session.records import new_record
 
@@ -322,6 +322,73 @@ def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: 
     assert sandbox.count("download") == 4
     assert session.record(1).starred == {2}
     assert sandbox.count("submit") == 1
+
+
+def test_a_picture_that_cannot_be_read_just_now_is_no_reason_to_buy_it_again(
+    make_session: Make, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rights of a shared folder, too many open files, a file server that is away."""
+    session = make_session(sandbox)
+    result = buy(session).result(timeout=30)
+
+    def refused(self: Path, *how: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert images.is_here(result[0].path)
+    assert session.start([session.request("a red fox")], source="python", reuse=True).handles[0].done()
+    assert sandbox.count("submit") == 1
+
+
+def test_a_job_that_ends_while_it_is_looked_up_gets_no_second_worker(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row was read as running; its end must not be written over."""
+    session = make_session(make_sandbox(latency=0.3))
+    handle = buy(session)
+    while not handle.job_id:
+        time.sleep(0.02)
+    open_records = session.journal.open_records
+
+    def slow() -> Any:
+        rows = list(open_records())
+        handle.result(timeout=30)
+        time.sleep(0.1)
+        return rows
+
+    monkeypatch.setattr(session.journal, "open_records", slow)
+    assert session.resume().handles == ()
+    assert session.record(1).seconds is not None
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_who_follows_another_kernels_job_without_a_thread_is_told_and_can_try_again(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No handle that never ends stays behind."""
+    sandbox = make_sandbox(latency=1.0)
+    first, second = make_session(sandbox), make_session(sandbox)
+    handle = buy(first)
+    while not handle.job_id:
+        time.sleep(0.02)
+    again = [second.request("a red fox")]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        with pytest.raises(KlingError, match="No thread could be started"):
+            second.start(again, source="python", reuse=True)
+    assert len(second.start(again, source="python", reuse=True).handles[0].result(timeout=30)) == 1
+    assert sandbox.count("submit") == 1
+
+
+@pytest.mark.parametrize("which", ["99999999999999999999", 10**30])
+def test_a_number_no_folder_can_hold_is_an_unknown_job(which: Any, make_session: Make, sandbox: Sandbox) -> None:
+    with pytest.raises(InputError, match="This folder knows no job"):
+        make_session(sandbox).resume(which)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not a picture</html>"], ids=["empty", "text"])

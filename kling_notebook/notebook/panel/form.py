@@ -249,9 +249,8 @@ def _cost_html(estimate: Estimate) -> str:
     """``1 picture · about 1 credit · about 12 s``, the money in bold."""
     if estimate.reused and not estimate.jobs:
         return tag("div", tag("strong", "No cost"), " \u00b7 this folder has it already", style="font-size: 13px")
-    money = "free on the sandbox" if estimate.free else f"about {credits_text(estimate.credits)}"
     time_text = "" if not estimate.seconds else f" \u00b7 about {duration(estimate.seconds)}"
-    words = join(plural(estimate.pictures, "picture"), " \u00b7 ", tag("strong", money), time_text)
+    words = join(plural(estimate.pictures, "picture"), " \u00b7 ", tag("strong", estimate.money), time_text)
     return tag("div", words, style="font-size: 13px; text-align: center")
 
 

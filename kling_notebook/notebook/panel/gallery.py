@@ -14,11 +14,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError
-from ...session import cells, kept, recipes
+from ...session import recipes
 from ...session.results import Comparison, Picture, Result
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
-from ...view.table import credits_text
 from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
 from .toolkit import LINE, Toolkit, column, html, output, row, say, shown, text_html
 
@@ -98,9 +97,7 @@ class Card:
     def _tile(self, picture: Picture) -> widgets.VBox:
         button = self._kit.button
         starred = picture.place in self.result.starred
-        cost = (
-            "free on the sandbox" if self.session.is_sandbox else f"about {credits_text(picture.request.num_outputs)}"
-        )
+        cost = self.session.priced([picture.request]).money
         star = button(
             _star(starred), self._toggle_star, picture, tooltip="Mark it; History finds starred ones", look="small"
         )
@@ -140,9 +137,7 @@ class Card:
 
     def show_recipe(self, picture: Picture) -> None:
         """The code and the recipe, as text that can be selected. The code is the journal's: it needs no file."""
-        source = picture.request.image
-        request = picture.request.replace(image=source and kept.findable(source, picture.path.parent))
-        code = _block("The cell that makes it again", cells.code_of(request))
+        code = _block("The cell that makes it again", self.result.code())
         try:
             recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
         except InputError as error:

@@ -97,7 +97,7 @@ class History:
     def _row(self, session: Session, record: Record) -> widgets.HBox:
         n = record.number
         button = self._kit.button
-        cost = "free on the sandbox" if session.is_sandbox else f"about {credits_text(record.request.num_outputs)}"
+        cost = session.priced([record.request]).money
         buttons = [button("Load", self._load, record, tooltip=f"Fill the form with job {n}", look="small")]
         if record.images:
             buttons.append(button("Show", self._show, record, session, tooltip=f"Job {n} in the gallery", look="small"))

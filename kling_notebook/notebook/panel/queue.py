@@ -17,7 +17,6 @@ from ...session.runner import JobHandle
 from ...session.session import Session
 from ...view.markup import bounded
 from ...view.progress import progress_bundle
-from ...view.table import credits_text
 from ..live import TICKER, row_of
 from .toolkit import Toolkit, column, html, row, say, text_html
 
@@ -40,7 +39,7 @@ class Row:
         self.stop = kit.button("Stop waiting", queue.stop_waiting, self, tooltip=f"Let go of job {number}")
         self.watch = kit.button("Watch again", queue.watch_again, self, tooltip=f"Wait for job {number} again")
         self.again = kit.button("Try again", queue.try_again, self, tooltip=f"Send what job {number} asked for again")
-        cost = "free on the sandbox" if session.is_sandbox else f"about {credits_text(handle.request.num_outputs)}"
+        cost = session.priced([handle.request]).money
         another = f"Settle job {number} and make another: {cost}"
         self.sure = kit.button("Make it again", queue.buy_again, self, tooltip=another)
         self.leave = kit.button("Leave it", queue.explain, self, tooltip=f"Make nothing; job {number} stays in doubt")

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from ...api.errors import InputError
 from ...api.jobs import GenerationRequest, SourceImage
 from ...session import images, recipes
-from ...session.attachments import ADDRESS
+from ...session.kept import ADDRESS
 from ...session.session import Session
 from ...view.markup import bounded, picture_source, tag
 from .toolkit import LINE, Toolkit, column, html, labelled, row, say, shown, text_html

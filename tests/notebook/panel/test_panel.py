@@ -371,6 +371,16 @@ def test_stopping_before_the_post_withdraws(connect, make_sandbox, open_panel):
 # the gallery ----------------------------------------------------------------------------------------------------------
 
 
+def test_buttons_that_buy_say_what_such_a_picture_was_seen_to_cost(make_sandbox, connect, open_panel):
+    """And not the documented credit apiece, once a reply has named another price."""
+    session = connect(make_sandbox(credit_cost=2.5, latency=0))
+    panel = open_panel(lambda: session)
+    card = generate(panel, prompt="a fox", num_outputs=2)
+    assert tile_buttons(card)["Vary"].tooltip.endswith("about 5 credits")
+    panel.tabs.selected_index = HISTORY
+    assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 5 credits")
+
+
 def test_one_credit_is_not_called_credits(panel):
     card = generate(panel, prompt="a fox")
     assert tile_buttons(card)["Vary"].tooltip.endswith("about 1 credit")
