@@ -9,8 +9,8 @@ from ..api.jobs import DEFAULT_MODEL, GenerationRequest, SourceImage
 from ..api.parameters import PARAMETERS
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
-_STRIPPED = re.compile(r"^(>>>( |$)|(\[(nav|ins)\] )?In \[\d+\]:|\s*\.{3,}:)", re.MULTILINE)
-"""A prompt of a shell: IPython takes it away from every line of a cell."""
+_STRIPPED = re.compile(r"^\s*(>>>|\.\.\.|(\[(nav|ins)\] )?In \[\d+\]:)", re.MULTILINE)
+"""A prompt of a shell: IPython takes it away from every line of a cell, some versions the dots alone as well."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 
 

@@ -125,6 +125,8 @@ def read_call(code: str) -> GenerationRequest:
 @example(GenerationRequest("%%kling -n 3\nnested"))
 @example(GenerationRequest("a fox", negative_prompt="\u201ccurly\u201d \u2018quotes\u2019"))
 @example(GenerationRequest("what?", negative_prompt="why?"))
+@example(GenerationRequest("... and then", aspect_ratio="16:9"))
+@example(GenerationRequest("...", aspect_ratio="16:9"))
 def test_code_makes_the_same_request_again(asked: GenerationRequest) -> None:
     """By the cell where there is one, and by the Python call always."""
     cell = cell_of(asked)
