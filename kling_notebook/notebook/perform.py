@@ -13,11 +13,11 @@ from ..api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ..api.jobs import GenerationRequest
 from ..session import sweeps
 from ..session.batch import Batch, Stopped
-from ..session.budget import count
 from ..session.results import Result, grid_tiles
 from ..session.runner import JobHandle
 from ..session.session import Session, Source
 from ..session.sweepresult import SweepResult
+from ..view.markup import plural
 from . import waiting
 from .checks import check_executor, check_reuse, check_timeout
 from .live import LiveDisplay
@@ -274,7 +274,7 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     from ..view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
-    title = f"{count(len(results), 'job')} collected"
+    title = f"{plural(len(results), 'job')} collected"
     if len(results) == 1:
         if results[0].reused:
             title = f"Job {results[0].number}: all of it is here already"

@@ -16,8 +16,9 @@ from ..api.errors import InputError
 from ..api.jobs import GenerationRequest, JobStatus
 from ..api.parameters import PARAMETERS
 from ..session import sweeps
-from ..session.budget import Estimate, count
+from ..session.budget import Estimate
 from ..session.results import history_row
+from ..view.markup import plural
 from ..view.progress import message_bundle
 from ..view.table import credits_text, facts_bundle, history_bundle
 from .grammar import SUBCOMMANDS, help_text
@@ -93,7 +94,7 @@ def _show_job(where: str, *, code: bool = False) -> Any:
     if place is None:
         return result
     if place >= len(result):
-        pictures = count(len(result), "picture")
+        pictures = plural(len(result), "picture")
         raise InputError(f"Job {result.number} has {pictures}, counted from 0; there is no {place}.")
     return result[place]
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..api.errors import InputError
-from ..session.budget import count
 from ..session.sweeps import as_list, plain
+from ..view.markup import plural
 from .options import closest
 from .splitting import literal, typed_values, unquoted, unwrap
 
@@ -119,7 +119,7 @@ def _picked(value: Any, found: re.Match[str]) -> Any:
         return value[int(found["place"]) if found["place"] is not None else found["one"] or found["two"] or ""]
     except IndexError:
         raise InputError(
-            f"{found['name']} has {count(len(value), 'picture')}; {found[0]} is not one of them. Count from 0.",
+            f"{found['name']} has {plural(len(value), 'picture')}; {found[0]} is not one of them. Count from 0.",
             parameter="image",
         ) from None
     except (TypeError, KeyError):

@@ -250,16 +250,16 @@ def result(place: Place, which: int | str) -> Result:
     return place.as_result(record)
 
 
-def picture(place: Place, number: int | None, k: int) -> Picture:
-    """The picture ``number:k``; number None means the latest finished job, of this session where it has one."""
-    if number is None:
+def picture(place: Place, which: int | str | None, k: int) -> Picture:
+    """The picture at ``k`` of a job; None means the latest finished job, of this session where it has one."""
+    if which is None:
         latest = place.journal.latest(status="finished", sessions=place.sessions, limit=1)
         latest = latest or place.journal.latest(status="finished", limit=1)
         if not latest:
             raise InputError("There is no last picture yet.", parameter="image")
         found = place.as_result(latest[0])
     else:
-        found = result(place, number)
+        found = result(place, which)
     if not 0 <= k < len(found):
         raise InputError(
             f"Job {found.number} has {count(len(found), 'picture')}, counted from 0; there is no {k}.",

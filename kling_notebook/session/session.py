@@ -350,7 +350,7 @@ class Session:
 
     def picture(self, which: int | str | None, place: int) -> Picture:
         """A saved picture by its job's number or id, None: the latest, and its place. InputError: there is none."""
-        return pastjobs.picture(self.place, None if which is None else self.record(which).number, place)
+        return pastjobs.picture(self.place, which, place)
 
     def status(self, *, ask: bool = False) -> SessionStatus:
         """What runs, what is unfinished or doubtful, what was spent, what is left.

@@ -91,11 +91,7 @@ def run_task(task: Task) -> dict[str, Any]:
         if found is None:
             raise
         outcome = advance(found.but(owner=me), work)
-    error = outcome.error
-    return {
-        "record": record_as_json(outcome.record),
-        "error": error,
-    }
+    return {"record": record_as_json(outcome.record), "error": outcome.error}
 
 
 def _client_of(task: Task, options: dict[str, Any]) -> KlingClient:

@@ -84,7 +84,8 @@ class Card:
         # Nothing at its sides: what is shown large must not be smaller than the tile under it.
         lines = {"border_top": LINE, "border_bottom": LINE, "padding": "10px 0"}
         self._detail = column(self.detail, row(self.close_detail), gap="6px", **lines)
-        self.tiles = [self._tile(picture) for picture in result]
+        cost = session.priced([result.request]).money  # the journal is asked once, not for every picture
+        self.tiles = [self._tile(picture, cost) for picture in result]
         grid = widgets.GridBox(
             list(self.tiles),
             layout=widgets.Layout(
@@ -94,10 +95,9 @@ class Card:
         self.view = column(html(_title(result)), self._detail, grid, gap="8px")
         self.show_detail("")
 
-    def _tile(self, picture: Picture) -> widgets.VBox:
+    def _tile(self, picture: Picture, cost: str) -> widgets.VBox:
         button = self._kit.button
         starred = picture.place in self.result.starred
-        cost = self.session.priced([picture.request]).money
         star = button(
             _star(starred), self._toggle_star, picture, tooltip="Mark it; History finds starred ones", look="small"
         )

@@ -13,13 +13,12 @@ import ipywidgets as widgets
 
 from ...api.errors import KlingError
 from ...api.jobs import GenerationRequest
-from ...session.budget import count
 from ...session.records import Record
 from ...session.results import Picture, Result
 from ...session.runner import JobHandle
 from ...session.session import Session
 from ...session.sweepresult import SweepResult
-from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, tag
+from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, plural, tag
 from ..live import LastResult
 from ..waiting import in_notebook, running_shell
 from .arrival import Arrival
@@ -103,7 +102,7 @@ class KlingPanel:
             output.show(_lasting(self._last))
 
     def __repr__(self) -> str:
-        results, jobs = count(len(self.gallery.cards), "result"), count(len(self.queue.running), "job")
+        results, jobs = plural(len(self.gallery.cards), "result"), plural(len(self.queue.running), "job")
         return f"<KlingPanel with {results}, {jobs} under way>"
 
     def close(self) -> None:
