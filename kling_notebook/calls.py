@@ -9,7 +9,6 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -217,7 +216,6 @@ def sweep(
     timeout: float | None = None,
     max_credits: float | None = None,
     reuse: bool | None = None,
-    executor: Executor | None = None,
     extra: Mapping[str, Any] | None = None,
     show_progress: bool = True,
     **more_axes: Any,
@@ -227,7 +225,6 @@ def sweep(
     Args:
         prompt: the text with a ``{name}`` per axis of its own; or a list of texts, which is the axis ``prompt``.
         axes: name -> values, for any name. more_axes: the same as keywords: a list is an axis, a single value is fixed.
-        executor: a ``concurrent.futures.Executor`` to run the jobs on, instead of this session's threads.
         timeout, max_credits, reuse, extra, show_progress: as for generate; reuse is on unless said otherwise.
 
     Raises:
@@ -249,7 +246,6 @@ def sweep(
         timeout=timeout,
         max_credits=max_credits,
         reuse=reuse,
-        executor=executor,
         show_progress=show_progress,
     )
     assert isinstance(done, SweepResult)  # noqa: S101  # it has axes

@@ -52,8 +52,7 @@ def row(name: str, file: str, old: str, new: str, tests: str, word: str, *more: 
 PACING, WIRE, TRANSPORT = "api/pacing.py", "api/wire.py", "api/transport.py"
 LIFE, COLLECTING, PAST = "session/lifecycle.py", "session/collecting.py", "session/pastjobs.py"
 IMAGES, JOURNAL, RUNNING = "session/images.py", "session/journal.py", "session/running.py"
-INTENTS, TWINS = "session/intents.py", "session/test_twins.py"
-REMOTE, ELSEWHERE = "session/remote.py", "session/test_remote.py"
+TWINS = "session/test_twins.py"
 RECOVERY, TABLES = "session/recovery.py", "session/tables.py"
 FAULTS, CRASH, MONEY = "session/test_faults.py", "session/test_crash.py", "session/test_money.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
@@ -97,20 +96,6 @@ MUTATIONS = (
         MONEY, "402"),
     row("a job that nobody works on is waited for", RUNNING, "if now.owner == self.place.id or not", "if not",
         TWINS, "whose_worker"),
-    row("a task that outlives its kernel buys", INTENTS, "return not self.folder.exists() or self.claim(",
-        "return True or self.claim(", ELSEWHERE, "outlives"),
-    row("the proof that a task has bought goes with its end", REMOTE, "        if dearer or self.batch.halted:",
-        "        self.intents.path(record).unlink(missing_ok=True)\n        if dearer or self.batch.halted:",
-        ELSEWHERE, "run_again"),
-    row("a task that ended without pictures is a success", LIFE, "return Outcome(record, why_ended(record))",
-        "return Outcome(record)", ELSEWHERE, "also_where"),
-    row("an intent file is known by its number only", INTENTS, 'f"{record.number}-{record.session}.json"',
-        'f"{record.number}.json"', ELSEWHERE, "damaged_journals"),
-    row("a worker's doubt is put over an id that was attached", INTENTS, "record.job_id not in (None, said.job_id)", "False",
-        ELSEWHERE, "attached_since", Edit(INTENTS, " or record.owner != record.session", ""),
-        Edit(INTENTS, "            if self.path(record).exists():", "            if False:")),
-    row("what an executor took although it raised is sent", REMOTE, "            if self.intents.withdraw(self.record):\n                self._refuse(refusal)",
-        "            if True:\n                self._refuse(refusal)", ELSEWHERE, "although_it_raised"),
     row("a withdrawn request is sent", "session/runner.py",
         "            if self._withdrawn:\n                return False\n            self._sending = True",
         "            self._sending = True", MONEY, "gate"),
@@ -150,11 +135,9 @@ MUTATIONS = (
         "RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)", "RESUMABLE = ()",
         CRASH, "committed"),
     row("a sent job of a dead kernel is taken for a plan", PAST,
-        "            if record.status is JobStatus.PLANNED:\n                record",
-        "            if record.status in (JobStatus.PLANNED, JobStatus.SENT):\n                record",
-        CRASH, "intent and POST",
-        Edit(INTENTS, "settle(record.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)",
-             "settle(record.number, JobStatus.WITHDRAWN, record.status)")),
+        "        if record.status is JobStatus.PLANNED:\n            _settle",
+        "        if record.status in (JobStatus.PLANNED, JobStatus.SENT):\n            _settle",
+        CRASH, "intent and POST"),
     row("a living kernel is taken for a dead one", "session/locks.py", "        except Timeout:\n            return True",
         "        except Timeout:\n            return False", CRASH, "lives or living"),
     row("a row is taken over without a swap", JOURNAL, "UPDATE jobs SET owner=? WHERE n=? AND owner=? AND status=?",
@@ -177,8 +160,6 @@ MUTATIONS = (
     row("a recovery puts the damaged journal aside first", RECOVERY, "    with closing(Journal(new)) as journal:",
         "    path.rename(path.with_name('gone'))\n    with closing(Journal(new)) as journal:",
         "session/test_journal.py", "recovery_that_is_killed"),
-    row("a worker's file is a dead session's", IMAGES, 'ours and "-" not in ours["owner"]', 'bool(ours)',
-        "session/test_remote.py", "half_fetched"),
     row("a mistyped id ends the doubt", LIFE, "_unless_mistyped(collect(record, work), work)", "collect(record, work)",
         "session/test_resume.py", "mistyped"),
     row("an id is attached to two jobs", PAST, "if other is not None and other.number != n:", "if False:",

@@ -164,14 +164,6 @@ def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session,
     assert (service.count("submit"), session.count()) == (0, 0)
 
 
-def test_an_executor_that_takes_no_work_is_refused_before_the_job_is_written_down(session, service):
-    """Noticed at its first use, the job stood in the journal already."""
-    with pytest.raises(InputError, match=r"executor must be a concurrent.futures.Executor.*, not 5") as refused:
-        calls.sweep(["a fox", "an owl"], executor=5, show_progress=False)
-    assert refused.value.parameter == "executor"
-    assert (service.count("submit"), session.count()) == (0, 0)
-
-
 def test_one_is_one_and_a_sentence_ends_once(session, service):
     calls.generate("a fox", show_progress=False)
     for look in (lambda: calls.compare("1:3", "1:0"), lambda: session.star(1, 3)):

@@ -72,7 +72,7 @@ def test_the_wheel_says_what_it_needs_and_what_it_starts(built: dict[str, Path])
         "nest-asyncio2",
     }
     assert all(">=" in line for line in needed), "a dependency without a lowest version was never tested at it"
-    assert set(said.get_all("Provides-Extra", [])) == {"keyring", "lab", "voila", "dask", "test", "dev"}
+    assert set(said.get_all("Provides-Extra", [])) == {"keyring", "lab", "voila", "test", "dev"}
     assert "kling-notebook = kling_notebook.__main__:main" in entries
 
 
@@ -134,7 +134,7 @@ assert [picture[:4] for picture in pictures] == [b"\\x89PNG"] * 2
     assert sandbox.count("submit") == 1
 
 
-@pytest.mark.parametrize("extra", ["keyring", "lab", "voila", "dask"])
+@pytest.mark.parametrize("extra", ["keyring", "lab", "voila"])
 def test_an_extra_of_the_users_is_named_where_it_is_needed(extra: str) -> None:
     pages = [ROOT / "README.md", *(ROOT / "kling_notebook").rglob("*.py"), ROOT / "binder" / "requirements.txt"]
     assert any(f"[{extra}]" in path.read_text(encoding="utf-8") for path in pages)

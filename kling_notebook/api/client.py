@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
-from urllib.parse import urlsplit
 
 from . import access, wire
+from .allowance import Kind, Pace
 from .errors import InputError, KlingError, SettingsError, TransportError
+from .harmless import parse, without_urls
 from .jobs import DEFAULT_MODEL, GenerationRequest, Job, SourceImage
 from .line import Line, Ticket
-from .pacing import Kind, Pace
 from .patience import Patience
+from .schema import ModelSchema, check_body, read_schema, run_body
 
 if TYPE_CHECKING:
     from .transport import Reply, Transport
@@ -79,7 +80,7 @@ class KlingClient(Patience):
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._schema_lock = threading.Lock()
-        self._schema: wire.ModelSchema | None = None
+        self._schema: ModelSchema | None = None
         self._schema_asked_at: float | None = None
 
     @property
@@ -119,7 +120,7 @@ class KlingClient(Patience):
             ApiError: by status; ``maybe_submitted`` where a job may have been made all the same.
         """
         self.check_request(request)
-        body = json.dumps(wire.run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
+        body = json.dumps(run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
         reply = self._exchange(self._out().post, access.model_url(self._base_url, self._model, "run"), body)
         return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
 
@@ -132,7 +133,7 @@ class KlingClient(Patience):
         if source is not None:
             request = request.replace(image=SourceImage(source.label, source.identity))
         with contextlib.suppress(KlingError):
-            return dict(wire.without_urls(wire.run_body(request, self._schema)))
+            return dict(without_urls(run_body(request, self._schema)))
         return {}
 
     def poll(self, job_id: str, status_url: str | None = None) -> Job:
@@ -162,7 +163,7 @@ class KlingClient(Patience):
         """
         return self._out().download(url, write, limit=limit, seconds=self._seconds[2])
 
-    def schema(self) -> wire.ModelSchema | None:
+    def schema(self) -> ModelSchema | None:
         """What the live schema says of the model: asked once and kept; None where it cannot be had (asked again after
         a minute)."""
         with self._schema_lock:
@@ -172,13 +173,13 @@ class KlingClient(Patience):
                 self._schema_asked_at = time.monotonic() + _SCHEMA_FAILURE_KEPT
             return self._schema
 
-    def _fetch_schema(self) -> wire.ModelSchema | None:
+    def _fetch_schema(self) -> ModelSchema | None:
         for ending in (("schema",), ()):
             try:
                 reply = self._exchange(self._out().get, access.model_url(self._base_url, self._model, *ending))
             except (TransportError, SettingsError):
                 return None
-            found = wire.read_schema(wire.parse(reply.body)) if 200 <= reply.status < 300 else None
+            found = read_schema(parse(reply.body)) if 200 <= reply.status < 300 else None
             if found is not None:
                 return found
         return None
@@ -198,29 +199,11 @@ class KlingClient(Patience):
                 f" Use request.replace(model={self._model!r}).",
                 parameter="model",
             )
-        wire.check_body(request, self._schema_for(request))
+        check_body(request, self._schema_for(request))
 
-    def _schema_for(self, request: GenerationRequest) -> wire.ModelSchema | None:
+    def _schema_for(self, request: GenerationRequest) -> ModelSchema | None:
         beyond = request.num_outputs > 1 or request.image is not None or request.extra
         return self.schema() if beyond else self._schema
-
-    def recent_jobs(self) -> list[Job]:
-        """The service's own list of recent jobs, where its OpenAPI document describes one; else an empty list.
-
-        Raises:
-            TransportError, ApiError: the list is described and could not be had.
-        """
-        root = self._base_url.removesuffix(urlsplit(self._base_url).path)
-        try:
-            described = self._exchange(self._out().get, f"{root}/api/openapi")
-        except TransportError:
-            return []
-        path = wire.find_job_lists(wire.parse(described.body)) if described.status == 200 else None
-        if path is None:
-            return []
-        under_base = path.startswith(urlsplit(self._base_url).path + "/")
-        reply = self._exchange(self._out().get, (root if under_base else self._base_url) + path)
-        return wire.read_jobs(reply.status, reply.headers, reply.body, base_url=self._base_url)
 
     def probe(self) -> Literal["accepted", "refused", "unknown"]:
         """Whether the key is accepted, found out by asking for a job that does not exist. Spends nothing, never POSTs.
@@ -235,7 +218,7 @@ class KlingClient(Patience):
         if reply.status in (401, 403):
             return "refused"
         # A web page at a wrong address answers 404 as well; only the service answers in JSON.
-        answered = reply.status in (200, 400, 404, 422) and isinstance(wire.parse(reply.body), dict)
+        answered = reply.status in (200, 400, 404, 422) and isinstance(parse(reply.body), dict)
         if answered and reply.status == 404:  # so does a wrong path on the right host; the models are at the right one
             answered = self._exchange(self._out().get, access.models_url(self._base_url)).status == 200
         return "accepted" if answered else "unknown"
@@ -281,13 +264,6 @@ class KlingClient(Patience):
             raise
         self._line.learn(reply.status, reply.headers)
         return reply
-
-
-def _without_data(value: Any) -> Any:
-    """A data URL as its beginning: the bytes stand in the folder, and a record is no place for ten megabytes."""
-    if isinstance(value, list):
-        return [_without_data(item) for item in value]
-    return value.partition(",")[0] + ",…" if isinstance(value, str) and value.startswith("data:") else value
 
 
 def _check_positive(name: str, value: float) -> None:

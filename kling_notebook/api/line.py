@@ -15,7 +15,7 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from .pacing import Kind, Pace
+from .allowance import Kind, Pace
 
 _PRIORITY: Mapping[Kind, int] = {"other": 0, "submit": 1, "poll": 2}
 _PATIENCE = 1.0

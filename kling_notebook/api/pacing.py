@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from .allowance import LONGEST_WAIT, Kind, Pace, backoff, retry_after
+from .allowance import LONGEST_WAIT
 from .errors import (
     ApiError,
     BudgetExceededError,
@@ -30,22 +30,6 @@ from .errors import (
     TransportError,
     UnauthorizedError,
 )
-
-__all__ = [
-    "LONGEST_WAIT",
-    "AfterPoll",
-    "AfterSubmit",
-    "Durations",
-    "FailedPolls",
-    "Kind",
-    "Pace",
-    "after_submit",
-    "asked_to_wait",
-    "backoff",
-    "next_poll",
-    "retry_after",
-    "took",
-]
 
 PLENTY = 5.0
 """Polls per job. From here on a poll is no longer saved at the price of a result that is seen much later."""

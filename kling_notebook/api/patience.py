@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from .allowance import LONGEST_WAIT, Kind, backoff
 from .errors import (
     ApiError,
     DownloadError,
@@ -24,17 +25,7 @@ from .errors import (
 )
 from .jobs import GenerationRequest, Job, JobStatus, Observer, Snapshot
 from .line import Ticket
-from .pacing import (
-    LONGEST_WAIT,
-    AfterPoll,
-    AfterSubmit,
-    Durations,
-    FailedPolls,
-    Kind,
-    after_submit,
-    backoff,
-    next_poll,
-)
+from .pacing import AfterPoll, AfterSubmit, Durations, FailedPolls, after_submit, next_poll
 
 _GONE = frozenset({403, 404, 410})
 

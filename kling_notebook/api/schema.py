@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from .errors import InputError
 from .jobs import GenerationRequest
@@ -177,46 +176,3 @@ def run_body(request: GenerationRequest, schema: ModelSchema | None) -> dict[str
 def _plain_names() -> list[str]:
     """The parameters that go under their own name."""
     return [name for name, row in PARAMETERS.items() if row.kind != "image" and name not in COUNT_KEYS]
-
-
-def find_job_lists(openapi: Any) -> str | None:
-    """The path of a documented list of recent jobs, from the root of the host; None where the document has none.
-
-    That is a GET without a placeholder in its path and without a required query, whose last step is ``jobs`` and whose
-    reply is, or holds, an array.
-    """
-    paths = openapi.get("paths") if isinstance(openapi, Mapping) else None
-    if not isinstance(paths, Mapping):
-        return None
-    servers = openapi.get("servers")
-    first = servers[0] if isinstance(servers, list) and servers else None
-    address = first.get("url") if isinstance(first, Mapping) else None
-    try:
-        prefix = urlsplit(address).path.rstrip("/") if isinstance(address, str) else ""
-    except ValueError:
-        prefix = ""
-    for path, item in paths.items():
-        if isinstance(path, str) and path.startswith("/") and _lists_jobs(path, item, openapi):
-            return prefix + path
-    return None
-
-
-def _lists_jobs(path: str, item: Any, openapi: Mapping[str, Any]) -> bool:
-    get = item.get("get") if isinstance(item, Mapping) else None
-    if not isinstance(get, Mapping) or "{" in path or path.rstrip("/").rpartition("/")[2] != "jobs":
-        return False
-    asked = get.get("parameters")
-    for parameter in (_resolved(one, openapi) for one in (asked if isinstance(asked, list) else [])):
-        if isinstance(parameter, Mapping) and parameter.get("in") == "query" and parameter.get("required") is True:
-            return False
-    replies = get.get("responses")
-    reply: Any = _resolved(replies.get("200"), openapi) if isinstance(replies, Mapping) else None
-    for step in ("content", "application/json", "schema"):
-        reply = reply.get(step) if isinstance(reply, Mapping) else None
-    reply = _resolved(reply, openapi)
-    if not isinstance(reply, Mapping):
-        return False
-    properties, _ = _members(reply, openapi, 0)
-    return reply.get("type") == "array" or any(
-        isinstance(value, Mapping) and value.get("type") == "array" for value in properties.values()
-    )

@@ -27,7 +27,7 @@ from requests.auth import AuthBase
 from .access import Key, asset_refusal, host_of, is_loopback, spellings
 from .bodies import CutShortError, TimedReply, TooBigError, pieces, promised_length
 from .errors import DownloadError, SettingsError, TransportError
-from .wire import JSON_LIMIT
+from .harmless import JSON_LIMIT
 
 REDIRECTS = 5
 _ASKS_ELSEWHERE = frozenset({301, 302, 303, 307, 308})

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from .access import KEYS_PAGE, own_url
+from .allowance import retry_after
 from .errors import (
     ApiError,
     InsufficientCreditsError,
@@ -25,26 +26,8 @@ from .errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
-from .harmless import JSON_LIMIT, clean, parse, without_urls
+from .harmless import clean, parse, without_urls
 from .jobs import Job
-from .pacing import retry_after
-from .schema import ModelSchema, check_body, find_job_lists, read_schema, run_body
-
-__all__ = [
-    "JSON_LIMIT",
-    "ModelSchema",
-    "check_body",
-    "clean",
-    "find_job_lists",
-    "parse",
-    "read_error",
-    "read_job",
-    "read_jobs",
-    "read_schema",
-    "read_submit",
-    "run_body",
-    "without_urls",
-]
 
 _SUCCESS = frozenset({"completed", "succeeded", "success"})
 _FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})
@@ -123,17 +106,6 @@ def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, 
         text = f"Job {job_id} is completed, and the reply names no picture."
         raise _unexpected(text, status, body, job_id=job_id)
     return job
-
-
-def read_jobs(status: int, headers: Mapping[str, str], body: bytes, *, base_url: str = "") -> list[Job]:
-    """The jobs of a listing, in its order; what has no id is left out."""
-    if not 200 <= status < 300:
-        raise read_error(status, headers, body, submitting=False)
-    said = parse(body)
-    if isinstance(said, Mapping):
-        said = next((said[key] for key in ("jobs", "data", "items", "results") if isinstance(said.get(key), list)), [])
-    found = [(item, _job_id(item)) for item in said if isinstance(item, Mapping)] if isinstance(said, list) else []
-    return [_job(item, job_id, base_url) for item, job_id in found if job_id]
 
 
 def _job(said: Mapping[str, Any], job_id: str, base_url: str) -> Job:

@@ -32,12 +32,3 @@ def check_limit(limit: Any) -> int | None:
     if isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 0:
         raise InputError(f"limit must be a whole number from 0 up, or None for all, not {limit!r}.", parameter="limit")
     return int(limit)
-
-
-def check_executor(executor: Any) -> None:
-    """InputError for what takes no work."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InputError(
-            f"executor must be a concurrent.futures.Executor, or None for this session's threads, not {executor!r}.",
-            parameter="executor",
-        )

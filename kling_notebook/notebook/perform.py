@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +18,7 @@ from ..session.session import Session, Source
 from ..session.sweepresult import SweepResult
 from ..view.markup import plural
 from . import waiting
-from .checks import check_executor, check_reuse, check_timeout
+from .checks import check_reuse, check_timeout
 from .live import LiveDisplay
 
 Bind = Callable[[Any], object]
@@ -41,7 +40,6 @@ def perform(
     timeout: float | None = 300.0,
     max_credits: float | None = None,
     reuse: bool | None = None,
-    executor: Executor | None = None,
     show_progress: bool = True,
     wait: bool = True,
     bind: Bind | None = None,
@@ -59,15 +57,9 @@ def perform(
     """
     check_timeout(timeout)
     check_reuse(reuse)
-    check_executor(executor)
     begun: list[Batch] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
-        if executor is not None:
-            from ..session.remote import start_on
-
-            batch = start_on(session, requests, executor, source=source, max_credits=max_credits, reuse=reuse)
-        else:
-            batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
         begun.append(batch)
         held: SweepResult | JobHandle = (
             SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]

@@ -190,7 +190,7 @@ def _whole(flag: str, text: str) -> int:
 
 def _status() -> Any:
     session = calls.current_session()
-    rows = session.status(ask=True).rows()
+    rows = session.status().rows()
     return facts_bundle("Status", [*rows, *(("note", line) for line in session.take_notices())])
 
 

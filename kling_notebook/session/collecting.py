@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterable
 
-from ..api import pacing
+from ..api import allowance, pacing
 from ..api.errors import (
     ApiError,
     DownloadError,
@@ -72,7 +72,7 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             if after is not pacing.AfterPoll.AGAIN:
                 status = JobStatus.EXPIRED if after is pacing.AfterPoll.GONE else JobStatus.UNFINISHED
                 return _park(record, work, error, status), None
-            seconds = pacing.asked_to_wait(error) or pacing.backoff(failed.count, random.random())  # noqa: S311  # jitter
+            seconds = pacing.asked_to_wait(error) or allowance.backoff(failed.count, random.random())  # noqa: S311  # jitter
             seconds = min(seconds, left)
             work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
             time.sleep(seconds)
@@ -235,7 +235,7 @@ def _save_one(record: Record, work: Work, url: str, k: int) -> str:
             if attempt == ASSET_TRIES or error.final or error.status in GONE:
                 raise
             work.tell(record, waiting_for=f"picture {k + 1} again: {error}")
-            time.sleep(pacing.backoff(attempt, random.random()))  # noqa: S311  # jitter, not a secret
+            time.sleep(allowance.backoff(attempt, random.random()))  # noqa: S311  # jitter, not a secret
     raise AssertionError("unreachable")
 
 

@@ -20,25 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.errors import DownloadError, InputError
 from . import containers, decoding, pixels, recipes
-from .sources import load_source
-from .thumbnails import LARGE, keep, large, previews, thumbnail
+from .thumbnails import LARGE, keep, previews
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "Saved",
-    "check",
-    "file_stem",
-    "find",
-    "is_here",
-    "large",
-    "load_source",
-    "open_picture",
-    "remove_temporaries",
-    "save",
-    "thumbnail",
-]
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<owner>[A-Za-z0-9_-]{1,64})\.part")
@@ -164,9 +150,8 @@ def find(folder: Path, stem: str) -> Path | None:
 def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     """Remove what crashed sessions left half-fetched; how many files that were.
 
-    Files of the sessions in ``living`` stay, those of other sessions go at once. Those of workers elsewhere
-    (SESSION-...), which may outlive their session, and those whose owner cannot be told go when they are an hour old.
-    Files that are not named like ours are never touched.
+    Files of the sessions in ``living`` stay, those of other sessions go at once. Those whose owner cannot be told go
+    when they are an hour old. Files that are not named like ours are never touched.
     """
     tags = {_safe(owner) for owner in living}
     removed = 0
@@ -177,10 +162,7 @@ def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     for path in candidates:
         ours = _TEMPORARY.fullmatch(path.name)
         with contextlib.suppress(OSError):
-            if ours and "-" not in ours["owner"]:
-                left = ours["owner"] not in tags
-            else:
-                left = _age(path) > _STRANGE_TEMPORARY_AGE
+            left = ours["owner"] not in tags if ours else _age(path) > _STRANGE_TEMPORARY_AGE
             if left:
                 path.unlink()
                 removed += 1

@@ -16,7 +16,7 @@ import functools
 import random
 import time
 
-from ..api import errors, pacing
+from ..api import allowance, errors, pacing
 from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.jobs import Job, JobStatus
 from .budget import about
@@ -165,7 +165,7 @@ def _doubtful(record: Record, work: Work, doubt: KlingError) -> Outcome:
 def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:
     """Say why it waits, and wait out the network; the rate limit is waited out in the line."""
     if isinstance(error, TransportError):
-        seconds = pacing.backoff(tries, random.random())  # noqa: S311  # jitter, not a secret
+        seconds = allowance.backoff(tries, random.random())  # noqa: S311  # jitter, not a secret
         work.tell(record, waiting_for=f"network, {seconds:.0f} s")
         work.gate.pause(seconds)
     else:
@@ -215,7 +215,7 @@ def _settle_unwritten(outcome: Outcome, work: Work) -> Outcome:
     for attempt in range(1, COMMIT_TRIES + 1):
         if work.unwritten is None:
             return outcome
-        time.sleep(pacing.backoff(attempt, 0.0))
+        time.sleep(allowance.backoff(attempt, 0.0))
         work.commit(record)
     if work.unwritten is None or outcome.error:
         return outcome

@@ -24,16 +24,12 @@ def tidy(place: Place) -> list[str]:
     counts = {"here": 0, "doubtful": 0, "elsewhere": 0}
     others: set[str] = set()
     notices: list[str] = []
-    intents = place.intents
     for record in place.journal.open_records():
         if place.locks.alive(record.owner):
             continue
-        with suppress(sqlite3.OperationalError, OSError):  # as in _settle
-            record = intents.fold(place.journal, record)  # noqa: PLW2901  # what a worker elsewhere got to
-            if record.status is JobStatus.PLANNED:
-                record = intents.close(place.journal, record)  # noqa: PLW2901
-        if record.status.over or record.status is JobStatus.PLANNED or place.locks.alive(record.owner):
-            continue  # the last: another kernel has taken it over since the rows were read
+        if record.status is JobStatus.PLANNED:
+            _settle(place, record, JobStatus.WITHDRAWN)
+            continue
         if record.status is JobStatus.SENT:
             _settle(place, record, JobStatus.MAYBE_SUBMITTED, "its kernel ended while it was being submitted")
         doubtful = record.status in (JobStatus.SENT, JobStatus.MAYBE_SUBMITTED)
@@ -223,7 +219,6 @@ def _own(place: Place, record: Record) -> Record | None:
     now = place.journal.get(record.number)
     if now is None or now.status is not record.status:  # its worker has just ended
         return None
-    place.intents.take_back(record)
     return record
 
 

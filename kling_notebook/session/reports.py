@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..api.client import KlingClient
 from ..api.errors import KlingError
 from ..api.jobs import JobStatus
 from .budget import count
-from .offers import offered
 from .records import Record
 from .running import Place, Running
 
@@ -23,8 +22,7 @@ class SessionStatus:
     Attributes:
         running: this session's jobs under way. elsewhere: those another living kernel works on.
         unfinished: parked or left behind, resumable. doubtful: may have been submitted.
-        hints: for a doubtful job's number, what the balance says of it. offers: the ids of jobs the service lists that
-            may be it.
+        hints: for a doubtful job's number, what the balance says of it.
         spent_session, spent_folder: credits. budget, balance: None where not set, not known.
     """
 
@@ -39,7 +37,6 @@ class SessionStatus:
     spent_folder: float
     budget: float | None
     balance: float | None
-    offers: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, text) lines for a small table."""
@@ -54,7 +51,7 @@ class SessionStatus:
             rows.append(
                 (
                     f"job {record.number} in doubt",
-                    f"may have been submitted and charged (about {record.estimate:g}). {hint}{self._offer(record)}"
+                    f"may have been submitted and charged (about {record.estimate:g}). {hint}"
                     f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
                 )
             )
@@ -70,17 +67,13 @@ class SessionStatus:
             )
         return rows
 
-    def _offer(self, record: Record) -> str:
-        ids = self.offers.get(record.number, ())
-        return f"The service lists {' and '.join(ids[:3])}, made after it: this may be the one. " if ids else ""
-
 
 def _numbers(records: tuple[Record, ...]) -> str:
     return ", ".join(f"{record.number} ({record.status.value})" for record in records)
 
 
-def status_of(place: Place, running: Running, client: KlingClient | None = None) -> SessionStatus:
-    """Gather the status from the journal; with a client also what its list of jobs says of the doubtful ones."""
+def status_of(place: Place, running: Running) -> SessionStatus:
+    """Gather the status from the journal. Sends nothing."""
     found: dict[str, list[Record]] = {"running": [], "elsewhere": [], "unfinished": [], "doubtful": []}
     for record in place.journal.open_records():
         if record.backend != place.backend:
@@ -104,7 +97,6 @@ def status_of(place: Place, running: Running, client: KlingClient | None = None)
         spent_folder=place.journal.spent(),
         budget=place.settings.budget,
         balance=balance[0] if balance else None,
-        offers=offered(place.journal, client, doubts) if client else {},
     )
 
 

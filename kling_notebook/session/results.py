@@ -17,7 +17,7 @@ from ..api.jobs import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..view.table import HistoryRow
 from ..view.tiles import SIDE, State, Tile, side_for
-from . import cells, images, kept, pixels
+from . import cells, images, kept, pixels, thumbnails
 from .records import Record
 
 if TYPE_CHECKING:
@@ -91,11 +91,11 @@ class Picture:
 
     def tile(self) -> Tile:
         """The picture as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
-        return self._as_tile(images.thumbnail, self.thumbnail_size)
+        return self._as_tile(thumbnails.thumbnail, self.thumbnail_size)
 
     def large(self) -> Tile:
         """The picture as it is shown alone: a JPEG of up to 1024 px and 200 kB."""
-        return self._as_tile(images.large, LARGE)
+        return self._as_tile(thumbnails.large, LARGE)
 
     def _as_tile(self, render: Any, size: int) -> Tile:
         try:

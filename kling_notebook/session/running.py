@@ -18,7 +18,6 @@ from . import images
 from .attachments import Attachments
 from .batch import Batch, Pricing, Purse
 from .budget import Estimate, kind
-from .intents import Intents
 from .journal import Journal, LostOwnership
 from .lifecycle import advance, why_ended
 from .locks import Locks
@@ -52,11 +51,6 @@ class Place:
     @property
     def id(self) -> str:
         return self.sessions[-1]
-
-    @property
-    def intents(self) -> Intents:
-        """The records of jobs that other processes run."""
-        return Intents(self.folder)
 
     def has_all(self, record: Record) -> bool:
         """Whether the record has pictures, and every one of them is there."""
@@ -94,9 +88,9 @@ class Running:
         self.handles: dict[int, JobHandle] = {}
         self.unwritten: dict[int, Record] = {}  # how jobs ended whose last commit failed
 
-    def handle(self, record: Record, make: Callable[[Record], JobHandle] | None = None) -> JobHandle:
-        """A handle for a job that is about to run; ``make`` gives it another class."""
-        handle = make(record) if make else JobHandle(record.request, record.number, record.status)
+    def handle(self, record: Record) -> JobHandle:
+        """A handle for a job that is about to run."""
+        handle = JobHandle(record.request, record.number, record.status)
         self.handles[record.number] = handle
         handle.add_done_callback(self._withdrawn)
         return handle
@@ -216,7 +210,8 @@ class Running:
             )
             time.sleep(FOLLOW_SECONDS)
         if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
-            now = self.place.intents.close(self.place.journal, now)
+            self.place.journal.settle(number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+            now = self.place.journal.get(number) or now
         if now.status is JobStatus.FINISHED:
             self.handles.pop(number, None)
             self.answered(handle, now, reused=True)

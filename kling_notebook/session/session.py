@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +29,6 @@ from .recovery import open_journal
 from .reports import SessionStatus
 from .results import Picture, Result
 from .reuse import answer, deciding, planning
-from .runner import JobHandle
 from .running import Place, Running
 from .settings import Secret, Settings, choose_backend, folder_of, resolve
 from .sweeps import Point
@@ -235,13 +234,10 @@ class Session:
         reuse: bool | None = None,
         sweep: bool = False,
         observer: Observer | None = None,
-        make: Callable[[Record], JobHandle] | None = None,
-        run: Callable[[Record, JobHandle, Batch], None] | None = None,
     ) -> Batch:
         """Journal the requests and set them going; returns at once.
 
-        Identical requests are one job. With reuse, what the folder holds is not bought again. ``make`` and ``run``
-        give the jobs other handles and workers than this session's own.
+        Identical requests are one job. With reuse, what the folder holds is not bought again.
 
         Raises:
             BudgetExceededError: the estimate is above what may be spent. Nothing was sent.
@@ -261,14 +257,14 @@ class Session:
             estimate = self.priced(to_buy, reused=len(known) - doubtful, doubtful=doubtful)
             limits.check(estimate, session_spent=self.running.purse.spent)
             records = self._plan(to_buy, source)
-            bought = {record.request: self.running.handle(record, make) for record in records}
+            bought = {record.request: self.running.handle(record) for record in records}
         batch = Batch(tuple((known | bought)[request] for request in requests), estimate, limits)
         batch.numbers = frozenset(record.number for record in records)
         for handle in batch.jobs if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
         with batch.withdrawn_if_cut_short():
             for record in records:
-                (run or self.running.run)(record, bought[record.request], batch)
+                self.running.run(record, bought[record.request], batch)
         return batch
 
     def _plan(self, requests: Sequence[GenerationRequest], source: Source) -> list[Record]:
@@ -352,13 +348,9 @@ class Session:
         """A saved picture by its job's number or id, None: the latest, and its place. InputError: there is none."""
         return pastjobs.picture(self.place, which, place)
 
-    def status(self, *, ask: bool = False) -> SessionStatus:
-        """What runs, what is unfinished or doubtful, what was spent, what is left.
-
-        Args:
-            ask: where jobs are in doubt, ask the service which of its recent jobs they may be. Else nothing is sent.
-        """
-        return reports.status_of(self.place, self.running, self.client if ask else None)
+    def status(self) -> SessionStatus:
+        """What runs, what is unfinished or doubtful, what was spent, what is left."""
+        return reports.status_of(self.place, self.running)
 
     def check(self) -> list[tuple[str, str, str]]:
         """Rows of (what, ok | failed | unknown, text): host, key, schema, folder, journal. Spends nothing."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ..api.allowance import Kind
 from ..api.client import KlingClient
 from ..api.errors import KlingError, SettingsError
 from ..api.jobs import Observer, Snapshot
 from ..api.line import Ticket
-from ..api.pacing import Durations, Kind
+from ..api.pacing import Durations
 from . import images
 from .records import Record
 

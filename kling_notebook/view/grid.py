@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .facets import Facet, facets_bundle
 from .markup import Html, bundle, frame, heading, tag
 from .sheet import contact_sheet
 from .tiles import (
@@ -22,8 +21,6 @@ from .tiles import (
     tile_html,
     tiles_text,
 )
-
-__all__ = ["Facet", "columns_for", "facets_bundle", "grid_bundle", "large_bundle", "tiles_text"]
 
 GAP = 12
 

@@ -205,6 +205,3 @@ def message_bundle(
     style = f"border-left: 3px solid {colour}; padding: 3px 0 3px 10px; margin: 3px 0"
     plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(line, 600)}" for line in lines)])
     return bundle(frame(tag("div", *body, style=style)), plain)
-
-
-__all__ = ["ProgressRow", "estimate_text", "fraction_of", "message_bundle", "progress_bundle", "status_text"]

@@ -16,7 +16,8 @@ from email.utils import formatdate
 from statistics import fmean
 from typing import Literal
 
-from kling_notebook.api.pacing import Durations, Pace, next_poll, took
+from kling_notebook.api.allowance import Pace
+from kling_notebook.api.pacing import Durations, next_poll, took
 
 EPOCH = 1_700_000_000.0
 WINDOW = 60.0

@@ -613,18 +613,6 @@ def test_a_probe_of_a_host_that_is_not_there_raises(start: Start, connect: Conne
         connect(service).probe()
 
 
-def test_recent_jobs_come_from_the_documented_list(start: Start, connect: Connect) -> None:
-    service = start(jobs_list=True)
-    client = connect(service)
-    ids = [client.submit(FOX).job_id for _ in range(3)]
-    assert {job.job_id for job in client.recent_jobs()} == set(ids)
-
-
-def test_without_a_documented_list_there_are_no_recent_jobs(client: KlingClient) -> None:
-    client.submit(FOX)
-    assert client.recent_jobs() == []
-
-
 # --- the line -----------------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from kling_notebook.api.allowance import Pace
 from kling_notebook.api.line import Line, Ticket
-from kling_notebook.api.pacing import Pace
 
 
 class Clock:

@@ -13,19 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_notebook.api import errors
-from kling_notebook.api.pacing import (
-    LONGEST_WAIT,
-    AfterPoll,
-    AfterSubmit,
-    Durations,
-    FailedPolls,
-    Pace,
-    after_submit,
-    backoff,
-    next_poll,
-    retry_after,
-    took,
-)
+from kling_notebook.api.allowance import LONGEST_WAIT, Pace, backoff, retry_after
+from kling_notebook.api.pacing import AfterPoll, AfterSubmit, Durations, FailedPolls, after_submit, next_poll, took
 
 NOW = 1_700_000_000.0
 

@@ -8,7 +8,7 @@ import pytest
 
 from kling_notebook.api.errors import InputError
 from kling_notebook.api.jobs import GenerationRequest, SourceImage
-from kling_notebook.api.schema import IMAGE_KEYS, ModelSchema, check_body, find_job_lists, read_schema, run_body
+from kling_notebook.api.schema import IMAGE_KEYS, ModelSchema, check_body, read_schema, run_body
 
 PLAIN = {
     "prompt": {"type": "string"},
@@ -198,33 +198,3 @@ ONE = {
 }
 NEEDS = LIST | {"parameters": [{"in": "query", "name": "team", "required": True}]}
 PARTS = {"components": {"schemas": {"Jobs": {"properties": {"jobs": {"type": "array"}, "total": {"type": "integer"}}}}}}
-
-
-@pytest.mark.parametrize(
-    ("document", "path"),
-    [
-        ({"paths": {"/api/v1/jobs": {"get": LIST}}}, "/api/v1/jobs"),
-        ({"servers": [{"url": "https://pixeldojo.ai/api/v1/"}], "paths": {"/jobs": {"get": LIST}}}, "/api/v1/jobs"),
-        ({"servers": [{"url": "/api/v1"}], "paths": {"/jobs": {"get": LIST}}}, "/api/v1/jobs"),
-        ({"servers": [], "paths": {"/jobs": {"get": HELD}}} | PARTS, "/jobs"),
-        ({"servers": [{"url": "https://[::1"}], "paths": {"/jobs": {"get": LIST}}}, "/jobs"),
-        ({"paths": {"/jobs/{jobId}": {"get": ONE}, "/jobs": {"get": LIST}}}, "/jobs"),
-        ({"paths": {"/jobs": {"get": LIST | {"parameters": [{"in": "query", "name": "limit"}]}}}}, "/jobs"),
-        ({"paths": {"/jobs": {"get": NEEDS}}}, None),
-        ({"paths": {"/jobs": {"post": LIST}}}, None),
-        ({"paths": {"/jobs": {"get": ONE}}}, None),
-        ({"paths": {"/jobs/{jobId}": {"get": LIST}}}, None),
-        ({"paths": {"/models": {"get": LIST}}}, None),
-        ({"paths": {"jobs": {"get": LIST}}}, None),
-        ({"paths": []}, None),
-        ({"paths": {"/jobs": {"get": {"responses": {"200": 3}}}}}, None),
-        (
-            {"paths": {"/jobs": {"get": {"responses": {"200": {"content": {"application/json": {"schema": True}}}}}}}},
-            None,
-        ),
-        ([], None),
-        (None, None),
-    ],
-)
-def test_a_documented_list_of_jobs_is_found_and_nothing_else_taken_for_one(document: Any, path: str | None) -> None:
-    assert find_job_lists(document) == path

@@ -21,7 +21,9 @@ from kling_notebook.api.errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
+from kling_notebook.api.harmless import JSON_LIMIT, parse, without_urls
 from kling_notebook.api.pacing import AfterSubmit, after_submit
+from kling_notebook.api.schema import read_schema
 
 BASE = "https://pixeldojo.ai/api/v1"
 PENDING = {
@@ -105,7 +107,7 @@ def test_whatever_else_is_missing_or_odd_a_job_id_is_kept(reply: Any, job_id: st
         {"jobId": "x" * 513},
         {"status": "pending"},
         {"error": "odd"},
-        b'{"jobId": "a", "pad": "' + b" " * wire.JSON_LIMIT + b'"}',
+        b'{"jobId": "a", "pad": "' + b" " * JSON_LIMIT + b'"}',
     ],
 )
 def test_a_reply_to_a_submit_without_a_usable_job_id_may_have_bought(reply: Any) -> None:
@@ -273,17 +275,6 @@ def test_credits_may_be_fractional_and_are_never_nonsense(said: Any, number: flo
 )
 def test_a_status_url_elsewhere_is_ignored(named: Any) -> None:
     assert _submitted({**PENDING, "statusUrl": named}).status_url is None
-
-
-def test_a_listing_of_jobs_is_read_in_its_order() -> None:
-    jobs = [{"jobId": "a", "status": "completed", "output": {"images": [ONE]}}, {"no": "id"}, "odd", {"id": "b"}]
-    for body in (jobs, {"jobs": jobs}, {"data": jobs, "total": 2}, {"items": jobs}, {"results": jobs}):
-        found = wire.read_jobs(200, {}, _bytes(body), base_url=BASE)
-        assert [(job.job_id, job.state) for job in found] == [("a", "completed"), ("b", "running")]
-    for body in ({}, {"jobs": 3}, b"<html>", 3):
-        assert wire.read_jobs(200, {}, _bytes(body), base_url=BASE) == []
-    with pytest.raises(UnauthorizedError):
-        wire.read_jobs(401, {}, b"", base_url=BASE)
 
 
 # --- errors -------------------------------------------------------------------------------------------------------
@@ -495,9 +486,9 @@ def test_nan_surrogates_and_deep_nesting_do_not_reach_a_record() -> None:
 
 @pytest.mark.parametrize("body", [b"{" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900, b"9" * 5000])
 def test_json_that_is_too_much_is_none(body: bytes) -> None:
-    wire.without_urls(wire.parse(body))
-    assert wire.parse(b" " * wire.JSON_LIMIT + b"1") is None
-    assert wire.parse(b"1".rjust(wire.JSON_LIMIT)) == 1
+    without_urls(parse(body))
+    assert parse(b" " * JSON_LIMIT + b"1") is None
+    assert parse(b"1".rjust(JSON_LIMIT)) == 1
 
 
 JSON = st.recursive(
@@ -529,5 +520,4 @@ def test_no_reply_whatever_breaks_the_reader(body: bytes, status: int) -> None:
             json.dumps(job.raw, allow_nan=False).encode()
             job.job_id.encode()
             assert 200 <= status < 300
-    wire.read_schema(wire.parse(body))
-    wire.find_job_lists(wire.parse(body))
+    read_schema(parse(body))

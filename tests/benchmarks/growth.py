@@ -109,7 +109,7 @@ def _records(count: int) -> Iterator[Record]:
 
 def _pictures(folder: Path, journal: Journal) -> None:
     """What the newest page shows exists, with its thumbnails, as after a download."""
-    from kling_notebook.session import images
+    from kling_notebook.session import thumbnails
 
     first: Path | None = None
     for record in journal.latest(limit=50):
@@ -120,7 +120,7 @@ def _pictures(folder: Path, journal: Journal) -> None:
             if first is None:
                 path.write_bytes(service.painted())
                 first = path
-                jpeg = images.thumbnail(path, folder / ".kling" / "thumbnails")[0]
+                jpeg = thumbnails.thumbnail(path, folder / ".kling" / "thumbnails")[0]
             else:
                 path.hardlink_to(first)
                 keep(path, folder / ".kling" / "thumbnails", {"t256": jpeg})

@@ -27,7 +27,7 @@ def buy(session: Session) -> Any:
 
 def patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """So many seconds before a poll that failed is repeated."""
-    monkeypatch.setattr(collecting.pacing, "backoff", lambda attempt, jitter: seconds)  # noqa: ARG005
+    monkeypatch.setattr(collecting.allowance, "backoff", lambda attempt, jitter: seconds)  # noqa: ARG005
 
 
 # ---- asked to wait ----

@@ -24,7 +24,7 @@ from PIL import Image
 
 from kling_notebook.api.errors import DownloadError, TransportError
 from kling_notebook.api.jobs import GenerationRequest
-from kling_notebook.session import containers, images, pixels, recipes
+from kling_notebook.session import containers, images, pixels, recipes, thumbnails
 
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 RECIPE = recipes.build(request=GenerationRequest("a fox"), backend="sandbox", created_at=1.75e9, job_id="job_1")
@@ -162,7 +162,7 @@ def test_an_animation_is_saved_as_it_is_with_its_first_picture_as_thumbnail(save
         frames[0].save(out, kind, save_all=True, append_images=frames[1:])
         saved = save(out.getvalue(), stem=kind)
         assert Image.open(io.BytesIO(saved.path.read_bytes())).n_frames == 2
-        jpeg, *_ = images.thumbnail(saved.path, tmp_path / "cache")
+        jpeg, *_ = thumbnails.thumbnail(saved.path, tmp_path / "cache")
         red, _, blue = Image.open(io.BytesIO(jpeg)).getpixel((30, 30))
         assert (red > 200, blue < 100) == (True, True)
 
@@ -215,7 +215,7 @@ def test_what_is_no_whole_picture_is_never_shown_as_one(data: bytes, reason: str
     with pytest.raises(DownloadError, match=reason):
         images.check(tmp_path / "fox.png")
     with pytest.raises(DownloadError, match=reason):
-        images.thumbnail(tmp_path / "fox.png", tmp_path / "cache")
+        thumbnails.thumbnail(tmp_path / "fox.png", tmp_path / "cache")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,6 @@ from kling_notebook.api.errors import DownloadError, InputError, KlingError, Mod
 from kling_notebook.api.jobs import GenerationRequest, Job, JobStatus
 from kling_notebook.sandbox import Fault
 from kling_notebook.session import collecting, images, pastjobs, running
-from kling_notebook.session.offers import made_at
 from kling_notebook.session.records import new_record
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ Make = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the tries of a download and between looks at another kernel's job."""
-    monkeypatch.setattr(collecting.pacing, "backoff", lambda attempt, jitter: 0.05)  # noqa: ARG005
+    monkeypatch.setattr(collecting.allowance, "backoff", lambda attempt, jitter: 0.05)  # noqa: ARG005
     monkeypatch.setattr(running, "FOLLOW_SECONDS", 0.05)
 
 
@@ -448,8 +447,8 @@ def doubtful_session(make_sandbox: Make, make_session: Make, **options: Any) -> 
     return sandbox, session
 
 
-def doubt_row(session: Session, number: int = 2, **how: Any) -> str:
-    return dict(session.status(**how).rows())[f"job {number} in doubt"]
+def doubt_row(session: Session, number: int = 2) -> str:
+    return dict(session.status().rows())[f"job {number} in doubt"]
 
 
 @pytest.mark.parametrize(("kind", "says"), [("drop_after", "by 1 more"), ("drop_before", "by no more than")])
@@ -637,65 +636,6 @@ def test_a_job_id_in_a_torn_reply_is_kept_and_used(make_sandbox: Make, make_sess
     assert record.job_id == sandbox.job_ids[0]
     assert len(session.resume(1).jobs[0].result(timeout=30)) == 1
     assert sandbox.count("submit") == 1
-
-
-# ---- what the service lists ----
-
-
-def test_jobs_the_service_lists_are_offered_and_never_attached(make_sandbox: Make, make_session: Make) -> None:
-    """Unknown to the folder, made after the intent, for this prompt. `status` says so; the row stays in doubt."""
-    sandbox, session = doubtful_session(make_sandbox, make_session, jobs_list=True)
-    (job_id,) = (found for found in sandbox.job_ids if found != session.record(1).job_id)
-    made_elsewhere(session, "another prompt")
-    posts = sandbox.count("submit")
-    asked = len(sandbox.log)
-    assert "lists" not in doubt_row(session)
-    assert len(sandbox.log) == asked, "nobody is asked unless it is wanted"
-    assert session.status(ask=True).offers == {2: (job_id,)}
-    assert f"The service lists {job_id}, made after it: this may be the one" in doubt_row(session, ask=True)
-    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
-    assert session.record(2).job_id is None
-    assert len(session.resume(job_id).jobs[0].result(timeout=30)) == 1
-    assert sandbox.count("submit") == posts
-
-
-def test_a_job_made_before_the_intent_is_not_offered(make_sandbox: Make, make_session: Make) -> None:
-    _, session = doubtful_session(make_sandbox, make_session, jobs_list=True)
-    session.journal.write(session.record(2).but(submitted_at=time.time() + 3600))
-    assert session.status(ask=True).offers == {}
-
-
-@pytest.mark.parametrize("trouble", ["no list", "no doubt", "it fails"])
-def test_a_status_needs_no_list(trouble: str, make_sandbox: Make, make_session: Make) -> None:
-    """Where the service describes none, or does not give it, the status comes all the same."""
-    sandbox, session = doubtful_session(make_sandbox, make_session, jobs_list=trouble != "no list")
-    if trouble == "no doubt":
-        session.dismiss(2)
-    if trouble == "it fails":
-        sandbox.stop()
-    asked = len(sandbox.log)
-    status = session.status(ask=True)
-    assert status.offers == {}
-    assert len(status.doubtful) == (0 if trouble == "no doubt" else 1)
-    if trouble == "no doubt":
-        assert len(sandbox.log) == asked
-
-
-@pytest.mark.parametrize(
-    ("said", "seconds"),
-    [
-        ({"createdAt": "2025-06-15T15:06:40Z"}, 1_750_000_000),
-        ({"created_at": "2025-06-15T17:06:40+02:00"}, 1_750_000_000),
-        ({"created": "2025-06-15T15:06:40"}, 1_750_000_000),
-        ({"createdAt": 1_750_000_000}, 1_750_000_000),
-        ({"createdAt": "1750000000000"}, 1_750_000_000),
-        ({"createdAt": "yesterday"}, None),
-        ({"createdAt": [1]}, None),
-        ({}, None),
-    ],
-)
-def test_when_a_listed_job_was_made(said: dict[str, Any], seconds: float | None) -> None:
-    assert made_at(Job("j", "running", "running", raw=said)) == seconds
 
 
 # ---- another kernel's job ----

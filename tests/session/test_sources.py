@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.session.images import load_source
+from kling_notebook.session.sources import load_source
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -7,7 +7,6 @@ A crash is a session whose worker stops for ever at a chosen point, and whose lo
 from __future__ import annotations
 
 import contextlib
-import random
 import shutil
 import tempfile
 import threading
@@ -127,7 +126,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="kling-"))
-        self.service = Sandbox(latency=0.0, paint=type(self).paint, jobs_list=True).start()
+        self.service = Sandbox(latency=0.0, paint=type(self).paint).start()
         self.buyers: list[Doomed] = []
         self.asked = 0
         self.ids: dict[int, str] = {}
@@ -213,14 +212,6 @@ class Machine(RuleBasedStateMachine):
             assert record.submitted_at is None
 
     @precondition(lambda self: self.in_doubt())
-    @rule(chance=st.randoms(use_true_random=False))
-    def attach_what_the_service_lists(self, chance: random.Random) -> None:
-        offers = self.session.status(ask=True).offers
-        if offers:
-            number = chance.choice(sorted(offers))
-            self.settle(self.session.resume(number, offers[number][0]).jobs)
-
-    @precondition(lambda self: self.in_doubt())
     @rule()
     def dismiss(self) -> None:
         self.session.dismiss(self.in_doubt()[0].number)
@@ -303,7 +294,7 @@ class Machine(RuleBasedStateMachine):
 
 def test_random_lives_keep_the_promises(monkeypatch: pytest.MonkeyPatch, paint: Callable[..., bytes]) -> None:
     """A few hundred steps in random order, the same ones in every run."""
-    monkeypatch.setattr(collecting.pacing, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005
+    monkeypatch.setattr(collecting.allowance, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005
     monkeypatch.setattr(lifecycle, "COMMIT_TRIES", 1)
     monkeypatch.setattr(running, "FOLLOW_SECONDS", 0.01)
     machine = type("Life", (Machine,), {"paint": staticmethod(paint)})

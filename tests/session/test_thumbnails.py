@@ -60,18 +60,18 @@ def near(colour: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def test_a_thumbnail_is_a_small_jpeg_that_knows_the_pictures_size(red: Path, cache: Path):
-    jpeg, width, height = images.thumbnail(red, cache)
+    jpeg, width, height = thumbnails.thumbnail(red, cache)
     assert (width, height) == (800, 400)
     assert (seen(jpeg).format, seen(jpeg).size) == ("JPEG", (256, 128))
     assert near(middle(jpeg), (254, 0, 0))
-    assert images.thumbnail(red, cache, 64)[1:] == (800, 400)
-    assert seen(images.thumbnail(red, cache, 64)[0]).size == (64, 32)
+    assert thumbnails.thumbnail(red, cache, 64)[1:] == (800, 400)
+    assert seen(thumbnails.thumbnail(red, cache, 64)[0]).size == (64, 32)
 
 
 def test_a_small_picture_is_not_enlarged(tmp_path: Path, cache: Path):
     path = put(tmp_path, Image.new("RGB", (10, 20)), "small.png")
-    assert seen(images.thumbnail(path, cache)[0]).size == (10, 20)
-    assert seen(images.large(path, cache)[0]).size == (10, 20)
+    assert seen(thumbnails.thumbnail(path, cache)[0]).size == (10, 20)
+    assert seen(thumbnails.large(path, cache)[0]).size == (10, 20)
 
 
 ORANGE = (250, 130, 20)
@@ -119,36 +119,36 @@ def test_every_kind_of_picture_has_a_true_thumbnail(
 ):
     name, options = saved_as
     path = put(tmp_path, image, name, **options)
-    for jpeg, *_ in (images.thumbnail(path, cache), images.large(path, cache)):
+    for jpeg, *_ in (thumbnails.thumbnail(path, cache), thumbnails.large(path, cache)):
         assert seen(jpeg).mode in ("RGB", "L")
         assert near(middle(jpeg), colour)
 
 
 def test_a_shape_of_one_pixel_height_works(tmp_path: Path, cache: Path):
     path = put(tmp_path, Image.new("RGB", (9000, 1)), "line.png")
-    assert seen(images.thumbnail(path, cache)[0]).size == (256, 1)
+    assert seen(thumbnails.thumbnail(path, cache)[0]).size == (256, 1)
 
 
 def test_the_large_jpeg_stays_within_its_limit_whatever_the_picture(tmp_path: Path, cache: Path):
     noise = Image.frombytes("RGB", (2048, 2048), random.Random(1).randbytes(2048 * 2048 * 3))  # noqa: S311
     path = put(tmp_path, noise, "noise.jpg", quality=95)
-    jpeg, width, height = images.large(path, cache)
+    jpeg, width, height = thumbnails.large(path, cache)
     assert len(jpeg) <= 200_000
     assert (width, height) == (2048, 2048)
     assert max(seen(jpeg).size) >= 512
-    assert len(images.large(path, cache, limit=5_000)[0]) <= 5_000
+    assert len(thumbnails.large(path, cache, limit=5_000)[0]) <= 5_000
 
 
 def test_a_plain_picture_is_large_at_full_quality(tmp_path: Path, cache: Path):
     path = put(tmp_path, Image.linear_gradient("L").resize((2048, 1024)), "plain.png")
-    jpeg, *_ = images.large(path, cache)
+    jpeg, *_ = thumbnails.large(path, cache)
     assert seen(jpeg).size == (1024, 512)
 
 
 def test_a_second_look_decodes_nothing(red: Path, cache: Path, decodings: list[int]):
-    first = images.thumbnail(red, cache), images.large(red, cache)
+    first = thumbnails.thumbnail(red, cache), thumbnails.large(red, cache)
     assert len(decodings) == 2
-    assert (images.thumbnail(red, cache), images.large(red, cache)) == first
+    assert (thumbnails.thumbnail(red, cache), thumbnails.large(red, cache)) == first
     assert len(decodings) == 2
 
 
@@ -162,42 +162,42 @@ def test_saving_leaves_the_thumbnail_ready(red: Path, cache: Path, tmp_path: Pat
         thumbnails=cache,
         on_warning=print,
     )
-    assert images.thumbnail(saved.path, cache)[1:] == (800, 400)
+    assert thumbnails.thumbnail(saved.path, cache)[1:] == (800, 400)
     assert len(decodings) == 1
 
 
 def test_a_replaced_picture_gets_a_new_thumbnail(red: Path, cache: Path, tmp_path: Path):
     """Of the very same length, too: the time of change tells them apart."""
-    images.thumbnail(red, cache)
+    thumbnails.thumbnail(red, cache)
     length = red.stat().st_size
     put(tmp_path, Image.new("RGB", (800, 400), "blue"), "red.png", compress_level=9)
     red.write_bytes(red.read_bytes().ljust(length, b"\0"))
     assert red.stat().st_size == length
     os.utime(red, (1, 1))
-    assert near(middle(images.thumbnail(red, cache)[0]), (0, 0, 254))
+    assert near(middle(thumbnails.thumbnail(red, cache)[0]), (0, 0, 254))
 
 
 def test_a_moved_folder_keeps_its_thumbnails(red: Path, cache: Path, tmp_path: Path, decodings: list[int]):
-    images.thumbnail(red, cache)
+    thumbnails.thumbnail(red, cache)
     (tmp_path / "elsewhere").mkdir()
-    images.thumbnail(red.rename(tmp_path / "elsewhere" / red.name), cache)
+    thumbnails.thumbnail(red.rename(tmp_path / "elsewhere" / red.name), cache)
     assert len(decodings) == 1
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"junk", None])
 def test_a_lost_or_spoilt_cache_is_made_again(spoilt: bytes | None, red: Path, cache: Path):
-    right = images.thumbnail(red, cache)
+    right = thumbnails.thumbnail(red, cache)
     (kept,) = cache.iterdir()
     kept.write_bytes(kept.read_bytes()[:-9] if spoilt is None else spoilt)
-    assert images.thumbnail(red, cache) == right
+    assert thumbnails.thumbnail(red, cache) == right
     kept.unlink()
-    assert images.thumbnail(red, cache) == right
+    assert thumbnails.thumbnail(red, cache) == right
     assert [path.name for path in cache.iterdir()] == [kept.name]
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(red: Path, tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
-    assert images.thumbnail(red, tmp_path / "file")[1:] == (800, 400)
+    assert thumbnails.thumbnail(red, tmp_path / "file")[1:] == (800, 400)
     saved = images.save(
         lambda write: write(red.read_bytes()),
         tmp_path,
@@ -216,19 +216,19 @@ def test_a_cache_written_by_a_crash_leaves_no_half_file(red: Path, cache: Path, 
         raise OSError("full")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    assert images.thumbnail(red, cache)[1:] == (800, 400)
+    assert thumbnails.thumbnail(red, cache)[1:] == (800, 400)
     assert list(cache.iterdir()) == []
 
 
 def test_a_picture_that_is_gone_says_so(tmp_path: Path, cache: Path):
-    for ask in (images.thumbnail, images.large):
+    for ask in (thumbnails.thumbnail, thumbnails.large):
         with pytest.raises(DownloadError, match="moved or deleted"):
             ask(tmp_path / "none.png", cache)
 
 
 def test_many_threads_may_ask_for_the_same_thumbnail(red: Path, cache: Path):
     made: list[tuple[bytes, int, int]] = []
-    threads = [threading.Thread(target=lambda: made.append(images.thumbnail(red, cache))) for _ in range(12)]
+    threads = [threading.Thread(target=lambda: made.append(thumbnails.thumbnail(red, cache))) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -242,11 +242,11 @@ def test_nine_thumbnails_of_busy_pictures_fit_a_saved_notebook(tmp_path: Path, c
     """300 kB is the goal for a grid of nine, in base64 and with a contact sheet beside them."""
     photo = Image.effect_mandelbrot((2048, 2048), (-2, -1.5, 1, 1.5), 60).convert("RGB")
     path = put(tmp_path, photo, "busy.png", compress_level=1)
-    assert len(images.thumbnail(path, cache)[0]) < 15_000
+    assert len(thumbnails.thumbnail(path, cache)[0]) < 15_000
 
 
 def test_the_comment_is_all_the_metadata_there_is(red: Path, cache: Path):
-    jpeg, *_ = images.thumbnail(red, cache)
+    jpeg, *_ = thumbnails.thumbnail(red, cache)
     assert seen(jpeg).info["comment"] == b"kling 800x400"
     assert b"Exif" not in jpeg
     assert thumbnails.QUALITY == 80

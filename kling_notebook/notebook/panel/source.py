@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from ...api.errors import InputError
 from ...api.jobs import GenerationRequest, SourceImage
-from ...session import images, recipes
+from ...session import recipes, thumbnails
 from ...session.kept import ADDRESS
 from ...session.session import Session
 from ...view.markup import bounded, picture_source, tag
@@ -151,7 +151,7 @@ class Well:
             if found := ADDRESS.fullmatch(source.label):
                 jpeg = session.picture(int(found[1]), int(found[2])).tile().jpeg
             else:
-                jpeg, *_ = images.thumbnail(
+                jpeg, *_ = thumbnails.thumbnail(
                     session.place.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
                 )
         except Exception:  # a URL, or a file that went away: the picture is used, there is only nothing to show of it
