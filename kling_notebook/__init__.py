@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UnexpectedReplyError,
     )
-    from .api.jobs import GenerationRequest
+    from .api.job import GenerationRequest
     from .calls import (
         compare,
         connect,
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
         submit,
         sweep,
     )
+    from .jobs.spending import Estimate
+    from .jobs.worker_pool import JobHandle
     from .notebook.panel.panel import KlingPanel
+    from .results.result import Result
+    from .results.sweep_result import SweepResult
     from .sandbox import Sandbox
-    from .session.budget import Estimate
-    from .session.results import Result
-    from .session.runner import JobHandle
     from .session.session import Session
-    from .session.sweepresult import SweepResult
 
 __version__ = "0.1.0"
 

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .api.errors import InputError
 from .api.parameters import PARAMETERS
-from .notebook import waiting
+from .image_files import metadata
+from .jobs.call import Batch
+from .jobs.spending import Estimate
+from .jobs.worker_pool import JobHandle
 from .notebook.checks import check_limit, check_reuse
 from .notebook.config import configured
-from .notebook.perform import collect, interrupts_explained, perform
-from .session import recipes, sweeps
-from .session.batch import Batch
-from .session.budget import Estimate
-from .session.results import Comparison, Picture, Result, history_row, writing
-from .session.runner import JobHandle
+from .notebook.display import wait
+from .notebook.display.run_in_cell import collect, interrupts_explained, perform
+from .results import sweep_axes
+from .results.result import Comparison, Picture, Result, history_row, writing
+from .results.sweep_result import SweepResult
 from .session.session import Session
-from .session.settings import Secret, Settings, resolve
-from .session.sweepresult import SweepResult
+from .settings import Secret, Settings, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def connect(
     said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     said = {name: value for name, value in (said | settings).items() if value is not None}
     with _lock:
-        present = waiting.person_is_present()
+        present = wait.person_is_present()
         session = Session(said, config=configured(), person_present=present, before=_session)
         if _session is not None:
             _session.close()
@@ -201,7 +202,7 @@ def submit(
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
     begun: list[Batch] = []
-    with interrupts_explained(session, begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), wait.interrupts_noted():
         begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
     return begun[0].handles[0]
 
@@ -235,7 +236,7 @@ def sweep(
     1360
     """
     session = current_session()
-    checked, points = sweeps.of_call(prompt, axes, more_axes, source=session.place.attachments.resolve)
+    checked, points = sweep_axes.of_call(prompt, axes, more_axes, source=session.place.attachments.resolve)
     requests = session.requests(points, extra)
     done = perform(
         session,
@@ -267,7 +268,7 @@ def estimate(
     """
     check_reuse(reuse)
     session = current_session()
-    checked, points = sweeps.of_call(prompt, axes, parameters, source=session.place.attachments.resolve)
+    checked, points = sweep_axes.of_call(prompt, axes, parameters, source=session.place.attachments.resolve)
     return session.estimate(session.requests(points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
 
 
@@ -339,7 +340,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
     >>> kling.read_recipe(fox[0].path)["prompt"]
     'a red fox'
     """
-    return recipes.read(Path(path))
+    return metadata.read(Path(path))
 
 
 def compare(a: Any, b: Any) -> Comparison:

@@ -20,10 +20,10 @@ from nbclient import NotebookClient
 import kling_notebook
 from kling_notebook.__main__ import parser
 from kling_notebook.api import errors
-from kling_notebook.api.jobs import JobStatus
+from kling_notebook.api.job import JobStatus
 from kling_notebook.command import notebooks
-from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS
-from kling_notebook.session.settings import SETTINGS
+from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS
+from kling_notebook.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kling_notebook.api.parameters import PARAMETERS
-from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS
-from kling_notebook.session.settings import SETTINGS
+from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS
+from kling_notebook.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import access, wire
-from .allowance import Kind, Pace
+from . import url_policy, wire
 from .errors import InputError, KlingError, SettingsError, TransportError
-from .harmless import parse, without_urls
-from .jobs import DEFAULT_MODEL, GenerationRequest, Job, SourceImage
-from .line import Line, Ticket
+from .job import DEFAULT_MODEL, GenerationRequest, Job, SourceImage
 from .patience import Patience
+from .rate_limiter import Kind, Pace
+from .request_queue import Line, Ticket
+from .sanitize import parse, without_urls
 from .schema import ModelSchema, check_body, read_schema, run_body
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ class KlingClient(Patience):
         download_timeout: float = 120.0,
         rate: float = REQUESTS_PER_MINUTE,
     ) -> None:
-        self._base_url = access.check_base_url(base_url)
-        self._model = access.check_model(model)
+        self._base_url = url_policy.check_base_url(base_url)
+        self._model = url_policy.check_model(model)
         seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
-        self._key = access.Key(api_key)
+        self._key = url_policy.Key(api_key)
         self._line = Line(Pace(rate))
         self._lock = threading.Lock()
         self._transport: Transport | None = None
@@ -121,7 +121,7 @@ class KlingClient(Patience):
         """
         self.check_request(request)
         body = json.dumps(run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
-        reply = self._exchange(self._out().post, access.model_url(self._base_url, self._model, "run"), body)
+        reply = self._exchange(self._out().post, url_policy.model_url(self._base_url, self._model, "run"), body)
         return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
 
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class KlingClient(Patience):
             TransportError: no whole reply. ApiError: by status. UnexpectedReplyError: a reply that cannot be read, or
                 a completed job without a picture. None of them means that the job failed.
         """
-        url = access.own_url(status_url, self._base_url) or access.job_url(self._base_url, job_id)
+        url = url_policy.own_url(status_url, self._base_url) or url_policy.job_url(self._base_url, job_id)
         try:
             reply = self._exchange(self._out().get, url)
             return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self._base_url)
@@ -176,7 +176,7 @@ class KlingClient(Patience):
     def _fetch_schema(self) -> ModelSchema | None:
         for ending in (("schema",), ()):
             try:
-                reply = self._exchange(self._out().get, access.model_url(self._base_url, self._model, *ending))
+                reply = self._exchange(self._out().get, url_policy.model_url(self._base_url, self._model, *ending))
             except (TransportError, SettingsError):
                 return None
             found = read_schema(parse(reply.body)) if 200 <= reply.status < 300 else None
@@ -214,13 +214,13 @@ class KlingClient(Patience):
         Raises:
             TransportError: the host cannot be reached.
         """
-        reply = self._exchange(self._out().get, access.job_url(self._base_url, _UNKNOWN_JOB))
+        reply = self._exchange(self._out().get, url_policy.job_url(self._base_url, _UNKNOWN_JOB))
         if reply.status in (401, 403):
             return "refused"
         # A web page at a wrong address answers 404 as well; only the service answers in JSON.
         answered = reply.status in (200, 400, 404, 422) and isinstance(parse(reply.body), dict)
         if answered and reply.status == 404:  # so does a wrong path on the right host; the models are at the right one
-            answered = self._exchange(self._out().get, access.models_url(self._base_url)).status == 200
+            answered = self._exchange(self._out().get, url_policy.models_url(self._base_url)).status == 200
         return "accepted" if answered else "unknown"
 
     def queue(self, kind: Kind, due: float = 0.0) -> Ticket:

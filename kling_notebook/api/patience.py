@@ -12,7 +12,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from .allowance import LONGEST_WAIT, Kind, backoff
 from .errors import (
     ApiError,
     DownloadError,
@@ -23,9 +22,10 @@ from .errors import (
     StillRunningError,
     TransportError,
 )
-from .jobs import GenerationRequest, Job, JobStatus, Observer, Snapshot
-from .line import Ticket
-from .pacing import AfterPoll, AfterSubmit, Durations, FailedPolls, after_submit, next_poll
+from .job import GenerationRequest, Job, JobStatus, Observer, Snapshot
+from .rate_limiter import LONGEST_WAIT, Kind, backoff
+from .request_queue import Ticket
+from .retry_policy import AfterPoll, AfterSubmit, Durations, FailedPolls, after_submit, next_poll
 
 _GONE = frozenset({403, 404, 410})
 

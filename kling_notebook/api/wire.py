@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from .access import KEYS_PAGE, own_url
-from .allowance import retry_after
 from .errors import (
     ApiError,
     InsufficientCreditsError,
@@ -26,8 +24,10 @@ from .errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
-from .harmless import clean, parse, without_urls
-from .jobs import Job
+from .job import Job
+from .rate_limiter import retry_after
+from .sanitize import clean, parse, without_urls
+from .url_policy import KEYS_PAGE, own_url
 
 _SUCCESS = frozenset({"completed", "succeeded", "success"})
 _FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})

@@ -70,7 +70,7 @@ def environment(given: Mapping[str, str], *, live: bool, max_credits: float | No
 def check_key(env: Mapping[str, str]) -> None:
     """CannotStartError or SettingsError where the kernel of a live tour would find no key, or none that can be one."""
     from ..api.client import KlingClient
-    from ..session.settings import KEY_PAGE, choose_backend, resolve
+    from ..settings import KEY_PAGE, choose_backend, resolve
 
     settings = resolve({}, {}, env)
     if not settings.api_key:

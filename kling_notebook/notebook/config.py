@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .waiting import running_shell
+from .display.wait import running_shell
 
 MAGICS = "KlingMagics"
 

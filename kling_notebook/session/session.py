@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.client import KlingClient
 from ..api.errors import InputError, SettingsError
-from ..api.jobs import GenerationRequest, JobStatus, Observer
+from ..api.job import GenerationRequest, JobStatus, Observer
 from ..api.parameters import LONG_PROMPT, check_characters
-from . import history, pastjobs, reports
-from .attachments import Attachments
-from .batch import Batch, Purse
-from .budget import Estimate, Limits, call_time, count, kind, price, queueing
-from .journal import Filter, Journal
-from .locks import Locks
-from .pastjobs import tidy
-from .records import Record, new_record
-from .recovery import open_journal
-from .reports import SessionStatus
-from .results import Picture, Result
-from .reuse import answer, deciding, planning
-from .running import Place, Running
-from .settings import Secret, Settings, choose_backend, folder_of, resolve
-from .sweeps import Point
+from ..jobs import resume as pastjobs
+from ..jobs.call import Batch, Purse
+from ..jobs.dispatcher import Place, Running
+from ..jobs.resume import tidy
+from ..jobs.reuse import answer, deciding, planning
+from ..jobs.spending import Estimate, Limits, call_time, count, kind, price, queueing
+from ..journal.job_record import Record, new_record
+from ..journal.journal import Filter, Journal
+from ..journal.locks import Locks
+from ..journal.recovery import open_journal
+from ..results import history
+from ..results.attachments import Attachments
+from ..results.result import Picture, Result
+from ..results.sweep_axes import Point
+from ..settings import Secret, Settings, choose_backend, folder_of, resolve
+from . import status as reports
+from .status import SessionStatus
 
 if TYPE_CHECKING:
     import pandas as pd

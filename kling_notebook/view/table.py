@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from .markup import (
+from .markup import (  # fmt: skip
     AMBER,
     BLUE,
     GREY,
@@ -24,7 +24,7 @@ from .markup import (
     plural,
     seconds_text,
     tag,
-)  # fmt: skip
+)
 from .pixels import smaller
 from .sheet import contact_sheet
 from .tiles import Tile, image_html, tile_html, tiles_text

@@ -39,7 +39,7 @@ from kling_notebook.api.errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
-from kling_notebook.api.jobs import GenerationRequest, JobStatus, Snapshot, SourceImage
+from kling_notebook.api.job import GenerationRequest, JobStatus, Snapshot, SourceImage
 from kling_notebook.sandbox import Fault, Sandbox
 
 KEY = "sk-canary-0123456789"

@@ -18,10 +18,10 @@ import pytest
 import urllib3.exceptions as below
 from requests import exceptions as above
 
-from kling_notebook.api.access import Key
-from kling_notebook.api.bodies import TimedReply
 from kling_notebook.api.errors import DownloadError, SettingsError, TransportError
+from kling_notebook.api.response_body import TimedReply
 from kling_notebook.api.transport import Transport, never_left
+from kling_notebook.api.url_policy import Key
 
 KEY = "sk-canary-0123456789"
 MB = 2**20
@@ -762,7 +762,7 @@ def test_a_redirect_is_held_to_the_same_rules(
 
 
 def _allow_first(allowed: str) -> Callable[[str, str], str | None]:
-    from kling_notebook.api.access import asset_refusal
+    from kling_notebook.api.url_policy import asset_refusal
 
     return lambda url, base: None if url.startswith(allowed) else asset_refusal(url, base)
 

@@ -21,8 +21,8 @@ from kling_notebook.api.errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
-from kling_notebook.api.harmless import JSON_LIMIT, parse, without_urls
-from kling_notebook.api.pacing import AfterSubmit, after_submit
+from kling_notebook.api.retry_policy import AfterSubmit, after_submit
+from kling_notebook.api.sanitize import JSON_LIMIT, parse, without_urls
 from kling_notebook.api.schema import read_schema
 
 BASE = "https://pixeldojo.ai/api/v1"

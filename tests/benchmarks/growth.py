@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kling_notebook.api.jobs import GenerationRequest, JobStatus
-from kling_notebook.session import history
-from kling_notebook.session.journal import Filter, Journal
-from kling_notebook.session.records import Record, new_record
-from kling_notebook.session.results import history_row
+from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.image_files.thumbnails import keep
+from kling_notebook.journal.job_record import Record, new_record
+from kling_notebook.journal.journal import Filter, Journal
+from kling_notebook.results import history
+from kling_notebook.results.result import history_row
 from kling_notebook.session.session import Session
-from kling_notebook.session.thumbnails import keep
 from kling_notebook.view.progress import ProgressRow, progress_bundle
 from kling_notebook.view.table import history_bundle
 
@@ -109,7 +109,7 @@ def _records(count: int) -> Iterator[Record]:
 
 def _pictures(folder: Path, journal: Journal) -> None:
     """What the newest page shows exists, with its thumbnails, as after a download."""
-    from kling_notebook.session import thumbnails
+    from kling_notebook.image_files import thumbnails
 
     first: Path | None = None
     for record in journal.latest(limit=50):

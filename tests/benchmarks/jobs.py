@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kling_notebook.api.jobs import JobStatus
+from kling_notebook.api.job import JobStatus
 
 from . import peers, service
 from .report import Row, interleaved, ms, size

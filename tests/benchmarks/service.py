@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import requests
 
-from kling_notebook.api.jobs import GenerationRequest, JobStatus
+from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.journal.job_record import new_record
 from kling_notebook.sandbox import Sandbox
 from kling_notebook.sandbox.painter import paint
-from kling_notebook.session.records import new_record
 from kling_notebook.session.session import Session
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kling_notebook.session.journal import Filter, Journal
+from kling_notebook.journal.journal import Filter, Journal
 from kling_notebook.session.session import Session
 
 ROOT = Path(__file__).parents[2]
@@ -230,7 +230,7 @@ def test_what_a_job_asks_the_journal_is_answered_by_indexes(begin) -> None:
 
 def test_the_frame_is_what_pandas_makes_with_the_same_conversions(journals) -> None:
     pd = pytest.importorskip("pandas")
-    growth, history = part("growth"), importlib.import_module("kling_notebook.session.history")
+    growth, history = part("growth"), importlib.import_module("kling_notebook.results.history")
     journal = journals[3_000]
     ours = history.frame(journal, growth._folder(journal), Filter(limit=None))
     theirs = growth.by_pandas(journal)
@@ -244,11 +244,11 @@ def test_the_frame_is_what_pandas_makes_with_the_same_conversions(journals) -> N
 
 
 def test_what_is_shown_was_made_while_downloading(begin, monkeypatch) -> None:
-    from kling_notebook.session import pixels
+    from kling_notebook.image_files import decode
 
     _, session = begin()
     one, nine = run(session), run(session, num_outputs=9)
-    monkeypatch.setattr(pixels, "decode", None)  # showing decodes nothing
+    monkeypatch.setattr(decode, "decode", None)  # showing decodes nothing
     assert len(json.dumps(one.bundle())) <= 700_000  # the large view in the page and beside it
     assert len(json.dumps(nine.bundle())) <= 300_000
     assert len(list((session.folder / ".kling" / "thumbnails").glob("*.jpg"))) == 11

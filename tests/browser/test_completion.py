@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS
+from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS
 
 SETUP = "%load_ext kling_notebook\naspect = history = resolution_of_mine = 1"
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kling_notebook.api.parameters import PARAMETERS
-from kling_notebook.notebook.grammar import OPTIONS, SUBCOMMANDS, help_text
+from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS, help_text
 
 STATE = """
 import json

@@ -28,10 +28,11 @@ from hypothesis.stateful import (
 )
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.api.jobs import JobStatus
+from kling_notebook.api.job import JobStatus
+from kling_notebook.image_files import saving
+from kling_notebook.jobs import advance, dispatcher, poll_and_save
+from kling_notebook.journal.job_record import Record
 from kling_notebook.sandbox import Fault, Sandbox
-from kling_notebook.session import collecting, images, lifecycle, running
-from kling_notebook.session.records import Record
 from kling_notebook.session.session import Session
 
 POINTS = ("planned", "sent", "posted", "running", "downloading", "half a download", "renamed", "finishing")
@@ -266,7 +267,7 @@ class Machine(RuleBasedStateMachine):
         for record in self.session.rows(status="finished", limit=None):
             assert record.images
             for name in record.images:
-                images.check(self.session.folder / name)
+                saving.check(self.session.folder / name)
             names += record.images
         assert len(names) == len(set(names))
         mine = {f".{self.session.id}." in path.name for path in self.session.folder.glob(".*.part")}
@@ -294,9 +295,9 @@ class Machine(RuleBasedStateMachine):
 
 def test_random_lives_keep_the_promises(monkeypatch: pytest.MonkeyPatch, paint: Callable[..., bytes]) -> None:
     """A few hundred steps in random order, the same ones in every run."""
-    monkeypatch.setattr(collecting.allowance, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005
-    monkeypatch.setattr(lifecycle, "COMMIT_TRIES", 1)
-    monkeypatch.setattr(running, "FOLLOW_SECONDS", 0.01)
+    monkeypatch.setattr(poll_and_save.allowance, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005
+    monkeypatch.setattr(advance, "COMMIT_TRIES", 1)
+    monkeypatch.setattr(dispatcher, "FOLLOW_SECONDS", 0.01)
     machine = type("Life", (Machine,), {"paint": staticmethod(paint)})
     run_state_machine_as_test(
         machine,

@@ -9,10 +9,10 @@ import ipywidgets as widgets
 
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
-from ..splitting import split_values
-from ..variables import samples
+from ..magic.tokenizer import split_values
+from ..magic.user_variables import samples
 from .form import title_of
-from .toolkit import Toolkit, labelled, row, shown
+from .widgets import Toolkit, labelled, row, shown
 
 PLACEHOLDER = "{}"
 STARTS = {"num_outputs": "1, 4", "sample": "1, 2, 3"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from ...api.jobs import GenerationRequest
-from ...session import cells
-from .toolkit import column, html, labelled, say, shown, text_html
+from ...api.job import GenerationRequest
+from ...results import code_export
+from .widgets import column, html, labelled, say, shown, text_html
 
 HOW = "What the form asks for, as code. Click into it, select all, copy: run in a cell, it is the same request."
 INVALID = "The form is not valid yet, so there is no code for it."
@@ -25,10 +25,10 @@ class Code:
 
     def show(self, request: GenerationRequest | None) -> None:
         """The code of a request, or why there is none."""
-        cell = cells.cell_of(request) if request is not None else None
+        cell = code_export.cell_of(request) if request is not None else None
         say(self.note, text_html(HOW if request is not None else INVALID, "muted"))
         say(self._cell_note, text_html(ONLY_CALL, "muted") if request is not None and cell is None else "")
         shown(self.cell, cell is not None)
         shown(self.call, request is not None)
         self.cell.value = cell or ""
-        self.call.value = cells.call_of(request) if request is not None else ""
+        self.call.value = code_export.call_of(request) if request is not None else ""

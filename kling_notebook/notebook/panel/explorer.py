@@ -12,20 +12,20 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
-from ...api.jobs import GenerationRequest
-from ...session import sweeps
-from ...session.batch import Batch
+from ...api.job import GenerationRequest
+from ...jobs.call import Batch
+from ...results import sweep_axes
+from ...results.sweep_result import SweepResult
 from ...session.session import Session
-from ...session.sweepresult import SweepResult
 from ...view.markup import join
 from ...view.progress import progress_bundle
 from ...view.table import credits_text
-from ..live import TICKER, row_of
-from .arrival import Arrival
+from ..display.progress_display import TICKER, row_of
 from .axis import Axis
 from .form import Form, title_of
+from .input_sync import Arrival
 from .queue import PATIENCE
-from .toolkit import PRESSED_TWICE, Toolkit, column, html, labelled, output, row, say, shown, text_html
+from .widgets import PRESSED_TWICE, Toolkit, column, html, labelled, output, row, say, shown, text_html
 
 INTRO = (
     "Pick one or two things to vary; everything else is taken from the form. Each combination is bought once, and what "
@@ -94,7 +94,7 @@ class Explorer:
 
     # ---- before ----
 
-    def _planned(self, session: Session) -> tuple[sweeps.Axes, list[sweeps.Point], list[GenerationRequest]]:
+    def _planned(self, session: Session) -> tuple[sweep_axes.Axes, list[sweep_axes.Point], list[GenerationRequest]]:
         fixed, beyond = self._form.values, self._form.beyond
         prompt = fixed.pop("prompt") or ""
         axes: dict[str, Any] = {}
@@ -109,8 +109,8 @@ class Explorer:
             axes[name] = values
         if "prompt" in axes:
             prompt = axes.pop("prompt")
-        planned, points = sweeps.expand(prompt, axes, fixed)
-        if sweeps.SAMPLE not in planned:
+        planned, points = sweep_axes.expand(prompt, axes, fixed)
+        if sweep_axes.SAMPLE not in planned:
             points = [replace(point, sample=beyond.get("sample")) for point in points]
         return planned, points, session.requests(points, beyond.get("extra"))
 
@@ -126,7 +126,7 @@ class Explorer:
             session = self._session()
             axes, _, requests = self._planned(session)
             estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
-            priced = text_html(f"{sweeps.shape(axes)}: {estimate.cost}")
+            priced = text_html(f"{sweep_axes.shape(axes)}: {estimate.cost}")
             say(self.cost, priced)
         except KlingError as error:
             say(self.cost, text_html(str(error), "reason"))
@@ -185,7 +185,7 @@ class Explorer:
         old = self.sliders.children
         sliders = []
         for name, values in self.sweep.axes.items():
-            options = [(sweeps.label(value), place) for place, value in enumerate(values)]
+            options = [(sweep_axes.label(value), place) for place, value in enumerate(values)]
             slider = widgets.SelectionSlider(
                 options=options,
                 description=name.replace("_", " "),
@@ -221,7 +221,7 @@ class Explorer:
                 self._end_ticking()
                 shown(self._stop_row, False)
                 if not self.sweep.missing:
-                    done = f"{sweeps.shape(self.sweep.axes)}, all here. Move the sliders to look at them."
+                    done = f"{sweep_axes.shape(self.sweep.axes)}, all here. Move the sliders to look at them."
                     say(self.progress, text_html(done))
                 self.show()
                 self._kit.when(self._finished, self.sweep)()
@@ -235,7 +235,7 @@ class Explorer:
         rows = []
         for handle in batch.jobs:
             place = sweep.points[batch.handles.index(handle)]
-            label = ", ".join(sweeps.label(value) for value in place.coordinates)
+            label = ", ".join(sweep_axes.label(value) for value in place.coordinates)
             snapshot = handle.snapshot
             if self._noted.get(handle, (None, 0))[0] is not snapshot:
                 self._noted[handle] = (snapshot, now)

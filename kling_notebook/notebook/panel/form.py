@@ -10,15 +10,15 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
-from ...api.jobs import GenerationRequest
+from ...api.job import GenerationRequest
 from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
-from ...session.budget import Estimate, duration
+from ...jobs.spending import Estimate, duration
 from ...session.session import Session
 from ...view.markup import join, plural, tag
 from ...view.table import credits_text
-from .arrival import Arrival
-from .source import Well
-from .toolkit import Toolkit, column, html, labelled, row, say, text_html
+from .image_picker import Well
+from .input_sync import Arrival
+from .widgets import Toolkit, column, html, labelled, row, say, text_html
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},

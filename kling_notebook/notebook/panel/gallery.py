@@ -14,12 +14,12 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError
-from ...session import recipes
-from ...session.results import Comparison, Picture, Result
+from ...image_files import metadata
+from ...results.result import Comparison, Picture, Result
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
 from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
-from .toolkit import LINE, Toolkit, column, html, output, row, say, shown, text_html
+from .widgets import LINE, Toolkit, column, html, output, row, say, shown, text_html
 
 KEPT = 12  # results whose widgets are kept; older ones are in the history
 GAP = 14
@@ -139,7 +139,7 @@ class Card:
         """The code and the recipe, as text that can be selected. The code is the journal's: it needs no file."""
         code = _block("The cell that makes it again", self.result.code())
         try:
-            recipe = json.dumps(recipes.read(picture.path), indent=2, ensure_ascii=False)
+            recipe = json.dumps(metadata.read(picture.path), indent=2, ensure_ascii=False)
         except InputError as error:
             self.show_detail(frame(join(code, text_html(str(error), "muted"))))
             return

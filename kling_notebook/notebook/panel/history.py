@@ -9,16 +9,16 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import KlingError
-from ...api.jobs import JobStatus
-from ...session.pastjobs import RESUMABLE
-from ...session.records import Record
-from ...session.results import history_row
+from ...api.job import JobStatus
+from ...jobs.resume import RESUMABLE
+from ...journal.job_record import Record
+from ...results.result import history_row
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, frame, join, pill, plural, seconds_text, tag
 from ...view.pixels import smaller
 from ...view.table import HistoryRow, credits_text, status_html
 from ...view.tiles import Tile, image_html
-from .toolkit import LINE, Toolkit, column, html, labelled, options_of, row, say, text_html
+from .widgets import LINE, Toolkit, column, html, labelled, options_of, row, say, text_html
 
 PAGE = 8
 SIDE = 64  # of a thumbnail, in CSS pixels

@@ -12,24 +12,24 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import KlingError
-from ...api.jobs import GenerationRequest
-from ...session.records import Record
-from ...session.results import Picture, Result
-from ...session.runner import JobHandle
+from ...api.job import GenerationRequest
+from ...jobs.worker_pool import JobHandle
+from ...journal.job_record import Record
+from ...results.result import Picture, Result
+from ...results.sweep_result import SweepResult
 from ...session.session import Session
-from ...session.sweepresult import SweepResult
 from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, plural, tag
-from ..live import LastResult
-from ..waiting import in_notebook, running_shell
-from .arrival import Arrival
-from .cellwatch import CellWatch
+from ..display.progress_display import LastResult
+from ..display.wait import in_notebook, running_shell
+from .busy_indicator import CellWatch
 from .code import Code
 from .explorer import Explorer
 from .form import Form
 from .gallery import Actions, Gallery, lasting
 from .history import History, RowActions
+from .input_sync import Arrival
 from .queue import Queue, Row
-from .toolkit import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
+from .widgets import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
 
 TABS = ("Create", "Explore", "History", "Code")
 CREATE, EXPLORE, HISTORY, CODE = range(4)

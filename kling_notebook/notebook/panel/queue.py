@@ -13,12 +13,12 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...session.runner import JobHandle
+from ...jobs.worker_pool import JobHandle
 from ...session.session import Session
 from ...view.markup import bounded
 from ...view.progress import progress_bundle
-from ..live import TICKER, row_of
-from .toolkit import Toolkit, column, html, row, say, text_html
+from ..display.progress_display import TICKER, row_of
+from .widgets import Toolkit, column, html, row, say, text_html
 
 KEPT = 6  # ended rows that stay to say why they have no picture
 PATIENCE = 0.2  # seconds the ticker of all displays waits for a panel whose callback is at work

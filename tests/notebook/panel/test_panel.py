@@ -13,12 +13,12 @@ import ipywidgets as widgets
 import pytest
 from PIL import Image
 
-from kling_notebook.api.jobs import JobStatus
+from kling_notebook.api.job import JobStatus
 from kling_notebook.notebook.panel import panel as panel_module
 from kling_notebook.notebook.panel.form import EXAMPLES
 from kling_notebook.notebook.panel.panel import CODE, CREATE, EXPLORE, HISTORY, KlingPanel
+from kling_notebook.results import sweep_axes
 from kling_notebook.sandbox import Fault
-from kling_notebook.session import sweeps
 from kling_notebook.session.session import Session
 
 
@@ -29,7 +29,7 @@ def service(make_sandbox):
 
 @pytest.fixture(autouse=True)
 def quick_ticks(monkeypatch):
-    monkeypatch.setattr("kling_notebook.notebook.live.TICK", 0.05)
+    monkeypatch.setattr("kling_notebook.notebook.display.progress_display.TICK", 0.05)
 
 
 @pytest.fixture
@@ -611,7 +611,7 @@ def test_a_word_in_the_prompt_can_vary(panel, service):
 def test_replicates_are_those_of_the_magic(panel, session, service, typed):
     """They were the words "1", "2" and "3": other requests, which were bought a second time; and "3" was one job."""
     fixed = panel.form.values
-    points = sweeps.expand(fixed.pop("prompt"), {"sample": 3}, fixed)[1]
+    points = sweep_axes.expand(fixed.pop("prompt"), {"sample": 3}, fixed)[1]
     for handle in session.start(session.requests(points), source="magic").jobs:
         handle.result()
     explore(panel, "sample", [typed])

@@ -1,0 +1,183 @@
+"""The recipe inside the file: what a picture was made from, as ASCII JSON in EXIF's ImageDescription.
+
+One payload in one tag for PNG, JPEG and WebP, put in by editing the container: the pixels are never coded anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path, PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ..api.errors import InputError
+from ..api.job import GenerationRequest, SourceImage
+from . import containers, exif
+
+FORMAT = "kling_notebook recipe"
+VERSION = 1
+
+MOST_BYTES = 60_000
+"""A JPEG segment ends at 65 535 bytes, and other tags want room too."""
+
+_LONG_EXTRA = 2_000
+_MOST_FILE_BYTES = 64 * 2**20
+
+
+def build(
+    *,
+    request: GenerationRequest,
+    backend: str,
+    created_at: float,
+    job_id: str | None = None,
+    number: int | None = None,
+    picture: int | None = None,
+    credits: float | None = None,
+) -> dict[str, Any]:
+    """What will stand in the file. Holds no key, no path of this machine and no picture's bytes.
+
+    Args:
+        created_at: epoch seconds. number: the job's number in its folder. picture: its place in the result, from 0.
+        credits: what the whole job cost, as the service said.
+
+    A source image is kept as its hash (or its URL without what may be a secret in it), a long ``extra`` as a hash.
+    A recipe that is too long all the same is refused by `splice`, never here.
+    """
+    parameters = {name: value for name, value in request.values.items() if name != "prompt"}
+    parameters["image"] = _source(request.values["image"])
+    extra = request.extra
+    recipe: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "prompt": request.values["prompt"],
+        "parameters": parameters,
+        "extra": _hashed(extra) if len(json.dumps(extra)) > _LONG_EXTRA else extra,
+        "sample": request.sample,
+        "model": request.model,
+        "backend": backend,
+        "job_id": job_id,
+        "number": number,
+        "picture": picture,
+        "created": datetime.fromtimestamp(created_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "credits": credits,
+        "software": _software(),
+    }
+    if extra and len(json.dumps(recipe)) > MOST_BYTES:
+        recipe["extra"] = _hashed(extra)
+    return recipe
+
+
+def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
+    """The picture's file with the recipe in it; the coded pixels are the same bytes as before.
+
+    Raises:
+        InputError: the recipe is too long, or the file cannot be edited. Keep the file as it is then.
+    """
+    text = json.dumps(dict(recipe), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    if len(text) > MOST_BYTES:
+        raise InputError(f"The recipe has {len(text)} bytes; a picture's file has room for {MOST_BYTES}.")
+    try:
+        spliced = containers.write_exif(data, exif.with_description(containers.read_exif(data), text))
+        same = containers.same_essence(spliced, data) and containers.facts(spliced) == containers.facts(data)
+        if not same or read(spliced) != json.loads(text):
+            raise InputError("The recipe did not read back from the picture's file.")
+    except containers.BrokenContainerError as error:
+        raise InputError(f"The recipe cannot be put into the picture's file: {error}.") from None
+    return spliced
+
+
+def read(source: str | Path | bytes) -> dict[str, Any]:
+    """The recipe of a picture, from its path or its bytes.
+
+    Raises:
+        InputError: there is no such file, it is no picture, or it carries no recipe of ours.
+    """
+    name = "The picture" if isinstance(source, bytes) else str(source)
+    data = source if isinstance(source, bytes) else _file(Path(source).expanduser())
+    try:
+        block = containers.read_exif(data)
+        text = exif.read_description(block) if block else None
+    except containers.BrokenContainerError as error:
+        raise InputError(f"{name} cannot be read: {error}.", parameter="path") from None
+    except exif.BrokenExifError:
+        text = None
+    recipe = _parsed(text)
+    if recipe is None:
+        raise InputError(
+            f"{name} carries no recipe of kling_notebook. Programs that save a picture anew often drop it.",
+            parameter="path",
+        )
+    return recipe
+
+
+def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
+    """The request that a recipe tells of. A hashed ``extra`` is left out; a source image's bytes are not at hand.
+
+    Raises:
+        InputError: the recipe does not hold a request.
+    """
+    try:
+        values = {**recipe["parameters"], "prompt": recipe["prompt"]}
+        extra = recipe.get("extra") or {}
+        kept = {} if set(extra) == {"sha256", "bytes"} else extra
+        what = {"values": values, "extra": kept, "sample": recipe.get("sample"), "model": recipe["model"]}
+        if not isinstance(what["model"], str):
+            raise TypeError("the model is no text")
+        return GenerationRequest.from_json(what)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"The recipe does not hold a request: {error!r}.", parameter="path") from None
+
+
+def _file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.", parameter="path") from None
+    if len(data) > _MOST_FILE_BYTES:
+        raise InputError(f"{path} is larger than any picture of ours: above 64 MB.", parameter="path")
+    return data
+
+
+def _parsed(text: str | None) -> dict[str, Any] | None:
+    if not text or len(text) > MOST_BYTES:
+        return None
+    try:
+        recipe = json.loads(text)
+    except (ValueError, RecursionError):  # the second for ten thousand opening brackets
+        return None
+    return recipe if isinstance(recipe, dict) and recipe.get("format") == FORMAT else None
+
+
+@cache
+def _software() -> str:
+    try:
+        return f"kling_notebook {metadata.version('kling-notebook')}"
+    except metadata.PackageNotFoundError:  # run from a folder, not installed
+        return "kling_notebook"
+
+
+def _hashed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    text = json.dumps(extra, sort_keys=True).encode("ascii")
+    return {"sha256": hashlib.sha256(text).hexdigest(), "bytes": len(text)}
+
+
+def _source(source: SourceImage | None) -> dict[str, Any] | None:
+    """A source image for a file that travels: no folder of this machine, no signed query, no bytes."""
+    if source is None:
+        return None
+    url, sha256 = source.url, source.sha256
+    if url:
+        split = urlsplit(url)
+        bare = urlunsplit((split.scheme, split.netloc.rpartition("@")[2], split.path, "", ""))
+        if split.scheme not in ("http", "https") or bare != url:
+            sha256 = hashlib.sha256(url.encode()).hexdigest()
+        url = bare if split.scheme in ("http", "https") else None
+    inline = source.url is not None and url is None
+    label = "data URL" if inline else url or PureWindowsPath(source.label).name[:80]  # it knows both kinds of slash
+    return {"label": label, "url": url, "sha256": sha256, "media_type": source.media_type}

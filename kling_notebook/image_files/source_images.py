@@ -1,0 +1,99 @@
+"""A source picture for image to image: read, checked against what the service takes, refused before it costs anything.
+
+The limits are those of the model behind the service: at most 10 MB, at least 300 pixels a side, a ratio of 0.4 to 2.5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..api.errors import InputError
+from . import containers, decode, decode_pool
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST_BYTES = 10_000_000
+LEAST_SIDE = 300
+LEAST_RATIO, MOST_RATIO = 0.4, 2.5
+
+
+def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
+    """Bytes and media type of a source picture given as a path, as a file's bytes or as a PIL image.
+
+    Raises:
+        InputError: it cannot be read or the service would refuse it. The last sentence says what to do.
+    """
+    if isinstance(value, (str, Path)):
+        return _checked(_file(Path(value)), str(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _checked(bytes(value), "The source image")
+    image = decode.as_image(value)
+    if image is None:
+        raise _refused(
+            f"A source image cannot be of type {type(value).__name__}. Give a path, a URL, bytes or a PIL image."
+        )
+    _check_size("The source image", image.width, image.height)
+    try:
+        data, _ = decode_pool.run(decode.encode, image, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
+    return _checked(data, "The source image")
+
+
+def _file(path: Path) -> bytes:
+    with contextlib.suppress(RuntimeError):  # no home directory
+        path = path.expanduser()
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise _refused(f"{path} is a folder. Give the path of a picture in it.")
+        _check_bytes(str(path), size)
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise _refused(f"There is no file {path} (looked in {Path.cwd()}). Check its spelling.") from None
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
+        raise _refused(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def _checked(data: bytes, name: str) -> tuple[bytes, str]:
+    _check_bytes(name, len(data))
+    kind = containers.media_type(data[:16])
+    if kind is None:
+        way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the picture"
+        raise _refused(f"{name} is {decode.what_it_is(data[:1024])}. {way} as PNG, JPEG or WebP.")
+    try:
+        facts, _ = decode_pool.run(decode.decode, data, 1)
+    except decode.NotAPictureError as error:
+        raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
+    if facts.animated:
+        raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")
+    _check_size(name, facts.width, facts.height)
+    return data, kind
+
+
+def _check_bytes(name: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise _refused(
+            f"{name} has {size / 1e6:.1f} MB; the service takes at most {MOST_BYTES / 1e6:.0f} MB. "
+            "Make it smaller, or save it as JPEG."
+        )
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if min(width, height) < LEAST_SIDE:
+        raise _refused(
+            f"{name} has {width} x {height} pixels; the service wants at least {LEAST_SIDE} a side. Enlarge it."
+        )
+    if not LEAST_RATIO <= width / height <= MOST_RATIO:
+        raise _refused(
+            f"{name} has {width} x {height} pixels, a ratio of {width / height:.2f}; the service takes "
+            f"{LEAST_RATIO} to {MOST_RATIO}. Crop it."
+        )
+
+
+def _refused(message: str) -> InputError:
+    return InputError(message, parameter="image")

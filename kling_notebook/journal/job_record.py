@@ -1,0 +1,138 @@
+"""One job of a folder as a frozen value, and as a row of the journal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from ..api.errors import KlingError
+from ..api.job import GenerationRequest, JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One job of the folder. Times are seconds since the epoch, ``seconds`` a duration, ``images`` relative paths.
+
+    ``session`` bought it; ``owner`` is the session that works on it now. ``estimate`` is what it was thought to cost
+    before the reply's ``credits`` arrived.
+    """
+
+    number: int
+    identity: str
+    status: JobStatus
+    backend: str
+    source: str
+    session: str
+    owner: str
+    request: GenerationRequest
+    created_at: float
+    estimate: float = 0.0
+    job_id: str | None = None
+    status_url: str | None = None
+    submitted_at: float | None = None
+    completed_at: float | None = None
+    seconds: float | None = None
+    credits: float | None = None
+    credits_remaining: float | None = None
+    images: tuple[str, ...] = ()
+    error: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    starred: frozenset[int] = frozenset()
+    note: str | None = None
+
+    @property
+    def unconfirmed(self) -> bool:
+        """True where a person attached the job id and the service has given no result for it yet: it may be wrong."""
+        return self.job_id is not None and self.raw.get("attached") == self.job_id and "final" not in self.raw
+
+    def but(self, **changes: Any) -> Record:
+        """The next record: this one with some facts replaced."""
+        return replace(self, **changes)
+
+
+COLUMNS = tuple("n" if f.name == "number" else f.name for f in fields(Record))
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    return {
+        "identity": record.identity,
+        "status": record.status.value,
+        "backend": record.backend,
+        "source": record.source,
+        "session": record.session,
+        "owner": record.owner,
+        "prompt": record.request.prompt,
+        "request": json.dumps(record.request.as_json()),
+        "estimate": record.estimate,
+        "job_id": record.job_id,
+        "status_url": record.status_url,
+        "created_at": record.created_at,
+        "submitted_at": record.submitted_at,
+        "completed_at": record.completed_at,
+        "seconds": record.seconds,
+        "credits": record.credits,
+        "credits_remaining": record.credits_remaining,
+        "images": json.dumps(record.images),
+        "error": record.error,
+        "raw": json.dumps(record.raw),
+    }
+
+
+def record_of(row: Sequence[Any]) -> Record:
+    facts = dict(zip(COLUMNS, row, strict=True))
+    facts["number"] = facts.pop("n")
+    facts["status"] = JobStatus(facts["status"])
+    facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
+    facts["images"] = tuple(json.loads(facts["images"]))
+    facts["raw"] = json.loads(facts["raw"])
+    facts["starred"] = frozenset(json.loads(facts["starred"]))
+    return Record(**facts)
+
+
+class Reader:
+    """Rows to records. A row that this version cannot read is left out where it is, and named once."""
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self._named: set[int] = set()
+
+    def records(self, rows: Iterable[Sequence[Any]]) -> list[Record]:
+        records, torn = [], {}
+        for row in rows:
+            try:
+                records.append(record_of(row))
+            except (KlingError, ValueError, KeyError, TypeError, AttributeError) as error:
+                torn[int(row[0])] = error
+        new = sorted(torn.keys() - self._named)
+        if new:
+            self._named.update(new)
+            some = ", ".join(map(str, new[:5])) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
+            self._tell(
+                f"Job{'s' * (len(new) > 1)} {some} of this folder cannot be read and "
+                f"{'are' if len(new) > 1 else 'is'} left out ({torn[new[0]]}). Was it written by a newer version?"
+            )
+        return records
+
+
+def record_as_json(record: Record) -> dict[str, Any]:
+    """The record without the user's own marks, for an intent file."""
+    return {"n": record.number} | row_of(record)
+
+
+def record_from_json(facts: Mapping[str, Any]) -> Record:
+    """The record an intent file holds."""
+    known = dict(facts) | {"starred": "[]", "note": None}
+    return record_of(tuple(known[name] for name in COLUMNS))
+
+
+def new_record(
+    request: GenerationRequest, *, backend: str, source: str, session: str, estimate: float, now: float | None = None
+) -> Record:
+    """A record in its first state; ``number`` is 0 until the journal has it."""
+    return Record(
+        0, request.identity(backend), JobStatus.PLANNED, backend, source, session, session, request,
+        time.time() if now is None else now, estimate,
+    )  # fmt: skip

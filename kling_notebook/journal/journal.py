@@ -1,0 +1,365 @@
+"""The journal: every job from before its POST to its last file, in SQLite.
+
+Rollback journal and ``synchronous=FULL``: an acknowledged row survives a killed kernel and a lost power line, also on
+network file systems, where WAL does not work. A busy time-out of 60 s lets several kernels share a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import SettingsError
+from ..api.job import JobStatus
+from ..jobs.spending import Kind
+from .job_record import COLUMNS, Reader, Record, row_of
+from .schema import bring_up, lenient, make_file
+
+BUSY_SECONDS = 60.0
+
+_LOOK_BACK = 2000
+"""Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
+depend on how many came before."""
+_NEWEST = "(SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+_OF_KIND = (
+    "json_extract(request, '$.model')=? AND json_extract(request, '$.values.resolution')=?"
+    " AND json_extract(request, '$.values.num_outputs')=?"
+)
+
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
+
+
+class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an error of the user
+    """Another session has taken this record over; whoever sees this stops working on it."""
+
+
+class Journal:
+    """The folder's record of jobs. Thread-safe; several processes may have the same one open.
+
+    Args:
+        tell: called with a line that names rows which cannot be read, once for each.
+
+    Raises:
+        SettingsError: the file cannot be made or opened. sqlite3.DatabaseError: it is damaged (see recovery).
+    """
+
+    def __init__(self, path: Path, tell: Callable[[str], object] = lambda text: None) -> None:  # noqa: ARG005
+        self.path = path
+        self._reader = Reader(tell)
+        self._lock = threading.RLock()
+        self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                path.parent.chmod(0o700)
+            make_file(path)
+            self._connection = self._open()
+        except OSError as error:
+            raise SettingsError(
+                f"The journal {path} cannot be written ({error.strerror}). Nothing was sent. Choose another folder: "
+                "KLING_FOLDER, or kling.connect(folder=...)."
+            ) from None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        connection.text_factory = lenient
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.create_function("holds", 2, _holds, deterministic=True)
+            bring_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def check_there(self) -> None:
+        """SettingsError where the file was removed since it was opened: what SQLite then says helps nobody."""
+        if not self.path.exists():
+            raise SettingsError(
+                f"The folder {self.path.parent.parent} was removed, and its journal with it. Nothing was sent. "
+                "kling.connect(), with what you gave it before, begins it anew."
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    # ---- writing ----
+
+    def add(self, records: Iterable[Record]) -> list[Record]:
+        """Insert new records in one transaction; they come back with their numbers."""
+        numbered = []
+        with self._transaction() as connection:
+            for record in records:
+                row = row_of(record)
+                names, marks = ", ".join(row), ", ".join("?" * len(row))
+                cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+                numbered.append(record.but(number=int(cursor.lastrowid or 0)))
+        return numbered
+
+    def write(self, record: Record) -> None:
+        """Commit the whole record, if its owner still holds it.
+
+        Raises:
+            LostOwnership: another session owns it now. sqlite3.Error: it could not be written.
+        """
+        row = row_of(record)
+        changes = ", ".join(f"{name}=?" for name in row)
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                f"UPDATE jobs SET {changes} WHERE n=? AND owner=?",  # noqa: S608  # names of our own dataclass
+                (*row.values(), record.number, record.owner),
+            )
+            if cursor.rowcount != 1:
+                raise LostOwnership(record.number)
+
+    def take_over(self, record: Record, new_owner: str) -> Record | None:
+        """Compare and swap of the owner. None where somebody was faster or the record has moved on."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE jobs SET owner=? WHERE n=? AND owner=? AND status=?",
+                (new_owner, record.number, record.owner, record.status.value),
+            )
+            return record.but(owner=new_owner) if cursor.rowcount == 1 else None
+
+    def settle(self, number: int, status: JobStatus, expected: JobStatus, error: str | None = None) -> bool:
+        """Move a record that nobody works on from one status to another."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?",
+                (status.value, error, number, expected.value),
+            )
+            return cursor.rowcount == 1
+
+    def star(self, number: int, picture: int, on: bool) -> None:
+        with self._transaction() as connection:
+            row = connection.execute("SELECT starred FROM jobs WHERE n=?", (number,)).fetchone()
+            starred = set(json.loads(row[0]))
+            starred = starred | {picture} if on else starred - {picture}
+            connection.execute("UPDATE jobs SET starred=? WHERE n=?", (json.dumps(sorted(starred)), number))
+
+    def note(self, number: int, text: str | None) -> None:
+        with self._transaction() as connection:
+            connection.execute("UPDATE jobs SET note=? WHERE n=?", (text or None, number))
+
+    # ---- reading ----
+
+    def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
+        with self._lock:
+            return self._reader.records(self._connection.execute(f"{_SELECT} {rest}", values))
+
+    def get(self, number: int) -> Record | None:
+        return next(iter(self._records("WHERE n=?", (number,))), None)
+
+    def by_job_id(self, job_id: str) -> Record | None:
+        return next(iter(self._records("WHERE job_id=? ORDER BY n DESC LIMIT 1", (job_id,))), None)
+
+    def newest_identical(self, identity: str) -> Record | None:
+        """The newest record of the same request that decides whether it is bought again."""
+        deciding = [s.value for s in JobStatus if not s.over or s is JobStatus.FINISHED]
+        marks = ", ".join("?" * len(deciding))
+        found = self._records(
+            f"WHERE identity=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1", (identity, *deciding)
+        )
+        return next(iter(found), None)
+
+    def open_records(self) -> list[Record]:
+        """Everything that is not over, oldest first: few rows, found by the index on status."""
+        going = [s.value for s in JobStatus if not s.over]
+        marks = ", ".join("?" * len(going))
+        return self._records(f"WHERE status IN ({marks}) ORDER BY n", going)
+
+    def latest(self, **where: Any) -> list[Record]:
+        """Newest first; see Filter for the words."""
+        clause, values = Filter(**where).sql()
+        return self._records(clause, values)
+
+    def count(self, **where: Any) -> int:
+        clause, values = Filter(**(where | {"limit": None, "offset": 0})).sql(order=False)
+        if not clause:
+            return self._count_all()
+        with self._lock:
+            row = self._connection.execute(f"SELECT COUNT(*) FROM jobs {clause}", values).fetchone()  # noqa: S608
+        return int(row[0])
+
+    def _count_all(self) -> int:
+        """How many rows there are. None is ever deleted, so that only those since the last count are counted."""
+        with self._lock:
+            newest, known = self._counted
+            since = f" WHERE n > {newest}" if newest else ""  # without it SQLite counts along its smallest index
+            both = f"SELECT (SELECT COUNT(*) FROM jobs{since}), (SELECT MAX(n) FROM jobs)"  # noqa: S608  # a number
+            new, last = self._connection.execute(both).fetchone()
+            self._counted = (last or newest, known + new)
+            return self._counted[1]
+
+    def spent(self, *, sessions: Sequence[str] = ()) -> float:
+        """Credits spent or in doubt on hosted backends: replies' costs, estimates where no reply came.
+
+        Args:
+            sessions: only what these bought; without it the whole folder.
+        """
+        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
+        only = f" AND session IN ({_marks(sessions)})" if sessions else ""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT TOTAL(CASE WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0)"  # noqa: S608
+                " ELSE COALESCE(credits, estimate) END) FROM jobs"
+                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?){only}",
+                (*none, *sessions),
+            ).fetchone()
+        return float(row[0])
+
+    def past_seconds(self, backend: str, which: Kind, limit: int = 200) -> list[float]:
+        """Durations in seconds of the newest finished jobs of a kind, newest first."""
+        with self._lock:
+            rows = self._connection.execute(
+                f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
+                f" WHERE status='finished' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
+                (backend, _LOOK_BACK, *which, limit),
+            )
+            return [float(row[0]) for row in rows]
+
+    def has_price(self, backend: str, which: Kind) -> bool:
+        """Whether a reply of this backend has said what a job of a kind costs; then `dearest_picture` has seen it."""
+        with self._lock:
+            row = self._connection.execute(
+                f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
+                (backend, _LOOK_BACK, *which),
+            ).fetchone()
+        return bool(row[0])
+
+    def dearest_picture(self, backend: str) -> float | None:
+        """The largest ``creditCost`` per picture that a backend has named, as far back as one looks."""
+        with self._lock:
+            row = self._connection.execute(
+                f"SELECT MAX(credits / json_extract(request, '$.values.num_outputs')) FROM {_NEWEST}"  # noqa: S608  # constants
+                " WHERE credits IS NOT NULL",
+                (backend, _LOOK_BACK),
+            ).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def last_balance(self, backend: str) -> tuple[float, float] | None:
+        """(credits remaining, when submitted) as last said by a backend."""
+        with self._lock:
+            row = self._connection.execute(
+                f"SELECT credits_remaining, submitted_at FROM {_NEWEST}"  # noqa: S608  # constants
+                " WHERE credits_remaining IS NOT NULL LIMIT 1",
+                (backend, _LOOK_BACK),
+            ).fetchone()
+        return (float(row[0]), float(row[1] or 0)) if row else None
+
+    def balances_around(self, backend: str, number: int) -> tuple[range, float] | None:
+        """The jobs between the two known balances around job ``number``, and by how much more the balance fell than
+        known jobs among them cost; None where not known."""
+        with self._lock:
+            ask = self._connection.execute
+            before = ask(
+                "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n<? AND credits_remaining IS NOT NULL"
+                " ORDER BY n DESC LIMIT 1",
+                (backend, number),
+            ).fetchone()
+            after = ask(
+                "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n>? AND credits_remaining IS NOT NULL"
+                " ORDER BY n LIMIT 1",
+                (backend, number),
+            ).fetchone()
+            if before is None or after is None:
+                return None
+            between = ask(
+                "SELECT TOTAL(credits) FROM jobs WHERE backend=? AND n>? AND n<=?", (backend, before[0], after[0])
+            ).fetchone()
+        return range(before[0] + 1, after[0]), float(before[1]) - float(after[1]) - float(between[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own for long reads, so that no worker's commit waits for the lock of this object."""
+        self.check_there()
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            connection.create_function("holds", 2, _holds, deterministic=True)
+            yield connection
+        finally:
+            connection.close()
+
+
+def _holds(text: bytes | None, folded: str) -> bool:
+    """Whether SQLite's text holds the other one, in any case of letters; as in `lenient`, whatever its bytes are."""
+    return text is not None and folded in text.decode("utf-8", "replace").casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows of the folder: text in prompt or note, a status, starred, noted, since (epoch seconds), sessions."""
+
+    search: str | None = None
+    status: str | None = None
+    starred: bool = False
+    noted: bool = False
+    since: float | None = None
+    backend: str | None = None
+    sessions: tuple[str, ...] = ()
+    numbers: frozenset[int] = frozenset()
+    limit: int | None = 50
+    offset: int = 0
+
+    def sql(self, *, order: bool = True) -> tuple[str, list[Any]]:
+        """The WHERE, ORDER and LIMIT of a SELECT on jobs, and its values."""
+        clauses: list[str] = []
+        values: list[Any] = []
+        if self.search and not self.search.isascii():
+            clauses.append("(holds(CAST(prompt AS BLOB), ?) OR holds(CAST(note AS BLOB), ?))")
+            values += [self.search.casefold()] * 2
+        elif self.search:  # SQLite's own is quick, and knows the case of ASCII letters only
+            pattern = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            clauses.append("(prompt LIKE ? ESCAPE '\\' OR note LIKE ? ESCAPE '\\')")
+            values += [f"%{pattern}%"] * 2
+        if self.status:
+            clauses.append("status=?")
+            values.append(self.status)
+        if self.starred:
+            clauses.append("starred <> '[]'")
+        if self.noted:
+            clauses.append("note IS NOT NULL")
+        if self.since is not None:
+            clauses.append("created_at >= ?")
+            values.append(self.since)
+        if self.backend:
+            clauses.append("backend=?")
+            values.append(self.backend)
+        if self.sessions:
+            also = f" OR n IN ({', '.join(str(int(n)) for n in sorted(self.numbers))})" if self.numbers else ""
+            marks = _marks(self.sessions)
+            clauses.append(f"(session IN ({marks}) OR owner IN ({marks}){also})")
+            values += [*self.sessions, *self.sessions]
+        text = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        if order:
+            text += " ORDER BY n DESC"
+        if self.limit is not None:
+            text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}"
+        return text, values
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

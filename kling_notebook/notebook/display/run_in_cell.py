@@ -1,0 +1,274 @@
+"""Start, show, wait: what the Python door and the magic share. The session does the work; this puts it in a cell."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
+from ...api.job import GenerationRequest
+from ...jobs.call import Batch, Stopped
+from ...jobs.worker_pool import JobHandle
+from ...results import sweep_axes
+from ...results.result import Result, grid_tiles
+from ...results.sweep_result import SweepResult
+from ...session.session import Session, Source
+from ...view.markup import plural
+from ..checks import check_reuse, check_timeout
+from . import wait as waiting
+from .progress_display import LiveDisplay
+
+Bind = Callable[[Any], object]
+AGAIN = "Run it again to make only what is missing."
+COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them."
+
+_unwatched: WeakKeyDictionary[Session, dict[int, JobHandle]] = WeakKeyDictionary()
+"""By session, the jobs that went on when the waiting for them stopped. Done meanwhile, nothing is left of them to
+collect, and nobody has seen their pictures: `collect` shows them, as the line that named them said."""
+
+
+def perform(
+    session: Session,
+    requests: Sequence[GenerationRequest],
+    *,
+    source: Source,
+    axes: sweep_axes.Axes | None = None,
+    points: Sequence[sweep_axes.Point] = (),
+    timeout: float | None = 300.0,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    show_progress: bool = True,
+    wait: bool = True,
+    bind: Bind | None = None,
+) -> Result | SweepResult | JobHandle:
+    """Start the requests, show their progress, wait, and put the result in its place.
+
+    Args:
+        axes, points: of a sweep, one point per request; None for a single request.
+        wait: False returns at once, and the display fills in when the jobs are done.
+        bind: is given the handle (or the unfinished SweepResult) as soon as there is one, so that a variable holds it
+            whatever happens, and the Result at the end.
+
+    Raises:
+        As `generate`; of a sweep only where not one job succeeded.
+    """
+    check_timeout(timeout)
+    check_reuse(reuse)
+    begun: list[Batch] = []
+    with interrupts_explained(session, begun), waiting.interrupts_noted():
+        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+        begun.append(batch)
+        held: SweepResult | JobHandle = (
+            SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
+        )
+        if bind:
+            bind(held)
+        notice = " ".join(session.take_notices()) if show_progress else ""  # said when somebody sees them
+        labels = _labels(requests, axes, points)
+        live = LiveDisplay(
+            requests,
+            labels=labels,
+            title=_title(batch, axes),
+            notice=notice,
+            show=show_progress,
+            free=session.is_sandbox,
+            background=not wait,
+        )
+        for handle in batch.jobs:
+            handle.add_observer(live)
+        if not wait:
+            _finish_later(session, batch, held, live, notice)
+            return held
+        _wait(session, batch, live, timeout)
+    with interrupts_explained(session, begun):
+        try:
+            done = _shown(session, batch, held, live, notice)
+        finally:
+            live.finish()
+    done.already_shown = waiting.in_this_cell() if show_progress else bool
+    if bind:
+        bind(done)
+    return done
+
+
+@contextlib.contextmanager
+def interrupts_explained(session: Session, begun: Sequence[Batch]) -> Iterator[None]:
+    """An interrupt beside the waiting, while jobs are started or their pictures drawn, does and says as one within."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        for batch in begun:
+            batch.withdraw()
+        jobs = [handle for batch in begun for handle in batch.jobs if not handle.cancelled()]
+        ids = [handle.job_id for handle in jobs if handle.job_id]
+        line = "Nothing was sent." if not jobs else ""
+        going = {str(handle.number): handle for handle in jobs if not handle.done()}
+        _leave(session, going.values())
+        if done := [number for handle in jobs if (number := str(handle.number)) not in going]:
+            line += f"Done: {', '.join(done)}; `%kling show {done[0]}` shows it. "
+        if going:
+            line += f"Going on: {', '.join(going)}; `%kling resume` shows the pictures."
+        raise Interrupted(f"Stopped. {line}".strip(), ids) from None
+
+
+def _leave(session: Session, going_on: Iterable[JobHandle]) -> None:
+    _unwatched.setdefault(session, {}).update({handle.number: handle for handle in going_on})
+
+
+def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
+    def stop() -> Stopped:
+        going_on = [handle for handle in batch.jobs if not handle.done()]
+        stopped = batch.withdraw()
+        _leave(session, (handle for handle in going_on if not handle.cancelled()))
+        return stopped
+
+    try:
+        waiting.wait(batch.jobs, timeout=timeout, withdraw=stop, nest=session.settings.nest)
+    except (Interrupted, StillRunningError) as stopped:
+        live.finish(footer=str(stopped))
+        if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
+            stopped.concerning(number=batch.handles[0].number)
+        raise
+    except BaseException:
+        live.finish()
+        raise
+
+
+def _shown(
+    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+) -> Result | SweepResult:
+    """All jobs are done: the result in place of the progress, or the error."""
+    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+    if errors and len(errors) == len(batch.jobs):
+        raise errors[0]
+    if errors:
+        notice = " ".join([notice, _what_failed(errors, len(batch.jobs), AGAIN)]).strip()
+    done = held if isinstance(held, SweepResult) else held.result()
+    notice = " ".join([notice, *(session.take_notices() if live.shows else ())]).strip()
+    live.finish(done.bundle(title=_summary(batch, held), notice=notice))
+    return done
+
+
+def _finish_later(
+    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+) -> None:
+    """Let the last job to end put the result in place of the progress."""
+    left = set(batch.jobs)
+    lock = threading.Lock()
+
+    def one_done(handle: Any) -> None:
+        with lock:
+            left.discard(handle)
+            if left:
+                return
+        try:
+            _shown(session, batch, held, live, notice)
+        except BaseException as error:  # nobody is there to raise it to: the display says it
+            live.finish(footer=str(error))
+
+    for handle in batch.jobs:
+        handle.add_done_callback(one_done)
+
+
+def _error_of(handle: JobHandle) -> BaseException | None:
+    if handle.cancelled():
+        return KlingError(f"Job {handle.number} was withdrawn before it was sent.", number=handle.number)
+    return handle.exception()
+
+
+def _what_failed(errors: Sequence[BaseException], jobs: int, then: str) -> str:
+    """How many, the first reason, what it says to do (an error's last sentence), and what to do in any case."""
+    reason, *more = str(errors[0]).rstrip(".").split(". ")
+    advice = f"{more[-1]}. " if more else ""
+    return f"{len(errors)} of {jobs} jobs did not succeed ({reason}). {advice}{then}"
+
+
+def _labels(
+    requests: Sequence[GenerationRequest], axes: sweep_axes.Axes | None, points: Sequence[sweep_axes.Point]
+) -> dict[GenerationRequest, str]:
+    if axes is None:
+        return {}
+    names = [name for name, values in axes.items() if len(values) > 1] or list(axes)
+    labels = {}
+    for request, point in zip(requests, points, strict=True):
+        at = dict(zip(axes, point.coordinates, strict=True))
+        labels[request] = ", ".join(f"{name}={sweep_axes.label(at[name])}" for name in names) or request.prompt
+    return labels
+
+
+def _title(batch: Batch, axes: sweep_axes.Axes | None) -> str:
+    """What is about to happen, said before it does: shape, pictures, cost, time, what comes from the folder."""
+    if axes is None:
+        return ""
+    estimate = batch.estimate
+    verb = "make" if estimate.free else "buy"
+    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to {verb}: "
+    return f"{sweep_axes.shape(axes)}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
+
+
+def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
+    if not isinstance(held, SweepResult):
+        return ""
+    reused = batch.estimate.reused
+    many = "all" if not batch.estimate.jobs else str(reused)
+    return f"{sweep_axes.shape(held.axes)}{f', {many} from this folder at no cost' if reused else ''}"
+
+
+def collect(
+    session: Session,
+    which: int | str | None = None,
+    job_id: str | None = None,
+    *,
+    timeout: float | None = None,
+    show_progress: bool = True,
+) -> list[Result]:
+    """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
+    check_timeout(timeout)
+    if job_id is not None and which is None:
+        raise InputError(f"Say which job {job_id} is: the number of the job in doubt goes before it.", parameter="job")
+    begun: list[Batch] = []
+    with interrupts_explained(session, begun), waiting.interrupts_noted():
+        batch = session.resume(which, job_id)
+        unwatched = _unwatched.setdefault(session, {})
+        if which is None:
+            jobs = unwatched | {handle.number: handle for handle in batch.jobs}
+            batch = Batch(tuple(jobs.values()), batch.estimate, batch.limits)
+        begun.append(batch)
+        if not batch.jobs:
+            return []
+        live = LiveDisplay(
+            [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
+        )
+        for handle in batch.jobs:
+            handle.add_observer(live)
+        _wait(session, batch, live, timeout)
+    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+    with interrupts_explained(session, begun):
+        try:
+            if errors and (which is not None or len(errors) == len(batch.jobs)):
+                raise errors[0]
+            results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
+            live.finish(resumed_bundle(results, errors))
+            for handle in batch.jobs:  # shown: another resume need not show it again
+                unwatched.pop(handle.number, None)
+        finally:
+            live.finish()
+    return results
+
+
+def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = ()) -> dict[str, Any]:
+    """The pictures of several results as one grid, a single one large."""
+    from ...view.grid import grid_bundle
+
+    notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
+    title = f"{plural(len(results), 'job')} collected"
+    if len(results) == 1:
+        if results[0].reused:
+            title = f"Job {results[0].number}: all of it is here already"
+        return results[0].bundle(title=title, notice=notice)
+    return grid_bundle(grid_tiles([picture for one in results for picture in one]), title=title, notice=notice)

@@ -1,0 +1,249 @@
+"""The only place that waits in a cell, a terminal or a script.
+
+Every Jupyter cell runs inside a running event loop. A wait that blocks it would freeze the user's own asyncio tasks, so
+here the loop is kept turning (nest_asyncio2) while workers run. Patching turns the process's asyncio tasks into
+pure-Python ones for good: it happens when the first wait in a running loop begins, never at import, and the setting
+``nest`` turns it off. Where no loop runs on this thread, or it cannot be patched, the wait blocks in short slices.
+
+IPython is touched only where a shell is found already running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
+from types import FrameType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...api.errors import Interrupted, StillRunningError
+
+if TYPE_CHECKING:
+    from ...jobs.call import Stopped
+
+SLICE = 0.2
+"""Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
+
+PATIENCE = 2.0
+"""Seconds after which an interrupt that nobody answered goes where it would have gone without us."""
+
+
+def running_shell() -> Any | None:
+    """The IPython shell this code runs in, or None. Never imports IPython."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython() if get_ipython else None
+
+
+def in_notebook() -> bool:
+    """True in a kernel: what is shown goes to a front end and not to a terminal."""
+    return getattr(running_shell(), "kernel", None) is not None
+
+
+class _ThisCell:
+    """See in_this_cell. A class, so that a result that carries it can be pickled."""
+
+    def __init__(self, cell: int | None) -> None:
+        self._cell = cell
+
+    def __call__(self) -> bool:
+        return self._cell is not None and getattr(running_shell(), "execution_count", None) == self._cell
+
+
+def in_this_cell() -> Callable[[], bool]:
+    """A question for later: does the cell that runs now still run? Always no outside IPython."""
+    return _ThisCell(getattr(running_shell(), "execution_count", None))
+
+
+def person_is_present() -> bool:
+    """True where somebody could answer: the kernel's front end allows stdin, or stdin is a terminal."""
+    kernel = getattr(running_shell(), "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    try:
+        return bool(sys.stdin is not None and sys.stdin.isatty())
+    except ValueError:  # a closed stdin
+        return False
+
+
+def wait(
+    handles: Collection[Future[Any]],
+    *,
+    timeout: float | None = None,
+    withdraw: Callable[[], Stopped] | None = None,
+    nest: bool = True,
+) -> None:
+    """Return when every handle is done, whatever its outcome.
+
+    Args:
+        handles: real futures; they may be equal, and may be done already.
+        timeout: seconds from now, None for no limit.
+        withdraw: takes back what was not sent yet and says what goes on. Called once, on an interrupt or a time-out.
+        nest: keep a running loop turning; False blocks it.
+
+    Raises:
+        Interrupted: the user interrupted. A further interrupt meanwhile changes nothing.
+        StillRunningError: the time-out passed.
+    """
+    pending = {handle for handle in handles if not handle.done()}
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with _Interrupts() as interrupts:
+        try:
+            interrupted = not _settle(pending, deadline, interrupts, nest)
+        except KeyboardInterrupt:  # raised by something that ran in the loop, or on a thread that gets no signals
+            interrupted = True
+        if all(handle.done() for handle in pending) and not interrupted:
+            return
+        interrupts.answered = interrupted
+        stopped = withdraw() if withdraw else None
+    line = _what_goes_on(stopped)
+    # A job that has no id yet stands there as "job 12".
+    ids = [name for name in stopped.going_on if not name.startswith("job ")] if stopped else []
+    if interrupted:
+        raise Interrupted(f"Stopped waiting. {line}", ids) from None
+    raise StillRunningError(f"Still not done after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
+
+
+@contextlib.contextmanager
+def interrupts_noted() -> Iterator[None]:
+    """An interrupt in here is answered by the wait in here, also where it comes before the waiting has begun.
+
+    Starting many jobs takes a moment; broken off in its middle, the jobs already started would be nobody's.
+    """
+    with _Interrupts():
+        yield
+
+
+def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Interrupts, nest: bool) -> bool:
+    """Wait until all are done or the deadline has passed; False where an interrupt came first."""
+
+    def over() -> bool:
+        done = all(handle.done() for handle in pending)
+        return done or interrupts.seen or (deadline is not None and time.monotonic() >= deadline)
+
+    loop = _patched_loop() if nest and not over() else None
+    if loop is not None:
+        loop.run_until_complete(_turning(loop, pending, over, interrupts, deadline))
+    while not over():
+        wait_for_futures(pending, timeout=_slice(deadline))
+    return not interrupts.seen
+
+
+def _patched_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop running on this thread, made re-entrant; None where there is none or it cannot be."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    import nest_asyncio2  # type: ignore[import-untyped]  # it ships no types
+
+    try:
+        nest_asyncio2.apply(loop)
+    except ValueError:  # not a loop of asyncio's own, such as uvloop's
+        return None
+    return loop
+
+
+async def _turning(
+    loop: asyncio.AbstractEventLoop,
+    pending: set[Future[Any]],
+    over: Callable[[], bool],
+    interrupts: _Interrupts,
+    deadline: float | None,
+) -> None:
+    wake = asyncio.Event()
+
+    def tell(*_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to wake
+            loop.call_soon_threadsafe(wake.set)
+
+    for handle in pending:
+        handle.add_done_callback(tell)
+    with interrupts.telling(tell):
+        while not over():
+            timer = loop.call_later(_slice(deadline), wake.set)
+            await wake.wait()
+            timer.cancel()
+            wake.clear()
+
+
+def _slice(deadline: float | None) -> float:
+    return SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
+
+
+class _Interrupts:
+    """While one waits, SIGINT is noted instead of raised.
+
+    Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
+    the withdrawing off in the middle. Only the main thread gets signals; elsewhere this does nothing. Inside another
+    one it is that one, so that what was noted before the wait began is answered by the wait.
+    """
+
+    _active: ClassVar[_Interrupts | None] = None
+
+    def __init__(self) -> None:
+        self.seen = self.answered = False
+        self._since = 0.0
+        self._previous: Any = None
+        self._tell: Callable[[], None] | None = None
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        if _Interrupts._active is not None:
+            return _Interrupts._active
+        if callable(signal.getsignal(signal.SIGINT)):
+            self._previous = signal.signal(signal.SIGINT, self._note)
+            _Interrupts._active = self
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._previous is None:
+            return
+        _Interrupts._active = None
+        signal.signal(signal.SIGINT, self._previous)
+        if self.seen and not self.answered and kind is None:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.seen and now - self._since > PATIENCE:
+            self._previous(number, frame)
+            return
+        if not self.seen:
+            self.seen, self._since = True, now
+        if self._tell:
+            self._tell()
+
+    @contextlib.contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        self._tell = tell
+        try:
+            yield
+        finally:
+            self._tell = None
+
+
+def _what_goes_on(stopped: Stopped | None) -> str:
+    """One line on what was taken back and what goes on."""
+    going = stopped.going_on if stopped else ()
+    back = len(stopped.withdrawn) if stopped else 0
+    parts = []
+    if back:
+        parts.append(f"{_count(back, 'request was', 'requests were')} withdrawn before being sent.")
+    if going:
+        named = ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")
+        hint = "%kling resume" if running_shell() is not None else "kling.resume()"
+        parts.append(f"{_count(len(going), 'job goes', 'jobs go')} on ({named}); {hint} shows the pictures.")
+    elif stopped is not None:
+        parts.append("No job goes on.")
+    return " ".join(parts)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

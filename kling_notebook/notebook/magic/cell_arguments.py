@@ -1,0 +1,147 @@
+"""From the text of a ``%%kling`` cell to ``CellOptions``. Pure."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...api.errors import InputError
+from ...api.parameters import PARAMETERS
+from ...results.sweep_axes import fill
+from .options_table import OPTIONS
+from .parsing import number, parse_options, stray
+from .tokenizer import split, unquoted
+from .user_variables import fillings, parse_axis, source
+
+
+@dataclass(frozen=True, slots=True)
+class CellOptions:
+    """What a cell asks for; everything in it has been checked as far as it can be without the session.
+
+    Attributes:
+        prompts: one, or more where lines of three dashes separate them (then the axis "prompt"); as written.
+        filled: with ``--fill``, what stands in the user's variables for each ``{name}`` of the prompts.
+        parameters: what was said on the line, by the table's names, checked. ``image`` is text (a path, a URL, an
+            address) or the object a variable holds.
+        axes: values by name, in the order given. ``sample`` may be one whole number: so many replicates.
+        reuse: None where neither ``--reuse`` nor ``--fresh`` was said.
+        timeout: seconds; None where it was not said.
+    """
+
+    prompts: tuple[str, ...] = ()
+    filled: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    output: str | None = None
+    dry_run: bool = False
+    max_credits: float | None = None
+    reuse: bool | None = None
+    wait: bool = True
+    timeout: float | None = None
+    quiet: bool = False
+    help: bool = False
+
+
+def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOptions:
+    """What the first line and the body of a ``%%kling`` cell ask for.
+
+    Raises:
+        InputError: one line that says what was wrong, and what was probably meant.
+    """
+    if line.rstrip().endswith("\\"):
+        raise InputError(
+            "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
+            "Write all options on the first line."
+        )
+    said, words = parse_options(split(line), OPTIONS, line)
+    if words:
+        raise InputError(stray(words[0]))
+    if "help" in said:
+        return CellOptions(help=True)
+    parameters = {name: _parameter(name, said[name], variables) for name in PARAMETERS if name in said}
+    axes = _axes(said.get("sweep", ()), variables)
+    prompts = split_prompts(cell)
+    if "prompt" in axes:
+        raise InputError(
+            "The prompt stands in the cell; an axis would give it twice. Separate prompts by lines of three dashes, or "
+            "write {name} below and --sweep name=a,b."
+        )
+    if len(prompts) > 1:
+        axes = {"prompt": list(prompts)} | axes
+    for name in axes:
+        if name in parameters:
+            raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
+    filled = fillings(prompts, variables, axes) if "fill" in said else {}
+    negative = parameters.get("negative_prompt")
+    if "fill" in said and negative is not None:
+        parameters["negative_prompt"] = fill(negative, fillings([negative], variables, axes))
+    return CellOptions(
+        prompts=prompts,
+        filled=filled,
+        parameters=parameters,
+        axes=axes,
+        output=_identifier(said["output"]) if "output" in said else None,
+        dry_run="dry_run" in said,
+        max_credits=number("--max-credits", said["max_credits"], zero=True) if "max_credits" in said else None,
+        reuse=_reuse(said),
+        wait="no_wait" not in said,
+        timeout=number("--timeout", said["timeout"]) if "timeout" in said else None,
+        quiet="quiet" in said,
+    )
+
+
+def _axes(raws: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Any]:
+    axes: dict[str, Any] = {}
+    for raw in raws:
+        name, values = parse_axis(raw, variables)
+        if name in axes:
+            raise InputError(f"The axis {name} is given twice. Put all its values into one --sweep.")
+        axes[name] = values
+    return axes
+
+
+def split_prompts(cell: str) -> tuple[str, ...]:
+    """The prompts of a cell, stripped at their ends; lines of exactly three dashes separate them.
+
+    Raises:
+        InputError: the cell is empty, or one of its prompts is.
+    """
+    parts: list[list[str]] = [[]]
+    for line in cell.replace("\r\n", "\n").split("\n"):  # U+2028 and the like are the prompt's own
+        if line.rstrip() == "---":
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    prompts = tuple("\n".join(lines).strip() for lines in parts)
+    if not any(prompts):
+        raise InputError(
+            "The prompt is empty. Write below the first line what the picture should show.", parameter="prompt"
+        )
+    for place, prompt in enumerate(prompts, 1):
+        if not prompt:
+            raise InputError(
+                f"Prompt {place} of {len(prompts)} is empty. Write it, or remove a line of three dashes.",
+                parameter="prompt",
+            )
+    return prompts
+
+
+def _parameter(name: str, text: str, variables: Mapping[str, Any]) -> Any:
+    """``text``: of a picture as typed, else without its quotes."""
+    if PARAMETERS[name].kind == "image":
+        return source(unquoted(text), variables, typed=text)
+    return PARAMETERS[name].check(text)
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InputError(f"--output needs the name of a variable, not {name!r}.")
+    return name
+
+
+def _reuse(said: Mapping[str, Any]) -> bool | None:
+    if "reuse" in said and "fresh" in said:
+        raise InputError("--reuse and --fresh exclude each other. Keep one.")
+    return True if "reuse" in said else False if "fresh" in said else None

@@ -1,0 +1,57 @@
+"""``%kling login``: ask for the key, masked; check it without spending; offer to keep it in the system's keyring."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+
+from ... import calls
+from ...api.client import KlingClient
+from ...api.errors import InputError, KlingError, SettingsError, UnauthorizedError
+from ...settings import DEFAULT_BASE_URL, Secret, keep_in_keyring
+from ..display.wait import person_is_present
+
+
+def login() -> str:
+    """Begin a session with the key a person types; one line on how that went.
+
+    Raises:
+        SettingsError: nobody is there to ask, or the key cannot be one. UnauthorizedError: the service refused it.
+    """
+    if not person_is_present():
+        raise SettingsError("Nobody is here to type a key. Set PIXELDOJO_API_KEY in the environment instead.")
+    key = Secret(getpass.getpass("PixelDojo API key (not shown): ").strip())
+    if not key:
+        raise InputError("No key was typed; nothing changed.")
+    base_url = calls.settings_in_force().base_url or DEFAULT_BASE_URL
+    verdict = _checked(key, base_url)
+    session = calls.reconnect(api_key=key, sandbox=False)
+    kept = _offer_keyring(key)
+    return f"{verdict} This session now uses {session.backend}.{kept}"
+
+
+def _checked(key: str, base_url: str) -> str:
+    """Ask the service for a job that does not exist: free, and it tells whether the key is accepted."""
+    try:
+        answer = KlingClient(key, base_url=base_url).probe()
+    except UnauthorizedError:
+        answer = "refused"
+    except SettingsError:
+        raise
+    except KlingError as error:
+        return f"The key could not be checked ({type(error).__name__})."
+    if answer == "refused":
+        raise UnauthorizedError("The service does not accept this key; nothing changed. Type it again.", status=401)
+    return "The key is accepted." if answer == "accepted" else "The service did not say whether the key is accepted."
+
+
+def _offer_keyring(key: str) -> str:
+    if importlib.util.find_spec("keyring") is None:
+        return ""
+    if input("Keep the key in this system's keyring? [y/N] ").strip().lower() not in ("y", "yes"):
+        return ""
+    try:
+        keep_in_keyring(key)
+    except SettingsError as error:
+        return f" {error}"
+    return " The keyring keeps it."

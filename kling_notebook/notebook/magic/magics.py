@@ -1,0 +1,147 @@
+"""The magics: ``%%kling`` makes pictures from the cell, ``%kling`` does the rest. Thin: parse, hand on, show.
+
+No state lives here: a reload makes new magics, and the session stays. Importing this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import traitlets
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from ...api import errors
+from ...settings import SETTINGS
+from ..config import MAGICS
+from ..display.wait import in_this_cell, person_is_present
+from .options_table import help_text
+
+if TYPE_CHECKING:
+    from .cell_arguments import CellOptions
+
+_HELP = help_text()
+RECENT = 12
+"""How many past jobs completion offers."""
+
+_Magic = TypeVar("_Magic", bound=Callable[..., Any])
+
+_Defaults = type(
+    "KlingDefaults",
+    (Magics,),
+    {
+        # Any value is taken and checked at use: a trait that refuses one leaves it in the shell's configuration, and
+        # the next load of the extension raises.
+        name: traitlets.Any(None, allow_none=True, help=f"{setting.help} (unset: {setting.default})").tag(config=True)
+        for name, setting in SETTINGS.items()
+        if setting.kind != "secret"  # a key set in a notebook would be saved in it
+    },
+)
+
+
+def _with_help(magic: _Magic) -> _Magic:
+    """IPython shows a magic's docstring for ``%kling?`` and ``%%kling?``."""
+    magic.__doc__ = _HELP
+    return magic
+
+
+@magics_class
+class KlingMagics(_Defaults):  # type: ignore[misc,valid-type]  # made from the table of settings
+    """Defaults of the kling magics. Unset, the environment and then the documented default decide."""
+
+    debug = traitlets.Any(False, help="show full tracebacks of errors (True) or one line each (False)").tag(config=True)
+
+    @traitlets.observe("debug")
+    def _set_debug(self, change: Any) -> None:
+        errors.full_traceback = change["new"] is True or str(change["new"]).lower() in ("1", "true", "on", "yes")
+
+    def configured(self) -> dict[str, Any]:
+        """The settings that ``%config`` gave a value."""
+        return {name: value for name in SETTINGS if (value := getattr(self, name, None)) is not None}
+
+    @no_var_expand
+    @cell_magic("kling")  # type: ignore[arg-type]  # IPython's annotations fit no method, here and below
+    @_with_help
+    def kling_cell(self, line: str, cell: str) -> Any:
+        from .cell_arguments import parse_cell
+
+        options = parse_cell(line, cell, self.shell.user_ns)
+        if options.help:
+            print(_HELP)
+            return None
+        return run_cell(options, self.shell)
+
+    @no_var_expand
+    @line_magic("kling")  # type: ignore[arg-type]
+    @_with_help
+    def kling_line(self, line: str) -> Any:
+        from .subcommands import run
+
+        return run(line, self.shell)
+
+
+assert KlingMagics.__name__ == MAGICS  # noqa: S101  # the name under which %config and the other rooms find it
+
+
+def run_cell(options: CellOptions, shell: Any) -> Any:
+    """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
+    from ... import calls
+    from ...results import sweep_axes
+    from ...results.result import Result
+    from ..display.run_in_cell import perform
+
+    session = calls.current_session()
+    prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
+    source = session.place.attachments.resolve
+    axes, points = sweep_axes.expand(prompt, options.axes, options.parameters, filled=options.filled, source=source)
+    requests = session.requests(points)
+    if options.dry_run:
+        estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
+        return _planned(estimate, options, shell, (requests, axes, points))
+
+    def bind(value: Any) -> None:
+        """With --no-wait the variable holds the handle, also where nobody is present and the cell waits."""
+        if options.wait or not isinstance(value, Result):
+            shell.push({options.output: value})
+
+    made = perform(
+        session,
+        requests,
+        source="magic",
+        axes=axes or None,
+        points=points,
+        timeout=options.timeout if options.timeout is not None else None if axes else 300.0,
+        max_credits=options.max_credits,
+        reuse=options.reuse,
+        show_progress=not options.quiet,
+        # With nobody present a notebook is saved as soon as its last cell ends: an output could never fill in.
+        wait=options.wait or not person_is_present(),
+        bind=bind if options.output else None,
+    )
+    if not options.quiet:
+        return None
+    if hasattr(made, "already_shown"):
+        made.already_shown = in_this_cell()  # quiet: it is the cell's value, and not displayed for being that
+    return made
+
+
+def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:
+    """What a dry run leaves: its estimate in the variable, and the plan shown."""
+    if options.output:
+        shell.push({options.output: estimate})
+    if options.quiet:
+        return estimate
+    from .subcommands import show_plan
+
+    shell.display_pub.publish(show_plan(estimate, *plan))
+    return None
+
+
+def recent_jobs() -> Sequence[tuple[int, int]]:
+    """(number, pictures) of the newest jobs, for completion. Pressing Tab begins no session."""
+    calls = sys.modules.get(f"{__package__.rpartition('.')[0]}.calls")
+    session = calls.existing_session() if calls else None
+    if session is None:
+        return []
+    return [(record.number, len(record.images)) for record in session.rows(limit=RECENT)]

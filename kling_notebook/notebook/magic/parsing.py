@@ -1,0 +1,176 @@
+"""Find the options among the words of a line; say what was meant where one is unknown. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ...api.errors import InputError
+from .options_table import Option
+from .tokenizer import CURLY, Token, literal
+
+
+def parse_options(
+    tokens: Sequence[Token], options: Sequence[Option], line: str, command: str = "%%kling"
+) -> tuple[dict[str, Any], tuple[Token, ...]]:
+    """The options among ``tokens`` by key, and the words that are none.
+
+    A switch gives True, an option its text (as typed, quotes kept, where its row says so), a repeatable one the list of
+    its values.
+
+    Raises:
+        InputError: an unknown option, a missing value, or an option given twice.
+    """
+    said: dict[str, Any] = {}
+    words: list[Token] = []
+    place = 0
+    while place < len(tokens):
+        token, place = tokens[place], place + 1
+        if token.quoted or not re.match(r"[-\u2013\u2014]+[^\W\d]", token.text):
+            words.append(token)
+            continue
+        option, flag, attached = _find(token, options, command)
+        if not option.metavar:
+            if attached is not None:
+                raise InputError(f"{flag} takes no value.")
+            value: Any = True
+        elif option.repeatable:
+            raw, place = _raw_value(flag, attached, tokens, place, line)
+            value = [*said.pop(option.key, []), raw]
+        elif attached is not None:
+            value = attached
+        else:
+            if place >= len(tokens) or _is_option(tokens[place], options):
+                raise InputError(f"{flag} needs a value: {flag} {option.metavar}.")
+            value, place = tokens[place].raw if option.typed else tokens[place].text, place + 1
+        if option.key in said:
+            raise InputError(f"{flag} is given twice. Keep one.")
+        said[option.key] = value
+    return said, tuple(words)
+
+
+def _find(token: Token, options: Sequence[Option], command: str) -> tuple[Option, str, str | None]:
+    """The option a token names, the flag it used, and the value attached to it (None where there is none)."""
+    name, equals, value = token.text.partition("=")
+    flags = {flag: option for option in options for flag in option.flags}
+    if name in flags:
+        return flags[name], name, _attached(token) if flags[name].typed and equals else value if equals else None
+    short = token.text[:2]
+    if short in flags and not token.text.startswith("--") and f"-{name}" not in flags and flags[short].metavar:
+        return flags[short], short, token.text[2:].removeprefix("=")
+    raise InputError(_unknown_option(name, flags, command))
+
+
+def _attached(token: Token) -> str:
+    """The part of the token after its first ``=``, as typed."""
+    return token.raw.partition("=")[2]
+
+
+def _is_option(token: Token, options: Sequence[Option]) -> bool:
+    return not token.quoted and any(token.text.partition("=")[0] in option.flags for option in options)
+
+
+_MEANT = {
+    "--ar": "--aspect-ratio",
+    "--ratio": "--aspect-ratio",
+    "--size": "--resolution",
+    "--count": "--num-outputs",
+    "--number": "--num-outputs",
+    "--num-images": "--num-outputs",
+    "--type": "--output-format",
+    "--name": "--output",
+    "--wait": "--no-wait",
+    "--budget": "--max-credits",
+    "--no-reuse": "--fresh",
+}
+
+
+def _unknown_option(name: str, flags: Mapping[str, Option], command: str) -> str:
+    plain = re.sub(r"^[-\u2013\u2014]+", "", name).replace("_", "-").lower()
+    long = f"--{plain}"
+    if "key" in plain.split("-") or "token" in plain.split("-") or plain == "apikey":
+        return "A key is never an option: it would be saved in the notebook. Use %kling login, or PIXELDOJO_API_KEY."
+    if plain == "seed" and "--sweep" in flags:
+        return "The model has no seed. --sweep sample=4 makes four replicates."
+    if not flags:
+        return f"{command} takes no options."
+    longs = [flag for flag in flags if flag.startswith("--")]
+    # --n, -N4, or a dash that a word processor made
+    short = f"-{plain[:1]}" if not plain[1:] or plain[1].isdigit() else ""
+    close = (
+        [flag for flag in (long, short) if flag in flags]
+        or [flag for flag in longs if len(plain) > 1 and flag.startswith(long)]
+        or [_MEANT[long] for _ in [0] if _MEANT.get(long) in flags]
+        or [flag for flag in longs if len(plain) > 2 and plain in flag]
+        or difflib.get_close_matches(long, longs, 1, 0.6)
+    )
+    if close:
+        return f"There is no option {name}. Did you mean {close[0]}?"
+    return f"There is no option {name}. There are {', '.join(sorted(set(longs)))}."
+
+
+def stray(token: Token) -> str:
+    if any(mark in token.raw for mark in CURLY):
+        return f'{token.raw} has curly quotes. Use straight ones around a value: "like this".'
+    return (
+        f"What is {token.raw!r} on the first line? Options stand there, the prompt below it; "
+        "a value with blanks needs quotes."
+    )
+
+
+def _raw_value(flag: str, attached: str | None, tokens: Sequence[Token], place: int, line: str) -> tuple[str, int]:
+    """The value of ``--sweep`` as typed. A list, or values after a comma, may go on over blanks."""
+    if attached:
+        start = tokens[place - 1].end - len(attached)
+    elif place < len(tokens) and not re.match("--[a-z]", tokens[place].raw):
+        start, place = tokens[place].start, place + 1
+    else:
+        raise InputError(f"{flag} needs a value: {flag} animal=fox,owl.")
+    raw = line[start : tokens[place - 1].end]
+    values = raw.partition("=")[2]
+    if values[:1] in ("[", "("):
+        for last in range(place, len(tokens) + 1):
+            whole = line[start : tokens[last - 1].end]
+            if _closes(whole.partition("=")[2]):
+                return whole, last
+        return raw, place
+    while place < len(tokens) and (raw.endswith(",") or tokens[place].raw.startswith(",")):
+        if re.match("--[a-z]", tokens[place].raw):
+            break
+        place += 1
+        raw = line[start : tokens[place - 1].end]
+    return raw, place
+
+
+def _closes(text: str) -> bool:
+    try:
+        literal(text)
+    except InputError:
+        return False
+    return True
+
+
+def number(flag: str, text: str, *, zero: bool = False) -> float:
+    """A finite number above zero (or zero where ``zero``).
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise InputError(f"{flag} needs a number {'from 0 up' if zero else 'above 0'}, not {text!r}.")
+    return value
+
+
+def closest(word: str, words: Collection[str]) -> str:
+    """`` Did you mean x?`` or nothing."""
+    close = [known for known in words if len(word) > 1 and known.startswith(word)] or difflib.get_close_matches(
+        word, words, 1, 0.6
+    )
+    return f" Did you mean {close[0]}?" if close else ""

@@ -1,0 +1,152 @@
+"""The user's variables in a cell's options: axes of a sweep, source pictures, ``{name}`` in a prompt. Pure.
+
+Names are looked up in a mapping; literals are read; nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from ...api.errors import InputError
+from ...results.sweep_axes import as_list, plain
+from ...view.markup import plural
+from .parsing import closest
+from .tokenizer import literal, typed_values, unquoted, unwrap
+
+
+def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and values of one axis, from the value of ``--sweep`` as typed.
+
+    Quotes around the whole (``'animal=red fox, asleep'``) protect its commas too: one value, unless lists or quotes
+    follow the ``=``.
+
+    Raises:
+        InputError: no name, no values, an unknown variable, or values that are no text and no number.
+    """
+    inner, wrapped = unwrap(raw.strip())
+    name, equals, rest = inner.partition("=")
+    name, rest = name.strip().strip("{}").replace("-", "_"), rest.strip()
+    if not equals or not name.isidentifier():
+        raise InputError(f"--sweep {inner} needs a name and values, as in --sweep animal=fox,owl.")
+    if not rest:
+        raise InputError(f"The axis {name} has no values. Write --sweep {name}=one,two.")
+    typed: Sequence[str] = ()
+    if rest.startswith("$"):
+        values = _listed(name, _variable(rest[1:], variables), rest)
+    elif rest.startswith(("[", "(")):
+        values = _listed(name, literal(rest), rest)
+    else:
+        whole = wrapped and not rest.startswith(("'", '"'))
+        typed = [rest] if whole else typed_values(rest)
+        values = [rest] if whole else [unquoted(value) for value in typed]
+        if name == "sample":
+            values = samples(values)
+    if name == "image":
+        pairs = zip(values, typed or values, strict=True)
+        values = [source(value, variables, typed=said) if isinstance(value, str) else value for value, said in pairs]
+    return name, values
+
+
+def samples(values: list[str]) -> list[int | str] | int:
+    """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
+    labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
+    return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
+
+
+def _variable(name: str, variables: Mapping[str, Any]) -> Any:
+    name = name.strip().removeprefix("{").removesuffix("}")
+    if not name.isidentifier():
+        raise InputError(
+            f"${name} is not the name of a variable; nothing is evaluated here. Assign it to a name first."
+        )
+    if name not in variables:
+        raise InputError(f"There is no variable {name!r}.{_close(name, variables)}")
+    return variables[name]
+
+
+def _listed(name: str, values: Any, said: str) -> Any:
+    if getattr(values, "ndim", 1) > 1:  # walking through a table would give the names of its columns
+        raise InputError(f"{said} is a table. Put one of its columns into a variable, and give that.")
+    values = plain(values)
+    if name == "sample" and isinstance(values, int) and not isinstance(values, bool):
+        return values
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise InputError(f"{said} is one value, not a list. Write {name}=[...] or the values with commas.")
+    values = [plain(value) for value in as_list(values)]  # a list of NumPy numbers holds what a list of numbers does
+    if name != "image":
+        for value in values:
+            if not isinstance(value, str | int | float) or isinstance(value, bool):
+                raise InputError(f"{said} holds a {type(value).__name__}; a sweep takes text and numbers.")
+    return values
+
+
+_NAME = re.compile(
+    r"""(?P<name>[^\W\d]\w*)(?P<subscript>\[(?:(?P<place>-?\d+)|'(?P<one>[^']*)'|"(?P<two>[^"]*)")\])?"""
+)
+
+
+def source(text: str, variables: Mapping[str, Any], *, typed: str = "") -> Any:
+    """What ``--image`` names: the object of a variable, or the text itself (a path, a URL, an address) for the session.
+
+    ``last`` and ``last:K`` are addresses even where a variable has that name. ``typed``: the text with its quotes,
+    which say whether ``foxes['1']`` the value or ``foxes[1]`` the place is meant.
+    """
+    found = _NAME.fullmatch(typed.strip()) or _NAME.fullmatch(text.strip())
+    if not found or found["name"] == "last":
+        return text
+    text = found[0]
+    if found["name"] not in variables:
+        if found["subscript"] is None:
+            return text
+        raise InputError(
+            f"There is no variable {found['name']!r}.{_close(found['name'], variables)}", parameter="image"
+        )
+    value = variables[found["name"]]
+    if found["subscript"] is not None:
+        value = _picked(value, found)
+    if value is None:  # taken as it is, the picture would be made, and paid, without its source
+        raise InputError(
+            f"{text} is None. Put a picture, a path or a URL into it, or leave the image out.", parameter="image"
+        )
+    return value
+
+
+def _picked(value: Any, found: re.Match[str]) -> Any:
+    """What a variable holds at a place, or under a name: of a sweep the result of that value."""
+    try:
+        return value[int(found["place"]) if found["place"] is not None else found["one"] or found["two"] or ""]
+    except IndexError:
+        raise InputError(
+            f"{found['name']} has {plural(len(value), 'picture')}; {found[0]} is not one of them. Count from 0.",
+            parameter="image",
+        ) from None
+    except (TypeError, KeyError):
+        kind = "list of pictures" if found["place"] is not None else "sweep or dictionary"
+        raise InputError(f"{found['name']} is not a {kind}, so there is no {found[0]}.", parameter="image") from None
+
+
+def fillings(texts: Iterable[str], variables: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, str]:
+    """What ``--fill`` puts in place of each ``{name}`` in ``texts`` that is the name of a variable.
+
+    Unknown names stay as they are, and so do the names in ``keep`` (a sweep fills those in, together with these: what a
+    variable holds is not filled in again).
+
+    Raises:
+        InputError: the variable holds no text and no number.
+    """
+    found = {}
+    for name in re.findall(r"\{([^\W\d]\w*)\}", " ".join(texts)):
+        if name in keep or name not in variables:
+            continue
+        value = plain(variables[name])
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            kind = type(variables[name]).__name__
+            raise InputError(f"--fill puts in text and numbers; {name} is a {kind}.", parameter="prompt")
+        found[name] = str(value)
+    return found
+
+
+def _close(name: str, variables: Mapping[str, Any]) -> str:
+    return closest(name, [known for known in variables if not known.startswith("_")]) or " Define it first."

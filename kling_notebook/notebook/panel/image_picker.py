@@ -1,0 +1,178 @@
+"""The image well: where a source picture for image to image comes from, and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from ...api.errors import InputError
+from ...api.job import GenerationRequest, SourceImage
+from ...image_files import metadata, thumbnails
+from ...journal.source_copies import ADDRESS
+from ...session.session import Session
+from ...view.markup import bounded, picture_source, tag
+from .widgets import LINE, Toolkit, column, html, labelled, row, say, shown, text_html
+
+SIDE = 96  # of the preview, in CSS pixels
+LIMITS = "PNG, JPEG or WebP, up to 10 MB"
+"""Said beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page."""
+PLACEHOLDER = "a path, a URL, or a picture's number such as 12:0"
+
+
+class Well:
+    """A field for paths, URLs and addresses, an upload, a preview, and an offer where the picture holds a recipe.
+
+    Args:
+        session: gives the current session. changed: called when another picture is chosen. load: fills the form with
+            a recipe's parameters.
+    """
+
+    def __init__(
+        self,
+        kit: Toolkit,
+        session: Callable[[], Session],
+        changed: Callable[[], object],
+        load: Callable[..., object],
+    ) -> None:
+        self._session = session
+        self._changed = changed
+        self._load_form = load
+        self._given: SourceImage | None = None
+        self._upload: tuple[str, bytes] | None = None
+        self._read: tuple[Any, SourceImage | None, InputError | None] = (None, None, None)
+        self._recipe: GenerationRequest | None = None
+        self._setting = False
+        self.text = labelled(widgets.Text, "Start from a picture", placeholder=PLACEHOLDER, continuous_update=False)
+        self.upload = widgets.FileUpload(
+            accept="image/png,image/jpeg,image/webp",
+            description="Upload a picture",
+            tooltip="PNG, JPEG or WebP, at most 10 MB, at least 300 pixels a side",
+            style={"font_size": "12px", "button_color": "transparent"},
+            layout=widgets.Layout(width="auto", height="28px", margin="0", padding="0 10px", border=LINE),
+        )
+        self.remove = kit.button("Remove", self.clear, tooltip="Use no source picture")
+        self.load_recipe = kit.button("Load its recipe", self._use_recipe, tooltip="Fill the form with what made it")
+        self.preview, self.offer = html(), html(flex="1 1 140px")
+        self._offer_row = row(self.offer, self.load_recipe)
+        self._remove_row = row(self.remove, width="auto")
+        limits = html(text_html(LIMITS, "muted"), flex="1 1 120px")
+        self.view = column(
+            self.text, row(self.upload, self._remove_row, limits), self.preview, self._offer_row, gap="6px"
+        )
+        kit.watch(self.text, self._typed)
+        kit.watch(self.upload, self._uploaded)
+        self._show()
+
+    def load(self, value: Any) -> None:
+        """A source image of the journal, a path, URL, address, or None. Tells nobody."""
+        self._set(value if isinstance(value, SourceImage) else None, None, str(getattr(value, "label", value) or ""))
+
+    def clear(self) -> None:
+        self._set(None, None, "")
+        self._changed()
+
+    def forget(self) -> None:
+        """Read the picture anew when it is next asked for: a file may have changed."""
+        self._read = (None, None, None)
+
+    def resolve(self) -> SourceImage | None:
+        """The chosen picture, read once.
+
+        Raises:
+            InputError: it cannot be used; the message says why.
+        """
+        session = self._session()
+        key = (str(session.folder), self._given, self._upload and id(self._upload), self.text.value.strip())
+        if key != self._read[0]:
+            self._read = (key, *self._resolved(session))
+            self._show()
+        _, source, error = self._read
+        if error is not None:
+            raise error
+        return source
+
+    def _resolved(self, session: Session) -> tuple[SourceImage | None, InputError | None]:
+        attachments = session.place.attachments
+        text = self.text.value.strip()
+        name = self._upload[0] if self._upload else None
+        try:
+            if self._given is not None:
+                return self._given, None
+            if self._upload is None:
+                return attachments.resolve(text) if text else None, None
+            source = attachments.resolve(self._upload[1])
+            attachments.keep(source)  # so that the code shown names a file that is there
+            return source, None
+        except InputError as error:
+            if name is None:  # an address may name a job that is not there: the reason stands here all the same
+                error.parameter = "image"
+                return None, error
+            message = re.sub(r"^The source image", lambda _: str(name), str(error))
+            return None, InputError(f"{message} Or remove it.", parameter="image")
+
+    def _uploaded(self) -> None:
+        if not self.upload.value:
+            return
+        file = self.upload.value[0]
+        self._set(None, (file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
+        self.upload.value = ()  # else the bytes travel to every page that is loaded
+        self._changed()
+
+    def _typed(self) -> None:
+        if not self._setting:
+            self._given = self._upload = None
+            self._changed()
+
+    def _set(self, given: SourceImage | None, upload: tuple[str, bytes] | None, text: str) -> None:
+        self._setting = True
+        try:
+            self._given, self._upload = given, upload
+            self.text.value = text
+        finally:
+            self._setting = False
+
+    # ---- what it shows ----
+
+    def _show(self) -> None:
+        _, source, error = self._read
+        shown(self._remove_row, bool(self.text.value))
+        say(self.preview, self._preview(source) if source is not None else "")
+        self._recipe = None if source is None or error is not None else self._recipe_of(source)
+        shown(self._offer_row, self._recipe is not None)
+        if self._recipe is not None:
+            say(self.offer, text_html(f"It holds a recipe: {bounded(self._recipe.prompt, 60)}", "muted"))
+
+    def _preview(self, source: SourceImage) -> str:
+        try:
+            session = self._session()
+            if found := ADDRESS.fullmatch(source.label):
+                jpeg = session.picture(int(found[1]), int(found[2])).tile().jpeg
+            else:
+                jpeg, *_ = thumbnails.thumbnail(
+                    session.place.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
+                )
+        except Exception:  # a URL, or a file that went away: the picture is used, there is only nothing to show of it
+            return ""
+        style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
+        return tag("img", src=picture_source(jpeg), alt=f"source picture {source.label}", style=style)
+
+    def _recipe_of(self, source: SourceImage) -> GenerationRequest | None:
+        """What made an uploaded or named picture, where it says so; an address has its row in the history."""
+        if source.data is None or ADDRESS.fullmatch(source.label):
+            return None
+        try:
+            return metadata.request_of(metadata.read(source.data))
+        except InputError:
+            return None
+
+    def _use_recipe(self) -> None:
+        """Load what made the picture; the picture itself is then not the source any more, but its recipe's is."""
+        recipe = self._recipe
+        if recipe is not None:
+            source = recipe.values["image"]
+            kept = self._session().place.attachments.load(source)
+            usable = kept if kept is not None and (kept.url or kept.data) else None
+            self._load_form({**recipe.values, "image": usable}, extra=recipe.extra, sample=recipe.sample)

@@ -1,0 +1,157 @@
+"""Source pictures for image to image: from whatever the user has at hand to a value a request can hold."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import InputError
+from ..api.job import SourceImage
+from ..image_files import saving
+from ..image_files.source_images import load_source
+from ..jobs.worker_pool import JobHandle
+from ..journal.source_copies import ADDRESS, file_name, named_by_copy
+from .result import Picture
+
+_BY_JOB_ID = re.compile(r"([A-Za-z0-9_-]{2,64}):(\d+)")  # one letter would be a drive of Windows
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
+_LAST = re.compile(r"last(?::(\d+))?")
+_KEPT = re.compile(r"(?:.*[/\\])?\.kling[/\\]sources[/\\](?P<name>[0-9a-f]{32}\.\w+)")
+
+
+class Attachments:
+    """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
+
+    Args:
+        folder: ``.kling/sources``. picture: finds a saved picture by (number or job id, place); None means the latest.
+    """
+
+    def __init__(self, folder: Path, picture: Callable[[Any, int], Picture]) -> None:
+        self._folder = folder
+        self._picture = picture
+
+    def resolve(self, value: Any) -> SourceImage | None:
+        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image, Picture or finished handle as a
+        source image.
+
+        Raises:
+            InputError: it is no usable picture (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
+                to 2.5), or it cannot be found.
+        """
+        if value is None or isinstance(value, SourceImage):
+            return value
+        if isinstance(value, str):
+            return self._of_text(value.strip())
+        if isinstance(value, os.PathLike):
+            return SourceImage.of_bytes(*load_source(Path(value).expanduser()), os.fspath(value))
+        if isinstance(value, bytes | bytearray) or (hasattr(value, "save") and hasattr(value, "getpixel")):
+            return self._of_bytes(value)
+        return self._of_picture(value if isinstance(value, Picture) else _only_picture(value))
+
+    def _of_text(self, text: str) -> SourceImage:
+        if text.lower().startswith(("https://", "http://")):
+            return SourceImage(text, text)
+        if text.lower().startswith("data:"):
+            return self._of_bytes(_data_of(text))
+        if not text:
+            raise InputError("image is empty. Give a path, a URL or JOB:K, or leave it out.", parameter="image")
+        if found := _SCHEME.fullmatch(text):
+            raise InputError(
+                f"image is a URL of {found[1]}; only http and https work. Save the picture and give its path.",
+                parameter="image",
+            )
+        found = ADDRESS.fullmatch(text) or _BY_JOB_ID.fullmatch(text)
+        if found and (found[1].isdecimal() or not Path(text).exists()):
+            return self._of_picture(self._picture(found[1], int(found[2])))
+        if found := _LAST.fullmatch(text):
+            return self._of_picture(self._picture(None, int(found[1] or 0)))
+        path = self.file(text)
+        source = SourceImage.of_bytes(*load_source(path), text)
+        return named_by_copy(source) if path.parent == self._folder else source
+
+    def file(self, label: str) -> Path:
+        """The file that a path or the label of a source means. A kept copy is named by its content: it is the one in
+        this folder, wherever the folder was when it was named."""
+        kept = _KEPT.fullmatch(label)
+        here = self._folder / kept["name"] if kept else None
+        return here if here is not None and here.exists() else Path(label).expanduser()
+
+    def _of_bytes(self, value: Any) -> SourceImage:
+        return named_by_copy(SourceImage.of_bytes(*load_source(value), ""))
+
+    def _of_picture(self, picture: Picture) -> SourceImage:
+        """A picture of this folder by its address. One of another folder by its copy: its address would mean another
+        picture here."""
+        here = picture.path.parent == self._folder.parent.parent
+        if not saving.is_here(picture.path):
+            name = picture.address if here else picture.path.name
+            way = f"; `%kling resume {picture.number}` asks for it again." if here else ". Was it moved or deleted?"
+            raise InputError(f"{name} is not here any more{way}", parameter="image")
+        data, media_type = load_source(picture.path)
+        source = SourceImage.of_bytes(data, media_type, picture.address)
+        return source if here else named_by_copy(source)
+
+    def _path(self, source: SourceImage) -> Path:
+        return self._folder / file_name(source)
+
+    def keep(self, source: SourceImage | None) -> None:
+        """Keep the bytes beside the journal, once per content."""
+        if source is None or source.data is None or self._path(source).exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._path(source).with_suffix(f".{os.getpid()}.part")
+        temporary.write_bytes(source.data)
+        temporary.replace(self._path(source))
+
+    def load(self, source: SourceImage | None) -> SourceImage | None:
+        """A source from the journal with its bytes at hand again, where they were kept."""
+        if source is None or source.url or source.data is not None or not self._path(source).exists():
+            return source
+        data = self._path(source).read_bytes()
+        return SourceImage(source.label, None, source.sha256, source.media_type, data)
+
+
+def _data_of(url: str) -> bytes:
+    head, _, body = url.partition(",")
+    try:
+        if not head.lower().endswith(";base64"):
+            raise ValueError
+        return base64.b64decode(body, validate=True)
+    except (ValueError, binascii.Error):
+        raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image") from None
+
+
+def _only_picture(value: Any) -> Picture:
+    """The picture meant by a Result, a handle or a list: its only one."""
+    if isinstance(value, JobHandle):
+        if not value.done():
+            raise InputError(
+                f"Job {value.number} is not finished yet: it is {value.status.value}. Wait for it: NAME.result().",
+                parameter="image",
+            )
+        if value.cancelled() or (error := value.exception()) is not None:
+            what = "it was withdrawn before it was sent." if value.cancelled() else str(error)
+            raise InputError(f"Job {value.number} has no picture: {what}", parameter="image")
+        if len(value.result()) == 1:
+            return value.result()[0]
+        raise InputError(
+            f"Job {value.number} has {len(value.result())} pictures. Say which: {value.number}:K.", parameter="image"
+        )
+    try:
+        found = [item for item in value if isinstance(item, Picture)]
+    except TypeError:
+        found = []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"image holds {len(found)} pictures. Say which: NAME[K].", parameter="image")
+    raise InputError(
+        f"image cannot be of the type {type(value).__name__}. "
+        "Give a path, a URL, JOB:K, a PIL image or a picture of a result.",
+        parameter="image",
+    )

@@ -1,0 +1,74 @@
+"""The code that makes a request again: a ``%%kling`` cell, or a Python call where the magic's grammar cannot say it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..api.job import DEFAULT_MODEL, GenerationRequest, SourceImage
+from ..api.parameters import PARAMETERS
+
+_UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
+_STRIPPED = re.compile(r"^\s*(>>>|\.\.\.|(\[(nav|ins)\] )?In \[\d+\]:)", re.MULTILINE)
+"""A prompt of a shell: IPython takes it away from every line of a cell, some versions the dots alone as well."""
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+
+
+def code_of(request: GenerationRequest) -> str:
+    """The shortest code that asks for exactly this request."""
+    return cell_of(request) or call_of(request)
+
+
+def cell_of(request: GenerationRequest) -> str | None:
+    """The ``%%kling`` cell, or None where the magic cannot say it: raw keys, odd line ends, both kinds of quotes."""
+    prompt = request.prompt
+    if request.extra or request.model != DEFAULT_MODEL or _UNSAYABLE.search(prompt):
+        return None
+    if any(line.strip() == "---" for line in prompt.split("\n")) or prompt.startswith("%%") or _STRIPPED.search(prompt):
+        return None
+    line = ["%%kling"]
+    for name, value in _said(request):
+        word = _quoted(value)
+        if word is None or word.startswith("$"):
+            return None
+        line += [PARAMETERS[name].flags[0], word]
+    if request.sample is not None:
+        if not isinstance(request.sample, int):
+            return None
+        line += ["--sweep", f"sample=[{request.sample}]"]
+    return f"{' '.join(line)}\n{prompt}"
+
+
+def call_of(request: GenerationRequest) -> str:
+    """The Python call; above it a comment where the request is for another model than the usual one."""
+    said = [f"{name}={value!r}" for name, value in _said(request)]
+    if request.extra:
+        said.append(f"extra={request.extra!r}")
+    note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
+    if request.sample is None:
+        return f"{note}kling.generate({', '.join([repr(request.prompt), *said])})"
+    said.append(f"sample=[{request.sample!r}]")
+    at = repr(request.sample)  # selected by its value: a number is no place on an axis of numbers
+    return f"{note}kling.sweep({', '.join([repr(request.prompt), *said])})[{at}]"
+
+
+def _said(request: GenerationRequest) -> list[tuple[str, Any]]:
+    """The parameters that differ from their defaults, a source image by what names it."""
+    said = []
+    for name, value in request.values.items():
+        if name != "prompt" and value != PARAMETERS[name].default:
+            said.append((name, value.label if isinstance(value, SourceImage) else value))
+    return said
+
+
+def _quoted(value: Any) -> str | None:
+    """The value as one word of the magic's line, None where no quoting can say it."""
+    text = str(value)
+    if _PLAIN.fullmatch(text) and not text.startswith("-"):
+        return text
+    if _UNSAYABLE.search(text) or "\n" in text or "\t" in text or text.startswith("-"):
+        return None
+    for mark in ('"', "'"):
+        if mark not in text:
+            return f"{mark}{text}{mark}"
+    return None

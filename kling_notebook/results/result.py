@@ -1,0 +1,380 @@
+"""What the user holds: a finished request with its pictures, and a finished sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from ..api.errors import InputError, KlingError
+from ..api.job import GenerationRequest
+from ..api.parameters import PARAMETERS
+from ..image_files import decode, saving, thumbnails
+from ..journal import source_copies
+from ..journal.job_record import Record
+from ..view.table import HistoryRow
+from ..view.tiles import SIDE, State, Tile, side_for
+from . import code_export
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import PIL.Image
+
+THUMBNAIL, LARGE = SIDE, 1024
+
+
+def warm_up() -> None:
+    """Import what decodes and draws pictures, while somebody has to wait for one anyway."""
+    from ..view import grid  # noqa: F401
+
+    decode.warm_up()
+
+
+def thumbnail_sizes(setting: int, count: int) -> list[int]:
+    """The thumbnails that showing a result of ``count`` pictures asks for, in pixels a side: in a list of jobs or a
+    sweep as the setting says, and in a grid of its own, where a few have more room."""
+    return sorted({setting, _in_grid(setting, count)}) if count > 1 else [setting]
+
+
+def _in_grid(setting: int, count: int) -> int:
+    return setting * side_for(count) // SIDE
+
+
+def grid_tiles(pictures: Sequence[Picture]) -> list[Tile]:
+    """The tiles of a grid of these pictures."""
+    count = len(pictures)
+    return [replace(picture, thumbnail_size=_in_grid(picture.thumbnail_size, count)).tile() for picture in pictures]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One saved picture. Shown by itself in a cell it is shown large.
+
+    Attributes:
+        path: the original file. number: its job's number in the folder. place: its place in the result, from 0.
+        request: what was asked for. caption: its address, parameters, seconds and credits in one line.
+    """
+
+    path: Path
+    number: int
+    place: int
+    request: GenerationRequest
+    caption: str = ""
+    thumbnail_size: int = THUMBNAIL
+
+    @property
+    def address(self) -> str:
+        """``JOB:K``, as in captions and in ``--image 12:3``."""
+        return f"{self.number}:{self.place}"
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.image().width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.image().height
+
+    def image(self) -> PIL.Image.Image:
+        """The original as a PIL image; its pixels are read on first use."""
+        return saving.open_picture(self.path)
+
+    @property
+    def _cache(self) -> Path:
+        return self.path.parent / ".kling" / "thumbnails"
+
+    def tile(self) -> Tile:
+        """The picture as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
+        return self._as_tile(thumbnails.thumbnail, self.thumbnail_size)
+
+    def large(self) -> Tile:
+        """The picture as it is shown alone: a JPEG of up to 1024 px and 200 kB."""
+        return self._as_tile(thumbnails.large, LARGE)
+
+    def _as_tile(self, render: Any, size: int) -> Tile:
+        try:
+            jpeg, width, height = render(self.path, self._cache, size)
+        except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
+            note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
+            return hole(self.request, "missing", note, self.caption)
+        return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        from ..view.grid import large_bundle  # drawn only when shown
+
+        return large_bundle(self.large())
+
+    def __repr__(self) -> str:
+        return f"<Picture {self.address} {self.path.name}>"
+
+
+def hole(request: GenerationRequest, state: State, note: str, caption: str = "") -> Tile:
+    """The place where a picture is missing, of the shape that was asked for."""
+    width, height = map(int, request.aspect_ratio.split(":"))
+    scale = LARGE / max(width, height)
+    return Tile(b"", round(width * scale), round(height * scale), request.prompt, caption, None, state, note)
+
+
+def link(path: Path, seen_from: Path | None = None) -> str | None:
+    """The relative address under which a page reaches the file, None where it cannot.
+
+    Args:
+        seen_from: the folder of the page; of the notebook, which is the working directory, where not said.
+    """
+    try:
+        relative = os.path.relpath(path, seen_from or Path.cwd())
+    except (ValueError, OSError):  # another drive; a working directory that is gone
+        return None
+    return None if relative.startswith("..") else relative.replace(os.sep, "/")
+
+
+class Result(Sequence[Picture]):
+    """One finished request with its saved pictures: ``result[0].path``, ``len(result)``, ``for picture in result``.
+
+    Attributes:
+        number: the job's number in its folder. job_id: the service's. request: what was asked for.
+        credits: what the service said it cost, None where it did not say. seconds: from submit to done.
+        reused: shown again from the folder at no cost. backend: pixeldojo, sandbox, or another host.
+        raw: the body sent and the replies received, without asset URLs and without the key.
+
+    >>> fox = kling.generate("a red fox", num_outputs=2, show_progress=False)
+    >>> [picture.path.suffix for picture in fox]
+    ['.png', '.png']
+    >>> print(fox.code())
+    %%kling --num-outputs 2
+    a red fox
+    """
+
+    def __init__(self, record: Record, folder: Path, *, reused: bool = False, thumbnail_size: int = THUMBNAIL) -> None:
+        self._folder = folder
+        self.number = record.number
+        self.job_id = record.job_id
+        self.request = record.request
+        self.credits = record.credits
+        self.seconds = record.seconds
+        self.reused = reused
+        self.backend = record.backend
+        self.note = record.note
+        self.starred = record.starred
+        self.raw: Mapping[str, Any] = record.raw
+        self.already_shown: Callable[[], bool] = bool  # set by a door that has just shown it in this very cell
+        self._pictures = tuple(
+            Picture(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
+            for k, name in enumerate(record.images)
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Picture]: ...
+    def __getitem__(self, index: int | slice) -> Picture | Sequence[Picture]:
+        return self._pictures[index]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        return grid_tiles(self)
+
+    def figure(self, **options: Any) -> matplotlib.figure.Figure:
+        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
+        from ..view.figure import tiles_figure  # matplotlib is heavy
+
+        return tiles_figure([picture.large() for picture in self], **options)
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file.
+
+        Raises:
+            InputError: ``folder`` cannot be written. KlingError: an original is gone; the others have been copied.
+        """
+        return copied(self, Path(folder).expanduser())
+
+    def code(self) -> str:
+        """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it.
+
+        A source picture that has changed or gone since is named by the copy that was kept of it.
+        """
+        source = self.request.image
+        return code_export.code_of(self.request.replace(image=source and source_copies.findable(source, self._folder)))
+
+    def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        """The result as a mimebundle: one picture large, several as a grid."""
+        from ..view.grid import grid_bundle, large_bundle
+
+        if len(self) == 1:
+            return large_bundle(self[0].large(), title=title, notice=notice)
+        return grid_bundle(self.tiles, title=title, notice=notice)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        return self.bundle()
+
+    def _ipython_display_(self) -> None:
+        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
+        if not self.already_shown():
+            raise NotImplementedError
+        name_after_prompt(self)
+
+    def __repr__(self) -> str:
+        here = sum(saving.is_here(picture.path) for picture in self)
+        pictures = f"{f'{here} of ' * (here < len(self))}{len(self)} picture{'s' * (len(self) != 1)}"
+        prompt = self.request.prompt if len(self.request.prompt) <= 40 else self.request.prompt[:39] + "…"
+        return f"<Result {self.number}: {pictures} of {prompt!r}{', reused' * self.reused}>"
+
+
+def _for_all(pictures: int) -> str:
+    """So that nobody takes the price of a job for the price of each of its pictures."""
+    return f" for {pictures}" if pictures > 1 else ""
+
+
+def _charged(record: Record) -> float | None:
+    """What a job cost; None where nobody said so, and for the sandbox's play money, which nobody paid."""
+    return None if record.backend == "sandbox" else record.credits
+
+
+def caption_of(record: Record, place: int, reused: bool = False) -> str:
+    """``12:3 · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
+    values = record.request.values
+    words = [f"{record.number}:{place}", *(str(values[n]) for n in ("aspect_ratio", "resolution") if n in values)]
+    if record.request.sample is not None:
+        words.append(f"sample {record.request.sample}")
+    if values.get("image"):
+        words.append("from an image")
+    if record.seconds is not None:
+        words.append(f"{record.seconds:.1f} s")
+    if (credits := _charged(record)) is not None:
+        words.append(f"{credits:g} credit{'s' * (credits != 1)}" + _for_all(len(record.images)))
+    if record.backend == "sandbox":
+        words.append("sandbox")
+    if reused:
+        words.append("reused")
+    return " · ".join(words)
+
+
+def name_after_prompt(value: object) -> None:
+    """In a terminal ``Out[1]:`` stands there already, and something has to follow it."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        print(repr(value))
+
+
+@contextlib.contextmanager
+def writing(target: Path, kind: str = "path") -> Iterator[None]:
+    """What the system has against a path (a file) that was given, as one of our errors."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{target} cannot be written: {error.strerror or error}. Choose another {kind}."
+        raise InputError(reason, parameter="path") from None
+
+
+def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
+    copies, gone = [], []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in pictures:
+            if saving.is_here(picture.path):
+                copies.append(_copy(picture.path, folder))
+            else:
+                gone.append(picture)
+    if gone:
+        raise KlingError(
+            f"{', '.join(one.address for one in gone)}: {gone[0].path} is not here. The other {len(copies)} are "
+            f"in {folder}. Put it there, or ask the service for it once more: `%kling resume {gone[0].number}`.",
+            number=gone[0].number,
+        )
+    return copies
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    """A copy that never overwrites another picture: ``name-2.png`` where ``name.png`` is something else."""
+    for attempt in range(1, 1000):
+        target = folder / (path.name if attempt == 1 else f"{path.stem}-{attempt}{path.suffix}")
+        if not target.exists():
+            shutil.copy2(path, target)
+            return target
+        if target.read_bytes() == path.read_bytes():
+            return target
+    raise InputError(f"{folder} holds a thousand files named like {path.name}. Choose another folder.")
+
+
+def differences(a: GenerationRequest, b: GenerationRequest) -> list[tuple[str, str, str]]:
+    """What differs between two requests: (name, in a, in b), in the table's order."""
+    rows = []
+    for name in (*PARAMETERS, "extra", "sample", "model"):
+        left, right = getattr(a, name), getattr(b, name)
+        if left != right:
+            rows.append((name, _words(left), _words(right)))
+    return rows
+
+
+def _words(value: Any) -> str:
+    if value is None or value == {}:
+        return "—"
+    return str(getattr(value, "label", value))
+
+
+class Comparison:
+    """Two pictures side by side, what differs between their requests marked. Shown by a notebook as such.
+
+    Attributes:
+        a, b: the pictures. differences: (parameter, in a, in b).
+    """
+
+    def __init__(self, a: Picture, b: Picture) -> None:
+        self.a = a
+        self.b = b
+        self.differences = differences(a.request, b.request)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        from ..view.table import compare_bundle
+
+        same = [
+            (name, _words(value))
+            for name, value in self.a.request.values.items()
+            if value is not None and value == self.b.request.values[name]
+        ]
+        return compare_bundle(self.a.large(), self.b.large(), self.differences, same=same)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.a.address} and {self.b.address}: {len(self.differences)} differences>"
+
+
+def _linked(picture: Picture, seen_from: Path | None) -> Tile:
+    tile = picture.tile()
+    return tile if seen_from is None or not tile.shown else replace(tile, href=link(picture.path, seen_from))
+
+
+def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None) -> HistoryRow:
+    """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
+    pictures = Result(record, folder) if thumbnails else ()
+    said = [
+        f"{name.replace('_', ' ')} {_words(value)}"
+        for name, value in record.request.values.items()
+        if name != "prompt" and value != PARAMETERS[name].default
+    ]
+    if record.request.sample is not None:
+        said.append(f"sample {record.request.sample}")
+    return HistoryRow(
+        number=record.number,
+        tiles=tuple(_linked(picture, seen_from) for picture in pictures),
+        prompt=record.request.prompt,
+        parameters=" · ".join(said),
+        status=record.status.value,
+        backend=record.backend,
+        created=datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M"),
+        seconds=record.seconds,
+        credits=_charged(record),
+        starred=record.starred,
+        note=record.note or "",
+        error=record.error or "",
+    )

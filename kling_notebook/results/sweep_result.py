@@ -1,0 +1,306 @@
+"""What a sweep leaves in the user's hand: its results laid out along the axes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.errors import InputError, KlingError
+from ..api.job import JobStatus, SourceImage
+from ..api.parameters import PARAMETERS, check
+from ..image_files import saving
+from ..image_files.source_images import load_source
+from ..jobs.worker_pool import JobHandle
+from ..view.facets import Facet
+from ..view.tiles import Tile
+from .result import Picture, Result, copied, hole, name_after_prompt, writing
+from .sweep_axes import Axes, Point, label, layout, plain
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas as pd
+
+
+_COLUMNS = ("number", "picture", "path", "seconds", "credits", "status")
+
+
+class SweepResult(Sequence[Result | None]):
+    """The results of a sweep, in the order of its points, the last axis turning fastest; None where one is missing.
+
+    ``sweep["fox", "dawn"]`` selects by value, in the axes' order, as it was given or as its label is written; fewer
+    values give the part of the sweep that has them. While jobs run their tiles say so; what failed is drawn with its
+    reason.
+
+    Attributes:
+        axes: name -> values. handles: one per point.
+
+    >>> foxes = kling.sweep("a {colour} fox", colour=["red", "white"], show_progress=False)
+    >>> foxes["white"].request.prompt
+    'a white fox'
+    >>> list(foxes.table()["colour"])
+    ['red', 'white']
+    """
+
+    def __init__(self, axes: Axes, points: Sequence[Point], handles: Sequence[JobHandle]) -> None:
+        self.axes = dict(axes)
+        self.points = tuple(points)
+        self.handles = tuple(handles)
+        self.already_shown: Callable[[], bool] = bool
+
+    def _result(self, index: int) -> Result | None:
+        handle = self.handles[index]
+        return handle.result() if handle.done() and not handle.cancelled() and handle.exception() is None else None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[Result | None]:
+        return (self._result(index) for index in range(len(self)))  # by place, also where [] selects by number
+
+    def __reversed__(self) -> Iterator[Result | None]:
+        return (self._result(index) for index in reversed(range(len(self))))
+
+    def index(self, value: Any, start: int = 0, stop: int = sys.maxsize) -> int:
+        """The place of a result: by place, also where [] selects by number."""
+        return list(self).index(value, start, stop)
+
+    def __getitem__(self, key: Any) -> Any:
+        key = plain(key)
+        if _is_number(key) and isinstance(key, int) and not self._selects_numbers():
+            return self._result(range(len(self))[key])
+        if isinstance(key, slice):
+            return [self._result(i) for i in range(len(self))[key]]
+        return self._select(key if isinstance(key, tuple) else (key,))
+
+    def _selects_numbers(self) -> bool:
+        """An axis of numbers is selected by its values, never by place: 3 then means the value 3."""
+        first = next(iter(self.axes.values()), ())
+        return any(map(_is_number, first))
+
+    def _select(self, key: tuple[Any, ...]) -> Any:
+        names = tuple(self.axes)
+        if len(key) > len(names):
+            axes = "1 axis" if len(names) == 1 else f"{len(names)} axes"
+            raise InputError(f"This sweep has {axes} ({', '.join(names)}); {len(key)} values were given.")
+        key = tuple(self._meant(name, plain(value)) for name, value in zip(names, key, strict=False))
+        chosen = [i for i, point in enumerate(self.points) if point.coordinates[: len(key)] == key]
+        if len(key) == len(names):
+            result = self._result(chosen[0])
+            if result is None:
+                raise KlingError(f"{self._name(chosen[0])} is missing: {self._reason(chosen[0])}.")
+            return result
+        rest = {name: self.axes[name] for name in names[len(key) :]}
+        points = [
+            Point(p.coordinates[len(key) :], p.prompt, p.parameters, p.sample) for p in (self.points[i] for i in chosen)
+        ]
+        return SweepResult(rest, points, [self.handles[i] for i in chosen])
+
+    def _meant(self, name: str, asked: Any) -> Any:
+        """The value of an axis that is asked for: by itself, else as the axis would hold it, else by its label."""
+        one = asked[0] if isinstance(asked, Result) else asked
+        read, written = _as_held(name, one), label(one)
+        for same in (
+            lambda value: value == asked,
+            lambda value: getattr(value, "identity", value) == read,
+            lambda value: label(value) == written,
+        ):
+            for value in filter(same, self.axes[name]):
+                return value
+        known = ", ".join(map(label, self.axes[name]))
+        raise InputError(f"{name} has no value {asked!r}. It has {known}.", parameter=name)
+
+    @property
+    def done(self) -> list[Result]:
+        """The finished results."""
+        return [result for result in self if result is not None]
+
+    @property
+    def missing(self) -> list[dict[str, Any]]:
+        """The points whose pictures are not all there, as {axis: value}: not made, or gone from the folder since."""
+        results = enumerate(self)
+        return [self._at(i) for i, one in results if one is None or not all(saving.is_here(p.path) for p in one)]
+
+    @property
+    def credits(self) -> float:
+        """What the finished jobs cost when they were bought. The sandbox's play money is never in a sum."""
+        paid = {result.number: result.credits or 0.0 for result in self.done if result.backend != "sandbox"}
+        return sum(paid.values())
+
+    def _at(self, index: int) -> dict[str, Any]:
+        return dict(zip(self.axes, self.points[index].coordinates, strict=True))
+
+    def _name(self, index: int) -> str:
+        return ", ".join(f"{name}={label(value)}" for name, value in self._at(index).items())
+
+    def _reason(self, index: int) -> str:
+        handle = self.handles[index]
+        if handle.cancelled():
+            return "withdrawn before it was sent"
+        if not handle.done():
+            return f"still {handle.status.value}"
+        error = handle.exception()
+        return str(error).partition(". ")[0] if error else ""
+
+    # ---- shown ----
+
+    def tiles(self, index: int, *, large: bool = False) -> tuple[Tile, ...]:
+        """The tiles of one point: its pictures (``large`` for print), or one that says why there are none."""
+        result = self._result(index)
+        if result is not None:
+            return tuple(picture.large() if large else picture.tile() for picture in result)
+        handle = self.handles[index]
+        state: Any = "waiting" if not handle.done() else "missing"
+        if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REFUSED, JobStatus.EXPIRED):
+            state = "failed"
+        return (hole(handle.request, state, self._reason(index)),)
+
+    def point_bundle(self, index: int) -> dict[str, Any]:
+        """One point as a mimebundle: its result as it would be shown alone, or why there is none."""
+        from ..view.grid import large_bundle
+
+        result = self._result(index)
+        return large_bundle(*self.tiles(index)) if result is None else result.bundle()
+
+    def facets(self, *, large: bool = False) -> list[Facet]:
+        """The sweep as labelled grids: see sweeps.layout. ``large``: pictures good enough for print."""
+        plan = layout(self.axes)
+        groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
+        for index in range(len(self)):
+            at = self._at(index)
+            facet, row, column = (tuple(at[n] for n in names) for names in (plan.facets, plan.rows, plan.columns))
+            groups.setdefault(facet, {}).setdefault(row, {})[column] = index
+        facets = []
+        fixed = [f"{name} = {label(self.axes[name][0])}" for name in plan.fixed]
+        for facet, rows in groups.items():
+            columns = list(next(iter(rows.values())))
+            facets.append(
+                Facet(
+                    title=", ".join([*(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)), *fixed]),
+                    row_axis=", ".join(plan.rows),
+                    rows=tuple(", ".join(map(label, row)) for row in rows),
+                    column_axis=", ".join(plan.columns),
+                    columns=tuple(", ".join(map(label, column)) for column in columns),
+                    cells=tuple(tuple(self.tiles(row[c], large=large) for c in columns) for row in rows.values()),
+                    listed=(plan.rows, tuple(tuple(map(label, row)) for row in rows)) if len(plan.rows) > 1 else None,
+                )
+            )
+        return facets
+
+    def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        """The sweep as a mimebundle: labelled grids as HTML, JPEG and text."""
+        from ..view.facets import facets_bundle
+
+        return facets_bundle(self.facets(), title=title, notice=notice)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        return self.bundle()
+
+    def _ipython_display_(self) -> None:
+        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
+        if not self.already_shown():
+            raise NotImplementedError
+        name_after_prompt(self)
+
+    def figure(self, **options: Any) -> matplotlib.figure.Figure:
+        """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
+        from ..view.figure import facets_figure
+
+        return facets_figure(self.facets(large=True), **options)
+
+    def table(self) -> pd.DataFrame:
+        """One row per picture: the axes, ``number``, ``picture``, ``path``, ``seconds``, ``credits``, ``status``.
+
+        A point without pictures has one row with an empty path. ``credits`` is each row's share of what its job cost,
+        so that the column adds up to `credits`; empty on the sandbox, whose play money is in no sum. Where an axis
+        has the name of one of these columns, ours is called ``job_number`` and so on.
+        """
+        import pandas as pd
+
+        names = {name: self._beside_axes(name) for name in _COLUMNS}
+        rows = []
+        shares = Counter(handle.number for index, handle in enumerate(self.handles) for _ in self._places(index))
+        for index, handle in enumerate(self.handles):
+            result = self._result(index)
+            at = {name: label(v) if hasattr(v, "label") else v for name, v in self._at(index).items()}
+            facts: dict[str, Any] = {"number": handle.number, "status": handle.status.value}
+            if result is not None:
+                paid = None if result.backend == "sandbox" else result.credits
+                share = None if paid is None else paid / shares[handle.number]
+                facts |= {"seconds": result.seconds, "credits": share}
+            for k, picture in enumerate(self._places(index)):
+                own = facts | {"picture": k, "path": str(picture.path) if picture is not None else None}
+                rows.append(at | {names[name]: value for name, value in own.items()})
+        frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
+        return frame.astype({names["seconds"]: "float64", names["credits"]: "float64"})
+
+    def _places(self, index: int) -> Sequence[Picture | None]:
+        """The pictures of a point, or one empty place."""
+        return self._result(index) or [None]
+
+    def _beside_axes(self, name: str) -> str:
+        """A column's name that no axis has: the user's word stays as it is."""
+        while name in self.axes:
+            name = f"job_{name}"
+        return name
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the figure and the table: ``figure.pdf`` gives ``figure.pdf`` and ``figure.csv``.
+
+        A folder (one that is there, or a name without an ending, or with a slash at its end) gets ``figure.png``,
+        ``table.csv`` and the originals.
+
+        Raises:
+            InputError: an ending that is no figure's, or a path that cannot be written.
+            KlingError: an original is gone; everything else has been written.
+        """
+        given = os.fspath(path)
+        target = Path(given).expanduser()
+        into = not target.suffix or target.is_dir() or given.endswith(("/", os.sep))
+        drawn = target / "figure.png" if into else target
+        table = target / "table.csv" if into else target.with_suffix(".csv")
+        if drawn == table:
+            drawn = table.with_suffix(".png")
+        figure = self.figure()
+        known = figure.canvas.get_supported_filetypes()
+        if drawn.suffix[1:].lower() not in known:
+            raise InputError(
+                f"A figure cannot be written as {drawn.suffix!r}. Take one of {', '.join(sorted(known))}; "
+                f"for a folder of this name write {given}/."
+            )
+        with writing(target):
+            drawn.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(drawn)
+            self.table().to_csv(table, index=False)
+        originals = copied((picture for result in self.done for picture in result), target) if into else []
+        return [drawn, table, *originals]
+
+    def __repr__(self) -> str:
+        sides = " x ".join(str(len(values)) for values in self.axes.values())
+        what = f"{sides} over {', '.join(self.axes)}" if self.axes else "without axes"
+        missing = len(self.missing)
+        return f"<SweepResult {what}{f', {missing} missing' if missing else ''}>"
+
+    def __deepcopy__(self, memo: object) -> SweepResult:
+        """The jobs are the same ones: there is no second job to make of a running one."""
+        return SweepResult(self.axes, self.points, self.handles)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_held(name: str, asked: Any) -> Any:
+    """A value as an axis of this name holds it: as the table reads it, a picture by its content; else as it is."""
+    if name not in PARAMETERS or isinstance(asked, os.PathLike):  # a path is found by its label
+        return asked
+    try:
+        if PARAMETERS[name].kind != "image":
+            return check(name, asked)
+        what = asked.path if isinstance(asked, Picture) else asked
+        return what if isinstance(what, str) else SourceImage.of_bytes(*load_source(what), "").identity
+    except InputError:
+        return asked

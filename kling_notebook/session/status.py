@@ -1,0 +1,178 @@
+"""What a session can say of itself: its status, and the check that spends nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..api.client import KlingClient
+from ..api.errors import KlingError
+from ..api.job import JobStatus
+from ..jobs.dispatcher import Place, Running
+from ..jobs.spending import count
+from ..journal.job_record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """How things stand. Credits are those of hosted backends: play money is never in a sum.
+
+    Attributes:
+        running: this session's jobs under way. elsewhere: those another living kernel works on.
+        unfinished: parked or left behind, resumable. doubtful: may have been submitted.
+        hints: for a doubtful job's number, what the balance says of it.
+        spent_session, spent_folder: credits. budget, balance: None where not set, not known.
+    """
+
+    backend: str
+    folder: str
+    running: tuple[Record, ...]
+    elsewhere: tuple[Record, ...]
+    unfinished: tuple[Record, ...]
+    doubtful: tuple[Record, ...]
+    hints: dict[int, str]
+    spent_session: float
+    spent_folder: float
+    budget: float | None
+    balance: float | None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, text) lines for a small table."""
+        rows = [("backend", self.backend), ("folder", self.folder)]
+        rows.append(("running", _numbers(self.running) or "nothing"))
+        if self.elsewhere:
+            rows.append(("in another kernel", _numbers(self.elsewhere)))
+        if self.unfinished:
+            rows.append(("unfinished", f"{_numbers(self.unfinished)}: %kling resume collects"))
+        for record in self.doubtful:
+            hint = self.hints.get(record.number, "")
+            rows.append(
+                (
+                    f"job {record.number} in doubt",
+                    f"may have been submitted and charged (about {record.estimate:g}). {hint}"
+                    f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
+                )
+            )
+        if self.backend == "sandbox":
+            rows.append(("credits", "play money: nothing is billed"))
+        else:
+            budget = "no budget" if self.budget is None else f"budget {self.budget:g}"
+            rows.append(
+                ("spent", f"{self.spent_session:g} in this session ({budget}), {self.spent_folder:g} in the folder")
+            )
+            rows.append(
+                ("left", "not known yet" if self.balance is None else f"{self.balance:g} credits, as last said")
+            )
+        return rows
+
+
+def _numbers(records: tuple[Record, ...]) -> str:
+    return ", ".join(f"{record.number} ({record.status.value})" for record in records)
+
+
+def status_of(place: Place, running: Running) -> SessionStatus:
+    """Gather the status from the journal. Sends nothing."""
+    found: dict[str, list[Record]] = {"running": [], "elsewhere": [], "unfinished": [], "doubtful": []}
+    for record in place.journal.open_records():
+        if record.backend != place.backend:
+            continue
+        if record.number in running.handles:
+            found["running"].append(record)
+        elif record.status is JobStatus.MAYBE_SUBMITTED:
+            found["doubtful"].append(record)
+        elif record.owner != place.id and place.locks.alive(record.owner):
+            found["elsewhere"].append(record)
+        else:
+            found["unfinished"].append(record)
+    doubts = found["doubtful"]
+    balance = place.journal.last_balance(place.backend)
+    return SessionStatus(
+        backend=place.backend,
+        folder=str(place.folder),
+        **{name: tuple(records) for name, records in found.items()},
+        hints={one.number: hint for one in doubts if (hint := balance_hint(place, one, doubts))},
+        spent_session=0.0 if place.backend == "sandbox" else running.purse.spent,  # what its budget goes by
+        spent_folder=place.journal.spent(),
+        budget=place.settings.budget,
+        balance=balance[0] if balance else None,
+    )
+
+
+def balance_hint(place: Place, doubt: Record, doubts: Sequence[Record]) -> str:
+    """What the balance on the next accepted job says of a doubtful one: a hint, never acted on.
+
+    One fall cannot prove each of several doubts between the same two balances: it is compared with all of them.
+    """
+    around = place.journal.balances_around(place.backend, doubt.number)
+    if around is None:
+        return ""
+    between, unexplained = around
+    together = [record for record in doubts if record.number in between]
+    fell = f"Hint: the balance fell by {unexplained:g} more than known jobs explain; "
+    if unexplained < min(record.estimate for record in together) * 0.99:
+        who = "it was" if len(together) == 1 else f"{_listed(together)} were"
+        return f"Hint: the balance fell by no more than known jobs explain; {who} probably not charged. "
+    if len(together) == 1:
+        return f"{fell}it was probably charged. "
+    return f"{fell}{_listed(together)} together would be about {sum(one.estimate for one in together):g}. "
+
+
+def _listed(records: Sequence[Record]) -> str:
+    *most, last = [str(record.number) for record in records]
+    return f"jobs {', '.join(most)} and {last}"
+
+
+def check(place: Place, client: KlingClient) -> list[tuple[str, str, str]]:
+    """Rows of (what, ok | failed | unknown, text). Spends nothing and never POSTs."""
+    rows = [_checked("folder", lambda: _folder(place)), _checked("journal", lambda: _journal(place))]
+    try:
+        answer = client.probe()
+    except KlingError as error:
+        rows.append(("host", "failed", f"{client.base_url} cannot be reached: {error}"))
+        rows.append(("key", "unknown", "the host did not answer"))
+        rows.append(("schema", "unknown", "the host did not answer"))
+        return rows
+    rows.append(("host", "ok" if answer != "unknown" else "unknown", f"{client.base_url} answers"))
+    words = {
+        "accepted": ("ok", "accepted"),
+        "refused": ("failed", "not accepted: check PIXELDOJO_API_KEY"),
+        "unknown": ("unknown", "the answer says nothing of the key: is this the right base URL?"),
+    }
+    rows.append(("key", *words[answer]))
+    schema = client.schema()
+    if schema is None:
+        rows.append(
+            ("schema", "unknown", "none published: num_outputs is used for the count, image to image is refused")
+        )
+    else:
+        rows.append(("count key", "ok", schema.count_key or "num_outputs (the schema names none)"))
+        rows.append(
+            ("image key", "ok" if schema.image_key else "unknown", schema.image_key or "none: no image to image")
+        )
+    rows.append(("submitting", "unknown", "never tried by this check: it would cost a credit"))
+    return rows
+
+
+def _checked(what: str, look: Callable[[], str]) -> tuple[str, str, str]:
+    try:
+        return what, "ok", look()
+    except (KlingError, OSError, sqlite3.Error) as error:
+        return what, "failed", str(error)
+
+
+def _folder(place: Place) -> str:
+    probe = place.folder / f".{place.id}.check"
+    probe.write_bytes(os.urandom(16))
+    probe.unlink()
+    return f"{place.folder} can be written"
+
+
+def _journal(place: Place) -> str:
+    with place.journal.reading() as connection:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        jobs = connection.execute("SELECT COUNT(*) FROM jobs").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"damaged: {verdict}")
+    return f"sound, {count(jobs, 'job')}"

@@ -1,0 +1,275 @@
+"""Settings: one table, one function that decides precedence, and the rule that picks the backend.
+
+Precedence, highest first: a call's own argument or magic option (handled by the call), what ``connect()`` and
+``%kling ...`` said, ``%config KlingMagics.x``, the environment, the keyring (for the key), the default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from .api.errors import SettingsError
+
+DEFAULT_BASE_URL = "https://pixeldojo.ai/api/v1"
+KEY_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
+KEYRING_SERVICE, KEYRING_NAME = "pixeldojo", "api_key"
+
+
+class Secret(str):
+    """A key in the settings. Its repr hides it, so that a traceback that prints local variables does too."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+Kind = Literal["text", "secret", "path", "switch", "number", "count"]
+
+
+class Setting(NamedTuple):
+    """One setting: its kind, default, environment variable, and the help shown by ``%kling config``."""
+
+    kind: Kind
+    default: Any
+    variable: str | None
+    help: str
+    minimum: float = 0.0
+    maximum: float = float("inf")
+
+
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "api_key": Setting("secret", None, "PIXELDOJO_API_KEY", "the key of the hosted service"),
+        "base_url": Setting("text", None, "PIXELDOJO_API_BASE", f"the service's address; {DEFAULT_BASE_URL} if unset"),
+        "sandbox": Setting("switch", None, "KLING_SANDBOX", "on: painted pictures, never the service; off: never"),
+        "folder": Setting("path", "kling_images", "KLING_FOLDER", "where pictures and the journal are kept"),
+        "budget": Setting("number", None, "KLING_BUDGET", "credits this session may spend in all"),
+        "reuse": Setting("switch", None, "KLING_REUSE", "show an identical finished request again instead of buying"),
+        "credits_without_asking": Setting(
+            "number", 25.0, None, "credits one call may spend where nothing else is said"
+        ),
+        "in_flight": Setting("count", 32, None, "jobs worked on at once", 1, 256),
+        "thumbnail_size": Setting("count", 256, None, "longer side of a grid's pictures, in pixels", 32, 1024),
+        "recipe": Setting("switch", True, None, "put prompt, parameters and job id into each picture's file"),
+        "nest": Setting("switch", True, None, "keep the kernel's event loop turning while a cell waits"),
+        "job_max_age": Setting("number", 3600.0, None, "seconds after which a job that does not end is set aside", 1),
+        "requests_per_minute": Setting("number", 60.0, None, "the pace to begin with, until the service says", 1, 6000),
+        "connect_timeout": Setting("number", 10.0, None, "seconds to reach the service", 0.05, 600),
+        "read_timeout": Setting("number", 30.0, None, "seconds for one reply in all", 0.05, 600),
+        "download_timeout": Setting("number", 120.0, None, "seconds for one picture in all", 0.05, 3600),
+        "model": Setting("text", "kling-image", None, "the service's model id"),
+    }
+)
+"""Every setting by name."""
+
+BEGUN_WITH = (
+    *("sandbox", "base_url", "folder", "model"),
+    *("requests_per_minute", "connect_timeout", "read_timeout", "download_timeout"),
+)
+"""What a session keeps for as long as it lives: its backend, its folder, what its client was made with."""
+
+_SWITCH = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force. ``origin`` says where each came from; the key never shows in the repr."""
+
+    values: Mapping[str, Any] = field(repr=False)
+    origin: Mapping[str, str] = field(repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in SETTINGS:
+            return self.values[name]
+        raise AttributeError(name)
+
+    def described(self) -> list[tuple[str, str, str]]:
+        """Rows of (name, value, where it came from); the key as set or not set."""
+        return [(name, self._shown(name), self.origin[name]) for name in SETTINGS]
+
+    def _shown(self, name: str) -> str:
+        value = self.values[name]
+        if SETTINGS[name].kind == "secret":
+            return "set" if value else "not set"
+        return "not set" if value is None else str(value)
+
+    def followed_by(self, later: Settings) -> Settings:
+        """What is in force in a session that began with these settings, where ``later`` is said now.
+
+        Raises:
+            SettingsError: one of them needs a new session. Going on as before would buy where the sandbox was asked
+                for, or save into another folder than was said.
+        """
+        for name in BEGUN_WITH:
+            if later.values[name] != self.values[name]:
+                switch = "`%kling sandbox on` (or off), or " if name == "sandbox" else ""
+                raise SettingsError(
+                    f"{name} is {later._shown(name)} now ({later.origin[name]}), and was {self._shown(name)} when this "
+                    f"session began. Nothing was sent. Begin a new one with {switch}kling.connect(...)."
+                )
+        # The key stays as well; one that is found later in the environment is not the one that is sent.
+        values = dict(later.values) | {"api_key": self.values["api_key"]}
+        origin = dict(later.origin) | {"api_key": self.origin["api_key"]}
+        return Settings(MappingProxyType(values), MappingProxyType(origin))
+
+
+def checked(name: str, value: Any, origin: str) -> Any:
+    """The value of a setting in its proper type, or SettingsError naming the setting and where it came from."""
+    if name not in SETTINGS:
+        close = difflib.get_close_matches(name, SETTINGS, 1)
+        way_out = f"Did you mean {close[0]}?" if close else f"There are {', '.join(SETTINGS)}."
+        raise SettingsError(f"There is no setting {name!r}. {way_out}")
+    setting = SETTINGS[name]
+    wrong = f"{name} ({origin}) cannot be {value!r}." if setting.kind != "secret" else f"{name} ({origin}) is no text."
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return setting.default
+    if setting.kind in ("text", "secret"):
+        if not isinstance(value, str):
+            raise SettingsError(f"{wrong} Give a text.")
+        return Secret(value) if setting.kind == "secret" else value.strip()
+    if setting.kind == "path":
+        if not isinstance(value, str | os.PathLike):
+            raise SettingsError(f"{wrong} Give a path.")
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            raise SettingsError(f"{wrong} It holds half of a surrogate pair. Give a path.") from None
+        return os.fspath(value)
+    if setting.kind == "switch":
+        known = value if isinstance(value, bool) else _SWITCH.get(str(value).strip().lower())
+        if known is None:
+            raise SettingsError(f"{wrong} Give on or off.")
+        return known
+    return _checked_number(setting, value, wrong)
+
+
+def _checked_number(setting: Setting, value: Any, wrong: str) -> float | int | None:
+    if setting.default is None and str(value).strip().lower() in ("off", "none"):
+        return None  # said, so that it stands above the environment's
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"{wrong} Give a number.") from None
+    if isinstance(value, bool) or not setting.minimum <= number <= setting.maximum or number == float("inf"):
+        raise SettingsError(f"{wrong} Give a number from {setting.minimum:g} to {setting.maximum:g}.")
+    if setting.kind == "count":
+        if number != int(number):
+            raise SettingsError(f"{wrong} Give a whole number.")
+        return int(number)
+    return number
+
+
+def resolve(
+    said: Mapping[str, Any], config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """The one place that decides precedence.
+
+    Args:
+        said: what ``connect()`` and ``%kling ...`` set, None meaning "not said".
+        config: what ``%config KlingMagics`` set. environment: ``os.environ`` unless given.
+
+    Raises:
+        SettingsError: a value that cannot be, or a name that is no setting's.
+    """
+    environment = os.environ if environment is None else environment
+    for name, value in said.items():
+        if isinstance(value, str) and not value.strip():  # an empty variable is one that is not set; this is a mistake
+            raise SettingsError(f"{name} is empty. Give it a value, or leave it out for the default.")
+        checked(name, value, "said")
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for name, setting in SETTINGS.items():
+        layers = [("said", said.get(name)), ("%config", (config or {}).get(name))]
+        if setting.variable:
+            found = environment.get(setting.variable) or None
+            layers.append((setting.variable, Secret(found) if found and setting.kind == "secret" else found))
+        where, value = next(((where, value) for where, value in layers if value is not None), ("default", None))
+        values[name] = checked(name, value, where)
+        origin[name] = where
+    if not values["api_key"] and values["sandbox"] is not True:
+        values["api_key"] = key_from_keyring()
+        origin["api_key"] = "keyring" if values["api_key"] else "default"
+    return Settings(MappingProxyType(values), MappingProxyType(origin))
+
+
+def key_from_keyring() -> str | None:
+    """The key kept in the system's keyring, None without keyring or without one. A broken keyring is none."""
+    try:
+        import keyring  # optional, and slow to load
+    except ImportError:
+        return None
+    with contextlib.suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
+        return Secret(keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or "") or None
+    return None
+
+
+def keep_in_keyring(key: str) -> None:
+    """Store the key in the system's keyring. SettingsError where there is none."""
+    try:
+        import keyring  # optional, and slow to load
+
+        keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, key)
+    except ImportError:
+        raise SettingsError('No keyring here. Install it with: pip install "kling-notebook[keyring]"') from None
+    except Exception as error:  # back ends raise what they like
+        raise SettingsError(
+            f"The keyring did not take the key ({type(error).__name__}). Use PIXELDOJO_API_KEY."
+        ) from None
+
+
+class Backend(NamedTuple):
+    """Which service is meant. ``name`` is the history's ``backend``; ``notice`` is the one visible line, if any."""
+
+    sandbox: bool
+    name: str
+    base_url: str
+    notice: str | None = None
+
+
+FREE = "Sandbox: pictures are painted on this machine and nothing is billed."
+
+
+def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
+    """Sandbox or service: the table of keys and sandbox.
+
+    Raises:
+        SettingsError: no key where one is needed. The message names the key and ``KLING_SANDBOX=1``.
+    """
+    if settings.sandbox is True:
+        return Backend(True, "sandbox", "", FREE)
+    if settings.api_key:
+        base = settings.base_url or DEFAULT_BASE_URL
+        return Backend(False, backend_name(base), base)
+    way_out = f"Set PIXELDOJO_API_KEY (get one at {KEY_PAGE}) or KLING_SANDBOX=1 for painted pictures at no cost."
+    if settings.base_url:
+        raise SettingsError(f"A base URL is set ({settings.origin['base_url']}) and no API key. {way_out}")
+    if settings.sandbox is False:
+        raise SettingsError(
+            f"The sandbox is switched off ({settings.origin['sandbox']}) and there is no API key. {way_out}"
+        )
+    if not person_present:
+        raise SettingsError(f"There is no API key, and nobody is here to see painted pictures. {way_out}")
+    return Backend(
+        True, "sandbox", "", f"{FREE} For real ones set PIXELDOJO_API_KEY outside the notebook, or %kling login."
+    )
+
+
+def backend_name(base_url: str) -> str:
+    """``pixeldojo`` for the hosted service, ``host`` or ``host:port`` for another base."""
+    if base_url.rstrip("/") == DEFAULT_BASE_URL:
+        return "pixeldojo"
+    return urlsplit(base_url).netloc.rpartition("@")[2].lower() or base_url
+
+
+def folder_of(settings: Settings) -> Path:
+    """The folder as an absolute path, ``~`` filled in."""
+    return Path(settings.folder).expanduser().absolute()

@@ -1,0 +1,567 @@
+"""Saving a picture: whole or not at all, under a name no reply can choose, never over another picture."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from kling_notebook.api.errors import DownloadError, TransportError
+from kling_notebook.api.job import GenerationRequest
+from kling_notebook.image_files import containers, decode, metadata, saving, thumbnails
+
+KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+RECIPE = metadata.build(request=GenerationRequest("a fox"), backend="sandbox", created_at=1.75e9, job_id="job_1")
+
+
+def picture(kind: str = "PNG", seed: int = 1, mode: str = "RGB", size: tuple[int, int] = (80, 60)) -> bytes:
+    out = io.BytesIO()
+    colours = random.Random(seed).randbytes(size[0] * size[1] * len(mode))  # noqa: S311
+    Image.frombytes(mode, size, colours).save(out, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    return out.getvalue()
+
+
+def giving(data: bytes, piece: int = 1000) -> Callable[[Callable[[bytes], object]], None]:
+    def fetch(write: Callable[[bytes], object]) -> None:
+        for start in range(0, len(data), piece):
+            write(data[start : start + piece])
+
+    return fetch
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., saving.Saved]:
+    """Save some bytes in the test's folder; a warning is an error unless the test takes warnings."""
+
+    def complain(text: str) -> None:
+        raise AssertionError(text)
+
+    def run(data: bytes = b"", fetch: Any = None, **options: Any) -> saving.Saved:
+        known = {
+            "owner": "me",
+            "recipe": RECIPE,
+            "thumbnails": tmp_path / ".kling" / "thumbnails",
+            "on_warning": complain,
+        }
+        stem = options.pop("stem", "job_1_fox_0")
+        return saving.save(fetch or giving(data), tmp_path, stem, **{**known, **options})
+
+    return run
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".kling")
+
+
+# A picture arrives
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_picture_is_saved_with_its_recipe_and_its_own_pixels(kind: str, mode: str, save: Any, tmp_path: Path):
+    if (kind, mode) == ("JPEG", "RGBA"):
+        mode = "CMYK"
+    data = picture(kind, mode=mode)
+    saved = save(data)
+    assert saved == saving.Saved(
+        tmp_path / f"job_1_fox_0{KINDS[kind]}", 80, 60, f"image/{kind.lower()}", saved.path.stat().st_size
+    )
+    assert metadata.read(saved.path) == RECIPE
+    assert Image.open(saved.path).tobytes() == Image.open(io.BytesIO(data)).tobytes()
+    assert files(tmp_path) == [saved.path.name]
+
+
+def test_without_a_recipe_the_services_bytes_are_kept(save: Any):
+    assert save(picture(), recipe=None).path.read_bytes() == picture()
+
+
+def test_the_ending_is_what_the_bytes_say(save: Any):
+    assert save(picture("WEBP"), stem="fox.png").path.name == "fox.png.webp"
+
+
+def test_the_folder_is_made(save: Any, tmp_path: Path):
+    saved = saving.save(
+        giving(picture()),
+        tmp_path / "new" / "folder",
+        "fox",
+        owner="me",
+        recipe=None,
+        thumbnails=tmp_path / "elsewhere",
+        on_warning=print,
+    )
+    assert saved.path.is_file()
+
+
+def test_a_recipe_that_cannot_go_in_costs_a_warning_not_the_picture(save: Any):
+    told: list[str] = []
+    saved = save(picture("JPEG"), recipe={"prompt": "a" * 70_000}, on_warning=told.append)
+    assert saved.path.read_bytes() == picture("JPEG")
+    assert len(told) == 1
+    assert "without its recipe" in told[0]
+
+
+def test_a_splice_that_goes_wrong_costs_a_warning_not_the_picture(save: Any, monkeypatch: pytest.MonkeyPatch):
+    """Here a header that no longer fits its picture."""
+    told: list[str] = []
+    right = containers.write_exif
+
+    def mistake_the_size(data: bytes, block: bytes) -> bytes:
+        after = bytearray(right(data, block))
+        after[24] += 1
+        return bytes(after)
+
+    monkeypatch.setattr(containers, "write_exif", mistake_the_size)
+    data = picture("WEBP", mode="RGBA")
+    assert save(data, on_warning=told.append).path.read_bytes() == data
+    assert len(told) == 1
+
+
+def test_a_warning_that_fails_does_no_harm(save: Any):
+    def fail(text: str) -> None:
+        raise RuntimeError
+
+    assert save(picture(), recipe={"odd": float("nan")}, on_warning=fail).path.read_bytes() == picture()
+
+
+def test_a_disk_without_room_for_the_recipe_keeps_the_picture(save: Any, monkeypatch: Any, tmp_path: Path):
+    right = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if len(data) > len(picture()):
+            right(path, data[:50])
+            raise OSError(errno.ENOSPC, "full")
+        return right(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    told: list[str] = []
+    assert save(picture(), on_warning=told.append).path.read_bytes() == picture()
+    assert len(told) == 1
+    assert files(tmp_path) == ["job_1_fox_0.png"]
+
+
+def test_an_animation_is_saved_as_it_is_with_its_first_picture_as_thumbnail(save: Any, tmp_path: Path):
+    frames = [Image.new("RGB", (60, 60), colour) for colour in ("red", "blue")]
+    for kind in ("PNG", "WEBP"):
+        out = io.BytesIO()
+        frames[0].save(out, kind, save_all=True, append_images=frames[1:])
+        saved = save(out.getvalue(), stem=kind)
+        assert Image.open(io.BytesIO(saved.path.read_bytes())).n_frames == 2
+        jpeg, *_ = thumbnails.thumbnail(saved.path, tmp_path / "cache")
+        red, _, blue = Image.open(io.BytesIO(jpeg)).getpixel((30, 30))
+        assert (red > 200, blue < 100) == (True, True)
+
+
+# What is no picture
+
+
+def bomb(kind: str) -> bytes:
+    """A few bytes that claim 10 000 x 10 000 pixels."""
+    if kind == "PNG":
+        header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
+        parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+        chunks = (struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in parts)
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    if kind == "JPEG":
+        data = bytearray(picture("JPEG"))
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 10_000, 10_000)
+        return bytes(data)
+    data = bytearray(picture("WEBP"))
+    at = data.index(b"VP8L") + 9
+    data[at : at + 4] = (9_999 | 9_999 << 14).to_bytes(4, "little")
+    return bytes(data)
+
+
+WRONG = {
+    "nothing": (b"", "empty"),
+    "html": (b"<!DOCTYPE html><p>Gone", "HTML"),
+    "json": (b'{"error": "gone"}', "JSON"),
+    "text": (b"Not found", "text"),
+    "gif": (b"GIF89a\1\0\1\0", "GIF"),
+    "zeros": (bytes(500), "not a picture"),
+    "png cut short": (picture("PNG")[:-20], "cut short"),
+    "jpeg cut short": (picture("JPEG")[:-2], "cut short"),
+    "jpeg cut in the middle": (picture("JPEG")[:900], "cut short"),
+    "webp cut short": (picture("WEBP")[:-2], "cut short"),
+    "png bomb": (bomb("PNG"), "50 million"),
+    "jpeg bomb": (bomb("JPEG"), "50 million"),
+    "webp bomb": (bomb("WEBP"), "50 million"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), WRONG.values(), ids=WRONG)
+def test_what_is_no_whole_picture_is_never_shown_as_one(data: bytes, reason: str, save: Any, tmp_path: Path):
+    with pytest.raises(DownloadError, match=reason) as caught:
+        save(data)
+    assert caught.value.final is (reason == "50 million")
+    assert files(tmp_path) == []
+    (tmp_path / "fox.png").write_bytes(data)
+    with pytest.raises(DownloadError, match=reason):
+        saving.check(tmp_path / "fox.png")
+    with pytest.raises(DownloadError, match=reason):
+        thumbnails.thumbnail(tmp_path / "fox.png", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_pixels_inside_a_whole_container_are_found(kind: str, save: Any):
+    data = bytearray(picture(kind, size=(300, 300)))
+    if kind == "PNG":
+        parts = [p for p in containers._png_parts(bytes(data)) if p.kind == b"IDAT"]
+        body = b"IDAT" + zlib.compress(b"short")
+        data[parts[0].start : parts[-1].end] = (
+            struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        )
+    elif kind == "JPEG":
+        at = data.index(b"\xff\xc4")
+        data[at + 4 : at + 60] = b"\x55" * 56
+    else:
+        data[40:] = b"\xff" * (len(data) - 40)
+    with pytest.raises(DownloadError, match="damaged"):
+        save(bytes(data))
+
+
+def test_a_bomb_is_refused_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    for kind in KINDS:
+        with pytest.raises(decode.NotAPictureError, match="50 million"):
+            decode.decode(bomb(kind), 256)
+
+
+def test_metadata_that_the_decoder_would_choke_on_does_not_cost_the_picture(save: Any):
+    """A text chunk that unpacks to 100 MB, and a broken EXIF block, both beside perfectly good pixels."""
+    text = b"zTXtnote\0\0" + zlib.compress(bytes(100_000_000), 9)
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    data = picture()
+    with pytest.raises(ValueError, match="Decompressed data too large"):
+        Image.open(io.BytesIO(data[:33] + chunk + data[33:])).load()
+    assert save(data[:33] + chunk + data[33:]).width == 80
+    jpeg = containers.write_exif(picture("JPEG"), b"II*\0\x08\0\0\0\x05\0" + b"\x9a\x82\x05\0\xff\xff\xff\x7f" * 4)
+    assert save(jpeg, stem="broken exif").width == 80
+
+
+def test_an_endless_body_is_refused_at_64_mb(save: Any, tmp_path: Path):
+    sent = 0
+
+    def fetch(write: Callable[[bytes], object]) -> None:
+        nonlocal sent
+        while True:
+            write(bytes(2**20))
+            sent += 2**20
+
+    with pytest.raises(DownloadError, match="64 MB") as caught:
+        save(fetch=fetch)
+    assert caught.value.final
+    assert sent == 64 * 2**20
+    assert files(tmp_path) == []
+
+
+def test_what_the_fetch_raises_is_passed_on_and_nothing_is_left(save: Any, tmp_path: Path):
+    def fetch(write: Callable[[bytes], object]) -> None:
+        write(picture()[:50])
+        assert files(tmp_path) == [".job_1_fox_0.me.part"]
+        raise TransportError("The connection broke.")
+
+    with pytest.raises(TransportError):
+        save(fetch=fetch)
+    assert files(tmp_path) == []
+
+
+def test_an_interrupt_leaves_nothing(save: Any, tmp_path: Path):
+    def fetch(write: Callable[[bytes], object]) -> None:
+        write(b"x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save(fetch=fetch)
+    assert files(tmp_path) == []
+
+
+# Disks
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from kling_notebook.api.errors import DownloadError, TransportError
+from kling_notebook.session import images
+folder = Path(sys.argv[1])
+data = (folder / "whole.png").read_bytes()
+def fetch(write):
+    try:
+        write(data[:3000])
+        write(data[3000:])
+    except Exception as error:
+        raise TransportError("as a client would that takes any OSError for the network's")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+try:
+    images.save(fetch, folder, "fox", owner="me", recipe=None, thumbnails=folder / "t", on_warning=print)
+except DownloadError as error:
+    print(error.final, error)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file sizes")
+def test_a_full_disk_is_told_as_such_and_leaves_nothing(tmp_path: Path):
+    (tmp_path / "whole.png").write_bytes(picture())
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LIMITED, tmp_path], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("True There is no room left for the picture")
+    assert files(tmp_path) == ["whole.png"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_room_that_runs_out_at_the_last_moment_is_told_too(number: int, save: Any, monkeypatch: Any, tmp_path: Path):
+    def full(descriptor: int) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DownloadError, match="no room left") as caught:
+        save(picture())
+    assert isinstance(caught.value.__cause__, OSError)
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_is_a_file_is_told(tmp_path: Path):
+    (tmp_path / "folder").write_text("in the way")
+    with pytest.raises(DownloadError, match="cannot be written in") as caught:
+        saving.save(
+            giving(picture()),
+            tmp_path / "folder",
+            "fox",
+            owner="me",
+            recipe=None,
+            thumbnails=tmp_path,
+            on_warning=print,
+        )
+    assert caught.value.final
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(save: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    seen: list[list[str]] = []
+    right = os.fsync
+
+    def watch(descriptor: int) -> None:
+        seen.append(files(tmp_path))
+        right(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    save(picture())
+    assert seen[0] == [".job_1_fox_0.me.part"]
+    assert seen[1:] in ([], [["job_1_fox_0.png"]], [[".job_1_fox_0.me.part", "job_1_fox_0.png"]])
+
+
+def test_a_disk_that_knows_no_fsync_still_saves(save: Any, monkeypatch: pytest.MonkeyPatch):
+    def unknown(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "no fsync here")
+
+    monkeypatch.setattr(os, "fsync", unknown)
+    assert save(picture()).path.is_file()
+
+
+# Names
+
+
+def test_another_picture_of_that_name_is_never_overwritten(save: Any, tmp_path: Path):
+    first = save(picture(seed=1)).path
+    second = save(picture(seed=2)).path
+    third = save(picture(seed=3)).path
+    assert [first.name, second.name, third.name] == ["job_1_fox_0.png", "job_1_fox_0-2.png", "job_1_fox_0-3.png"]
+    assert [Image.open(p).tobytes() for p in (first, second, third)] == [
+        Image.open(io.BytesIO(picture(seed=seed))).tobytes() for seed in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_picture_is_not_saved_twice(kind: str, save: Any, tmp_path: Path):
+    first = save(picture(kind))
+    before = first.path.read_bytes()
+    assert save(picture(kind), recipe={**RECIPE, "number": 99}) == first
+    assert first.path.read_bytes() == before
+    assert files(tmp_path) == [first.path.name]
+
+
+def test_a_file_that_is_no_picture_is_not_overwritten_either(save: Any, tmp_path: Path):
+    (tmp_path / "job_1_fox_0.png").write_text("a note of the user's")
+    assert save(picture()).path.name == "job_1_fox_0-2.png"
+    assert (tmp_path / "job_1_fox_0.png").read_text() == "a note of the user's"
+
+
+def test_a_disk_without_hard_links_keeps_the_same_promise(save: Any, monkeypatch: Any, tmp_path: Path):
+    def unknown(*paths: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", unknown)
+    assert save(picture(seed=1)).path.name == "job_1_fox_0.png"
+    assert save(picture(seed=2)).path.name == "job_1_fox_0-2.png"
+    assert save(picture(seed=1)).path.name == "job_1_fox_0.png"
+    assert files(tmp_path) == ["job_1_fox_0-2.png", "job_1_fox_0.png"]
+
+
+def test_many_threads_saving_under_one_name_keep_every_picture(tmp_path: Path):
+    def run(seed: int) -> None:
+        saving.save(
+            giving(picture(seed=seed)),
+            tmp_path,
+            "fox",
+            owner=f"owner{seed}",
+            recipe=RECIPE,
+            thumbnails=tmp_path / ".kling",
+            on_warning=print,
+        )
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = {Image.open(path).tobytes() for path in tmp_path.glob("*.png")}
+    assert kept == {Image.open(io.BytesIO(picture(seed=seed))).tobytes() for seed in range(12)}
+    assert len(files(tmp_path)) == 12
+
+
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+
+
+@given(job=st.text(max_size=80), prompt=st.text(max_size=500), k=st.integers(0, 8))
+def test_a_name_is_safe_whatever_the_service_and_the_prompt_say(job: str, prompt: str, k: int):
+    stem = saving.file_stem(job, prompt, k)
+    assert stem.isascii()
+    assert set(stem) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+    assert len(stem) <= 110
+    assert stem.lower() not in RESERVED
+    assert stem.endswith(f"_{k}")
+
+
+@pytest.mark.parametrize(
+    ("job", "prompt", "stem"),
+    [
+        ("job_abc123", "A red fox, in the snow!", "job_abc123_a-red-fox-in-the-snow_0"),
+        ("job", "Crème brûlée  à la façon", "job_creme-brulee-a-la-facon_0"),
+        ("job", unicodedata.normalize("NFD", "é"), "job_e_0"),
+        ("job", "狐", "job_0"),
+        ("job", "../../etc/passwd", "job_etc-passwd_0"),
+        ("CON", "", "CON_0"),
+        ("job", "one two three four five six seven eight nine ten", "job_one-two-three-four-five-six-seven-eight_0"),
+        ("job", "a" * 99, f"job_{'a' * 40}_0"),
+    ],
+)
+def test_a_name_says_the_job_the_prompts_first_words_and_the_place(job: str, prompt: str, stem: str):
+    assert saving.file_stem(job, prompt, 0) == stem
+
+
+def test_an_odd_job_id_becomes_a_hash():
+    for odd in ("../../evil", "a" * 65, "", "job/1", "job.1", "job\n", "作業"):
+        stem = saving.file_stem(odd, "", 1)
+        assert len(stem) == len("0123456789abcdef_1")
+    assert saving.file_stem("a/b", "", 1) != saving.file_stem("a?b", "", 1)
+
+
+def test_find_knows_whole_pictures_only(save: Any, tmp_path: Path):
+    assert saving.find(tmp_path, "job_1_fox_0") is None
+    (tmp_path / "job_1_fox_0.png").write_bytes(picture()[:-5])
+    assert saving.find(tmp_path, "job_1_fox_0") is None
+    (tmp_path / "job_1_fox_0.webp").write_bytes(picture("WEBP"))
+    assert saving.find(tmp_path, "job_1_fox_0") == tmp_path / "job_1_fox_0.webp"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_picture_opens_for_a_person_with_its_metadata(kind: str, save: Any):
+    image = saving.open_picture(save(picture(kind)).path)
+    assert image.tobytes() == Image.open(io.BytesIO(picture(kind))).tobytes()
+    assert "a fox" in image.getexif()[0x010E]
+
+
+def test_a_picture_that_is_gone_or_spoilt_says_so(save: Any):
+    path = save(picture()).path
+    path.write_bytes(path.read_bytes()[:-40])
+    for open_it in (saving.open_picture, saving.check):
+        with pytest.raises(DownloadError, match="cut short"):
+            open_it(path)
+    path.unlink()
+    for open_it in (saving.open_picture, saving.check):
+        with pytest.raises(DownloadError, match="No such file"):
+            open_it(path)
+
+
+# Temporaries
+
+
+def test_temporaries_of_dead_sessions_go_and_those_of_living_ones_stay(tmp_path: Path):
+    names = [
+        ".fox.dead.part",
+        ".job_1.fox.alive.part",
+        ".job_2.fox.alive-4711-a6b6c7.part",
+        ".fox.also_dead-1.part",
+        ".fox.also_dead-2.part",
+        "fox.dead.part",
+        "mine.part",
+        ".hidden",
+    ]
+    strange = [".strange.part", ".young-strange.part"]
+    for name in [*names, *strange]:
+        (tmp_path / name).write_text("x")
+    hour_ago = time.time() - 3700
+    for name in (".strange.part", ".job_1.fox.alive.part", "fox.dead.part", "mine.part", ".fox.also_dead-1.part"):
+        os.utime(tmp_path / name, (hour_ago, hour_ago))
+    assert saving.remove_temporaries(tmp_path, living={"alive"}) == 3
+    a_worker_may_live = ".fox.also_dead-2.part"
+    of_the_living = [".job_1.fox.alive.part", ".job_2.fox.alive-4711-a6b6c7.part"]
+    left = [a_worker_may_live, ".hidden", *of_the_living, ".young-strange.part", "fox.dead.part", "mine.part"]
+    assert files(tmp_path) == left
+
+
+def test_an_owner_of_odd_characters_is_known_again(save: Any, tmp_path: Path):
+    def fetch(write: Callable[[bytes], object]) -> None:
+        write(picture())
+        assert saving.remove_temporaries(tmp_path, living={"host/1:2"}) == 0
+        assert saving.remove_temporaries(tmp_path, living=set()) == 1
+        raise TransportError("enough")
+
+    with pytest.raises(TransportError):
+        save(fetch=fetch, owner="host/1:2")
+
+
+def test_a_missing_folder_has_no_temporaries(tmp_path: Path):
+    assert saving.remove_temporaries(tmp_path / "none", living=set()) == 0
+
+
+def test_at_most_two_pictures_are_decoded_at_a_time(save: Any, monkeypatch: pytest.MonkeyPatch):
+    now, most, lock = 0, 0, threading.Lock()
+    right = decode.decode
+
+    def watched(data: bytes, side: int) -> Any:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        try:
+            return right(data, side)
+        finally:
+            with lock:
+                now -= 1
+
+    monkeypatch.setattr(decode, "decode", watched)
+    threads = [threading.Thread(target=lambda n=n: save(picture(seed=n), stem=f"fox{n}")) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2

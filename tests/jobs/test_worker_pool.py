@@ -1,0 +1,81 @@
+"""The worker threads: at most so many at once, also where the number is lowered while some of them idle."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kling_notebook.api.errors import KlingError
+from kling_notebook.api.job import GenerationRequest
+from kling_notebook.jobs.worker_pool import JobHandle, Runner
+
+
+def most_at_once(runner: Runner, works: int) -> int:
+    """Run ``works`` short works and say how many ran side by side."""
+    lock, done = threading.Lock(), threading.Semaphore(0)
+    running = most = 0
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        with lock:
+            running -= 1
+        done.release()
+
+    for _ in range(works):
+        runner.start(work)
+    for _ in range(works):
+        assert done.acquire(timeout=10)
+    return most
+
+
+def test_no_more_than_in_flight_work_at_once() -> None:
+    assert most_at_once(Runner(3), 9) == 3
+
+
+def test_a_machine_that_gives_no_thread_is_told_and_can_recover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is not left in the queue of nobody, and a later call begins a thread."""
+    runner = Runner(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        with pytest.raises(KlingError, match="No thread could be started"):
+            runner.start(lambda: pytest.fail("its caller was told that it does not run"))
+    assert most_at_once(runner, 3) == 1
+
+
+def test_where_a_thread_is_running_it_takes_what_no_other_could(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, begun, release, done = Runner(2), threading.Event(), threading.Event(), threading.Event()
+    runner.start(lambda: (begun.set(), release.wait(10)))  # type: ignore[arg-type, return-value]
+    assert begun.wait(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        runner.start(done.set)
+    release.set()
+    assert done.wait(10)
+
+
+def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
+    runner = Runner(8)
+    assert most_at_once(runner, 16) == 8
+    runner.in_flight = 2
+    assert most_at_once(runner, 8) == 2
+    runner.in_flight = 8
+    assert most_at_once(runner, 16) > 2
+
+
+def test_a_handle_that_two_threads_withdraw_at_once_is_withdrawn_for_both() -> None:
+    """Both have seen that it may be before either has done it."""
+    handle, both = JobHandle(GenerationRequest("a fox")), threading.Barrier(2)
+    handle._woken.set = lambda: both.wait(10)  # type: ignore[method-assign]  # between the look and the deed
+    with ThreadPoolExecutor(2) as pool:
+        assert [done.result(20) for done in [pool.submit(handle.cancel) for _ in range(2)]] == [True, True]

@@ -1,0 +1,965 @@
+"""The journal: old ones open, many kernels share one, a full disk and damage lose nothing that was bought."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kling_notebook.api.errors import SettingsError
+from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.image_files import metadata
+from kling_notebook.jobs import job_context
+from kling_notebook.journal import journal as journal_module
+from kling_notebook.journal import schema
+from kling_notebook.journal.job_record import Record, new_record
+from kling_notebook.journal.journal import Filter, Journal, LostOwnership
+from kling_notebook.journal.locks import Locks
+from kling_notebook.journal.schema import VERSION
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
+
+FIRST_VERSION = """
+PRAGMA user_version=1;
+CREATE TABLE jobs (n INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT NOT NULL, status TEXT NOT NULL,
+    backend TEXT NOT NULL, source TEXT NOT NULL, session TEXT NOT NULL, owner TEXT NOT NULL, prompt TEXT NOT NULL,
+    request TEXT NOT NULL, estimate REAL NOT NULL DEFAULT 0, job_id TEXT, status_url TEXT, created_at REAL NOT NULL,
+    submitted_at REAL, completed_at REAL, seconds REAL, credits REAL, credits_remaining REAL,
+    images TEXT NOT NULL DEFAULT '[]', error TEXT, raw TEXT NOT NULL DEFAULT '{}', starred TEXT NOT NULL DEFAULT '[]',
+    note TEXT);
+INSERT INTO jobs (n, identity, status, backend, source, session, owner, prompt, request, job_id, created_at, images,
+    credits, starred, note) VALUES (7, 'aa', 'finished', 'pixeldojo', 'magic', 's1', 's1', 'a red fox',
+    '{"model": "kling-image", "values": {"prompt": "a red fox", "num_outputs": 2, "long_gone": 1}, "sample": null}',
+    'job_1', 1750000000.5, '["a.png", "b.png"]', 2.0, '[1]', 'the good one');
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".kling" / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    opened = Journal(path)
+    yield opened
+    opened.close()
+
+
+def a_record(prompt: str = "a fox", session: str = "s1", **facts: Any) -> Record:
+    return new_record(
+        GenerationRequest(prompt), backend="pixeldojo", source="python", session=session, estimate=1.0
+    ).but(**facts)
+
+
+def write(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
+
+
+# ---- versions ----
+
+
+def test_a_journal_of_the_first_version_opens_for_ever(path: Path) -> None:
+    """The rows of the first version ever used are read, parameters that are gone included, and numbered on."""
+    write(path, FIRST_VERSION)
+    opened = Journal(path)
+    (record,) = opened.latest()
+    assert (record.number, record.status, record.request.num_outputs) == (7, JobStatus.FINISHED, 2)
+    assert (record.images, record.starred, record.note) == (("a.png", "b.png"), frozenset({1}), "the good one")
+    assert opened.add([a_record()])[0].number == 8
+    opened.close()
+
+
+NEXT = {VERSION: "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'"}
+BROKEN = "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'; UPDATE nothing SET here=1"
+
+
+def test_an_older_journal_is_brought_up_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step once and in order, whoever opens it first; every row is there afterwards."""
+    write(path, FIRST_VERSION)
+    steps = {**schema.MIGRATIONS, **NEXT} | {VERSION + 1: "ALTER TABLE jobs ADD COLUMN weather TEXT"}
+    monkeypatch.setattr(schema, "VERSION", VERSION + 2)
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
+    faults: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            opened = Journal(path)
+            assert opened.get(7)
+            opened.close()
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=use) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION + 2,)
+    assert connection.execute("SELECT n, mood, weather FROM jobs").fetchall() == [(7, "calm", None)]
+    connection.close()
+
+
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it or nothing: the version that wrote it can still open it."""
+    write(path, FIRST_VERSION)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", VERSION + 1)
+        patch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, VERSION: BROKEN})
+        with pytest.raises(sqlite3.Error):
+            Journal(path)
+    opened = Journal(path)
+    assert [record.number for record in opened.latest()] == [7]
+    opened.close()
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_not_touched(
+    path: Path, folder: Path, make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """Its rows may mean what we do not know: say so, and do not take it for damaged."""
+    path = folder / ".kling" / "journal.sqlite3"
+    write(path, FIRST_VERSION.replace("user_version=1", f"user_version={VERSION + 1}"))
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match=r"newer kling_notebook.*Update"):
+        make_session(sandbox)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*damaged*"))
+
+
+# ---- who may read and write ----
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_only_its_user_can_read_it_from_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folder 0700, file 0600, whatever the umask; also while SQLite has it open for the first time."""
+    before = os.umask(0)
+    seen: list[int] = []
+    original = Journal._open
+
+    def watched(self: Journal) -> sqlite3.Connection:
+        seen.append(stat.S_IMODE(path.stat().st_mode))
+        return original(self)
+
+    monkeypatch.setattr(Journal, "_open", watched)
+    try:
+        opened = Journal(path)
+        opened.add([a_record()])
+        opened.close()
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_it_is_a_rollback_journal_that_reaches_the_disk(journal: Journal) -> None:
+    """No WAL, which network file systems do not know; FULL, so that a committed row survives a power cut."""
+    ask = journal._connection.execute
+    assert ask("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert ask("PRAGMA synchronous").fetchone() == (2,)
+    assert ask("PRAGMA busy_timeout").fetchone() == (60_000,)
+
+
+# ---- ownership ----
+
+
+WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0.2, isolation_level=None)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+    print("writes")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_a_second_journal_in_one_process_leaves_the_locks_of_the_first(journal: Journal, path: Path) -> None:
+    """kling.connect() again while a worker commits: no other kernel gets in between."""
+    with journal._transaction():
+        Journal(path).close()
+        story = subprocess.check_output([sys.executable, "-c", WRITER, str(path)], text=True)
+    assert story.strip() == "database is locked"
+
+
+def test_a_row_is_taken_over_once_and_then_lost_to_its_old_owner(journal: Journal) -> None:
+    """Compare and swap: of two takers one gets it, and the old owner's next commit changes nothing."""
+    (record,) = journal.add([a_record(status=JobStatus.RUNNING, job_id="job_1")])
+    assert journal.take_over(record, "s2") == record.but(owner="s2")
+    assert journal.take_over(record, "s3") is None
+    with pytest.raises(LostOwnership):
+        journal.write(record.but(status=JobStatus.FINISHED))
+    assert journal.get(record.number) == record.but(owner="s2")
+
+
+def test_a_row_that_moved_on_is_not_taken_over(journal: Journal) -> None:
+    """What was seen as running and is finished by now is nobody's to take."""
+    (record,) = journal.add([a_record(status=JobStatus.RUNNING)])
+    journal.write(record.but(status=JobStatus.FINISHED))
+    assert journal.take_over(record, "s2") is None
+
+
+def test_marks_survive_a_commit_of_the_worker(journal: Journal) -> None:
+    """A star set while the job runs is not overwritten by the job's next state."""
+    (record,) = journal.add([a_record(status=JobStatus.RUNNING)])
+    journal.star(record.number, 0, True)
+    journal.note(record.number, "mine")
+    journal.write(record.but(status=JobStatus.FINISHED))
+    found = journal.get(record.number)
+    assert found is not None
+    assert (found.starred, found.note, found.status) == (frozenset({0}), "mine", JobStatus.FINISHED)
+
+
+@pytest.mark.parametrize("text", ["étoile", "ÉTOILE", "ΟΔΌΣ", "straße", "STRASSE: Ä%"])
+def test_search_ignores_the_case_of_every_alphabet(journal: Journal, text: str) -> None:
+    """In prompts and notes, and also where a byte of the row is damaged."""
+    first, second, *_ = journal.add([a_record("une ÉTOILE, οδός"), a_record(), a_record("étole")])
+    journal.note(second.number, "straße: ä%")
+    with journal.reading() as connection:
+        clause, values = Filter(search=text).sql()
+        aside = connection.execute(f"SELECT n FROM jobs {clause}", values).fetchall()  # noqa: S608
+    found = [record.number for record in journal.latest(search=text)]
+    assert found == [(second if text.casefold().startswith("strasse") else first).number]
+    assert [n for (n,) in aside] == found
+    assert journal.count(search=text) == 1
+    write(journal.path, "UPDATE jobs SET prompt=CAST(x'c9ff' || prompt AS TEXT)")
+    assert [record.number for record in journal.latest(search=text)] == found
+
+
+def test_search_takes_its_text_literally(journal: Journal) -> None:
+    """Percent signs, underlines and quotes are characters."""
+    journal.add([a_record("100% fox"), a_record("a_b"), a_record("it's"), a_record("acb")])
+    found = {text: [r.request.prompt for r in journal.latest(search=text)] for text in ("%", "_", "'", "\\")}
+    assert found == {"%": ["100% fox"], "_": ["a_b"], "'": ["it's"], "\\": []}
+    assert Filter(numbers=frozenset({1}), sessions=("x",)).sql()[1] == ["x", "x"]
+
+
+def test_a_lock_frees_itself_with_its_process(tmp_path: Path) -> None:
+    """Alive while the process lives, dead the moment it is killed, and its file goes."""
+    code = f"""
+    from pathlib import Path
+    from kling_notebook.journal.locks import Locks
+    locks = Locks(Path({str(tmp_path)!r}) / "locks", "them")
+    print("held", flush=True)
+    input()
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        mine = Locks(tmp_path / "locks", "me")
+        assert mine.living() == {"me", "them"}
+        child.kill()
+    assert mine.living() == {"me"}
+    assert not mine.alive("them")
+    assert [file.name for file in (tmp_path / "locks").iterdir()] == ["me.lock"]
+    mine.release()
+    assert not list((tmp_path / "locks").iterdir())
+
+
+def test_sessions_that_start_together_see_each_other(tmp_path: Path) -> None:
+    """A lock is held before its file can be seen: nobody takes a session that is just starting for dead."""
+    folder, started, faults = tmp_path / "locks", [], []
+
+    def start(name: str) -> None:
+        try:
+            for k in range(25):
+                locks = Locks(folder, f"{name}-{k}")
+                started.append(locks)
+                locks.living()
+        except SettingsError as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=start, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    assert len(started[0].living()) == 100
+    for locks in started:
+        locks.release()
+
+
+# ---- many kernels, one folder ----
+
+BUYER = """
+import json, sys
+from kling_notebook.session.session import Session
+
+said, name, jobs = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+session = Session(said)
+requests = [session.request(f"{name} {k}") for k in range(jobs)]
+handles = session.start(requests, source="python", max_credits=jobs).handles
+errors = [repr(error) for handle in handles if (error := handle.exception(timeout=150))]
+print(json.dumps({"errors": errors, "numbers": [handle.number for handle in handles]}))
+"""
+
+
+def child(code: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def told(process: subprocess.Popen[str], timeout: float = 170) -> dict[str, Any]:
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def test_two_kernels_with_three_hundred_jobs_each_lose_no_row(
+    make_sandbox: Callable[..., Sandbox],
+    make_session: Callable[..., Session],
+    paint: Callable[..., bytes],
+    folder: Path,
+) -> None:
+    """One folder: every job is bought once, finished and saved, and nobody hears of a locked database."""
+    sandbox = make_sandbox(paint=paint, rate_limit=None)
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
+    buyers = [child(BUYER, json.dumps(said), name, "300") for name in ("fox", "owl")]
+    stories = [told(buyer) for buyer in buyers]
+    assert [story["errors"] for story in stories] == [[], []]
+    assert sandbox.count("submit") == sandbox.charges == 600
+    session = make_session(sandbox)
+    assert session.count(status="finished") == 600
+    assert {number for story in stories for number in story["numbers"]} == set(range(1, 601))
+    files = [name for record in session.rows(limit=None) for name in record.images]
+    assert len(set(files)) == 600
+    assert all((folder / name).exists() for name in files)
+
+
+# ---- no room ----
+
+FULL = """
+import json, os, resource, sys, threading, time
+from pathlib import Path
+from kling_notebook.api.errors import KlingError
+from kling_notebook.session.session import Session
+
+said, how, when = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+ballast = Path(said["folder"]).parent / "ballast"
+
+def fill():
+    if how == "limit":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        return
+    with ballast.open("wb", buffering=0) as file:
+        for size in (4096, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                pass
+
+def make_room():
+    if how == "limit":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    else:
+        ballast.unlink()
+
+def row():
+    record = session.journal.get(1)
+    return {"status": record.status.value, "job_id": record.job_id, "images": len(record.images)} if record else None
+
+session = Session(said)
+story = {}
+if when == "before the POST":
+    fill()
+    try:
+        session.start([session.request("a fox")], source="python")
+    except KlingError as error:
+        story = {"error": type(error).__name__, "text": str(error)}
+    make_room()
+    story["row"] = row()
+    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
+elif when == "before the intent":
+    full = threading.Event()
+    def watch(snapshot):
+        if snapshot.status == "planned" and not full.is_set():
+            full.set()
+            fill()
+    handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
+    error = handle.exception(timeout=60)
+    make_room()
+    story = {"error": type(error).__name__, "text": str(error), "doubt": error.maybe_submitted}
+    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
+    story["row"] = row()
+else:
+    session.running.place.journal.latest()
+    full = threading.Event()
+    def watch(snapshot):
+        if snapshot.status == "sent" and not full.is_set():
+            fill()
+            full.set()
+    handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
+    assert full.wait(20)
+    while handle.job_id is None:
+        time.sleep(0.05)
+    story["unwritten"] = row()
+    if when == "until the next polls":
+        make_room()
+        while not row()["job_id"]:
+            time.sleep(0.05)
+        story["while it runs"] = row() | {"done": handle.done()}
+        story["pictures"] = len(handle.result(timeout=60))
+    else:
+        error = handle.exception(timeout=60)
+        story |= {"error": type(error).__name__, "text": str(error), "job_id": error.job_id, "still": row()}
+        make_room()
+        story["pictures"] = len(session.resume(error.job_id).handles[0].result(timeout=60))
+    story["row"] = row()
+print(json.dumps(story))
+"""
+
+
+@pytest.fixture(params=["mount", "limit"])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A folder whose disk can be full: a small tmpfs where one can be mounted, and a limit of the process always."""
+    if os.name == "nt":
+        pytest.skip("Windows knows neither")
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = (
+        request.param == "mount"
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+        ).returncode
+    )
+    yield ("disk" if mounted else "limit"), place
+    if mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def full_disk(sandbox: Sandbox, small: tuple[str, Path], when: str) -> dict[str, Any]:
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(small[1] / "k")}
+    return told(child(FULL, json.dumps(said), small[0], when))
+
+
+def test_what_cannot_be_written_down_is_not_sent(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
+) -> None:
+    """A full disk before the POST: an error that says so, no purchase, no row; with room again it goes on."""
+    sandbox = make_sandbox(paint=paint)
+    story = full_disk(sandbox, small, "before the POST")
+    assert story["error"] == "SettingsError"
+    assert "Nothing was sent. Make room" in story["text"]
+    assert story["row"] is None
+    assert story["again"] == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_an_intent_that_cannot_be_written_down_is_not_sent(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
+) -> None:
+    """The plan was written, and the disk is full before the intent is: no purchase, no doubt."""
+    sandbox = make_sandbox(paint=paint)
+    story = full_disk(sandbox, small, "before the intent")
+    assert story["error"] == "SettingsError"
+    assert "Nothing was sent. Make room" in story["text"]
+    assert not story["doubt"]
+    assert story["again"] == 1
+    assert story["row"]["status"] == "refused", "written down as soon as there was room"
+    assert sandbox.count("submit") == 1
+
+
+def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
+) -> None:
+    """The disk is full when the reply comes, and has room a moment later: the next poll writes the id down."""
+    sandbox = make_sandbox(paint=paint, latency=lambda _: 6.0)
+    story = full_disk(sandbox, small, "until the next polls")
+    assert story["unwritten"] == {"status": "sent", "job_id": None, "images": 0}
+    assert story["while it runs"] == {"status": "running", "job_id": sandbox.job_ids[0], "images": 0, "done": False}
+    assert story["row"]["status"] == "finished"
+    assert sandbox.count("submit") == 1
+
+
+def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_nobody_waiting_for_ever(
+    make_session: Callable[..., Session],
+    make_sandbox: Callable[..., Sandbox],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What cannot be read says only when to poll next; what cannot be written is written when it can be."""
+    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.1)
+    session = make_session(make_sandbox(latency=1.5))
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    while not session.record(1).job_id:
+        handle.pause(0.02)
+    other = sqlite3.connect(folder / ".kling" / "journal.sqlite3", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    handle.pause(2.5)
+    other.execute("ROLLBACK")
+    other.close()
+    assert len(handle.result(timeout=20)) == 1
+    assert session.record(1).status is JobStatus.FINISHED
+
+
+def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
+    make_session: Callable[..., Session], make_sandbox: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in the middle of a job, and a journal that answers no more: the cell that waits is told all the same."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise sqlite3.DatabaseError("disk I/O error")
+
+    session = make_session(make_sandbox(latency=1.0))
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    while not session.record(1).job_id:
+        handle.pause(0.02)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "get", broken)
+        patch.setattr(job_context.Work, "tell", broken)
+        assert "disk I/O error" in str(handle.exception(timeout=20))
+    assert session.resume(1).handles[0].exception(timeout=30) is None
+
+
+def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
+) -> None:
+    """Neither the id nor the picture can be written: the error names the job, and with room resume collects it."""
+    sandbox = make_sandbox(paint=paint)
+    story = full_disk(sandbox, small, "to the end")
+    assert story["job_id"] == sandbox.job_ids[0]
+    assert sandbox.job_ids[0] in story["text"]
+    assert "room" in story["text"]
+    assert story["still"] == {"status": "sent", "job_id": None, "images": 0}
+    assert story["pictures"] == 1
+    assert story["row"]["status"] == "finished"
+    assert sandbox.count("submit") == 1
+
+
+BEGUN = """
+import json, os, sys
+from kling_notebook.api.errors import KlingError
+from kling_notebook.session.session import Session
+
+if sys.argv[2] == "limit":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+else:
+    from pathlib import Path
+    with open(Path(json.loads(sys.argv[1])["folder"]).parent / "ballast", "wb", buffering=0) as file:
+        for size in (4096, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                pass
+try:
+    session = Session(json.loads(sys.argv[1]))
+    print(json.dumps({"rows": [record.status.value for record in session.rows()], "notices": session.take_notices()}))
+except KlingError as error:
+    print(json.dumps({"error": type(error).__name__, "text": str(error)}))
+"""
+
+
+def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_kernel_left(
+    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """What is left behind is named and shown; the plan is closed and the doubt recorded when there is room again."""
+    sandbox, folder = make_sandbox(), small[1] / "k"
+    opened = Journal(folder / ".kling" / "journal.sqlite3")
+    dead = [a_record(f"fox {status}", "dead", status=status) for status in (JobStatus.SENT, JobStatus.PLANNED)]
+    host = sandbox.base_url.partition("//")[2].partition("/")[0]
+    opened.add(record.but(backend=host) for record in dead)
+    opened.close()
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    (folder / ".kling" / "locks").mkdir()
+    story = told(child(BEGUN, json.dumps(said), small[0]))
+    assert story["rows"] == ["planned", "sent"]
+    assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
+    (small[1] / "ballast").unlink(missing_ok=True)
+    session = make_session(sandbox, folder=str(folder))
+    assert [record.status for record in session.rows()] == [JobStatus.WITHDRAWN, JobStatus.MAYBE_SUBMITTED]
+    session.close()
+    session.journal.close()
+
+
+READ_ONLY = """
+import json, os, sys
+from kling_notebook.api.errors import KlingError
+from kling_notebook.session.session import Session
+
+if os.getuid() == 0:
+    os.setuid(65534)  # for root no folder is read-only
+try:
+    Session(json.loads(sys.argv[1]))
+    print(json.dumps({}))
+except KlingError as error:
+    print(json.dumps({"error": type(error).__name__, "text": str(error)}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such permissions")
+@pytest.mark.parametrize("what", ["a new folder", "one with a journal", "the journal alone"])
+def test_a_read_only_folder_is_refused_with_the_way_out(what: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Before anything is sent, whether it is new or has a journal; the message names the setting."""
+    folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())  # one that others may enter
+    folder.chmod(0o755)
+    try:
+        if what != "a new folder":
+            path = folder / "k" / ".kling" / "journal.sqlite3"
+            Journal(path).close()
+            path.chmod(0o444)
+            path.parent.chmod(0o555 if what == "one with a journal" else 0o777)
+        folder.chmod(0o555)
+        said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder / "k")}
+        story = told(child(READ_ONLY, json.dumps(said)))
+    finally:
+        for path in (folder, folder / "k" / ".kling"):
+            if path.exists():
+                path.chmod(0o755)
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+    assert story["error"] == "SettingsError"
+    assert "Nothing was sent" in story["text"]
+    assert "KLING_FOLDER" in story["text"]
+    assert not sandbox.log
+
+
+# ---- damage ----
+
+
+def torn(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    path.write_bytes(data)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no database at all": lambda path: path.write_bytes(b"this is no database, " * 500),
+    "pages overwritten": torn,
+    "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[:9000]),
+    "the header zeroed": lambda path: path.write_bytes(b"\\0" * 200 + path.read_bytes()[200:]),
+}
+
+
+def test_a_picture_found_again_keeps_its_address_where_the_one_before_it_is_gone(
+    make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """JOB:2 is never shown as JOB:1."""
+    session = make_session(sandbox)
+    result = session.start([session.request("a fox", num_outputs=3)], source="python").handles[0].result(timeout=60)
+    names = [picture.path.name for picture in result]
+    result[1].path.unlink()
+    session.close()
+    session.journal.path.write_bytes(b"no journal at all" * 500)
+    later = make_session(sandbox)
+    found = later.result(1)
+    assert [found[0].path.name, found[2].path.name] == [names[0], names[2]]
+    assert not found[1].path.exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_journal_is_kept_aside_and_its_pictures_are_found_again(
+    damage: Callable[[Path], object],
+    sandbox: Sandbox,
+    make_session: Callable[..., Session],
+    folder: Path,
+) -> None:
+    """The user is told; every finished job is back from its recipes; the next job is bought as usual."""
+    session = make_session(sandbox)
+    asked = [
+        session.request(f"fox {k}", num_outputs=k, output_format=f, sample=k)
+        for k, f in ((1, "png"), (2, "jpeg"), (3, "webp"))
+    ]
+    for handle in session.start(asked, source="python").handles:
+        handle.result(timeout=60)
+    session.close()
+    session.journal.close()
+    (folder / "of_somebody_else.png").write_bytes(b"no picture")
+    path = folder / ".kling" / "journal.sqlite3"
+    damage(path)
+    damaged = path.read_bytes()
+
+    session = make_session(sandbox)
+    (notice,) = session.take_notices()
+    (aside,) = path.parent.glob("journal.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert "damaged" in notice
+    assert aside.name in notice
+    assert "3 jobs found again" in notice
+    records = session.rows()
+    assert {record.request for record in records} == set(asked)
+    assert sorted(len(record.images) for record in records) == [1, 2, 3]
+    assert all(record.status is JobStatus.FINISHED and record.job_id in sandbox.job_ids for record in records)
+    assert sum(record.credits or 0 for record in records) == 6
+    posts = sandbox.count("submit")
+    for handle in session.start(asked, source="python", reuse=True).handles:
+        assert handle.result(timeout=60).reused
+    assert sandbox.count("submit") == posts
+    session.start([session.request("one more")], source="python").handles[0].result(timeout=60)
+    assert not make_session(sandbox).take_notices()
+
+
+def test_two_kernels_that_see_the_damage_together_begin_one_journal(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """The second does not put the first one's new journal aside."""
+    path = folder / ".kling" / "journal.sqlite3"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"this is no database, " * 500)
+    sessions: list[Session] = []
+    threads = [threading.Thread(target=lambda: sessions.append(make_session(sandbox))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(sessions) == 5
+    assert len(list(path.parent.glob("journal.damaged-*"))) == 1
+    sessions[0].start([sessions[0].request("a fox")], source="python").handles[0].result(timeout=60)
+    assert [session.count() for session in sessions] == [1] * 5
+
+
+def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """The rows before and behind it are read with their numbers, marks and job ids; the rest comes from the recipes."""
+    session = make_session(sandbox)
+    filler = [a_record(f"fox {k}", status=JobStatus.FINISHED, raw={"submit": "x" * 400}) for k in range(150)]
+    session.journal.add(filler)
+    session.journal.note(1, "the good one")
+    lost = session.start([session.request("an owl")], source="python").handles[0].result(timeout=60)
+    session.journal.add(filler)
+    paid = session.client.submit(session.request("a hare")).job_id
+    left = a_record("a hare", "dead", status=JobStatus.UNFINISHED, job_id=paid, backend=session.backend)
+    (left,) = session.journal.add([left])
+    session.close()
+    session.journal.close()
+    path = folder / ".kling" / "journal.sqlite3"
+    data = bytearray(path.read_bytes())
+    for page in range(0, len(data), 4096):
+        if lost.job_id.encode() in data[page : page + 4096]:
+            data[page : page + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+
+    session = make_session(sandbox)
+    told, unfinished = session.take_notices()
+    assert re.search(r"damaged.*kept as journal.damaged-.* 29\d jobs could .* be read, 1 job found again", told)
+    assert unfinished.startswith("1 job is unfinished")
+    records = {record.number: record for record in session.rows(limit=None)}
+    assert records[1].note == "the good one"
+    assert [r.images for r in records.values() if r.job_id == lost.job_id] == [(lost[0].path.name,)]
+    assert session.resume(left.number).handles[0].result(timeout=60).job_id == paid
+    assert len(session.history(everything=True)) == len(records) > 290
+    assert not make_session(sandbox).take_notices()
+
+
+def test_damage_to_the_indexes_costs_no_row(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """No row is torn, and yet each search along an index would fail: nothing is left for the recipes to tell."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(300)])
+    opened.close()
+    data = bytearray(path.read_bytes())
+    for page in range(4096, len(data), 4096):
+        if data[page] == 10:  # the leaf of an index
+            data[page : page + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+    session = make_session(sandbox)
+    (notice,) = session.take_notices()
+    assert "300 jobs could still be read, 0 jobs found again" in notice
+    assert [record.number for record in session.rows(limit=None)] == [*range(300, 0, -1)]
+    assert session.count(status="finished") == 300
+
+
+UNREADABLE = {
+    "a status of another version": "status='dreaming'",
+    "a value of another version": "status='running', request=replace(request, '1:1', '5:4')",
+    "a torn reply": "raw='{broken'",
+    "no text at all": "raw=x'ff00'",
+}
+
+
+@pytest.mark.parametrize("change", UNREADABLE.values(), ids=list(UNREADABLE))
+def test_rows_that_cannot_be_read_are_left_out_and_named_once(
+    change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """They stay where they are, whatever they mean; all others are there, and the next job is bought."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(3)])
+    opened.close()
+    write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
+    session = make_session(sandbox)
+    assert [record.number for record in session.rows()] == [2]
+    (notice,) = session.take_notices()
+    assert notice.startswith("Jobs 1, 3 of this folder cannot be read and are left out (")
+    assert [record.number for record in session.rows()] == [2]
+    assert not session.take_notices()
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert session.history(everything=True).index.tolist() == [1, 2, 3, 4]
+    assert not list(path.parent.glob("*damaged*"))
+
+
+@pytest.mark.parametrize("column", ["request", "images", "starred"])
+def test_a_row_whose_json_is_torn_stops_no_purchase(
+    column: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """SQL adds up over it and would fail for every job to come: it is damage, and found again like any other."""
+    session = make_session(sandbox)
+    first = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    session.journal.add([a_record("an owl", status=JobStatus.FINISHED)])
+    session.close()
+    session.journal.close()
+    write(session.journal.path, f"UPDATE jobs SET {column}='[' WHERE n=1")  # noqa: S608
+    session = make_session(sandbox)
+    (notice,) = session.take_notices()
+    assert "(row 1 is torn)" in notice
+    assert "1 job could still be read, 1 job found again" in notice
+    assert [(record.number, record.job_id) for record in session.rows()] == [(3, first.job_id), (2, None)]
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert len(session.history(everything=True)) == 3
+
+
+def test_a_flipped_bit_in_a_text_costs_a_letter(path: Path) -> None:
+    opened = Journal(path)
+    opened.add([a_record(error="a fox")])
+    opened.close()
+    write(path, "UPDATE jobs SET error=CAST(x'ff20666f78' AS TEXT)")
+    opened = Journal(path)
+    assert [record.error for record in opened.latest()] == ["\ufffd fox"]
+    opened.close()
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "a place that is a word": {"picture": "x"},
+    "a place that is a list": {"picture": [1]},
+    "a job id that is an object": {"job_id": {"a": 1}},
+    "no job id": {"job_id": None},
+    "a backend that is half a letter": {"backend": "\ud800"},
+    "a backend that is a list": {"backend": [1]},
+    "a cost that is an object": {"credits": {"a": 1}},
+    "a cost that is no number": {"credits": "nan"},
+    "a cost without end": {"credits": 10**400},
+    "a prompt that is half a letter": {"prompt": "\ud800"},
+    "a date of no calendar": {"created": "yesterday"},
+    "parameters of another version": {"parameters": {"aspect_ratio": "5:4"}},
+}
+
+
+@pytest.mark.parametrize("strange", [*STRANGE.values(), None], ids=[*STRANGE, "a link to nowhere"])
+def test_a_strange_file_does_not_stop_the_recovery(
+    strange: dict[str, Any] | None, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """Whatever stands beside the pictures, they are found again."""
+    session = make_session(sandbox)
+    made = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    session.close()
+    session.journal.close()
+    if strange is None:
+        try:
+            (folder / "link.png").symlink_to(folder / "nowhere.png")
+        except OSError:
+            pytest.skip("this system lets nobody make links")
+    else:
+        data = made[0].path.read_bytes()
+        (folder / "a_strange_one.png").write_bytes(metadata.splice(data, metadata.read(data) | strange))
+    session.journal.path.write_bytes(b"this is no database, " * 500)
+    session = make_session(sandbox)
+    assert [(record.job_id, record.images) for record in session.rows()] == [(made.job_id, (made[0].path.name,))]
+    assert "1 job found again" in session.take_notices()[0]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from kling_notebook.session import recipes, tables
+from kling_notebook.session.session import Session
+
+def deadly(owner, name, times):
+    original, calls = getattr(owner, name), []
+    def called(*arguments, **options):
+        calls.append(name)
+        if len(calls) == times:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return original(*arguments, **options)
+    setattr(owner, name, called)
+
+where = {"a recipe is read": (recipes, "read", 2), "the old one is kept": (os, "link", 1),
+    "the new one gets its name": (Path, "replace", 1)}[sys.argv[2]]
+deadly(*where)
+Session(json.loads(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("when", ["a recipe is read", "the old one is kept", "the new one gets its name"])
+def test_a_recovery_that_is_killed_is_done_by_the_next_session(
+    when: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """Before its last step the damaged journal stands where it stood: no empty history, and nothing told twice."""
+    session = make_session(sandbox)
+    asked = [session.request(f"fox {k}") for k in range(3)]
+    for handle in session.start(asked, source="python").handles:
+        handle.result(timeout=60)
+    session.close()
+    session.journal.close()
+    path = session.journal.path
+    path.write_bytes(b"this is no database, " * 500)
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    process = child(KILLED, json.dumps(said), when)
+    process.communicate(timeout=60)
+    assert process.returncode
+    assert path.read_bytes() == b"this is no database, " * 500
+    session = make_session(sandbox)
+    assert {record.request for record in session.rows()} == set(asked)
+    assert "3 jobs found again" in session.take_notices()[0]
+    assert not list(path.parent.glob("journal.new*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_recovery_without_room_is_refused_and_done_when_there_is(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """The damaged journal stays; the message says what to do."""
+    session = make_session(sandbox)
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    session.close()
+    session.journal.close()
+    session.journal.path.write_bytes(b"this is no database, " * 500)
+    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    story = told(child(BEGUN, json.dumps(said), "limit"))
+    assert story["error"] == "SettingsError"
+    assert "is damaged" in story["text"]
+    assert "Nothing was sent. Make room" in story["text"]
+    assert session.journal.path.read_bytes() == b"this is no database, " * 500
+    assert make_session(sandbox).count() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_a_folder_that_was_removed_is_said_to_be_and_begun_anew(
+    session: Session, make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """It was said to be full. Reading makes no empty journal in its place either."""
+    shutil.rmtree(session.folder)
+    (session.folder / ".kling").mkdir(parents=True)  # as the copy of a source would
+    for use in (lambda: session.start([session.request("a fox")], source="python"), session.history):
+        with pytest.raises(SettingsError, match=r"kling_images was removed.* Nothing was sent\. kling\.connect\(\)"):
+            use()
+    assert not session.journal.path.exists()
+    again = make_session(sandbox)
+    assert again.start([again.request("a fox")], source="python").handles[0].result(timeout=30)
+    assert sandbox.count("submit") == 1

@@ -1,0 +1,263 @@
+"""Source pictures as an axis, however they are given: told apart, labelled, refused before anything is bought."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kling_notebook.api.errors import InputError
+from kling_notebook.results.attachments import Attachments
+from kling_notebook.sandbox import Fault
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
+
+KEPT = r"\.kling/sources/[0-9a-f]{32}\.png"
+
+
+@pytest.fixture
+def kling(make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The package, its session that of the test, which stands in the folder above its own."""
+    import kling_notebook
+    from kling_notebook import calls
+
+    session = make_session(sandbox)
+    monkeypatch.chdir(session.folder.parent)
+    monkeypatch.setattr(calls, "_session", session)
+    return kling_notebook
+
+
+def plain(colour: str) -> Image.Image:
+    return Image.new("RGB", (400, 400), colour)
+
+
+def png(colour: str) -> bytes:
+    out = io.BytesIO()
+    plain(colour).save(out, "png")
+    return out.getvalue()
+
+
+def values_of(kind: str, kling: Any) -> Any:
+    """Two source pictures, given in one of the ways."""
+    if kind == "results":
+        return [kling.generate(f"a fox {k}", show_progress=False) for k in range(2)]
+    if kind in ("array of paths", "paths"):
+        for name in ("a.png", "b.png"):
+            Path(name).write_bytes(png("red" if name == "a.png" else "blue"))
+        return np.array(["a.png", "b.png"]) if kind == "array of paths" else [Path("a.png"), Path("b.png")]
+    return [(plain if kind == "pil" else png)(colour) for colour in ("red", "blue")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("pil", rf"{KEPT},{KEPT}"),
+        ("bytes", rf"{KEPT},{KEPT}"),
+        ("results", "1:0,2:0"),
+        ("paths", r"a\.png,b\.png"),
+        ("array of paths", r"a\.png,b\.png"),
+    ],
+)
+def test_a_sweep_over_pictures_is_bought_once_each_shown_tabled_and_saved(
+    kind: str, labels: str, kling: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A PIL image cannot be hashed: the sweep bought all of it and then broke."""
+    given = values_of(kind, kling)
+    before = sandbox.count("submit")
+    sweep = kling.sweep("at night", image=given, show_progress=False)
+    assert sandbox.count("submit") - before == 2
+    bundle = sweep.bundle()
+    assert bundle["text/html"].count("<img") == 2
+    said = ",".join(sweep.table()["image"])
+    assert re.fullmatch(labels, said), said
+    for label in said.split(","):
+        assert label in bundle["text/plain"]
+    _, table, *_ = sweep.save(tmp_path / "saved")
+    assert said.split(",")[1] in table.read_text(encoding="utf-8")
+    assert sweep[said.split(",")[1]].request.image.label == said.split(",")[1]
+    assert [sweep[value].number for value in given] == [result.number for result in sweep.done]
+    kling.sweep("at night", image=given, show_progress=False)
+    assert sandbox.count("submit") - before == 2, "the same pictures are the same requests"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (lambda: [plain("red"), png("red")], "twice"),
+        (lambda: [np.zeros((400, 400, 3), dtype="uint8")], "image cannot be of the type ndarray. Give a path"),
+        (lambda: [plain("red"), "nowhere.png"], "no file nowhere.png"),
+        (lambda: [b"text"], "is text. Save the picture as PNG"),
+    ],
+)
+def test_pictures_that_cannot_be_an_axis_are_refused_before_anything_is_bought(
+    values: Callable[[], Any], said: str, kling: Any, sandbox: Sandbox
+) -> None:
+    for ask in (kling.sweep, kling.estimate):
+        with pytest.raises(InputError, match=said) as caught:
+            ask("at night", image=values())
+        assert caught.value.parameter == "image"
+    assert not sandbox.log
+    assert not kling.current_session().rows()
+
+
+def test_a_picture_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
+    kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither journal nor code holds the machine's path; the moved folder finds its copy, an old absolute name too."""
+    session = kling.current_session()
+    asked = kling.generate("at night", image=plain("red"), show_progress=False)
+    assert str(session.folder) not in (session.folder / ".kling" / "journal.sqlite3").read_bytes().decode("latin-1")
+    label = asked.code().split()[2]
+    assert kling.history()["image"].iloc[0] == label == asked.request.image.label
+    session.close()
+    moved = session.folder.parent / "moved" / "pictures"
+    moved.parent.mkdir()
+    shutil.move(session.folder, moved)
+    monkeypatch.chdir(moved.parent)
+    later = make_session(sandbox, folder=str(moved))
+    old = str(session.folder / label)  # as earlier versions wrote it
+    for named in (label, old, old.replace("/", "\\")):
+        assert later.request("at night", image=named) == asked.request
+        assert later.request("at night", image=named).image.label == label
+
+
+def test_a_label_of_a_copy_that_is_gone_is_a_path_like_any_other(tmp_path: Path) -> None:
+    """It says which file is missing."""
+    with pytest.raises(InputError, match=r"There is no file .*sources"):
+        Attachments(tmp_path / ".kling" / "sources", lambda *_: None).resolve(f".kling/sources/{'0' * 32}.png")  # type: ignore[arg-type,return-value]
+
+
+def test_a_picture_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
+    kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``1:0`` is another picture in this folder: neither code nor an axis may call the source so."""
+    base = kling.generate("base", show_progress=False)
+    second = make_session(sandbox, folder=str(tmp_path / "second"))
+    monkeypatch.setattr(kling.calls, "_session", second)
+    other = kling.generate("other", show_progress=False)
+    made = kling.generate("from base", image=base[0], show_progress=False)
+    named = made.code().split()[2]
+    assert re.fullmatch(KEPT, named), named
+    assert second.request("from base", image=named) == made.request
+    sweep = kling.sweep("at night", image=[other[0], base[0]], show_progress=False)
+    assert sweep[base[0]].number == sweep.handles[1].number != sweep[other[0]].number
+    assert other[0].address == base[0].address == sweep[other[0]].request.image.label
+
+
+def test_code_names_the_kept_copy_of_a_source_that_changed_or_went_away(kling: Any, sandbox: Sandbox) -> None:
+    """What was sent is asked for again, not what bears its name today."""
+    Path("a.png").write_bytes(png("red"))
+    base = kling.generate("base", show_progress=False)
+    from_file = kling.generate("at night", image="a.png", show_progress=False)
+    from_picture = kling.generate("at noon", image="1:0", show_progress=False)
+    from_copy = kling.generate("at dawn", image=png("red"), show_progress=False)
+    copy = from_copy.code().split()[2]
+    assert [made.code().split()[2] for made in (from_file, from_picture)] == ["a.png", "1:0"]
+    Path("a.png").write_bytes(png("blue"))
+    base[0].path.unlink()
+    session = kling.current_session()
+    for made in (from_file, from_picture, from_copy):
+        named = made.code().split()[2]
+        assert re.fullmatch(KEPT, named), named
+        assert session.request(made.request.prompt, image=named) == made.request
+    assert from_copy.code().split()[2] == from_file.code().split()[2] == copy
+    Path("a.png").unlink()
+    assert from_file.code().split()[2] == copy
+    Path("a.png").write_bytes(png("red"))
+    assert kling.result(from_file.number).code().split()[2] == "a.png"
+    (session.folder / copy).unlink()
+    assert from_copy.code().split()[2] == copy, "the only name there is"
+
+
+def test_a_job_id_and_a_place_name_a_picture_as_a_number_and_a_place_do(kling: Any) -> None:
+    """As source picture and in a comparison; the code says the number. A file of that name is a file."""
+    base = kling.generate("base", num_outputs=2, show_progress=False)
+    one = kling.generate("one", show_progress=False)
+    asked = kling.current_session().request("at night", image=f"{base.job_id}:1")
+    assert asked.image.label == "1:1"
+    for named in (f"{base.job_id}:1", "1:1"):
+        assert kling.compare(named, one.job_id).a == base[1]
+        assert kling.compare("2", named).a == one[0]
+    with pytest.raises(InputError, match=r"knows no job job_unknown\."):
+        kling.current_session().request("at night", image="job_unknown:1")
+    if os.name != "nt":
+        Path(f"{base.job_id}:1").write_bytes(png("red"))
+        assert kling.current_session().request("at night", image=f"{base.job_id}:1").image.label != "1:1"
+
+
+@pytest.mark.parametrize("kind", ["number", "job id", "result"])
+def test_a_comparison_with_a_job_of_several_pictures_asks_which(kind: str, kling: Any) -> None:
+    """By its number the first was taken silently."""
+    base = kling.generate("base", num_outputs=3, show_progress=False)
+    what = {"number": "1", "job id": base.job_id, "result": base}[kind]
+    with pytest.raises(InputError, match=r"Job 1 has 3 pictures. Say which: result\[K\], or 1:K\."):
+        kling.compare(what, "1:0")
+
+
+@pytest.mark.parametrize("what", ["1:x", "", None, ["1:0"], ":1"])
+def test_what_is_no_picture_cannot_be_compared(what: Any, kling: Any) -> None:
+    kling.generate("base", show_progress=False)
+    with pytest.raises(InputError, match=r"is no picture. Give|There is no job|knows no job"):
+        kling.compare(what, "1:0")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", r"^image is empty\. Give a path"),
+        (" ", r"^image is empty"),
+        ("ftp://x/a.png", r"URL of ftp; only http and https work\. Save the picture"),
+        ("file:///a.png", r"URL of file; only http"),
+    ],
+)
+def test_a_source_that_cannot_be_one_is_refused_for_its_own_reason(value: str, said: str, kling: Any) -> None:
+    """It was called a folder, or a file that is not there."""
+    with pytest.raises(InputError, match=said) as caught:
+        kling.generate("at night", image=value, show_progress=False)
+    assert caught.value.parameter == "image"
+
+
+def test_a_source_picture_of_a_past_job_that_is_gone_says_how_to_get_it_again(
+    kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And shows nobody where the folder is. The job of another folder cannot be asked for here."""
+    base = kling.generate("base", show_progress=False)
+    base[0].path.unlink()
+    for value in (base[0], base, "1:0", "last"):
+        with pytest.raises(InputError, match=r"^1:0 is not here any more; `%kling resume 1` asks for it again\.$"):
+            kling.generate("at night", image=value, show_progress=False)
+    monkeypatch.setattr(kling.calls, "_session", make_session(sandbox, folder=str(tmp_path / "second")))
+    with pytest.raises(InputError, match=rf"^{base[0].path.name} is not here any more\. Was it"):
+        kling.generate("at night", image=base, show_progress=False)
+
+
+def test_a_finished_handle_is_a_source_picture_and_another_says_what_it_is(
+    kling: Any, make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
+) -> None:
+    """What ``-o h --no-wait`` leaves in a variable."""
+    session = kling.current_session()
+    handle = kling.submit("base")
+    handle.result(timeout=30)
+    assert session.request("at night", image=handle) == session.request("at night", image="1:0")
+    several = kling.submit("several", num_outputs=2)
+    several.result(timeout=30)
+    with pytest.raises(InputError, match=r"Job 2 has 2 pictures\. Say which: 2:K\."):
+        session.request("at night", image=several)
+    faulty = make_session(make_sandbox(faults=[Fault("submit", "failed", at=1, error="no foxes")]))
+    slow = make_session(make_sandbox(latency=30.0))
+    failed, going = (one.start([one.request("a fox")], source="python").handles[0] for one in (faulty, slow))
+    assert failed.exception(timeout=30)
+    with pytest.raises(InputError, match=rf"Job {failed.number} has no picture: .*no foxes"):
+        session.request("at night", image=failed)
+    with pytest.raises(InputError, match=rf"Job {going.number} is not finished yet: it is \w+\. Wait for it"):
+        session.request("at night", image=going)

@@ -1,0 +1,183 @@
+"""Axes, their product and its layout: pure, table-tested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_notebook.api.errors import InputError
+from kling_notebook.results.sweep_axes import Layout, expand, fill, label, layout, of_call
+
+
+def prompts(prompt: Any, **axes: Any) -> list[str]:
+    return [point.prompt for point in expand(prompt, axes)[1]]
+
+
+def test_the_product_turns_the_last_axis_fastest() -> None:
+    """Two axes of two give four points in reading order."""
+    axes, points = expand("a {animal} at {time}", {"animal": ["fox", "owl"], "time": ["dawn", "night"]})
+    assert [point.prompt for point in points] == [
+        "a fox at dawn",
+        "a fox at night",
+        "a owl at dawn",
+        "a owl at night",
+    ]
+    assert points[1].coordinates == ("fox", "night")
+    assert axes == {"animal": ("fox", "owl"), "time": ("dawn", "night")}
+
+
+def test_a_parameter_is_an_axis_and_its_values_are_checked() -> None:
+    """Values are normalised by the table; a wrong one is refused with what was meant."""
+    axes, points = expand("x", {"resolution": ["1k", "2K"], "num_outputs": ["1", 3]}, {"aspect_ratio": "16:9"})
+    assert axes["resolution"] == ("1K", "2K")
+    assert axes["num_outputs"] == (1, 3)
+    assert points[0].parameters == {"aspect_ratio": "16:9", "resolution": "1K", "num_outputs": 1}
+    with pytest.raises(InputError, match="Did you mean 16:9"):
+        expand("x", {"aspect_ratio": ["16:8"]})
+
+
+def test_samples_are_replicates() -> None:
+    """A number counts from one; a list is taken as it is."""
+    assert [point.sample for point in expand("x", {"sample": 3})[1]] == [1, 2, 3]
+    assert [point.sample for point in expand("x", {"sample": ["a", "b"]})[1]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["fox", "owl"], ("fox", "owl"), pd.Series(["fox", "owl"]), np.array(["fox", "owl"]), pd.Index(["fox", "owl"])],
+)
+def test_lists_columns_and_arrays_are_axes(values: Any) -> None:
+    """A DataFrame column or a NumPy array does as well as a list."""
+    assert prompts("a {animal}", animal=values) == ["a fox", "a owl"]
+
+
+def test_numbers_of_an_array_are_plain_numbers() -> None:
+    """NumPy scalars become Python values, so that they can be journaled."""
+    axes, _ = expand("x", {"num_outputs": np.array([1, 2])})
+    assert [type(value) for value in axes["num_outputs"]] == [int, int]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [
+        ("sample", np.int64(3), 3),
+        ("sample", np.array(3), 3),
+        ("x", np.array("fox"), "fox"),
+        ("x", np.float32(0.5), 0.5),
+        ("x", np.array([1, 2]), [1, 2]),
+        ("num_outputs", np.int64(2), 2),
+        ("aspect_ratio", np.array(["1:1", "16:9"]), ["1:1", "16:9"]),
+    ],
+)
+def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value: Any, same: Any) -> None:
+    """One number of NumPy as sample was one job and not three; an array of no dimensions was taken letter by letter."""
+    rest = {} if name == "x" else {"x": "y"}
+    assert of_call("a {x}", None, rest | {name: value}) == of_call("a {x}", None, rest | {name: same})
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ([1, 2], "axes must be {name: values}, not a list"),
+        (pd.DataFrame({"x": [1]}), "not a DataFrame"),
+        ({0: ["a"]}, "name of an axis must be text, not 0"),
+    ],
+)
+def test_axes_that_have_no_names_are_refused_in_words(axes: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        of_call("a {0}", axes, {})
+
+
+def test_the_prompt_may_be_the_axis() -> None:
+    """A list of prompts, each with its placeholders filled."""
+    assert prompts(["a {x}", "b {x}"], x=[1, 2]) == ["a 1", "a 2", "b 1", "b 2"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"animal": ["fox"]}, "appears nowhere"),
+        ({"n": [1, 2]}, r"Did you mean num_outputs\?"),
+        ({"place": []}, "empty"),
+        ({"place": ["sea", "sea"]}, "twice"),
+        ({"place": ["sea", None]}, "None"),
+        ({"place": [float("nan")]}, "nan"),
+        ({"place": [{"a": 1}]}, "dict"),
+        ({"num_outputs": [1, 12]}, "1 to 9"),
+        ({"sample": 0}, "a whole number from 1 to 10000, not 0"),
+        ({"sample": -3}, "a whole number from 1 to 10000, not -3"),
+        ({"sample": 10**9}, "a whole number from 1 to 10000, not 1000000000"),
+        ({"sample": True}, "a whole number from 1 to 10000, not True"),
+        ({"place": [1, "1"]}, "1 and '1', which are the same"),
+        ({"place": [1, True]}, "1 and True, which are the same"),
+        ({"place": [1, 1.0]}, "1 and 1.0, which are the same"),
+        ({"place": list(range(10_001))}, r"The axes give 10001 jobs; at most"),
+        ({"place": np.array(["2020-01-01"], dtype="datetime64[ns]")}, "holds a datetime64; give text or numbers"),
+        ({"place": pd.date_range("2020", periods=2)}, "holds a Timestamp; give text or numbers"),
+        ({"aspect_ratoi": ["16:9"]}, r"Did you mean aspect_ratio\?$"),
+        ({"num_images": [2]}, r"Did you mean num_outputs\?$"),
+        ({"plaze": ["sea"]}, r"Did you mean place\?$"),
+        ({"samples": 3}, r"Did you mean sample\?$"),
+        ({"place": list(range(101)), "sample": 101}, "10201 jobs"),
+    ],
+)
+def test_bad_axes_are_said_before_anything_is_sent(axes: dict[str, Any], said: str) -> None:
+    """The message names the axis and the way out."""
+    with pytest.raises(InputError, match=said):
+        expand("a {place}", axes)
+
+
+def test_undeclared_braces_stay() -> None:
+    """Only declared names are filled in; a value's own braces are not filled again."""
+    assert prompts("{a} {b} {} {0} {{a}}", a=["{b}"]) == ["{b} {b} {} {0} {{b}}"]
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,4}", fullmatch=True), st.text(max_size=8), max_size=4), st.text(max_size=40)
+)
+def test_filling_never_fails_and_leaves_the_rest(values: dict[str, str], prompt: str) -> None:
+    """Any prompt, any values."""
+    filled = fill(prompt, values)
+    if not any(f"{{{name}}}" in prompt for name in values):
+        assert filled == prompt
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({"a": [1, 2]}, Layout(columns=("a",))),
+        ({"a": [1, 2], "b": [1, 2]}, Layout(rows=("a",), columns=("b",))),
+        ({"a": [1, 2, 3], "b": [1, 2], "c": [1, 2, 3]}, Layout(("b",), ("a",), ("c",))),
+        ({"a": [1, 2], "b": [1, 2], "c": [1, 2], "d": [1, 2]}, Layout(rows=("a", "b", "c", "d"))),
+        ({"a": [1]}, Layout(fixed=("a",))),
+        ({"a": [1], "b": [1, 2], "c": [1], "d": [1, 2]}, Layout(rows=("b",), columns=("d",), fixed=("a", "c"))),
+    ],
+)
+def test_layout(axes: dict[str, list[int]], expected: Layout) -> None:
+    """One axis is a row, two a grid, three facets by the shortest, more a table of rows; one value is left out."""
+    assert layout(axes) == expected
+
+
+@pytest.mark.parametrize("prompt", ["a fox", ["a fox", "an owl"], "a {prompt}"])
+def test_a_prompt_given_as_text_and_as_an_axis_is_refused(prompt: Any) -> None:
+    """The text was dropped silently; the magic refuses it, too."""
+    with pytest.raises(InputError, match="The prompt is given both as text and as an axis") as caught:
+        of_call(prompt, {"prompt": ["a hare"]}, {})
+    assert caught.value.parameter == "prompt"
+
+
+@pytest.mark.parametrize("prompt", [None, "", " "])
+def test_prompts_may_be_an_axis_where_no_text_stands_beside_it(prompt: Any) -> None:
+    assert of_call(prompt, {"prompt": ["a fox", "an owl"]}, {})[0] == {"prompt": ("a fox", "an owl")}
+
+
+@pytest.mark.parametrize("value", ["", None, " "])
+def test_an_empty_value_is_labelled_none(value: Any) -> None:
+    """In grids, sliders and figures stood "None", or nothing."""
+    assert label(value) == "none"
+    assert [label(other) for other in ("x", 0, False)] == ["x", "0", "False"]

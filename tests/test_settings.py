@@ -1,0 +1,358 @@
+"""Where a setting comes from, what a bad one says, and which service is meant: the table of keys and sandbox."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from kling_notebook import settings
+from kling_notebook.api.client import KlingClient
+from kling_notebook.api.errors import SettingsError
+from kling_notebook.calls import connect
+from kling_notebook.session.session import Session
+from kling_notebook.settings import (
+    BEGUN_WITH,
+    DEFAULT_BASE_URL,
+    SETTINGS,
+    Secret,
+    backend_name,
+    checked,
+    choose_backend,
+    folder_of,
+    keep_in_keyring,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from kling_notebook.sandbox import Sandbox
+
+KEY = "pd_live_canary_5e77"
+
+
+@pytest.fixture(autouse=True)
+def keyring(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
+    """A keyring of the test's own: what is in it, by service and name."""
+    kept: dict[tuple[str, str], str] = {}
+    module = ModuleType("keyring")
+    module.get_password = lambda service, name: kept.get((service, name))  # type: ignore[attr-defined]
+    module.set_password = lambda service, name, key: kept.update({(service, name): key})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "keyring", module)
+    return kept
+
+
+# ---- the table ----
+
+
+class Row(NamedTuple):
+    """Settings said, who is there; the backend that follows, or what the refusal names."""
+
+    said: dict[str, Any]
+    person: bool
+    backend: str | None
+    names: tuple[str, ...] = ()
+
+
+WAY_OUT = ("PIXELDOJO_API_KEY", "KLING_SANDBOX=1")
+ROWS = {
+    "asked for, with a key": Row({"sandbox": True, "api_key": KEY}, True, "sandbox"),
+    "asked for, without a key": Row({"sandbox": True}, True, "sandbox"),
+    "asked for, nobody present": Row({"sandbox": True}, False, "sandbox"),
+    "asked for, with another base": Row({"sandbox": True, "base_url": "https://example.com"}, False, "sandbox"),
+    "a key": Row({"api_key": KEY}, True, "pixeldojo"),
+    "a key, nobody present": Row({"api_key": KEY}, False, "pixeldojo"),
+    "a key, sandbox refused": Row({"api_key": KEY, "sandbox": False}, False, "pixeldojo"),
+    "a key and another base": Row({"api_key": KEY, "base_url": "https://Example.com:8443/v1/"}, True,
+                                  "example.com:8443"),
+    "a base and no key": Row({"base_url": "https://example.com"}, True, None, WAY_OUT),
+    "a base and no key, nobody present": Row({"base_url": "https://example.com"}, False, None, WAY_OUT),
+    "neither, a person present": Row({}, True, "sandbox"),
+    "neither, nobody present": Row({}, False, None, WAY_OUT),
+    "sandbox refused and no key": Row({"sandbox": False}, True, None, WAY_OUT),
+    "sandbox refused and no key, nobody present": Row({"sandbox": False}, False, None, WAY_OUT),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+@pytest.mark.parametrize("by", ["said", "environment"])
+def test_the_table_of_keys_and_sandbox(row: Row, by: str) -> None:
+    """Whoever says it, the same backend follows, or a refusal that names both ways out."""
+    words = {SETTINGS[n].variable: {True: "1", False: "0"}.get(v, v) for n, v in row.said.items()}
+    found = resolve(row.said, {}, {}) if by == "said" else resolve({}, {}, words)  # type: ignore[arg-type]
+    if row.backend is None:
+        with pytest.raises(SettingsError) as caught:
+            choose_backend(found, person_present=row.person)
+        assert all(name in str(caught.value) for name in row.names)
+        return
+    backend = choose_backend(found, person_present=row.person)
+    assert (backend.name, backend.sandbox) == (row.backend, row.backend == "sandbox")
+    assert bool(backend.notice) == backend.sandbox
+    assert backend.base_url == ("" if backend.sandbox else found.base_url or DEFAULT_BASE_URL)
+
+
+def test_only_the_sandbox_without_a_key_says_how_to_get_real_pictures() -> None:
+    """Asked for, it says what it is; come to by itself, also how to leave it."""
+    asked = choose_backend(resolve({"sandbox": True}, {}, {}), person_present=True).notice
+    came = choose_backend(resolve({}, {}, {}), person_present=True).notice
+    assert "nothing is billed" in str(asked)
+    assert "nothing is billed" in str(came)
+    assert "%kling login" in str(came)
+    assert "login" not in str(asked)
+
+
+def test_the_sandbox_that_is_asked_for_never_sees_the_key(tmp_path: Path, keyring: dict[tuple[str, str], str]) -> None:
+    """Its key is its own; the keyring is not even opened."""
+    keyring[("pixeldojo", "api_key")] = "from-the-keyring"
+    session = Session({"sandbox": True, "api_key": KEY, "folder": str(tmp_path / "k")})
+    try:
+        client = session.client
+        assert client.base_url.startswith("http://127.0.0.1:")
+        assert client._key.reveal() == session.sandbox_key not in (KEY, "from-the-keyring")
+        assert resolve({"sandbox": True}, {}, {}).api_key is None
+    finally:
+        session.close()
+
+
+# ---- precedence ----
+
+VALUES = {"secret": ("k1", "k2", "k3"), "text": ("https://a.example", "https://b.example", "https://c.example"),
+          "path": ("p1", "p2", "p3"), "switch": (True, False, True), "number": (7.0, 8.0, 9.0),
+          "count": (33, 34, 35)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_nearest_word_counts(name: str) -> None:
+    """Said before %config before the environment before the default; the origin says which it was."""
+    setting = SETTINGS[name]
+    said, config, environment = VALUES[setting.kind]
+    variables = {setting.variable: str(environment)} if setting.variable else {}
+    layers: list[tuple[dict[str, Any], dict[str, Any], dict[str, str], Any, str]] = [
+        ({name: said}, {name: config}, variables, said, "said"),
+        ({}, {name: config}, variables, config, "%config"),
+        ({name: None}, {name: None}, {}, setting.default, "default"),
+    ]
+    if setting.variable:
+        layers.append(({}, {}, variables, environment, setting.variable))
+    for one, two, three, value, origin in layers:
+        found = resolve(one, two, three)
+        assert found.values[name] == value
+        assert found.origin[name] == origin
+
+
+def test_the_keyring_comes_after_the_environment(keyring: dict[tuple[str, str], str]) -> None:
+    """The entry is (pixeldojo, api_key); the environment's key wins over it."""
+    keep_in_keyring("from-the-keyring")
+    assert keyring == {("pixeldojo", "api_key"): "from-the-keyring"}
+    found = resolve({}, {}, {})
+    assert (found.api_key, found.origin["api_key"]) == ("from-the-keyring", "keyring")
+    assert resolve({}, {}, {"PIXELDOJO_API_KEY": KEY}).api_key == KEY
+    assert choose_backend(found, person_present=False).name == "pixeldojo"
+
+
+def test_a_broken_keyring_is_no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked or missing one must not stop the sandbox; storing says what to do instead, without the key."""
+
+    def locked(*_: str) -> None:
+        raise RuntimeError(f"locked, and by the way {KEY}")
+
+    monkeypatch.setattr(sys.modules["keyring"], "get_password", locked)
+    monkeypatch.setattr(sys.modules["keyring"], "set_password", locked)
+    assert resolve({}, {}, {}).api_key is None
+    with pytest.raises(SettingsError, match="PIXELDOJO_API_KEY") as caught:
+        keep_in_keyring(KEY)
+    assert KEY not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert settings.key_from_keyring() is None
+    with pytest.raises(SettingsError, match="pip install"):
+        keep_in_keyring(KEY)
+
+
+# ---- bad values ----
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("sandbox", "maybe", "on or off"),
+        ("budget", "ten", "a number"),
+        ("budget", -1, "from 0"),
+        ("budget", float("nan"), "from 0"),
+        ("budget", True, "from 0"),
+        ("in_flight", 0, "from 1 to 256"),
+        ("in_flight", 2.5, "whole number"),
+        ("read_timeout", 0, "from 0.05"),
+        ("read_timeout", float("inf"), "from 0.05"),
+        ("folder", 7, "a path"),
+        pytest.param(
+            "folder",
+            "half \ud800",
+            "surrogate",
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="file names may hold that there"),
+        ),
+        ("model", 7, "a text"),
+        ("colour", "red", "There is no setting 'colour'"),
+    ],
+)
+def test_a_bad_value_names_the_setting_and_where_it_came_from(name: str, value: Any, says: str) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        checked(name, value, "KLING_X")
+    assert name in str(caught.value)
+    assert "KLING_X" in str(caught.value) or name == "colour"
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"bugdet": 2}, r"There is no setting 'bugdet'\. Did you mean budget\?"),
+        ({"nosuch": 1}, r"There is no setting 'nosuch'\. There are api_key, "),
+        ({"model": ""}, r"model is empty\. Give it a value"),
+        ({"folder": " "}, r"folder is empty\. Give it a value"),
+        ({"api_key": ""}, r"api_key is empty\. Give it a value"),
+    ],
+    ids=str,
+)
+def test_connect_refuses_a_name_that_is_no_settings_and_an_empty_value(
+    said: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    """Accepted in silence, a misspelt budget would be no budget."""
+    with pytest.raises(SettingsError, match=says):
+        connect(**{"folder": str(tmp_path / "k"), "sandbox": True, **said})
+    assert not (tmp_path / "k").exists()
+
+
+@pytest.mark.parametrize(("text", "on"), [("1", True), ("on", True), ("Yes", True), ("0", False), (" off ", False)])
+def test_switches_take_the_usual_words(text: str, on: bool) -> None:
+    assert checked("reuse", text, "x") is on
+    assert checked("reuse", " ", "x") is None
+
+
+# ---- the key ----
+
+STRAY = ["{}\n", " {} ", "\t{}\r\n", '"{}"', "'{}'", "`{}`", "Bearer {}"]
+
+
+@pytest.mark.parametrize("pasted", STRAY)
+def test_what_comes_along_when_a_key_is_pasted_is_taken_off(pasted: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The cleaned key is what the service gets."""
+    said = {"api_key": pasted.format(sandbox.key), "base_url": sandbox.base_url, "folder": str(tmp_path / "k")}
+    session = Session(said)
+    try:
+        assert session.client.probe() == "accepted"
+    finally:
+        session.close()
+    assert all(entry.with_key for entry in sandbox.log)
+
+
+@pytest.mark.parametrize(
+    "wrong", [f"{KEY} {KEY}", f"{KEY}\n{KEY}", f"{KEY}é", f"{KEY}狐", f"{KEY}\x00", f'{KEY}"x', '""']
+)
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(wrong: str, tmp_path: Path) -> None:
+    """When it is set, not when it is first sent; and the folder is not made for it."""
+    with pytest.raises(SettingsError) as caught:
+        Session({"api_key": wrong, "folder": str(tmp_path / "k")})
+    shown = f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    assert KEY not in shown
+    assert not (tmp_path / "k").exists()
+
+
+def test_no_repr_and_no_table_shows_the_key() -> None:
+    """%kling config says set or not set, and where it came from."""
+    found = resolve({"api_key": KEY}, {}, {})
+    assert ("api_key", "set", "said") in found.described()
+    assert ("api_key", "not set", "default") in resolve({}, {}, {}).described()
+    shown = f"{found!r} {found} {found.values!r} {found.described()} {KlingClient(KEY)!r} {Secret(KEY)!r}"
+    assert KEY not in shown
+    assert isinstance(resolve({}, {}, {"PIXELDOJO_API_KEY": KEY}).api_key, Secret)
+
+
+# ---- the rest ----
+
+
+def test_backends_have_names_that_hold_no_password() -> None:
+    assert backend_name(DEFAULT_BASE_URL + "/") == "pixeldojo"
+    assert backend_name("https://me:secret@Example.com:8443/v1") == "example.com:8443"
+    assert backend_name("http://127.0.0.1:99/api/v1") == "127.0.0.1:99"
+
+
+def test_the_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Changing the working directory later moves nothing."""
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(resolve({}, {}, {})) == tmp_path / "kling_images"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder_of(resolve({"folder": "~/pics"}, {}, {})) == tmp_path / "pics"
+
+
+def test_settings_said_to_a_session_win_over_config_that_changes_later(
+    make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """connect(budget=) stays; what was never said follows %config; the key and backend stay as they were."""
+    session = make_session(sandbox, budget=3)
+    session.refresh({"budget": 50, "in_flight": 2})
+    assert (session.settings.budget, session.settings.in_flight, session.running.runner.in_flight) == (3, 2, 2)
+    session.configure(budget=9)
+    assert session.settings.budget == 9
+    with pytest.raises(SettingsError):
+        session.configure(budget="much")
+    assert session.settings.budget == 9
+    assert session.settings.api_key == sandbox.key
+
+
+OTHERS = {
+    "sandbox": True,
+    "base_url": "https://other.example/api",
+    "folder": "elsewhere",
+    "model": "kling-image-edit",
+    "requests_per_minute": 7,
+    "connect_timeout": 5,
+    "read_timeout": 5,
+    "download_timeout": 5,
+}
+
+
+@pytest.mark.parametrize("name", BEGUN_WITH)
+def test_a_setting_that_needs_a_new_session_is_refused_and_never_shown_as_in_force(
+    name: str, make_sandbox: Callable[..., Sandbox], folder: Path
+) -> None:
+    """Said by %config or to the session itself, nothing of it is taken over; taken back, the session goes on."""
+    sandbox = make_sandbox()
+    environment = {"PIXELDOJO_API_BASE": sandbox.base_url, "KLING_FOLDER": str(folder)}
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        session = Session({"api_key": sandbox.key})
+        before = session.settings.described()
+        for change in (lambda: session.refresh({name: OTHERS[name], "reuse": True}), _configure(session, name)):
+            with pytest.raises(SettingsError, match=rf"^{name} is .* Nothing was sent\. .*kling\.connect\(\.\.\.\)\.$"):
+                change()
+            assert session.settings.described() == before
+        session.refresh({"reuse": True})
+        assert session.settings.reuse is True
+        session.close()
+
+
+def _configure(session: Session, name: str) -> Callable[[], None]:
+    return lambda: session.configure(**{name: OTHERS[name]})
+
+
+def test_what_config_said_at_the_beginning_is_kept_when_a_setting_is_said(sandbox: Sandbox, folder: Path) -> None:
+    """``%kling budget 5`` moves neither the folder nor the pace that %config gave the session."""
+    where = {"api_key": sandbox.key, "base_url": sandbox.base_url}
+    session = Session(where, config={"folder": str(folder), "requests_per_minute": 6000, "in_flight": 3})
+    session.configure(budget=5)
+    values = session.settings
+    assert (values.budget, values.folder, values.requests_per_minute, values.in_flight) == (5, str(folder), 6000, 3)
+    session.close()
+
+
+def test_a_key_that_turns_up_later_is_not_shown_as_in_force(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session began on the sandbox without one, and sends none."""
+    session = Session({"folder": str(folder)}, person_present=True)
+    monkeypatch.setenv("PIXELDOJO_API_KEY", KEY)
+    session.refresh({})
+    assert session.settings.described()[0] == ("api_key", "not set", "default")
+    assert session.is_sandbox
+    session.close()
