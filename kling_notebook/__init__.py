@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UnexpectedReplyError,
     )
-    from .api.job import GenerationRequest
+    from .api.generation_request import GenerationRequest
     from .calls import (
         compare,
         connect,
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
         sweep,
     )
     from .jobs.spending import Estimate
-    from .jobs.worker_pool import JobHandle
     from .notebook.panel.panel import KlingPanel
+    from .results.handle import JobHandle
     from .results.result import Result
     from .results.sweep_result import SweepResult
     from .sandbox import Sandbox

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,24 +16,22 @@ from .api.parameters import PARAMETERS
 from .image_files import metadata
 from .jobs.call import Batch
 from .jobs.spending import Estimate
-from .jobs.worker_pool import JobHandle
+from .notebook import kernel_session
 from .notebook.checks import check_limit, check_reuse
-from .notebook.config import configured
 from .notebook.display import wait
 from .notebook.display.run_in_cell import collect, interrupts_explained, perform
 from .results import sweep_axes
+from .results.handle import JobHandle
 from .results.result import Comparison, Picture, Result, history_row, writing
 from .results.sweep_result import SweepResult
 from .session.session import Session
-from .settings import Secret, Settings, resolve
+from .settings import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .notebook.panel.panel import KlingPanel
 
-_lock = threading.RLock()
-_session: Session | None = None
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
@@ -64,17 +61,8 @@ def connect(
     >>> kling.connect(sandbox=True, folder="my_pictures").backend
     'sandbox'
     """
-    global _session  # noqa: PLW0603  # one kernel, one session
-    api_key = api_key and Secret(api_key)
-    said = {"api_key": api_key, "base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
-    said = {name: value for name, value in (said | settings).items() if value is not None}
-    with _lock:
-        present = wait.person_is_present()
-        session = Session(said, config=configured(), person_present=present, before=_session)
-        if _session is not None:
-            _session.close()
-        _session = session
-    return session
+    names = {"base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
+    return kernel_session.connect(api_key=api_key and Secret(api_key), **names, **settings)
 
 
 def current_session() -> Session:
@@ -86,29 +74,7 @@ def current_session() -> Session:
     >>> kling.current_session().is_sandbox
     True
     """
-    with _lock:
-        if _session is None:
-            return connect()
-        if not _session.place.locks.held:  # closed, and with it its sandbox
-            return reconnect()
-        _session.refresh(configured())
-        return _session
-
-
-def reconnect(**changes: Any) -> Session:
-    """Begin a session like the current one, with some settings changed: ``sandbox=False``, ``api_key=...``."""
-    with _lock:
-        return connect(**((_session.said if _session is not None else {}) | changes))
-
-
-def existing_session() -> Session | None:
-    """The session of this kernel where there is one; begins none."""
-    return _session
-
-
-def settings_in_force() -> Settings:
-    """Every setting with where it came from, also where no session can be made of them."""
-    return current_session().settings if _session is not None else resolve({}, configured())
+    return kernel_session.current_session()
 
 
 # ---- one request ----

@@ -1,20 +1,39 @@
-"""Fixtures every room may use: an environment without keys, and a sandbox that ends with its test."""
+"""Fixtures for every package: an environment without keys, sandboxes, and sessions that take one for the service."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
+    from kling_notebook.session.session import Session
 
 # A shell's background job ignores Ctrl-C and so would all its children; tests send it to some.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SIZES = {"1:1": (1024, 1024), "3:2": (1248, 832), "4:3": (1168, 880), "16:9": (1360, 768), "21:9": (1552, 656)}
+
+
+def flat(prompt: str, *, resolution: str, aspect_ratio: str, output_format: str, index: int, **_: Any) -> bytes:
+    """A picture of the right size and format in one colour, in a few milliseconds."""
+    ratio = aspect_ratio if aspect_ratio in SIZES else ":".join(reversed(aspect_ratio.split(":")))
+    sides = SIZES[ratio] if ratio == aspect_ratio else SIZES[ratio][::-1]
+    size = (sides[0] * 2, sides[1] * 2) if resolution == "2K" else sides
+    colour = hash((prompt, index)) & 0xFFFFFF
+    picture = Image.new("RGB", size, f"#{colour:06x}")
+    out = io.BytesIO()
+    picture.save(out, output_format.upper(), **({"compress_level": 1} if output_format == "png" else {}))
+    return out.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +52,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    """Start sandboxes with any options (latency 0 unless said otherwise); all are stopped when the test ends."""
+    """Start sandboxes with any options; all are stopped when the test ends. Unless told otherwise their jobs take no
+    time, and their images are one flat color."""
     from kling_notebook.sandbox import Sandbox
 
     started: list[Sandbox] = []
 
     def make(**options: Any) -> Sandbox:
-        sandbox = Sandbox(**{"latency": 0.0, **options})
+        sandbox = Sandbox(**{"latency": 0.0, "paint": flat, **options})
         started.append(sandbox)
         return sandbox.start()
 
@@ -52,3 +72,64 @@ def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
 def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
     """A running sandbox whose jobs are done at the first poll."""
     return make_sandbox()
+
+
+def tiny(*_: Any, output_format: str, index: int, **__: Any) -> bytes:
+    """A picture of 16 pixels a side: nothing to paint, to decode or to store."""
+    image = Image.new("RGB", (16, 16), (40 * index % 255, 90, 160))
+    file = io.BytesIO()
+    image.save(file, output_format)
+    return file.getvalue()
+
+
+@pytest.fixture
+def paint() -> Callable[..., bytes]:
+    return tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "kling_images"
+
+
+@pytest.fixture
+def make_session(folder: Path) -> Iterator[Callable[..., Session]]:
+    """Begin sessions on a sandbox's address, with its key: to them it is a service that costs credits."""
+    from kling_notebook.session.session import Session
+
+    begun: list[Session] = []
+
+    def make(sandbox: Sandbox, *, before: Session | None = None, **said: Any) -> Session:
+        quick = {"requests_per_minute": 6000}
+        where = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+        session = Session(where | quick | said, before=before)
+        begun.append(session)
+        return session
+
+    yield make
+    for session in begun:
+        session.close()
+
+
+@pytest.fixture
+def session(make_session: Callable[..., Session], sandbox: Sandbox) -> Session:
+    return make_session(sandbox)
+
+
+@pytest.fixture
+def fault_table(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Note a row for the table at the end of the run; it travels with the test's report, also from another process."""
+    return lambda *row: record_property("fault", row)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what each fault cost: fault, POSTs, charges, outcome."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    told = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "fault"]
+    if not told:
+        return
+    table = [("fault", "POSTs", "charges", "outcome"), *sorted(tuple(map(str, row)) for row in told)]
+    terminalreporter.write_sep("-", "faults: what was sent, what was charged, what became of it")
+    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    for row in table:
+        terminalreporter.write_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))

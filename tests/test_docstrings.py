@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 import kling_notebook
-from kling_notebook import calls, sandbox
+from kling_notebook import sandbox
 from kling_notebook.api import errors
+from kling_notebook.session import current
 
 SIZES = {"1:1": (1024, 1024), "16:9": (1360, 768)}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -57,13 +58,13 @@ def sandboxed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     """An empty folder, the sandbox whatever key there is, and no session left behind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KLING_SANDBOX", "1")
-    monkeypatch.setattr(calls, "_session", None)
+    monkeypatch.setattr(current, "_session", None)
     assert kling_notebook.Sandbox is sandbox.Sandbox  # the public name is loaded, and stays what it is
     quick = functools.partial(sandbox.Sandbox, latency=0.0, paint=flat)
     monkeypatch.setattr(sandbox, "Sandbox", quick)  # what a session starts
     monkeypatch.setattr(kling_notebook, "Sandbox", quick)
     yield
-    session = calls.existing_session()
+    session = current.existing_session()
     if session is not None:
         session.close()
 

@@ -11,8 +11,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from kling_notebook import calls
 from kling_notebook.api.errors import BudgetExceededError, InputError, JobFailedError, KlingError
 from kling_notebook.api.parameters import PARAMETERS
+from kling_notebook.notebook import kernel_session
 from kling_notebook.notebook.panel.panel import KlingPanel
 from kling_notebook.sandbox import Fault
+from kling_notebook.session import current
 
 
 class PythonDoor:
@@ -89,10 +91,10 @@ def service(make_sandbox):
 @pytest.fixture
 def session(service, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(calls, "_session", None)
+    monkeypatch.setattr(current, "_session", None)
     session = calls.connect(api_key=service.key, base_url=service.base_url)
     yield session
-    calls.existing_session().close()
+    current.existing_session().close()
 
 
 @pytest.fixture(params=[PythonDoor, MagicDoor, PanelDoor], ids=lambda door: door.name)
@@ -192,7 +194,7 @@ def test_resume_does_not_ignore_a_job_id_that_comes_without_its_number(session):
 def test_a_session_that_was_closed_is_followed_by_a_new_one_like_it(tmp_path, monkeypatch):
     """It stayed the current one without its sandbox, and the next request was told to check the network."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(calls, "_session", None)
+    monkeypatch.setattr(current, "_session", None)
     closed = calls.connect(sandbox=True, folder="mine")
     calls.generate("a fox", show_progress=False)
     closed.close()
@@ -205,14 +207,14 @@ def test_a_session_that_was_closed_is_followed_by_a_new_one_like_it(tmp_path, mo
 def test_a_reconnect_forgets_no_job_of_this_kernel(session, service, tmp_path):
     """Not in its history, its ``last``, nor in what its status says was spent; another folder has its own."""
     first = calls.generate("a fox", show_progress=False)
-    calls.reconnect(sandbox=True)
-    calls.reconnect(sandbox=None)
+    kernel_session.reconnect(sandbox=True)
+    kernel_session.reconnect(sandbox=None)
     calls.generate("an owl", show_progress=False)
     assert list(calls.history()["prompt"]) == ["a fox", "an owl"]
     assert calls.current_session().status().spent_session == 2
-    calls.reconnect(folder=tmp_path / "elsewhere")
+    kernel_session.reconnect(folder=tmp_path / "elsewhere")
     assert len(calls.history()) == 0
-    calls.reconnect(folder=first[0].path.parent)
+    kernel_session.reconnect(folder=first[0].path.parent)
     assert list(calls.history()["prompt"]) == ["a fox", "an owl"]
 
 

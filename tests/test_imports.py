@@ -13,23 +13,34 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kling_notebook"
 
-# What each room may import of the others. A room may always import itself.
-ROOMS = {
-    "api": set(),
+# Each package may import what stands after it, and itself; what is more, or less, stands in the two tables below.
+ORDER = ["command", "calls", "notebook", "session", "jobs", "results", "journal", "image_files", "api"]
+EXTRA = {
+    "results": {"view"},
+    "notebook": {"view", "settings"},
+    "calls": {"view", "settings"},
+    "session": {"settings", "sandbox"},
+    "command": {"settings", "sandbox"},
+    "settings": {"api"},
     "view": set(),
     "sandbox": set(),
-    "session": {"api", "view", "sandbox"},
-    "notebook": {"api", "session", "view", "calls"},
-    "calls": {"api", "session", "view", "notebook"},
-    "command": {"api", "session", "sandbox", "calls"},
-    "root": {"api", "session", "sandbox", "notebook", "calls"},
 }
-# Narrower than the room: only these modules may take that import.
+PACKAGES = {
+    package: (set(ORDER[ORDER.index(package) + 1 :]) if package in ORDER else set()) | EXTRA.get(package, set())
+    for package in [*ORDER, *EXTRA]
+} | {"root": {*ORDER, *EXTRA} - {"command"}}
+# Within the notebook package.
+NOTEBOOK = {
+    "notebook": {"notebook.magic", "notebook.panel", "notebook.display"},
+    "notebook.magic": {"notebook", "notebook.panel", "notebook.display"},
+    "notebook.panel": {"notebook", "notebook.display", "notebook.magic"},
+    "notebook.display": {"notebook"},
+}
+# Narrower than the package: only these modules may take that import.
 ONLY = {
-    ("session", "view"): {"session.results", "session.sweepresult"},
     ("session", "sandbox"): {"session.session"},
 }
-# One home per outside library: the modules or rooms that may import it. What is imported for its types alone is free.
+# One home per outside library: the modules or packages that may import it. What is imported for its types is free.
 HOMES = {
     "requests": {"api.transport"},
     "urllib3": {"api.transport"},
@@ -37,20 +48,21 @@ HOMES = {
     "ipywidgets": {"notebook"},
     "traitlets": {"notebook"},
     "matplotlib": {"view.figure"},
-    "PIL": {"session.pixels", "view", "sandbox.painter"},
-    "numpy": {"sandbox.painter", "session.history", "view.figure"},
+    "PIL": {"image_files", "view", "sandbox.painter"},
+    "numpy": {"sandbox.painter", "results.history", "view.figure"},
     "tornado": {"sandbox.server"},
-    "nest_asyncio2": {"notebook.waiting"},
-    "tqdm": {"notebook.live"},
-    "keyring": {"session.settings"},
-    "filelock": {"session.locks"},
-    "pandas": {"session", "notebook", "calls"},
+    "nest_asyncio2": {"notebook.display"},
+    "tqdm": {"notebook.display"},
+    "keyring": {"settings"},
+    "filelock": {"journal"},
+    "pandas": {"results", "notebook", "calls"},
     "jupyterlab": {"command"},
     "jupyter_client": {"command"},
     "nbclient": {"command"},
     "nbconvert": {"command"},
     "nbformat": {"command"},
 }
+SQLITE_HOME = {"journal"}
 POSIX_ONLY = {"fcntl", "grp", "posix", "pwd", "pty", "resource", "syslog", "termios", "tty"}
 HEAVY = {
     "requests",
@@ -138,14 +150,14 @@ def short(name: str) -> str:
     return name.removeprefix("kling_notebook").lstrip(".")
 
 
-def room(module: str) -> str:
-    """The room a module lives in; the package itself is the root, and the command line has a room of its own."""
+def package_of(module: str) -> str:
+    """The package a module lives in; the package itself is the root, and `__main__` belongs to the command."""
     first = module.split(".", maxsplit=1)[0]
     return {"": "root", "__main__": "command"}.get(first, first)
 
 
 def lives_in(module: str, homes: set[str]) -> bool:
-    return any(module == home or module.startswith(home + ".") or room(module) == home for home in homes)
+    return any(module == home or module.startswith(home + ".") or package_of(module) == home for home in homes)
 
 
 def test_there_are_imports_to_look_at():
@@ -153,37 +165,36 @@ def test_there_are_imports_to_look_at():
     assert any(not found.at_top for found in IMPORTS), "the walk must see imports inside functions"
 
 
-def test_rooms_lean_one_way():
+def test_imports_between_packages_point_one_way():
     wrong = [
         str(found)
         for found in INSIDE
-        if (here := room(found.module)) != (there := room(short(found.name)))
+        if (here := package_of(found.module)) != (there := package_of(short(found.name)))
         and there != "root"
-        and there not in ROOMS[here]
+        and there not in PACKAGES[here]
     ]
     assert wrong == []
 
 
-def test_some_doors_open_for_one_module_only():
+def test_some_imports_belong_to_one_module():
     wrong = [
         str(found)
         for found in INSIDE
-        if (room(found.module), room(short(found.name))) in ONLY
-        and not lives_in(found.module, ONLY[room(found.module), room(short(found.name))])
+        if (package_of(found.module), package_of(short(found.name))) in ONLY
+        and not lives_in(found.module, ONLY[package_of(found.module), package_of(short(found.name))])
     ]
     assert wrong == []
 
 
-def test_nobody_imports_the_package_itself_but_its_command():
-    """The package's own module is the top of the house: a room that leans on it leans on everything."""
-    wrong = [str(found) for found in INSIDE if short(found.name) == "" and room(found.module) != "command"]
+def test_only_the_command_imports_the_package_itself():
+    """Whoever imports the root package depends on everything."""
+    wrong = [str(found) for found in INSIDE if short(found.name) == "" and package_of(found.module) != "command"]
     assert wrong == []
 
 
-def test_the_magic_and_the_panel_never_import_each_other():
-    panel = [str(f) for f in INSIDE if f.module.startswith("notebook.panel") and short(f.name) == "notebook.magics"]
-    magic = [str(f) for f in INSIDE if f.module == "notebook.magics" and short(f.name).startswith("notebook.panel")]
-    assert panel + magic == []
+def test_sqlite3_has_one_home():
+    wrong = [str(f) for f in IMPORTS if f.name.split(".")[0] == "sqlite3" and not lives_in(f.module, SQLITE_HOME)]
+    assert wrong == []
 
 
 def test_there_is_no_import_cycle_even_a_lazy_one():
@@ -258,6 +269,6 @@ def test_loading_the_extension_wakes_none_of_the_heavy_libraries():
 
 
 @pytest.mark.parametrize("name", ["generate", "KlingClient", "Session"])
-def test_the_python_door_works_where_ipython_is_absent(name: str):
+def test_the_python_api_works_without_ipython(name: str):
     code = "sys.modules['IPython'] = sys.modules['ipywidgets'] = None\nimport kling_notebook\n"
     assert "kling_notebook.api" in modules_after(f"{code}kling_notebook.{name}")

@@ -1,1 +1,4 @@
-"""The service: what it says and how to talk to it. No disk, no notebook."""
+"""The service: parameters, requests, job status, errors, the wire format, transport and the rate limiter.
+
+Knows nothing of disks or notebooks, and imports no other package of ours.
+"""

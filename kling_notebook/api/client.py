@@ -14,8 +14,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import url_policy, wire
+from .api_key import Key
 from .errors import InputError, KlingError, SettingsError, TransportError
-from .job import DEFAULT_MODEL, GenerationRequest, Job, SourceImage
+from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
+from .job import Job
 from .patience import Patience
 from .rate_limiter import Kind, Pace
 from .request_queue import Line, Ticket
@@ -75,7 +77,7 @@ class KlingClient(Patience):
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
-        self._key = url_policy.Key(api_key)
+        self._key = Key(api_key)
         self._line = Line(Pace(rate))
         self._lock = threading.Lock()
         self._transport: Transport | None = None

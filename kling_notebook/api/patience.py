@@ -22,10 +22,12 @@ from .errors import (
     StillRunningError,
     TransportError,
 )
-from .job import GenerationRequest, Job, JobStatus, Observer, Snapshot
+from .generation_request import GenerationRequest
+from .job import Job, JobStatus, Observer, Snapshot
+from .poll_schedule import Durations, next_poll
 from .rate_limiter import LONGEST_WAIT, Kind, backoff
 from .request_queue import Ticket
-from .retry_policy import AfterPoll, AfterSubmit, Durations, FailedPolls, after_submit, next_poll
+from .retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
 
 _GONE = frozenset({403, 404, 410})
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError
-from .job import GenerationRequest
+from .generation_request import GenerationRequest
 from .parameters import COUNT_KEYS, PARAMETERS
 
 IMAGE_KEYS = ("image_url", "image_urls", "images", "image", "input_image")

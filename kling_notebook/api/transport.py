@@ -24,10 +24,11 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from .api_key import Key, spellings
 from .errors import DownloadError, SettingsError, TransportError
 from .response_body import CutShortError, TimedReply, TooBigError, pieces, promised_length
 from .sanitize import JSON_LIMIT
-from .url_policy import Key, asset_refusal, host_of, is_loopback, spellings
+from .url_policy import asset_refusal, host_of, is_loopback
 
 REDIRECTS = 5
 _ASKS_ELSEWHERE = frozenset({301, 302, 303, 307, 308})

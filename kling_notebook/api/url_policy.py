@@ -9,89 +9,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from html import escape
-from typing import NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
 
 from .errors import SettingsError
-
-KEYS_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
 
 # Only hosts that every URL parser reads alike: no user part, no backslash, no percent sign, no letters that an
 # international name would be folded from (a full-width digit becomes a plain one on the way to the socket).
 _PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 _NUMERIC_HOST = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
-
-
-def clean_key(api_key: str) -> str:
-    """The key without the blanks, line breaks or quotation marks that come along when it is pasted.
-
-    Raises:
-        SettingsError: the key is empty or holds what no key can hold. The message never repeats the key.
-    """
-    if not isinstance(api_key, str):
-        raise SettingsError(f"The API key must be text, not {type(api_key).__name__}. Copy it from {KEYS_PAGE}.")
-    key, api_key = api_key.strip(), ""  # fewer frames that would show it where local variables are printed
-    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'`":
-        key = key[1:-1].strip()
-    if key[:7].lower() == "bearer ":
-        key = key[7:].strip()
-    wrong = _wrong_with(key)
-    if wrong:
-        key = ""
-        raise SettingsError(f"The API key {wrong}. Copy it again from {KEYS_PAGE}.")
-    return key
-
-
-def _wrong_with(key: str) -> str | None:
-    if not key:
-        return "is empty"
-    if any(character.isspace() for character in key):
-        return "has a space or a line break inside"
-    if any(mark in key for mark in "\"'`"):
-        return "has a quotation mark inside"
-    if not key.isascii():
-        return "has a character that is not plain ASCII"
-    if not key.isprintable():
-        return "has a control character inside"
-    return None
-
-
-def spellings(key: str) -> re.Pattern[bytes]:
-    """The key as a reply may hold it: plain, or any of its characters escaped as JSON, URLs and HTML do.
-
-    What is escaped twice counts too: an error that quotes an error doubles its backslashes, ``%`` and ``&``.
-    """
-    return re.compile("".join(map(_spelling, key)).encode("ascii"), re.IGNORECASE)
-
-
-def _spelling(character: str) -> str:
-    code = ord(character)
-    names = f"#0*{code}|#x0*{code:x}" + (f"|{escape(character)[1:-1]}" if character in "&<>" else "")
-    in_json = rf"\\{{0,3}}(?:{re.escape(character)}|u00{code:02x})"
-    in_url = f"%(?:25)?{code:02x}"
-    in_html = rf"(?:&|\\{{1,3}}u0026)(?:amp;)?(?:{names});"
-    return f"(?:{in_json}|{in_url}|{in_html})"
-
-
-class Key:
-    """An API key, checked, that shows itself to nobody but who asks for it by name."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, api_key: str) -> None:
-        self._text = clean_key(api_key)
-
-    def reveal(self) -> str:
-        """The key itself. Only transport.py asks for it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "<API key>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("An API key is not pickled.")
 
 
 def check_model(model: str) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from .api_key import KEYS_PAGE
 from .errors import (
     ApiError,
     InsufficientCreditsError,
@@ -27,7 +28,7 @@ from .errors import (
 from .job import Job
 from .rate_limiter import retry_after
 from .sanitize import clean, parse, without_urls
-from .url_policy import KEYS_PAGE, own_url
+from .url_policy import own_url
 
 _SUCCESS = frozenset({"completed", "succeeded", "success"})
 _FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})

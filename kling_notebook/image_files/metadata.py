@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..api.errors import InputError
-from ..api.job import GenerationRequest, SourceImage
+from ..api.generation_request import GenerationRequest, SourceImage
 from . import containers, exif
 
 FORMAT = "kling_notebook recipe"

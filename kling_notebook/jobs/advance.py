@@ -19,10 +19,10 @@ import time
 from ..api import errors, rate_limiter, retry_policy
 from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.job import Job, JobStatus
+from ..api.quantities import about
 from ..journal.job_record import Record
 from .job_context import Outcome, Work, take_turn
 from .poll_and_save import collect, failure
-from .spending import about
 
 SUBMIT_TRIES = 4  # of a POST that never left this machine; a 429 is asked again for as long as the job may take
 COMMIT_TRIES = 3  # of the last commit, when the ones before failed

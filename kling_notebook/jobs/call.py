@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..api.errors import InsufficientCreditsError, KlingError
-from ..api.job import GenerationRequest, JobStatus
+from ..api.generation_request import GenerationRequest
+from ..api.job import JobStatus
+from ..api.price_class import Kind, kind
 from ..journal.job_record import Record
-from .spending import Estimate, Kind, Limits, kind
-from .worker_pool import JobHandle
+from ..results.handle import JobHandle
+from .spending import Estimate, Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..api.client import KlingClient
 from ..api.errors import KlingError
-from ..api.job import GenerationRequest, JobStatus
-from ..api.retry_policy import Durations
+from ..api.generation_request import GenerationRequest
+from ..api.job import JobStatus
+from ..api.poll_schedule import Durations
+from ..api.price_class import kind
 from ..image_files import saving
 from ..journal.job_record import Record
-from ..journal.journal import Journal, LostOwnership
+from ..journal.journal import Journal, JournalError, LostOwnership
 from ..journal.locks import Locks
 from ..results.attachments import Attachments
+from ..results.handle import JobHandle
 from ..results.result import Result
-from ..settings import Settings
 from .advance import advance, why_ended
 from .call import Batch, Pricing, Purse
 from .job_context import Work
-from .spending import Estimate, kind
-from .worker_pool import JobHandle, Runner
+from .spending import Estimate
+from .worker_pool import Runner
 
 SANDBOX_SECONDS = (2.2, 2.5, 2.8)  # jobs of our own sandbox, known before the first: it must not be seen 2 s late
 PRICING_SECONDS = 0.1  # between looks whether a reply has said what such a job costs
 FOLLOW_SECONDS = 1.0  # between looks at a job that another living kernel works on
+
+
+class JobSettings(Protocol):
+    """The settings that jobs go by."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def job_max_age(self) -> float: ...
+    @property
+    def thumbnail_size(self) -> int: ...
+    @property
+    def recipe(self) -> bool: ...
 
 
 @dataclass
@@ -45,7 +59,7 @@ class Place:
     journal: Journal
     locks: Locks
     attachments: Attachments
-    settings: Settings
+    settings: JobSettings
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -97,7 +111,7 @@ class Running:
 
     def _withdrawn(self, handle: Any) -> None:
         if handle.cancelled():
-            with suppress(sqlite3.Error):
+            with suppress(JournalError):
                 self.place.journal.settle(handle.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
             handle.publish(handle.snapshot.but(status=JobStatus.WITHDRAWN, waiting_for=None))
             self.handles.pop(handle.number, None)
@@ -143,7 +157,7 @@ class Running:
         except LostOwnership:
             error = KlingError(f"Job {record.number} was taken over by another kernel.", number=record.number)
         except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
-            with suppress(sqlite3.Error):  # which may be what went wrong
+            with suppress(JournalError):  # which may be what went wrong
                 record = self.place.journal.get(record.number) or record
             error = unexpected if isinstance(unexpected, KlingError) else our_fault(record, unexpected)
         self.conclude(handle, record, error, batch)
@@ -237,7 +251,7 @@ class Running:
     def write_again(self) -> None:
         """Try once more to write down how jobs ended whose last commit failed: there may be room again."""
         for number, record in list(self.unwritten.items()):
-            with suppress(sqlite3.Error):
+            with suppress(JournalError):
                 with suppress(LostOwnership):
                     self.place.journal.write(record)
                 self.unwritten.pop(number, None)

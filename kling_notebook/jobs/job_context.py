@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,11 +12,12 @@ from typing import Protocol
 from ..api.client import KlingClient
 from ..api.errors import KlingError, SettingsError
 from ..api.job import Observer, Snapshot
+from ..api.poll_schedule import Durations
 from ..api.rate_limiter import Kind
 from ..api.request_queue import Ticket
-from ..api.retry_policy import Durations
 from ..image_files import saving
 from ..journal.job_record import Record
+from ..journal.journal import JournalError
 
 
 class Ledger(Protocol):
@@ -94,7 +94,7 @@ class Work:
     def refresh(self) -> None:
         """Take in how long the jobs took that have ended meanwhile."""
         if self.known is not None:
-            with suppress(sqlite3.Error):  # it only says when to ask next
+            with suppress(JournalError):  # it only says when to ask next
                 self.durations = self.known()
 
     def commit(self, record: Record, *, strict: bool = False, **changes: object) -> Record:
@@ -107,7 +107,7 @@ class Work:
         try:
             self.ledger.commit(record)
             self.unwritten = None
-        except (sqlite3.Error, OSError) as error:
+        except (JournalError, OSError) as error:
             if strict:
                 raise SettingsError(
                     f"The journal could not be written ({error}). Nothing was sent. Make room, or change the folder.",

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterable
 
-from ..api import rate_limiter, retry_policy
+from ..api import poll_schedule, rate_limiter, retry_policy
 from ..api.errors import ApiError, DownloadError, JobFailedError, KlingError, RateLimitedError, StillRunningError
 from ..api.job import Job, JobStatus
 from ..image_files import metadata, saving
@@ -78,7 +78,7 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             continue
         # A job that was done when a later kernel first asked may have been done for hours.
         seen = running or not work.resumed
-        return _finished_there(record, work, job, retry_policy.took(running, age, work.durations) if seen else None)
+        return _finished_there(record, work, job, poll_schedule.took(running, age, work.durations) if seen else None)
 
 
 def _wait_until_due(work: Work, submitted: float, age: float, polls: int) -> float:
@@ -95,7 +95,7 @@ def _next_age(work: Work, age: float, polls: int) -> float:
     """The job's age in seconds at which it is asked next; at the latest when it would be set aside."""
     work.refresh()
     share = work.client.share(work.durations.expected or 30.0)
-    return min(age + retry_policy.next_poll(age, polls, work.durations, share), work.job_max_age)
+    return min(age + poll_schedule.next_poll(age, polls, work.durations, share), work.job_max_age)
 
 
 def _finished_there(record: Record, work: Work, job: Job, seconds: float | None) -> tuple[Outcome, Job | None]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import suppress
 
 from ..api.errors import InputError
 from ..api.job import JobStatus
 from ..api.parameters import check_characters
+from ..api.quantities import count
 from ..image_files import saving
 from ..journal.job_record import Record
+from ..journal.journal import JournalError
+from ..results.handle import JobHandle
 from ..results.result import Picture, Result
 from .dispatcher import Place, Running
-from .spending import count
-from .worker_pool import JobHandle
 
 RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)
 _COLLECTABLE = (*RESUMABLE, JobStatus.EXPIRED)
@@ -51,7 +51,7 @@ def tidy(place: Place) -> list[str]:
 
 def _settle(place: Place, record: Record, status: JobStatus, why: str | None = None) -> None:
     """As Journal.settle. On a full disk the session begins all the same, and a later one settles it."""
-    with suppress(sqlite3.OperationalError):
+    with suppress(JournalError):
         place.journal.settle(record.number, status, record.status, why)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..api.errors import KlingError
-from ..api.job import GenerationRequest, JobStatus
+from ..api.generation_request import GenerationRequest
+from ..api.job import JobStatus
 from ..journal.job_record import Record
 from ..journal.locks import alone
+from ..results.handle import JobHandle
 from .dispatcher import Place, Running
-from .worker_pool import JobHandle
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import inf
 
 from ..api.errors import BudgetExceededError, InputError
-from ..api.job import GenerationRequest
+from ..api.generation_request import GenerationRequest
 from ..api.parameters import CREDITS_PER_PICTURE
+from ..api.quantities import about, count, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +60,6 @@ class Estimate:
         if self.seconds is not None:
             return f"about {duration(self.seconds)}{pace}"
         return f"at least {duration(queueing(self.jobs, self.pace))}{pace}" if self.pace else ""
-
-
-def count(number: int, noun: str) -> str:
-    """``1 job``, ``2 jobs``."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def about(credits: float) -> str:
-    """``about 1 credit``, ``about 2.5 credits``."""
-    return f"about {credits:g} credit{'s' * (credits != 1)}"
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``2 min``, ``1 h 20 min``: two figures are enough for an estimate."""
-    if seconds < 90:
-        return f"{max(1.0, seconds):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-Kind = tuple[str, str, int]
-"""Model, resolution and number of pictures: what price and duration of a job depend on, as far as anyone knows."""
-
-
-def kind(request: GenerationRequest) -> Kind:
-    """What kind of job this is, for its price and its duration."""
-    return request.model, request.resolution, request.num_outputs
 
 
 def price(request: GenerationRequest, dearest: float | None) -> float:

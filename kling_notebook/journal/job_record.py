@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..api.errors import KlingError
-from ..api.job import GenerationRequest, JobStatus
+from ..api.generation_request import GenerationRequest
+from ..api.job import JobStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..api.errors import SettingsError
+from ..api.errors import KlingError, SettingsError
 from ..api.job import JobStatus
-from ..jobs.spending import Kind
+from ..api.price_class import Kind
 from .job_record import COLUMNS, Reader, Record, row_of
 from .schema import bring_up, lenient, make_file
 
@@ -37,6 +37,10 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our
 
 class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an error of the user
     """Another session has taken this record over; whoever sees this stops working on it."""
+
+
+class JournalError(KlingError):
+    """SQLite could not read or write the journal: a full disk, a damaged file."""
 
 
 class Journal:
@@ -90,12 +94,21 @@ class Journal:
             )
 
     def close(self) -> None:
-        with self._lock:
+        with self._using():
             self._connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _using(self) -> Iterator[None]:
+        """Hold the lock; what SQLite raises meanwhile is a JournalError."""
         with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise JournalError(str(error)) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._using():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -122,7 +135,7 @@ class Journal:
         """Commit the whole record, if its owner still holds it.
 
         Raises:
-            LostOwnership: another session owns it now. sqlite3.Error: it could not be written.
+            LostOwnership: another session owns it now. JournalError: it could not be written.
         """
         row = row_of(record)
         changes = ", ".join(f"{name}=?" for name in row)
@@ -166,7 +179,7 @@ class Journal:
     # ---- reading ----
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
-        with self._lock:
+        with self._using():
             return self._reader.records(self._connection.execute(f"{_SELECT} {rest}", values))
 
     def get(self, number: int) -> Record | None:
@@ -199,13 +212,13 @@ class Journal:
         clause, values = Filter(**(where | {"limit": None, "offset": 0})).sql(order=False)
         if not clause:
             return self._count_all()
-        with self._lock:
+        with self._using():
             row = self._connection.execute(f"SELECT COUNT(*) FROM jobs {clause}", values).fetchone()  # noqa: S608
         return int(row[0])
 
     def _count_all(self) -> int:
         """How many rows there are. None is ever deleted, so that only those since the last count are counted."""
-        with self._lock:
+        with self._using():
             newest, known = self._counted
             since = f" WHERE n > {newest}" if newest else ""  # without it SQLite counts along its smallest index
             both = f"SELECT (SELECT COUNT(*) FROM jobs{since}), (SELECT MAX(n) FROM jobs)"  # noqa: S608  # a number
@@ -221,7 +234,7 @@ class Journal:
         """
         none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
         only = f" AND session IN ({_marks(sessions)})" if sessions else ""
-        with self._lock:
+        with self._using():
             row = self._connection.execute(
                 "SELECT TOTAL(CASE WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0)"  # noqa: S608
                 " ELSE COALESCE(credits, estimate) END) FROM jobs"
@@ -232,7 +245,7 @@ class Journal:
 
     def past_seconds(self, backend: str, which: Kind, limit: int = 200) -> list[float]:
         """Durations in seconds of the newest finished jobs of a kind, newest first."""
-        with self._lock:
+        with self._using():
             rows = self._connection.execute(
                 f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
                 f" WHERE status='finished' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
@@ -242,7 +255,7 @@ class Journal:
 
     def has_price(self, backend: str, which: Kind) -> bool:
         """Whether a reply of this backend has said what a job of a kind costs; then `dearest_picture` has seen it."""
-        with self._lock:
+        with self._using():
             row = self._connection.execute(
                 f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
                 (backend, _LOOK_BACK, *which),
@@ -251,7 +264,7 @@ class Journal:
 
     def dearest_picture(self, backend: str) -> float | None:
         """The largest ``creditCost`` per picture that a backend has named, as far back as one looks."""
-        with self._lock:
+        with self._using():
             row = self._connection.execute(
                 f"SELECT MAX(credits / json_extract(request, '$.values.num_outputs')) FROM {_NEWEST}"  # noqa: S608  # constants
                 " WHERE credits IS NOT NULL",
@@ -261,7 +274,7 @@ class Journal:
 
     def last_balance(self, backend: str) -> tuple[float, float] | None:
         """(credits remaining, when submitted) as last said by a backend."""
-        with self._lock:
+        with self._using():
             row = self._connection.execute(
                 f"SELECT credits_remaining, submitted_at FROM {_NEWEST}"  # noqa: S608  # constants
                 " WHERE credits_remaining IS NOT NULL LIMIT 1",
@@ -272,7 +285,7 @@ class Journal:
     def balances_around(self, backend: str, number: int) -> tuple[range, float] | None:
         """The jobs between the two known balances around job ``number``, and by how much more the balance fell than
         known jobs among them cost; None where not known."""
-        with self._lock:
+        with self._using():
             ask = self._connection.execute
             before = ask(
                 "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n<? AND credits_remaining IS NOT NULL"
@@ -294,14 +307,32 @@ class Journal:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for long reads, so that no worker's commit waits for the lock of this object."""
-        self.check_there()
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
+            with self.reading_untranslated() as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise JournalError(str(error)) from error
+
+    @contextmanager
+    def reading_untranslated(self) -> Iterator[sqlite3.Connection]:
+        """As `reading`, for this package: what SQLite raises comes out as it is."""
+        self.check_there()
+        with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only=ON")
             connection.create_function("holds", 2, _holds, deterministic=True)
             yield connection
-        finally:
-            connection.close()
+
+    def check(self) -> int:
+        """Look for damage; how many rows there are.
+
+        Raises:
+            JournalError: the journal is damaged.
+        """
+        with self.reading() as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise JournalError(f"damaged: {verdict}")
+            return int(connection.execute("SELECT COUNT(*) FROM jobs").fetchone()[0])
 
 
 def _holds(text: bytes | None, folded: str) -> bool:

@@ -17,10 +17,10 @@ from typing import Any
 
 from ..api.errors import SettingsError
 from ..api.job import JobStatus
+from ..api.quantities import count
 from ..image_files import metadata, saving
-from ..jobs.spending import count
 from .job_record import Record, new_record
-from .journal import Journal
+from .journal import Journal, JournalError
 from .locks import alone
 from .schema import lenient
 
@@ -55,7 +55,7 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     """
     journal = Journal(path, tell)
     try:
-        with journal.reading() as connection:
+        with journal.reading_untranslated() as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             broken = connection.execute(f"SELECT n FROM jobs WHERE {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
         if verdict != "ok" or broken:
@@ -78,7 +78,7 @@ def _recovered(path: Path, folder: Path, session: str, tell: Callable[[str], obj
         damage = error
     try:
         kept, found, aside = _replace(path, folder, session)
-    except (sqlite3.Error, OSError) as error:
+    except (JournalError, sqlite3.Error, OSError) as error:
         raise SettingsError(
             f"The journal {path} is damaged ({damage}), and no new one could be put in its place ({error}). Nothing "
             "was sent. Make room and close the folder's other kernels, or choose another folder with KLING_FOLDER."
@@ -149,7 +149,7 @@ def readopt(journal: Journal, folder: Path, session: str) -> int:
             if path.suffix.lower() in _ENDINGS and path.is_file():
                 place, record = _record(path, session)
                 jobs.setdefault(str(record.job_id), []).append((place, path.name, record))
-    with journal.reading() as connection:
+    with journal.reading_untranslated() as connection:
         known = {job_id for (job_id,) in connection.execute("SELECT job_id FROM jobs")}
     records = []
     for job_id in jobs.keys() - known:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from ..api.job import SourceImage
+from ..api.generation_request import SourceImage
 
 ADDRESS = re.compile(r"(\d+):(\d+)")
 _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}

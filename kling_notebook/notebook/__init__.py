@@ -1,1 +1,4 @@
-"""The notebook doors: the magic, the panel, and what they need to show and to wait."""
+"""The only home of IPython and ipywidgets: magics, displays in a cell, and the widget panel.
+
+Buys nothing by itself: every request goes through the session.
+"""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..api.errors import InputError
-from ..api.job import SourceImage
+from ..api.generation_request import SourceImage
 from ..image_files import saving
 from ..image_files.source_images import load_source
-from ..jobs.worker_pool import JobHandle
 from ..journal.source_copies import ADDRESS, file_name, named_by_copy
+from .handle import JobHandle
 from .result import Picture
 
 _BY_JOB_ID = re.compile(r"([A-Za-z0-9_-]{2,64}):(\d+)")  # one letter would be a drive of Windows

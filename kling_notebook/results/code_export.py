@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..api.job import DEFAULT_MODEL, GenerationRequest, SourceImage
+from ..api.generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from ..api.parameters import PARAMETERS
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..api.errors import InputError, KlingError
-from ..api.job import GenerationRequest
+from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS
 from ..image_files import decode, saving, thumbnails
 from ..journal import source_copies

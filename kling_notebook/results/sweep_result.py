@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError, KlingError
-from ..api.job import JobStatus, SourceImage
+from ..api.generation_request import SourceImage
+from ..api.job import JobStatus
 from ..api.parameters import PARAMETERS, check
 from ..image_files import saving
 from ..image_files.source_images import load_source
-from ..jobs.worker_pool import JobHandle
 from ..view.facets import Facet
 from ..view.tiles import Tile
+from .handle import JobHandle
 from .result import Picture, Result, copied, hole, name_after_prompt, writing
 from .sweep_axes import Axes, Point, label, layout, plain
 

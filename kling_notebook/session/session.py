@@ -6,7 +6,6 @@ It never decides how to show or how to wait: it takes requests and an observer, 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,16 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.client import KlingClient
 from ..api.errors import InputError, SettingsError
-from ..api.job import GenerationRequest, JobStatus, Observer
+from ..api.generation_request import GenerationRequest
+from ..api.job import JobStatus, Observer
 from ..api.parameters import LONG_PROMPT, check_characters
+from ..api.price_class import kind
+from ..api.quantities import count
 from ..jobs import resume as pastjobs
 from ..jobs.call import Batch, Purse
 from ..jobs.dispatcher import Place, Running
 from ..jobs.resume import tidy
 from ..jobs.reuse import answer, deciding, planning
-from ..jobs.spending import Estimate, Limits, call_time, count, kind, price, queueing
+from ..jobs.spending import Estimate, Limits, call_time, price, queueing
 from ..journal.job_record import Record, new_record
-from ..journal.journal import Filter, Journal
+from ..journal.journal import Filter, Journal, JournalError
 from ..journal.locks import Locks
 from ..journal.recovery import open_journal
 from ..results import history
@@ -281,7 +283,7 @@ class Session:
             for request in requests:
                 self.place.attachments.keep(request.image)
             return self.journal.add(new_record(r, estimate=price(r, dearest), **about) for r in requests)  # type: ignore[arg-type]
-        except (sqlite3.Error, OSError) as error:
+        except (JournalError, OSError) as error:
             self.journal.check_there()
             raise SettingsError(
                 f"The journal in {self._hidden} could not be written ({error}). Nothing was sent. "
@@ -352,7 +354,7 @@ class Session:
 
     def status(self) -> SessionStatus:
         """What runs, what is unfinished or doubtful, what was spent, what is left."""
-        return reports.status_of(self.place, self.running)
+        return reports.status_of(self.place, self.running, self.settings.budget)
 
     def check(self) -> list[tuple[str, str, str]]:
         """Rows of (what, ok | failed | unknown, text): host, key, schema, folder, journal. Spends nothing."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..api.client import KlingClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
+from ..api.quantities import count
 from ..jobs.dispatcher import Place, Running
-from ..jobs.spending import count
 from ..journal.job_record import Record
 
 
@@ -72,7 +71,7 @@ def _numbers(records: tuple[Record, ...]) -> str:
     return ", ".join(f"{record.number} ({record.status.value})" for record in records)
 
 
-def status_of(place: Place, running: Running) -> SessionStatus:
+def status_of(place: Place, running: Running, budget: float | None) -> SessionStatus:
     """Gather the status from the journal. Sends nothing."""
     found: dict[str, list[Record]] = {"running": [], "elsewhere": [], "unfinished": [], "doubtful": []}
     for record in place.journal.open_records():
@@ -95,7 +94,7 @@ def status_of(place: Place, running: Running) -> SessionStatus:
         hints={one.number: hint for one in doubts if (hint := balance_hint(place, one, doubts))},
         spent_session=0.0 if place.backend == "sandbox" else running.purse.spent,  # what its budget goes by
         spent_folder=place.journal.spent(),
-        budget=place.settings.budget,
+        budget=budget,
         balance=balance[0] if balance else None,
     )
 
@@ -158,7 +157,7 @@ def check(place: Place, client: KlingClient) -> list[tuple[str, str, str]]:
 def _checked(what: str, look: Callable[[], str]) -> tuple[str, str, str]:
     try:
         return what, "ok", look()
-    except (KlingError, OSError, sqlite3.Error) as error:
+    except (KlingError, OSError) as error:
         return what, "failed", str(error)
 
 
@@ -170,9 +169,5 @@ def _folder(place: Place) -> str:
 
 
 def _journal(place: Place) -> str:
-    with place.journal.reading() as connection:
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        jobs = connection.execute("SELECT COUNT(*) FROM jobs").fetchone()[0]
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(f"damaged: {verdict}")
+    jobs = place.journal.check()
     return f"sound, {count(jobs, 'job')}"

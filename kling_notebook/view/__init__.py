@@ -1,1 +1,4 @@
-"""Values in; text, HTML and figures out. No HTTP, no disk, no IPython."""
+"""Values in; HTML, text, JPEG and figures out.
+
+No HTTP, no disk, no IPython; imports no other package of ours.
+"""

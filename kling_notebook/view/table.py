@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from .markup import (  # fmt: skip
+from .markup import (
     AMBER,
     BLUE,
     GREY,

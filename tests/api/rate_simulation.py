@@ -2,7 +2,7 @@
 
 A discrete-event simulation around the code that runs in production (``next_poll``, ``Pace``, ``Durations``), with the
 client's line (submits before polls, polls by when they are due, only the head asks) and models of what a service's
-limiter may be. Same seed, same result. By hand: ``python tests/api/pacing_simulation.py``.
+limiter may be. Same seed, same result. By hand: ``python tests/api/rate_simulation.py``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from email.utils import formatdate
 from statistics import fmean
 from typing import Literal
 
+from kling_notebook.api.poll_schedule import Durations, next_poll, took
 from kling_notebook.api.rate_limiter import Pace
-from kling_notebook.api.retry_policy import Durations, next_poll, took
 
 EPOCH = 1_700_000_000.0
 WINDOW = 60.0

@@ -39,7 +39,8 @@ from kling_notebook.api.errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
-from kling_notebook.api.job import GenerationRequest, JobStatus, Snapshot, SourceImage
+from kling_notebook.api.generation_request import GenerationRequest, SourceImage
+from kling_notebook.api.job import JobStatus, Snapshot
 from kling_notebook.sandbox import Fault, Sandbox
 
 KEY = "sk-canary-0123456789"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.api.job import GenerationRequest, Job, JobStatus, Snapshot, SourceImage
+from kling_notebook.api.generation_request import GenerationRequest, SourceImage
+from kling_notebook.api.job import Job, JobStatus, Snapshot
 from kling_notebook.api.parameters import PARAMETERS
 
 PNG = SourceImage.of_bytes(b"\x89PNG bytes", "image/png", "fox.png")

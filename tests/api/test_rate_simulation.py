@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 def load() -> ModuleType:
     """Test folders are no packages, so the simulation beside this file is found by its path."""
-    spec = importlib.util.spec_from_file_location("pacing_simulation", Path(__file__).with_name("pacing_simulation.py"))
+    spec = importlib.util.spec_from_file_location("rate_simulation", Path(__file__).with_name("rate_simulation.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

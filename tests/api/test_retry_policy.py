@@ -13,16 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_notebook.api import errors
+from kling_notebook.api.poll_schedule import Durations, next_poll, took
 from kling_notebook.api.rate_limiter import LONGEST_WAIT, Pace, backoff, retry_after
-from kling_notebook.api.retry_policy import (
-    AfterPoll,
-    AfterSubmit,
-    Durations,
-    FailedPolls,
-    after_submit,
-    next_poll,
-    took,
-)
+from kling_notebook.api.retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
 
 NOW = 1_700_000_000.0
 

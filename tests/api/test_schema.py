@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.api.job import GenerationRequest, SourceImage
+from kling_notebook.api.generation_request import GenerationRequest, SourceImage
 from kling_notebook.api.schema import IMAGE_KEYS, ModelSchema, check_body, read_schema, run_body
 
 PLAIN = {

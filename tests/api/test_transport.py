@@ -18,10 +18,10 @@ import pytest
 import urllib3.exceptions as below
 from requests import exceptions as above
 
+from kling_notebook.api.api_key import Key
 from kling_notebook.api.errors import DownloadError, SettingsError, TransportError
 from kling_notebook.api.response_body import TimedReply
 from kling_notebook.api.transport import Transport, never_left
-from kling_notebook.api.url_policy import Key
 
 KEY = "sk-canary-0123456789"
 MB = 2**20

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files.thumbnails import keep
 from kling_notebook.journal.job_record import Record, new_record
 from kling_notebook.journal.journal import Filter, Journal

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus
 from kling_notebook.journal.job_record import new_record
 from kling_notebook.sandbox import Sandbox
 from kling_notebook.sandbox.painter import paint
@@ -27,8 +28,8 @@ from kling_notebook.session.session import Session
 
 def simulation() -> ModuleType:
     """The simulation that the tests of pacing use; test folders are no packages, so it is found by its path."""
-    path = Path(__file__).parents[1] / "api" / "pacing_simulation.py"
-    spec = importlib.util.spec_from_file_location("pacing_simulation", path)
+    path = Path(__file__).parents[1] / "api" / "rate_simulation.py"
+    spec = importlib.util.spec_from_file_location("rate_simulation", path)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)

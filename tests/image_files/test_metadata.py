@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.api.job import GenerationRequest, SourceImage
+from kling_notebook.api.generation_request import GenerationRequest, SourceImage
 from kling_notebook.image_files import containers, exif, metadata
 
 KINDS = ["PNG", "JPEG", "WEBP"]

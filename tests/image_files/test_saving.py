@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kling_notebook.api.errors import DownloadError, TransportError
-from kling_notebook.api.job import GenerationRequest
+from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.image_files import containers, decode, metadata, saving, thumbnails
 
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}

@@ -285,10 +285,10 @@ def test_an_interrupt_while_collecting_or_submitting_says_what_goes_on(
 
 
 BUDGET = """
-from kling_notebook import calls
+from kling_notebook.notebook import kernel_session
 fox = kling.generate("a fox", num_outputs=2)
-calls.reconnect(sandbox=True)
-calls.reconnect(sandbox=False)
+kernel_session.reconnect(sandbox=True)
+kernel_session.reconnect(sandbox=False)
 try:
     kling.generate("an owl", num_outputs=2)
     print(json.dumps("bought"))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kling_notebook.api.errors import KlingError, ModelNotFoundError, RateLimitedError, ServerError, StillRunningError
-from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus
 from kling_notebook.jobs import poll_and_save
 from kling_notebook.journal.job_record import new_record
 from kling_notebook.sandbox import Fault

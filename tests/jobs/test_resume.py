@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kling_notebook.api.errors import DownloadError, InputError, KlingError, ModelNotFoundError, StillRunningError
-from kling_notebook.api.job import GenerationRequest, Job, JobStatus
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import Job, JobStatus
 from kling_notebook.image_files import saving
 from kling_notebook.jobs import dispatcher, poll_and_save, resume
 from kling_notebook.journal.job_record import new_record

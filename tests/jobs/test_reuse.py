@@ -4,7 +4,6 @@ for without end."""
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 
 from kling_notebook.api.errors import KlingError
 from kling_notebook.api.job import JobStatus
-from kling_notebook.journal.journal import Journal
+from kling_notebook.journal.journal import Journal, JournalError
 from kling_notebook.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def test_a_finished_job_whose_last_commit_failed_is_shown_again_once_there_is_ro
 
     def fails(self: Journal, record: Any) -> None:
         if full:
-            raise sqlite3.OperationalError("database or disk is full")
+            raise JournalError("database or disk is full")
         write(self, record)
 
     monkeypatch.setattr(Journal, "write", fails)

@@ -12,10 +12,12 @@ import pytest
 
 from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import BudgetExceededError, InputError, InsufficientCreditsError, KlingError
-from kling_notebook.api.job import GenerationRequest, JobStatus, Snapshot
-from kling_notebook.jobs.spending import Estimate, Limits, call_time, duration, price
-from kling_notebook.jobs.worker_pool import JobHandle
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus, Snapshot
+from kling_notebook.api.quantities import duration
+from kling_notebook.jobs.spending import Estimate, Limits, call_time, price
 from kling_notebook.journal.job_record import new_record
+from kling_notebook.results.handle import JobHandle
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.session import Session
 

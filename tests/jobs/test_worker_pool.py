@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kling_notebook.api.errors import KlingError
-from kling_notebook.api.job import GenerationRequest
-from kling_notebook.jobs.worker_pool import JobHandle, Runner
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.jobs.worker_pool import Runner
+from kling_notebook.results.handle import JobHandle
 
 
 def most_at_once(runner: Runner, works: int) -> int:

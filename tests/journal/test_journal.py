@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kling_notebook.api.errors import SettingsError
-from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
 from kling_notebook.jobs import job_context
 from kling_notebook.journal import journal as journal_module
 from kling_notebook.journal import schema
 from kling_notebook.journal.job_record import Record, new_record
-from kling_notebook.journal.journal import Filter, Journal, LostOwnership
+from kling_notebook.journal.journal import Filter, Journal, JournalError, LostOwnership
 from kling_notebook.journal.locks import Locks
 from kling_notebook.journal.schema import VERSION
 
@@ -522,7 +523,7 @@ def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
     """A fault in the middle of a job, and a journal that answers no more: the cell that waits is told all the same."""
 
     def broken(*_: object, **__: object) -> None:
-        raise sqlite3.DatabaseError("disk I/O error")
+        raise JournalError("disk I/O error")
 
     session = make_session(make_sandbox(latency=1.0))
     handle = session.start([session.request("a fox")], source="python").handles[0]

@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
-from kling_notebook.api.job import GenerationRequest, JobStatus, SourceImage
+from kling_notebook.api.generation_request import GenerationRequest, SourceImage
+from kling_notebook.api.job import JobStatus
 from kling_notebook.api.parameters import PARAMETERS
-from kling_notebook.jobs.worker_pool import JobHandle
 from kling_notebook.journal.job_record import new_record
 from kling_notebook.notebook.magic.cell_arguments import parse_cell
 from kling_notebook.results import sweep_axes
 from kling_notebook.results.code_export import call_of, cell_of, code_of
+from kling_notebook.results.handle import JobHandle
 from kling_notebook.results.result import Result
 from kling_notebook.results.sweep_result import SweepResult
 

@@ -13,7 +13,8 @@ import html5lib
 import nbformat
 import pytest
 
-from kling_notebook.api.job import GenerationRequest, JobStatus
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus
 from kling_notebook.journal.job_record import new_record
 from kling_notebook.results.result import Comparison, history_row
 from kling_notebook.results.sweep_axes import Point
@@ -39,9 +40,9 @@ PROMPTS = {
 def kling(make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The package, its session that of the test."""
     import kling_notebook
-    from kling_notebook import calls
+    from kling_notebook.session import current
 
-    monkeypatch.setattr(calls, "_session", make_session(sandbox))
+    monkeypatch.setattr(current, "_session", make_session(sandbox))
     return kling_notebook
 
 

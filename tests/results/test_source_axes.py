@@ -17,6 +17,7 @@ from PIL import Image
 from kling_notebook.api.errors import InputError
 from kling_notebook.results.attachments import Attachments
 from kling_notebook.sandbox import Fault
+from kling_notebook.session import current
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -29,11 +30,10 @@ KEPT = r"\.kling/sources/[0-9a-f]{32}\.png"
 def kling(make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The package, its session that of the test, which stands in the folder above its own."""
     import kling_notebook
-    from kling_notebook import calls
 
     session = make_session(sandbox)
     monkeypatch.chdir(session.folder.parent)
-    monkeypatch.setattr(calls, "_session", session)
+    monkeypatch.setattr(current, "_session", session)
     return kling_notebook
 
 
@@ -143,7 +143,7 @@ def test_a_picture_of_another_folder_is_named_by_its_copy_since_its_address_mean
     """``1:0`` is another picture in this folder: neither code nor an axis may call the source so."""
     base = kling.generate("base", show_progress=False)
     second = make_session(sandbox, folder=str(tmp_path / "second"))
-    monkeypatch.setattr(kling.calls, "_session", second)
+    monkeypatch.setattr(current, "_session", second)
     other = kling.generate("other", show_progress=False)
     made = kling.generate("from base", image=base[0], show_progress=False)
     named = made.code().split()[2]
@@ -236,7 +236,7 @@ def test_a_source_picture_of_a_past_job_that_is_gone_says_how_to_get_it_again(
     for value in (base[0], base, "1:0", "last"):
         with pytest.raises(InputError, match=r"^1:0 is not here any more; `%kling resume 1` asks for it again\.$"):
             kling.generate("at night", image=value, show_progress=False)
-    monkeypatch.setattr(kling.calls, "_session", make_session(sandbox, folder=str(tmp_path / "second")))
+    monkeypatch.setattr(current, "_session", make_session(sandbox, folder=str(tmp_path / "second")))
     with pytest.raises(InputError, match=rf"^{base[0].path.name} is not here any more\. Was it"):
         kling.generate("at night", image=base, show_progress=False)
 

@@ -21,7 +21,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ...api.job import GenerationRequest, JobStatus, Snapshot
+from ...api.generation_request import GenerationRequest
+from ...api.job import JobStatus, Snapshot
 from ...view.progress import ProgressRow, State, fraction_of, progress_bundle, status_text
 from .wait import person_is_present, running_shell
 

@@ -9,10 +9,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
-from ...api.job import GenerationRequest
+from ...api.generation_request import GenerationRequest
 from ...jobs.call import Batch, Stopped
-from ...jobs.worker_pool import JobHandle
 from ...results import sweep_axes
+from ...results.handle import JobHandle
 from ...results.result import Result, grid_tiles
 from ...results.sweep_result import SweepResult
 from ...session.session import Session, Source

@@ -5,10 +5,10 @@ from __future__ import annotations
 import getpass
 import importlib.util
 
-from ... import calls
 from ...api.client import KlingClient
 from ...api.errors import InputError, KlingError, SettingsError, UnauthorizedError
 from ...settings import DEFAULT_BASE_URL, Secret, keep_in_keyring
+from .. import kernel_session
 from ..display.wait import person_is_present
 
 
@@ -23,9 +23,9 @@ def login() -> str:
     key = Secret(getpass.getpass("PixelDojo API key (not shown): ").strip())
     if not key:
         raise InputError("No key was typed; nothing changed.")
-    base_url = calls.settings_in_force().base_url or DEFAULT_BASE_URL
+    base_url = kernel_session.settings_in_force().base_url or DEFAULT_BASE_URL
     verdict = _checked(key, base_url)
-    session = calls.reconnect(api_key=key, sandbox=False)
+    session = kernel_session.reconnect(api_key=key, sandbox=False)
     kept = _offer_keyring(key)
     return f"{verdict} This session now uses {session.backend}.{kept}"
 

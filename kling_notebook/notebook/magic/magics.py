@@ -86,12 +86,12 @@ assert KlingMagics.__name__ == MAGICS  # noqa: S101  # the name under which %con
 
 def run_cell(options: CellOptions, shell: Any) -> Any:
     """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
-    from ... import calls
     from ...results import sweep_axes
     from ...results.result import Result
+    from .. import kernel_session
     from ..display.run_in_cell import perform
 
-    session = calls.current_session()
+    session = kernel_session.current_session()
     prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
     source = session.place.attachments.resolve
     axes, points = sweep_axes.expand(prompt, options.axes, options.parameters, filled=options.filled, source=source)
@@ -140,8 +140,8 @@ def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:
 
 def recent_jobs() -> Sequence[tuple[int, int]]:
     """(number, pictures) of the newest jobs, for completion. Pressing Tab begins no session."""
-    calls = sys.modules.get(f"{__package__.rpartition('.')[0]}.calls")
-    session = calls.existing_session() if calls else None
+    current = sys.modules.get("kling_notebook.session.current")
+    session = current.existing_session() if current else None
     if session is None:
         return []
     return [(record.number, len(record.images)) for record in session.rows(limit=RECENT)]

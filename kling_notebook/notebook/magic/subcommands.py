@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ... import calls
 from ...api.errors import InputError
-from ...api.job import GenerationRequest, JobStatus
+from ...api.generation_request import GenerationRequest
+from ...api.job import JobStatus
 from ...api.parameters import PARAMETERS
 from ...jobs.spending import Estimate
 from ...results import sweep_axes
@@ -21,6 +21,8 @@ from ...results.result import history_row
 from ...view.markup import plural
 from ...view.progress import message_bundle
 from ...view.table import credits_text, facts_bundle, history_bundle
+from .. import kernel_session
+from ..display.run_in_cell import collect
 from .login import login
 from .options_table import SUBCOMMANDS, help_text
 from .parsing import closest, number, parse_options
@@ -87,7 +89,7 @@ def address(text: str) -> tuple[str, int | None]:
 
 def _show_job(where: str, *, code: bool = False) -> Any:
     job, place = address(where)
-    result = calls.current_session().result(job)
+    result = kernel_session.current_session().result(job)
     if code:
         print(result.code())
         return None
@@ -100,13 +102,13 @@ def _show_job(where: str, *, code: bool = False) -> Any:
 
 
 def _resume(job: str | None = None, job_id: str | None = None) -> Any:
-    if not calls.resume(job, job_id):
+    if not collect(kernel_session.current_session(), job, job_id):
         return message_bundle("Nothing is left to collect.")
     return None
 
 
 def _dismiss(job: str) -> Any:
-    record = calls.current_session().dismiss(job)
+    record = kernel_session.current_session().dismiss(job)
     return message_bundle(f"Job {record.number} is dismissed; it is not asked about again.")
 
 
@@ -114,7 +116,7 @@ def _star(where: str, *, off: bool = False) -> Any:
     job, place = address(where)
     if place is None:
         raise InputError(f"Say which picture of job {job}: %kling star {job}:0.")
-    calls.current_session().star(job, place, not off)
+    kernel_session.current_session().star(job, place, not off)
     return message_bundle(f"{'No longer starred' if off else 'Starred'}: {job}:{place}.")
 
 
@@ -123,12 +125,12 @@ def _note(words: Sequence[str]) -> dict[str, Any]:
         raise InputError('Write: %kling note JOB TEXT. (%kling note JOB "" removes it.)')
     job, _ = address(words[0])
     text = unwrap(words[1].strip())[0]
-    calls.current_session().note(job, text)
+    kernel_session.current_session().note(job, text)
     return message_bundle(f"Note to job {job}: {text}" if text.strip() else f"The note to job {job} is removed.")
 
 
 def _history(**said: Any) -> Any:
-    session = calls.current_session()
+    session = kernel_session.current_session()
     where: dict[str, Any] = {"search": said.get("search"), "starred": "starred" in said, "noted": "noted" in said}
     if "status" in said:
         where["status"] = _status_word(said["status"])
@@ -189,13 +191,13 @@ def _whole(flag: str, text: str) -> int:
 
 
 def _status() -> Any:
-    session = calls.current_session()
+    session = kernel_session.current_session()
     rows = session.status().rows()
     return facts_bundle("Status", [*rows, *(("note", line) for line in session.take_notices())])
 
 
 def _budget(credits: str | None = None) -> Any:
-    session = calls.current_session()
+    session = kernel_session.current_session()
     if credits is not None:
         off = credits.lower() in ("off", "none")
         session.configure(budget="off" if off else number("%kling budget", credits, zero=True))
@@ -215,7 +217,7 @@ def _switch(word: str | None) -> bool | None:
 
 
 def _reuse(switch: str | None = None) -> Any:
-    session, on = calls.current_session(), _switch(switch)
+    session, on = kernel_session.current_session(), _switch(switch)
     if on is not None:
         session.configure(reuse=on)
     texts = {
@@ -228,7 +230,7 @@ def _reuse(switch: str | None = None) -> Any:
 
 def _sandbox(switch: str | None = None) -> Any:
     on = _switch(switch)
-    session = calls.current_session() if on is None else calls.reconnect(sandbox=on)
+    session = kernel_session.current_session() if on is None else kernel_session.reconnect(sandbox=on)
     lines = session.take_notices()
     text = "The sandbox is on." if session.is_sandbox else f"The sandbox is off; the service is {session.backend}."
     return message_bundle(text, lines=lines)
@@ -239,7 +241,7 @@ def _login() -> Any:
 
 
 def _check() -> Any:
-    rows = calls.current_session().check()
+    rows = kernel_session.current_session().check()
     if "ipykernel" in sys.modules and (fault := kernel_fault(sys.modules["ipykernel"].__version__)):
         rows.append(("kernel", "failed", fault))
     return facts_bundle("Check (spends nothing)", rows)
@@ -257,11 +259,13 @@ def kernel_fault(version: str) -> str | None:
 
 def _config() -> Any:
     """Needs no session: it is what one looks at when none can be made."""
-    return facts_bundle("Settings", calls.settings_in_force().described(), header=("setting", "value", "from"))
+    return facts_bundle("Settings", kernel_session.settings_in_force().described(), header=("setting", "value", "from"))
 
 
 def _panel() -> Any:
-    return calls.panel()
+    from ..panel.panel import KlingPanel
+
+    return KlingPanel(kernel_session.current_session)
 
 
 def _help(*_: str) -> Any:

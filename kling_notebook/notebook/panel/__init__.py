@@ -1,1 +1,4 @@
-"""The widget panel: small parts, each a view over the session. `panel` ties them together."""
+"""The widget panel.
+
+Starts requests through the session and never waits in a callback.
+"""

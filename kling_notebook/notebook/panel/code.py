@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from ...api.job import GenerationRequest
+from ...api.generation_request import GenerationRequest
 from ...results import code_export
 from .widgets import column, html, labelled, say, shown, text_html
 

@@ -12,7 +12,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
-from ...api.job import GenerationRequest
+from ...api.generation_request import GenerationRequest
 from ...jobs.call import Batch
 from ...results import sweep_axes
 from ...results.sweep_result import SweepResult

@@ -10,9 +10,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
-from ...api.job import GenerationRequest
+from ...api.generation_request import GenerationRequest
 from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
-from ...jobs.spending import Estimate, duration
+from ...api.quantities import duration
+from ...jobs.spending import Estimate
 from ...session.session import Session
 from ...view.markup import join, plural, tag
 from ...view.table import credits_text

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError
-from ...api.job import GenerationRequest, SourceImage
+from ...api.generation_request import GenerationRequest, SourceImage
 from ...image_files import metadata, thumbnails
 from ...journal.source_copies import ADDRESS
 from ...session.session import Session

@@ -12,9 +12,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import KlingError
-from ...api.job import GenerationRequest
-from ...jobs.worker_pool import JobHandle
+from ...api.generation_request import GenerationRequest
 from ...journal.job_record import Record
+from ...results.handle import JobHandle
 from ...results.result import Picture, Result
 from ...results.sweep_result import SweepResult
 from ...session.session import Session

@@ -13,7 +13,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...jobs.worker_pool import JobHandle
+from ...results.handle import JobHandle
 from ...session.session import Session
 from ...view.markup import bounded
 from ...view.progress import progress_bundle

@@ -13,7 +13,8 @@ import textwrap
 import pytest
 
 from kling_notebook.api.errors import JobFailedError
-from kling_notebook.api.job import GenerationRequest, JobStatus, Snapshot
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.api.job import JobStatus, Snapshot
 from kling_notebook.notebook.display import progress_display as live
 
 FOX = GenerationRequest("a fox")

@@ -50,7 +50,7 @@ def quick(on, make_sandbox):
 def kling(make_sandbox, tmp_path) -> Iterator[Any]:
     """The package, connected to a service that takes a second for a job; no kernel."""
     import kling_notebook
-    from kling_notebook import calls
+    from kling_notebook.session import current
 
     service = make_sandbox(paint=paint, latency=1.0)
     kling_notebook.connect(
@@ -59,8 +59,8 @@ def kling(make_sandbox, tmp_path) -> Iterator[Any]:
     kling_notebook.service = service
     yield kling_notebook
     del kling_notebook.service
-    calls._session.close()
-    calls._session = None
+    current._session.close()
+    current._session = None
 
 
 # the kernel meanwhile -------------------------------------------------------------------------------------------------

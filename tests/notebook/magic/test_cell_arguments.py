@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.api.job import GenerationRequest
+from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook.magic.cell_arguments import parse_cell, split_prompts
 from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS, help_text

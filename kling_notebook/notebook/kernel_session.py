@@ -1,0 +1,31 @@
+"""The current session as a kernel sees it: with what ``%config`` holds and whether somebody is there to answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..session import current
+from ..session.session import Session
+from ..settings import Settings
+from .config import configured
+from .display.wait import person_is_present
+
+
+def connect(**settings: Any) -> Session:
+    """See `kling_notebook.connect`."""
+    return current.connect(settings, config=configured(), person_present=person_is_present())
+
+
+def current_session() -> Session:
+    """See `kling_notebook.current_session`."""
+    return current.current_session(config=configured(), person_present=person_is_present())
+
+
+def reconnect(**changes: Any) -> Session:
+    """Begin a session like the current one, with some settings changed: ``sandbox=False``, ``api_key=...``."""
+    return current.reconnect(changes, config=configured(), person_present=person_is_present())
+
+
+def settings_in_force() -> Settings:
+    """Every setting with where it comes from, also if no session can be made of them."""
+    return current.settings_in_force(configured())
