@@ -71,14 +71,14 @@ _CALLS = (
 )
 _HOMES = {
     "KlingClient": "api.client",
-    "GenerationRequest": "api.jobs",
+    "GenerationRequest": "api.generation_request",
     "KlingPanel": "notebook.panel.panel",
     "Sandbox": "sandbox",
-    "Estimate": "session.budget",
-    "Result": "session.results",
-    "JobHandle": "session.runner",
+    "Estimate": "jobs.spending",
+    "Result": "results.result",
+    "JobHandle": "results.handle",
     "Session": "session.session",
-    "SweepResult": "session.sweepresult",
+    "SweepResult": "results.sweep_result",
     **dict.fromkeys(_ERRORS.split(), "api.errors"),
     **dict.fromkeys(_CALLS.split(), "calls"),
 }

@@ -62,11 +62,11 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("kling-tour"),
         dest="folder",
-        help="where the executed notebook, its page and the pictures are left (default: ./kling-tour)",
+        help="where the executed notebook, its page and the images are left (default: ./kling-tour)",
     )
     tour.add_argument("--live", action="store_true", help="run against the service; needs a key and --max-credits")
     tour.add_argument(
-        "--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all; it makes 6 pictures"
+        "--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all; it makes 6 images"
     )
 
     _add_sandbox(add("sandbox", _sandbox, "run the sandbox service alone, until interrupted"))
@@ -80,7 +80,7 @@ def _add_sandbox(sandbox: argparse.ArgumentParser) -> None:
     sandbox.add_argument("--latency", type=_amount, metavar="S", help="about how long a job takes (default: 2 to 3 s)")
     sandbox.add_argument("--credits", type=_amount, metavar="N", help="the balance it starts with")
     sandbox.add_argument("--rate-limit", type=_count, metavar="N", help="requests a minute (default: no limit)")
-    sandbox.add_argument("--seed", type=int, metavar="N", help="another seed, other pictures (default: 0)")
+    sandbox.add_argument("--seed", type=int, metavar="N", help="another seed, other images (default: 0)")
     sandbox.add_argument("--fail-rate", type=_share, metavar="P", help="share of jobs that fail, 0 to 1 (default: 0)")
 
 
@@ -128,7 +128,7 @@ def _tour(chosen: argparse.Namespace) -> int:
     from .command import tour
 
     if chosen.live != (chosen.max_credits is not None):
-        raise CannotStartError("A live tour buys pictures: give both --live and --max-credits N, or neither.")
+        raise CannotStartError("A live tour buys images: give both --live and --max-credits N, or neither.")
     return 0 if tour.run(chosen.folder, live=chosen.live, max_credits=chosen.max_credits) else 1
 
 
@@ -146,7 +146,7 @@ def _check(_: argparse.Namespace) -> int:
 
     session = current_session()
     try:
-        for notice in session.take_notices():
+        for notice in session.pop_notices():
             print(notice)
         rows = session.check()
     finally:

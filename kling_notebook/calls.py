@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .image_files import metadata
-from .jobs.call import Batch
+from .jobs.call import Call
 from .jobs.spending import Estimate
 from .notebook import kernel_session
 from .notebook.checks import check_limit, check_reuse
@@ -22,7 +22,7 @@ from .notebook.display import wait
 from .notebook.display.run_in_cell import collect, interrupts_explained, perform
 from .results import sweep_axes
 from .results.handle import JobHandle
-from .results.result import Comparison, Picture, Result, history_row, writing
+from .results.result import Comparison, Result, SavedImage, history_row, writing
 from .results.sweep_result import SweepResult
 from .session.session import Session
 from .settings import Secret
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .notebook.panel.panel import KlingPanel
 
-Call = TypeVar("Call", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 # ---- the session ----
@@ -51,14 +51,14 @@ def connect(
 
     Args:
         api_key: the service's key. Better kept in PIXELDOJO_API_KEY or the keyring than in a notebook.
-        base_url: another address of the service. sandbox: True for painted pictures, False for never.
-        folder: where pictures and journal are kept. budget: credits this session may spend.
+        base_url: another address of the service. sandbox: True for painted images, False for never.
+        folder: where images and journal are kept. budget: credits this session may spend.
         settings: any other setting of ``%kling config``, by name.
 
     Raises:
         SettingsError: naming the setting and the way out.
 
-    >>> kling.connect(sandbox=True, folder="my_pictures").backend
+    >>> kling.connect(sandbox=True, folder="my_images").backend
     'sandbox'
     """
     names = {"base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
@@ -80,7 +80,7 @@ def current_session() -> Session:
 # ---- one request ----
 
 
-def _telling_parameters(call: Call) -> Call:
+def _telling_parameters(call: _Function) -> _Function:
     """Give a call that takes ``**parameters`` a signature with every row of the table, for tooltips and Tab."""
     signature = inspect.signature(call)
     kinds = inspect.Parameter
@@ -108,17 +108,17 @@ def generate(
     show_progress: bool = True,
     **parameters: Any,
 ) -> Result:
-    """Make pictures: submit, wait with a progress bar, save, show.
+    """Make images: submit, wait with a progress bar, save, show.
 
     Args:
-        prompt: what the picture should show.
+        prompt: what the image should show.
         parameters: negative_prompt, resolution, aspect_ratio, num_outputs, output_format, image.
         extra: raw keys for the request's body. timeout: seconds to wait; the job goes on after that. None: no limit.
-        max_credits: refuse above this estimate. reuse: show an identical finished request again at no cost.
+        max_credits: refuse above this estimate. reuse: show an identical completed request again at no cost.
         show_progress: False shows nothing.
 
     Returns:
-        The saved pictures with their facts.
+        The saved images with their facts.
 
     Raises:
         InputError, SettingsError, BudgetExceededError: before anything was sent.
@@ -167,7 +167,7 @@ def submit(
     check_reuse(reuse)
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
-    begun: list[Batch] = []
+    begun: list[Call] = []
     with interrupts_explained(session, begun), wait.interrupts_noted():
         begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
     return begun[0].handles[0]
@@ -187,7 +187,7 @@ def sweep(
     show_progress: bool = True,
     **more_axes: Any,
 ) -> SweepResult:
-    """Make the product of values along axes, and lay it out as a labelled grid.
+    """Make the product of values along axes, and lay it out as a labeled grid.
 
     Args:
         prompt: the text with a ``{name}`` per axis of its own; or a list of texts, which is the axis ``prompt``.
@@ -202,7 +202,7 @@ def sweep(
     1360
     """
     session = current_session()
-    checked, points = sweep_axes.of_call(prompt, axes, more_axes, source=session.place.attachments.resolve)
+    checked, points = sweep_axes.parse_axes(prompt, axes, more_axes, source=session.place.attachments.resolve)
     requests = session.requests(points, extra)
     done = perform(
         session,
@@ -227,14 +227,14 @@ def estimate(
     reuse: bool | None = None,
     **parameters: Any,
 ) -> Estimate:
-    """What a call would cost: ``.credits``, ``.jobs``, ``.pictures``, ``.seconds``. Takes axes too. Sends nothing.
+    """What a call would cost: ``.credits``, ``.jobs``, ``.images``, ``.seconds``. Takes axes too. Sends nothing.
 
-    >>> kling.estimate("a {animal}", animal=["fox", "owl"], num_outputs=3).pictures
+    >>> kling.estimate("a {animal}", animal=["fox", "owl"], num_outputs=3).images
     6
     """
     check_reuse(reuse)
     session = current_session()
-    checked, points = sweep_axes.of_call(prompt, axes, parameters, source=session.place.attachments.resolve)
+    checked, points = sweep_axes.parse_axes(prompt, axes, parameters, source=session.place.attachments.resolve)
     return session.estimate(session.requests(points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
 
 
@@ -258,15 +258,15 @@ def resume(
     timeout: float | None = None,
     show_progress: bool = True,
 ) -> list[Result]:
-    """Collect what was bought and is not all here: every unfinished job of this backend, or one. Buys nothing.
+    """Collect what was bought and is not all here: every paused job of this backend, or one. Buys nothing.
 
     Without a number it shows as well what went on when a wait was stopped, and is done by now.
 
     Args:
-        number_or_job_id: one job, None for all. job_id: read off the website, for a job in doubt.
+        number_or_job_id: one job, None for all. job_id: read off the website, for a job unconfirmed.
 
     Returns:
-        The finished results; jobs that failed are shown with their reason and left out.
+        The completed results; jobs that failed are shown with their reason and left out.
 
     Raises:
         InputError: there is no such job, or nothing of it is left to collect. KlingError: the one job asked for failed.
@@ -300,7 +300,7 @@ def panel() -> KlingPanel:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a picture was made from: prompt, parameters, job id, model, time. InputError where it carries no recipe.
+    """What an image was made from: prompt, parameters, job id, model, time. InputError where it carries no recipe.
 
     >>> fox = kling.generate("a red fox", show_progress=False)
     >>> kling.read_recipe(fox[0].path)["prompt"]
@@ -310,30 +310,30 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare(a: Any, b: Any) -> Comparison:
-    """Two pictures side by side, what differs between their requests marked.
+    """Two images side by side, what differs between their requests marked.
 
     Args:
-        a, b: a picture (``fox[0]``), a result of one picture, or an address such as ``"12:3"``, by number or job id.
+        a, b: an image (``fox[0]``), a result of one image, or an address such as ``"12:3"``, by number or job id.
 
     >>> day = kling.generate("a red fox at noon", show_progress=False)
     >>> night = kling.generate("a red fox at night", show_progress=False)
     >>> kling.compare(day, night).differences
     [('prompt', 'a red fox at noon', 'a red fox at night')]
     """
-    return Comparison(_picture(a), _picture(b))
+    return Comparison(_image(a), _image(b))
 
 
-def _picture(what: Any) -> Picture:
-    if isinstance(what, Picture):
+def _image(what: Any) -> SavedImage:
+    if isinstance(what, SavedImage):
         return what
     if isinstance(what, Result):
         if len(what) != 1:
-            raise InputError(f"Job {what.number} has {len(what)} pictures. Say which: result[K], or {what.number}:K.")
+            raise InputError(f"Job {what.number} has {len(what)} images. Say which: result[K], or {what.number}:K.")
         return what[0]
     job, _, place = str(what).rpartition(":")
     if not isinstance(what, str | int) or not place or (job and not place.isdecimal()):
-        raise InputError(f"{what!r} is no picture. Give result[K], or an address such as 12:3.")
-    return current_session().picture(job, int(place)) if job else _picture(result(what))
+        raise InputError(f"{what!r} is no image. Give result[K], or an address such as 12:3.")
+    return current_session().image(job, int(place)) if job else _image(result(what))
 
 
 def export_history(path: str | os.PathLike[str], *, everything: bool = True, limit: int | None = 1000) -> Path:

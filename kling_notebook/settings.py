@@ -50,22 +50,22 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "api_key": Setting("secret", None, "PIXELDOJO_API_KEY", "the key of the hosted service"),
         "base_url": Setting("text", None, "PIXELDOJO_API_BASE", f"the service's address; {DEFAULT_BASE_URL} if unset"),
-        "sandbox": Setting("switch", None, "KLING_SANDBOX", "on: painted pictures, never the service; off: never"),
-        "folder": Setting("path", "kling_images", "KLING_FOLDER", "where pictures and the journal are kept"),
+        "sandbox": Setting("switch", None, "KLING_SANDBOX", "on: painted images, never the service; off: never"),
+        "folder": Setting("path", "kling_images", "KLING_FOLDER", "where images and the journal are kept"),
         "budget": Setting("number", None, "KLING_BUDGET", "credits this session may spend in all"),
-        "reuse": Setting("switch", None, "KLING_REUSE", "show an identical finished request again instead of buying"),
+        "reuse": Setting("switch", None, "KLING_REUSE", "show an identical completed request again instead of buying"),
         "credits_without_asking": Setting(
             "number", 25.0, None, "credits one call may spend where nothing else is said"
         ),
         "in_flight": Setting("count", 32, None, "jobs worked on at once", 1, 256),
-        "thumbnail_size": Setting("count", 256, None, "longer side of a grid's pictures, in pixels", 32, 1024),
-        "recipe": Setting("switch", True, None, "put prompt, parameters and job id into each picture's file"),
+        "thumbnail_size": Setting("count", 256, None, "longer side of a grid's images, in pixels", 32, 1024),
+        "recipe": Setting("switch", True, None, "put prompt, parameters and job id into each image's file"),
         "nest": Setting("switch", True, None, "keep the kernel's event loop turning while a cell waits"),
         "job_max_age": Setting("number", 3600.0, None, "seconds after which a job that does not end is set aside", 1),
         "requests_per_minute": Setting("number", 60.0, None, "the pace to begin with, until the service says", 1, 6000),
         "connect_timeout": Setting("number", 10.0, None, "seconds to reach the service", 0.05, 600),
         "read_timeout": Setting("number", 30.0, None, "seconds for one reply in all", 0.05, 600),
-        "download_timeout": Setting("number", 120.0, None, "seconds for one picture in all", 0.05, 3600),
+        "download_timeout": Setting("number", 120.0, None, "seconds for one image in all", 0.05, 3600),
         "model": Setting("text", "kling-image", None, "the service's model id"),
     }
 )
@@ -102,7 +102,7 @@ class Settings:
             return "set" if value else "not set"
         return "not set" if value is None else str(value)
 
-    def followed_by(self, later: Settings) -> Settings:
+    def merge(self, later: Settings) -> Settings:
         """What is in force in a session that began with these settings, where ``later`` is said now.
 
         Raises:
@@ -235,7 +235,7 @@ class Backend(NamedTuple):
     notice: str | None = None
 
 
-FREE = "Sandbox: pictures are painted on this machine and nothing is billed."
+FREE = "Sandbox: images are painted on this machine and nothing is billed."
 
 
 def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
@@ -249,7 +249,7 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
     if settings.api_key:
         base = settings.base_url or DEFAULT_BASE_URL
         return Backend(False, backend_name(base), base)
-    way_out = f"Set PIXELDOJO_API_KEY (get one at {KEY_PAGE}) or KLING_SANDBOX=1 for painted pictures at no cost."
+    way_out = f"Set PIXELDOJO_API_KEY (get one at {KEY_PAGE}) or KLING_SANDBOX=1 for painted images at no cost."
     if settings.base_url:
         raise SettingsError(f"A base URL is set ({settings.origin['base_url']}) and no API key. {way_out}")
     if settings.sandbox is False:
@@ -257,7 +257,7 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
             f"The sandbox is switched off ({settings.origin['sandbox']}) and there is no API key. {way_out}"
         )
     if not person_present:
-        raise SettingsError(f"There is no API key, and nobody is here to see painted pictures. {way_out}")
+        raise SettingsError(f"There is no API key, and nobody is here to see painted images. {way_out}")
     return Backend(
         True, "sandbox", "", f"{FREE} For real ones set PIXELDOJO_API_KEY outside the notebook, or %kling login."
     )

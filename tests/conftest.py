@@ -25,14 +25,14 @@ SIZES = {"1:1": (1024, 1024), "3:2": (1248, 832), "4:3": (1168, 880), "16:9": (1
 
 
 def flat(prompt: str, *, resolution: str, aspect_ratio: str, output_format: str, index: int, **_: Any) -> bytes:
-    """A picture of the right size and format in one colour, in a few milliseconds."""
+    """An image of the right size and format in one color, in a few milliseconds."""
     ratio = aspect_ratio if aspect_ratio in SIZES else ":".join(reversed(aspect_ratio.split(":")))
     sides = SIZES[ratio] if ratio == aspect_ratio else SIZES[ratio][::-1]
     size = (sides[0] * 2, sides[1] * 2) if resolution == "2K" else sides
-    colour = hash((prompt, index)) & 0xFFFFFF
-    picture = Image.new("RGB", size, f"#{colour:06x}")
+    color = hash((prompt, index)) & 0xFFFFFF
+    image = Image.new("RGB", size, f"#{color:06x}")
     out = io.BytesIO()
-    picture.save(out, output_format.upper(), **({"compress_level": 1} if output_format == "png" else {}))
+    image.save(out, output_format.upper(), **({"compress_level": 1} if output_format == "png" else {}))
     return out.getvalue()
 
 
@@ -75,7 +75,7 @@ def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
 
 
 def tiny(*_: Any, output_format: str, index: int, **__: Any) -> bytes:
-    """A picture of 16 pixels a side: nothing to paint, to decode or to store."""
+    """An image of 16 pixels a side: nothing to paint, to decode or to store."""
     image = Image.new("RGB", (16, 16), (40 * index % 255, 90, 160))
     file = io.BytesIO()
     image.save(file, output_format)

@@ -227,7 +227,7 @@ class TestTour:
         assert not (tmp_path / "t").exists()
 
     def test_a_live_tour_that_cannot_be_paid_for_does_not_begin(self, tmp_path, monkeypatch, capsys):
-        """It bought four pictures and failed at the next."""
+        """It bought four images and failed at the next."""
         monkeypatch.setenv("PIXELDOJO_API_KEY", CANARY)
         assert exit_code("tour", "--live", "--max-credits", "5", "--dir", str(tmp_path / "t")) == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -47,7 +47,7 @@ def examples(module: ModuleType) -> list[doctest.DocTest]:
 
 
 def flat(*_: Any, resolution: str, aspect_ratio: str, output_format: str, **__: Any) -> bytes:
-    """A picture of the right size that costs no time."""
+    """An image of the right size that costs no time."""
     out = io.BytesIO()
     Image.new("RGB", SIZES[aspect_ratio], "teal").save(out, output_format)
     return out.getvalue()

@@ -104,10 +104,10 @@ def door(request, session):
     opened.close()
 
 
-def test_a_request_becomes_saved_pictures(door, session, service):
+def test_a_request_becomes_saved_images(door, session, service):
     result = door.make("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
-    assert [picture.path.suffix for picture in result] == [".webp"] * 3
-    assert all(picture.path.is_file() for picture in result)
+    assert [image.path.suffix for image in result] == [".webp"] * 3
+    assert all(image.path.is_file() for image in result)
     assert result.request == session.request("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
     assert result.credits == 3
     assert service.count("submit") == 1
@@ -137,7 +137,7 @@ def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(door, servic
 @pytest.mark.parametrize("timeout", ["abc", float("nan"), -1, 0, float("inf"), True])
 @pytest.mark.parametrize("call", [calls.generate, calls.sweep, calls.resume], ids=lambda call: call.__name__)
 def test_a_timeout_nothing_can_wait_for_is_refused_before_anything_is_sent(call, timeout, session, service):
-    """Noticed when the waiting begins, the pictures were bought already."""
+    """Noticed when the waiting begins, the images were bought already."""
     prompt = () if call is calls.resume else (["a fox", "an owl"] if call is calls.sweep else "a fox",)
     with pytest.raises(InputError, match=r"timeout must be a number of seconds above 0, or None") as refused:
         call(*prompt, timeout=timeout, show_progress=False)
@@ -159,7 +159,7 @@ def test_the_magic_refuses_such_a_timeout_too(timeout, session, service):
 @pytest.mark.parametrize("reuse", ["off", 0, "on"])
 @pytest.mark.parametrize("call", [calls.generate, calls.submit, calls.sweep, calls.estimate], ids=lambda c: c.__name__)
 def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session, service):
-    """The text "off" is true, and would show an old picture as the new one."""
+    """The text "off" is true, and would show an old image as the new one."""
     with pytest.raises(InputError, match=r"reuse must be True, False or None") as refused:
         call("a fox", reuse=reuse)
     assert refused.value.parameter == "reuse"
@@ -169,15 +169,15 @@ def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session,
 def test_one_is_one_and_a_sentence_ends_once(session, service):
     calls.generate("a fox", show_progress=False)
     for look in (lambda: calls.compare("1:3", "1:0"), lambda: session.star(1, 3)):
-        with pytest.raises(InputError, match=r"Job 1 has 1 picture, counted from 0; there is no 3\.$"):
+        with pytest.raises(InputError, match=r"Job 1 has 1 image, counted from 0; there is no 3\.$"):
             look()
     assert ("journal", "ok", "sound, 1 job") in session.check()
     service.add_fault(Fault("submit", "drop_after"))
     with pytest.raises(KlingError):
         calls.generate("an owl", show_progress=False)
-    with pytest.raises(InputError, match=r"settles it\.$") as doubt:
+    with pytest.raises(InputError, match=r"settles it\.$") as unconfirmed_record:
         calls.result(2)
-    assert ".." not in str(doubt.value)
+    assert ".." not in str(unconfirmed_record.value)
 
 
 @pytest.mark.parametrize("call", [calls.estimate, calls.sweep], ids=lambda call: call.__name__)
@@ -265,10 +265,10 @@ def test_a_failed_job_says_why(door, session, service):
 
 def test_a_purchase_in_doubt_is_flagged_and_made_once(door, session, service):
     service.add_fault(Fault("submit", "drop_after"))
-    with pytest.raises(KlingError) as doubt:
+    with pytest.raises(KlingError) as unconfirmed_record:
         door.make("a fox")
-    assert doubt.value.maybe_submitted
-    assert session.record(1).status == "maybe_submitted"
+    assert unconfirmed_record.value.maybe_submitted
+    assert session.record(1).status == "unconfirmed"
     assert service.count("submit") == 1
 
 
@@ -281,7 +281,7 @@ def test_with_reuse_the_same_request_is_bought_once(door, session, service):
     assert service.count("submit") == 1
 
 
-def test_a_picture_starts_from_another(door, session):
+def test_a_image_starts_from_another(door, session):
     first = door.make("a fox")
     second = door.make("as a watercolour", image=first[0].address)
     assert second.request.image.label == "1:0"

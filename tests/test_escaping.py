@@ -105,7 +105,7 @@ def seen(found: list[Element]) -> str:
 
 
 def test_no_output_holds_an_element_that_somebody_else_wrote(notebook: NotebookNode, folder: Path) -> None:
-    """No script, no handler, no button, no picture from elsewhere: in no output of the notebook and on no page."""
+    """No script, no handler, no button, no image from elsewhere: in no output of the notebook and on no page."""
     found = pages(notebook, folder)
     assert len(found) > 12
     for name, html in found.items():
@@ -120,7 +120,7 @@ def test_no_output_holds_an_element_that_somebody_else_wrote(notebook: NotebookN
 
 @pytest.mark.parametrize("word", WORDS, ids=["handler", "closing tags", "button"])
 def test_what_was_written_is_read(word: str, notebook: NotebookNode, folder: Path) -> None:
-    """Nothing is swallowed either: each text arrives whole where its picture is shown, and in the history."""
+    """Nothing is swallowed either: each text arrives whole where its image is shown, and in the history."""
     shown = [name for name, html in pages(notebook, folder).items() if word in seen(list(elements(html)))]
     assert "page.html" in shown
     assert len(shown) >= 4, shown

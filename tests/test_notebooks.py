@@ -113,7 +113,7 @@ class TestSweeps:
 
     def test_it_was_stopped_in_the_middle_and_completed(self, executed):
         stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "rest")
-        assert "withdrawn before it was sent" in stopped
+        assert "cancelled before it was sent" in stopped
         # Two at a time: one may just have ended, and one that is just being sent has no id yet.
         assert re.search("still being made: [0-2]$", stopped, re.M)
         assert "from this folder at no cost" in rest
@@ -142,16 +142,16 @@ class TestHistory:
         assert "may have been charged: True" in lost
         assert "orders the service received for it: 1" in lost
 
-    def test_the_dead_kernel_s_pictures_are_collected_without_another_order(self, executed):
+    def test_the_dead_kernel_s_images_are_collected_without_another_order(self, executed):
         notebook = executed["history"]
         assert "orders the service has received: 3" in text_of(notebook, "killed")
-        assert "1 job is unfinished" in text_of(notebook, "restart")
+        assert "1 job is paused" in text_of(notebook, "restart")
         assert "1 job collected" in text_of(notebook, "resume")
         assert text_of(notebook, "counted") == "orders the service has received: 3\n"
 
 
 def flat(*_: Any, output_format: str, **__: Any) -> bytes:
-    """A picture that costs no time."""
+    """An image that costs no time."""
     out = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(out, output_format)
     return out.getvalue()

@@ -124,8 +124,8 @@ import sys
 sys.modules.update(dict.fromkeys({absent!r}))
 import kling_notebook as kling
 client = kling.KlingClient({sandbox.key!r}, base_url={sandbox.base_url!r})
-pictures = client.run(kling.GenerationRequest("a red fox", num_outputs=2))
-assert [picture[:4] for picture in pictures] == [b"\\x89PNG"] * 2
+images = client.run(kling.GenerationRequest("a red fox", num_outputs=2))
+assert [image[:4] for image in images] == [b"\\x89PNG"] * 2
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -63,17 +63,17 @@ def test_nothing_was_complained_of(executed):
     assert noise == []
 
 
-def test_the_prompt_became_a_grid_of_four_saved_pictures(executed, folder):
+def test_the_prompt_became_a_grid_of_four_saved_images(executed, folder):
     grid = cell(executed, "%%kling")
     assert html(grid).count("<img") == 4
     assert "A beautiful mountain landscape" in html(grid)
     assert any("image/jpeg" in output.get("data", {}) for output in grid.outputs)
-    pictures = sorted((folder / "kling_images").glob("*.png"))
-    assert len(pictures) == 4
-    for path in pictures:
-        with Image.open(path) as picture:
-            picture.load()
-            assert picture.width > picture.height
+    images = sorted((folder / "kling_images").glob("*.png"))
+    assert len(images) == 4
+    for path in images:
+        with Image.open(path) as image:
+            image.load()
+            assert image.width > image.height
 
 
 def test_the_sandbox_says_that_it_is_one(executed):
@@ -83,7 +83,7 @@ def test_the_sandbox_says_that_it_is_one(executed):
 
 def test_the_history_lists_both_jobs(executed):
     rows = html(cell(executed, "kling.history("))
-    assert rows.count("finished") == 2
+    assert rows.count("completed") == 2
     assert rows.count("sandbox") == 2
 
 

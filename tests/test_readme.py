@@ -209,7 +209,7 @@ def test_every_notebook_and_every_extra_is_named() -> None:
 
 
 def test_the_money_table_s_last_column_is_what_the_fault_suite_counts() -> None:
-    path = ROOT / "tests" / "session" / "test_faults.py"
+    path = ROOT / "tests" / "jobs" / "test_faults.py"
     spec = importlib.util.spec_from_file_location("fault_rows", path)
     assert spec is not None
     assert spec.loader is not None
@@ -222,7 +222,7 @@ def test_the_money_table_s_last_column_is_what_the_fault_suite_counts() -> None:
         row = counted[what]
         assert ours == ("ok" if what.startswith("poll") else str(row.posts)), what
         if ours == "ok":
-            assert row.status is JobStatus.FINISHED
+            assert row.status is JobStatus.COMPLETED
 
 
 def test_the_two_binder_links_stand_in_one_marked_place_and_lead_to_notebooks() -> None:

@@ -81,10 +81,10 @@ BAD = {
     "no job id": Fault("submit", "no_job_id"),
     "failed": Fault("poll", "failed", error={"message": f"because of {CANARY}"}),
     "unreadable": Fault("poll", "status", status=401, raw=ECHO),
-    "another's picture": Fault("poll", "foreign_image_url", url="{elsewhere}/picture.png"),
+    "another's image": Fault("poll", "foreign_image_url", url="{elsewhere}/image.png"),
     "another's status": Fault("submit", "foreign_status_url", url="{elsewhere}/api/v1/jobs/1"),
-    "picture elsewhere": Fault("download", "redirect", status=302, url="{elsewhere}/picture.png", times=9),
-    "no picture": Fault("download", "wrong_content", raw=ECHO, times=9),
+    "image elsewhere": Fault("download", "redirect", status=302, url="{elsewhere}/image.png", times=9),
+    "no image": Fault("download", "wrong_content", raw=ECHO, times=9),
     "429": Fault(
         "submit", "rate_limited", retry_after=600, raw=ECHO
     ),  # the last one: it holds up whatever comes after it
@@ -180,7 +180,7 @@ def outputs(ran: Ran, start: str) -> list[NotebookNode]:
 
 
 def test_the_key_is_in_no_byte_that_was_written(ran: Ran) -> None:
-    """Notebook, exported page, journal, pictures, thumbnails, logs, widget state, IPython's history: nowhere."""
+    """Notebook, exported page, journal, images, thumbnails, logs, widget state, IPython's history: nowhere."""
     files = [path for path in ran.folder.rglob("*") if path.is_file()]
     names = {path.name for path in files}
     assert {
@@ -241,10 +241,10 @@ def test_faults_of_ours_show_frames_and_still_no_key(ran: Ran) -> None:
     assert {"SettingsError", "TypeError"} <= {o.ename for o in raised}
 
 
-def test_the_key_went_to_the_configured_host_and_to_no_picture(ran: Ran) -> None:
+def test_the_key_went_to_the_configured_host_and_to_no_image(ran: Ran) -> None:
     """Not across a redirect, not to a foreign status address, not with a download, whoever asks."""
     assert not any(entry.authorization for entry in ran.elsewhere.log)
-    assert any(entry.path == "/picture.png" for entry in ran.elsewhere.log), "it was asked, without the key"
+    assert any(entry.path == "/image.png" for entry in ran.elsewhere.log), "it was asked, without the key"
     assert not any(entry.method == "POST" for entry in ran.elsewhere.log)
     assert not any("/jobs/1" in entry.path for entry in ran.elsewhere.log)
     downloads = [entry for entry in ran.service.log if entry.kind == "download"]

@@ -94,7 +94,7 @@ def test_the_table_of_keys_and_sandbox(row: Row, by: str) -> None:
     assert backend.base_url == ("" if backend.sandbox else found.base_url or DEFAULT_BASE_URL)
 
 
-def test_only_the_sandbox_without_a_key_says_how_to_get_real_pictures() -> None:
+def test_only_the_sandbox_without_a_key_says_how_to_get_real_images() -> None:
     """Asked for, it says what it is; come to by itself, also how to leave it."""
     asked = choose_backend(resolve({"sandbox": True}, {}, {}), person_present=True).notice
     came = choose_backend(resolve({}, {}, {}), person_present=True).notice
@@ -194,14 +194,14 @@ def test_a_broken_keyring_is_no_keyring(monkeypatch: pytest.MonkeyPatch) -> None
             marks=pytest.mark.skipif(sys.platform == "win32", reason="file names may hold that there"),
         ),
         ("model", 7, "a text"),
-        ("colour", "red", "There is no setting 'colour'"),
+        ("color", "red", "There is no setting 'color'"),
     ],
 )
 def test_a_bad_value_names_the_setting_and_where_it_came_from(name: str, value: Any, says: str) -> None:
     with pytest.raises(SettingsError, match=says) as caught:
         checked(name, value, "KLING_X")
     assert name in str(caught.value)
-    assert "KLING_X" in str(caught.value) or name == "colour"
+    assert "KLING_X" in str(caught.value) or name == "color"
 
 
 @pytest.mark.parametrize(

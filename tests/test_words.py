@@ -61,7 +61,7 @@ def test_every_parameter_of_the_model_is_an_option():
 
 def test_the_first_screen_has_what_a_stranger_needs():
     for needed in (
-        "](notebooks/pictures/quickstart.png)",
+        "](notebooks/images/quickstart.png)",
         'pip install ".[lab]"',
         "%load_ext kling_notebook",
         "%%kling",

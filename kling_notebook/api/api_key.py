@@ -45,7 +45,7 @@ def _wrong_with(key: str) -> str | None:
     return None
 
 
-def spellings(key: str) -> re.Pattern[bytes]:
+def redaction_pattern(key: str) -> re.Pattern[bytes]:
     """The key as a reply may hold it: plain, or any of its characters escaped as JSON, URLs and HTML do.
 
     What is escaped twice counts too: an error that quotes an error doubles its backslashes, ``%`` and ``&``.

@@ -19,8 +19,8 @@ from .errors import InputError, KlingError, SettingsError, TransportError
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from .job import Job
 from .patience import Patience
-from .rate_limiter import Kind, Pace
-from .request_queue import Line, Ticket
+from .rate_limiter import Kind, RateLimiter
+from .request_queue import RequestQueue, Slot
 from .sanitize import parse, without_urls
 from .schema import ModelSchema, check_body, read_schema, run_body
 
@@ -43,8 +43,8 @@ class KlingClient(Patience):
     KlingClient(base_url='https://pixeldojo.ai/api/v1', model='kling-image')
     >>> with kling.Sandbox(latency=0) as service:  # stands for the hosted service
     ...     client = KlingClient(service.key, base_url=service.base_url)
-    ...     pictures = client.run(GenerationRequest("a fox in the snow"))
-    >>> pictures[0][:4]
+    ...     images = client.run(GenerationRequest("a fox in the snow"))
+    >>> images[0][:4]
     b'\\x89PNG'
 
     Args:
@@ -78,7 +78,7 @@ class KlingClient(Patience):
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
         self._key = Key(api_key)
-        self._line = Line(Pace(rate))
+        self._line = RequestQueue(RateLimiter(rate))
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._schema_lock = threading.Lock()
@@ -114,7 +114,7 @@ class KlingClient(Patience):
         """Buy: exactly one POST, on a fresh connection. Nothing waits, nothing is sent again, no redirect is followed.
 
         Returns:
-            The job as the reply shows it; its ``job_id`` is all that is needed to collect the pictures.
+            The job as the reply shows it; its ``job_id`` is all that is needed to collect the images.
 
         Raises:
             InputError: refused before anything was sent.
@@ -127,7 +127,7 @@ class KlingClient(Patience):
         return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
 
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:
-        """What `submit` sends for this request, for a record: source pictures as a hash, addresses cut to their host.
+        """What `submit` sends for this request, for a record: source images as a hash, addresses cut to their host.
 
         Asks nobody and never raises: a record of what was bought must not fail for it.
         """
@@ -143,22 +143,22 @@ class KlingClient(Patience):
 
         Raises:
             TransportError: no whole reply. ApiError: by status. UnexpectedReplyError: a reply that cannot be read, or
-                a completed job without a picture. None of them means that the job failed.
+                a completed job without an image. None of them means that the job failed.
         """
-        url = url_policy.own_url(status_url, self._base_url) or url_policy.job_url(self._base_url, job_id)
+        url = url_policy.same_origin_url(status_url, self._base_url) or url_policy.job_url(self._base_url, job_id)
         try:
             reply = self._exchange(self._out().get, url)
             return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self._base_url)
         except KlingError as error:
-            raise error.concerning(job_id=job_id) from None
+            raise error.with_job(job_id=job_id) from None
 
     def download(self, url: str, write: Callable[[bytes], object], *, limit: int = 64 * 2**20) -> int:
-        """Fetch a picture, one try, without the key; returns the number of bytes.
+        """Fetch an image, one try, without the key; returns the number of bytes.
 
         Args:
             url: public https; anything on this machine only where the service is there too.
             write: is given pieces of at most 64 kB. What it raises comes out unchanged.
-            limit: bytes after decoding; above it the picture is refused.
+            limit: bytes after decoding; above it the image is refused.
 
         Raises:
             DownloadError: ``status`` of the asset's host where it answered; ``final`` where another try cannot help.
@@ -188,7 +188,7 @@ class KlingClient(Patience):
 
     def check_request(self, request: GenerationRequest) -> None:
         """Refuse what the live schema is known to refuse. Asks for the schema only where the request goes beyond the
-        documented body: more than one picture, a source picture, or ``extra``.
+        documented body: more than one image, a source image, or ``extra``.
 
         Raises:
             InputError: naming the parameter and what to do instead.
@@ -225,25 +225,25 @@ class KlingClient(Patience):
             answered = self._exchange(self._out().get, url_policy.models_url(self._base_url)).status == 200
         return "accepted" if answered else "unknown"
 
-    def queue(self, kind: Kind, due: float = 0.0) -> Ticket:
+    def queue(self, kind: Kind, due: float = 0.0) -> Slot:
         """A place in the line of everything this client's threads want to send. ``due``: ``time.monotonic()`` seconds.
 
         `submit` and `poll` do not wait by themselves: whoever sends many requests asks for a turn before each.
         """
         return self._line.ticket(kind, due)
 
-    def unsent(self) -> None:
+    def release_unused(self) -> None:
         """Give back a turn whose request was not sent after all."""
-        self._line.unsent()
+        self._line.release_unused()
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> RateLimiter:
         """The allowance as it stands, for whoever plans polls; on the clock of ``time.monotonic()``."""
         return self._line.pace
 
-    def facing(self, running: int, waiting: int) -> None:
+    def report_load(self, running: int, waiting: int) -> None:
         """Say how many jobs run and how many requests wait for one to end: polls are then spent where they pay."""
-        self._line.facing(running, waiting)
+        self._line.report_load(running, waiting)
 
     def share(self, horizon: float = 30.0) -> float:
         """Polls that the allowance pays for per running job in the next ``horizon`` seconds: see `pacing.next_poll`."""

@@ -16,7 +16,7 @@
          │   └─ UnexpectedReplyError      raw: a reply that does not say what it must
          ├─ JobFailedError           the service made a job and the job failed
          ├─ StillRunningError        a time-out of the caller's waiting; the job goes on and can be resumed
-         └─ DownloadError            status, final: a picture that was paid for could not be fetched or saved
+         └─ DownloadError            status, final: an image that was paid for could not be fetched or saved
     KeyboardInterrupt
      └─ Interrupted                  job_ids, maybe_submitted: the waiting was stopped; what was submitted goes on
 
@@ -58,7 +58,7 @@ class KlingError(Exception):
         self.number = number
         self.maybe_submitted = maybe_submitted
 
-    def concerning(self, *, job_id: str | None = None, number: int | None = None) -> Self:
+    def with_job(self, *, job_id: str | None = None, number: int | None = None) -> Self:
         """The same error, now saying which job it is about. What it already says stays."""
         self.job_id = self.job_id or job_id
         self.number = self.number if self.number is not None else number
@@ -163,10 +163,10 @@ class StillRunningError(KlingError):
 
 
 class DownloadError(KlingError):
-    """A picture could not be fetched, checked or saved. The job id is kept.
+    """An image could not be fetched, checked or saved. The job id is kept.
 
     ``status`` is the asset's HTTP status, None where there was no reply. ``final`` is True where fetching the same
-    URL again cannot help: a refused host, a picture too large, a full disk. ``pictures``, from ``KlingClient.run``: the
+    URL again cannot help: a refused host, an image too large, a full disk. ``images``, from ``KlingClient.run``: the
     bytes of those that came, None in the place of those that did not.
     """
 
@@ -174,7 +174,7 @@ class DownloadError(KlingError):
         super().__init__(message, **facts)
         self.status = status
         self.final = final
-        self.pictures: tuple[bytes | None, ...] = ()
+        self.images: tuple[bytes | None, ...] = ()
 
 
 class Interrupted(KeyboardInterrupt):

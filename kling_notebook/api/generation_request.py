@@ -18,7 +18,7 @@ DEFAULT_MODEL = "kling-image"
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """A source picture for image to image: a URL, or bytes of our own known by their hash.
+    """A source image for image to image: a URL, or bytes of our own known by their hash.
 
     ``label`` is what the person wrote (a path, ``12:3``, a URL). ``data`` is left out of comparison and of the
     journal, which keeps the hash.
@@ -36,7 +36,7 @@ class SourceImage:
 
     @classmethod
     def of_url(cls, url: str) -> SourceImage:
-        """A picture that the service fetches itself.
+        """An image that the service fetches itself.
 
         Raises:
             InputError: not an http(s) URL.
@@ -71,7 +71,7 @@ class GenerationRequest:
     ('16:9', 1)
 
     Args:
-        prompt: what the picture should show; stripped at its ends.
+        prompt: what the image should show; stripped at its ends.
         extra: raw keys for the request's body, for inputs the table does not know.
         sample: a label that makes replicates of one request distinct (the model has no seed).
         model: the service's model id.
@@ -184,7 +184,7 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     if doubled:
         raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
     if set(copy) & set(COUNT_KEYS):  # the estimate and every budget count num_outputs
-        raise InputError("extra must not set the number of pictures; give num_outputs instead.", parameter="extra")
+        raise InputError("extra must not set the number of images; give num_outputs instead.", parameter="extra")
     return copy  # type: ignore[no-any-return]  # json.loads of an object
 
 

@@ -14,18 +14,18 @@ from .generation_request import GenerationRequest
 class JobStatus(StrEnum):
     """Where a job's record stands in its life. The history's ``status`` column holds these words."""
 
-    PLANNED = "planned"  # written down; nothing was sent
-    SENT = "sent"  # the intent is committed; the POST may be under way
-    MAYBE_SUBMITTED = "maybe_submitted"  # nobody knows whether a job was made; never sent again by itself
+    QUEUED = "queued"  # written down; nothing was sent
+    SUBMITTING = "submitting"  # the intent is committed; the POST may be under way
+    UNCONFIRMED = "unconfirmed"  # nobody knows whether a job was made; never sent again by itself
     RUNNING = "running"  # the service gave a job id
-    DOWNLOADING = "downloading"  # the service is done; pictures are being saved
-    UNFINISHED = "unfinished"  # parked with its job id; resume collects it
-    FINISHED = "finished"  # every picture is in the folder
+    DOWNLOADING = "downloading"  # the service is done; images are being saved
+    PAUSED = "paused"  # not polled now, its job id is kept; resume does
+    COMPLETED = "completed"  # every image is in the folder
     FAILED = "failed"  # the service says that the job failed
-    EXPIRED = "expired"  # the pictures' URLs died before they were saved; the id is kept
-    REFUSED = "refused"  # no job was made
-    WITHDRAWN = "withdrawn"  # taken back before the POST
-    DISMISSED = "dismissed"  # was maybe_submitted; the user settled it
+    EXPIRED = "expired"  # the images' URLs died before they were saved; the id is kept
+    REJECTED = "rejected"  # no job was made
+    CANCELLED = "cancelled"  # taken back before the POST
+    DISMISSED = "dismissed"  # was unconfirmed or paused; the user gave it up
 
     @property
     def over(self) -> bool:
@@ -35,11 +35,11 @@ class JobStatus(StrEnum):
 
 _OVER = frozenset(
     {
-        JobStatus.FINISHED,
+        JobStatus.COMPLETED,
         JobStatus.FAILED,
         JobStatus.EXPIRED,
-        JobStatus.REFUSED,
-        JobStatus.WITHDRAWN,
+        JobStatus.REJECTED,
+        JobStatus.CANCELLED,
         JobStatus.DISMISSED,
     }
 )
@@ -51,7 +51,7 @@ class Job:
 
     Attributes:
         state: our reading of the status: running, completed or failed. status: the service's own word, lower-cased.
-        image_urls: temporary URLs of the pictures, in the service's order. status_url: where to poll, if usable.
+        image_urls: temporary URLs of the images, in the service's order. status_url: where to poll, if usable.
         credit_cost, credits_remaining: None where the reply did not say.
         error: the service's reason, for a failed job.
         raw: the reply, without asset URLs.
@@ -77,7 +77,7 @@ class Snapshot:
         service_status: the service's own word, as last said.
         elapsed: since the submit (since the plan before it). expected: in all, from past jobs; None when unknown.
         waiting_for: why nothing moves just now ("rate limit, 12 s", "network"), None where it moves.
-        saved: how many of ``pictures`` are in the folder. reused: shown again from the folder at no cost.
+        saved: how many of ``images`` are in the folder. reused: shown again from the folder at no cost.
     """
 
     request: GenerationRequest
@@ -90,11 +90,11 @@ class Snapshot:
     credits: float | None = None
     waiting_for: str | None = None
     saved: int = 0
-    pictures: int = 0
+    images: int = 0
     reused: bool = False
     error: KlingError | None = None
 
-    def but(self, **changes: Any) -> Snapshot:
+    def replace(self, **changes: Any) -> Snapshot:
         """The next snapshot: this one with some facts replaced."""
         return replace(self, **changes)
 

@@ -27,7 +27,7 @@ class Parameter:
 
     Attributes:
         name: the key of the request and of the Python call.
-        kind: text, choice (one of ``choices``), integer (``minimum``..``maximum``) or image (a source picture).
+        kind: text, choice (one of ``choices``), integer (``minimum``..``maximum``) or image (a source image).
         default: what is used where nothing is said; None means the key is not sent.
         flags: what the magic accepts for it, the long form first; empty for the prompt, which is the cell's text.
     """
@@ -46,7 +46,7 @@ class Parameter:
         """The value as it will be sent, or InputError naming the parameter and what was probably meant."""
         if value is None:
             if self.required:
-                raise InputError(f"{self.name} is required. Write what the picture should show.", parameter=self.name)
+                raise InputError(f"{self.name} is required. Write what the image should show.", parameter=self.name)
             return self.default
         if self.kind == "choice":
             return self._check_choice(value)
@@ -61,7 +61,7 @@ class Parameter:
             raise InputError(f"{self.name} must be text, not {type(value).__name__}.", parameter=self.name)
         text = check_characters(self.name, value.strip())
         if not text and self.required:
-            raise InputError(f"The {self.name} is empty. Write what the picture should show.", parameter=self.name)
+            raise InputError(f"The {self.name} is empty. Write what the image should show.", parameter=self.name)
         return text or self.default  # type: ignore[return-value]  # a text's default is a text or None
 
     def _check_choice(self, value: Any) -> str:
@@ -123,10 +123,10 @@ def _table(*rows: Parameter) -> Mapping[str, Parameter]:
 
 
 PARAMETERS: Mapping[str, Parameter] = _table(
-    Parameter("prompt", "text", "what the picture should show", required=True),
-    Parameter("negative_prompt", "text", "what to avoid in the picture", flags=("--negative-prompt", "--negative")),
+    Parameter("prompt", "text", "what the image should show", required=True),
+    Parameter("negative_prompt", "text", "what to avoid in the image", flags=("--negative-prompt", "--negative")),
     Parameter(
-        "resolution", "choice", "size class of the picture", "1K", choices=("1K", "2K"), flags=("--resolution", "-r")
+        "resolution", "choice", "size class of the image", "1K", choices=("1K", "2K"), flags=("--resolution", "-r")
     ),
     Parameter(
         "aspect_ratio",
@@ -139,7 +139,7 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter(
         "num_outputs",
         "integer",
-        "how many pictures, each at one credit",
+        "how many images, each at one credit",
         1,
         minimum=1,
         maximum=9,
@@ -148,7 +148,7 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter(
         "output_format",
         "choice",
-        "file type of the picture",
+        "file type of the image",
         "png",
         choices=("png", "jpeg", "webp"),
         flags=("--output-format", "-f"),
@@ -156,13 +156,13 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter(
         "image",
         "image",
-        "source picture for image to image: a path, a URL, JOB:K, a variable NAME or NAME[K], last or last:K",
+        "source image for image to image: a path, a URL, JOB:K, a variable NAME or NAME[K], last or last:K",
         flags=("--image",),
     ),
 )
 
 COUNT_KEYS = ("num_outputs", "num_images")
-"""Names the service's pages give to the number of pictures, ours first. A request carries one of them at most."""
+"""Names the service's pages give to the number of images, ours first. A request carries one of them at most."""
 
 CREDITS_PER_PICTURE = 1.0
 """The given document's price; an estimate, until a reply says otherwise."""

@@ -26,7 +26,7 @@ from .generation_request import GenerationRequest
 from .job import Job, JobStatus, Observer, Snapshot
 from .poll_schedule import Durations, next_poll
 from .rate_limiter import LONGEST_WAIT, Kind, backoff
-from .request_queue import Ticket
+from .request_queue import Slot
 from .retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
 
 _GONE = frozenset({403, 404, 410})
@@ -49,10 +49,10 @@ class Patience(ABC):
 
     @abstractmethod
     def download(self, url: str, write: Callable[[bytes], object]) -> int:
-        """Fetch a picture, one try."""
+        """Fetch an image, one try."""
 
     @abstractmethod
-    def queue(self, kind: Kind, due: float = 0.0) -> Ticket:
+    def queue(self, kind: Kind, due: float = 0.0) -> Slot:
         """A place in the line of requests."""
 
     def wait(
@@ -83,13 +83,13 @@ class Patience(ABC):
     def run(
         self, request: GenerationRequest, *, timeout: float | None = 300.0, observer: Observer | None = None
     ) -> list[bytes]:
-        """Submit, wait and download: the pictures' bytes, in the service's order.
+        """Submit, wait and download: the images' bytes, in the service's order.
 
         A submit is repeated only where it is certain that no job was made: too many requests, or nothing left this
         machine.
 
-        >>> for k, picture in enumerate(client.run(GenerationRequest("a fox"))):  # doctest: +SKIP
-        ...     Path(f"fox-{k}.png").write_bytes(picture)
+        >>> for k, image in enumerate(client.run(GenerationRequest("a fox"))):  # doctest: +SKIP
+        ...     Path(f"fox-{k}.png").write_bytes(image)
 
         Args:
             timeout: seconds from the call, None for no limit. It bounds the waiting, never the job.
@@ -98,7 +98,7 @@ class Patience(ABC):
         Raises:
             KlingError: as `submit`, `wait` and `download`; with ``job_id`` from the moment it is known.
             JobFailedError: the service says that the job failed.
-            DownloadError: a picture cannot be had; those that came are in its ``pictures``.
+            DownloadError: an image cannot be had; those that came are in its ``images``.
             Interrupted: on a keyboard interrupt, with the id of the job that goes on; ``maybe_submitted`` where it
                 came before the reply to the submit.
         """
@@ -108,11 +108,11 @@ class Patience(ABC):
             job = self._submit_patiently(request, started, timeout, teller)
             if job.state == "running":
                 job = self._wait(job.job_id, started, timeout, teller, first=None, status_url=job.status_url)
-            pictures = self._download_all(job, started, timeout)
+            images = self._download_all(job, started, timeout)
         except KeyboardInterrupt:
             raise teller.interrupted() from None
-        teller.tell(JobStatus.FINISHED, job, started, saved=len(pictures))
-        return pictures
+        teller.tell(JobStatus.COMPLETED, job, started, saved=len(images))
+        return images
 
     def _submit_patiently(
         self, request: GenerationRequest, started: float, timeout: float | None, teller: _Teller
@@ -121,7 +121,7 @@ class Patience(ABC):
         self.check_request(request)  # may ask for the schema, and what is asked before the POST costs nothing
         while True:
             self._await_turn("submit", started, timeout, 0.0, None)
-            teller.tell(JobStatus.SENT, None, started)
+            teller.tell(JobStatus.SUBMITTING, None, started)
             try:
                 job = self.submit(request)
             except KlingError as error:
@@ -131,7 +131,7 @@ class Patience(ABC):
                 pause = _pause(error, failures)
                 if timeout is not None and time.monotonic() + pause > started + timeout:
                     raise
-                teller.tell(JobStatus.PLANNED, None, started, waiting_for=_waiting(error, pause))
+                teller.tell(JobStatus.QUEUED, None, started, waiting_for=_waiting(error, pause))
                 time.sleep(pause)
             else:
                 teller.tell(JobStatus.RUNNING, job, started)
@@ -178,29 +178,29 @@ class Patience(ABC):
                 time.sleep(min(seconds, left))
 
     def _download_all(self, job: Job, started: float, timeout: float | None) -> list[bytes]:
-        """Every picture; on URLs that died the job is asked for fresh ones, at most twice. One that cannot be had holds
+        """Every image; on URLs that died the job is asked for fresh ones, at most twice. One that cannot be had holds
         none of the others back: they are in the error."""
         if job.state == "failed":
             raise JobFailedError(f"Job {job.job_id} failed: {job.error}.", job_id=job.job_id)
-        pictures: dict[int, bytes] = {}
+        images: dict[int, bytes] = {}
         errors: dict[int, DownloadError] = {}
         wanted = range(len(job.image_urls))
         for renewals_left in (2, 1, 0):
-            for k in (k for k in wanted if k not in pictures and k < len(job.image_urls)):
+            for k in (k for k in wanted if k not in images and k < len(job.image_urls)):
                 try:
-                    pictures[k] = self._download_one(job.image_urls[k])
+                    images[k] = self._download_one(job.image_urls[k])
                 except DownloadError as error:
                     errors[k] = error
-            missing = [errors[k] for k in wanted if k not in pictures]
+            missing = [errors[k] for k in wanted if k not in images]
             if not missing:
-                return [pictures[k] for k in wanted]
+                return [images[k] for k in wanted]
             if not renewals_left or all(error.status not in _GONE for error in missing):
                 break
             with contextlib.suppress(KlingError):  # a time-out as well: what came is in the error
                 self._await_turn("poll", started, timeout, 0.0, job.job_id)
                 job = self.poll(job.job_id, job.status_url)
-        missing[0].pictures = tuple(map(pictures.get, wanted))
-        raise missing[0].concerning(job_id=job.job_id)
+        missing[0].images = tuple(map(images.get, wanted))
+        raise missing[0].with_job(job_id=job.job_id)
 
     def _download_one(self, url: str) -> bytes:
         for attempt in (1, 2, 3):
@@ -219,15 +219,15 @@ class _Teller:
     """Makes snapshots for one observer. What the observer raises never reaches the job."""
 
     def __init__(self, request: GenerationRequest, observer: Observer | None) -> None:
-        self._snapshot = Snapshot(request, JobStatus.PLANNED)
+        self._snapshot = Snapshot(request, JobStatus.QUEUED)
         self._observer = observer
 
     def tell(self, status: JobStatus, job: Job | None, started: float, **facts: object) -> None:
         if job is not None:
-            facts |= {"job_id": job.job_id, "service_status": job.status, "pictures": len(job.image_urls)}
+            facts |= {"job_id": job.job_id, "service_status": job.status, "images": len(job.image_urls)}
             facts["credits"] = job.credit_cost if job.credit_cost is not None else self._snapshot.credits
         elapsed = time.monotonic() - started
-        self._snapshot = self._snapshot.but(status=status, elapsed=elapsed, **({"waiting_for": None} | facts))
+        self._snapshot = self._snapshot.replace(status=status, elapsed=elapsed, **({"waiting_for": None} | facts))
         if self._observer is not None:
             with contextlib.suppress(Exception):
                 self._observer(self._snapshot)
@@ -237,7 +237,7 @@ class _Teller:
         job_id = self._snapshot.job_id
         if job_id:
             return Interrupted(f"Stopped waiting. {job_id} goes on; client.wait({job_id!r}) collects it.", [job_id])
-        if self._snapshot.status is JobStatus.SENT:
+        if self._snapshot.status is JobStatus.SUBMITTING:
             return Interrupted(
                 "Stopped waiting for the reply to the submit. A job may have been made and charged; it was not sent "
                 "again. Look at the website.",

@@ -81,7 +81,7 @@ _PRIOR_JOBS = 20
 _USUAL = Durations(1, 20.0, 0.7)  # taken for granted where nothing is known and polls are scarce
 
 
-def took(running: float, done: float, durations: Durations) -> float:
+def estimate_duration(running: float, done: float, durations: Durations) -> float:
     """Seconds a job probably took that the poll at age ``running`` (0: none) found running and that at ``done`` done.
 
     Between the two, what past jobs suggest. To be recorded instead of ``done``: schedules made from durations that

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .generation_request import GenerationRequest
 
 Kind = tuple[str, str, int]
-"""Model, resolution and number of pictures: what price and duration of a job depend on, as far as anyone knows."""
+"""Model, resolution and number of images: what price and duration of a job depend on, as far as anyone knows."""
 
 
 def kind(request: GenerationRequest) -> Kind:

@@ -122,7 +122,7 @@ def backoff(attempt: int, jitter: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimiter:
     """The requests a session may send, and what it learned about that. Frozen: each step returns the next one.
 
     ``turn`` asks whether a request may go out now; ``learn`` takes in every reply, once for each granted turn.
@@ -169,7 +169,7 @@ class Pace:
     waiting: int = 0
     polled_at: float = -math.inf
 
-    def facing(self, running: int, waiting: int) -> Pace:
+    def report_load(self, running: int, waiting: int) -> RateLimiter:
         """The same, knowing that so many jobs run and so many requests wait for one of them to end.
 
         Without it polls are spent as if one job ran (simulated: 50 jobs end 1.27 x the bound instead of 1.08 x).
@@ -185,7 +185,7 @@ class Pace:
     def _ceiling(self) -> int:
         return self.announced or max(1, int(min(MOST, self.rate)))
 
-    def turn(self, now: float, kind: Kind) -> tuple[Pace, float]:
+    def turn(self, now: float, kind: Kind) -> tuple[RateLimiter, float]:
         """Ask for one request. 0.0: go, the allowance is taken. Else seconds until asking again makes sense."""
         pace = self._aged(now)
         if now < pace.hold:
@@ -204,11 +204,11 @@ class Pace:
         taken, wait = pace._turn_of_one(now, room)
         return taken if wait else replace(taken, polled_at=polled_at), wait
 
-    def unsent(self) -> Pace:
+    def release_unused(self) -> RateLimiter:
         """The same without the latest request that was granted: it was not sent, and no reply will come."""
         return replace(self, out=self.out[:-1])
 
-    def _turn_of_one(self, now: float, room: int) -> tuple[Pace, float]:
+    def _turn_of_one(self, now: float, room: int) -> tuple[RateLimiter, float]:
         """Both books say no. One request goes ahead when the time has come, and its reply tells more."""
         at = self._room_at(room, now)
         if self.named is not None:
@@ -250,7 +250,7 @@ class Pace:
         headers: Mapping[str, str],
         now_epoch: float | None = None,
         jitter: float = 0.0,
-    ) -> Pace:
+    ) -> RateLimiter:
         """Take in a reply: once for every granted turn, with ``status`` 0 where no reply came.
 
         ``jitter``: see `backoff`; it parts clients that share a key and were refused at once.
@@ -266,7 +266,7 @@ class Pace:
             return pace._refused(now, sent, headers, epoch, jitter)
         return pace._admitted(now, sent, headers, epoch)
 
-    def _admitted(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Pace:
+    def _admitted(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> RateLimiter:
         before = bisect_right(self.log, sent) - self.forgiven
         pace = replace(
             self,
@@ -283,7 +283,7 @@ class Pace:
         excess = pace._counted - len(pace.out) - pace.limit
         return replace(pace, forgiven=pace.forgiven + max(0, excess))._recovered(now)
 
-    def _told(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Pace:
+    def _told(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> RateLimiter:
         """What X-RateLimit-* says. Of overlapping replies the lowest count holds; only a later request may raise it."""
         limit, left, reset = _count(headers, "limit"), _count(headers, "remaining"), _reset(headers, epoch)
         pace = replace(self, announced=min(MOST, limit) if limit else self.announced)
@@ -297,7 +297,7 @@ class Pace:
             return replace(pace, left=left, left_at=now)
         return replace(pace, left=min(pace.left, left))
 
-    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> Pace:
+    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> RateLimiter:
         fresh = sent >= self.refused_at  # requests sent together are refused together: that is one event
         refusals = self.refusals + 1 if fresh else self.refusals
         said = retry_after(headers, epoch)
@@ -316,8 +316,8 @@ class Pace:
             pace = replace(pace, named=now + wait)
         if pace.left is not None:
             pace = replace(pace, left=0, left_at=now)
-        stray = len(pace.log) < TOO_FEW and refusals < 3
-        if explained or stray or not fresh:
+        unexpected_word = len(pace.log) < TOO_FEW and refusals < 3
+        if explained or unexpected_word or not fresh:
             return pace
         raised = self.learned is not None and now - self.changed_at < 2 * WINDOW
         return replace(
@@ -327,7 +327,7 @@ class Pace:
             patience=min(16, pace.patience * 2) if raised else pace.patience,
         )
 
-    def _recovered(self, now: float) -> Pace:
+    def _recovered(self, now: float) -> RateLimiter:
         """A little more than refusals taught, after a while without one in which all of it was used."""
         if self.learned is None or self._counted < self.limit or now - self.changed_at < self.patience * WINDOW:
             return self
@@ -345,7 +345,7 @@ class Pace:
         tokens -= min(pace.waiting, pace.running)
         return max(1.0, THRIFT * tokens / max(1, pace.running))
 
-    def _aged(self, now: float) -> Pace:
+    def _aged(self, now: float) -> RateLimiter:
         """Without what is over: replies older than the window, and requests whose reply will not come."""
         old, lost = bisect_right(self.log, now - WINDOW), bisect_right(self.out, now - WINDOW)
         if not old and not lost:

@@ -15,14 +15,14 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from .rate_limiter import Kind, Pace
+from .rate_limiter import Kind, RateLimiter
 
 _PRIORITY: Mapping[Kind, int] = {"other": 0, "submit": 1, "poll": 2}
 _PATIENCE = 1.0
 _GLANCE = 0.05
 
 
-class Line:
+class RequestQueue:
     """All tickets of a client over one `Pace`.
 
     Args:
@@ -31,7 +31,7 @@ class Line:
 
     def __init__(
         self,
-        pace: Pace,
+        pace: RateLimiter,
         clock: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
@@ -42,12 +42,12 @@ class Line:
         self._chance = chance
         self._lock = threading.Lock()
         self._places = count()
-        self._waiting: weakref.WeakSet[Ticket] = weakref.WeakSet()  # a thread that died takes its ticket with it
+        self._waiting: weakref.WeakSet[Slot] = weakref.WeakSet()  # a thread that died takes its ticket with it
 
-    def ticket(self, kind: Kind, due: float = 0.0) -> Ticket:
+    def ticket(self, kind: Kind, due: float = 0.0) -> Slot:
         """A new place in the line. ``due``: the earliest moment, on the monotonic clock."""
         with self._lock:
-            one = Ticket(self, kind, due, next(self._places), self._clock() + _PATIENCE)
+            one = Slot(self, kind, due, next(self._places), self._clock() + _PATIENCE)
             self._waiting.add(one)
         return one
 
@@ -57,22 +57,22 @@ class Line:
             self._pace = self._pace.learn(self._clock(), status, headers, self._epoch(), self._chance())
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> RateLimiter:
         """The allowance as it stands."""
         with self._lock:
             return self._pace
 
-    def facing(self, running: int, waiting: int) -> None:
+    def report_load(self, running: int, waiting: int) -> None:
         """`Pace.facing`."""
         with self._lock:
-            self._pace = self._pace.facing(running, waiting)
+            self._pace = self._pace.report_load(running, waiting)
 
     def share(self, horizon: float) -> float:
         """`Pace.share`."""
         with self._lock:
             return self._pace.share(self._clock(), horizon)
 
-    def turn(self, ticket: Ticket) -> float:
+    def turn(self, ticket: Slot) -> float:
         """`Ticket.ready`."""
         with self._lock:
             if ticket.granted:
@@ -93,23 +93,23 @@ class Line:
             ticket.expected += wait
             return wait
 
-    def unsent(self) -> None:
+    def release_unused(self) -> None:
         """`Pace.unsent`."""
         with self._lock:
-            self._pace = self._pace.unsent()
+            self._pace = self._pace.release_unused()
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: Slot) -> None:
         """`Ticket.leave`."""
         with self._lock:
             self._waiting.discard(ticket)
 
-    def _head(self, now: float) -> Ticket | None:
+    def _head(self, now: float) -> Slot | None:
         """The first of those that are due and come back when they said they would: a sleeper holds nobody up."""
         able = [one for one in self._waiting if one.due <= now <= one.expected]
         return min(able, key=lambda one: (_PRIORITY[one.kind], one.due, one.place), default=None)
 
 
-class Ticket:
+class Slot:
     """A place in the line. Ask `ready` until it gives 0.0, then send one request; or `leave`.
 
     >>> with client.queue("poll") as ticket:  # doctest: +SKIP
@@ -120,7 +120,7 @@ class Ticket:
 
     __slots__ = ("__weakref__", "_line", "due", "expected", "granted", "kind", "place")
 
-    def __init__(self, line: Line, kind: Kind, due: float, place: int, expected: float) -> None:
+    def __init__(self, line: RequestQueue, kind: Kind, due: float, place: int, expected: float) -> None:
         self._line = line
         self.kind = kind
         self.due = due

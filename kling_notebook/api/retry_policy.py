@@ -97,17 +97,17 @@ class FailedPolls:
         if isinstance(error, ModelNotFoundError):
             self.unknown += 1
         elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
-            self.refused += 1  # a reply nobody can read, a completed job without a picture
+            self.refused += 1  # a reply nobody can read, a completed job without an image
         if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
             return AfterPoll.GONE
         if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError):
             return AfterPoll.REFUSED
-        if asked_to_wait(error) > min(LONGEST_WAIT, left):
+        if retry_after_seconds(error) > min(LONGEST_WAIT, left):
             return AfterPoll.REFUSED
         return AfterPoll.AGAIN
 
 
-def asked_to_wait(error: KlingError) -> float:
+def retry_after_seconds(error: KlingError) -> float:
     """Seconds, 0.0 where the service did not say."""
     return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 

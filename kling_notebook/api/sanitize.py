@@ -1,4 +1,4 @@
-"""What comes from outside, made harmless: JSON within bounds, text of one line, records that open no picture. Pure."""
+"""What comes from outside, made harmless: JSON within bounds, text of one line, records that open no image. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DATA_URL = re.compile(r"data:([\w/+.-]*)[;,][^\s\"'<>]*", re.IGNORECASE)
 
 def clean(value: Any, limit: int = 300) -> str:
     """One line of readable text, cut: no control characters, no terminal escapes, nothing that turns text around, no
-    address that opens a picture."""
+    address that opens an image."""
     if value is None:
         return ""
     if isinstance(value, Mapping | list):
@@ -40,7 +40,7 @@ def clean(value: Any, limit: int = 300) -> str:
 
 
 def without_urls(value: Any, depth: int = 0) -> Any:
-    """The same JSON with every address cut to its host and every data URL to its type: the rest opens a picture."""
+    """The same JSON with every address cut to its host and every data URL to its type: the rest opens an image."""
     if depth > 50:
         return "..."
     if isinstance(value, str):

@@ -1,6 +1,6 @@
 """What the live documents say: the model's request schema, and the body made for it. Pure.
 
-Two published pages disagree about the key for the number of pictures, and none names the key of a source picture.
+Two published pages disagree about the key for the number of images, and none names the key of a source image.
 So what goes beyond a prompt is sent under the key that the live schema shows, never under two, and refused before
 anything is bought where no key is known.
 """
@@ -25,8 +25,8 @@ class ModelSchema:
 
     Attributes:
         properties: every key it lists.
-        count_key: the key for the number of pictures, None where it lists none.
-        image_key: the key of a source picture, None where it lists none. image_is_list: it takes a list of them.
+        count_key: the key for the number of images, None where it lists none.
+        image_key: the key of a source image, None where it lists none. image_is_list: it takes a list of them.
         closed: a key it does not list is refused.
     """
 
@@ -122,13 +122,13 @@ def check_body(request: GenerationRequest, schema: ModelSchema | None) -> None:
     if known.image_key is None:
         why = "lists no key for one" if schema else "could not be had, and the documentation names no key for one"
         raise InputError(
-            f"A source picture cannot be sent: the live schema of {request.model} {why}. If you know the key, pass it"
+            f"A source image cannot be sent: the live schema of {request.model} {why}. If you know the key, pass it"
             ' raw from Python, as in extra={"image_url": "https://..."}, or choose another model.',
             parameter="image",
         )
     if request.negative_prompt and not {"negative_prompt", known.image_key} <= known.properties:
         raise InputError(
-            "The model takes no negative prompt together with a source picture. Leave one of them out.",
+            "The model takes no negative prompt together with a source image. Leave one of them out.",
             parameter="negative_prompt",
         )
 
@@ -137,7 +137,7 @@ def _check_listed(request: GenerationRequest, schema: ModelSchema) -> None:
     """A closed schema refuses every key it does not list: say so before the service does."""
     if request.num_outputs > 1 and schema.count_key is None:
         raise InputError(
-            f"The live schema of {request.model} has no key for the number of pictures. Ask for one at a time.",
+            f"The live schema of {request.model} has no key for the number of images. Ask for one at a time.",
             parameter="num_outputs",
         )
     for name in _plain_names():

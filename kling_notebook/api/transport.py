@@ -24,11 +24,11 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from .api_key import Key, spellings
+from .api_key import Key, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
 from .response_body import CutShortError, TimedReply, TooBigError, pieces, promised_length
 from .sanitize import JSON_LIMIT
-from .url_policy import asset_refusal, host_of, is_loopback
+from .url_policy import host_of, is_loopback, why_blocked
 
 REDIRECTS = 5
 _ASKS_ELSEWHERE = frozenset({301, 302, 303, 307, 308})
@@ -109,7 +109,7 @@ class Transport:
         return Reply(response.status_code, dict(response.headers), body, cut)
 
     def download(self, url: str, write: Callable[[bytes], object], *, limit: int, seconds: float) -> int:
-        """Fetch a picture, once, without the key. Returns the number of bytes written.
+        """Fetch an image, once, without the key. Returns the number of bytes written.
 
         Args:
             write: called with pieces of at most 64 kB, decoded. What it raises comes out unchanged.
@@ -121,16 +121,16 @@ class Transport:
         """
         deadline = time.monotonic() + seconds
         for _ in range(REDIRECTS + 1):
-            refusal = asset_refusal(url, self._base_url)
+            refusal = why_blocked(url, self._base_url)
             if refusal is not None:
-                raise DownloadError(f"The picture was not fetched: {refusal} ({host_of(url)}).", final=True)
+                raise DownloadError(f"The image was not fetched: {refusal} ({host_of(url)}).", final=True)
             with self._ask_asset(url, deadline) as response:
                 target = response.headers.get("Location")
                 if response.status_code in _ASKS_ELSEWHERE and target:
                     url = urljoin(url, target)
                     continue
                 return _save(response, url, write, limit, deadline)
-        raise DownloadError(f"The picture was not fetched: {host_of(url)} redirects without end.", final=True)
+        raise DownloadError(f"The image was not fetched: {host_of(url)} redirects without end.", final=True)
 
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
         session = self._local_assets if is_loopback(url) else self._assets
@@ -140,10 +140,10 @@ class Transport:
                 raise TimeoutError
             return _send(session, _prepared(session, "GET", url, {}, None), (min(self._timeout[0], left), left))
         except SettingsError as error:
-            # A proxy may stand between us and this host alone: the other pictures are to be tried, and all named.
-            failure, final = f"The picture could not be fetched. {error}", True
+            # A proxy may stand between us and this host alone: the other images are to be tried, and all named.
+            failure, final = f"The image could not be fetched. {error}", True
         except Exception as error:
-            failure, final = f"The picture could not be fetched from {host_of(url)}: {_why(error)}. Try again.", False
+            failure, final = f"The image could not be fetched from {host_of(url)}: {_why(error)}. Try again.", False
         raise DownloadError(failure, final=final)
 
     def close(self) -> None:
@@ -155,8 +155,8 @@ class Transport:
 def _save(response: requests.Response, url: str, write: Callable[[bytes], object], limit: int, deadline: float) -> int:
     status, host = response.status_code, host_of(url)
     if status != 200:
-        raise DownloadError(f"The picture could not be fetched: {host} answered {status}.", status=status)
-    too_big = f"The picture from {host} is above {limit / 2**20:.0f} MB and was not kept."
+        raise DownloadError(f"The image could not be fetched: {host} answered {status}.", status=status)
+    too_big = f"The image from {host} is above {limit / 2**20:.0f} MB and was not kept."
     promised = promised_length(response.headers)
     if promised is not None and promised > limit:
         raise DownloadError(too_big, final=True)
@@ -166,9 +166,9 @@ def _save(response: requests.Response, url: str, write: Callable[[bytes], object
         write(piece)  # outside of what translates: a full disk is no network error
         written += len(piece)
         if time.monotonic() > deadline:
-            raise DownloadError(f"The picture from {host} is not whole: it took too long. Try again.")
+            raise DownloadError(f"The image from {host} is not whole: it took too long. Try again.")
     if not written:
-        raise DownloadError(f"The picture from {host} is empty. Try again.")
+        raise DownloadError(f"The image from {host} is empty. Try again.")
     return written
 
 
@@ -178,9 +178,9 @@ def _next(arriving: Iterator[bytes], host: str, too_big: str) -> bytes:
     except TooBigError:
         failure = DownloadError(too_big, final=True)
     except CutShortError as error:
-        failure = DownloadError(f"The picture from {host} is not whole: {error}. Try again.")
+        failure = DownloadError(f"The image from {host} is not whole: {error}. Try again.")
     except Exception as error:
-        failure = DownloadError(f"The picture from {host} is not whole: {_why(error)}. Try again.")
+        failure = DownloadError(f"The image from {host} is not whole: {_why(error)}. Try again.")
     raise failure
 
 
@@ -263,7 +263,7 @@ class _Bearer(AuthBase):
 
     def __init__(self, key: Key) -> None:
         self._key = key
-        self._spellings = spellings(key.reveal()) if len(key.reveal()) >= 8 else None
+        self._spellings = redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._key.reveal()}"

@@ -1,6 +1,6 @@
 """What a key and a base URL must look like, and which addresses may be asked. Pure; no look-up of names.
 
-Two rules live here and nowhere else: the key goes to the configured origin (scheme, host and port) only, and pictures
+Two rules live here and nowhere else: the key goes to the configured origin (scheme, host and port) only, and images
 are fetched from public https addresses only, unless the service itself is on this machine.
 """
 
@@ -125,8 +125,8 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-def asset_refusal(url: str, base_url: str) -> str | None:
-    """Why a picture may not be fetched from this URL, as the end of a sentence; None where it may.
+def why_blocked(url: str, base_url: str) -> str | None:
+    """Why an image may not be fetched from this URL, as the end of a sentence; None where it may.
 
     Only literal addresses are judged: names are not looked up, since behind some proxies they do not resolve here and
     some networks map them all to private addresses.
@@ -147,7 +147,7 @@ def asset_refusal(url: str, base_url: str) -> str | None:
     return None
 
 
-def own_url(url: str | None, base_url: str) -> str | None:
+def same_origin_url(url: str | None, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
     holds what is no character: it could not be written down, and with it the job's id."""
     if not url or not url.isprintable() or origin(url) is None or origin(url) != origin(base_url):

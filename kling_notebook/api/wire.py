@@ -28,7 +28,7 @@ from .errors import (
 from .job import Job
 from .rate_limiter import retry_after
 from .sanitize import clean, parse, without_urls
-from .url_policy import own_url
+from .url_policy import same_origin_url
 
 _SUCCESS = frozenset({"completed", "succeeded", "success"})
 _FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})
@@ -69,7 +69,7 @@ def read_submit(
 ) -> Job:
     """The job a submit made.
 
-    Completed without a picture counts as running: the id must be kept first, and a poll will tell.
+    Completed without an image counts as running: the id must be kept first, and a poll will tell.
 
     Args:
         base_url: the configured one; a status URL on another origin is dropped, and every one without it.
@@ -95,32 +95,32 @@ def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, 
 
     Raises:
         ApiError: by status and code. UnexpectedReplyError where the reply is no JSON object (``raw`` is then text) or
-            the job is completed without a picture (``raw`` is then the reply).
+            the job is completed without an image (``raw`` is then the reply).
     """
     if not 200 <= status < 300:
-        raise read_error(status, headers, body, submitting=False).concerning(job_id=job_id)
+        raise read_error(status, headers, body, submitting=False).with_job(job_id=job_id)
     said = _object(parse(body))
     if said is None:
         raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
     job = _job(said, job_id, base_url)
     if _state(job.status) == "completed" and not job.image_urls:
-        text = f"Job {job_id} is completed, and the reply names no picture."
+        text = f"Job {job_id} is completed, and the reply names no image."
         raise _unexpected(text, status, body, job_id=job_id)
     return job
 
 
 def _job(said: Mapping[str, Any], job_id: str, base_url: str) -> Job:
-    pictures = tuple(dict.fromkeys(_pictures_of(said)))
+    images = tuple(dict.fromkeys(_images_of(said)))
     word = clean(said.get("status"), 40).lower()
     if not word:
-        word = "completed" if pictures else "unknown"
+        word = "completed" if images else "unknown"
     state = _state(word)
     return Job(
         job_id,
-        state if state != "completed" or pictures else "running",
+        state if state != "completed" or images else "running",
         word,
-        image_urls=pictures if state == "completed" else (),
-        status_url=own_url(_text(said, "statusUrl", "status_url"), base_url),
+        image_urls=images if state == "completed" else (),
+        status_url=same_origin_url(_text(said, "statusUrl", "status_url"), base_url),
         credit_cost=_number(said, "creditCost", "credit_cost"),
         credits_remaining=_number(said, "creditsRemaining", "credits_remaining"),
         error=_reason(said) if state == "failed" else None,
@@ -160,8 +160,8 @@ def _torn_job_id(body: bytes) -> str | None:
     return found[1].decode("ascii") if found else None
 
 
-def _pictures_of(said: Mapping[str, Any]) -> Iterator[str]:
-    """URLs of pictures in the service's order: under ``output`` in any of its shapes, else ``assets`` or ``images``."""
+def _images_of(said: Mapping[str, Any]) -> Iterator[str]:
+    """URLs of images in the service's order: under ``output`` in any of its shapes, else ``assets`` or ``images``."""
     for key in ("output", "assets", "images"):
         yield from _urls(said.get(key), 0)
 
@@ -225,7 +225,7 @@ def read_error(
         kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
     unknown = submitting and (status == 408 or not 300 <= status < 500 or _redirects(status))
     what, advice = _ADVICE[kind]
-    if kind is InsufficientCreditsError and own_url(CREDITS_PAGE, base_url):
+    if kind is InsufficientCreditsError and same_origin_url(CREDITS_PAGE, base_url):
         advice = f"Buy credits at {CREDITS_PAGE}"
     if _redirects(status) or status in _WITHOUT_A_JOB:
         what = (

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 PICTURES = "kling_images"
-BUYS = 6  # pictures the quickstart makes
+BUYS = 6  # images the quickstart makes
 NOTHING = "data:text/javascript,"  # in place of scripts from the web: the page must open at once without a network
 
 
 def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -> bool:
-    """Execute the quickstart in ``folder``; leaves the executed notebook, a page and the pictures. True: all went well.
+    """Execute the quickstart in ``folder``; leaves the executed notebook, a page and the images. True: all went well.
 
     On the sandbox an exported key is dropped from the kernel's environment. ``live`` runs against the service, and
     then ``max_credits`` is the budget of the whole tour.
@@ -38,7 +38,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
         check_key(env)
         if max_credits is not None and max_credits < BUYS:
             raise CannotStartError(
-                f"The tour makes {BUYS} pictures, about {BUYS} credits; --max-credits allows {max_credits:g}. "
+                f"The tour makes {BUYS} images, about {BUYS} credits; --max-credits allows {max_credits:g}. "
                 f"Nothing was sent. Allow it with --max-credits {BUYS}."
             )
     original, folder = home() / FIRST, make_folder(folder)
@@ -47,7 +47,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
 
     notebook = nbformat.read(original, as_version=4)
     print(
-        f"This tour buys pictures from the service, at most {max_credits:g} credits."
+        f"This tour buys images from the service, at most {max_credits:g} credits."
         if live
         else "The tour runs on the sandbox: no key is used and nothing is billed.",
         flush=True,
@@ -162,8 +162,8 @@ def _leave(notebook: NotebookNode, target: Path) -> None:
     scripts = dict.fromkeys(("require_js_url", "jquery_url", "mathjax_url", "mermaid_js_url"), NOTHING)
     page, _ = HTMLExporter(**scripts).from_notebook_node(notebook, {"metadata": {"name": target.stem}})
     target.with_suffix(".html").write_text(page, encoding="utf-8")
-    pictures = target.parent / PICTURES
+    images = target.parent / PICTURES
     print(f"notebook  {target}\npage      {target.with_suffix('.html')}")
-    if pictures.is_dir():
-        count = sum(path.suffix in {".png", ".jpg", ".jpeg", ".webp"} for path in pictures.iterdir())
-        print(f"pictures  {pictures} ({count} files)", flush=True)
+    if images.is_dir():
+        count = sum(path.suffix in {".png", ".jpg", ".jpeg", ".webp"} for path in images.iterdir())
+        print(f"images  {images} ({count} files)", flush=True)

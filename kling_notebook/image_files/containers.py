@@ -1,6 +1,6 @@
 """PNG, JPEG and WebP as containers: what they hold, how large they are, and the EXIF block taken out or put in.
 
-Bytes in, bytes out; no decoder and no disk. The coded picture is never touched. Everything here may be handed bytes
+Bytes in, bytes out; no decoder and no disk. The coded image is never touched. Everything here may be handed bytes
 from a stranger: whatever they are, the answer is a value or BrokenContainerError, in time that grows with their length.
 
 Sources: the PNG specification (third edition, eXIf), ITU T.81 with the Exif 2.32 APP1 layout, the WebP container
@@ -24,7 +24,7 @@ ENDINGS: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "ima
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_HEADER = b"Exif\0\0"
 _MOST_PARTS = 100_000
-"""A 64 MB picture has some thousand parts. More is somebody trying to keep us busy."""
+"""A 64 MB image has some thousand parts. More is somebody trying to keep us busy."""
 
 
 class BrokenContainerError(ValueError):
@@ -82,8 +82,8 @@ def facts(data: bytes) -> Facts:
     return _webp_facts(data, parts)
 
 
-def essence(data: bytes) -> bytes:
-    """What decides the pixels, without metadata: equal essences are the same picture.
+def pixel_data(data: bytes) -> bytes:
+    """What decides the pixels, without metadata: equal essences are the same image.
 
     For PNG and JPEG it is a file of its own, which a decoder reads without meeting anything else that a stranger
     may have put in. For WebP it is the image chunks end to end.
@@ -91,8 +91,8 @@ def essence(data: bytes) -> bytes:
     return b"".join(_essential(data))
 
 
-def same_essence(data: bytes, other: bytes) -> bool:
-    """Whether both are the same picture. Compares part by part: whole copies of both would double the memory."""
+def same_pixel_data(data: bytes, other: bytes) -> bool:
+    """Whether both are the same image. Compares part by part: whole copies of both would double the memory."""
     pairs = zip_longest(_essential(data), _essential(other), fillvalue=b"")
     return all(bytes(one) == bytes(two) for one, two in pairs)
 
@@ -106,7 +106,7 @@ def _essential(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def _is_essential(kind: MediaType, part: bytes) -> bool:
-    """In JPEG all but comments and application segments, of which JFIF and Adobe's say how colours are coded."""
+    """In JPEG all but comments and application segments, of which JFIF and Adobe's say how colors are coded."""
     if kind == "image/jpeg":
         return part != b"\xfe" and (part[0] & 0xF0 != 0xE0 or part[0] in (0xE0, 0xEE))
     return part in (_PNG_IMAGE if kind == "image/png" else _WEBP_IMAGE)
@@ -142,13 +142,13 @@ def _known(data: bytes) -> MediaType:
 
 
 def _parts(data: bytes, kind: MediaType) -> list[_Part]:
-    """Every part up to the end of the picture. Bytes after that end belong to nobody and are left alone."""
+    """Every part up to the end of the image. Bytes after that end belong to nobody and are left alone."""
     walk = {"image/png": _png_parts, "image/jpeg": _jpeg_parts, "image/webp": _webp_parts}[kind]
     parts: list[_Part] = []
     for part in walk(data):
         parts.append(part)
         if len(parts) > _MOST_PARTS:
-            raise BrokenContainerError("it is chopped into more parts than any picture has")
+            raise BrokenContainerError("it is chopped into more parts than any image has")
     return parts
 
 
@@ -187,7 +187,7 @@ def _png_facts(data: bytes, parts: list[_Part]) -> Facts:
         if part.kind[0] & 0x20 == 0 and zlib.crc32(view[part.start + 4 : part.body_end]) != _crc(data, part):
             raise BrokenContainerError("a checksum in the PNG file does not match")
     if not any(part.kind == b"IDAT" for part in parts):
-        raise BrokenContainerError("the PNG file holds no picture")
+        raise BrokenContainerError("the PNG file holds no image")
     return Facts("image/png", width, height, any(part.kind == b"acTL" for part in parts))
 
 
@@ -198,7 +198,7 @@ def _crc(data: bytes, part: _Part) -> int:
 def _png_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
     before = next((part.start for part in parts if part.kind == b"IDAT"), None)
     if before is None:
-        raise BrokenContainerError("the PNG file holds no picture")
+        raise BrokenContainerError("the PNG file holds no image")
     body = b"eXIf" + exif
     chunk = struct.pack(">I", len(exif)) + body + struct.pack(">I", zlib.crc32(body))
     return _edited(data, [p for p in parts if p.kind == b"eXIf"], before, chunk)
@@ -240,7 +240,7 @@ def _jpeg_parts(data: bytes) -> Iterator[_Part]:
 def _jpeg_facts(data: bytes, parts: list[_Part]) -> Facts:
     frames = [part for part in parts if part.kind[0] in _FRAMES and part.body_end - part.body >= 6]
     if not frames or not any(part.kind == b"\xda" for part in parts):
-        raise BrokenContainerError("the JPEG file holds no picture")
+        raise BrokenContainerError("the JPEG file holds no image")
     sizes = [struct.unpack_from(">HH", data, part.body + 1) for part in frames]
     return Facts("image/jpeg", max(w for _, w in sizes), max(h for h, _ in sizes), False)
 
@@ -278,7 +278,7 @@ def _webp_parts(data: bytes) -> Iterator[_Part]:
 def _webp_facts(data: bytes, parts: list[_Part]) -> Facts:
     sizes = [size for part in parts if (size := _webp_size(data, part)) is not None]
     if not sizes or not any(part.kind in (b"VP8 ", b"VP8L", b"ANMF") for part in parts):
-        raise BrokenContainerError("the WebP file holds no picture")
+        raise BrokenContainerError("the WebP file holds no image")
     animated = any(part.kind in (b"ANIM", b"ANMF") for part in parts)
     if not animated and len(set(sizes)) > 1:
         raise BrokenContainerError("the WebP file's headers contradict each other")
@@ -307,7 +307,7 @@ def _webp_size(data: bytes, part: _Part) -> tuple[int, int] | None:
 def _webp_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
     """VP8X first (made where there is none), then all chunks in their order, EXIF before XMP as the format asks."""
     if not parts:
-        raise BrokenContainerError("the WebP file holds no picture")
+        raise BrokenContainerError("the WebP file holds no image")
     limit = parts[-1].end
     chunks = [(p.kind, data[p.body : p.body_end]) for p in parts if p.kind != b"EXIF"]
     if chunks[0][0] == b"VP8X":
@@ -324,7 +324,7 @@ def _webp_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
 def _vp8x(data: bytes, image: _Part) -> bytes:
     size = _webp_size(data, image)
     if size is None:
-        raise BrokenContainerError("the WebP file does not begin with its picture")
+        raise BrokenContainerError("the WebP file does not begin with its image")
     has_alpha = image.kind == b"VP8L" and bool(data[image.body + 4] & 0x10)
     flags = _HAS_EXIF | (_ALPHA if has_alpha else 0)
     return bytes([flags, 0, 0, 0]) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")

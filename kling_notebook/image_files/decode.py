@@ -1,4 +1,4 @@
-"""Decoding: is it a picture, and a small JPEG of it. The only place of this room that imports Pillow.
+"""Decoding: is it an image, and a small JPEG of it. The only place of this room that imports Pillow.
 Callers come here by way of `decoding.run`, which bounds the memory that all of them take together.
 """
 
@@ -21,7 +21,7 @@ MOST_BYTES = 64 * 2**20
 
 _FORMATS: dict[containers.MediaType, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 _GROUND = (160, 160, 160)
-"""What shows through a transparent picture in a thumbnail; neither of a notebook's two themes."""
+"""What shows through a transparent image in a thumbnail; neither of a notebook's two themes."""
 
 
 def warm_up() -> None:
@@ -31,8 +31,8 @@ def warm_up() -> None:
     Image.preinit()
 
 
-class NotAPictureError(ValueError):
-    """The bytes are no picture that we would show. The text is the reason, as the end of a sentence.
+class NotAnImageError(ValueError):
+    """The bytes are no image that we would show. The text is the reason, as the end of a sentence.
 
     ``final``: True where the bytes are what was meant, only too large; fetching them again would not help.
     """
@@ -46,15 +46,15 @@ def read_bounded(path: Path) -> bytes:
     """The file's bytes. Raises NotAPictureError above 64 MB, OSError where it cannot be read."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise NotAPictureError("it is larger than 64 MB", final=True)
+            raise NotAnImageError("it is larger than 64 MB", final=True)
         return file.read(MOST_BYTES)
 
 
 def decode(data: bytes, side: int, *, draft: bool = False) -> tuple[containers.Facts, Image.Image]:
-    """Decode a picture and return what its headers say and an RGB or grey copy of at most ``side`` pixels a side.
+    """Decode an image and return what its headers say and an RGB or gray copy of at most ``side`` pixels a side.
 
     Its size is known from the headers before anything is decoded. PNG and JPEG reach the decoder without metadata, so
-    that nothing beside the pixels can make a good picture fail. Of an animation the first picture counts. With
+    that nothing beside the pixels can make a good image fail. Of an animation the first image counts. With
     ``draft`` a JPEG is decoded at a fraction of its size: much faster, and no proof that it is whole.
 
     Raises:
@@ -69,30 +69,30 @@ def decode(data: bytes, side: int, *, draft: bool = False) -> tuple[containers.F
 
 def _facts(data: bytes) -> containers.Facts:
     if containers.media_type(data[:16]) is None:
-        raise NotAPictureError(f"it is {what_it_is(data[:1024])}")
+        raise NotAnImageError(f"it is {what_it_is(data[:1024])}")
     try:
         facts = containers.facts(data)
     except containers.BrokenContainerError as error:
-        raise NotAPictureError(str(error)) from None
+        raise NotAnImageError(str(error)) from None
     if facts.width < 1 or facts.height < 1:
-        raise NotAPictureError("it has no pixels")
+        raise NotAnImageError("it has no pixels")
     if facts.width * facts.height > MOST_PIXELS:
         size = f"{facts.width} x {facts.height}"
-        raise NotAPictureError(f"it has {size} pixels, above the limit of 50 million", final=True)
+        raise NotAnImageError(f"it has {size} pixels, above the limit of 50 million", final=True)
     return facts
 
 
 def _opened(data: bytes, facts: containers.Facts) -> Image.Image:
-    """The picture, known to the decoder and not decoded yet."""
+    """The image, known to the decoder and not decoded yet."""
     from PIL import Image
 
-    plain = data if facts.media_type == "image/webp" else containers.essence(data)
+    plain = data if facts.media_type == "image/webp" else containers.pixel_data(data)
     try:
         image = Image.open(io.BytesIO(plain), formats=(_FORMATS[facts.media_type],))
     except Exception as error:  # decoders raise anything at all on damaged input
-        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
     if image.width * image.height > facts.width * facts.height:
-        raise NotAPictureError("its headers contradict each other")
+        raise NotAnImageError("its headers contradict each other")
     return image
 
 
@@ -100,7 +100,7 @@ def _loaded(image: Image.Image) -> Image.Image:
     try:
         image.load()
     except Exception as error:
-        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
     return image
 
 
@@ -110,19 +110,19 @@ def _reason(error: Exception) -> str:
 
 _KINDS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF8", "a GIF"),
-    (4, b"ftypheic", "a HEIC picture"),
-    (4, b"ftypheix", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIF picture"),
-    (4, b"ftypavif", "an AVIF picture"),
-    (4, b"ftypavis", "an AVIF picture"),
-    (0, b"II*\0", "a TIFF picture"),
-    (0, b"MM\0*", "a TIFF picture"),
-    (0, b"BM", "a BMP picture"),
+    (4, b"ftypheic", "a HEIC image"),
+    (4, b"ftypheix", "a HEIC image"),
+    (4, b"ftypmif1", "a HEIF image"),
+    (4, b"ftypavif", "an AVIF image"),
+    (4, b"ftypavis", "an AVIF image"),
+    (0, b"II*\0", "a TIFF image"),
+    (0, b"MM\0*", "a TIFF image"),
+    (0, b"BM", "a BMP image"),
     (0, b"%PDF", "a PDF document"),
     (0, b"\0\0\x01\0", "an icon file"),
     (0, b"8BPS", "a Photoshop file"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "gzip data"),
 )
@@ -140,7 +140,7 @@ def what_it_is(head: bytes) -> str:
         return "JSON"
     if b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n\f\x1b" for byte in head):
         return "text" if head else "empty"
-    return "not a picture"
+    return "not an image"
 
 
 def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:
@@ -151,7 +151,7 @@ def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """A mode that resamples well: palettes, bits and 16-bit grey spread out to 8-bit channels."""
+    """A mode that resamples well: palettes, bits and 16-bit gray spread out to 8-bit channels."""
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda level: level * (1 / 257)).convert("L")
     if image.mode in ("P", "PA") or "transparency" in image.info:
@@ -162,7 +162,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def small(image: Image.Image, side: int) -> Image.Image:
-    """An RGB or grey copy of at most ``side`` pixels a side, never enlarged. Alpha is laid on a neutral ground."""
+    """An RGB or gray copy of at most ``side`` pixels a side, never enlarged. Alpha is laid on a neutral ground."""
     from PIL import Image
 
     plain = _plain(image)
@@ -178,7 +178,7 @@ def small(image: Image.Image, side: int) -> Image.Image:
 
 
 def encode(image: Image.Image, most_bytes: int) -> tuple[bytes, containers.MediaType]:
-    """A picture in memory as a PNG; as a JPEG where the PNG is above ``most_bytes`` and nothing is transparent."""
+    """An image in memory as a PNG; as a JPEG where the PNG is above ``most_bytes`` and nothing is transparent."""
     image = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=6)
@@ -197,7 +197,7 @@ def whole(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=(_FORMATS[facts.media_type],))
     except Exception as error:
-        raise NotAPictureError(f"it is damaged ({_reason(error)})") from None
+        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
     return _loaded(image)
 
 

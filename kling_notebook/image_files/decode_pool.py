@@ -1,6 +1,6 @@
-"""Two threads on which all pictures are decoded, however many threads ask.
+"""Two threads on which all images are decoded, however many threads ask.
 
-A 2K picture takes 16 MB once decoded, some decoders three times that. A limit on how many are decoded at a time is not
+A 2K image takes 16 MB once decoded, some decoders three times that. A limit on how many are decoded at a time is not
 enough: the C library keeps a store of freed memory for each thread that ever asked for some, and thirty-two threads
 that took turns kept 350 MB. Two threads keep two stores.
 """
@@ -64,7 +64,7 @@ def _do(work: Callable[[], Any], future: Future[Any]) -> None:
 
 
 def _forget_locals(error: BaseException | None) -> None:
-    """An error is kept and shown for long; the picture that the frames of its traceback hold must not be."""
+    """An error is kept and shown for long; the image that the frames of its traceback hold must not be."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__

@@ -1,4 +1,4 @@
-"""The recipe inside the file: what a picture was made from, as ASCII JSON in EXIF's ImageDescription.
+"""The recipe inside the file: what an image was made from, as ASCII JSON in EXIF's ImageDescription.
 
 One payload in one tag for PNG, JPEG and WebP, put in by editing the container: the pixels are never coded anew.
 """
@@ -36,13 +36,13 @@ def build(
     created_at: float,
     job_id: str | None = None,
     number: int | None = None,
-    picture: int | None = None,
+    image: int | None = None,
     credits: float | None = None,
 ) -> dict[str, Any]:
-    """What will stand in the file. Holds no key, no path of this machine and no picture's bytes.
+    """What will stand in the file. Holds no key, no path of this machine and no image's bytes.
 
     Args:
-        created_at: epoch seconds. number: the job's number in its folder. picture: its place in the result, from 0.
+        created_at: epoch seconds. number: the job's number in its folder. image: its place in the result, from 0.
         credits: what the whole job cost, as the service said.
 
     A source image is kept as its hash (or its URL without what may be a secret in it), a long ``extra`` as a hash.
@@ -62,7 +62,7 @@ def build(
         "backend": backend,
         "job_id": job_id,
         "number": number,
-        "picture": picture,
+        "image": image,
         "created": datetime.fromtimestamp(created_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "credits": credits,
         "software": _software(),
@@ -73,31 +73,31 @@ def build(
 
 
 def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
-    """The picture's file with the recipe in it; the coded pixels are the same bytes as before.
+    """The image's file with the recipe in it; the coded pixels are the same bytes as before.
 
     Raises:
         InputError: the recipe is too long, or the file cannot be edited. Keep the file as it is then.
     """
     text = json.dumps(dict(recipe), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     if len(text) > MOST_BYTES:
-        raise InputError(f"The recipe has {len(text)} bytes; a picture's file has room for {MOST_BYTES}.")
+        raise InputError(f"The recipe has {len(text)} bytes; an image's file has room for {MOST_BYTES}.")
     try:
         spliced = containers.write_exif(data, exif.with_description(containers.read_exif(data), text))
-        same = containers.same_essence(spliced, data) and containers.facts(spliced) == containers.facts(data)
+        same = containers.same_pixel_data(spliced, data) and containers.facts(spliced) == containers.facts(data)
         if not same or read(spliced) != json.loads(text):
-            raise InputError("The recipe did not read back from the picture's file.")
+            raise InputError("The recipe did not read back from the image's file.")
     except containers.BrokenContainerError as error:
-        raise InputError(f"The recipe cannot be put into the picture's file: {error}.") from None
+        raise InputError(f"The recipe cannot be put into the image's file: {error}.") from None
     return spliced
 
 
 def read(source: str | Path | bytes) -> dict[str, Any]:
-    """The recipe of a picture, from its path or its bytes.
+    """The recipe of an image, from its path or its bytes.
 
     Raises:
-        InputError: there is no such file, it is no picture, or it carries no recipe of ours.
+        InputError: there is no such file, it is no image, or it carries no recipe of ours.
     """
-    name = "The picture" if isinstance(source, bytes) else str(source)
+    name = "The image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _file(Path(source).expanduser())
     try:
         block = containers.read_exif(data)
@@ -109,7 +109,7 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
     recipe = _parsed(text)
     if recipe is None:
         raise InputError(
-            f"{name} carries no recipe of kling_notebook. Programs that save a picture anew often drop it.",
+            f"{name} carries no recipe of kling_notebook. Programs that save an image anew often drop it.",
             parameter="path",
         )
     return recipe
@@ -140,7 +140,7 @@ def _file(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", parameter="path") from None
     if len(data) > _MOST_FILE_BYTES:
-        raise InputError(f"{path} is larger than any picture of ours: above 64 MB.", parameter="path")
+        raise InputError(f"{path} is larger than any image of ours: above 64 MB.", parameter="path")
     return data
 
 

@@ -1,6 +1,6 @@
-"""A picture on its way into the folder: to a temporary file, checked, with its recipe, and only then under its name.
+"""An image on its way into the folder: to a temporary file, checked, with its recipe, and only then under its name.
 
-What stands under a picture's name is always a whole picture: a crash at any moment leaves the file or nothing, beside
+What stands under an image's name is always a whole image: a crash at any moment leaves the file or nothing, beside
 a temporary that the next session removes.
 """
 
@@ -33,12 +33,12 @@ _STRANGE_TEMPORARY_AGE = 3600.0
 _SAME_NAMES = 1000
 
 Wanted = tuple[Sequence[int], bool]
-"""Which views of a picture the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
+"""Which views of an image the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """One picture in the folder. ``width`` and ``height`` in pixels, ``bytes`` the file's size."""
+    """One image in the folder. ``width`` and ``height`` in pixels, ``bytes`` the file's size."""
 
     path: Path
     width: int
@@ -57,25 +57,25 @@ def file_stem(job_id: str, prompt: str, k: int) -> str:
 
 
 def check(path: Path) -> tuple[containers.MediaType, int, int]:
-    """Media type, width and height of a file that is a whole picture, decoded to its last pixel.
+    """Media type, width and height of a file that is a whole image, decoded to its last pixel.
 
     Raises:
-        DownloadError: it is no PNG, JPEG or WebP picture, is cut short or damaged, or has above 50 million pixels.
+        DownloadError: it is no PNG, JPEG or WebP image, is cut short or damaged, or has above 50 million pixels.
     """
     try:
         facts, _ = decode_pool.run(lambda: decode.decode(decode.read_bounded(path), 1))
-    except decode.NotAPictureError as error:
-        raise _no_picture(error) from None
+    except decode.NotAnImageError as error:
+        raise _no_image(error) from None
     except OSError as error:
         raise DownloadError(f"{path} cannot be read: {error.strerror or error}.") from error
     return facts.media_type, facts.width, facts.height
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A saved picture as a PIL image, decoded, the file closed. Raises DownloadError where it cannot be read."""
+def open_image(path: Path) -> Image.Image:
+    """A saved image as a PIL image, decoded, the file closed. Raises DownloadError where it cannot be read."""
     try:
         return decode_pool.run(lambda: decode.whole(decode.read_bounded(path)))
-    except decode.NotAPictureError as error:
+    except decode.NotAnImageError as error:
         raise DownloadError(f"{path} can no longer be opened: {error}.") from None
     except OSError as error:
         raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
@@ -93,19 +93,19 @@ def save(
     alone: bool = False,
     on_warning: Callable[[str], object],
 ) -> Saved:
-    """Fetch one picture and put it in ``folder`` as ``stem`` with the ending that its bytes say.
+    """Fetch one image and put it in ``folder`` as ``stem`` with the ending that its bytes say.
 
     Args:
         fetch: called once with a function that takes the body in pieces; what it raises is passed on.
         owner: the session's id, part of the temporary's name. recipe: None leaves it out.
         thumbnails: the folder of the cache. thumbnail_sizes: what to keep there, in pixels a side. alone: keep the
-            large view too, for a picture shown by itself.
+            large view too, for an image shown by itself.
         on_warning: told where the recipe had to be left out.
 
-    A file of that name that is the same picture is kept; where it is another one, a number is added to the name.
+    A file of that name that is the same image is kept; where it is another one, a number is added to the name.
 
     Raises:
-        DownloadError: no picture came, or it cannot be written; ``final`` where fetching it again would not help.
+        DownloadError: no image came, or it cannot be written; ``final`` where fetching it again would not help.
             The temporary is gone.
     """
     temporary = folder / f".{stem}.{_safe(owner)}.part"
@@ -126,8 +126,8 @@ def save(
     return Saved(target, facts.width, facts.height, facts.media_type, size)
 
 
-def is_here(path: Path) -> bool:
-    """Whether a picture stands at ``path``, as far as its first bytes say: an emptied file is none."""
+def is_saved_image(path: Path) -> bool:
+    """Whether an image stands at ``path``, as far as its first bytes say: an emptied file is none."""
     try:
         with path.open("rb") as file:
             return containers.media_type(file.read(16)) is not None
@@ -138,7 +138,7 @@ def is_here(path: Path) -> bool:
 
 
 def find(folder: Path, stem: str) -> Path | None:
-    """A whole picture saved as ``stem`` earlier, for a session that was killed between the rename and its record."""
+    """A whole image saved as ``stem`` earlier, for a session that was killed between the rename and its record."""
     for ending in containers.ENDINGS.values():
         path = folder / f"{stem}{ending}"
         with contextlib.suppress(DownloadError):
@@ -179,7 +179,7 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         written += len(piece)
         try:
             if written > decode.MOST_BYTES:
-                raise DownloadError("The picture is larger than 64 MB and was refused.", final=True)
+                raise DownloadError("The image is larger than 64 MB and was refused.", final=True)
             with _disk(folder):
                 file.write(piece)
         except DownloadError as error:
@@ -206,21 +206,21 @@ def _checked_with_recipe(
 ) -> tuple[containers.Facts, Mapping[str, bytes]]:
     """Check the temporary, put the recipe into it, and make its views. Facts, and JPEGs as `previews` gives them.
 
-    What is decoded is the file with its recipe in it: one decoding tells that the picture is whole and that it still
+    What is decoded is the file with its recipe in it: one decoding tells that the image is whole and that it still
     is with the recipe. Where that fails, the bytes that came are looked at by themselves.
     """
     if recipe is not None:
         try:
             return _with_recipe(temporary, recipe, wanted)
         except Exception as error:
-            reason = str(error) if isinstance(error, (InputError, decode.NotAPictureError)) else repr(error)
+            reason = str(error) if isinstance(error, (InputError, decode.NotAnImageError)) else repr(error)
     try:
         result = _decoded(_read(temporary), *wanted)
-    except decode.NotAPictureError as error:
-        raise _no_picture(error) from None
+    except decode.NotAnImageError as error:
+        raise _no_image(error) from None
     if recipe is not None:
         with contextlib.suppress(Exception):
-            on_warning(f"The picture was saved without its recipe: {reason}")
+            on_warning(f"The image was saved without its recipe: {reason}")
     return result
 
 
@@ -252,11 +252,11 @@ def _read(temporary: Path) -> bytes:
 
 
 def _put(temporary: Path, folder: Path, stem: str, ending: str) -> Path:
-    """Give the temporary its name without ever taking the name from another picture."""
+    """Give the temporary its name without ever taking the name from another image."""
     for attempt in range(1, _SAME_NAMES):
         target = folder / (f"{stem}{ending}" if attempt == 1 else f"{stem}-{attempt}{ending}")
         try:
-            if _claim(temporary, target) or _same_picture(temporary, target):
+            if _claim(temporary, target) or _same_image(temporary, target):
                 return target
         except FileExistsError:
             continue
@@ -276,9 +276,9 @@ def _claim(temporary: Path, target: Path) -> bool:
     return True
 
 
-def _same_picture(temporary: Path, target: Path) -> bool:
+def _same_image(temporary: Path, target: Path) -> bool:
     def same() -> bool:
-        return containers.same_essence(decode.read_bounded(target), decode.read_bounded(temporary))
+        return containers.same_pixel_data(decode.read_bounded(target), decode.read_bounded(temporary))
 
     try:
         return decode_pool.run(same)
@@ -317,18 +317,18 @@ def _disk_error(error: OSError, folder: Path) -> DownloadError:
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
     if full:
         return DownloadError(
-            f"There is no room left for the picture in {folder}. Free some space, then %kling resume fetches it.",
+            f"There is no room left for the image in {folder}. Free some space, then %kling resume fetches it.",
             final=True,
         )
     return DownloadError(
-        f"The picture cannot be written in {folder}: {error.strerror or error}. Make the folder writable, "
+        f"The image cannot be written in {folder}: {error.strerror or error}. Make the folder writable, "
         "then %kling resume fetches it.",
         final=True,
     )
 
 
-def _no_picture(error: decode.NotAPictureError) -> DownloadError:
-    return DownloadError(f"What came is not a picture that can be kept: {error}.", final=error.final)
+def _no_image(error: decode.NotAnImageError) -> DownloadError:
+    return DownloadError(f"What came is not an image that can be kept: {error}.", final=error.final)
 
 
 def _age(path: Path) -> float:

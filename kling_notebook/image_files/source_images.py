@@ -1,4 +1,4 @@
-"""A source picture for image to image: read, checked against what the service takes, refused before it costs anything.
+"""A source image for image to image: read, checked against what the service takes, refused before it costs anything.
 
 The limits are those of the model behind the service: at most 10 MB, at least 300 pixels a side, a ratio of 0.4 to 2.5.
 """
@@ -21,7 +21,7 @@ LEAST_RATIO, MOST_RATIO = 0.4, 2.5
 
 
 def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
-    """Bytes and media type of a source picture given as a path, as a file's bytes or as a PIL image.
+    """Bytes and media type of a source image given as a path, as a file's bytes or as a PIL image.
 
     Raises:
         InputError: it cannot be read or the service would refuse it. The last sentence says what to do.
@@ -49,7 +49,7 @@ def _file(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if path.is_dir():
-            raise _refused(f"{path} is a folder. Give the path of a picture in it.")
+            raise _refused(f"{path} is a folder. Give the path of an image in it.")
         _check_bytes(str(path), size)
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
@@ -63,11 +63,11 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
     _check_bytes(name, len(data))
     kind = containers.media_type(data[:16])
     if kind is None:
-        way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the picture"
+        way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the image"
         raise _refused(f"{name} is {decode.what_it_is(data[:1024])}. {way} as PNG, JPEG or WebP.")
     try:
         facts, _ = decode_pool.run(decode.decode, data, 1)
-    except decode.NotAPictureError as error:
+    except decode.NotAnImageError as error:
         raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
     if facts.animated:
         raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")

@@ -1,7 +1,7 @@
-"""Small JPEGs of saved pictures, and the folder that keeps them. The folder is a cache: losing it costs time only.
+"""Small JPEGs of saved images, and the folder that keeps them. The folder is a cache: losing it costs time only.
 
-A thumbnail's name is a hash of its picture's name, size and time of change, so a picture that was replaced gets a new
-one. The picture's own width and height stand in the JPEG's comment, and a shown grid need not open the picture.
+A thumbnail's name is a hash of its image's name, size and time of change, so an image that was replaced gets a new
+one. The image's own width and height stand in the JPEG's comment, and a shown grid need not open the image.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ if TYPE_CHECKING:
 
 QUALITY = 80
 LARGE = 1024
-"""Pixels a side of a picture shown by itself."""
+"""Pixels a side of an image shown by itself."""
 
 LIMIT = 200_000
-"""Bytes of a picture shown by itself, at most."""
+"""Bytes of an image shown by itself, at most."""
 
 _LOWER_QUALITIES = (85, 75, 65, 50, 35, 20)
 _COMMENT = re.compile(rb"\xff\xfe\x00.kling (\d{1,6})x(\d{1,6})", re.DOTALL)
 
 
 def thumbnail(path: Path, cache: Path, size: int = 256) -> tuple[bytes, int, int]:
-    """JPEG bytes of at most ``size`` pixels a side, and the picture's own width and height in pixels.
+    """JPEG bytes of at most ``size`` pixels a side, and the image's own width and height in pixels.
 
     Raises:
-        DownloadError: the picture is gone or can no longer be read.
+        DownloadError: the image is gone or can no longer be read.
     """
     return _cached(path, cache, _kind(size), size, None)
 
 
 def large(path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT) -> tuple[bytes, int, int]:
-    """As `thumbnail`, for a picture shown by itself: of the best quality that stays within ``limit`` bytes."""
+    """As `thumbnail`, for an image shown by itself: of the best quality that stays within ``limit`` bytes."""
     return _cached(path, cache, _kind(size, limit), size, limit)
 
 
 def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> dict[str, bytes]:
-    """What the cache shall keep of a picture that is decoded just now, by kind: its thumbnails, and where it will be
+    """What the cache shall keep of an image that is decoded just now, by kind: its thumbnails, and where it will be
     shown by itself the large view. ``reduced``: it, at most as large as is needed."""
     views = {_kind(size): make(decode.small(reduced, size), facts, size) for size in sizes}
     return views | {_kind(LARGE, LIMIT): make(reduced, facts, LARGE, LIMIT)} if alone else views
 
 
 def keep(path: Path, cache: Path, views: Mapping[str, bytes]) -> None:
-    """Put in the cache what `previews` made while the picture was being saved."""
+    """Put in the cache what `previews` made while the image was being saved."""
     with contextlib.suppress(OSError):
         for kind, jpeg in views.items():
             _write(_place(path, cache, kind), jpeg)
@@ -64,7 +64,7 @@ def _kind(size: int, limit: int | None = None) -> str:
 
 
 def make(small: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
-    """The JPEG of a picture already reduced to ``size`` pixels a side; its comment says the picture's own size."""
+    """The JPEG of an image already reduced to ``size`` pixels a side; its comment says the image's own size."""
     comment = b"kling %dx%d" % (facts.width, facts.height)
     if limit is None:
         return decode.jpeg(small, QUALITY, comment)
@@ -88,7 +88,7 @@ def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) ->
     except OSError as error:
         reason = error.strerror or error
         raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
-    except decode.NotAPictureError as error:
+    except decode.NotAnImageError as error:
         raise DownloadError(f"{path.name} can no longer be shown: {error}.") from None
     with contextlib.suppress(OSError):
         _write(place, jpeg)
@@ -107,7 +107,7 @@ def _place(path: Path, cache: Path, kind: str) -> Path:
 
 
 def _read(place: Path) -> tuple[bytes, int, int] | None:
-    """A cached JPEG with its picture's size, None where it is missing, cut short or not one of ours."""
+    """A cached JPEG with its image's size, None where it is missing, cut short or not one of ours."""
     try:
         jpeg = place.read_bytes()
     except OSError:

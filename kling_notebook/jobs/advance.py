@@ -1,11 +1,11 @@
 """advance(): takes one job from whatever state its record says to its end. The only code that buys.
 
-    planned -> sent -> running -> downloading -> finished
+    planned -> sent -> running -> downloading -> completed
        |         |        |            |
        |         |        |            +-> expired: the URLs died twice; the id is kept
-       |         |        +-> failed: the service says so.  unfinished: parked, resumable
+       |         |        +-> failed: the service says so.  paused: parked, resumable
        |         +-> maybe_submitted: nobody knows.  planned: 429, or nothing left this machine.  refused
-       +-> withdrawn, refused
+       +-> cancelled, refused
 
 Each arrow is committed before the next step is taken, so running, resuming and running elsewhere are one function.
 """
@@ -21,7 +21,7 @@ from ..api.errors import KlingError, ModelNotFoundError, TransportError
 from ..api.job import Job, JobStatus
 from ..api.quantities import about
 from ..journal.job_record import Record
-from .job_context import Outcome, Work, take_turn
+from .job_context import Outcome, Work, wait_for_rate_limit
 from .poll_and_save import collect, failure
 
 SUBMIT_TRIES = 4  # of a POST that never left this machine; a 429 is asked again for as long as the job may take
@@ -42,34 +42,34 @@ def advance(record: Record, work: Work) -> Outcome:
 
 
 def _advance(record: Record, work: Work) -> Outcome:
-    if record.status is JobStatus.PLANNED:
+    if record.status is JobStatus.QUEUED:
         outcome = _submit(record, work)
         if outcome.error or outcome.record.status is not JobStatus.RUNNING:
             return outcome
         record = outcome.record
-    elif record.status is JobStatus.SENT:  # its worker died between the intent and the reply
+    elif record.status is JobStatus.SUBMITTING:  # its worker died between the intent and the reply
         return _doubtful(record, work, _doubt(record, "its kernel ended while it was being submitted"))
-    elif record.status in (JobStatus.UNFINISHED, JobStatus.EXPIRED):
+    elif record.status in (JobStatus.PAUSED, JobStatus.EXPIRED):
         record = work.commit(record, status=JobStatus.RUNNING, error=None)
     if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
         return _unless_mistyped(collect(record, work), work)
-    return Outcome(record, why_ended(record))
+    return Outcome(record, error_from_record(record))
 
 
-def why_ended(record: Record) -> KlingError | None:
-    """The error of a job that ended in an earlier run or elsewhere, made from its record; None where it finished."""
+def error_from_record(record: Record) -> KlingError | None:
+    """The error of a job that ended in an earlier run or elsewhere, made from its record; None where it completed."""
     n, status = record.number, record.status
-    if status is JobStatus.FINISHED:
+    if status is JobStatus.COMPLETED:
         return None
-    if status is JobStatus.MAYBE_SUBMITTED:
-        doubt = _doubt(record, record.error or "Nobody knows what became of its submit")
-        return doubt.concerning(job_id=record.job_id)
+    if status is JobStatus.UNCONFIRMED:
+        error = _doubt(record, record.error or "Nobody knows what became of its submit")
+        return error.with_job(job_id=record.job_id)
     if status is JobStatus.FAILED:
         return failure(record)
-    if status is JobStatus.REFUSED:
+    if status is JobStatus.REJECTED:
         return _refusal(record)
-    if status is JobStatus.WITHDRAWN:
-        return KlingError(f"Job {n} was not sent: it was withdrawn, or its kernel ended. Run it again.", number=n)
+    if status is JobStatus.CANCELLED:
+        return KlingError(f"Job {n} was not sent: it was cancelled, or its kernel ended. Run it again.", number=n)
     why = f": {record.error}" if record.error else ", in another kernel."
     return KlingError(f"Job {n} is {status.value}{why}", number=n, job_id=record.job_id)
 
@@ -85,11 +85,11 @@ def _refusal(record: Record) -> KlingError:
 def _unless_mistyped(outcome: Outcome, work: Work) -> Outcome:
     """Where the service does not know an id that a person attached, it was the wrong one: the doubt is as it was."""
     record, error = outcome.record, outcome.error
-    if record.status is not JobStatus.EXPIRED or not record.unconfirmed or not isinstance(error, ModelNotFoundError):
+    if record.status is not JobStatus.EXPIRED or not record.id_unverified or not isinstance(error, ModelNotFoundError):
         return outcome
-    doubt = _doubt(record, f"The service knows no job {record.job_id}", error)
-    doubt.job_id = None
-    return _doubtful(record, work, doubt)
+    error = _doubt(record, f"The service knows no job {record.job_id}", error)
+    error.job_id = None
+    return _doubtful(record, work, error)
 
 
 # ---- buying ----
@@ -103,7 +103,7 @@ def _submit(record: Record, work: Work) -> Outcome:
         try:
             work.client.check_request(record.request)
             if not _may_go(record, work):
-                return Outcome(record.but(status=JobStatus.WITHDRAWN))
+                return Outcome(record.replace(status=JobStatus.CANCELLED))
         except KlingError as error:
             return _refuse(record, work, error)
         answer = _post_once(record, work)
@@ -112,7 +112,7 @@ def _submit(record: Record, work: Work) -> Outcome:
         never_left += isinstance(answer, TransportError)
         if never_left >= SUBMIT_TRIES or time.monotonic() - began > work.job_max_age:
             return _refuse(record, work, answer)
-        record = work.commit(record, status=JobStatus.PLANNED, submitted_at=None)
+        record = work.commit(record, status=JobStatus.QUEUED, submitted_at=None)
         work.gate.sent(False)
         _before_again(record, work, answer, never_left)
 
@@ -121,14 +121,14 @@ def _may_go(record: Record, work: Work) -> bool:
     """Wait for the price, for a share of the rate limit, then ask for the money. A share that is not used is given
     back: hundreds of refusals would otherwise leave nothing for the polls of what was bought."""
     told = functools.cache(lambda: work.tell(record, waiting_for="the first one's price"))  # once
-    if not work.gate.priced(record, told) or not take_turn(record, work, "submit"):
+    if not work.gate.priced(record, told) or not wait_for_rate_limit(record, work, "submit"):
         return False
     allowed = False
     try:
         allowed = work.gate.allow(record)
     finally:
         if not allowed:
-            work.client.unsent()
+            work.client.release_unused()
     return allowed
 
 
@@ -136,7 +136,7 @@ def _post_once(record: Record, work: Work) -> Outcome | KlingError:
     """Commit the intent, then send. The outcome; or the error after which it may be sent again."""
     try:
         sent = {"submitted_at": time.time(), "raw": {"body": work.client.body_of(record.request)}}
-        record = work.commit(record, strict=True, status=JobStatus.SENT, **sent)
+        record = work.commit(record, strict=True, status=JobStatus.SUBMITTING, **sent)
     except KlingError as error:
         return _refuse(record, work, error)
     try:
@@ -156,10 +156,10 @@ def _post_once(record: Record, work: Work) -> Outcome | KlingError:
     return outcome
 
 
-def _doubtful(record: Record, work: Work, doubt: KlingError) -> Outcome:
+def _doubtful(record: Record, work: Work, error: KlingError) -> Outcome:
     """Nobody knows. A job id that a torn reply still showed is kept: resume then needs no other."""
-    record = work.commit(record, status=JobStatus.MAYBE_SUBMITTED, error=str(doubt), job_id=doubt.job_id)
-    return Outcome(record, doubt)
+    record = work.commit(record, status=JobStatus.UNCONFIRMED, error=str(error), job_id=error.job_id)
+    return Outcome(record, error)
 
 
 def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:
@@ -186,10 +186,10 @@ def _accept(record: Record, work: Work, job: Job) -> Record:
 
 
 def _refuse(record: Record, work: Work, error: KlingError) -> Outcome:
-    error.concerning(number=record.number)
+    error.with_job(number=record.number)
     try:
         raw = {**record.raw, "refused": type(error).__name__}
-        record = work.commit(record, status=JobStatus.REFUSED, error=str(error), submitted_at=None, raw=raw)
+        record = work.commit(record, status=JobStatus.REJECTED, error=str(error), submitted_at=None, raw=raw)
     finally:
         work.gate.sent(False)
     return Outcome(record, error)
@@ -206,7 +206,7 @@ def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingErr
         return KlingError(text, number=record.number, maybe_submitted=True)
     seen.args = (text,)
     seen.maybe_submitted = True
-    return seen.concerning(number=record.number)
+    return seen.with_job(number=record.number)
 
 
 def _settle_unwritten(outcome: Outcome, work: Work) -> Outcome:
@@ -222,7 +222,7 @@ def _settle_unwritten(outcome: Outcome, work: Work) -> Outcome:
     return Outcome(
         record,
         KlingError(
-            f"Job {record.job_id} is done and its pictures are in {work.folder}, but the journal could not be written "
+            f"Job {record.job_id} is done and its images are in {work.folder}, but the journal could not be written "
             f"({work.unwritten}). Make room, then `%kling resume {record.job_id}`.",
             job_id=record.job_id,
             number=record.number,

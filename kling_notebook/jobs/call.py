@@ -13,7 +13,7 @@ from ..api.job import JobStatus
 from ..api.price_class import Kind, kind
 from ..journal.job_record import Record
 from ..results.handle import JobHandle
-from .spending import Estimate, Limits
+from .spending import Estimate, SpendingLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +21,22 @@ class Stopped:
     """What became of the jobs when the waiting was stopped.
 
     Attributes:
-        withdrawn: numbers of the jobs taken back before their POST.
+        cancelled: numbers of the jobs taken back before their POST.
         going_on: job ids of those that go on in the background; "job N" where no id is known yet.
     """
 
-    withdrawn: tuple[int, ...]
-    going_on: tuple[str, ...]
+    cancelled: tuple[int, ...]
+    still_running: tuple[str, ...]
 
 
-class Purse:
+class SpendingLedger:
     """What a session has spent or has under way, in credits by job number. Thread-safe.
 
     Args:
         before: that of the session before it in this kernel, whose spending counts as well.
     """
 
-    def __init__(self, before: Purse | None = None) -> None:
+    def __init__(self, before: SpendingLedger | None = None) -> None:
         self._before = before
         self._lock = threading.Lock()
         self._credits: dict[int, float] = {}
@@ -47,7 +47,7 @@ class Purse:
         with self._lock:
             return earlier + sum(self._credits.values())
 
-    def reserve(self, record: Record, estimate: Estimate, batch: Batch) -> None:
+    def reserve(self, record: Record, estimate: Estimate, batch: Call) -> None:
         """Set the price aside before the POST, in place of what was set aside for this job before.
 
         Raises:
@@ -75,7 +75,7 @@ class Purse:
                 self._credits[number] = credits
 
 
-class Pricing:
+class PriceProbe:
     """Who finds out what a kind of job costs. Thread-safe.
 
     Until a reply has said it, one of a kind is sent at a time: side by side they would go out at a guess, past what may
@@ -91,7 +91,7 @@ class Pricing:
         self._known: dict[Kind, bool] = {}
         self._out: dict[Kind, int] = {}
 
-    def may_go(self, record: Record) -> bool:
+    def may_send(self, record: Record) -> bool:
         """Whether it may be sent: its price is known, or it is the one that finds it out, until `learn` or `over`."""
         which = kind(record.request)
         with self._lock:
@@ -105,15 +105,15 @@ class Pricing:
             self._known[kind(record.request)] = True
 
     def over(self, record: Record) -> None:
-        """Nothing more is heard of this job's price. Where it is finished and had none, no reply ever names one."""
+        """Nothing more is heard of this job's price. Where it is completed and had none, no reply ever names one."""
         which = kind(record.request)
         with self._lock:
             if self._out.get(which) == record.number:
                 del self._out[which]
-                self._known[which] |= record.status is JobStatus.FINISHED
+                self._known[which] |= record.status is JobStatus.COMPLETED
 
 
-class Batch:
+class Call:
     """The jobs of one call.
 
     Attributes:
@@ -121,7 +121,7 @@ class Batch:
         estimate: what was about to be bought. limits: what the call may spend. numbers: of the jobs it buys.
     """
 
-    def __init__(self, handles: tuple[JobHandle, ...], estimate: Estimate, limits: Limits) -> None:
+    def __init__(self, handles: tuple[JobHandle, ...], estimate: Estimate, limits: SpendingLimits) -> None:
         self.handles = handles
         self.estimate = estimate
         self.limits = limits
@@ -158,24 +158,24 @@ class Batch:
                 number=record.number,
             )
 
-    def withdraw(self) -> Stopped:
+    def cancel_unsent(self) -> Stopped:
         """Take back what was not POSTed; say what goes on. What another call asked for first is left to that call."""
-        going_on: list[str] = []
-        withdrawn: list[int] = []
+        still_running: list[str] = []
+        cancelled: list[int] = []
         for handle in self.jobs:
             if handle.done():
                 continue
             if handle.number in self.numbers and handle.cancel():
-                withdrawn.append(handle.number)
+                cancelled.append(handle.number)
             else:
-                going_on.append(handle.job_id or f"job {handle.number}")
-        return Stopped(tuple(withdrawn), tuple(going_on))
+                still_running.append(handle.job_id or f"job {handle.number}")
+        return Stopped(tuple(cancelled), tuple(still_running))
 
     @contextmanager
-    def withdrawn_if_cut_short(self) -> Iterator[None]:
+    def cancelled_if_cut_short(self) -> Iterator[None]:
         """While its jobs are set going: what an interrupt leaves without a worker must not look like a running job."""
         try:
             yield
         except BaseException:
-            self.withdraw()
+            self.cancel_unsent()
             raise

@@ -22,8 +22,8 @@ from ..journal.locks import Locks
 from ..results.attachments import Attachments
 from ..results.handle import JobHandle
 from ..results.result import Result
-from .advance import advance, why_ended
-from .call import Batch, Pricing, Purse
+from .advance import advance, error_from_record
+from .call import Call, PriceProbe, SpendingLedger
 from .job_context import Work
 from .spending import Estimate
 from .worker_pool import Runner
@@ -47,7 +47,7 @@ class JobSettings(Protocol):
 
 
 @dataclass
-class Place:
+class Workspace:
     """Where a session works: its folder, what lies there, and what it has to say once.
 
     ``sessions``: the ids of this kernel's sessions, the one that works here last.
@@ -67,8 +67,8 @@ class Place:
         return self.sessions[-1]
 
     def has_all(self, record: Record) -> bool:
-        """Whether the record has pictures, and every one of them is there."""
-        return bool(record.images) and all(saving.is_here(self.folder / name) for name in record.images)
+        """Whether the record has images, and every one of them is there."""
+        return bool(record.images) and all(saving.is_saved_image(self.folder / name) for name in record.images)
 
     def has_price(self, request: GenerationRequest) -> bool:
         """Whether this backend has said what such a job costs."""
@@ -83,19 +83,19 @@ class Place:
         return Result(record, self.folder, reused=reused, thumbnail_size=self.settings.thumbnail_size)
 
 
-class Running:
+class Dispatcher:
     """The jobs under way. One worker thread per job, from POST to saved file."""
 
     def __init__(
         self,
-        place: Place,
+        place: Workspace,
         client: Callable[[], KlingClient],
         priced: Callable[[list[GenerationRequest]], Estimate],
-        purse: Purse,
+        purse: SpendingLedger,
     ) -> None:
         self.place = place
         self.purse = purse
-        self.pricing = Pricing(place.has_price)
+        self.pricing = PriceProbe(place.has_price)
         self.runner = Runner(place.settings.in_flight)
         self.client = client
         self.priced = priced
@@ -106,17 +106,17 @@ class Running:
         """A handle for a job that is about to run."""
         handle = JobHandle(record.request, record.number, record.status)
         self.handles[record.number] = handle
-        handle.add_done_callback(self._withdrawn)
+        handle.add_done_callback(self._cancelled)
         return handle
 
-    def _withdrawn(self, handle: Any) -> None:
+    def _cancelled(self, handle: Any) -> None:
         if handle.cancelled():
             with suppress(JournalError):
-                self.place.journal.settle(handle.number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
-            handle.publish(handle.snapshot.but(status=JobStatus.WITHDRAWN, waiting_for=None))
+                self.place.journal.settle(handle.number, JobStatus.CANCELLED, JobStatus.QUEUED)
+            handle.publish(handle.snapshot.replace(status=JobStatus.CANCELLED, waiting_for=None))
             self.handles.pop(handle.number, None)
 
-    def run(self, record: Record, handle: JobHandle, batch: Batch | None = None, *, resumed: bool = False) -> None:
+    def run(self, record: Record, handle: JobHandle, batch: Call | None = None, *, resumed: bool = False) -> None:
         """Set it going. KlingError where it cannot be: then nothing was sent."""
         self._begin(record, lambda: self._advance(record, handle, batch, resumed))
 
@@ -127,7 +127,7 @@ class Running:
             self.handles.pop(record.number, None)
             raise
 
-    def _advance(self, record: Record, handle: JobHandle, batch: Batch | None, resumed: bool) -> None:
+    def _advance(self, record: Record, handle: JobHandle, batch: Call | None, resumed: bool) -> None:
         """One worker, one job."""
         if handle.cancelled():
             return
@@ -135,12 +135,12 @@ class Running:
             self._face()
             request = record.request
             if request.image is not None:
-                record = record.but(request=request.replace(image=self.place.attachments.load(request.image)))
+                record = record.replace(request=request.replace(image=self.place.attachments.load(request.image)))
             work = Work(
                 client=self.client(),
                 observer=handle.publish,
                 ledger=self,
-                gate=_Gate(self, handle, batch),
+                gate=SendPermit(self, handle, batch),
                 folder=self.place.folder,
                 durations=self.place.durations(request),
                 known=lambda: self.place.durations(request),
@@ -159,16 +159,16 @@ class Running:
         except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
             with suppress(JournalError):  # which may be what went wrong
                 record = self.place.journal.get(record.number) or record
-            error = unexpected if isinstance(unexpected, KlingError) else our_fault(record, unexpected)
+            error = unexpected if isinstance(unexpected, KlingError) else internal_error(record, unexpected)
         self.conclude(handle, record, error, batch)
         self._face()
 
     def _face(self) -> None:
         """Tell the client how many jobs share its allowance: polls are spent where they pay."""
         with suppress(KlingError):  # no client: the job that needs it says so
-            self.client().facing(self.runner.working, self.runner.waiting)
+            self.client().report_load(self.runner.working, self.runner.waiting)
 
-    def conclude(self, handle: JobHandle, record: Record, error: KlingError | None, batch: Batch | None) -> None:
+    def conclude(self, handle: JobHandle, record: Record, error: KlingError | None, batch: Call | None) -> None:
         if record.status is JobStatus.FAILED:
             self.purse.charge(record.number, record.credits or 0.0)
         elif record.credits is not None:
@@ -182,16 +182,16 @@ class Running:
         if error is None:
             self.answered(handle, record)
         else:
-            handle.publish(handle.snapshot.but(status=record.status, error=error, waiting_for=None))
+            handle.publish(handle.snapshot.replace(status=record.status, error=error, waiting_for=None))
             handle.set_exception(error)
 
     def answered(self, handle: JobHandle, record: Record, *, reused: bool = False) -> JobHandle:
         result = self.place.as_result(record, reused=reused)
         seconds = record.seconds or 0.0
         count = len(record.images)
-        facts = {"job_id": record.job_id, "credits": record.credits, "saved": count, "pictures": count}
+        facts = {"job_id": record.job_id, "credits": record.credits, "saved": count, "images": count}
         handle.publish(
-            handle.snapshot.but(status=record.status, elapsed=seconds, reused=reused, waiting_for=None, **facts)
+            handle.snapshot.replace(status=record.status, elapsed=seconds, reused=reused, waiting_for=None, **facts)
         )
         handle.set_result(result)
         return handle
@@ -205,7 +205,7 @@ class Running:
             try:
                 self._follow(record, handle)
             except Exception as unexpected:  # as in _advance: a full disk must not leave the cell waiting
-                fault = unexpected if isinstance(unexpected, KlingError) else our_fault(record, unexpected)
+                fault = unexpected if isinstance(unexpected, KlingError) else internal_error(record, unexpected)
                 self.conclude(handle, record, fault, None)
 
         self._begin(record, watch)
@@ -215,24 +215,24 @@ class Running:
         number = record.number
         while True:
             now = self.place.journal.get(number) or record
-            if now.status.over or now.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.UNFINISHED):
+            if now.status.over or now.status in (JobStatus.UNCONFIRMED, JobStatus.PAUSED):
                 break
             if now.owner == self.place.id or not self.place.locks.alive(now.owner):
                 break  # its kernel is gone; or its worker in this one, on a fault
             handle.publish(
-                handle.snapshot.but(status=now.status, job_id=now.job_id, waiting_for="another kernel's job")
+                handle.snapshot.replace(status=now.status, job_id=now.job_id, waiting_for="another kernel's job")
             )
             time.sleep(FOLLOW_SECONDS)
-        if now.status is JobStatus.PLANNED:  # its kernel ended before it was sent; nobody else may buy for that call
-            self.place.journal.settle(number, JobStatus.WITHDRAWN, JobStatus.PLANNED)
+        if now.status is JobStatus.QUEUED:  # its kernel ended before it was sent; nobody else may buy for that call
+            self.place.journal.settle(number, JobStatus.CANCELLED, JobStatus.QUEUED)
             now = self.place.journal.get(number) or now
-        if now.status is JobStatus.FINISHED:
+        if now.status is JobStatus.COMPLETED:
             self.handles.pop(number, None)
             self.answered(handle, now, reused=True)
             return
         mine = now if now.owner == self.place.id else self.place.journal.take_over(now, self.place.id)
         if mine is None or now.status not in _GOES_ON:
-            self.conclude(handle, now, why_ended(now), None)
+            self.conclude(handle, now, error_from_record(now), None)
         else:
             self._advance(mine, handle, None, resumed=True)
 
@@ -257,16 +257,16 @@ class Running:
                 self.unwritten.pop(number, None)
 
 
-class _Gate:
-    """Whether one job's POST may go out: the money first, then the user, who may have withdrawn it."""
+class SendPermit:
+    """Whether one job's POST may go out: the money first, then the user, who may have cancelled it."""
 
-    def __init__(self, running: Running, handle: JobHandle, batch: Batch | None) -> None:
+    def __init__(self, running: Dispatcher, handle: JobHandle, batch: Call | None) -> None:
         self._running = running
         self._handle = handle
         self._batch = batch
 
     def priced(self, record: Record, waiting: Callable[[], None]) -> bool:
-        while self._batch is not None and self._batch.bounded and not self._running.pricing.may_go(record):
+        while self._batch is not None and self._batch.bounded and not self._running.pricing.may_send(record):
             waiting()
             self.pause(PRICING_SECONDS)
             if self.cancelled():
@@ -279,7 +279,7 @@ class _Gate:
             self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)
         if self._handle.begin_sending():
             return True
-        self._running.purse.charge(self._handle.number, 0.0)  # withdrawn a moment ago: what was set aside is free again
+        self._running.purse.charge(self._handle.number, 0.0)  # cancelled a moment ago: what was set aside is free again
         return False
 
     def sent(self, accepted: bool) -> None:
@@ -294,10 +294,10 @@ class _Gate:
         self._handle.pause(seconds)
 
 
-_GOES_ON = (JobStatus.SENT, JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.UNFINISHED)
+_GOES_ON = (JobStatus.SUBMITTING, JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.PAUSED)
 
 
-def our_fault(record: Record, error: BaseException) -> KlingError:
+def internal_error(record: Record, error: BaseException) -> KlingError:
     fault = KlingError(
         f"Job {record.number} stopped on a fault of kling_notebook ({type(error).__name__}: {error}). "
         f"If it was submitted, `%kling resume {record.number}` collects it.",

@@ -14,7 +14,7 @@ from ..api.errors import KlingError, SettingsError
 from ..api.job import Observer, Snapshot
 from ..api.poll_schedule import Durations
 from ..api.rate_limiter import Kind
-from ..api.request_queue import Ticket
+from ..api.request_queue import Slot
 from ..image_files import saving
 from ..journal.job_record import Record
 from ..journal.journal import JournalError
@@ -30,13 +30,13 @@ class Gate(Protocol):
     """Whether the POST may go out."""
 
     def priced(self, record: Record, waiting: Callable[[], None]) -> bool:
-        """Wait until somebody has found out what such a job costs, or it is this one that does. False: withdrawn.
+        """Wait until somebody has found out what such a job costs, or it is this one that does. False: cancelled.
 
         ``waiting`` is called where it has to wait.
         """
 
     def allow(self, record: Record) -> bool:
-        """Close the gate. False: withdrawn. Raises KlingError where the money is not there."""
+        """Close the gate. False: cancelled. Raises KlingError where the money is not there."""
 
     def sent(self, accepted: bool) -> None: ...
     def cancelled(self) -> bool: ...
@@ -45,7 +45,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a job ended, and the error to raise where that is not ``finished``."""
+    """Where a job ended, and the error to raise where that is not ``completed``."""
 
     record: Record
     error: KlingError | None = None
@@ -83,13 +83,13 @@ class Work:
             "saved": self.saved(record),
             "waiting_for": None,
         }
-        base = self.snapshot or Snapshot(record.request, record.status, pictures=record.request.num_outputs)
-        self.snapshot = base.but(**known | facts)
+        base = self.snapshot or Snapshot(record.request, record.status, images=record.request.num_outputs)
+        self.snapshot = base.replace(**known | facts)
         self.observer(self.snapshot)
 
     def saved(self, record: Record) -> int:
-        """How many of its pictures are in the folder: a name whose file is not there holds a place."""
-        return sum(saving.is_here(self.folder / name) for name in record.images)
+        """How many of its images are in the folder: a name whose file is not there holds a place."""
+        return sum(saving.is_saved_image(self.folder / name) for name in record.images)
 
     def refresh(self) -> None:
         """Take in how long the jobs took that have ended meanwhile."""
@@ -103,7 +103,7 @@ class Work:
         Once a job may exist, a commit that fails stops nothing: the whole row is written again at the next one.
         ``strict`` is for everything before the POST: what cannot be written down is not sent.
         """
-        record = record.but(**changes)
+        record = record.replace(**changes)
         try:
             self.ledger.commit(record)
             self.unwritten = None
@@ -118,13 +118,13 @@ class Work:
         return record
 
 
-def take_turn(record: Record, work: Work, kind: Kind, due: float = 0.0) -> bool:
-    """Wait in the client's line for a share of the rate limit. False: withdrawn meanwhile."""
+def wait_for_rate_limit(record: Record, work: Work, kind: Kind, due: float = 0.0) -> bool:
+    """Wait in the client's line for a share of the rate limit. False: cancelled meanwhile."""
     with work.client.queue(kind, due) as ticket:
         return _wait_in_line(record, work, ticket)
 
 
-def _wait_in_line(record: Record, work: Work, ticket: Ticket) -> bool:
+def _wait_in_line(record: Record, work: Work, ticket: Slot) -> bool:
     said = False
     while (seconds := ticket.ready()) > 0:
         if work.gate.cancelled():

@@ -1,4 +1,4 @@
-"""The second half of a job's life: poll until the service is done, then save its pictures. Called by advance() only."""
+"""The second half of a job's life: poll until the service is done, then save its images. Called by advance() only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..api.job import Job, JobStatus
 from ..image_files import metadata, saving
 from ..journal.job_record import Record
 from ..results import result
-from .job_context import Outcome, Work, take_turn
+from .job_context import Outcome, Work, wait_for_rate_limit
 
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
@@ -22,19 +22,19 @@ GONE = (403, 404, 410)  # statuses of an asset whose URL has died
 
 
 def collect(record: Record, work: Work) -> Outcome:
-    """Poll until the service is done, then save the pictures; both again where URLs have died."""
-    count = len(record.images)  # of the pictures it was seen to have: none is forgotten that a later reply leaves out
+    """Poll until the service is done, then save the images; both again where URLs have died."""
+    count = len(record.images)  # of the images it was seen to have: none is forgotten that a later reply leaves out
     for refresh in range(ASSET_REFRESHES + 1):
         outcome, job = _poll(record, work)
         if job is None:
             return outcome
         count = max(count, len(job.image_urls))
-        record, errors = _save_pictures(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job, count)
+        record, errors = _save_images(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job, count)
         if not errors:
-            return Outcome(work.commit(record, status=JobStatus.FINISHED, error=None))
+            return Outcome(work.commit(record, status=JobStatus.COMPLETED, error=None))
         gone = [error.status in GONE for error in errors.values()]
         if not any(gone) or refresh == ASSET_REFRESHES:
-            status = JobStatus.EXPIRED if all(gone) else JobStatus.UNFINISHED
+            status = JobStatus.EXPIRED if all(gone) else JobStatus.PAUSED
             return _park(record, work, next(iter(errors.values())), status, missing=errors)
         work.resumed = True  # the job is done: ask at once
     raise AssertionError("unreachable")
@@ -53,7 +53,7 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
         if polls and age > work.job_max_age:
             return _park(record, work, _still_running(record, age)), None
         due = time.monotonic() if work.resumed and not polls else _wait_until_due(work, submitted, age, polls)
-        take_turn(record, work, "poll", due=due)
+        wait_for_rate_limit(record, work, "poll", due=due)
         polls += 1
         age = time.monotonic() - submitted
         try:
@@ -64,9 +64,9 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             known = not record.raw.keys().isdisjoint(("final", "attached"))
             after = failed.after(error, math.inf if known else age, left)
             if after is not retry_policy.AfterPoll.AGAIN:
-                status = JobStatus.EXPIRED if after is retry_policy.AfterPoll.GONE else JobStatus.UNFINISHED
+                status = JobStatus.EXPIRED if after is retry_policy.AfterPoll.GONE else JobStatus.PAUSED
                 return _park(record, work, error, status), None
-            seconds = retry_policy.asked_to_wait(error) or rate_limiter.backoff(failed.count, random.random())  # noqa: S311  # jitter
+            seconds = retry_policy.retry_after_seconds(error) or rate_limiter.backoff(failed.count, random.random())  # noqa: S311  # jitter
             seconds = min(seconds, left)
             work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
             time.sleep(seconds)
@@ -78,7 +78,9 @@ def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
             continue
         # A job that was done when a later kernel first asked may have been done for hours.
         seen = running or not work.resumed
-        return _finished_there(record, work, job, poll_schedule.took(running, age, work.durations) if seen else None)
+        return _finished_there(
+            record, work, job, poll_schedule.estimate_duration(running, age, work.durations) if seen else None
+        )
 
 
 def _wait_until_due(work: Work, submitted: float, age: float, polls: int) -> float:
@@ -100,7 +102,7 @@ def _next_age(work: Work, age: float, polls: int) -> float:
 
 def _finished_there(record: Record, work: Work, job: Job, seconds: float | None) -> tuple[Outcome, Job | None]:
     """The service is done with it: completed or failed. ``seconds`` it took, None where nobody knows."""
-    done = record.but(
+    done = record.replace(
         completed_at=record.completed_at or time.time(),
         seconds=seconds if record.seconds is None else record.seconds,
         credits=record.credits if job.credit_cost is None else job.credit_cost,
@@ -140,7 +142,7 @@ def _park(
     record: Record,
     work: Work,
     error: KlingError,
-    status: JobStatus = JobStatus.UNFINISHED,
+    status: JobStatus = JobStatus.PAUSED,
     missing: Iterable[int] = (),
 ) -> Outcome:
     """Set the job aside with its id. Nothing that was paid for is forgotten. ``missing``: places known to be empty."""
@@ -152,40 +154,38 @@ def _park(
         empty = ", ".join(f"{n}:{k}" for k in missing)
         error.args = (
             f"{str(error).rstrip('.')}. Job {n} ({record.job_id}) {what}: "
-            f"{saved} picture{'s' * (saved != 1)} saved{shown}{f', {empty} not' if empty else ''}. "
+            f"{saved} image{'s' * (saved != 1)} saved{shown}{f', {empty} not' if empty else ''}. "
             f"`%kling resume {n}` tries again.",
         )
-    error.concerning(job_id=record.job_id, number=record.number)
+    error.with_job(job_id=record.job_id, number=record.number)
     return Outcome(work.commit(record, status=status, error=str(error)), error)
 
 
 # ---- saving ----
 
 
-def _save_pictures(record: Record, work: Work, job: Job, count: int) -> tuple[Record, dict[int, DownloadError]]:
-    """Save every picture that can be had, committing each; and, by place, why the others could not.
+def _save_images(record: Record, work: Work, job: Job, count: int) -> tuple[Record, dict[int, DownloadError]]:
+    """Save every image that can be had, committing each; and, by place, why the others could not.
 
-    All URLs die soon: one bad picture must not hold back the rest. What is in the folder is not fetched again.
+    All URLs die soon: one bad image must not hold back the rest. What is in the folder is not fetched again.
     ``count``: how many there are; one that the reply no longer names is gone, like one whose URL has died.
     """
     errors: dict[int, DownloadError] = {}
     asked = record.request.num_outputs
     if count != asked:
-        work.warn(
-            f"Job {record.number}: {asked} picture{'s were' if asked != 1 else ' was'} asked for and {count} came."
-        )
-    work.tell(record, pictures=count)
+        work.warn(f"Job {record.number}: {asked} image{'s were' if asked != 1 else ' was'} asked for and {count} came.")
+    work.tell(record, images=count)
     for k in range(count):
-        if k < len(record.images) and saving.is_here(work.folder / record.images[k]):
+        if k < len(record.images) and saving.is_saved_image(work.folder / record.images[k]):
             continue
         try:
             if k >= len(job.image_urls):
-                raise DownloadError(f"The service no longer names picture {k + 1}.", status=410)
+                raise DownloadError(f"The service no longer names image {k + 1}.", status=410)
             name = _save_one(record, work, job.image_urls[k], k)
         except DownloadError as error:
             errors[k] = error
             continue
-        record = record.but(images=_placed(record, k, name))
+        record = record.replace(images=_placed(record, k, name))
         if k + 1 < count:  # the last one is committed with the end of its job; images.find mends a crash in between
             record = work.commit(record)
     return record, errors
@@ -194,8 +194,8 @@ def _save_pictures(record: Record, work: Work, job: Job, count: int) -> tuple[Re
 def _placed(record: Record, k: int, name: str) -> tuple[str, ...]:
     """The record's names with ``name`` in place ``k``.
 
-    A gap before it holds the name its picture would have, without an ending. No file has that name, so a gap is what
-    a deleted picture is as well: shown as missing, fetched by resume, and the others keep their addresses.
+    A gap before it holds the name its image would have, without an ending. No file has that name, so a gap is what
+    a deleted image is as well: shown as missing, fetched by resume, and the others keep their addresses.
     """
     gaps = (_stem(record, place) for place in range(len(record.images), k))
     return (*record.images[:k], *gaps, name, *record.images[k + 1 :])
@@ -228,7 +228,7 @@ def _save_one(record: Record, work: Work, url: str, k: int) -> str:
         except DownloadError as error:
             if attempt == ASSET_TRIES or error.final or error.status in GONE:
                 raise
-            work.tell(record, waiting_for=f"picture {k + 1} again: {error}")
+            work.tell(record, waiting_for=f"image {k + 1} again: {error}")
             time.sleep(rate_limiter.backoff(attempt, random.random()))  # noqa: S311  # jitter, not a secret
     raise AssertionError("unreachable")
 
@@ -240,6 +240,6 @@ def _recipe(record: Record, k: int) -> dict[str, object]:
         created_at=record.submitted_at or record.created_at,
         job_id=record.job_id,
         number=record.number,
-        picture=k,
+        image=k,
         credits=record.credits,
     )

@@ -16,21 +16,21 @@ class Estimate:
     """What a call would cost; an estimate until the replies' ``creditCost`` arrive.
 
     Attributes:
-        jobs: to be bought. pictures: in those jobs. credits: for those pictures.
+        jobs: to be bought. images: in those jobs. credits: for those images.
         seconds: until the last one is done, None where no such job was seen before.
         reused: requests answered from the folder at no cost. free: True for the sandbox, whose credits are play money.
         pace: requests a minute, where it is they that decide how long it takes; else None.
-        doubtful: requests that may have been bought already; they are not sent until that is settled.
+        unconfirmed: requests that may have been bought already; they are not sent until that is settled.
     """
 
     jobs: int
-    pictures: int
+    images: int
     credits: float
     seconds: float | None = None
     reused: int = 0
     free: bool = False
     pace: float | None = None
-    doubtful: int = 0
+    unconfirmed: int = 0
 
     def __str__(self) -> str:
         return f"{count(self.jobs, 'job')}, {self.cost}" if self.jobs else self.cost
@@ -39,12 +39,12 @@ class Estimate:
     def cost(self) -> str:
         """The same without the number of jobs, for where the shape of a sweep has said it."""
         beside = [f"{self.reused} from this folder at no cost"] if self.reused else []
-        beside += [f"{self.doubtful} in doubt and not sent: see `%kling status`"] if self.doubtful else []
+        beside += [f"{self.unconfirmed} unconfirmed and not sent: see `%kling status`"] if self.unconfirmed else []
         if not self.jobs:
             return ", ".join(["nothing to buy", *beside])
         time = f", {self.time}" if self.time else ""
         more = f" ({', '.join(beside)})" if beside else ""
-        return f"{count(self.pictures, 'picture')}, {self.money}{time}{more}"
+        return f"{count(self.images, 'image')}, {self.money}{time}{more}"
 
     @property
     def money(self) -> str:
@@ -63,7 +63,7 @@ class Estimate:
 
 
 def price(request: GenerationRequest, dearest: float | None) -> float:
-    """Credits one request is thought to cost: its pictures at the dearest price seen, at least the documented one."""
+    """Credits one request is thought to cost: its images at the dearest price seen, at least the documented one."""
     return float(request.num_outputs) * max(CREDITS_PER_PICTURE, dearest or 0.0)
 
 
@@ -88,7 +88,7 @@ def queueing(jobs: int, per_minute: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SpendingLimits:
     """What one call may spend.
 
     Attributes:
@@ -117,7 +117,7 @@ class Limits:
         wanted = estimate.credits
         if not wanted:
             return
-        facts = [count(estimate.jobs, "job"), count(estimate.pictures, "picture"), estimate.time]
+        facts = [count(estimate.jobs, "job"), count(estimate.images, "image"), estimate.time]
         option = f"--max-credits {call_spent + wanted:g} (max_credits= in Python)"
         what = f"This needs {about(call_spent + wanted)} ({', '.join(filter(None, facts))})"
         nothing = "Nothing more was sent." if call_spent else "Nothing was sent."

@@ -45,11 +45,11 @@ class Record:
     note: str | None = None
 
     @property
-    def unconfirmed(self) -> bool:
+    def id_unverified(self) -> bool:
         """True where a person attached the job id and the service has given no result for it yet: it may be wrong."""
         return self.job_id is not None and self.raw.get("attached") == self.job_id and "final" not in self.raw
 
-    def but(self, **changes: Any) -> Record:
+    def replace(self, **changes: Any) -> Record:
         """The next record: this one with some facts replaced."""
         return replace(self, **changes)
 
@@ -134,6 +134,6 @@ def new_record(
 ) -> Record:
     """A record in its first state; ``number`` is 0 until the journal has it."""
     return Record(
-        0, request.identity(backend), JobStatus.PLANNED, backend, source, session, session, request,
+        0, request.identity(backend), JobStatus.QUEUED, backend, source, session, session, request,
         time.time() if now is None else now, estimate,
     )  # fmt: skip

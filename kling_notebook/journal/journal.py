@@ -128,7 +128,7 @@ class Journal:
                 row = row_of(record)
                 names, marks = ", ".join(row), ", ".join("?" * len(row))
                 cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
-                numbered.append(record.but(number=int(cursor.lastrowid or 0)))
+                numbered.append(record.replace(number=int(cursor.lastrowid or 0)))
         return numbered
 
     def write(self, record: Record) -> None:
@@ -154,7 +154,7 @@ class Journal:
                 "UPDATE jobs SET owner=? WHERE n=? AND owner=? AND status=?",
                 (new_owner, record.number, record.owner, record.status.value),
             )
-            return record.but(owner=new_owner) if cursor.rowcount == 1 else None
+            return record.replace(owner=new_owner) if cursor.rowcount == 1 else None
 
     def settle(self, number: int, status: JobStatus, expected: JobStatus, error: str | None = None) -> bool:
         """Move a record that nobody works on from one status to another."""
@@ -165,11 +165,11 @@ class Journal:
             )
             return cursor.rowcount == 1
 
-    def star(self, number: int, picture: int, on: bool) -> None:
+    def star(self, number: int, image: int, on: bool) -> None:
         with self._transaction() as connection:
             row = connection.execute("SELECT starred FROM jobs WHERE n=?", (number,)).fetchone()
             starred = set(json.loads(row[0]))
-            starred = starred | {picture} if on else starred - {picture}
+            starred = starred | {image} if on else starred - {image}
             connection.execute("UPDATE jobs SET starred=? WHERE n=?", (json.dumps(sorted(starred)), number))
 
     def note(self, number: int, text: str | None) -> None:
@@ -190,10 +190,10 @@ class Journal:
 
     def newest_identical(self, identity: str) -> Record | None:
         """The newest record of the same request that decides whether it is bought again."""
-        deciding = [s.value for s in JobStatus if not s.over or s is JobStatus.FINISHED]
-        marks = ", ".join("?" * len(deciding))
+        find_reusable = [s.value for s in JobStatus if not s.over or s is JobStatus.COMPLETED]
+        marks = ", ".join("?" * len(find_reusable))
         found = self._records(
-            f"WHERE identity=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1", (identity, *deciding)
+            f"WHERE identity=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1", (identity, *find_reusable)
         )
         return next(iter(found), None)
 
@@ -227,12 +227,12 @@ class Journal:
             return self._counted[1]
 
     def spent(self, *, sessions: Sequence[str] = ()) -> float:
-        """Credits spent or in doubt on hosted backends: replies' costs, estimates where no reply came.
+        """Credits spent or unconfirmed on hosted backends: replies' costs, estimates where no reply came.
 
         Args:
             sessions: only what these bought; without it the whole folder.
         """
-        none = tuple(s.value for s in (JobStatus.PLANNED, JobStatus.REFUSED, JobStatus.WITHDRAWN))
+        none = tuple(s.value for s in (JobStatus.QUEUED, JobStatus.REJECTED, JobStatus.CANCELLED))
         only = f" AND session IN ({_marks(sessions)})" if sessions else ""
         with self._using():
             row = self._connection.execute(
@@ -244,17 +244,17 @@ class Journal:
         return float(row[0])
 
     def past_seconds(self, backend: str, which: Kind, limit: int = 200) -> list[float]:
-        """Durations in seconds of the newest finished jobs of a kind, newest first."""
+        """Durations in seconds of the newest completed jobs of a kind, newest first."""
         with self._using():
             rows = self._connection.execute(
                 f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
-                f" WHERE status='finished' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
+                f" WHERE status='completed' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
                 (backend, _LOOK_BACK, *which, limit),
             )
             return [float(row[0]) for row in rows]
 
     def has_price(self, backend: str, which: Kind) -> bool:
-        """Whether a reply of this backend has said what a job of a kind costs; then `dearest_picture` has seen it."""
+        """Whether a reply of this backend has said what a job of a kind costs; then `dearest_image` has seen it."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
@@ -262,8 +262,8 @@ class Journal:
             ).fetchone()
         return bool(row[0])
 
-    def dearest_picture(self, backend: str) -> float | None:
-        """The largest ``creditCost`` per picture that a backend has named, as far back as one looks."""
+    def dearest_image(self, backend: str) -> float | None:
+        """The largest ``creditCost`` per image that a backend has named, as far back as one looks."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT MAX(credits / json_extract(request, '$.values.num_outputs')) FROM {_NEWEST}"  # noqa: S608  # constants

@@ -1,5 +1,5 @@
 """A journal that is damaged is kept aside and a new one begun: from what can still be read of it, row by row, and from
-the recipes inside the pictures."""
+the recipes inside the images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOT_WHOLE = "NOT (json_valid(request) AND json_valid(images) AND json_valid(sta
 
 
 def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
-    """The folder's journal; where it is damaged, a new one with what is left of it and what the pictures tell.
+    """The folder's journal; where it is damaged, a new one with what is left of it and what the images tell.
 
     Raises:
         SettingsError: it can neither be opened nor put aside.
@@ -85,7 +85,7 @@ def _recovered(path: Path, folder: Path, session: str, tell: Callable[[str], obj
         ) from None
     tell(
         f"The journal was damaged ({damage}). It is kept as {aside.name}, and a new one was begun: "
-        f"{count(kept, 'job')} could still be read, {count(found, 'job')} found again from the recipes in the pictures."
+        f"{count(kept, 'job')} could still be read, {count(found, 'job')} found again from the recipes in the images."
     )
     return Journal(path, tell)
 
@@ -101,7 +101,7 @@ def _replace(path: Path, folder: Path, session: str) -> tuple[int, int, Path]:
         leftover.unlink(missing_ok=True)
     with closing(Journal(new)) as journal:
         kept = _salvage(path, journal)
-        found = readopt(journal, folder, session)
+        found = import_from_metadata(journal, folder, session)
     with suppress(FileNotFoundError):  # SQLite would roll it back into whatever has the journal's name
         path.with_name(path.name + "-journal").rename(aside.with_name(aside.name + "-journal"))
     try:
@@ -141,8 +141,8 @@ def _rows(old: sqlite3.Connection, select: str) -> Iterator[tuple[Any, ...]]:
             last += 1
 
 
-def readopt(journal: Journal, folder: Path, session: str) -> int:
-    """Add one finished record per job whose pictures carry our recipe and that has no row; how many jobs that were."""
+def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
+    """Add one completed record per job whose images carry our recipe and that has no row; how many jobs that were."""
     jobs: dict[str, list[tuple[int, str, Record]]] = {}
     for path in folder.iterdir():
         with suppress(Exception):  # whatever is odd about a stranger's file, the others are found all the same
@@ -153,17 +153,17 @@ def readopt(journal: Journal, folder: Path, session: str) -> int:
         known = {job_id for (job_id,) in connection.execute("SELECT job_id FROM jobs")}
     records = []
     for job_id in jobs.keys() - known:
-        pictures = sorted(jobs[job_id], key=lambda found: found[:2], reverse=True)
-        record, names = pictures[-1][2], {place: name for place, name, _ in pictures}
+        images = sorted(jobs[job_id], key=lambda found: found[:2], reverse=True)
+        record, names = images[-1][2], {place: name for place, name, _ in images}
         gaps = {place: saving.file_stem(job_id, record.request.prompt, place) for place in range(max(names))}
-        records.append(record.but(images=tuple((gaps | names)[place] for place in range(max(names) + 1))))
+        records.append(record.replace(images=tuple((gaps | names)[place] for place in range(max(names) + 1))))
     records.sort(key=lambda record: record.created_at)
     journal.add(records)
     return len(records)
 
 
 def _record(path: Path, session: str) -> tuple[int, Record]:
-    """The picture's place in its job, and the job as its recipe tells of it. Raises anything where there is none."""
+    """The image's place in its job, and the job as its recipe tells of it. Raises anything where there is none."""
     recipe = metadata.read(path)
     job_id, backend, credits = recipe["job_id"], recipe["backend"], recipe.get("credits")
     credits = None if credits is None else float(credits)
@@ -173,8 +173,8 @@ def _record(path: Path, session: str) -> tuple[int, Record]:
     created = float(calendar.timegm(time.strptime(recipe["created"], "%Y-%m-%dT%H:%M:%SZ")))
     about = {"backend": backend, "source": "recovered", "session": session, "estimate": credits or 0.0}
     record = new_record(metadata.request_of(recipe), **about, now=created)
-    record = record.but(status=JobStatus.FINISHED, job_id=job_id, submitted_at=created, credits=credits)
-    place = int(recipe.get("picture") or 0)
+    record = record.replace(status=JobStatus.COMPLETED, job_id=job_id, submitted_at=created, credits=credits)
+    place = int(recipe.get("image") or 0)
     if not 0 <= place < _MOST_PICTURES:
-        raise ValueError("no job has so many pictures")
+        raise ValueError("no job has so many images")
     return place, record

@@ -1,4 +1,4 @@
-"""Source pictures as a folder keeps them: one copy per content, and what names a source so that it is found again."""
+"""Source images as a folder keeps them: one copy per content, and what names a source so that it is found again."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def findable(source: SourceImage, folder: Path) -> SourceImage:
 def _meant(label: str, folder: Path) -> Path | None:
     try:
         address = ADDRESS.fullmatch(label)
-        return _picture(folder, int(address[1]), int(address[2])) if address else Path(label).expanduser()
+        return _image(folder, int(address[1]), int(address[2])) if address else Path(label).expanduser()
     except RuntimeError:  # no home directory
         return None
 
 
-def _picture(folder: Path, number: int, place: int) -> Path | None:
+def _image(folder: Path, number: int, place: int) -> Path | None:
     """The file with an address, by the journal alone: whoever holds a result need not have a session."""
     journal = (folder / ".kling" / "journal.sqlite3").absolute()
     try:

@@ -76,7 +76,7 @@ def _offer_completions(shell: Any) -> None:
 
 def _paths(typed: str) -> list[str]:
     """The paths that begin with what was typed, those of folders with a slash at the end; hidden ones where a dot was.
-    At most two hundred: a folder may hold any number of pictures."""
+    At most two hundred: a folder may hold any number of images."""
     folder, name = os.path.split(typed)
     before = typed[: len(typed) - len(name)]
     try:

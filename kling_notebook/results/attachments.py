@@ -1,4 +1,4 @@
-"""Source pictures for image to image: from whatever the user has at hand to a value a request can hold."""
+"""Source images for image to image: from whatever the user has at hand to a value a request can hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..image_files import saving
 from ..image_files.source_images import load_source
 from ..journal.source_copies import ADDRESS, file_name, named_by_copy
 from .handle import JobHandle
-from .result import Picture
+from .result import SavedImage
 
 _BY_JOB_ID = re.compile(r"([A-Za-z0-9_-]{2,64}):(\d+)")  # one letter would be a drive of Windows
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
@@ -28,19 +28,19 @@ class Attachments:
     """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
 
     Args:
-        folder: ``.kling/sources``. picture: finds a saved picture by (number or job id, place); None means the latest.
+        folder: ``.kling/sources``. image: finds a saved image by (number or job id, place); None means the latest.
     """
 
-    def __init__(self, folder: Path, picture: Callable[[Any, int], Picture]) -> None:
+    def __init__(self, folder: Path, image: Callable[[Any, int], SavedImage]) -> None:
         self._folder = folder
-        self._picture = picture
+        self._image = image
 
     def resolve(self, value: Any) -> SourceImage | None:
-        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image, Picture or finished handle as a
+        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image, Image or completed handle as a
         source image.
 
         Raises:
-            InputError: it is no usable picture (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
+            InputError: it is no usable image (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
                 to 2.5), or it cannot be found.
         """
         if value is None or isinstance(value, SourceImage):
@@ -51,7 +51,7 @@ class Attachments:
             return SourceImage.of_bytes(*load_source(Path(value).expanduser()), os.fspath(value))
         if isinstance(value, bytes | bytearray) or (hasattr(value, "save") and hasattr(value, "getpixel")):
             return self._of_bytes(value)
-        return self._of_picture(value if isinstance(value, Picture) else _only_picture(value))
+        return self._of_image(value if isinstance(value, SavedImage) else _only_image(value))
 
     def _of_text(self, text: str) -> SourceImage:
         if text.lower().startswith(("https://", "http://")):
@@ -62,14 +62,14 @@ class Attachments:
             raise InputError("image is empty. Give a path, a URL or JOB:K, or leave it out.", parameter="image")
         if found := _SCHEME.fullmatch(text):
             raise InputError(
-                f"image is a URL of {found[1]}; only http and https work. Save the picture and give its path.",
+                f"image is a URL of {found[1]}; only http and https work. Save the image and give its path.",
                 parameter="image",
             )
         found = ADDRESS.fullmatch(text) or _BY_JOB_ID.fullmatch(text)
         if found and (found[1].isdecimal() or not Path(text).exists()):
-            return self._of_picture(self._picture(found[1], int(found[2])))
+            return self._of_image(self._image(found[1], int(found[2])))
         if found := _LAST.fullmatch(text):
-            return self._of_picture(self._picture(None, int(found[1] or 0)))
+            return self._of_image(self._image(None, int(found[1] or 0)))
         path = self.file(text)
         source = SourceImage.of_bytes(*load_source(path), text)
         return named_by_copy(source) if path.parent == self._folder else source
@@ -84,16 +84,16 @@ class Attachments:
     def _of_bytes(self, value: Any) -> SourceImage:
         return named_by_copy(SourceImage.of_bytes(*load_source(value), ""))
 
-    def _of_picture(self, picture: Picture) -> SourceImage:
-        """A picture of this folder by its address. One of another folder by its copy: its address would mean another
-        picture here."""
-        here = picture.path.parent == self._folder.parent.parent
-        if not saving.is_here(picture.path):
-            name = picture.address if here else picture.path.name
-            way = f"; `%kling resume {picture.number}` asks for it again." if here else ". Was it moved or deleted?"
+    def _of_image(self, image: SavedImage) -> SourceImage:
+        """An image of this folder by its address. One of another folder by its copy: its address would mean another
+        image here."""
+        here = image.path.parent == self._folder.parent.parent
+        if not saving.is_saved_image(image.path):
+            name = image.address if here else image.path.name
+            way = f"; `%kling resume {image.number}` asks for it again." if here else ". Was it moved or deleted?"
             raise InputError(f"{name} is not here any more{way}", parameter="image")
-        data, media_type = load_source(picture.path)
-        source = SourceImage.of_bytes(data, media_type, picture.address)
+        data, media_type = load_source(image.path)
+        source = SourceImage.of_bytes(data, media_type, image.address)
         return source if here else named_by_copy(source)
 
     def _path(self, source: SourceImage) -> Path:
@@ -126,32 +126,32 @@ def _data_of(url: str) -> bytes:
         raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image") from None
 
 
-def _only_picture(value: Any) -> Picture:
-    """The picture meant by a Result, a handle or a list: its only one."""
+def _only_image(value: Any) -> SavedImage:
+    """The image meant by a Result, a handle or a list: its only one."""
     if isinstance(value, JobHandle):
         if not value.done():
             raise InputError(
-                f"Job {value.number} is not finished yet: it is {value.status.value}. Wait for it: NAME.result().",
+                f"Job {value.number} is not completed yet: it is {value.status.value}. Wait for it: NAME.result().",
                 parameter="image",
             )
         if value.cancelled() or (error := value.exception()) is not None:
-            what = "it was withdrawn before it was sent." if value.cancelled() else str(error)
-            raise InputError(f"Job {value.number} has no picture: {what}", parameter="image")
+            what = "it was cancelled before it was sent." if value.cancelled() else str(error)
+            raise InputError(f"Job {value.number} has no image: {what}", parameter="image")
         if len(value.result()) == 1:
             return value.result()[0]
         raise InputError(
-            f"Job {value.number} has {len(value.result())} pictures. Say which: {value.number}:K.", parameter="image"
+            f"Job {value.number} has {len(value.result())} images. Say which: {value.number}:K.", parameter="image"
         )
     try:
-        found = [item for item in value if isinstance(item, Picture)]
+        found = [item for item in value if isinstance(item, SavedImage)]
     except TypeError:
         found = []
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"image holds {len(found)} pictures. Say which: NAME[K].", parameter="image")
+        raise InputError(f"image holds {len(found)} images. Say which: NAME[K].", parameter="image")
     raise InputError(
         f"image cannot be of the type {type(value).__name__}. "
-        "Give a path, a URL, JOB:K, a PIL image or a picture of a result.",
+        "Give a path, a URL, JOB:K, a PIL image or an image of a result.",
         parameter="image",
     )

@@ -19,22 +19,22 @@ class JobHandle(Future[Result]):
     """A job that was started: a real ``concurrent.futures.Future`` of its Result, and awaitable.
 
     ``cancel()`` succeeds only before the POST; nothing that was bought can be taken back. Cancelling a task that
-    awaits a handle withdraws nothing.
+    awaits a handle cancels nothing.
 
     Attributes:
         request: what was asked for. number: the job's number in its folder. snapshot: the latest known facts.
     """
 
-    def __init__(self, request: GenerationRequest, number: int = 0, status: JobStatus = JobStatus.PLANNED) -> None:
+    def __init__(self, request: GenerationRequest, number: int = 0, status: JobStatus = JobStatus.QUEUED) -> None:
         super().__init__()
         self.request = request
         self.number = number
         self._gate = threading.RLock()  # cancel() runs the callbacks, and with them publish(), inside
         self._sending = False
-        self._withdrawn = False
+        self._cancelled = False
         self._woken = threading.Event()
         self._observers: tuple[Observer, ...] = ()
-        self._snapshot = Snapshot(request, status, number, pictures=request.num_outputs)
+        self._snapshot = Snapshot(request, status, number, images=request.num_outputs)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -103,28 +103,28 @@ class JobHandle(Future[Result]):
                 return True
             if self._sending or self.running() or self.done():
                 return False
-            self._withdrawn = True
+            self._cancelled = True
         self._woken.set()
         super().cancel()  # outside the gate: it calls back to observers
-        with suppress(RuntimeError):  # two threads withdraw at once: one of them tells it
+        with suppress(RuntimeError):  # two threads cancel at once: one of them tells it
             self.set_running_or_notify_cancel()
         return True
 
     def begin_sending(self) -> bool:
-        """Close the gate before the POST. False where the request was withdrawn."""
+        """Close the gate before the POST. False where the request was cancelled."""
         with self._gate:
-            if self._withdrawn:
+            if self._cancelled:
                 return False
             self._sending = True
             return True
 
     def end_sending(self, accepted: bool) -> None:
-        """The POST was answered. Where no job was made, the request may be withdrawn again."""
+        """The POST was answered. Where no job was made, the request may be cancelled again."""
         with self._gate:
             self._sending = False
             if accepted:
                 self.set_running_or_notify_cancel()
 
     def pause(self, seconds: float) -> None:
-        """Sleep; a withdrawal wakes."""
+        """Sleep; a cancellation wakes."""
         self._woken.wait(seconds)

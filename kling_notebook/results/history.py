@@ -40,7 +40,7 @@ def frame(journal: Journal, folder: Path, where: Filter) -> pd.DataFrame:
 
     Columns: job_id, prompt, every parameter of the table, sample, model, status, backend, created_at, submitted_at,
     completed_at (UTC), seconds, credits, credits_remaining, images (list of paths, by place; one without an ending
-    stands for a picture that could not be saved), error, source, starred (list of places), note.
+    stands for an image that could not be saved), error, source, starred (list of places), note.
     """
     import pandas as pd
 

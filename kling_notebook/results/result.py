@@ -1,4 +1,4 @@
-"""What the user holds: a finished request with its pictures, and a finished sweep."""
+"""What the user holds: a completed request with its images, and a completed sweep."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ THUMBNAIL, LARGE = SIDE, 1024
 
 
 def warm_up() -> None:
-    """Import what decodes and draws pictures, while somebody has to wait for one anyway."""
+    """Import what decodes and draws images, while somebody has to wait for one anyway."""
     from ..view import grid  # noqa: F401
 
     decode.warm_up()
 
 
 def thumbnail_sizes(setting: int, count: int) -> list[int]:
-    """The thumbnails that showing a result of ``count`` pictures asks for, in pixels a side: in a list of jobs or a
+    """The thumbnails that showing a result of ``count`` images asks for, in pixels a side: in a list of jobs or a
     sweep as the setting says, and in a grid of its own, where a few have more room."""
     return sorted({setting, _in_grid(setting, count)}) if count > 1 else [setting]
 
@@ -46,15 +46,15 @@ def _in_grid(setting: int, count: int) -> int:
     return setting * side_for(count) // SIDE
 
 
-def grid_tiles(pictures: Sequence[Picture]) -> list[Tile]:
-    """The tiles of a grid of these pictures."""
-    count = len(pictures)
-    return [replace(picture, thumbnail_size=_in_grid(picture.thumbnail_size, count)).tile() for picture in pictures]
+def grid_tiles(images: Sequence[SavedImage]) -> list[Tile]:
+    """The tiles of a grid of these images."""
+    count = len(images)
+    return [replace(image, thumbnail_size=_in_grid(image.thumbnail_size, count)).tile() for image in images]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One saved picture. Shown by itself in a cell it is shown large.
+class SavedImage:
+    """One saved image. Shown by itself in a cell it is shown large.
 
     Attributes:
         path: the original file. number: its job's number in the folder. place: its place in the result, from 0.
@@ -85,18 +85,18 @@ class Picture:
 
     def image(self) -> PIL.Image.Image:
         """The original as a PIL image; its pixels are read on first use."""
-        return saving.open_picture(self.path)
+        return saving.open_image(self.path)
 
     @property
     def _cache(self) -> Path:
         return self.path.parent / ".kling" / "thumbnails"
 
     def tile(self) -> Tile:
-        """The picture as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
+        """The image as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
         return self._as_tile(thumbnails.thumbnail, self.thumbnail_size)
 
     def large(self) -> Tile:
-        """The picture as it is shown alone: a JPEG of up to 1024 px and 200 kB."""
+        """The image as it is shown alone: a JPEG of up to 1024 px and 200 kB."""
         return self._as_tile(thumbnails.large, LARGE)
 
     def _as_tile(self, render: Any, size: int) -> Tile:
@@ -104,7 +104,7 @@ class Picture:
             jpeg, width, height = render(self.path, self._cache, size)
         except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
             note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
-            return hole(self.request, "missing", note, self.caption)
+            return placeholder_tile(self.request, "missing", note, self.caption)
         return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
@@ -113,11 +113,11 @@ class Picture:
         return large_bundle(self.large())
 
     def __repr__(self) -> str:
-        return f"<Picture {self.address} {self.path.name}>"
+        return f"<Image {self.address} {self.path.name}>"
 
 
-def hole(request: GenerationRequest, state: State, note: str, caption: str = "") -> Tile:
-    """The place where a picture is missing, of the shape that was asked for."""
+def placeholder_tile(request: GenerationRequest, state: State, note: str, caption: str = "") -> Tile:
+    """The place where an image is missing, of the shape that was asked for."""
     width, height = map(int, request.aspect_ratio.split(":"))
     scale = LARGE / max(width, height)
     return Tile(b"", round(width * scale), round(height * scale), request.prompt, caption, None, state, note)
@@ -136,8 +136,8 @@ def link(path: Path, seen_from: Path | None = None) -> str | None:
     return None if relative.startswith("..") else relative.replace(os.sep, "/")
 
 
-class Result(Sequence[Picture]):
-    """One finished request with its saved pictures: ``result[0].path``, ``len(result)``, ``for picture in result``.
+class Result(Sequence[SavedImage]):
+    """One completed request with its saved images: ``result[0].path``, ``len(result)``, ``for image in result``.
 
     Attributes:
         number: the job's number in its folder. job_id: the service's. request: what was asked for.
@@ -146,7 +146,7 @@ class Result(Sequence[Picture]):
         raw: the body sent and the replies received, without asset URLs and without the key.
 
     >>> fox = kling.generate("a red fox", num_outputs=2, show_progress=False)
-    >>> [picture.path.suffix for picture in fox]
+    >>> [image.path.suffix for image in fox]
     ['.png', '.png']
     >>> print(fox.code())
     %%kling --num-outputs 2
@@ -166,30 +166,30 @@ class Result(Sequence[Picture]):
         self.starred = record.starred
         self.raw: Mapping[str, Any] = record.raw
         self.already_shown: Callable[[], bool] = bool  # set by a door that has just shown it in this very cell
-        self._pictures = tuple(
-            Picture(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
+        self._images = tuple(
+            SavedImage(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
             for k, name in enumerate(record.images)
         )
 
     @overload
-    def __getitem__(self, index: int) -> Picture: ...
+    def __getitem__(self, index: int) -> SavedImage: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Picture]: ...
-    def __getitem__(self, index: int | slice) -> Picture | Sequence[Picture]:
-        return self._pictures[index]
+    def __getitem__(self, index: slice) -> Sequence[SavedImage]: ...
+    def __getitem__(self, index: int | slice) -> SavedImage | Sequence[SavedImage]:
+        return self._images[index]
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     @property
     def tiles(self) -> list[Tile]:
         return grid_tiles(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
-        """The pictures as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
+        """The images as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import tiles_figure  # matplotlib is heavy
 
-        return tiles_figure([picture.large() for picture in self], **options)
+        return tiles_figure([image.large() for image in self], **options)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Copy the originals into ``folder``, which is made where it does not exist. Never overwrites another file.
@@ -202,13 +202,13 @@ class Result(Sequence[Picture]):
     def code(self) -> str:
         """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it.
 
-        A source picture that has changed or gone since is named by the copy that was kept of it.
+        A source image that has changed or gone since is named by the copy that was kept of it.
         """
         source = self.request.image
         return code_export.code_of(self.request.replace(image=source and source_copies.findable(source, self._folder)))
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
-        """The result as a mimebundle: one picture large, several as a grid."""
+        """The result as a mimebundle: one image large, several as a grid."""
         from ..view.grid import grid_bundle, large_bundle
 
         if len(self) == 1:
@@ -225,15 +225,15 @@ class Result(Sequence[Picture]):
         name_after_prompt(self)
 
     def __repr__(self) -> str:
-        here = sum(saving.is_here(picture.path) for picture in self)
-        pictures = f"{f'{here} of ' * (here < len(self))}{len(self)} picture{'s' * (len(self) != 1)}"
+        here = sum(saving.is_saved_image(image.path) for image in self)
+        images = f"{f'{here} of ' * (here < len(self))}{len(self)} image{'s' * (len(self) != 1)}"
         prompt = self.request.prompt if len(self.request.prompt) <= 40 else self.request.prompt[:39] + "…"
-        return f"<Result {self.number}: {pictures} of {prompt!r}{', reused' * self.reused}>"
+        return f"<Result {self.number}: {images} of {prompt!r}{', reused' * self.reused}>"
 
 
-def _for_all(pictures: int) -> str:
-    """So that nobody takes the price of a job for the price of each of its pictures."""
-    return f" for {pictures}" if pictures > 1 else ""
+def _for_all(images: int) -> str:
+    """So that nobody takes the price of a job for the price of each of its images."""
+    return f" for {images}" if images > 1 else ""
 
 
 def _charged(record: Record) -> float | None:
@@ -276,16 +276,16 @@ def writing(target: Path, kind: str = "path") -> Iterator[None]:
         raise InputError(reason, parameter="path") from None
 
 
-def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+def copied(images: Iterable[SavedImage], folder: Path) -> list[Path]:
     """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
     copies, gone = [], []
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for picture in pictures:
-            if saving.is_here(picture.path):
-                copies.append(_copy(picture.path, folder))
+        for image in images:
+            if saving.is_saved_image(image.path):
+                copies.append(_copy(image.path, folder))
             else:
-                gone.append(picture)
+                gone.append(image)
     if gone:
         raise KlingError(
             f"{', '.join(one.address for one in gone)}: {gone[0].path} is not here. The other {len(copies)} are "
@@ -296,7 +296,7 @@ def copied(pictures: Iterable[Picture], folder: Path) -> list[Path]:
 
 
 def _copy(path: Path, folder: Path) -> Path:
-    """A copy that never overwrites another picture: ``name-2.png`` where ``name.png`` is something else."""
+    """A copy that never overwrites another image: ``name-2.png`` where ``name.png`` is something else."""
     for attempt in range(1, 1000):
         target = folder / (path.name if attempt == 1 else f"{path.stem}-{attempt}{path.suffix}")
         if not target.exists():
@@ -324,13 +324,13 @@ def _words(value: Any) -> str:
 
 
 class Comparison:
-    """Two pictures side by side, what differs between their requests marked. Shown by a notebook as such.
+    """Two images side by side, what differs between their requests marked. Shown by a notebook as such.
 
     Attributes:
-        a, b: the pictures. differences: (parameter, in a, in b).
+        a, b: the images. differences: (parameter, in a, in b).
     """
 
-    def __init__(self, a: Picture, b: Picture) -> None:
+    def __init__(self, a: SavedImage, b: SavedImage) -> None:
         self.a = a
         self.b = b
         self.differences = differences(a.request, b.request)
@@ -349,14 +349,14 @@ class Comparison:
         return f"<Comparison of {self.a.address} and {self.b.address}: {len(self.differences)} differences>"
 
 
-def _linked(picture: Picture, seen_from: Path | None) -> Tile:
-    tile = picture.tile()
-    return tile if seen_from is None or not tile.shown else replace(tile, href=link(picture.path, seen_from))
+def _linked(image: SavedImage, seen_from: Path | None) -> Tile:
+    tile = image.tile()
+    return tile if seen_from is None or not tile.shown else replace(tile, href=link(image.path, seen_from))
 
 
 def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None) -> HistoryRow:
     """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
-    pictures = Result(record, folder) if thumbnails else ()
+    images = Result(record, folder) if thumbnails else ()
     said = [
         f"{name.replace('_', ' ')} {_words(value)}"
         for name, value in record.request.values.items()
@@ -366,7 +366,7 @@ def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_f
         said.append(f"sample {record.request.sample}")
     return HistoryRow(
         number=record.number,
-        tiles=tuple(_linked(picture, seen_from) for picture in pictures),
+        tiles=tuple(_linked(image, seen_from) for image in images),
         prompt=record.request.prompt,
         parameters=" · ".join(said),
         status=record.status.value,

@@ -54,7 +54,7 @@ def expand(
             texts, which is the axis ``prompt``.
         axes: name -> values (list, tuple, Series, array, or a single value). fixed: parameters that do not vary.
         filled: texts for other ``{name}`` in the prompt; filled in together with the axes, so that each stays as it is.
-        source: makes the source picture that a value of the axis ``image`` means: its values have a label then, and
+        source: makes the source image that a value of the axis ``image`` means: its values have a label then, and
             can be told apart.
 
     Raises:
@@ -70,7 +70,7 @@ def expand(
     written = checked.get("prompt", (prompt,))
     labels = tuple(fill(text, filled) for text in written)
     if "prompt" in checked:
-        _refuse_twins("prompt", labels)
+        _check_duplicates("prompt", labels)
         checked["prompt"] = labels
     as_written = dict(zip(labels, written, strict=True))
     jobs = math.prod(len(values) for values in checked.values())
@@ -87,7 +87,7 @@ def expand(
     return checked, points
 
 
-def of_call(
+def parse_axes(
     prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any], *, source: Source = _as_given
 ) -> tuple[Axes, list[Point]]:
     """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
@@ -154,12 +154,12 @@ def _axis(name: str, values: Any, prompts: Sequence[str], source: Source) -> tup
     if name in PARAMETERS:
         made = [source(value) if PARAMETERS[name].kind == "image" else check(name, value) for value in made]
     elif name != SAMPLE and not any(f"{{{name}}}" in prompt for prompt in prompts):
-        raise InputError(_nowhere(name, prompts), parameter=name)
-    _refuse_twins(name, made)
+        raise InputError(_unknown_axis_message(name, prompts), parameter=name)
+    _check_duplicates(name, made)
     return tuple(made)
 
 
-def _refuse_twins(name: str, values: Sequence[Any]) -> None:
+def _check_duplicates(name: str, values: Sequence[Any]) -> None:
     """Values that are equal or read the same ask for one request, or could not be told apart when selecting."""
     seen: dict[Any, str] = {}
     for value in values:
@@ -171,7 +171,7 @@ def _refuse_twins(name: str, values: Sequence[Any]) -> None:
         seen |= dict.fromkeys(marks, said)
 
 
-def _nowhere(name: str, prompts: Sequence[str]) -> str:
+def _unknown_axis_message(name: str, prompts: Sequence[str]) -> str:
     """What is said of an axis that varies nothing: what was probably meant, else what there is."""
     braces = [word for prompt in prompts for word in re.findall(r"\{([^{}\n]+)\}", prompt)]
     known = [*PARAMETERS, SAMPLE, *braces]

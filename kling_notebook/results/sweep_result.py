@@ -18,7 +18,7 @@ from ..image_files.source_images import load_source
 from ..view.facets import Facet
 from ..view.tiles import Tile
 from .handle import JobHandle
-from .result import Picture, Result, copied, hole, name_after_prompt, writing
+from .result import Result, SavedImage, copied, name_after_prompt, placeholder_tile, writing
 from .sweep_axes import Axes, Point, label, layout, plain
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_COLUMNS = ("number", "picture", "path", "seconds", "credits", "status")
+_COLUMNS = ("number", "image", "path", "seconds", "credits", "status")
 
 
 class SweepResult(Sequence[Result | None]):
@@ -39,10 +39,10 @@ class SweepResult(Sequence[Result | None]):
     Attributes:
         axes: name -> values. handles: one per point.
 
-    >>> foxes = kling.sweep("a {colour} fox", colour=["red", "white"], show_progress=False)
+    >>> foxes = kling.sweep("a {color} fox", color=["red", "white"], show_progress=False)
     >>> foxes["white"].request.prompt
     'a white fox'
-    >>> list(foxes.table()["colour"])
+    >>> list(foxes.table()["color"])
     ['red', 'white']
     """
 
@@ -116,18 +116,18 @@ class SweepResult(Sequence[Result | None]):
 
     @property
     def done(self) -> list[Result]:
-        """The finished results."""
+        """The completed results."""
         return [result for result in self if result is not None]
 
     @property
     def missing(self) -> list[dict[str, Any]]:
-        """The points whose pictures are not all there, as {axis: value}: not made, or gone from the folder since."""
+        """The points whose images are not all there, as {axis: value}: not made, or gone from the folder since."""
         results = enumerate(self)
-        return [self._at(i) for i, one in results if one is None or not all(saving.is_here(p.path) for p in one)]
+        return [self._at(i) for i, one in results if one is None or not all(saving.is_saved_image(p.path) for p in one)]
 
     @property
     def credits(self) -> float:
-        """What the finished jobs cost when they were bought. The sandbox's play money is never in a sum."""
+        """What the completed jobs cost when they were bought. The sandbox's play money is never in a sum."""
         paid = {result.number: result.credits or 0.0 for result in self.done if result.backend != "sandbox"}
         return sum(paid.values())
 
@@ -140,7 +140,7 @@ class SweepResult(Sequence[Result | None]):
     def _reason(self, index: int) -> str:
         handle = self.handles[index]
         if handle.cancelled():
-            return "withdrawn before it was sent"
+            return "cancelled before it was sent"
         if not handle.done():
             return f"still {handle.status.value}"
         error = handle.exception()
@@ -149,15 +149,15 @@ class SweepResult(Sequence[Result | None]):
     # ---- shown ----
 
     def tiles(self, index: int, *, large: bool = False) -> tuple[Tile, ...]:
-        """The tiles of one point: its pictures (``large`` for print), or one that says why there are none."""
+        """The tiles of one point: its images (``large`` for print), or one that says why there are none."""
         result = self._result(index)
         if result is not None:
-            return tuple(picture.large() if large else picture.tile() for picture in result)
+            return tuple(image.large() if large else image.tile() for image in result)
         handle = self.handles[index]
         state: Any = "waiting" if not handle.done() else "missing"
-        if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REFUSED, JobStatus.EXPIRED):
+        if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REJECTED, JobStatus.EXPIRED):
             state = "failed"
-        return (hole(handle.request, state, self._reason(index)),)
+        return (placeholder_tile(handle.request, state, self._reason(index)),)
 
     def point_bundle(self, index: int) -> dict[str, Any]:
         """One point as a mimebundle: its result as it would be shown alone, or why there is none."""
@@ -167,7 +167,7 @@ class SweepResult(Sequence[Result | None]):
         return large_bundle(*self.tiles(index)) if result is None else result.bundle()
 
     def facets(self, *, large: bool = False) -> list[Facet]:
-        """The sweep as labelled grids: see sweeps.layout. ``large``: pictures good enough for print."""
+        """The sweep as labeled grids: see sweeps.layout. ``large``: images good enough for print."""
         plan = layout(self.axes)
         groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
         for index in range(len(self)):
@@ -192,7 +192,7 @@ class SweepResult(Sequence[Result | None]):
         return facets
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
-        """The sweep as a mimebundle: labelled grids as HTML, JPEG and text."""
+        """The sweep as a mimebundle: labeled grids as HTML, JPEG and text."""
         from ..view.facets import facets_bundle
 
         return facets_bundle(self.facets(), title=title, notice=notice)
@@ -213,9 +213,9 @@ class SweepResult(Sequence[Result | None]):
         return facets_figure(self.facets(large=True), **options)
 
     def table(self) -> pd.DataFrame:
-        """One row per picture: the axes, ``number``, ``picture``, ``path``, ``seconds``, ``credits``, ``status``.
+        """One row per image: the axes, ``number``, ``image``, ``path``, ``seconds``, ``credits``, ``status``.
 
-        A point without pictures has one row with an empty path. ``credits`` is each row's share of what its job cost,
+        A point without images has one row with an empty path. ``credits`` is each row's share of what its job cost,
         so that the column adds up to `credits`; empty on the sandbox, whose play money is in no sum. Where an axis
         has the name of one of these columns, ours is called ``job_number`` and so on.
         """
@@ -232,14 +232,14 @@ class SweepResult(Sequence[Result | None]):
                 paid = None if result.backend == "sandbox" else result.credits
                 share = None if paid is None else paid / shares[handle.number]
                 facts |= {"seconds": result.seconds, "credits": share}
-            for k, picture in enumerate(self._places(index)):
-                own = facts | {"picture": k, "path": str(picture.path) if picture is not None else None}
+            for k, image in enumerate(self._places(index)):
+                own = facts | {"image": k, "path": str(image.path) if image is not None else None}
                 rows.append(at | {names[name]: value for name, value in own.items()})
         frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
         return frame.astype({names["seconds"]: "float64", names["credits"]: "float64"})
 
-    def _places(self, index: int) -> Sequence[Picture | None]:
-        """The pictures of a point, or one empty place."""
+    def _places(self, index: int) -> Sequence[SavedImage | None]:
+        """The images of a point, or one empty place."""
         return self._result(index) or [None]
 
     def _beside_axes(self, name: str) -> str:
@@ -276,7 +276,7 @@ class SweepResult(Sequence[Result | None]):
             drawn.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(drawn)
             self.table().to_csv(table, index=False)
-        originals = copied((picture for result in self.done for picture in result), target) if into else []
+        originals = copied((image for result in self.done for image in result), target) if into else []
         return [drawn, table, *originals]
 
     def __repr__(self) -> str:
@@ -295,13 +295,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _as_held(name: str, asked: Any) -> Any:
-    """A value as an axis of this name holds it: as the table reads it, a picture by its content; else as it is."""
+    """A value as an axis of this name holds it: as the table reads it, an image by its content; else as it is."""
     if name not in PARAMETERS or isinstance(asked, os.PathLike):  # a path is found by its label
         return asked
     try:
         if PARAMETERS[name].kind != "image":
             return check(name, asked)
-        what = asked.path if isinstance(asked, Picture) else asked
+        what = asked.path if isinstance(asked, SavedImage) else asked
         return what if isinstance(what, str) else SourceImage.of_bytes(*load_source(what), "").identity
     except InputError:
         return asked

@@ -1,4 +1,4 @@
-"""Session: settings, runner, journal and pictures of one kernel, tied together. The object every door uses.
+"""Session: settings, runner, journal and images of one kernel, tied together. The object every door uses.
 
 It never decides how to show or how to wait: it takes requests and an observer, and hands back handles.
 """
@@ -20,18 +20,18 @@ from ..api.parameters import LONG_PROMPT, check_characters
 from ..api.price_class import kind
 from ..api.quantities import count
 from ..jobs import resume as pastjobs
-from ..jobs.call import Batch, Purse
-from ..jobs.dispatcher import Place, Running
-from ..jobs.resume import tidy
-from ..jobs.reuse import answer, deciding, planning
-from ..jobs.spending import Estimate, Limits, call_time, price, queueing
+from ..jobs.call import Call, SpendingLedger
+from ..jobs.dispatcher import Dispatcher, Workspace
+from ..jobs.resume import recover_on_start
+from ..jobs.reuse import answer, find_reusable, reuse_lock
+from ..jobs.spending import Estimate, SpendingLimits, call_time, price, queueing
 from ..journal.job_record import Record, new_record
 from ..journal.journal import Filter, Journal, JournalError
 from ..journal.locks import Locks
 from ..journal.recovery import open_journal
 from ..results import history
 from ..results.attachments import Attachments
-from ..results.result import Picture, Result
+from ..results.result import Result, SavedImage
 from ..results.sweep_axes import Point
 from ..settings import Secret, Settings, choose_backend, folder_of, resolve
 from . import status as reports
@@ -48,7 +48,7 @@ class Session:
 
     Args:
         said: settings as ``connect()`` and ``%kling ...`` gave them. config: what ``%config KlingMagics`` set.
-        person_present: whether somebody is there to see painted pictures and to answer.
+        person_present: whether somebody is there to see painted images and to answer.
         before: the session that this kernel had before. A reconnect makes no new budget and forgets no job.
 
     Raises:
@@ -80,22 +80,22 @@ class Session:
             self._client = self._connect(self._backend.base_url, self.settings.api_key)
         locks = Locks(self._hidden / "locks", self.id)
         self.journal: Journal = open_journal(self.folder, self.id, self._notices.append)
-        self.place: Place = Place(
+        self.place: Workspace = Workspace(
             (*(before.place.sessions if before else ()), self.id),
             self.backend,
             self.folder,
             self.journal,
             locks,
-            Attachments(self._hidden / "sources", self.picture),
+            Attachments(self._hidden / "sources", self.image),
             self.settings,
             self._notices,
         )
-        self.purses: dict[str, Purse] = before.purses if before else {}
-        self.purses[self.backend] = purse = Purse(self.purses.get(self.backend))
-        self.running = Running(self.place, lambda: self.client, self.priced, purse)
+        self.purses: dict[str, SpendingLedger] = before.purses if before else {}
+        self.purses[self.backend] = purse = SpendingLedger(self.purses.get(self.backend))
+        self.running = Dispatcher(self.place, lambda: self.client, self.priced, purse)
         self._planning = threading.RLock()
         self._touched: set[int] = set(before._touched if before and before.folder == self.folder else ())
-        self._notices += tidy(self.place)
+        self._notices += recover_on_start(self.place)
 
     # ---- who and where ----
 
@@ -139,20 +139,20 @@ class Session:
 
     def configure(self, **said: Any) -> None:
         """Change settings that need no new session: budget, reuse and the like. The backend and folder stay."""
-        self._adopt(self.said | said, self._config)
+        self._apply_settings(self.said | said, self._config)
 
     def refresh(self, config: Mapping[str, Any]) -> None:
         """Take in what ``%config KlingMagics`` says now; SettingsError for what would need a new session."""
-        self._adopt(self.said, config)  # what `connect()` said stays above it
+        self._apply_settings(self.said, config)  # what `connect()` said stays above it
 
-    def _adopt(self, said: dict[str, Any], config: Mapping[str, Any] | None) -> None:
+    def _apply_settings(self, said: dict[str, Any], config: Mapping[str, Any] | None) -> None:
         later = resolve(said | {"api_key": self.settings.api_key}, config)
-        self.settings = self.place.settings = self.settings.followed_by(later)
+        self.settings = self.place.settings = self.settings.merge(later)
         self.said, self._config = said, config
         self.running.runner.in_flight = self.settings.in_flight
 
-    def take_notices(self) -> list[str]:
-        """Lines to be said once: the sandbox, unfinished jobs, warnings."""
+    def pop_notices(self) -> list[str]:
+        """Lines to be said once: the sandbox, paused jobs, warnings."""
         taken, self._notices[:] = self._notices[:], []
         return taken
 
@@ -171,7 +171,7 @@ class Session:
     # ---- asking ----
 
     def request(self, prompt: str, **parameters: Any) -> GenerationRequest:
-        """A checked request, its source image (a path, URL, ``JOB:K``, bytes, picture ...) resolved.
+        """A checked request, its source image (a path, URL, ``JOB:K``, bytes, image ...) resolved.
 
         Raises:
             InputError: naming the parameter and the way out.
@@ -196,7 +196,7 @@ class Session:
         return requests
 
     def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:
-        """Whether identical finished requests are shown again: as said, else the setting, else on for sweeps only."""
+        """Whether identical completed requests are shown again: as said, else the setting, else on for sweeps only."""
         if reuse is not None:
             return reuse
         return bool(self.settings.reuse) if self.settings.reuse is not None else sweep
@@ -204,15 +204,15 @@ class Session:
     def estimate(self, requests: Sequence[GenerationRequest], *, reuse: bool = False) -> Estimate:
         """What it would cost now. Sends nothing."""
         unique = list(dict.fromkeys(requests))
-        found = {request: deciding(self.place, self.running, request) for request in unique if reuse}
+        found = {request: find_reusable(self.place, self.running, request) for request in unique if reuse}
         here = {request: record for request, record in found.items() if record is not None}
-        doubtful = sum(record.status is JobStatus.MAYBE_SUBMITTED for record in here.values())
+        unconfirmed = sum(record.status is JobStatus.UNCONFIRMED for record in here.values())
         to_buy = [request for request in unique if request not in here]
-        return self.priced(to_buy, reused=len(here) - doubtful, doubtful=doubtful)
+        return self.priced(to_buy, reused=len(here) - unconfirmed, unconfirmed=unconfirmed)
 
-    def priced(self, requests: Sequence[GenerationRequest], reused: int = 0, doubtful: int = 0) -> Estimate:
+    def priced(self, requests: Sequence[GenerationRequest], reused: int = 0, unconfirmed: int = 0) -> Estimate:
         """What these requests would cost and take if all of them were bought."""
-        dearest = self.journal.dearest_picture(self.backend)
+        dearest = self.journal.dearest_image(self.backend)
         expected = [self.place.durations(request).expected for request in {kind(r): r for r in requests}.values()]
         known = [seconds for seconds in expected if seconds is not None]
         slowest = max(known) if known and len(known) == len(expected) else None
@@ -226,7 +226,7 @@ class Session:
             reused,
             self.is_sandbox,
             rate if queueing(len(requests), rate) else None,
-            doubtful,
+            unconfirmed,
         )
 
     def start(
@@ -238,7 +238,7 @@ class Session:
         reuse: bool | None = None,
         sweep: bool = False,
         observer: Observer | None = None,
-    ) -> Batch:
+    ) -> Call:
         """Journal the requests and set them going; returns at once.
 
         Identical requests are one job. With reuse, what the folder holds is not bought again.
@@ -247,32 +247,32 @@ class Session:
             BudgetExceededError: the estimate is above what may be spent. Nothing was sent.
             SettingsError: the journal cannot be written. Nothing was sent.
         """
-        limits = Limits(max_credits, self.settings.budget, self.settings.credits_without_asking)
+        limits = SpendingLimits(max_credits, self.settings.budget, self.settings.credits_without_asking)
         reusing = self.reusing(reuse, sweep=sweep)
         self.running.write_again()
         # So that two cells, or two kernels, that ask for the same at once buy it once.
-        with self._planning, planning(self.place) if reusing else nullcontext():
+        with self._planning, reuse_lock(self.place) if reusing else nullcontext():
             unique = list(dict.fromkeys(requests))
             found = {request: answer(self.place, self.running, request) for request in unique if reusing}
             known = {request: handle for request, handle in found.items() if handle is not None}
             self._touched.update(handle.number for handle in known.values())
-            doubtful = sum(handle.status is JobStatus.MAYBE_SUBMITTED for handle in known.values())
+            unconfirmed = sum(handle.status is JobStatus.UNCONFIRMED for handle in known.values())
             to_buy = [request for request in unique if request not in known]
-            estimate = self.priced(to_buy, reused=len(known) - doubtful, doubtful=doubtful)
+            estimate = self.priced(to_buy, reused=len(known) - unconfirmed, unconfirmed=unconfirmed)
             limits.check(estimate, session_spent=self.running.purse.spent)
             records = self._plan(to_buy, source)
             bought = {record.request: self.running.handle(record) for record in records}
-        batch = Batch(tuple((known | bought)[request] for request in requests), estimate, limits)
+        batch = Call(tuple((known | bought)[request] for request in requests), estimate, limits)
         batch.numbers = frozenset(record.number for record in records)
         for handle in batch.jobs if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
-        with batch.withdrawn_if_cut_short():
+        with batch.cancelled_if_cut_short():
             for record in records:
                 self.running.run(record, bought[record.request], batch)
         return batch
 
     def _plan(self, requests: Sequence[GenerationRequest], source: Source) -> list[Record]:
-        dearest = self.journal.dearest_picture(self.backend)
+        dearest = self.journal.dearest_image(self.backend)
         for request in requests:
             if len(request.prompt) > LONG_PROMPT:
                 self._notices.append(
@@ -298,11 +298,11 @@ class Session:
 
     def resume(
         self, which: int | str | None = None, job_id: str | None = None, *, observer: Observer | None = None
-    ) -> Batch:
-        """Collect unfinished jobs of this backend: all whose kernel is gone, or one. Buys nothing.
+    ) -> Call:
+        """Collect paused jobs of this backend: all whose kernel is gone, or one. Buys nothing.
 
         Args:
-            which: a number or job id, None for all. job_id: the id to attach to the doubtful job ``which``.
+            which: a number or job id, None for all. job_id: the id to attach to the unconfirmed job ``which``.
 
         Raises:
             InputError: see pastjobs.resume_one.
@@ -315,21 +315,21 @@ class Session:
         self._touched.update(handle.number for handle in handles)
         for handle in handles if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
-        return Batch(tuple(handles), Estimate(0, 0, 0.0), Limits(None, None, 0.0))
+        return Call(tuple(handles), Estimate(0, 0, 0.0), SpendingLimits(None, None, 0.0))
 
     def dismiss(self, which: int | str) -> Record:
-        """Settle a job in doubt, or forget an unfinished one."""
+        """Settle a job unconfirmed, or forget an paused one."""
         record = pastjobs.dismiss(self.place, self.running, which)
         self.running.purse.charge(record.number, record.credits or 0.0)  # what the service said it charged is spent
         return record
 
     def star(self, which: int | str, place: int, on: bool = True) -> None:
-        """Mark a picture, or take the mark away. InputError where there is no such picture."""
+        """Mark an image, or take the mark away. InputError where there is no such image."""
         record = self.record(which)
         if not 0 <= place < len(record.images):
             raise InputError(
-                f"Job {record.number} has {count(len(record.images), 'picture')}, counted from 0; there is no {place}.",
-                parameter="picture",
+                f"Job {record.number} has {count(len(record.images), 'image')}, counted from 0; there is no {place}.",
+                parameter="image",
             )
         self.journal.star(record.number, place, on)
 
@@ -342,18 +342,18 @@ class Session:
         """A past result of the folder, by number or job id.
 
         Raises:
-            InputError: there is no such job, or it has no pictures; the message says what became of it.
+            InputError: there is no such job, or it has no images; the message says what became of it.
         """
         found = pastjobs.result(self.place, which)
         self._touched.add(found.number)
         return found
 
-    def picture(self, which: int | str | None, place: int) -> Picture:
-        """A saved picture by its job's number or id, None: the latest, and its place. InputError: there is none."""
-        return pastjobs.picture(self.place, which, place)
+    def image(self, which: int | str | None, place: int) -> SavedImage:
+        """A saved image by its job's number or id, None: the latest, and its place. InputError: there is none."""
+        return pastjobs.image(self.place, which, place)
 
     def status(self) -> SessionStatus:
-        """What runs, what is unfinished or doubtful, what was spent, what is left."""
+        """What runs, what is paused or unconfirmed, what was spent, what is left."""
         return reports.status_of(self.place, self.running, self.settings.budget)
 
     def check(self) -> list[tuple[str, str, str]]:

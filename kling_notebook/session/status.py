@@ -10,7 +10,7 @@ from ..api.client import KlingClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
 from ..api.quantities import count
-from ..jobs.dispatcher import Place, Running
+from ..jobs.dispatcher import Dispatcher, Workspace
 from ..journal.job_record import Record
 
 
@@ -20,8 +20,8 @@ class SessionStatus:
 
     Attributes:
         running: this session's jobs under way. elsewhere: those another living kernel works on.
-        unfinished: parked or left behind, resumable. doubtful: may have been submitted.
-        hints: for a doubtful job's number, what the balance says of it.
+        paused: parked or left behind, resumable. unconfirmed: may have been submitted.
+        hints: for a unconfirmed job's number, what the balance says of it.
         spent_session, spent_folder: credits. budget, balance: None where not set, not known.
     """
 
@@ -29,8 +29,8 @@ class SessionStatus:
     folder: str
     running: tuple[Record, ...]
     elsewhere: tuple[Record, ...]
-    unfinished: tuple[Record, ...]
-    doubtful: tuple[Record, ...]
+    paused: tuple[Record, ...]
+    unconfirmed: tuple[Record, ...]
     hints: dict[int, str]
     spent_session: float
     spent_folder: float
@@ -43,13 +43,13 @@ class SessionStatus:
         rows.append(("running", _numbers(self.running) or "nothing"))
         if self.elsewhere:
             rows.append(("in another kernel", _numbers(self.elsewhere)))
-        if self.unfinished:
-            rows.append(("unfinished", f"{_numbers(self.unfinished)}: %kling resume collects"))
-        for record in self.doubtful:
+        if self.paused:
+            rows.append(("paused", f"{_numbers(self.paused)}: %kling resume collects"))
+        for record in self.unconfirmed:
             hint = self.hints.get(record.number, "")
             rows.append(
                 (
-                    f"job {record.number} in doubt",
+                    f"job {record.number} unconfirmed",
                     f"may have been submitted and charged (about {record.estimate:g}). {hint}"
                     f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
                 )
@@ -71,27 +71,27 @@ def _numbers(records: tuple[Record, ...]) -> str:
     return ", ".join(f"{record.number} ({record.status.value})" for record in records)
 
 
-def status_of(place: Place, running: Running, budget: float | None) -> SessionStatus:
+def status_of(place: Workspace, running: Dispatcher, budget: float | None) -> SessionStatus:
     """Gather the status from the journal. Sends nothing."""
-    found: dict[str, list[Record]] = {"running": [], "elsewhere": [], "unfinished": [], "doubtful": []}
+    found: dict[str, list[Record]] = {"running": [], "elsewhere": [], "paused": [], "unconfirmed": []}
     for record in place.journal.open_records():
         if record.backend != place.backend:
             continue
         if record.number in running.handles:
             found["running"].append(record)
-        elif record.status is JobStatus.MAYBE_SUBMITTED:
-            found["doubtful"].append(record)
+        elif record.status is JobStatus.UNCONFIRMED:
+            found["unconfirmed"].append(record)
         elif record.owner != place.id and place.locks.alive(record.owner):
             found["elsewhere"].append(record)
         else:
-            found["unfinished"].append(record)
-    doubts = found["doubtful"]
+            found["paused"].append(record)
+    records = found["unconfirmed"]
     balance = place.journal.last_balance(place.backend)
     return SessionStatus(
         backend=place.backend,
         folder=str(place.folder),
         **{name: tuple(records) for name, records in found.items()},
-        hints={one.number: hint for one in doubts if (hint := balance_hint(place, one, doubts))},
+        hints={one.number: hint for one in records if (hint := balance_hint(place, one, records))},
         spent_session=0.0 if place.backend == "sandbox" else running.purse.spent,  # what its budget goes by
         spent_folder=place.journal.spent(),
         budget=budget,
@@ -99,16 +99,16 @@ def status_of(place: Place, running: Running, budget: float | None) -> SessionSt
     )
 
 
-def balance_hint(place: Place, doubt: Record, doubts: Sequence[Record]) -> str:
-    """What the balance on the next accepted job says of a doubtful one: a hint, never acted on.
+def balance_hint(place: Workspace, record: Record, records: Sequence[Record]) -> str:
+    """What the balance on the next accepted job says of a unconfirmed one: a hint, never acted on.
 
     One fall cannot prove each of several doubts between the same two balances: it is compared with all of them.
     """
-    around = place.journal.balances_around(place.backend, doubt.number)
+    around = place.journal.balances_around(place.backend, record.number)
     if around is None:
         return ""
     between, unexplained = around
-    together = [record for record in doubts if record.number in between]
+    together = [record for record in records if record.number in between]
     fell = f"Hint: the balance fell by {unexplained:g} more than known jobs explain; "
     if unexplained < min(record.estimate for record in together) * 0.99:
         who = "it was" if len(together) == 1 else f"{_listed(together)} were"
@@ -123,7 +123,7 @@ def _listed(records: Sequence[Record]) -> str:
     return f"jobs {', '.join(most)} and {last}"
 
 
-def check(place: Place, client: KlingClient) -> list[tuple[str, str, str]]:
+def check(place: Workspace, client: KlingClient) -> list[tuple[str, str, str]]:
     """Rows of (what, ok | failed | unknown, text). Spends nothing and never POSTs."""
     rows = [_checked("folder", lambda: _folder(place)), _checked("journal", lambda: _journal(place))]
     try:
@@ -161,13 +161,13 @@ def _checked(what: str, look: Callable[[], str]) -> tuple[str, str, str]:
         return what, "failed", str(error)
 
 
-def _folder(place: Place) -> str:
+def _folder(place: Workspace) -> str:
     probe = place.folder / f".{place.id}.check"
     probe.write_bytes(os.urandom(16))
     probe.unlink()
     return f"{place.folder} can be written"
 
 
-def _journal(place: Place) -> str:
+def _journal(place: Workspace) -> str:
     jobs = place.journal.check()
     return f"sound, {count(jobs, 'job')}"

@@ -1,4 +1,4 @@
-"""Labelled grids: one axis as a row of labelled cells, two as a table, three as several tables, more as a list."""
+"""Labelled grids: one axis as a row of labeled cells, two as a table, three as several tables, more as a list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BESIDE_WIDTH = 92
 
 GAP = 10
 SMALL = 132
-"""Width in CSS pixels of a picture in a list."""
+"""Width in CSS pixels of an image in a list."""
 _PLAIN = "border: none; background: transparent; line-height: 1.4"
 _LABEL = f"{_PLAIN}; padding: 4px 6px 4px 0; text-align: left; vertical-align: top; font-weight: 600"
 _AXIS = f"{_PLAIN}; {MUTED}; padding: 2px 6px 0 0; text-align: left; font-weight: 400; font-size: 12px"
@@ -27,7 +27,7 @@ _EMPTY = Tile(b"", 0, 0, "", "", state="missing", note="Not made.")
 
 @dataclass(frozen=True)
 class Facet:
-    """A labelled grid: ``cells[r][c]`` are the tiles made with ``rows[r]`` and ``columns[c]``.
+    """A labeled grid: ``cells[r][c]`` are the tiles made with ``rows[r]`` and ``columns[c]``.
 
     ``row_axis`` is "" for a single row, whose one label is then not shown. With ``listed`` it is a list instead: the
     names of several axes and a column for each of them, ``listed[1][r]`` the values of ``rows[r]``.
@@ -56,7 +56,7 @@ def facets_bundle(facets: Sequence[Facet], *, title: str = "", notice: str = "")
     tiles = [tile for facet in facets for _, cell in facet.named() for tile in cell]
     plain = _facets_text(facets, title, notice)
     if not tiles:
-        return bundle(frame(heading(title, notice), tag("div", "No pictures.")), plain)
+        return bundle(frame(heading(title, notice), tag("div", "No images.")), plain)
     light = iter(light_tiles(tiles))
     html = frame(heading(title, notice), *(_facet_html(_with_tiles(facet, light)) for facet in facets))
     return bundle(html, plain, _sheet(facets, title))
@@ -101,7 +101,7 @@ def _facet_html(facet: Facet) -> Html:
 
 
 def _row(facet: Facet) -> Html:
-    """One axis: labelled cells side by side that wrap where the page is narrow."""
+    """One axis: labeled cells side by side that wrap where the page is narrow."""
     cells = facet.cells[0] if facet.cells else ()
     most = max((len(cell) for cell in cells), default=1)
     # One axis is one row where there is room; longer ones are broken into rows of about the same length.
@@ -116,11 +116,11 @@ def _row(facet: Facet) -> Html:
         f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: start"
     )
     axis = tag("div", bounded(facet.column_axis, 80), dir="auto", style=f"{MUTED}; font-size: 12px")
-    return join(axis if facet.column_axis else "", tag("div", *map(_labelled, facet.columns, cells), style=style))
+    return join(axis if facet.column_axis else "", tag("div", *map(_labeled, facet.columns, cells), style=style))
 
 
-def _labelled(label: str, cell: Sequence[Tile]) -> Html:
-    """The label and the pictures are in rows of the whole grid: the longest label says where all pictures begin."""
+def _labeled(label: str, cell: Sequence[Tile]) -> Html:
+    """The label and the images are in rows of the whole grid: the longest label says where all images begin."""
     name = tag("div", bounded(label, LABEL_LENGTH), dir="auto", style="font-weight: 600; align-self: end")
     rows = "display: grid; grid-row: span 2; grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr)"
     return tag("div", name, _cell(cell), style=f"{rows}; gap: 3px; min-width: 0px; align-items: start")
@@ -136,10 +136,10 @@ def _cell(cell: Sequence[Tile]) -> Html:
 
 
 def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) -> Html:
-    """More than three axes: a row for each combination, a column for each axis, small pictures at the end."""
+    """More than three axes: a row for each combination, a column for each axis, small images at the end."""
     head = f"{_AXIS}; padding: 2px 18px 4px 0; border-bottom: 1px solid {LINE}"
     names = (tag("th", bounded(axis, 80), scope="col", dir="auto", style=head) for axis in axes)
-    rows = [tag("tr", *names, tag("th", "pictures", scope="col", style=head), style=_PLAIN)]
+    rows = [tag("tr", *names, tag("th", "images", scope="col", style=head), style=_PLAIN)]
     cell = f"{_PLAIN}; padding: 5px 18px 5px 0; text-align: left; vertical-align: top; overflow-wrap: anywhere"
     for said, cells in zip(values, facet.cells, strict=True):
         first, *others = said
@@ -201,4 +201,4 @@ def _facets_text(facets: Sequence[Facet], title: str, notice: str) -> str:
         lines += [": ".join(part for part in (bounded(facet.title, 200), axes) if part)]
         for name, cell in facet.named():
             lines += [f" {name}"] * bool(name) + [tiles_text(cell)]
-    return "\n".join(lines) if any(facet.cells for facet in facets) else "\n".join([*lines, "  (no pictures)"])
+    return "\n".join(lines) if any(facet.cells for facet in facets) else "\n".join([*lines, "  (no images)"])

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 
 from .facets import Facet
 from .markup import bounded, clean
-from .pixels import encode, open_picture
+from .pixels import encode, open_image
 from .tiles import Tile, columns_for, columns_of_cell, mean_ratio
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -43,7 +43,7 @@ MANY = 12
 ROW_HEIGHT, MOST_HEIGHT = 2.5, 30.0
 """Inches a row may have where there are more than a square figure holds, and all rows together at most."""
 MOST_PIXELS = 16_000_000
-"""Of all pictures together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws."""
+"""Of all images together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws."""
 GAP = 6
 SMALL_PNG, SHOWN_BYTES = 100_000, 220_000
 """Bytes of a figure shown in a cell, at most; a third more in the notebook, in base64."""
@@ -68,8 +68,8 @@ class NotebookFigure(Figure):
             return {"image/png": base64.b64encode(png).decode("ascii")}
         jpeg = b""
         for dpi, quality in ((110, 85), (110, 70), (80, 70), (60, 60), (40, 50), (25, 40)):
-            picture = open_picture(png if dpi == 110 else self._shown(dpi))
-            jpeg = encode(picture, quality) if picture is not None else b""
+            image = open_image(png if dpi == 110 else self._shown(dpi))
+            jpeg = encode(image, quality) if image is not None else b""
             if len(jpeg) <= SHOWN_BYTES:
                 break
         return {"image/jpeg": base64.b64encode(jpeg).decode("ascii")}
@@ -109,7 +109,7 @@ def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.
 
 
 def _is_long(cells: Sequence[Cell]) -> bool:
-    """Too much for one row: of several pictures a cell takes the room of two."""
+    """Too much for one row: of several images a cell takes the room of two."""
     return len(cells) > (LONGEST_ROW if all(len(cell) <= 1 for cell in cells) else LONGEST_ROW // 2)
 
 
@@ -149,7 +149,7 @@ def _row_shape(ratios: Sequence[float], columns: int) -> list[float]:
 
 
 def _ratio(cell: Cell) -> float:
-    """Width over height of a cell with its pictures as `_mosaic` puts them."""
+    """Width over height of a cell with its images as `_mosaic` puts them."""
     columns = columns_of_cell(len(cell)) or 1
     return max(columns * mean_ratio(cell) / math.ceil(len(cell) / columns), 0.3) if cell else 1.0
 
@@ -173,7 +173,7 @@ def _figure(width: float, height: float, dpi: int) -> Figure:
 
 
 def _sizes(facets: Sequence[Facet], width: float) -> tuple[list[list[float]], list[list[float]]]:
-    """Of each facet the widths of its columns and the heights of its rows in inches: a row's pictures equally high."""
+    """Of each facet the widths of its columns and the heights of its rows in inches: a row's images equally high."""
     all_wide, all_tall = [], []
     for facet in facets:
         ratios = [[_ratio(cell) for cell in row] for row in facet.cells]
@@ -227,38 +227,38 @@ def _letters(inches: float, size: int) -> int:
 
 
 def _draw(ax: Axes, cell: Cell, side: int) -> None:
-    """The pictures of one cell in a square of ``side`` pixels; where there is none, a dashed frame with the reason."""
+    """The images of one cell in a square of ``side`` pixels; where there is none, a dashed frame with the reason."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(False)
-    pictures = [open_picture(tile.jpeg) if tile.shown else None for tile in cell]
-    if any(pictures):
-        ax.imshow(_mosaic(cell, pictures, side), interpolation="lanczos")
+    images = [open_image(tile.jpeg) if tile.shown else None for tile in cell]
+    if any(images):
+        ax.imshow(_mosaic(cell, images, side), interpolation="lanczos")
         return
     ax.set_box_aspect(1 / _ratio(cell))
     for spine in ax.spines.values():
         spine.set(visible=True, linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
     tile = cell[0] if cell else None
-    state = tile.state if tile is not None and tile.state != "picture" else "missing"
+    state = tile.state if tile is not None and tile.state != "image" else "missing"
     note = wrap(drawable(bounded(tile.note, 120)), 26, max_lines=4, placeholder="\u2026") if tile is not None else []
     ax.text(
         0.5, 0.5, "\n".join([state, *note]), ha="center", va="center", fontsize=7, transform=ax.transAxes, **_style()
     )
 
 
-def _mosaic(cell: Cell, pictures: Sequence[Image.Image | None], side: int) -> Pixels:
-    """One picture made of a cell's pictures, as a page shows them; a crossed-out box stands for one that is missing."""
+def _mosaic(cell: Cell, images: Sequence[Image.Image | None], side: int) -> Pixels:
+    """One image made of a cell's images, as a page shows them; a crossed-out box stands for one that is missing."""
     columns = columns_of_cell(len(cell))
     ratio = mean_ratio(cell)
-    most = max(max(picture.size) for picture in pictures if picture is not None)
+    most = max(max(image.size) for image in images if image is not None)
     longer = min(most, side // max(columns, math.ceil(len(cell) / columns)))
     size = (max(1, round(longer * min(ratio, 1.0))), max(1, round(longer / max(ratio, 1.0))))
     steps = [length + GAP for length in size]
     places = [(place % columns * steps[0], place // columns * steps[1]) for place in range(len(cell))]
     made = Image.new("RGB", (max(x for x, _ in places) + size[0], max(y for _, y in places) + size[1]), "white")
-    for place, picture in zip(places, pictures, strict=True):
-        made.paste(_crossed(*size) if picture is None else picture.resize(size), place)
+    for place, image in zip(places, images, strict=True):
+        made.paste(_crossed(*size) if image is None else image.resize(size), place)
     return np.asarray(made)
 
 

@@ -1,4 +1,4 @@
-"""Layouts of tiles: a grid and a single large picture, each as one mimebundle. `facets` has the labelled grids."""
+"""Layouts of tiles: a grid and a single large image, each as one mimebundle. `facets` has the labeled grids."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ GAP = 12
 
 
 def grid_bundle(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> dict[str, Any]:
-    """A grid of thumbnails with captions, a contact sheet, and plain text; nine pictures weigh under 300 kB in all."""
+    """A grid of thumbnails with captions, a contact sheet, and plain text; nine images weigh under 300 kB in all."""
     plain = tiles_text(tiles, title=title, notice=notice)
     if not tiles:
-        return bundle(frame(heading(title, notice), tag("div", "No pictures.")), plain)
+        return bundle(frame(heading(title, notice), tag("div", "No images.")), plain)
     columns = columns_for(tiles)
     html = frame(heading(title, notice), _grid(light_tiles(tiles), columns))
     return bundle(html, plain, contact_sheet(tiles, columns, title=title))
@@ -50,7 +50,7 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Html:
 
 
 def large_bundle(tile: Tile, *, title: str = "", notice: str = "") -> dict[str, Any]:
-    """One picture, large; ``tile.jpeg`` is the large JPEG and goes out as it is."""
+    """One image, large; ``tile.jpeg`` is the large JPEG and goes out as it is."""
     plain = tiles_text([tile], title=title, notice=notice)
     if not tile.shown:
         return bundle(frame(heading(title, notice), tile_html(tile), width="420px"), plain)

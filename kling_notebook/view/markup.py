@@ -1,11 +1,11 @@
-"""The few ways HTML is made here: elements whose text is escaped at the leaf, checked addresses, a handful of colours.
+"""The few ways HTML is made here: elements whose text is escaped at the leaf, checked addresses, a handful of colors.
 
 Saved notebooks are opened by strangers, on pages that strip scripts and style blocks. So `tag` builds elements from a
 short list of names and attributes only; there is no way to write a script, a form or an event attribute with it. A
 plain ``str`` child is escaped, an `Html` child is kept.
 
-Colour: text inherits the page's own colour, which is right on every theme. Where a tint is needed it is a JupyterLab
-or VS Code variable with a fallback that reads on white. Opaque colours are written ``rgb(r, g, b)``: JupyterLab keeps
+Color: text inherits the page's own color, which is right on every theme. Where a tint is needed it is a JupyterLab
+or VS Code variable with a fallback that reads on white. Opaque colors are written ``rgb(r, g, b)``: JupyterLab keeps
 those in notebooks it does not trust.
 """
 
@@ -25,7 +25,7 @@ BLUE = "rgb(33, 118, 210)"
 GREEN = "rgb(30, 130, 68)"
 RED = "rgb(214, 58, 48)"
 AMBER = "rgb(163, 104, 0)"
-GREY = "rgb(108, 114, 122)"
+GRAY = "rgb(108, 114, 122)"
 
 _TAGS = frozenset(
     {"a", "bdi", "br", "caption", "code", "div", "em", "figcaption", "figure", "h1", "img", "mark", "p", "small"}
@@ -54,14 +54,14 @@ def clean(text: str) -> str:
     return _ILLEGAL.sub("\ufffd", text)
 
 
-def leaf(text: str) -> Html:
+def escape_text(text: str) -> Html:
     """Text as HTML: the one place where text becomes markup."""
     return text if isinstance(text, Html) else Html(escape(clean(text), quote=True))
 
 
 def join(*children: str) -> Html:
     """Children one after the other, plain text escaped."""
-    return Html("".join(leaf(child) for child in children))
+    return Html("".join(escape_text(child) for child in children))
 
 
 def tag(name: str, *children: str, **attributes: str | int | None) -> Html:
@@ -84,7 +84,7 @@ def tag(name: str, *children: str, **attributes: str | int | None) -> Html:
             written.append(f' {attribute}="{escape(clean(str(allowed)), quote=True)}"')
     written.append(">")
     if name not in _EMPTY:
-        written.extend(leaf(child) for child in children)
+        written.extend(escape_text(child) for child in children)
         written.append(f"</{name}>")
     return Html("".join(written))
 
@@ -92,7 +92,7 @@ def tag(name: str, *children: str, **attributes: str | int | None) -> Html:
 def address(value: str) -> str | None:
     """What may stand in ``href`` and ``src``, or None.
 
-    A data URL of a picture and an https URL stay; a relative path (a path, not a URL: it is quoted here) is quoted;
+    A data URL of an image and an https URL stay; a relative path (a path, not a URL: it is quoted here) is quoted;
     every other scheme, absolute paths and ``//host`` are refused.
     """
     if _DATA.fullmatch(value):
@@ -105,7 +105,7 @@ def address(value: str) -> str | None:
     return quote(path, safe="/~")
 
 
-def picture_source(jpeg: bytes) -> str:
+def image_source(jpeg: bytes) -> str:
     """A data URL of JPEG bytes."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
@@ -119,12 +119,12 @@ def bounded(text: str, limit: int) -> str:
     space = cut.rfind(" ")
     if space > limit * 0.6:
         cut = cut[:space]
-    # A joiner or a variation selector without what it joined would change the picture before it.
+    # A joiner or a variation selector without what it joined would change the image before it.
     return cut.rstrip(" ,;:.\u200d\ufe0f") + "\u2026"
 
 
 def plural(count: int, noun: str) -> str:
-    """'1 picture', '3 pictures'."""
+    """'1 image', '3 images'."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -141,10 +141,10 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
-def pill(word: str, colour: str) -> Html:
+def pill(word: str, color: str) -> Html:
     """A word on a solid ground: the same contrast on every theme."""
     style = (
-        f"display: inline-block; padding: 0 7px; border-radius: 9px; background-color: {colour}; "
+        f"display: inline-block; padding: 0 7px; border-radius: 9px; background-color: {color}; "
         "color: rgb(255, 255, 255); font-size: 0.86em; line-height: 1.55; white-space: nowrap"
     )
     return tag("span", word, style=style)
@@ -172,7 +172,7 @@ def heading(title: str, notice: str = "") -> Html:
 
 
 def bundle(html: Html, plain: str, jpeg: bytes | None = None) -> dict[str, str]:
-    """A mimebundle as Jupyter saves it; the picture is base64 text."""
+    """A mimebundle as Jupyter saves it; the image is base64 text."""
     made = {"text/plain": clean(plain), "text/html": str(html)}
     if jpeg:
         made["image/jpeg"] = base64.b64encode(jpeg).decode("ascii")

@@ -15,8 +15,8 @@ NINE_BYTES = 128_000
 """JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB."""
 
 
-def open_picture(data: bytes) -> Image.Image | None:
-    """The decoded picture in RGB, or None where the bytes are not one."""
+def open_image(data: bytes) -> Image.Image | None:
+    """The decoded image in RGB, or None where the bytes are not one."""
     from PIL import Image
 
     try:
@@ -27,30 +27,30 @@ def open_picture(data: bytes) -> Image.Image | None:
 
 @lru_cache(maxsize=1024)
 def smaller(jpeg: bytes, side: int, quality: int = 72) -> bytes:
-    """The picture as a JPEG that fits a square of ``side`` pixels; the bytes as they came where they are no picture."""
+    """The image as a JPEG that fits a square of ``side`` pixels; the bytes as they came where they are no image."""
     from PIL import Image
 
-    picture: Image.Image | None
+    image: Image.Image | None
     try:
-        picture = Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG", "WEBP"))
-        picture.thumbnail((side, side))
-        picture = picture.convert("RGB")
+        image = Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG", "WEBP"))
+        image.thumbnail((side, side))
+        image = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return jpeg
-    return encode(picture, quality)
+    return encode(image, quality)
 
 
-def encode(picture: Image.Image, quality: int) -> bytes:
-    """JPEG bytes of an RGB picture."""
+def encode(image: Image.Image, quality: int) -> bytes:
+    """JPEG bytes of an RGB image."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
-def lightened(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
-    """The same pictures with a bound on their sum, which grows with the square root of their number.
+def fit_byte_budget(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
+    """The same images with a bound on their sum, which grows with the square root of their number.
 
-    ``beside`` is the bytes of text that go with them. It counts for three quarters: base64 makes pictures a third
+    ``beside`` is the bytes of text that go with them. It counts for three quarters: base64 makes images a third
     longer, and not text.
 
     Most thumbnails are light enough and stay as they are; only those above their share are encoded again.

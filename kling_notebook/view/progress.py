@@ -12,8 +12,8 @@ from .markup import (
     AMBER,
     BLUE,
     FAINT,
+    GRAY,
     GREEN,
-    GREY,
     LINE,
     MUTED,
     RED,
@@ -36,7 +36,7 @@ _LOOK: dict[State, tuple[str, str]] = {
     "failed": ("\u2715", RED),
     "stopped": ("\u25aa", AMBER),
     "waiting": ("\u25cc", BLUE),
-    "queued": ("\u25cb", GREY),
+    "queued": ("\u25cb", GRAY),
     "done": ("\u2713", GREEN),
     "reused": ("\u21ba", GREEN),
 }
@@ -131,7 +131,7 @@ def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
 
 
 def _row(row: ProgressRow) -> Html:
-    symbol, colour = _LOOK[row.state]
+    symbol, color = _LOOK[row.state]
     name = "flex: 1 1 auto; min-width: 0px"
     apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
     said = status_text(row)
@@ -141,25 +141,25 @@ def _row(row: ProgressRow) -> Html:
         tag("span", f"{symbol} {said}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
-    bar = _bar([(fraction_of(row), colour)], row.elapsed, said)
+    bar = _bar([(fraction_of(row), color)], row.elapsed, said)
     return tag("div", line, bar, _small(row.detail), style="margin: 5px 0 7px 0")
 
 
 def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, said: str) -> Html:
     track = f"display: flex; height: 5px; margin: 3px 0; border-radius: 3px; overflow: hidden; background-color: {LINE}"
-    fills = [_fill(share, colour, elapsed) for share, colour in parts]
+    fills = [_fill(share, color, elapsed) for share, color in parts]
     shares = [share for share, _ in parts if share is not None]
     now = round(sum(shares) * 100) if shares else None
     return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=said)
 
 
-def _fill(share: float | None, colour: str, elapsed: float) -> Html:
+def _fill(share: float | None, color: str, elapsed: float) -> Html:
     if share is None:
         # Nothing is known of the end: stripes that move on with each update, and no length that would lie.
-        stripes = f"repeating-linear-gradient(115deg, {colour} 0px, {colour} 10px, {FAINT} 10px, {FAINT} 22px)"
+        stripes = f"repeating-linear-gradient(115deg, {color} 0px, {color} 10px, {FAINT} 10px, {FAINT} 22px)"
         shift = round(elapsed * 16) % 24
         return tag("div", style=f"width: 100%; height: 5px; background: {stripes}; background-position: {shift}px 0px")
-    return tag("div", style=f"width: {share * 100:.1f}%; height: 5px; background-color: {colour}")
+    return tag("div", style=f"width: {share * 100:.1f}%; height: 5px; background-color: {color}")
 
 
 def _overall(rows: Sequence[ProgressRow]) -> Html:
@@ -198,10 +198,10 @@ def _row_text(row: ProgressRow) -> str:
 def message_bundle(
     text: str, *, kind: Literal["info", "warning", "error"] = "info", lines: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A short message with a coloured edge and a word or symbol that says its kind; more lines under it."""
-    symbol, colour = {"info": ("", BLUE), "warning": ("Warning: ", AMBER), "error": ("Error: ", RED)}[kind]
+    """A short message with a colored edge and a word or symbol that says its kind; more lines under it."""
+    symbol, color = {"info": ("", BLUE), "warning": ("Warning: ", AMBER), "error": ("Error: ", RED)}[kind]
     body = [tag("div", tag("strong", symbol) if symbol else "", bounded(text, 1000), dir="auto")]
     body += [tag("div", bounded(line, 600), dir="auto", style="margin-top: 2px") for line in lines]
-    style = f"border-left: 3px solid {colour}; padding: 3px 0 3px 10px; margin: 3px 0"
+    style = f"border-left: 3px solid {color}; padding: 3px 0 3px 10px; margin: 3px 0"
     plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(line, 600)}" for line in lines)])
     return bundle(frame(tag("div", *body, style=style)), plain)

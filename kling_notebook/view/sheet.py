@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .markup import bounded
-from .pixels import encode, open_picture
+from .pixels import encode, open_image
 from .tiles import DOT, SYMBOLS, Tile, thumbnail_size
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHEET_BYTES = 70_000
 GAP = 12
 LETTER = 8
-"""About as many pixels wide is a letter of the bold line under a picture."""
+"""About as many pixels wide is a letter of the bold line under an image."""
 _PAPER = (255, 255, 255)
 _INK = (38, 42, 48)
 _MUTED = (88, 94, 102)
@@ -41,7 +41,7 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.I
 
 
 def side_of(count: int, columns: int) -> int:
-    """Pixels a side of a picture on a sheet of so many."""
+    """Pixels a side of an image on a sheet of so many."""
     return 256 if count <= 12 and columns <= 4 else 192 if count <= 30 else 128
 
 
@@ -75,17 +75,17 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit
 def _place(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, size: tuple[int, int], box: tuple[int, int, int, int]
 ) -> None:
-    picture = open_picture(tile.jpeg) if tile.shown else None
+    image = open_image(tile.jpeg) if tile.shown else None
     left, top, right, bottom = box
-    if picture is None:
-        state = "missing" if tile.state == "picture" else tile.state
+    if image is None:
+        state = "missing" if tile.state == "image" else tile.state
         draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=_EDGES[state])
         _line(draw, (left + 8, top + 8), f"{SYMBOLS[state]} {state}", right - left - 16, 13, bold=True)
         for number, line in enumerate(_wrapped(tile.note, right - left - 16, 11, 4)):
             _line(draw, (left + 8, top + 30 + number * 15), line, right - left - 16, 11)
         return
-    picture = picture.resize(size) if picture.size != size else picture
-    sheet.paste(picture, (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2))
+    image = image.resize(size) if image.size != size else image
+    sheet.paste(image, (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2))
 
 
 def _caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width: int) -> None:
@@ -93,7 +93,7 @@ def _caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width
     first, _, rest = caption.partition(DOT)
     _line(draw, at, first, width, 12, bold=True)
     if rest:
-        _line(draw, (at[0], at[1] + 15), rest, width, 11, colour=_MUTED)
+        _line(draw, (at[0], at[1] + 15), rest, width, 11, color=_MUTED)
 
 
 def _line(
@@ -104,7 +104,7 @@ def _line(
     size: int,
     *,
     bold: bool = False,
-    colour: tuple[int, int, int] = _INK,
+    color: tuple[int, int, int] = _INK,
 ) -> None:
     """One line of text, shortened until it fits ``width`` pixels."""
     font = _font(size, bold)
@@ -113,7 +113,7 @@ def _line(
         shown = bounded(shown, max(2, min(len(shown) - 1, int(len(shown) * width / font.getlength(shown)))))
         if len(shown) <= 2:
             break
-    draw.text(at, shown, font=font, fill=colour)
+    draw.text(at, shown, font=font, fill=color)
 
 
 def _wrapped(text: str, width: int, size: int, lines: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tables: the history, two pictures compared, small facts."""
+"""Tables: the history, two images compared, small facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .markup import (
     AMBER,
     BLUE,
-    GREY,
+    GRAY,
     LINE,
     MUTED,
     RED,
@@ -41,17 +41,17 @@ _ROW = "background: transparent"
 _SMALL = f"{MUTED}; font-size: 12px"
 # Words of a job's life that want to be seen; the others stand as plain text.
 _STATUS = {
-    "finished": ("\u2713", ""),
+    "completed": ("\u2713", ""),
     "failed": ("\u2715", RED),
     "expired": ("\u2715", RED),
-    "refused": ("\u2715", RED),
-    "maybe_submitted": ("?", AMBER),
-    "unfinished": ("\u25cc", AMBER),
-    "planned": ("\u25cb", GREY),
-    "sent": ("\u2191", BLUE),
+    "rejected": ("\u2715", RED),
+    "unconfirmed": ("?", AMBER),
+    "paused": ("\u25cc", AMBER),
+    "queued": ("\u25cb", GRAY),
+    "submitting": ("\u2191", BLUE),
     "running": ("\u25b8", BLUE),
     "downloading": ("\u2193", BLUE),
-    "withdrawn": ("\u25aa", ""),
+    "cancelled": ("\u25aa", ""),
     "dismissed": ("\u25aa", ""),
 }
 
@@ -61,7 +61,7 @@ class HistoryRow:
     """One job of the history, ready to be shown.
 
     ``created`` is text already in the reader's time zone; ``seconds`` and ``credits`` None where not known;
-    ``starred`` the places (from 0) of starred pictures.
+    ``starred`` the places (from 0) of starred images.
     """
 
     number: int
@@ -92,7 +92,7 @@ def history_bundle(
 
 
 def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: str = "", footer: str = "") -> str:
-    """The same as a page that stands alone: one file, pictures inside, light or dark as the reader's system is."""
+    """The same as a page that stands alone: one file, images inside, light or dark as the reader's system is."""
     foot = f"{plural(len(rows), 'job')} \u00b7 {bounded(footer, 300)}" if footer else plural(len(rows), "job")
     name = bounded(title, 200)
     body = join(
@@ -113,7 +113,7 @@ def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: 
 def _history(rows: Sequence[HistoryRow], side: int = 72) -> Html:
     if not rows:
         return Html()
-    head = (tag("th", name, scope="col", style=_CELL) for name in ("Job", "Pictures", "Prompt", "Status"))
+    head = (tag("th", name, scope="col", style=_CELL) for name in ("Job", "Images", "Prompt", "Status"))
     body = (_history_row(row, side) for row in rows)
     parts = (tag("thead", tag("tr", *head, style=_ROW)), tag("tbody", *body))
     return tag("div", tag("table", *parts, style=f"{_TABLE}; width: 100%"), style="overflow-x: auto")
@@ -141,7 +141,7 @@ def _history_row(row: HistoryRow, side: int) -> Html:
 
 
 def _thumbnails(row: HistoryRow, side: int) -> list[Html]:
-    """Up to four small pictures; where there are more, three and how many more."""
+    """Up to four small images; where there are more, three and how many more."""
     most = MOST_THUMBNAILS if len(row.tiles) <= MOST_THUMBNAILS else MOST_THUMBNAILS - 1
     made = [_thumbnail(tile, side) for tile in row.tiles[:most]]
     more = f"+{len(row.tiles) - most} more"
@@ -161,16 +161,16 @@ def credits_text(credits: float) -> str:
 
 
 def status_html(status: str) -> Html:
-    """A status as a sign and a word, on a coloured ground where it wants attention."""
-    sign, colour = _STATUS.get(status, ("", GREY))
+    """A status as a sign and a word, on a colored ground where it wants attention."""
+    sign, color = _STATUS.get(status, ("", GRAY))
     words = f"{sign} {bounded(status, 40).replace('_', ' ')}".strip()
-    return pill(words, colour) if colour else tag("span", words, style="white-space: nowrap")
+    return pill(words, color) if color else tag("span", words, style="white-space: nowrap")
 
 
 def _thumbnail(tile: Tile, side: int) -> Html:
     if not tile.shown:
-        word = "missing" if tile.state == "picture" else tile.state
-        return pill(word, RED if word == "failed" else GREY)
+        word = "missing" if tile.state == "image" else tile.state
+        return pill(word, RED if word == "failed" else GRAY)
     bounds = f"max-width: {side}px; max-height: {side}px; margin: 0; border-radius: 3px"
     return image_html(tile, bounds, jpeg=smaller(tile.jpeg, side))
 
@@ -191,13 +191,13 @@ def compare_bundle(
     same: Sequence[tuple[str, str]] = (),
     title: str = "",
 ) -> dict[str, Any]:
-    """Two pictures side by side; under them what differs between their requests, marked, and what is the same."""
+    """Two images side by side; under them what differs between their requests, marked, and what is the same."""
     columns = "repeat(auto-fit, minmax(240px, 1fr))"
     style = f"display: grid; grid-template-columns: {columns}; gap: 14px; align-items: stretch; max-width: 1060px"
     sharp, small = ([_of(tile, side) for tile in (left, right)] for side in (768, 512))
-    pictures = tag("div", *(tile_html(tile, side=512) for tile in sharp), style=style)
+    images = tag("div", *(tile_html(tile, side=512) for tile in sharp), style=style)
     shared = ", ".join(f"{bounded(name, 60)} {bounded(value, 80)}" for name, value in same)
-    html = frame(heading(title), pictures, _differences(differences), _line("Same in both: ", shared))
+    html = frame(heading(title), images, _differences(differences), _line("Same in both: ", shared))
     plain = [tiles_text([left, right], title=title)]
     plain += [f"  \u2260 {bounded(name, 60)}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
     plain += [] if differences else ["  Their requests do not differ."]
@@ -206,7 +206,7 @@ def compare_bundle(
 
 
 def _of(tile: Tile, side: int) -> Tile:
-    """The tile with its picture reduced to ``side`` pixels."""
+    """The tile with its image reduced to ``side`` pixels."""
     return replace(tile, jpeg=smaller(tile.jpeg, side, 80)) if tile.shown else tile
 
 

@@ -1,4 +1,4 @@
-"""The tile: one picture, or the place where one is missing; what every layout is made of."""
+"""The tile: one image, or the place where one is missing; what every layout is made of."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .markup import AMBER, FAINT, GREY, MUTED, RED, Html, address, bounded, join, leaf, picture_source, pill, tag
-from .pixels import lightened
+from .markup import AMBER, FAINT, GRAY, MUTED, RED, Html, address, bounded, escape_text, image_source, join, pill, tag
+from .pixels import fit_byte_budget
 
 CAPTION_LENGTH = 140
 NOTE_LENGTH = 160
 TITLE_LENGTH = 300
 SIDE, ROOMY = 256, 384
-"""Pixels a side of a place in a grid, and in one of a few pictures, which have more room."""
+"""Pixels a side of a place in a grid, and in one of a few images, which have more room."""
 FEW = 4
 DOT = " \u00b7 "
 
-State = Literal["picture", "missing", "failed", "waiting"]
-SYMBOLS = {"picture": "", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
-_COLOURS = {"picture": GREY, "missing": AMBER, "failed": RED, "waiting": GREY}
+State = Literal["image", "missing", "failed", "waiting"]
+SYMBOLS = {"image": "", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
+_COLOURS = {"image": GRAY, "missing": AMBER, "failed": RED, "waiting": GRAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Tile:
     """One place in a layout.
 
     Attributes:
-        jpeg: the thumbnail (or the large picture) as JPEG bytes; empty where there is none.
-        width, height: the original's size in pixels; for a missing picture the shape it would have had.
+        jpeg: the thumbnail (or the large image) as JPEG bytes; empty where there is none.
+        width, height: the original's size in pixels; for a missing image the shape it would have had.
         alt: the whole prompt.
         caption: short facts, separated by " · "; the first is set in bold (the address, ``12:3``).
         href: the original's path relative to the notebook (a path: it is quoted here), or an https URL.
-        state: "picture", or why there is none.
+        state: "image", or why there is none.
         note: the reason, in words.
     """
 
@@ -43,7 +43,7 @@ class Tile:
     alt: str
     caption: str
     href: str | None = None
-    state: State = "picture"
+    state: State = "image"
     note: str = ""
 
     @property
@@ -53,8 +53,8 @@ class Tile:
 
     @property
     def shown(self) -> bool:
-        """True where there is a picture to draw."""
-        return self.state == "picture" and bool(self.jpeg)
+        """True where there is an image to draw."""
+        return self.state == "image" and bool(self.jpeg)
 
 
 def thumbnail_size(tile: Tile, side: int = SIDE) -> tuple[int, int]:
@@ -66,18 +66,18 @@ def thumbnail_size(tile: Tile, side: int = SIDE) -> tuple[int, int]:
 
 
 def side_for(count: int) -> int:
-    """How large the places of a grid of so many pictures are, in pixels a side."""
+    """How large the places of a grid of so many images are, in pixels a side."""
     return ROOMY if count <= FEW else SIDE
 
 
 def cell_width(tile: Tile, side: int = SIDE) -> int:
-    """How wide a place may get in CSS pixels: pictures of all shapes get about the same area, drawn up a little."""
+    """How wide a place may get in CSS pixels: images of all shapes get about the same area, drawn up a little."""
     width = thumbnail_size(tile, side)[0]
     return max(width, round(min(width * 1.28, side * math.sqrt(0.7 * tile.ratio))), 160)
 
 
 def one_shape(tiles: Sequence[Tile]) -> bool:
-    """True where all have the same shape, so that pictures can fill their places without mats."""
+    """True where all have the same shape, so that images can fill their places without mats."""
     ratios = [tile.ratio for tile in tiles]
     return max(ratios) <= min(ratios) * 1.04
 
@@ -110,24 +110,24 @@ def columns_for(tiles: Sequence[Tile]) -> int:
 
 
 def columns_of_cell(count: int) -> int:
-    """How many pictures of one point of a sweep stand side by side: up to four two by two, more three by three."""
+    """How many images of one point of a sweep stand side by side: up to four two by two, more three by three."""
     return min(count, 2 if count <= FEW else 3)
 
 
 def light_tiles(tiles: Sequence[Tile]) -> list[Tile]:
-    """The same tiles, their pictures bounded in bytes together, counting the prompts that stand beside them."""
-    words = sum(len(leaf(tile.alt).encode()) for tile in tiles)
-    jpegs = lightened([tile.jpeg if tile.shown else b"" for tile in tiles], beside=words)
+    """The same tiles, their images bounded in bytes together, counting the prompts that stand beside them."""
+    words = sum(len(escape_text(tile.alt).encode()) for tile in tiles)
+    jpegs = fit_byte_budget([tile.jpeg if tile.shown else b"" for tile in tiles], beside=words)
     return [replace(tile, jpeg=jpeg) if tile.shown else tile for tile, jpeg in zip(tiles, jpegs, strict=True)]
 
 
 def tile_html(tile: Tile, *, side: int = SIDE, fill: bool = False) -> Html:
-    """A figure: the picture, linked to its original, and its caption.
+    """A figure: the image, linked to its original, and its caption.
 
-    With ``fill`` the picture is as wide as its place (for layouts where all have one shape); otherwise it is at most
+    With ``fill`` the image is as wide as its place (for layouts where all have one shape); otherwise it is at most
     ``side`` pixels high and stands in the middle of a faint mat.
     """
-    inside = _picture(tile, side, fill) if tile.shown else _hole(tile, side)
+    inside = _image(tile, side, fill) if tile.shown else _hole(tile, side)
     mat = (
         "display: flex; flex: 1 1 auto; align-items: center; justify-content: center; border-radius: 4px; "
         f"overflow: hidden; background-color: {FAINT}"
@@ -139,11 +139,11 @@ def tile_html(tile: Tile, *, side: int = SIDE, fill: bool = False) -> Html:
 
 
 def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None = None) -> Html:
-    """The picture itself, its prompt as alternative text, linked to its original where there is a way to it."""
+    """The image itself, its prompt as alternative text, linked to its original where there is a way to it."""
     image = tag(
         "img",
-        src=picture_source(jpeg or tile.jpeg),
-        alt=tile.alt or tile.caption or "picture",
+        src=image_source(jpeg or tile.jpeg),
+        alt=tile.alt or tile.caption or "image",
         title=bounded(tile.alt, TITLE_LENGTH) or None,
         width=width,
         style=f"display: block; {style}",
@@ -155,7 +155,7 @@ def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None =
     return tag("a", image, href=tile.href, target="_blank", rel="noopener", style=link)
 
 
-def _picture(tile: Tile, height: int, fill: bool) -> Html:
+def _image(tile: Tile, height: int, fill: bool) -> Html:
     if fill:
         return image_html(tile, "width: 100%; max-width: 100%; height: auto; margin: 0")
     bounds = f"max-width: 100%; max-height: {height}px; width: auto; height: auto; margin: 0 auto"
@@ -163,8 +163,8 @@ def _picture(tile: Tile, height: int, fill: bool) -> Html:
 
 
 def _hole(tile: Tile, height: int) -> Html:
-    """A dashed box of the shape the picture would have had, with a symbol, a word and the reason."""
-    state = "missing" if tile.state == "picture" else tile.state
+    """A dashed box of the shape the image would have had, with a symbol, a word and the reason."""
+    state = "missing" if tile.state == "image" else tile.state
     style = (
         "display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 6px; width: 100%; "
         f"aspect-ratio: {tile.ratio:.3f}; min-height: {min(110, height)}px; align-self: stretch; padding: 10px; "
@@ -177,7 +177,7 @@ def _hole(tile: Tile, height: int) -> Html:
 
 
 def caption_html(caption: str) -> Html:
-    """The facts under a picture, the first in bold; a line breaks between facts, not inside one."""
+    """The facts under an image, the first in bold; a line breaks between facts, not inside one."""
     facts = bounded(caption, CAPTION_LENGTH).split(DOT)
     parts: list[str] = []
     for place, fact in enumerate(facts):
@@ -196,7 +196,7 @@ def tile_line(tile: Tile) -> str:
         if tile.href:
             parts.append(tile.href if len(tile.href) <= 260 else "\u2026" + tile.href[-259:])
     else:
-        state = "missing" if tile.state == "picture" else tile.state
+        state = "missing" if tile.state == "image" else tile.state
         parts.append(f"{state}: {bounded(tile.note, NOTE_LENGTH)}" if tile.note else state)
     return DOT.join(parts)
 
@@ -206,5 +206,5 @@ def tiles_text(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> s
     lines = [bounded(title, 200)] if title else []
     if notice:
         lines.append(bounded(notice, 400))
-    lines += [f"  {tile_line(tile)}" for tile in tiles] or ["  (no pictures)"]
+    lines += [f"  {tile_line(tile)}" for tile in tiles] or ["  (no images)"]
     return "\n".join(lines)

@@ -16,8 +16,8 @@ from email.utils import formatdate
 from statistics import fmean
 from typing import Literal
 
-from kling_notebook.api.poll_schedule import Durations, next_poll, took
-from kling_notebook.api.rate_limiter import Pace
+from kling_notebook.api.poll_schedule import Durations, estimate_duration, next_poll
+from kling_notebook.api.rate_limiter import RateLimiter
 
 EPOCH = 1_700_000_000.0
 WINDOW = 60.0
@@ -105,7 +105,7 @@ def bound(
     the limiter lets the k-th of them (from 1) pass. With J jobs in flight at most, the submit of job i (from 0) has at
     least i submits and, from i = J on, i + 1 - J polls before it; and it has to wait until one of the J places is free.
     Jobs start in the order given. ``trip`` and ``saving`` are the quickest way of a request there and back and the
-    quickest saving of pictures, in seconds. No poll comes too early or too late.
+    quickest saving of images, in seconds. No poll comes too early or too late.
     """
 
     def earliest(k: int) -> float:
@@ -154,7 +154,7 @@ class _Job:
     last: float = 0.0
 
 
-class Batch:
+class Call:
     """One batch of jobs, run by ``in_flight`` workers through one line and one Pace."""
 
     def __init__(
@@ -178,7 +178,7 @@ class Batch:
         self.learning = learning
         self.random = random.Random(seed)  # noqa: S311 - a simulation
         self.trip = trip
-        self.pace = Pace(rate)
+        self.pace = RateLimiter(rate)
         self.waiting = [_Job(i, d) for i, d in enumerate(durations)][::-1]
         self.line: list[tuple[int, float, int, _Job]] = []  # (kind, due, tie, job)
         self.running = 0
@@ -191,10 +191,10 @@ class Batch:
         self.bound = bound(durations, limiter, in_flight, trip[0], download[0])
 
     def run(self) -> Outcome:
-        """Until the last picture's job was seen to be done, or a simulated day."""
+        """Until the last image's job was seen to be done, or a simulated day."""
         while self.running < self.in_flight and self.waiting:
             self._employ()
-        self.pace = self.pace.facing(self.running, len(self.waiting))
+        self.pace = self.pace.report_load(self.running, len(self.waiting))
         self._move()
         while self.events and self.now < 86400.0:
             self.now, _, happen = heapq.heappop(self.events)
@@ -284,15 +284,15 @@ class Batch:
         self.end = self.now
         if self.learning:
             seen = sent - job.submitted
-            self.past.append(took(job.last, seen, Durations.of(self.past)))
+            self.past.append(estimate_duration(job.last, seen, Durations.of(self.past)))
         self._at(self.now + self.random.uniform(*self.download), self._free)
 
     def _free(self) -> None:
-        """A worker has saved its pictures and takes the next request."""
+        """A worker has saved its images and takes the next request."""
         self.running -= 1
         if self.waiting:
             self._employ()
-        self.pace = self.pace.facing(self.running, len(self.waiting))
+        self.pace = self.pace.report_load(self.running, len(self.waiting))
 
 
 def lognormal(n: int, median: float, sigma: float, seed: int) -> list[float]:
@@ -306,7 +306,7 @@ def one_by_one(
 ) -> Outcome:
     """``n`` jobs one after the other without a limit, each adding to what the next one knows."""
     durations = lognormal(n, median, sigma, seed)
-    return Batch(durations, Limiter(model="none"), rate=600.0, in_flight=1, past=past, seed=seed).run()
+    return Call(durations, Limiter(model="none"), rate=600.0, in_flight=1, past=past, seed=seed).run()
 
 
 def batches(
@@ -317,7 +317,7 @@ def batches(
     for seed in range(seeds):
         past = lognormal(60, 20.0, 0.5, 10_000 + seed) if known else ()
         limiter = make((seed + 0.5) * WINDOW / seeds)
-        outcomes.append(Batch(lognormal(n, 20.0, 0.5, seed), limiter, past=past, seed=seed, **options).run())  # type: ignore[arg-type]
+        outcomes.append(Call(lognormal(n, 20.0, 0.5, seed), limiter, past=past, seed=seed, **options).run())  # type: ignore[arg-type]
     return outcomes
 
 

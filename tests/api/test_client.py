@@ -108,13 +108,13 @@ def test_submit_poll_and_download(client: KlingClient, service: Sandbox) -> None
     assert service.charges == 2
 
 
-def test_run_gives_the_pictures_and_tells_its_observer(client: KlingClient) -> None:
+def test_run_gives_the_images_and_tells_its_observer(client: KlingClient) -> None:
     seen: list[Snapshot] = []
-    pictures = client.run(GenerationRequest("a fox", num_outputs=2, output_format="webp"), observer=seen.append)
-    assert [picture[8:12] for picture in pictures] == [b"WEBP", b"WEBP"]
-    assert [snapshot.status for snapshot in seen][:2] == [JobStatus.SENT, JobStatus.RUNNING]
-    assert seen[-1].status is JobStatus.FINISHED
-    assert (seen[-1].saved, seen[-1].pictures, seen[-1].credits) == (2, 2, 2.0)
+    images = client.run(GenerationRequest("a fox", num_outputs=2, output_format="webp"), observer=seen.append)
+    assert [image[8:12] for image in images] == [b"WEBP", b"WEBP"]
+    assert [snapshot.status for snapshot in seen][:2] == [JobStatus.SUBMITTING, JobStatus.RUNNING]
+    assert seen[-1].status is JobStatus.COMPLETED
+    assert (seen[-1].saved, seen[-1].images, seen[-1].credits) == (2, 2, 2.0)
     assert seen[-1].job_id
     assert seen[-1].elapsed > 0
 
@@ -147,19 +147,19 @@ def test_a_count_goes_under_the_live_schemas_key(start: Start, connect: Connect,
 
 
 @pytest.mark.parametrize("key", ["image_url", "image_urls", "images", "image", "input_image"])
-def test_a_source_picture_goes_under_the_live_schemas_key(start: Start, connect: Connect, key: str) -> None:
+def test_a_source_image_goes_under_the_live_schemas_key(start: Start, connect: Connect, key: str) -> None:
     service = start(image_key=key)
     client = connect(service)
-    picture = io.BytesIO()
-    Image.new("RGB", (400, 400)).save(picture, "PNG")
-    request = FOX.replace(image=SourceImage.of_bytes(picture.getvalue(), "image/png", "fox.png"))
+    image = io.BytesIO()
+    Image.new("RGB", (400, 400)).save(image, "PNG")
+    request = FOX.replace(image=SourceImage.of_bytes(image.getvalue(), "image/png", "fox.png"))
     assert len(client.run(request)) == 1
     shown = client.body_of(request)
     assert "base64" not in json.dumps(shown)
     assert shown[key] in (request.image.identity, [request.image.identity])
 
 
-def test_without_a_schema_the_documented_key_is_used_and_a_picture_is_refused(start: Start, connect: Connect) -> None:
+def test_without_a_schema_the_documented_key_is_used_and_a_image_is_refused(start: Start, connect: Connect) -> None:
     service = start(schema=None)
     client = connect(service)
     assert client.schema() is None
@@ -170,7 +170,7 @@ def test_without_a_schema_the_documented_key_is_used_and_a_picture_is_refused(st
     assert service.count("other") == 2  # both pages once: the failure is kept for a minute
 
 
-def test_a_model_without_a_key_for_pictures_refuses_them_before_spending(start: Start, connect: Connect) -> None:
+def test_a_model_without_a_key_for_images_refuses_them_before_spending(start: Start, connect: Connect) -> None:
     service = start(image_key=None)
     with pytest.raises(InputError, match="lists no key"):
         connect(service).check_request(FOX.replace(image="https://example.com/a.png"))
@@ -355,17 +355,17 @@ def test_a_failed_job_is_told_with_its_reason(start: Start, connect: Connect) ->
     assert caught.value.job_id
 
 
-def test_an_expired_address_is_renewed_and_broken_pictures_are_fetched_again(start: Start, connect: Connect) -> None:
+def test_an_expired_address_is_renewed_and_broken_images_are_fetched_again(start: Start, connect: Connect) -> None:
     service = start(faults=[Fault("download", "expired", at=1), Fault("download", "truncated", at=2)])
     assert connect(service).run(FOX)[0][8:12] == b"WEBP"
     assert (service.count("submit"), service.count("poll"), service.count("download")) == (1, 2, 3)
 
 
-def test_a_picture_that_cannot_be_had_holds_none_of_the_others_back(start: Start, connect: Connect) -> None:
+def test_a_image_that_cannot_be_had_holds_none_of_the_others_back(start: Start, connect: Connect) -> None:
     service = start(faults=[Fault("download", "oversized", at=2)])
     with pytest.raises(DownloadError) as caught:
         connect(service).run(GenerationRequest("a fox", num_outputs=3, output_format="webp"))
-    first, second, third = caught.value.pictures
+    first, second, third = caught.value.images
     assert second is None
     assert first is not None
     assert third is not None
@@ -389,7 +389,7 @@ def test_a_setting_that_stops_one_download_holds_none_of_the_others_back(
         client.run(FOX.replace(num_outputs=2))
     assert caught.value.job_id == service.job_ids[0]
     assert caught.value.final
-    assert [picture is not None for picture in caught.value.pictures] == [False, True]
+    assert [image is not None for image in caught.value.images] == [False, True]
     assert service.count("download") == 1
 
 
@@ -538,7 +538,7 @@ def test_a_gateways_404_page_says_nothing_of_the_job(
 NO_PICTURE = b'{"jobId": "x", "status": "completed", "output": {"images": []}}'
 
 
-@pytest.mark.parametrize("raw", [NO_PICTURE, b"<html>moved</html>"], ids=["no picture", "no JSON"])
+@pytest.mark.parametrize("raw", [NO_PICTURE, b"<html>moved</html>"], ids=["no image", "no JSON"])
 def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:

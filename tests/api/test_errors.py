@@ -72,9 +72,9 @@ def test_a_loop_that_catches_exceptions_does_not_catch_an_interrupt() -> None:
 
 def test_what_an_error_already_says_of_its_job_stays() -> None:
     error = KlingError("m", job_id="first")
-    assert error.concerning(job_id="second", number=3) is error
+    assert error.with_job(job_id="second", number=3) is error
     assert (error.job_id, error.number) == ("first", 3)
-    assert error.concerning(number=0).number == 3
+    assert error.with_job(number=0).number == 3
 
 
 def test_by_default_nothing_may_have_been_bought() -> None:

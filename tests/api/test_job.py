@@ -117,7 +117,7 @@ def test_the_backend_is_part_of_the_identity() -> None:
     assert GenerationRequest("a fox").identity("sandbox") != GenerationRequest("a fox").identity("pixeldojo")
 
 
-def test_a_source_picture_is_known_by_its_content_and_not_by_its_name() -> None:
+def test_a_source_image_is_known_by_its_content_and_not_by_its_name() -> None:
     renamed = SourceImage.of_bytes(b"\x89PNG bytes", "image/png", "other.png")
     other = SourceImage.of_bytes(b"other bytes", "image/png", "fox.png")
     identity = GenerationRequest("x", image=PNG).identity("b")
@@ -125,7 +125,7 @@ def test_a_source_picture_is_known_by_its_content_and_not_by_its_name() -> None:
     assert GenerationRequest("x", image=other).identity("b") != identity
 
 
-def test_a_source_picture_goes_as_its_url_or_as_a_data_url() -> None:
+def test_a_source_image_goes_as_its_url_or_as_a_data_url() -> None:
     assert SourceImage.of_url(" https://example.com/a.png ").on_the_wire() == "https://example.com/a.png"
     kind, _, data = PNG.on_the_wire().partition(",")
     assert kind == "data:image/png;base64"
@@ -134,7 +134,7 @@ def test_a_source_picture_goes_as_its_url_or_as_a_data_url() -> None:
         SourceImage("fox.png", sha256="0" * 64).on_the_wire()
 
 
-def test_the_bytes_of_a_source_picture_are_in_no_repr_and_no_record() -> None:
+def test_the_bytes_of_a_source_image_are_in_no_repr_and_no_record() -> None:
     request = GenerationRequest("x", image=PNG)
     assert "PNG bytes" not in repr(request)
     assert "PNG bytes" not in json.dumps(request.as_json())
@@ -193,17 +193,17 @@ def test_jobs_and_snapshots_are_values() -> None:
     job = Job("j", "running", "pending", image_urls=("https://temp.example/secret",), raw={"a": 1})
     assert hash(job) == hash(Job("j", "running", "pending", image_urls=("https://temp.example/secret",), raw={"a": 1}))
     assert "secret" not in repr(job)
-    snapshot = Snapshot(GenerationRequest("a fox"), JobStatus.PLANNED)
-    assert snapshot.but(saved=2).saved == 2
+    snapshot = Snapshot(GenerationRequest("a fox"), JobStatus.QUEUED)
+    assert snapshot.replace(saved=2).saved == 2
     assert snapshot.saved == 0
 
 
 def test_the_states_that_are_over_are_those_with_nothing_left_to_do() -> None:
     assert {status.value for status in JobStatus if status.over} == {
-        "finished",
+        "completed",
         "failed",
         "expired",
         "refused",
-        "withdrawn",
+        "cancelled",
         "dismissed",
     }

@@ -62,7 +62,7 @@ def test_before_anything_is_known_no_job_is_seen_more_than_2_seconds_late() -> N
 
 def test_durations_that_were_learned_from_polling_do_not_creep() -> None:
     durations = sim.lognormal(600, 20.0, 0.5, 3)
-    batch = sim.Batch(durations, sim.Limiter(model="none"), rate=600.0, in_flight=1, seed=3)
+    batch = sim.Call(durations, sim.Limiter(model="none"), rate=600.0, in_flight=1, seed=3)
     batch.run()
     assert fmean(batch.past[300:]) == pytest.approx(fmean(durations[300:]), rel=0.02)
 
@@ -137,7 +137,7 @@ def test_an_announced_allowance_is_kept_from_the_first_reply_on(
     limit: int, model: str, headers: str, jobs: int, **options: int
 ) -> None:
     durations = sim.lognormal(jobs, 10.0, 0.5, options["seed"])
-    outcome = sim.Batch(durations, sim.Limiter(limit, model, headers), **options).run()
+    outcome = sim.Call(durations, sim.Limiter(limit, model, headers), **options).run()
     assert outcome.unseen == 0
     assert outcome.refused <= 2  # the few that went out before the first reply announced anything
     assert outcome.end >= outcome.bound

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from kling_notebook.api.rate_limiter import Pace
-from kling_notebook.api.request_queue import Line, Ticket
+from kling_notebook.api.rate_limiter import RateLimiter
+from kling_notebook.api.request_queue import RequestQueue, Slot
 
 
 class Clock:
@@ -28,16 +28,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def line(clock: Clock) -> Line:
-    return Line(Pace(60.0), clock, lambda: 0.0)
+def line(clock: Clock) -> RequestQueue:
+    return RequestQueue(RateLimiter(60.0), clock, lambda: 0.0)
 
 
-def _held(line: Line, seconds: float) -> None:
+def _held(line: RequestQueue, seconds: float) -> None:
     """Let the service ask for a pause, so that nobody may go."""
     line.learn(429, {"Retry-After": str(seconds)})
 
 
-def _go(line: Line, tickets: dict[str, Ticket], clock: Clock) -> list[str]:
+def _go(line: RequestQueue, tickets: dict[str, Slot], clock: Clock) -> list[str]:
     """Everybody asks, and asks again when told, until all have gone; the order in which they went."""
     order: list[str] = []
     again = dict.fromkeys(tickets, clock.now)
@@ -57,7 +57,7 @@ def _go(line: Line, tickets: dict[str, Ticket], clock: Clock) -> list[str]:
 
 def test_clients_refused_at_once_come_back_one_by_one(clock: Clock) -> None:
     """Kernels that share a key: without a Retry-After each waits a second, less up to half of it by chance."""
-    lines = [Line(Pace(60.0), clock) for _ in range(20)]
+    lines = [RequestQueue(RateLimiter(60.0), clock) for _ in range(20)]
     waits = []
     for one in lines:
         one.learn(429, {})
@@ -68,16 +68,16 @@ def test_clients_refused_at_once_come_back_one_by_one(clock: Clock) -> None:
 
 def test_a_moment_that_the_service_named_is_kept_to(clock: Clock) -> None:
     """Chance shortens our own guess and never the service's word."""
-    line = Line(Pace(60.0), clock, lambda: 0.0, lambda: 0.999)
+    line = RequestQueue(RateLimiter(60.0), clock, lambda: 0.0, lambda: 0.999)
     _held(line, 3)
     assert line.ticket("poll").ready() == pytest.approx(3.0)
 
 
-def test_with_allowance_the_turn_comes_at_once(line: Line) -> None:
+def test_with_allowance_the_turn_comes_at_once(line: RequestQueue) -> None:
     assert line.ticket("submit").ready() == 0.0
 
 
-def test_asking_again_after_the_turn_takes_nothing(line: Line) -> None:
+def test_asking_again_after_the_turn_takes_nothing(line: RequestQueue) -> None:
     ticket = line.ticket("submit")
     assert ticket.ready() == 0.0
     before = line.pace
@@ -85,14 +85,14 @@ def test_asking_again_after_the_turn_takes_nothing(line: Line) -> None:
     assert line.pace == before
 
 
-def test_a_turn_before_its_time_is_told_how_long(line: Line, clock: Clock) -> None:
+def test_a_turn_before_its_time_is_told_how_long(line: RequestQueue, clock: Clock) -> None:
     ticket = line.ticket("poll", due=clock.now + 7.0)
     assert ticket.ready() == 7.0
     clock.now += 7.0
     assert ticket.ready() == 0.0
 
 
-def test_when_the_service_asks_for_a_pause_it_is_kept(line: Line, clock: Clock) -> None:
+def test_when_the_service_asks_for_a_pause_it_is_kept(line: RequestQueue, clock: Clock) -> None:
     _held(line, 9.0)
     ticket = line.ticket("submit")
     assert 8.9 < ticket.ready() < 9.1
@@ -100,7 +100,7 @@ def test_when_the_service_asks_for_a_pause_it_is_kept(line: Line, clock: Clock) 
     assert ticket.ready() == 0.0
 
 
-def test_purchases_go_before_polls_and_what_is_due_first_goes_first(line: Line, clock: Clock) -> None:
+def test_purchases_go_before_polls_and_what_is_due_first_goes_first(line: RequestQueue, clock: Clock) -> None:
     _held(line, 5.0)
     tickets = {
         "late poll": line.ticket("poll", due=clock.now - 1),
@@ -112,13 +112,13 @@ def test_purchases_go_before_polls_and_what_is_due_first_goes_first(line: Line, 
     assert _go(line, tickets, clock) == ["schema", "second purchase", "third purchase", "early poll", "late poll"]
 
 
-def test_a_purchase_that_is_not_due_holds_no_poll_up(line: Line, clock: Clock) -> None:
+def test_a_purchase_that_is_not_due_holds_no_poll_up(line: RequestQueue, clock: Clock) -> None:
     later = line.ticket("submit", due=clock.now + 100)
     assert line.ticket("poll").ready() == 0.0
     assert later.ready() == 100.0
 
 
-def test_who_left_holds_nobody_up(line: Line) -> None:
+def test_who_left_holds_nobody_up(line: RequestQueue) -> None:
     first, second = line.ticket("submit"), line.ticket("poll")
     assert second.ready() > 0.0
     with first:
@@ -126,14 +126,14 @@ def test_who_left_holds_nobody_up(line: Line) -> None:
     assert second.ready() == 0.0
 
 
-def test_who_left_is_never_told_to_go(line: Line) -> None:
+def test_who_left_is_never_told_to_go(line: RequestQueue) -> None:
     ticket = line.ticket("submit")
     ticket.leave()
     with pytest.raises(RuntimeError, match="left the line"):
         ticket.ready()
 
 
-def test_who_died_holds_nobody_up(line: Line) -> None:
+def test_who_died_holds_nobody_up(line: RequestQueue) -> None:
     first, second = line.ticket("submit"), line.ticket("poll")
     assert second.ready() > 0.0
     del first
@@ -141,7 +141,7 @@ def test_who_died_holds_nobody_up(line: Line) -> None:
     assert second.ready() == 0.0
 
 
-def test_who_sleeps_through_the_turn_holds_nobody_up_and_keeps_the_place(line: Line, clock: Clock) -> None:
+def test_who_sleeps_through_the_turn_holds_nobody_up_and_keeps_the_place(line: RequestQueue, clock: Clock) -> None:
     first, second, third = line.ticket("submit"), line.ticket("poll"), line.ticket("poll")
     assert second.ready() > 0.0
     clock.now += 5.0
@@ -152,7 +152,7 @@ def test_who_sleeps_through_the_turn_holds_nobody_up_and_keeps_the_place(line: L
     assert fourth.ready() == 0.0
 
 
-def test_leaving_after_the_turn_gives_nothing_back(line: Line) -> None:
+def test_leaving_after_the_turn_gives_nothing_back(line: RequestQueue) -> None:
     ticket = line.ticket("submit")
     ticket.ready()
     before = line.pace
@@ -162,7 +162,7 @@ def test_leaving_after_the_turn_gives_nothing_back(line: Line) -> None:
 
 def test_many_threads_never_get_more_than_the_allowance() -> None:
     clock = Clock()
-    line = Line(Pace(10.0), clock, lambda: 0.0)
+    line = RequestQueue(RateLimiter(10.0), clock, lambda: 0.0)
     for _ in range(4):  # the first replies, so that the pace has seen some
         line.ticket("submit").ready()
         line.learn(200, {})

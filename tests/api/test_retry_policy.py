@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_notebook.api import errors
-from kling_notebook.api.poll_schedule import Durations, next_poll, took
-from kling_notebook.api.rate_limiter import LONGEST_WAIT, Pace, backoff, retry_after
+from kling_notebook.api.poll_schedule import Durations, estimate_duration, next_poll
+from kling_notebook.api.rate_limiter import LONGEST_WAIT, RateLimiter, backoff, retry_after
 from kling_notebook.api.retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
 
 NOW = 1_700_000_000.0
@@ -67,7 +67,7 @@ def test_only_what_certainly_made_no_job_may_be_sent_again(error: errors.KlingEr
 # --- what is asked again
 
 NOT_FOUND = errors.ModelNotFoundError("no such job", status=404)
-UNREADABLE = errors.UnexpectedReplyError("no picture", status=200)
+UNREADABLE = errors.UnexpectedReplyError("no image", status=200)
 BUSY = errors.ServerError("busy", status=503)
 
 
@@ -254,13 +254,13 @@ def test_a_next_poll_always_comes_and_only_a_first_one_at_once(
 
 @given(running=st.floats(0.0, 1e4), gap=st.floats(0.0, 1e3), seconds=st.lists(st.floats(0.0, 1e4), max_size=20))
 def test_a_job_took_between_its_last_two_polls(running: float, gap: float, seconds: list[float]) -> None:
-    assert running <= took(running, running + gap, Durations.of(seconds)) <= running + gap
+    assert running <= estimate_duration(running, running + gap, Durations.of(seconds)) <= running + gap
 
 
 # --- the allowance
 
 
-def spend(pace: Pace, now: float, most: int = 1000) -> tuple[Pace, int]:
+def spend(pace: RateLimiter, now: float, most: int = 1000) -> tuple[RateLimiter, int]:
     """Take turns until one is refused; each reply comes at once and says nothing."""
     for count in range(most):
         pace, wait = pace.turn(now, "submit")
@@ -279,20 +279,20 @@ def announced(limit: object, remaining: object, reset: object) -> dict[str, str]
 
 
 def test_the_setting_is_all_that_goes_out_in_a_minute_where_nothing_is_announced() -> None:
-    pace, count = spend(Pace(60), 0.0)
+    pace, count = spend(RateLimiter(60), 0.0)
     assert count == 60
     assert spend(pace, 59.9)[1] == 0
     assert spend(pace, 60.1)[1] == 60
 
 
 def test_a_rate_without_end_never_waits_and_keeps_no_books() -> None:
-    pace, count = spend(Pace(math.inf), 0.0, most=20_000)
+    pace, count = spend(RateLimiter(math.inf), 0.0, most=20_000)
     assert count == 20_000
     assert pace.log == pace.out == ()
 
 
 def test_until_a_reply_tells_more_only_a_few_go_out_at_once() -> None:
-    pace, went = Pace(60), 0
+    pace, went = RateLimiter(60), 0
     while went < 60:
         pace, wait = pace.turn(0.0, "submit")
         if wait:
@@ -309,12 +309,12 @@ def test_until_a_reply_tells_more_only_a_few_go_out_at_once() -> None:
 
 def test_an_announced_limit_replaces_the_setting_either_way() -> None:
     for limit in (10, 300):
-        pace, _ = Pace(60).turn(0.0, "submit")
+        pace, _ = RateLimiter(60).turn(0.0, "submit")
         assert pace.learn(0.1, 200, announced(limit, limit - 1, 60)).limit == limit
 
 
 def test_what_others_spend_on_the_same_key_is_seen_in_the_remaining_count() -> None:
-    pace, _ = Pace(60).turn(0.0, "submit")
+    pace, _ = RateLimiter(60).turn(0.0, "submit")
     pace = pace.learn(0.1, 200, announced(60, 1, 30))
     pace, wait = pace.turn(0.1, "poll")
     assert wait == 0.0
@@ -324,7 +324,7 @@ def test_what_others_spend_on_the_same_key_is_seen_in_the_remaining_count() -> N
 
 
 def test_after_the_named_moment_one_request_goes_ahead_and_its_reply_decides() -> None:
-    pace, _ = Pace(60).turn(0.0, "submit")
+    pace, _ = RateLimiter(60).turn(0.0, "submit")
     pace = pace.learn(0.1, 200, announced(60, 0, 20))
     pace, wait = pace.turn(20.2, "poll")
     assert wait == 0.0
@@ -345,7 +345,7 @@ def test_after_the_named_moment_one_request_goes_ahead_and_its_reply_decides() -
     ],
 )
 def test_a_refusal_holds_every_kind_for_as_long_as_it_says(headers: dict[str, str], wait: float) -> None:
-    pace, _ = Pace(60).turn(0.0, "poll")
+    pace, _ = RateLimiter(60).turn(0.0, "poll")
     pace = pace.learn(0.0, 429, headers, NOW)
     assert pace.turn(wait - 0.01, "submit")[1] == pytest.approx(0.01)
     assert pace.turn(wait - 0.01, "other")[1] == pytest.approx(0.01)
@@ -353,7 +353,7 @@ def test_a_refusal_holds_every_kind_for_as_long_as_it_says(headers: dict[str, st
 
 
 def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_after_is_zero() -> None:
-    pace, now, waits = Pace(60), 0.0, []
+    pace, now, waits = RateLimiter(60), 0.0, []
     for _ in range(8):
         pace, wait = pace.turn(now, "poll")
         waits.append(wait)
@@ -371,7 +371,7 @@ def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_aft
 def test_jitter_shortens_the_back_off_and_no_wait_that_was_asked_for(
     headers: dict[str, str], waits: list[float]
 ) -> None:
-    pace, now, waited = Pace(60), 0.0, []
+    pace, now, waited = RateLimiter(60), 0.0, []
     for _ in waits:
         pace, _ = pace.turn(now, "poll")
         pace = pace.learn(now, 429, headers, jitter=0.8)
@@ -381,7 +381,7 @@ def test_jitter_shortens_the_back_off_and_no_wait_that_was_asked_for(
 
 
 def test_an_unannounced_limit_is_learned_from_what_passed_and_more_is_tried_later() -> None:
-    pace, count = spend(Pace(60), 0.0, most=10)
+    pace, count = spend(RateLimiter(60), 0.0, most=10)
     pace, _ = pace.turn(0.1, "poll")
     pace = pace.learn(0.2, 429, {})
     assert pace.limit == count == 10
@@ -394,21 +394,21 @@ def test_an_unannounced_limit_is_learned_from_what_passed_and_more_is_tried_late
 
 
 def test_a_poll_leaves_something_for_the_request_that_waits_for_its_job_to_end() -> None:
-    pace = spend(Pace(60), 0.0, most=40)[0].facing(running=32, waiting=18)
+    pace = spend(RateLimiter(60), 0.0, most=40)[0].report_load(running=32, waiting=18)
     pace, wait = pace.turn(1.0, "poll")
     assert wait == 0.0
     assert pace.turn(1.0, "poll")[1] == pytest.approx(1.0)
     assert pace.turn(1.0, "submit")[1] == 0.0
-    assert pace.facing(running=32, waiting=0).turn(1.0, "poll")[1] == 0.0
+    assert pace.report_load(running=32, waiting=0).turn(1.0, "poll")[1] == 0.0
 
 
 def test_the_share_of_polls_falls_with_the_jobs_and_is_never_below_one() -> None:
-    pace = Pace(60)
-    shares = [pace.facing(jobs, 0).share(0.0) for jobs in (0, 1, 5, 9, 32, 500)]
+    pace = RateLimiter(60)
+    shares = [pace.report_load(jobs, 0).share(0.0) for jobs in (0, 1, 5, 9, 32, 500)]
     assert shares == sorted(shares, reverse=True)
     assert shares[1] > 7.0
     assert shares[-1] == 1.0
-    assert pace.facing(9, 50).share(0.0) < pace.facing(9, 0).share(0.0)
+    assert pace.report_load(9, 50).share(0.0) < pace.report_load(9, 0).share(0.0)
 
 
 VALUES = st.one_of(
@@ -429,7 +429,7 @@ STEPS = st.lists(
 def test_whatever_a_service_says_waits_are_finite_and_a_turn_comes_in_the_end(
     steps: list[tuple[int, dict[str, str], float]], rate: float
 ) -> None:
-    pace, now = Pace(rate), 0.0
+    pace, now = RateLimiter(rate), 0.0
     for status, headers, later in steps:
         pace, waited, now = wait_for_a_turn(pace, now)
         assert waited <= 400.0
@@ -438,7 +438,7 @@ def test_whatever_a_service_says_waits_are_finite_and_a_turn_comes_in_the_end(
     assert wait_for_a_turn(pace, now)[1] <= 400.0
 
 
-def wait_for_a_turn(pace: Pace, now: float) -> tuple[Pace, float, float]:
+def wait_for_a_turn(pace: RateLimiter, now: float) -> tuple[RateLimiter, float, float]:
     waited = 0.0
     for _ in range(2000):
         pace, wait = pace.turn(now, "poll")
@@ -452,7 +452,7 @@ def wait_for_a_turn(pace: Pace, now: float) -> tuple[Pace, float, float]:
 @given(rate=st.integers(1, 40), gaps=st.lists(st.floats(0.0, 8.0), min_size=50, max_size=90))
 @settings(max_examples=30, deadline=None)
 def test_no_minute_ever_holds_more_than_the_setting(rate: int, gaps: list[float]) -> None:
-    pace, now, replies = Pace(rate), 0.0, []
+    pace, now, replies = RateLimiter(rate), 0.0, []
     for gap in gaps:
         pace, _, now = wait_for_a_turn(pace, now)
         replies.append(now)
@@ -467,7 +467,7 @@ def test_no_minute_ever_holds_more_than_the_setting(rate: int, gaps: list[float]
 def test_no_count_of_what_remains_can_push_it_above_twice_the_announced_limit(
     remaining: str, reset: str, gaps: list[float]
 ) -> None:
-    pace, now, replies = Pace(60), 0.0, []
+    pace, now, replies = RateLimiter(60), 0.0, []
     for gap in gaps:
         pace, _, now = wait_for_a_turn(pace, now)
         replies.append(now)
@@ -479,7 +479,7 @@ def test_no_count_of_what_remains_can_push_it_above_twice_the_announced_limit(
 
 def test_a_stray_refusal_holds_for_as_long_as_it_says_and_no_longer() -> None:
     """Refused after hardly any request of ours: somebody else used the allowance; of the limit it says nothing."""
-    pace, _ = Pace(60).turn(0.0, "submit")
+    pace, _ = RateLimiter(60).turn(0.0, "submit")
     pace = pace.learn(0.1, 429, {"Retry-After": "1"})
     pace, wait = pace.turn(0.1, "submit")
     assert wait == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""The live schema decides under which keys a count and a picture go; without it the documentation, or a refusal."""
+"""The live schema decides under which keys a count and an image go; without it the documentation, or a refusal."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_what_has_no_key_is_refused_before_spending(request_: Any, schema: Model
         run_body(request_, schema)
 
 
-def test_a_picture_with_a_negative_prompt_goes_where_the_schema_lists_both() -> None:
+def test_a_image_with_a_negative_prompt_goes_where_the_schema_lists_both() -> None:
     body = run_body(GenerationRequest("x", image=URL, negative_prompt="y"), _schema(image_url={}))
     assert (body["image_url"], body["negative_prompt"]) == (URL, "y")
 

@@ -428,7 +428,7 @@ def test_a_kept_connection_gets_the_whole_time_out_again(transport: Make, odd_se
 
 
 def test_a_long_purchase_is_not_bound_by_the_connect_time_out(transport: Make, odd_server: Serve, reply: Bytes) -> None:
-    """A source picture on a slow line: bytes in one piece would share the connect time-out in all."""
+    """A source image on a slow line: bytes in one piece would share the connect time-out in all."""
     body = b"x" * 8 * MB
     server = odd_server(reply(b"{}"))
     slow_listener = _throttled(server)
@@ -588,7 +588,7 @@ def test_no_frame_of_an_error_holds_the_key(transport: Make, odd_server: Serve) 
 PICTURE = os.urandom(200_000)
 
 
-def test_a_picture_is_fetched_without_the_key(transport: Make, odd_server: Serve, reply: Bytes) -> None:
+def test_a_image_is_fetched_without_the_key(transport: Make, odd_server: Serve, reply: Bytes) -> None:
     server = odd_server(lambda connection, _: connection.sendall(reply(PICTURE, "Set-Cookie: a=b; Path=/")))
     one = transport(server.base_url)
     for _ in range(2):
@@ -613,7 +613,7 @@ def test_an_encoding_that_was_not_asked_for_is_decoded(
     assert _download(transport(server.base_url), f"{server.base_url}/a.png") == PICTURE
 
 
-def test_a_picture_in_chunks_is_read(transport: Make, odd_server: Serve) -> None:
+def test_a_image_in_chunks_is_read(transport: Make, odd_server: Serve) -> None:
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (PICTURE[:1000], PICTURE[1000:])) + b"0\r\n\r\n"
     server = odd_server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
     assert _download(transport(server.base_url), f"{server.base_url}/a.png") == PICTURE
@@ -636,7 +636,7 @@ def test_a_picture_in_chunks_is_read(transport: Make, odd_server: Serve) -> None
         b"HTTP/1.1 204 Nothing\r\n\r\n",
     ],
 )
-def test_a_picture_that_is_not_whole_is_an_error_that_may_be_tried_again(
+def test_a_image_that_is_not_whole_is_an_error_that_may_be_tried_again(
     transport: Make, odd_server: Serve, data: bytes
 ) -> None:
     server = odd_server(_after(data))
@@ -664,7 +664,7 @@ def test_the_status_of_an_asset_is_told(transport: Make, odd_server: Serve, repl
     ],
     ids=["promised", "sent", "inflated"],
 )
-def test_an_oversized_picture_is_refused_at_once_and_for_good(transport: Make, odd_server: Serve, head: bytes) -> None:
+def test_an_oversized_image_is_refused_at_once_and_for_good(transport: Make, odd_server: Serve, head: bytes) -> None:
     server = odd_server(lambda connection, _: _after(b"HTTP/1.1 200 OK\r\n" + head)(connection, b""))
     written: list[int] = []
     started = time.monotonic()
@@ -677,7 +677,7 @@ def test_an_oversized_picture_is_refused_at_once_and_for_good(transport: Make, o
     assert time.monotonic() - started < 2
 
 
-def test_a_picture_of_exactly_the_limit_is_kept(transport: Make, odd_server: Serve, reply: Bytes) -> None:
+def test_a_image_of_exactly_the_limit_is_kept(transport: Make, odd_server: Serve, reply: Bytes) -> None:
     server = odd_server(lambda connection, _: connection.sendall(reply(b"x" * MB)))
     assert len(_download(transport(server.base_url), f"{server.base_url}/a.png")) == MB
 
@@ -762,9 +762,9 @@ def test_a_redirect_is_held_to_the_same_rules(
 
 
 def _allow_first(allowed: str) -> Callable[[str, str], str | None]:
-    from kling_notebook.api.url_policy import asset_refusal
+    from kling_notebook.api.url_policy import why_blocked
 
-    return lambda url, base: None if url.startswith(allowed) else asset_refusal(url, base)
+    return lambda url, base: None if url.startswith(allowed) else why_blocked(url, base)
 
 
 # --- many threads -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Where the key may go, where pictures may come from, and what a key and a base URL must look like."""
+"""Where the key may go, where images may come from, and what a key and a base URL must look like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kling_notebook.api import url_policy
+from kling_notebook.api import api_key, url_policy
 from kling_notebook.api.errors import SettingsError
 
 BASE = "https://pixeldojo.ai/api/v1"
@@ -25,7 +25,7 @@ KEY = "sk-canary-0123456789"
     [KEY, f" {KEY}\n", f"{KEY}\r\n", f'"{KEY}"', f"'{KEY}'", f"Bearer {KEY}", f"\t' {KEY} ' ", f'"bearer {KEY}"'],
 )
 def test_what_comes_along_when_a_key_is_pasted_is_cleaned_away(pasted: str) -> None:
-    assert url_policy.clean_key(pasted) == KEY
+    assert api_key.clean_key(pasted) == KEY
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_what_comes_along_when_a_key_is_pasted_is_cleaned_away(pasted: str) -> N
 )
 def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(bad: object) -> None:
     with pytest.raises(SettingsError) as caught:
-        url_policy.clean_key(bad)  # type: ignore[arg-type]  # the point
+        api_key.clean_key(bad)  # type: ignore[arg-type]  # the point
     assert "canary" not in str(caught.value)
-    assert url_policy.KEYS_PAGE in str(caught.value)
+    assert api_key.KEYS_PAGE in str(caught.value)
     frames = caught.traceback[1:]  # ours; the first is this test
     assert not any("canary" in repr(value) for frame in frames for value in frame.frame.f_locals.values())
 
 
 def test_a_key_shows_itself_only_when_asked_for() -> None:
-    key = url_policy.Key(KEY)
-    assert "canary" not in repr(key) + str(key) + repr(vars(url_policy).get("key"))
+    key = api_key.Key(KEY)
+    assert "canary" not in repr(key) + str(key) + repr(vars(api_key).get("key"))
     assert key.reveal() == KEY
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(key)
@@ -129,7 +129,7 @@ PUBLIC = [
     "https://[2606:4700::1111]/a.png",
     "https://[::ffff:93.184.216.34]/a.png",
     "https://localhost.example.org/a.png",
-    "https://cdn.example.org/picture/狐.png",
+    "https://cdn.example.org/image/狐.png",
     "HTTPS://CDN.EXAMPLE.ORG/A.PNG",
     "https://10.example.org/a.png",
 ]
@@ -186,23 +186,23 @@ NEVER = [
 
 
 @pytest.mark.parametrize("url", PUBLIC)
-def test_a_picture_may_come_from_a_public_https_address(url: str) -> None:
-    assert url_policy.asset_refusal(url, BASE) is None
+def test_a_image_may_come_from_a_public_https_address(url: str) -> None:
+    assert url_policy.why_blocked(url, BASE) is None
 
 
 @pytest.mark.parametrize("url", PRIVATE + NEVER)
-def test_a_picture_may_not_come_from_inside_or_over_plain_http(url: str) -> None:
-    assert url_policy.asset_refusal(url, BASE) is not None
+def test_a_image_may_not_come_from_inside_or_over_plain_http(url: str) -> None:
+    assert url_policy.why_blocked(url, BASE) is not None
 
 
 @pytest.mark.parametrize("url", PUBLIC + PRIVATE)
 def test_a_service_on_this_machine_may_name_any_address(url: str) -> None:
-    assert url_policy.asset_refusal(url, LOCAL) is None
+    assert url_policy.why_blocked(url, LOCAL) is None
 
 
 @pytest.mark.parametrize("url", NEVER)
 def test_what_is_no_plain_url_is_refused_even_there(url: str) -> None:
-    assert url_policy.asset_refusal(url, LOCAL) is not None
+    assert url_policy.why_blocked(url, LOCAL) is not None
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_what_is_no_plain_url_is_refused_even_there(url: str) -> None:
     ],
 )
 def test_the_key_goes_to_the_configured_origin_only(named: str | None, base: str, used: bool) -> None:
-    assert url_policy.own_url(named, base) == (named if used else None)
+    assert url_policy.same_origin_url(named, base) == (named if used else None)
 
 
 def test_a_job_id_cannot_choose_another_path() -> None:
@@ -277,7 +277,7 @@ def hexed(key: str) -> str:
 def test_the_key_is_known_however_it_is_escaped(key: str, written: Callable[[str], str]) -> None:
     """And nothing beside it is touched."""
     body = f'{{"jobId": "job_1", "note": "your key {written(key)} is odd"}}'.encode()
-    assert url_policy.spellings(key).sub(b"*", body) == b'{"jobId": "job_1", "note": "your key * is odd"}'
+    assert api_key.redaction_pattern(key).sub(b"*", body) == b'{"jobId": "job_1", "note": "your key * is odd"}'
 
 
 @given(st.data())
@@ -286,9 +286,9 @@ def test_no_json_text_that_says_the_key_gets_past(data: st.DataObject) -> None:
     forms = [[json.dumps(c)[1:-1], hexed(c), hexed(c).lower()] + ["\\/"] * (c == "/") for c in ODD]
     text = f'"{"".join(data.draw(st.sampled_from(choice)) for choice in forms)}"'
     assert json.loads(text) == ODD
-    assert json.loads(url_policy.spellings(ODD).sub(b"*", text.encode())) == "*"
+    assert json.loads(api_key.redaction_pattern(ODD).sub(b"*", text.encode())) == "*"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"sk-canary-012345678", b"sk&canary&0123456789", b"0123456789" * 50])
 def test_what_is_not_the_key_stays(body: bytes) -> None:
-    assert url_policy.spellings(KEY).sub(b"*", body) == body
+    assert api_key.redaction_pattern(KEY).sub(b"*", body) == body

@@ -157,7 +157,7 @@ def test_the_services_own_word_is_kept_lower_cased_and_short() -> None:
     assert _polled({}).status == "unknown"
 
 
-def test_a_reply_with_pictures_and_no_status_is_completed() -> None:
+def test_a_reply_with_images_and_no_status_is_completed() -> None:
     assert _polled({"output": {"images": [ONE]}}).state == "completed"
 
 
@@ -177,7 +177,7 @@ def test_a_reply_with_pictures_and_no_status_is_completed() -> None:
         {"output": {"images": []}, "images": [ONE, TWO]},
     ],
 )
-def test_pictures_are_found_in_every_shape_of_output(body: dict[str, Any]) -> None:
+def test_images_are_found_in_every_shape_of_output(body: dict[str, Any]) -> None:
     job = _polled({"status": "completed", **body})
     if "only" in body:
         assert set(job.image_urls) == {ONE, TWO}
@@ -188,14 +188,12 @@ def test_pictures_are_found_in_every_shape_of_output(body: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "output", [ONE, {"image": ONE}, {"image": {"url": ONE}}, {"images": ONE}, {"url": ONE}, [[ONE]]]
 )
-def test_one_picture_is_found_in_every_shape_of_output(output: Any) -> None:
+def test_one_image_is_found_in_every_shape_of_output(output: Any) -> None:
     assert _polled({"status": "completed", "output": output}).image_urls == (ONE,)
 
 
-@pytest.mark.parametrize(
-    "output", [None, {}, [], "", 3, {"images": []}, {"images": [None]}, {"images": ["picture.png"]}]
-)
-def test_completed_without_a_picture_is_unexpected_and_the_reply_is_kept(output: Any) -> None:
+@pytest.mark.parametrize("output", [None, {}, [], "", 3, {"images": []}, {"images": [None]}, {"images": ["image.png"]}])
+def test_completed_without_a_image_is_unexpected_and_the_reply_is_kept(output: Any) -> None:
     reply = {"jobId": "job_abc123", "status": "completed", "output": output, "seen": "x"}
     with pytest.raises(UnexpectedReplyError) as caught:
         _polled(reply)
@@ -204,7 +202,7 @@ def test_completed_without_a_picture_is_unexpected_and_the_reply_is_kept(output:
     assert not caught.value.maybe_submitted
 
 
-def test_pictures_of_a_running_job_are_not_taken_for_the_result() -> None:
+def test_images_of_a_running_job_are_not_taken_for_the_result() -> None:
     assert _polled({"status": "processing", "output": {"images": [ONE]}}).image_urls == ()
 
 
@@ -449,7 +447,7 @@ def test_messages_are_one_short_harmless_line() -> None:
 # --- harmless -----------------------------------------------------------------------------------------------------
 
 
-def test_a_record_of_a_reply_opens_no_picture() -> None:
+def test_a_record_of_a_reply_opens_no_image() -> None:
     reply = {
         "output": {"images": [ONE, {"url": TWO}], "note": f"see {ONE}, and data:image/png;base64,AAAA"},
         "inline": "DATA:image/png;base64,AAAA",
@@ -468,7 +466,7 @@ def test_a_record_of_a_reply_opens_no_picture() -> None:
     assert "sig=" not in repr(job)
 
 
-def test_an_error_message_opens_no_picture() -> None:
+def test_an_error_message_opens_no_image() -> None:
     error = wire.read_error(500, {}, _bytes({"message": f"could not store {ONE}"}), submitting=False)
     assert "sig=" not in str(error) + error.message
     with pytest.raises(UnexpectedReplyError) as caught:

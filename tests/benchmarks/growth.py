@@ -64,7 +64,7 @@ def _median(work: Callable[[], object], runs: int) -> float:
 
 
 def filled(folder: Path, count: int) -> Journal:
-    """A journal of so many finished jobs; made by SQL, for a million records take minutes otherwise."""
+    """A journal of so many completed jobs; made by SQL, for a million records take minutes otherwise."""
     journal = Journal(folder / ".kling" / "journal.sqlite3")
     made = journal.add(_records(min(count, 200)))
     if count > len(made):
@@ -83,7 +83,7 @@ def filled(folder: Path, count: int) -> Journal:
             more, whole = count - len(made), f"SELECT {chosen} FROM k JOIN jobs ON jobs.n = 1 + k.value % {len(made)}"  # noqa: S608
             numbers = f"WITH RECURSIVE k(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM k LIMIT {more})"  # noqa: S608
             connection.execute(f"INSERT INTO jobs {numbers} {whole}")
-    _pictures(folder, journal)
+    _images(folder, journal)
     return journal
 
 
@@ -95,8 +95,8 @@ def _records(count: int) -> Iterator[Record]:
             num_outputs=1 + i % 4,
         )
         facts = {"backend": "pixeldojo", "source": "magic", "session": "first", "estimate": 1.0, "now": 1.7e9 + i}
-        yield new_record(request, **facts).but(
-            status=JobStatus.FINISHED,
+        yield new_record(request, **facts).replace(
+            status=JobStatus.COMPLETED,
             job_id=f"job{i}",
             submitted_at=1.7e9 + i,
             completed_at=1.7e9 + i + 20,
@@ -108,7 +108,7 @@ def _records(count: int) -> Iterator[Record]:
         )
 
 
-def _pictures(folder: Path, journal: Journal) -> None:
+def _images(folder: Path, journal: Journal) -> None:
     """What the newest page shows exists, with its thumbnails, as after a download."""
     from kling_notebook.image_files import thumbnails
 
@@ -144,7 +144,7 @@ def _before_a_job(journal: Journal) -> object:
     """What is read for one more job: known durations, prices, an identical request."""
     for backend in ("pixeldojo", "another"):
         journal.past_seconds(backend, ("kling-image", "1K", 1))
-        journal.dearest_picture(backend)
+        journal.dearest_image(backend)
         journal.last_balance(backend)
     return journal.newest_identical("0" * 64), journal.open_records()
 

@@ -1,4 +1,4 @@
-"""What our layers add to one job, what is made while pictures arrive, and what that takes in memory."""
+"""What our layers add to one job, what is made while images arrive, and what that takes in memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _added(folder: Path, runs: int) -> Iterator[Row]:
         counts = f"a job: {ours.count('submit') / jobs:g} POST, {ours.count('poll') / jobs:g} polls"
         ratio = took["ours"] / took["script"]
         yield Row(
-            "one 1K picture, POST to grid (latency 0)",
+            "one 1K image, POST to grid (latency 0)",
             ms(took["ours"]),
             f"requests script {ms(took['script'])}",
             ratio,
@@ -97,12 +97,12 @@ def _first_and_second(folder: Path, runs: int) -> Iterator[Row]:
 
 
 def _grid(folder: Path, runs: int) -> Iterator[Row]:
-    """Nine finished 1K pictures on screen; ours as it stands in the folder after the download."""
+    """Nine completed 1K images on screen; ours as it stands in the folder after the download."""
     folder.mkdir()
     with service.sandbox() as ours:
         begun = service.session(ours, folder)
         finished = begun.start([begun.request("a red fox", num_outputs=9)], source="python").handles[0].result(60)
-    paths = [picture.path for picture in finished]
+    paths = [image.path for image in finished]
     cached = len(list((folder / ".kling" / "thumbnails").glob("*.jpg")))
 
     def ours_again() -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _grid(folder: Path, runs: int) -> Iterator[Row]:
     goal = "at most 30 ms"
     ratio = took["ours"] / took["imshow"]
     yield Row(
-        "grid of nine finished 1K pictures",
+        "grid of nine completed 1K images",
         ms(took["ours"]),
         f"matplotlib imshow {ms(took['imshow'])}",
         ratio,
@@ -202,15 +202,15 @@ print(json.dumps([idle, most[0], took, sum(len(one) for one in results)]))
 
 
 def _memory(folder: Path) -> Row:
-    """64 jobs of one 2K picture that are all done at once, in a process of its own."""
+    """64 jobs of one 2K image that are all done at once, in a process of its own."""
     with service.sandbox("2K") as ours:
         argv = [sys.executable, "-c", _ARRIVE, ours.base_url, ours.key, str(folder)]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=300)
-    idle, most, took, pictures = json.loads(done.stdout.splitlines()[-1])
-    counts = f"{pictures} pictures of {size(len(service.painted('2K')))} in {took:.1f} s"
+    idle, most, took, images = json.loads(done.stdout.splitlines()[-1])
+    counts = f"{images} images of {size(len(service.painted('2K')))} in {took:.1f} s"
     above = most - idle
     return Row(
-        "memory while 64 2K pictures arrive",
+        "memory while 64 2K images arrive",
         f"+{size(above)}",
         f"idle {size(idle)}",
         goal="under 150 MB more",

@@ -50,24 +50,24 @@ NINE = ["%load_ext kling_notebook", "%%kling -n 9 -r 2K\na red fox at dawn"]
 
 def _weight(folder: Path) -> Iterator[Row]:
     folder.mkdir()
-    picture = folder / "given.png"
-    picture.write_bytes(service.painted("2K"))
+    image = folder / "given.png"
+    image.write_bytes(service.painted("2K"))
     with service.sandbox("2K") as ours:
         weight = execute(folder, NINE, **connected(ours))
-    display = f"from IPython.display import Image, display\nfor _ in range(9): display(Image({str(picture)!r}))"
+    display = f"from IPython.display import Image, display\nfor _ in range(9): display(Image({str(image)!r}))"
     plain = execute(folder, [display])
     # What an %%ai image cell publishes: the base64 of the original in a display of its own.
     ai = execute(
         folder,
         [
             "import base64\nfrom IPython.display import display\n"
-            f"data = base64.b64encode(open({str(picture)!r}, 'rb').read()).decode()\n"
+            f"data = base64.b64encode(open({str(image)!r}, 'rb').read()).decode()\n"
             "for _ in range(9): display({'image/png': data}, raw=True)"
         ],
     )
     goal, met = "at most 300 kB", weight <= 300e3
     yield Row(
-        "saved notebook with nine 2K pictures", size(weight), f"display(Image) {size(plain)}", weight / plain, goal, met
+        "saved notebook with nine 2K images", size(weight), f"display(Image) {size(plain)}", weight / plain, goal, met
     )
     yield Row("", size(weight), f"full size, as %%ai {size(ai)}", weight / ai)
 
@@ -80,7 +80,7 @@ None
 
 
 def _latency(folder: Path, during: float) -> Iterator[Row]:
-    """A cell of ``1+1``, again and again: in an idle kernel, while 32 jobs run, and while their pictures arrive."""
+    """A cell of ``1+1``, again and again: in an idle kernel, while 32 jobs run, and while their images arrive."""
     folder.mkdir()
     with service.apart(during) as ours, Kernel(folder, **connected(ours)) as kernel:
         kernel.run(
@@ -90,7 +90,7 @@ def _latency(folder: Path, during: float) -> Iterator[Row]:
         kernel.run(_RUN.format(jobs=32))
         running = _cells(kernel, during - 1.5)
         arriving = _cells(kernel, 30.0, until="all(handle.done() for handle in handles)")
-    for name, times in (("while 32 jobs run", running), ("while their 32 pictures arrive", arriving)):
+    for name, times in (("while 32 jobs run", running), ("while their 32 images arrive", arriving)):
         late = _quantile(times, 0.99)
         counts = f"{len(times)} cells, median {ms(statistics.median(times))}"
         yield Row(

@@ -1,4 +1,4 @@
-"""How late a finished job is seen and for how many polls; many jobs under a rate limit. Mostly in simulated time, by
+"""How late a completed job is seen and for how many polls; many jobs under a rate limit. Mostly in simulated time, by
 the code that runs in production; one run in real time against the sandbox's rate limiter says whether to believe it."""
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _in_real_time(simulation: Any, folder: Path) -> Iterator[Row]:
             simulation.lognormal(JOBS, 20.0, 0.5, seed),
             simulation.lognormal(60, 20.0, 0.5, 10_000 + seed),
         )
-        ahead = simulation.Batch(durations, simulation.Limiter(LIMIT, "sliding"), past=past, seed=seed).run()
+        ahead = simulation.Call(durations, simulation.Limiter(LIMIT, "sliding"), past=past, seed=seed).run()
         fates.append((ahead.ratio, durations, past, ahead))
     _, durations, past, ahead = sorted(fates, key=lambda fate: fate[0])[len(fates) // 2]  # an ordinary one
     options = {"rate_limit": LIMIT, "rate_model": "sliding", "latency": lambda ordinal: durations[ordinal]}

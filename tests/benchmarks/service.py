@@ -1,4 +1,4 @@
-"""Sandboxes with pictures painted beforehand, sessions on them, and the scripts people write without us."""
+"""Sandboxes with images painted beforehand, sessions on them, and the scripts people write without us."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def simulation() -> ModuleType:
 
 @functools.cache
 def painted(resolution: str = "1K", kind: str = "png") -> bytes:
-    """One picture of the sandbox's painter."""
+    """One image of the sandbox's painter."""
     return paint(
         "a red fox at dawn in the snow",
         negative_prompt=None,
@@ -53,9 +53,9 @@ def painted(resolution: str = "1K", kind: str = "png") -> bytes:
 
 
 def sandbox(resolution: str = "1K", **options: Any) -> Sandbox:
-    """A sandbox that paints nothing: every picture is the same, made beforehand."""
-    picture = painted(resolution)
-    return Sandbox(**{"latency": 0.0, "paint": lambda *_, **__: picture, "credits": 1e6} | options)
+    """A sandbox that paints nothing: every image is the same, made beforehand."""
+    image = painted(resolution)
+    return Sandbox(**{"latency": 0.0, "paint": lambda *_, **__: image, "credits": 1e6} | options)
 
 
 class Apart(NamedTuple):
@@ -98,14 +98,14 @@ def know(begun: Session, durations: list[float]) -> None:
     request = GenerationRequest("an earlier one")
     facts = {"backend": begun.backend, "source": "python", "session": "earlier", "estimate": 1.0}
     record = new_record(request, **facts)
-    done = [record.but(status=JobStatus.FINISHED, seconds=one, credits=1.0) for one in durations]
+    done = [record.replace(status=JobStatus.COMPLETED, seconds=one, credits=1.0) for one in durations]
     begun.journal.add(done)
 
 
 def script(
     service: Sandbox, folder: Path, prompt: str, *, patient: bool = False, until: float = 1e18
 ) -> dict[str, Any]:
-    """The given document's example, its poll URL mended, with what anybody adds: the file, and the picture shown.
+    """The given document's example, its poll URL mended, with what anybody adds: the file, and the image shown.
 
     Args:
         patient: after a 429, sleep as between polls and ask again (as printed, the example stops with a KeyError).
@@ -139,13 +139,13 @@ def script(
 
 
 def embedded(path: Path, side: int = 1024) -> str:
-    """A picture as HTML, made from the file as a careful author would."""
+    """An image as HTML, made from the file as a careful author would."""
     from PIL import Image
 
-    picture = Image.open(path)
-    picture.thumbnail((side, side))
+    image = Image.open(path)
+    image.thumbnail((side, side))
     out = io.BytesIO()
-    picture.convert("RGB").save(out, "JPEG", quality=85)
+    image.convert("RGB").save(out, "JPEG", quality=85)
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}">'
 
 

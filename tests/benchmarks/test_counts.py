@@ -33,12 +33,12 @@ def service() -> ModuleType:
 
 @pytest.fixture
 def begin(service: ModuleType, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, Session]]]:
-    """A sandbox whose pictures are painted beforehand, and a session on it."""
+    """A sandbox whose images are painted beforehand, and a session on it."""
     made: list[tuple[Any, Session]] = []
 
     def start(resolution: str = "1K", **said: Any) -> tuple[Any, Session]:
         sandbox = service.sandbox(resolution).start()
-        made.append((sandbox, service.session(sandbox, tmp_path / "pictures", **said)))
+        made.append((sandbox, service.session(sandbox, tmp_path / "images", **said)))
         return made[-1]
 
     yield start
@@ -93,7 +93,7 @@ print(json.dumps([sorted(ready - before), sorted(set(sys.modules) - ready)]))
 """
 
 
-def test_what_shows_the_first_picture_was_imported_while_it_was_painted(begin, tmp_path) -> None:
+def test_what_shows_the_first_image_was_imported_while_it_was_painted(begin, tmp_path) -> None:
     sandbox, _ = begin()
     argv = [sys.executable, "-c", WARMED, sandbox.base_url, sandbox.key, str(tmp_path / "first")]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
@@ -106,7 +106,7 @@ def test_what_shows_the_first_picture_was_imported_while_it_was_painted(begin, t
 # ---- requests ----
 
 
-def test_one_picture_takes_one_post_and_one_download(begin) -> None:
+def test_one_image_takes_one_post_and_one_download(begin) -> None:
     sandbox, session = begin()
     for number in range(5):
         run(session, f"fox {number}")
@@ -116,7 +116,7 @@ def test_one_picture_takes_one_post_and_one_download(begin) -> None:
     assert counts["other"] == 0
 
 
-def test_nine_pictures_take_one_post_and_nine_downloads(begin) -> None:
+def test_nine_images_take_one_post_and_nine_downloads(begin) -> None:
     sandbox, session = begin()
     run(session, num_outputs=9)
     run(session, "another", num_outputs=9)
@@ -197,7 +197,7 @@ def test_what_one_more_job_reads_and_writes_does_not_grow(journals) -> None:
     record = journals[3_000].get(1)
 
     def write(journal: Journal) -> None:
-        journal.write(record.but(owner=journal.get(1).owner))
+        journal.write(record.replace(owner=journal.get(1).owner))
 
     assert growth_of(journals, write) < 0.05
 
@@ -254,7 +254,7 @@ def test_what_is_shown_was_made_while_downloading(begin, monkeypatch) -> None:
     assert len(list((session.folder / ".kling" / "thumbnails").glob("*.jpg"))) == 11
 
 
-def test_a_saved_notebook_with_nine_2k_pictures_weighs_at_most_300_kb(service, tmp_path) -> None:
+def test_a_saved_notebook_with_nine_2k_images_weighs_at_most_300_kb(service, tmp_path) -> None:
     pytest.importorskip("nbclient")
     notebooks = part("notebooks")
     with service.sandbox("2K") as sandbox:
@@ -290,5 +290,5 @@ def test_counting_the_folder_again_looks_at_new_rows_only(tmp_path) -> None:
     counted = Steps(one)
     assert one.count() == 3_005
     assert counted.steps <= 10
-    assert one.count(status="finished") == 3_005
+    assert one.count(status="completed") == 3_005
     assert Journal(tmp_path / "empty" / "journal.sqlite3").count() == 0

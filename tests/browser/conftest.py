@@ -259,7 +259,7 @@ class NotebookPage:
         return nbformat.read(self.path, as_version=4)
 
     def shoot(self, name: str, *, whole: bool = True, cells: int | None = None) -> Path:
-        """A picture of the page for people to look at: tests/browser/screenshots/NAME.png.
+        """An image of the page for people to look at: tests/browser/screenshots/NAME.png.
 
         ``whole``: the window is made as tall as the notebook first, so that nothing is cut off. ``cells``: only
         the first so many cells, without JupyterLab around them.

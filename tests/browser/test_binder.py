@@ -141,7 +141,7 @@ def test_eight_jobs_at_once_stay_under_a_gigabyte(open_notebook, jupyter_lab):
         [
             "%load_ext kling_notebook\nimport kling_notebook as kling",
             "handles = [kling.submit(f'mountain {k}', resolution='2K', num_outputs=2) for k in range(8)]\n"
-            "pictures = sum(len(handle.result(timeout=100)) for handle in handles)\npictures",
+            "images = sum(len(handle.result(timeout=100)) for handle in handles)\npictures",
         ]
     )
     most, done = 0, threading.Event()
@@ -159,7 +159,7 @@ def test_eight_jobs_at_once_stay_under_a_gigabyte(open_notebook, jupyter_lab):
         done.set()
         watcher.join()
     assert page.outputs(1)[0]["data"]["text/plain"] == "16"
-    print(f"\nmost memory of server, kernels and eight 2K jobs of two pictures: {most / 1e6:.0f} MB")
+    print(f"\nmost memory of server, kernels and eight 2K jobs of two images: {most / 1e6:.0f} MB")
     said = re.search(r"under (0\.\d) GB with eight 2K jobs", README.read_text(encoding="utf-8"))
     assert said is not None
     assert 100_000_000 < most < float(said[1]) * 1e9 < LIMIT

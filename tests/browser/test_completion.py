@@ -63,7 +63,7 @@ def test_tab_offers_what_the_magic_takes_and_nothing_else(notebook: Any) -> None
 
 def test_tab_finishes_a_path_with_blanks_inside_quotes(notebook: Any) -> None:
     """Through a folder: its quote stays open until the file in it was chosen."""
-    folder = notebook.path.parent / "my pictures"
+    folder = notebook.path.parent / "my images"
     folder.mkdir()
     (folder / "old fox.png").touch()
     editor = notebook.cell(1).locator(".cm-content")
@@ -75,4 +75,4 @@ def test_tab_finishes_a_path_with_blanks_inside_quotes(notebook: Any) -> None:
         box.wait_for(timeout=20_000)
         notebook.page.keyboard.press("Enter")
         box.wait_for(state="hidden")
-    assert editor.inner_text().strip() == '%%kling --image "my pictures/old fox.png'
+    assert editor.inner_text().strip() == '%%kling --image "my images/old fox.png'

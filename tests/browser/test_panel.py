@@ -53,14 +53,14 @@ class Panel:
         self.button("Generate").click()
 
     def wait_results(self, count, timeout=40):
-        """Until so many pictures stand in the gallery."""
+        """Until so many images stand in the gallery."""
         self.button("Larger").nth(count - 1).wait_for(timeout=timeout * 1000)
 
     def says(self, text, timeout=20):
         self.area.get_by_text(text).first.wait_for(timeout=timeout * 1000)
 
-    def pictures(self):
-        """The pictures of the gallery as the browser has them."""
+    def images(self):
+        """The images of the gallery as the browser has them."""
         return self.area.locator(".widget-gridbox img").evaluate_all(
             "(all) => all.map((img) => ({natural: img.naturalWidth, ratio: img.naturalWidth / img.naturalHeight,"
             " width: img.getBoundingClientRect().width, alt: img.alt, src: img.src, href: img.closest('a')?.href}))"
@@ -90,17 +90,17 @@ def opened(open_notebook, *cells, **options):
 
 def test_from_the_page_to_the_first_grid_is_one_click_and_a_few_seconds(open_notebook):
     panel = opened(open_notebook, OPEN, width=1400)
-    assert panel.pictures() == []
+    assert panel.images() == []
     began = time.monotonic()
     panel.button("Generate").click()
     panel.area.get_by_role("progressbar").wait_for()
     panel.wait_results(1)
     took = time.monotonic() - began
     assert took <= FIRST_GRID, f"{took:.1f} s"
-    (picture,) = panel.pictures()
-    assert picture["natural"] > 0
-    assert picture["width"] > 300
-    assert "mountain landscape" in picture["alt"]
+    (image,) = panel.images()
+    assert image["natural"] > 0
+    assert image["width"] > 300
+    assert "mountain landscape" in image["alt"]
     panel.notebook.shoot("panel-light-1400")
 
 
@@ -109,19 +109,19 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel = opened(open_notebook, SLOW.format(latency=1, more=""), "1", width=1000, theme="dark")
     page, notebook = panel.page, panel.notebook
 
-    # Type, choose, and see as many pictures of that shape, each linked to an original that is there.
+    # Type, choose, and see as many images of that shape, each linked to an original that is there.
     panel.field("Aspect ratio").select_option("21:9")
-    panel.generate(Prompt="a city by the sea at night, neon", Pictures="4")
+    panel.generate(Prompt="a city by the sea at night, neon", Images="4")
     panel.area.get_by_role("progressbar").wait_for()
     panel.generate(
-        Prompt="<img src=x onerror=\"window.struck = 1\"> <script>window.struck = 1</script> $x^2$ 'a'", Pictures="1"
+        Prompt="<img src=x onerror=\"window.struck = 1\"> <script>window.struck = 1</script> $x^2$ 'a'", Images="1"
     )
     panel.area.get_by_role("progressbar").nth(1).wait_for()
     panel.wait_results(5)
-    pictures = panel.pictures()
-    assert all(2.2 < picture["ratio"] < 2.5 for picture in pictures)
-    city = [picture for picture in pictures if "neon" in picture["alt"]]
-    assert len({picture["src"] for picture in city}) == 4
+    images = panel.images()
+    assert all(2.2 < image["ratio"] < 2.5 for image in images)
+    city = [image for image in images if "neon" in image["alt"]]
+    assert len({image["src"] for image in city}) == 4
     original = page.request.get(city[0]["href"])
     assert Image.open(io.BytesIO(original.body())).width > 1024
     shown = Image.open(io.BytesIO(base64.b64decode(city[0]["src"].partition(",")[2]))).convert("RGB").resize((1, 1))
@@ -129,7 +129,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     assert all(abs(a - b) < 12 for a, b in zip(shown.getpixel((0, 0)), whole.getpixel((0, 0)), strict=True))
     assert page.evaluate("window.struck") is None, "a prompt ran as a script"
 
-    # Under a picture: larger, star, compare two, the recipe.
+    # Under an image: larger, star, compare two, the recipe.
     panel.button("Larger").first.click()
     panel.button("Close").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.widget-output a').length === 6")
@@ -146,7 +146,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.says("kling_notebook recipe")
     panel.button("Close").first.click()
 
-    # Image to image from a shown picture.
+    # Image to image from a shown image.
     panel.field("Aspect ratio").select_option("4:3")
     panel.fill("Prompt", "a fox in the snow")
     panel.button("Generate").click()
@@ -178,12 +178,12 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.button("Run the sweep").click()
     panel.says("all here", 60)
     bought = value_of(notebook, "box.count('submit')")
-    picture = panel.area.locator(".widget-output img:visible").last
-    before = picture.get_attribute("src")
+    image = panel.area.locator(".widget-output img:visible").last
+    before = image.get_attribute("src")
     panel.area.get_by_role("slider").press("ArrowRight")
     deadline = time.monotonic() + 15
-    while picture.get_attribute("src") == before:
-        assert time.monotonic() < deadline, "the slider showed no other picture"
+    while image.get_attribute("src") == before:
+        assert time.monotonic() < deadline, "the slider showed no other image"
         page.wait_for_timeout(100)
     assert value_of(notebook, "box.count('submit')") == bought == "5", "one of the two was in the folder already"
     panel.notebook.shoot("panel-dark-1000-explore")
@@ -205,7 +205,7 @@ def test_what_goes_wrong_is_said_where_it_happens(open_notebook):
     panel.button("Watch again").click()
     panel.wait_results(1)
     # Out of credits.
-    panel.generate(Prompt="too much", Pictures="3")
+    panel.generate(Prompt="too much", Images="3")
     panel.says(re.compile("[Cc]redits"))
     panel.button("Try again").wait_for()
     # Bad input beside its field, and nothing wider than the page.
@@ -217,7 +217,7 @@ def test_what_goes_wrong_is_said_where_it_happens(open_notebook):
     assert value_of(panel.notebook, "box.count('submit')") == "3"
 
 
-def picture_bytes(size, kind="PNG", **options):
+def image_bytes(size, kind="PNG", **options):
     buffer = io.BytesIO()
     Image.new("RGB", size, (180, 90, 40)).save(buffer, kind, **options)
     return buffer.getvalue()
@@ -228,36 +228,36 @@ def test_uploads_good_and_bad(open_notebook):
 
     def choose(name, data):
         with panel.page.expect_file_chooser() as chooser:
-            panel.button(re.compile("Upload a picture"), exact=False).click()
+            panel.button(re.compile("Upload an image"), exact=False).click()
         chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": data})
 
-    moving = picture_bytes((400, 400), "GIF", save_all=True, append_images=[Image.new("RGB", (400, 400))])
+    moving = image_bytes((400, 400), "GIF", save_all=True, append_images=[Image.new("RGB", (400, 400))])
     bad = [
         ("moving.gif", moving, "moving.gif is"),
-        ("text.png", b"this is no picture", "text.png is"),
-        ("tiny.png", picture_bytes((10, 10)), "10 x 10 pixels"),
+        ("text.png", b"this is no image", "text.png is"),
+        ("tiny.png", image_bytes((10, 10)), "10 x 10 pixels"),
     ]
     for name, data, says in bad:
         choose(name, data)
         panel.says(says, 40)
         panel.wait_disabled("Generate")
-    choose("good.png", picture_bytes((500, 500)))
-    panel.area.get_by_role("img", name=re.compile("source picture")).wait_for()
+    choose("good.png", image_bytes((500, 500)))
+    panel.area.get_by_role("img", name=re.compile("source image")).wait_for()
     panel.button("Generate").click()
     panel.wait_results(1)
 
 
-def test_a_page_that_is_loaded_again_has_the_panel_as_it_was_and_one_without_a_kernel_the_picture(open_notebook):
+def test_a_page_that_is_loaded_again_has_the_panel_as_it_was_and_one_without_a_kernel_the_image(open_notebook):
     panel = opened(open_notebook, OPEN)
-    panel.generate(Prompt="a lighthouse in a storm", Pictures="2")
+    panel.generate(Prompt="a lighthouse in a storm", Images="2")
     panel.wait_results(2)
     panel.notebook.save()
     panel.page.reload()
     panel.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     again = Panel(panel.notebook)
     assert again.field("Prompt").input_value() == "a lighthouse in a storm"
-    assert again.field("Pictures").input_value() == "2"
-    assert len(again.pictures()) == 2
+    assert again.field("Images").input_value() == "2"
+    assert len(again.images()) == 2
     again.generate(Prompt="and it still works")
     again.wait_results(4)
     saved = again.notebook.save()
@@ -266,7 +266,7 @@ def test_a_page_that_is_loaded_again_has_the_panel_as_it_was_and_one_without_a_k
     html = plain[0]["data"]["text/html"]
     assert "a lighthouse in a storm" in html
     assert not re.search(r"<(script|style|button|form)|\son\w+=", html)
-    # The kernel goes, and another begins: the widgets are dead, the picture is not.
+    # The kernel goes, and another begins: the widgets are dead, the image is not.
     again.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     again.page.reload()
     again.page.locator(".jp-OutputArea img[alt='a lighthouse in a storm']").first.wait_for(timeout=60_000)
@@ -297,7 +297,7 @@ def test_keyboard_alone(open_notebook):
     tab_to("Larger")
     page.keyboard.press("Enter")
     panel.button("Close").first.wait_for()
-    assert "a boat made of paper" in panel.pictures()[0]["alt"]
+    assert "a boat made of paper" in panel.images()[0]["alt"]
 
 
 def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
@@ -313,7 +313,7 @@ def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
     )
     panel.wait_results(1, 10)
     busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status")
-    assert busy == "busy", "the picture came while the cell ran"
+    assert busy == "busy", "the image came while the cell ran"
     meanwhile = SUBSHELLS  # the kernel answers buttons beside a running cell
     if not meanwhile:
         panel.says("A cell is running", 5)
@@ -322,7 +322,7 @@ def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
     panel.button("Generate").click()
     panel.wait_results(2)
     busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status") == "busy"
-    assert busy or not meanwhile, "on such a kernel the picture comes while the cell runs"
+    assert busy or not meanwhile, "on such a kernel the image comes while the cell runs"
     panel.notebook.wait_idle()
     asked = value_of(panel.notebook, "panel.gallery.cards[0].result.request.prompt")
     assert asked == "'asked for meanwhile'", "a press must not overtake what was typed before it"

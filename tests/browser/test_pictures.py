@@ -1,6 +1,6 @@
-"""The pictures of the README, taken of the real thing. This puts them in their place in the repository:
+"""The images of the README, taken of the real thing. This puts them in their place in the repository:
 
-KLING_KEEP_PICTURES=1 pytest tests/browser/test_pictures.py
+KLING_KEEP_PICTURES=1 pytest tests/browser/test_images.py
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from PIL import Image
 
 KEPT = os.environ.get("KLING_KEEP_PICTURES") == "1"
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-PICTURES = Path(__file__).parent.parent.parent / "notebooks" / "pictures"
+PICTURES = Path(__file__).parent.parent.parent / "notebooks" / "images"
 
 
 def keep(taken: Path, name: str) -> None:
     if KEPT:
-        with Image.open(taken) as picture:
-            whole = picture.convert("RGB")
+        with Image.open(taken) as image:
+            whole = image.convert("RGB")
             few = whole.quantize(palette=whole.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)  # half the bytes
             few.save(PICTURES / name, optimize=True)
 
 
-def test_the_readme_s_first_picture_can_be_taken(open_notebook):
+def test_the_readme_s_first_image_can_be_taken(open_notebook):
     page = open_notebook(
         [
             "%load_ext kling_notebook",
             "%%kling --aspect-ratio 16:9 -n 4 -o peaks\nA beautiful mountain landscape at golden hour, photorealistic",
-            "",  # JupyterLab marks the last cell as the active one; this one is not in the picture
+            "",  # JupyterLab marks the last cell as the active one; this one is not in the image
         ],
         width=820,
         scale=1.5,
@@ -38,14 +38,14 @@ def test_the_readme_s_first_picture_can_be_taken(open_notebook):
     keep(page.shoot("readme", cells=2), "quickstart.png")
 
 
-def test_the_readme_s_picture_of_the_panel_can_be_taken(open_notebook):
+def test_the_readme_s_image_of_the_panel_can_be_taken(open_notebook):
     page = open_notebook(["import kling_notebook as kling\n\nkling.panel()", ""], width=1240, scale=1.5)
     page.run_all()
     area = page.output(0)
     area.get_by_label("Prompt", exact=True).fill("A lighthouse on a cliff at dusk, watercolor")
     area.get_by_label("Aspect ratio", exact=True).select_option("4:3")
-    area.get_by_label("Pictures", exact=True).first.fill("4")
-    area.get_by_label("Pictures", exact=True).first.blur()
+    area.get_by_label("Images", exact=True).first.fill("4")
+    area.get_by_label("Images", exact=True).first.blur()
     area.get_by_role("button", name="Generate", exact=True).click()
     area.get_by_role("button", name="Larger", exact=True).nth(3).wait_for(timeout=40_000)
     page.page.mouse.move(0, 0)

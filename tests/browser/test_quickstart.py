@@ -1,4 +1,4 @@
-"""The quickstart in a real JupyterLab: the bar moves, the grid takes its place, the pictures are really shown."""
+"""The quickstart in a real JupyterLab: the bar moves, the grid takes its place, the images are really shown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PICTURE = 5
 HISTORY = 10
 
 
-def shown_pictures(page, index: int) -> list[dict]:
-    """The pictures of a cell as the browser has them: natural size, size on the page, alternative text."""
+def shown_images(page, index: int) -> list[dict]:
+    """The images of a cell as the browser has them: natural size, size on the page, alternative text."""
     return page.output(index).evaluate(
         """(area) => [...area.querySelectorAll('img')].map((img) => ({
             natural: img.complete ? img.naturalWidth : 0, width: img.getBoundingClientRect().width, alt: img.alt}))"""
@@ -21,17 +21,17 @@ def shown_pictures(page, index: int) -> list[dict]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_run_all_shows_the_pictures(open_notebook, theme):
+def test_run_all_shows_the_images(open_notebook, theme):
     page = open_notebook(QUICKSTART, theme=theme)
     page.run_all(120)
     assert page.failed_cells() == []
-    grid = shown_pictures(page, PROMPT)
+    grid = shown_images(page, PROMPT)
     assert len(grid) == 4
-    assert all(picture["natural"] > 0 and picture["width"] > 100 for picture in grid)
-    assert all("mountain landscape" in picture["alt"] for picture in grid)
-    (large,) = shown_pictures(page, PICTURE)
+    assert all(image["natural"] > 0 and image["width"] > 100 for image in grid)
+    assert all("mountain landscape" in image["alt"] for image in grid)
+    (large,) = shown_images(page, PICTURE)
     assert large["width"] > grid[0]["width"]
-    assert "finished" in page.output(HISTORY).inner_text()
+    assert "completed" in page.output(HISTORY).inner_text()
     page.shoot(f"quickstart-{theme}")
     assert len(page.save(60)["cells"]) > HISTORY
     assert page.path.stat().st_size < 1_000_000
@@ -55,11 +55,11 @@ def test_the_progress_moves_before_the_grid_takes_its_place(open_notebook):
             seen.append(text)
             if len(seen) == 3:
                 page.shoot("progress", whole=False)
-        if shown_pictures(page, 1) if page.output(1).count() else []:
+        if shown_images(page, 1) if page.output(1).count() else []:
             break
         page.page.wait_for_timeout(250)
     page.wait_idle()
     assert len(seen) >= 3, f"the progress did not move: {seen}"
     assert page.failed_cells() == []
     assert len(page.outputs(1)) == 1, "the grid replaces the bar and leaves nothing of it"
-    assert len(shown_pictures(page, 1)) == 2
+    assert len(shown_images(page, 1)) == 2

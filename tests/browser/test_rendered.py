@@ -34,7 +34,7 @@ INTERRUPTED = """\
 import os, signal, threading
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
 get_ipython().run_cell_magic("kling", "", "A heron that takes its time")"""
-# name -> (source, pictures in its text/html)
+# name -> (source, images in its text/html)
 CELLS: dict[str, tuple[str, int]] = {
     "setup": (SETUP, 0),
     "one": ('%%kling -a 16:9 -o one\nA red fox in fresh snow, golden hour, <b>bold</b> & "quoted"', 1),
@@ -55,7 +55,7 @@ CELLS: dict[str, tuple[str, int]] = {
         "A {animal} at {time}, {style}",
         16,
     ),
-    "picture": ("nine[2]", 1),
+    "image": ("nine[2]", 1),
     "compare": ("kling.compare(wide[0], tall[1])", 2),
     "failed": ("%%kling\nSomething the model refuses", 0),
     "partly failed": ("%%kling -o partly\nA fox again\n---\nAn owl again\n---\nA cat again", 2),
@@ -74,21 +74,21 @@ FAULTS = {
     "interrupted": [Fault("poll", "unknown_status", value="warming_up")],
 }
 SIDE_BY_SIDE = {"nine": 3, "four": 2, "tall": 3, "wide": 2, "mixed": 2, "compare": 2}
-"""How many pictures stand beside one another, from 600 pixels on."""
-PICTURES = sum(pictures for _, pictures in CELLS.values())
+"""How many images stand beside one another, from 600 pixels on."""
+PICTURES = sum(images for _, images in CELLS.values())
 
 
 def paint(prompt: str, *, aspect_ratio: str, index: int, **options: Any) -> bytes:
-    """Real pictures where their weight is measured; else a gradient of its own colour in the right shape."""
+    """Real images where their weight is measured; else a gradient of its own color in the right shape."""
     if "landscape" in prompt:
         from kling_notebook.sandbox.painter import paint as paint_really
 
         return paint_really(prompt, aspect_ratio=aspect_ratio, index=index, **options)
-    colour = hashlib.sha256(f"{prompt} {index}".encode()).digest()
+    color = hashlib.sha256(f"{prompt} {index}".encode()).digest()
     steps = Image.linear_gradient("L").resize(SIZES[aspect_ratio])
-    picture = Image.merge("RGB", [steps.point(lambda v, c=c: (v + c) // 2) for c in colour[:3]])
+    image = Image.merge("RGB", [steps.point(lambda v, c=c: (v + c) // 2) for c in color[:3]])
     out = io.BytesIO()
-    picture.save(out, options["output_format"].upper(), **({"compress_level": 1}))
+    image.save(out, options["output_format"].upper(), **({"compress_level": 1}))
     return out.getvalue()
 
 
@@ -120,7 +120,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
 
         def before(cell: NotebookNode, cell_index: int) -> None:
             names = list(CELLS)
-            if cell_index <= names.index("interrupted"):  # whose job goes on to the end, and never has a picture
+            if cell_index <= names.index("interrupted"):  # whose job goes on to the end, and never has an image
                 service.clear_faults()
             for fault in FAULTS.get(names[cell_index], ()):
                 service.add_fault(fault)
@@ -137,9 +137,9 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
 # the file -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_cell_leaves_one_output_with_its_pictures(executed: Executed) -> None:
-    for name, (_, pictures) in CELLS.items():
-        assert len(re.findall(r"<img\b", executed.html(name))) == pictures, name
+def test_every_cell_leaves_one_output_with_its_images(executed: Executed) -> None:
+    for name, (_, images) in CELLS.items():
+        assert len(re.findall(r"<img\b", executed.html(name))) == images, name
         kinds = [output["output_type"] for output in executed.outputs(name)]
         assert kinds.count("display_data") + kinds.count("execute_result") <= 1 + (name == "note"), name
         assert kinds.count("error") == (name in FAILING), name
@@ -149,12 +149,12 @@ def test_no_widget_is_needed_and_nothing_dead_is_left(executed: Executed) -> Non
     text = executed.path.read_text(encoding="utf-8")
     assert "widgets" not in executed.notebook.metadata
     assert "widget-view" not in text
-    for name, (_, pictures) in CELLS.items():
-        if pictures:
+    for name, (_, images) in CELLS.items():
+        if images:
             assert "progressbar" not in executed.html(name), name
 
 
-def test_a_grid_of_nine_real_pictures_is_light(executed: Executed) -> None:
+def test_a_grid_of_nine_real_images_is_light(executed: Executed) -> None:
     (output,) = executed.outputs("nine")
     assert len(nbformat.v4.writes(nbformat.v4.new_notebook(cells=[executed.notebook.cells[3]]))) < 300_000
     assert set(output["data"]) == {"text/html", "image/jpeg", "text/plain"}
@@ -163,16 +163,16 @@ def test_a_grid_of_nine_real_pictures_is_light(executed: Executed) -> None:
     assert executed.path.stat().st_size < 3_500_000
 
 
-def test_a_picture_alone_is_large_and_bounded(executed: Executed) -> None:
-    for name in ("one", "picture"):
+def test_a_image_alone_is_large_and_bounded(executed: Executed) -> None:
+    for name in ("one", "image"):
         (output,) = executed.outputs(name)
         jpeg = base64.b64decode(output["data"]["image/jpeg"])
         assert len(jpeg) <= 200_000
-        with Image.open(io.BytesIO(jpeg)) as picture:
-            assert max(picture.size) == 1024
+        with Image.open(io.BytesIO(jpeg)) as image:
+            assert max(image.size) == 1024
 
 
-def test_the_prompt_is_the_alternative_text_of_every_picture(executed: Executed) -> None:
+def test_the_prompt_is_the_alternative_text_of_every_image(executed: Executed) -> None:
     root = html5lib.parseFragment(executed.html("one"), namespaceHTMLElements=False)
     (image,) = root.iter("img")
     assert image.attrib["alt"] == 'A red fox in fresh snow, golden hour, <b>bold</b> & "quoted"'
@@ -218,7 +218,7 @@ def test_a_failure_and_an_interrupt_leave_their_last_state_with_reason_and_next_
     interrupted = executed.outputs("interrupted")
     shown = interrupted[0]["data"]["text/plain"]
     assert "stopped" in shown
-    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the pictures\.", shown)
+    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the images\.", shown)
     assert interrupted[1]["ename"] == "Interrupted"
     assert len(interrupted[1]["traceback"]) == 1
     partly = executed.html("partly failed")
@@ -244,24 +244,24 @@ def exported(executed: Executed) -> Path:
     return export(executed)
 
 
-def pictures_of(html: str) -> list[str]:
-    """The pictures inside a page, as data URLs."""
+def images_of(html: str) -> list[str]:
+    """The images inside a page, as data URLs."""
     return re.findall(r'<img[^>]* src="(data:image/[^"]+)"', html)
 
 
-def test_html_and_markdown_hold_every_picture_and_its_prompt(executed: Executed, exported: Path) -> None:
+def test_html_and_markdown_hold_every_image_and_its_prompt(executed: Executed, exported: Path) -> None:
     from nbconvert import MarkdownExporter
 
     page = exported.read_text(encoding="utf-8")
-    figures = 1  # the matplotlib figure is a picture of its own
-    assert len(pictures_of(page)) == PICTURES + figures
+    figures = 1  # the matplotlib figure is an image of its own
+    assert len(images_of(page)) == PICTURES + figures
     assert page.count('alt="A beautiful mountain landscape at golden hour, photorealistic"') >= 10
     markdown, _ = MarkdownExporter().from_notebook_node(executed.notebook)
-    assert len(pictures_of(markdown)) == PICTURES
+    assert len(images_of(markdown)) == PICTURES
     assert markdown.count('alt="A beautiful mountain landscape at golden hour, photorealistic"') >= 10
 
 
-def test_a_pdf_printed_by_a_browser_holds_the_pictures(chromium: Any, exported: Path) -> None:
+def test_a_pdf_printed_by_a_browser_holds_the_images(chromium: Any, exported: Path) -> None:
     """What nbconvert's webpdf does, with the browser that is here."""
     page = chromium.new_page()
     page.goto(exported.as_uri())
@@ -272,21 +272,21 @@ def test_a_pdf_printed_by_a_browser_holds_the_pictures(chromium: Any, exported: 
     pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
     images = len(re.findall(rb"/Subtype\s*/Image\b", pdf))
     assert 5 <= pages <= 40, pages
-    assert images >= PICTURES * 0.7, f"{images} pictures in the PDF, {PICTURES} shown (equal ones are stored once)"
+    assert images >= PICTURES * 0.7, f"{images} images in the PDF, {PICTURES} shown (equal ones are stored once)"
 
 
 # in browsers ----------------------------------------------------------------------------------------------------------
 
 MEASURE = """(cells) => {
-    // Colours as [r, g, b, a], one over the other; the ground is what lies under a text, up to the page.
+    // Colors as [r, g, b, a], one over the other; the ground is what lies under a text, up to the page.
     const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
     const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
     const ground = (e) => {
         const layers = [];
         for (; e; e = e.parentElement) {
-            const colour = parse(getComputedStyle(e).backgroundColor);
-            if (colour[3] > 0) layers.push(colour);
-            if (colour[3] === 1) break;
+            const color = parse(getComputedStyle(e).backgroundColor);
+            if (color[3] > 0) layers.push(color);
+            if (color[3] === 1) break;
         }
         return layers.reduceRight((under, top) => over(top, under), [255, 255, 255, 1]);
     };
@@ -314,7 +314,7 @@ MEASURE = """(cells) => {
             (seen, top) => seen.set(top, (seen.get(top) ?? 0) + 1), new Map());
         return {
             texts,
-            pictures: boxes('img'),
+            images: boxes('img'),
             natural: ours.flatMap((a) => [...a.querySelectorAll('img')].map((i) => i.naturalWidth / i.naturalHeight)),
             captions: boxes('figcaption'),
             side: Math.max(0, ...columns(boxes('figure')).values()),
@@ -330,9 +330,9 @@ def look(page: Any, width: int) -> dict[str, dict[str, Any]]:
     cells: dict[str, dict[str, Any]] = dict(zip(CELLS, page.evaluate(MEASURE, len(CELLS)), strict=True))
     assert sum(len(seen["texts"]) for seen in cells.values()) > 400
     for name, seen in cells.items():
-        assert len(seen["pictures"]) == CELLS[name][1], name
+        assert len(seen["images"]) == CELLS[name][1], name
         assert seen["scrolls"] == 0, f"{name} scrolls sideways"
-        for (left, top, right, bottom), natural in zip(seen["pictures"], seen["natural"], strict=True):
+        for (left, top, right, bottom), natural in zip(seen["images"], seen["natural"], strict=True):
             assert 0 <= left < right <= width + 1, name
             assert (right - left) / (bottom - top) == pytest.approx(natural, rel=0.04), f"{name} is stretched"
             assert right - left >= 60, f"{name}: too small to see"
@@ -370,7 +370,7 @@ def test_exported_html_reads_well(chromium: Any, executed: Executed, exported: P
 def test_a_notebook_of_somebody_else_reads_well_in_jupyterlab(
     open_notebook: Any, executed: Executed, theme: str
 ) -> None:
-    """JupyterLab does not trust it, strips what it does not know, and its pictures are still there."""
+    """JupyterLab does not trust it, strips what it does not know, and its images are still there."""
     page = open_notebook(executed.path, theme=theme, width=1200)
     page.errors.clear()  # the originals are not beside this copy; nothing asks for them
     page.page.wait_for_function("document.querySelectorAll('.jp-Cell img').length > 60")
@@ -381,7 +381,7 @@ def test_a_notebook_of_somebody_else_reads_well_in_jupyterlab(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_exported_history_opens_from_a_file(chromium: Any, executed: Executed, scheme: str) -> None:
-    """With all its pictures and asking nobody for anything."""
+    """With all its images and asking nobody for anything."""
     context = chromium.new_context(viewport={"width": 800, "height": 1000}, color_scheme=scheme)
     page = context.new_page()
     asked: list[str] = []

@@ -22,7 +22,7 @@ BLOCK = exif.with_description(None, "hello")
 
 
 def noise(mode: str, size: tuple[int, int] = (37, 23)) -> Image.Image:
-    """A picture whose every pixel differs, alpha included."""
+    """An image whose every pixel differs, alpha included."""
     base = {"P": "RGB", "1": "L", "I;16": "L"}.get(mode, mode)
     channels = len(Image.new(base, (1, 1)).getbands())
     image = Image.frombytes(base, size, random.Random(5).randbytes(size[0] * size[1] * channels))  # noqa: S311
@@ -38,16 +38,16 @@ def encoded(mode: str, kind: str, **options: object) -> bytes:
 PICTURES: dict[str, Callable[[], bytes]] = {
     "png rgb": lambda: encoded("RGB", "PNG"),
     "png rgba": lambda: encoded("RGBA", "PNG"),
-    "png grey": lambda: encoded("L", "PNG"),
-    "png grey alpha": lambda: encoded("LA", "PNG"),
+    "png gray": lambda: encoded("L", "PNG"),
+    "png gray alpha": lambda: encoded("LA", "PNG"),
     "png palette": lambda: encoded("P", "PNG"),
-    "png palette with a transparent colour": lambda: encoded("P", "PNG", transparency=3),
+    "png palette with a transparent color": lambda: encoded("P", "PNG", transparency=3),
     "png one bit": lambda: encoded("1", "PNG"),
     "png 16 bit": lambda: encoded("I;16", "PNG"),
     "png with exif": lambda: encoded("RGB", "PNG", exif=b"Exif\0\0" + BLOCK),
     "jpeg": lambda: encoded("RGB", "JPEG"),
     "jpeg progressive": lambda: encoded("RGB", "JPEG", progressive=True),
-    "jpeg grey": lambda: encoded("L", "JPEG"),
+    "jpeg gray": lambda: encoded("L", "JPEG"),
     "jpeg cmyk": lambda: encoded("CMYK", "JPEG"),
     "jpeg restart markers": lambda: encoded("RGB", "JPEG", restart_marker_blocks=2),
     "jpeg with exif": lambda: encoded("RGB", "JPEG", exif=b"Exif\0\0" + BLOCK, comment=b"hello"),
@@ -62,7 +62,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.fixture(params=PICTURES)
-def picture(request: pytest.FixtureRequest) -> bytes:
+def image(request: pytest.FixtureRequest) -> bytes:
     return PICTURES[request.param]()
 
 
@@ -72,37 +72,37 @@ def decoded(data: bytes) -> Image.Image:
     return image
 
 
-def test_the_headers_say_type_and_size(picture: bytes):
-    facts = containers.facts(picture)
-    image = decoded(picture)
+def test_the_headers_say_type_and_size(image: bytes):
+    facts = containers.facts(image)
+    image = decoded(image)
     assert (facts.media_type, facts.width, facts.height) == (Image.MIME[str(image.format)], *image.size)
     assert not facts.animated
 
 
 @pytest.mark.parametrize("length", [0, 1, 300])
-def test_a_block_put_in_reads_back_and_no_pixel_changes(picture: bytes, length: int):
+def test_a_block_put_in_reads_back_and_no_pixel_changes(image: bytes, length: int):
     block = exif.with_description(None, "x" * length)
-    after = containers.write_exif(picture, block)
-    before_image, after_image = decoded(picture), decoded(after)
+    after = containers.write_exif(image, block)
+    before_image, after_image = decoded(image), decoded(after)
     assert containers.read_exif(after) == block
     assert (after_image.mode, after_image.size) == (before_image.mode, before_image.size)
     assert after_image.tobytes() == before_image.tobytes()
     assert after_image.convert("RGBA").tobytes() == before_image.convert("RGBA").tobytes()
     assert after_image.getexif().get(0x010E, "") == "x" * length
-    assert containers.essence(after) == containers.essence(picture)
+    assert containers.pixel_data(after) == containers.pixel_data(image)
 
 
-def test_a_block_put_in_twice_stands_there_once(picture: bytes):
-    once = containers.write_exif(picture, BLOCK)
+def test_a_block_put_in_twice_stands_there_once(image: bytes):
+    once = containers.write_exif(image, BLOCK)
     other = exif.with_description(None, "other")
-    assert containers.write_exif(containers.write_exif(picture, other), BLOCK) == once
+    assert containers.write_exif(containers.write_exif(image, other), BLOCK) == once
     assert once.count(BLOCK) == 1
 
 
-def test_the_essence_of_png_and_jpeg_is_a_file_of_its_own(picture: bytes):
-    if containers.media_type(picture) != "image/webp":
+def test_the_essence_of_png_and_jpeg_is_a_file_of_its_own(image: bytes):
+    if containers.media_type(image) != "image/webp":
         assert (
-            decoded(containers.essence(picture)).convert("RGBA").tobytes() == decoded(picture).convert("RGBA").tobytes()
+            decoded(containers.pixel_data(image)).convert("RGBA").tobytes() == decoded(image).convert("RGBA").tobytes()
         )
 
 
@@ -110,25 +110,25 @@ def test_the_essence_leaves_metadata_out():
     for kind in ("PNG", "JPEG", "WEBP"):
         with_block = encoded("RGB", kind, exif=b"Exif\0\0" + exif.with_description(None, "secret"))
         assert b"secret" in with_block
-        assert b"secret" not in containers.essence(with_block)
+        assert b"secret" not in containers.pixel_data(with_block)
 
 
-def test_different_pictures_have_different_essences():
-    assert containers.essence(encoded("RGB", "PNG")) != containers.essence(encoded("RGBA", "PNG"))
+def test_different_images_have_different_essences():
+    assert containers.pixel_data(encoded("RGB", "PNG")) != containers.pixel_data(encoded("RGBA", "PNG"))
 
 
-def test_whatever_is_cut_off_a_picture_is_noticed(picture: bytes):
-    for length in range(0, len(picture), max(1, len(picture) // 60)):
+def test_whatever_is_cut_off_a_image_is_noticed(image: bytes):
+    for length in range(0, len(image), max(1, len(image) // 60)):
         with pytest.raises(BrokenContainerError):
-            containers.facts(picture[:length])
+            containers.facts(image[:length])
     with pytest.raises(BrokenContainerError):
-        containers.facts(picture[:-1])
+        containers.facts(image[:-1])
 
 
-def test_bytes_after_the_picture_are_left_alone(picture: bytes):
-    after = containers.write_exif(picture + b"tail", BLOCK)
+def test_bytes_after_the_image_are_left_alone(image: bytes):
+    after = containers.write_exif(image + b"tail", BLOCK)
     assert after.endswith(b"tail")
-    assert decoded(after).tobytes() == decoded(picture).tobytes()
+    assert decoded(after).tobytes() == decoded(image).tobytes()
 
 
 def test_a_flipped_bit_in_a_png_is_noticed():
@@ -234,7 +234,12 @@ HEADS = [
 
 
 def survive(data: bytes) -> None:
-    for work in (containers.facts, containers.essence, containers.read_exif, lambda d: containers.write_exif(d, BLOCK)):
+    for work in (
+        containers.facts,
+        containers.pixel_data,
+        containers.read_exif,
+        lambda d: containers.write_exif(d, BLOCK),
+    ):
         with contextlib.suppress(BrokenContainerError):
             work(data)
 
@@ -249,7 +254,7 @@ def test_hostile_bytes_give_an_answer_or_one_error(head: bytes, rest: bytes):
 
 @given(name=st.sampled_from(sorted(PICTURES)), where=st.floats(0, 1), put=st.binary(min_size=1, max_size=8))
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-def test_a_damaged_picture_gives_an_answer_or_one_error(name: str, where: float, put: bytes):
+def test_a_damaged_image_gives_an_answer_or_one_error(name: str, where: float, put: bytes):
     data = PICTURES[name]()
     at = int(where * len(data))
     survive(data[:at] + put + data[at + len(put) :])

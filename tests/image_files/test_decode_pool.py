@@ -45,7 +45,7 @@ def test_work_may_ask_for_more_work_without_waiting_for_itself():
         assert list(pool.map(lambda _: decode_pool.run(nested, 3), range(8))) == [3] * 8
 
 
-def test_an_error_that_is_kept_keeps_no_picture():
+def test_an_error_that_is_kept_keeps_no_image():
     seen: list[weakref.ref[Large]] = []
 
     def work() -> None:

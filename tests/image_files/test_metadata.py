@@ -1,4 +1,4 @@
-"""The recipe inside a picture: complete, readable by others, without secrets, and never at the cost of a pixel."""
+"""The recipe inside an image: complete, readable by others, without secrets, and never at the cost of a pixel."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from kling_notebook.image_files import containers, exif, metadata
 KINDS = ["PNG", "JPEG", "WEBP"]
 
 
-def picture(kind: str, **options: Any) -> bytes:
+def image(kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
     Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(out, kind, **options)
     return out.getvalue()
 
 
 def recipe_of(request: GenerationRequest, **facts: Any) -> dict[str, Any]:
-    known = {"backend": "pixeldojo", "created_at": 1_750_000_000.25, "job_id": "job_1", "number": 12, "picture": 3}
+    known = {"backend": "pixeldojo", "created_at": 1_750_000_000.25, "job_id": "job_1", "number": 12, "image": 3}
     return metadata.build(request=request, **{**known, "credits": 1.5, **facts})
 
 
@@ -38,7 +38,7 @@ def pixels(data: bytes) -> tuple[str, tuple[int, int], bytes]:
     return image.mode, image.size, image.tobytes()
 
 
-def test_the_recipe_says_what_made_the_picture():
+def test_the_recipe_says_what_made_the_image():
     request = GenerationRequest(
         "a fox", negative_prompt="blur", resolution="2K", aspect_ratio="16:9", sample=2, extra={"style": "ink"}
     )
@@ -62,7 +62,7 @@ def test_the_recipe_says_what_made_the_picture():
         "backend": "pixeldojo",
         "job_id": "job_1",
         "number": 12,
-        "picture": 3,
+        "image": 3,
         "created": "2025-06-15T15:06:40Z",
         "credits": 1.5,
     }
@@ -78,10 +78,10 @@ def test_any_prompt_reads_back_and_no_pixel_changes(kind: str, prompt: str, samp
         prompt = "x" + prompt
     try:
         request = GenerationRequest(prompt, sample=sample)
-    except InputError:  # half a surrogate pair cannot be sent, so no picture can be made of it
+    except InputError:  # half a surrogate pair cannot be sent, so no image can be made of it
         return
     recipe = recipe_of(request)
-    before = picture(kind)
+    before = image(kind)
     after = metadata.splice(before, recipe)
     assert metadata.read(after) == recipe
     assert metadata.request_of(metadata.read(after)) == request
@@ -91,7 +91,7 @@ def test_any_prompt_reads_back_and_no_pixel_changes(kind: str, prompt: str, samp
 @pytest.mark.parametrize("kind", KINDS)
 def test_pillow_reads_it_as_the_description(kind: str):
     recipe = recipe_of(GenerationRequest("日本 fox"))
-    text = Image.open(io.BytesIO(metadata.splice(picture(kind), recipe))).getexif()[0x010E]
+    text = Image.open(io.BytesIO(metadata.splice(image(kind), recipe))).getexif()[0x010E]
     assert text.isascii()
     assert json.loads(text) == recipe
 
@@ -100,8 +100,8 @@ def test_pillow_reads_it_as_the_description(kind: str):
 @pytest.mark.parametrize("kind", KINDS)
 def test_exiftool_reads_it_and_has_nothing_to_complain_of(kind: str, tmp_path: Path):
     recipe = recipe_of(GenerationRequest("a fox, 日本"))
-    path = tmp_path / "picture"
-    path.write_bytes(metadata.splice(picture(kind), recipe))
+    path = tmp_path / "image"
+    path.write_bytes(metadata.splice(image(kind), recipe))
     told = subprocess.run(
         ["exiftool", "-json", "-ImageDescription", "-Warning", "-Error", "-validate", path],
         capture_output=True,
@@ -122,13 +122,13 @@ def test_exiftool_reads_it_and_has_nothing_to_complain_of(kind: str, tmp_path: P
 def test_other_tags_stay(kind: str):
     tags = Image.Exif()
     tags[0x010F] = "The maker"
-    data = metadata.splice(picture(kind, exif=tags.tobytes()), recipe_of(GenerationRequest("a fox")))
+    data = metadata.splice(image(kind, exif=tags.tobytes()), recipe_of(GenerationRequest("a fox")))
     assert Image.open(io.BytesIO(data)).getexif()[0x010F] == "The maker"
     assert metadata.read(data)["prompt"] == "a fox"
 
 
 def test_a_recipe_is_replaced_not_added():
-    once = metadata.splice(picture("PNG"), recipe_of(GenerationRequest("first")))
+    once = metadata.splice(image("PNG"), recipe_of(GenerationRequest("first")))
     twice = metadata.splice(once, recipe_of(GenerationRequest("second")))
     assert metadata.read(twice)["prompt"] == "second"
     assert b"first" not in twice
@@ -145,14 +145,14 @@ def test_a_long_extra_is_kept_as_its_hash():
 def test_an_extra_that_leaves_no_room_is_hashed_though_short():
     recipe = recipe_of(GenerationRequest("a" * 58_500, extra={"style": "b" * 1500}))
     assert set(recipe["extra"]) == {"sha256", "bytes"}
-    assert metadata.read(metadata.splice(picture("JPEG"), recipe)) == recipe
+    assert metadata.read(metadata.splice(image("JPEG"), recipe)) == recipe
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recipe_without_room_is_refused(kind: str):
     recipe = recipe_of(GenerationRequest("日" * 12_000))
     with pytest.raises(InputError, match="room for 60000"):
-        metadata.splice(picture(kind), recipe)
+        metadata.splice(image(kind), recipe)
 
 
 def test_a_source_image_is_kept_as_its_hash_without_its_folder():
@@ -192,7 +192,7 @@ def test_a_plain_source_url_is_kept():
 
 def test_read_takes_a_path(tmp_path: Path):
     path = tmp_path / "fox.png"
-    path.write_bytes(metadata.splice(picture("PNG"), recipe_of(GenerationRequest("a fox"))))
+    path.write_bytes(metadata.splice(image("PNG"), recipe_of(GenerationRequest("a fox"))))
     assert metadata.read(path)["prompt"] == metadata.read(str(path))["prompt"] == "a fox"
 
 
@@ -204,9 +204,9 @@ def test_a_missing_file_says_so(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_without_a_recipe_says_so(kind: str):
+def test_a_image_without_a_recipe_says_so(kind: str):
     with pytest.raises(InputError, match="no recipe"):
-        metadata.read(picture(kind))
+        metadata.read(image(kind))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_picture_without_a_recipe_says_so(kind: str):
     [
         lambda data, _: data,
         lambda data, block: containers.write_exif(data, block + b"\0").replace(b"a fox", b"a cat"),
-        lambda _, block: containers.write_exif(picture("PNG", compress_level=0), block),
+        lambda _, block: containers.write_exif(image("PNG", compress_level=0), block),
     ],
     ids=["nothing put in", "another recipe", "other pixels"],
 )
@@ -227,7 +227,7 @@ def test_a_splice_that_does_not_read_back_is_refused(mistake: Any, monkeypatch: 
 
     monkeypatch.setattr(containers, "write_exif", wrong)
     with pytest.raises(InputError):
-        metadata.splice(picture("PNG"), recipe_of(GenerationRequest("a fox")))
+        metadata.splice(image("PNG"), recipe_of(GenerationRequest("a fox")))
 
 
 @pytest.mark.parametrize(("at", "bit"), [(20, 0x10), (24, 1)], ids=["alpha", "size"])
@@ -241,7 +241,7 @@ def test_a_webp_header_that_says_something_else_is_refused(at: int, bit: int, mo
 
     monkeypatch.setattr(containers, "write_exif", wrong)
     with pytest.raises(InputError):
-        metadata.splice(picture("WEBP"), recipe_of(GenerationRequest("a fox")))
+        metadata.splice(image("WEBP"), recipe_of(GenerationRequest("a fox")))
 
 
 HOSTILE = {
@@ -257,13 +257,13 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_description_is_no_recipe(kind: str, text: str):
-    data = containers.write_exif(picture(kind), exif.with_description(None, text))
+    data = containers.write_exif(image(kind), exif.with_description(None, text))
     with pytest.raises(InputError, match="no recipe"):
         metadata.read(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe1\0\1", b"RIFF\0\0\0\0WEBP"])
-def test_what_is_no_picture_is_refused(data: bytes):
+def test_what_is_no_image_is_refused(data: bytes):
     with pytest.raises(InputError):
         metadata.read(data)
     with pytest.raises(InputError):
@@ -272,8 +272,8 @@ def test_what_is_no_picture_is_refused(data: bytes):
 
 @given(data=st.binary(max_size=300), at=st.floats(0, 1), kind=st.sampled_from(KINDS))
 @settings(deadline=None, max_examples=300)
-def test_a_damaged_picture_is_read_or_refused(data: bytes, at: float, kind: str):
-    whole = metadata.splice(picture(kind), recipe_of(GenerationRequest("a fox")))
+def test_a_damaged_image_is_read_or_refused(data: bytes, at: float, kind: str):
+    whole = metadata.splice(image(kind), recipe_of(GenerationRequest("a fox")))
     start = int(at * len(whole))
     for hostile in (
         whole[:start] + data,

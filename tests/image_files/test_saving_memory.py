@@ -1,4 +1,4 @@
-"""Memory stays bounded however many pictures arrive at once."""
+"""Memory stays bounded however many images arrive at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 MANY = """
 import resource, sys, threading
 from pathlib import Path
-from kling_notebook.session import images, recipes
+from kling_notebook.image_files import metadata, saving
 
 folder = Path(sys.argv[1])
 
@@ -24,8 +24,8 @@ def fetch(write):
             write(piece)
 
 def save(k):
-    recipe = {"format": recipes.FORMAT, "picture": k}
-    images.save(fetch, folder, f"fox_{k}", owner="me", recipe=recipe, thumbnails=folder / "t", on_warning=print)
+    recipe = {"format": metadata.FORMAT, "image": k}
+    saving.save(fetch, folder, f"fox_{k}", owner="me", recipe=recipe, thumbnails=folder / "t", on_warning=print)
 
 def peak():  # kB on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 2**20)
@@ -42,8 +42,8 @@ print(peak() - before, len(list(folder.glob("fox_*.*"))))
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells the peak another way")
 @pytest.mark.parametrize(("kind", "count", "most"), [("PNG", 16, 150), ("WEBP", 6, 200)])
-def test_2k_pictures_arriving_at_once_take_bounded_memory(kind: str, count: int, most: int, tmp_path: Path):
-    """In MB. Pillow's decoder for WebP holds four copies of a picture while it works, those for PNG and JPEG one."""
+def test_2k_images_arriving_at_once_take_bounded_memory(kind: str, count: int, most: int, tmp_path: Path):
+    """In MB. Pillow's decoder for WebP holds four copies of an image while it works, those for PNG and JPEG one."""
     noise = random.Random(1).randbytes(2048 * 2048 * 3)  # noqa: S311  # the worst there is: nothing compresses
     options = {"compress_level": 1} if kind == "PNG" else {"quality": 80, "method": 0}
     Image.frombytes("RGB", (2048, 2048), noise).save(tmp_path / "source", kind, **options)

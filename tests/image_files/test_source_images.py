@@ -1,4 +1,4 @@
-"""A source picture is checked before anything is bought, and a refusal says what to do."""
+"""A source image is checked before anything is bought, and a refusal says what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plain(width: int = 400, height: int = 300, mode: str = "RGB") -> Image.Image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_good_picture_is_passed_on_byte_by_byte(kind: str, tmp_path: Path):
+def test_a_good_image_is_passed_on_byte_by_byte(kind: str, tmp_path: Path):
     data = encoded(plain(), kind)
     (tmp_path / "fox.dat").write_bytes(data)
     expected = (data, f"image/{kind.lower()}")
@@ -65,13 +65,13 @@ REFUSED = {
     "gif": (animated("GIF"), "a GIF. Save one frame"),
     "animated png": (animated("PNG"), "animated. Save one frame"),
     "animated webp": (animated("WEBP"), "animated. Save one frame"),
-    "text": (b"This is text, named .png", "is text. Save the picture as PNG"),
+    "text": (b"This is text, named .png", "is text. Save the image as PNG"),
     "html": (b"<html>", "HTML"),
     "svg": (b"<?xml version='1.0'?><svg/>", "an SVG drawing. Save"),
-    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC picture. Save the picture as PNG, JPEG or WebP"),
-    "avif": (b"\0\0\0\x18ftypavif\0\0\0\0", "an AVIF picture"),
-    "tiff": (encoded(plain(), "TIFF"), "a TIFF picture"),
-    "bmp": (encoded(plain(), "BMP"), "a BMP picture"),
+    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image. Save the image as PNG, JPEG or WebP"),
+    "avif": (b"\0\0\0\x18ftypavif\0\0\0\0", "an AVIF image"),
+    "tiff": (encoded(plain(), "TIFF"), "a TIFF image"),
+    "bmp": (encoded(plain(), "BMP"), "a BMP image"),
     "pdf": (b"%PDF-1.7", "a PDF document"),
     "empty": (b"", "is empty"),
     "cut short": (encoded(plain(), "JPEG")[:-5], "cut short. Save it anew"),
@@ -119,7 +119,7 @@ def test_a_path_that_leads_nowhere_says_so(name: str, tmp_path: Path):
         load_source(tmp_path / name)
 
 
-def test_a_folder_is_no_picture(tmp_path: Path):
+def test_a_folder_is_no_image(tmp_path: Path):
     with pytest.raises(InputError, match="is a folder"):
         load_source(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Small JPEGs of every kind of picture, and a cache that may be lost, spoilt or read-only without harm."""
+"""Small JPEGs of every kind of image, and a cache that may be lost, spoilt or read-only without harm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from kling_notebook.api.errors import DownloadError
 from kling_notebook.image_files import decode, saving, thumbnails
 
-GREY = 160
+GRAY = 160
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def red(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decodings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """One entry for each picture that was decoded."""
+    """One entry for each image that was decoded."""
     seen: list[int] = []
     right = decode.decode
     monkeypatch.setattr(decode, "decode", lambda data, side, **how: seen.append(side) or right(data, side, **how))
@@ -55,11 +55,11 @@ def middle(jpeg: bytes) -> tuple[int, ...]:
     return image.getpixel((image.width // 2, image.height // 2))
 
 
-def near(colour: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    return all(abs(a - b) < 12 for a, b in zip(colour, other, strict=True))
+def near(color: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return all(abs(a - b) < 12 for a, b in zip(color, other, strict=True))
 
 
-def test_a_thumbnail_is_a_small_jpeg_that_knows_the_pictures_size(red: Path, cache: Path):
+def test_a_thumbnail_is_a_small_jpeg_that_knows_the_images_size(red: Path, cache: Path):
     jpeg, width, height = thumbnails.thumbnail(red, cache)
     assert (width, height) == (800, 400)
     assert (seen(jpeg).format, seen(jpeg).size) == ("JPEG", (256, 128))
@@ -68,7 +68,7 @@ def test_a_thumbnail_is_a_small_jpeg_that_knows_the_pictures_size(red: Path, cac
     assert seen(thumbnails.thumbnail(red, cache, 64)[0]).size == (64, 32)
 
 
-def test_a_small_picture_is_not_enlarged(tmp_path: Path, cache: Path):
+def test_a_small_image_is_not_enlarged(tmp_path: Path, cache: Path):
     path = put(tmp_path, Image.new("RGB", (10, 20)), "small.png")
     assert seen(thumbnails.thumbnail(path, cache)[0]).size == (10, 20)
     assert seen(thumbnails.large(path, cache)[0]).size == (10, 20)
@@ -92,17 +92,17 @@ def palette_with_a_hole() -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("image", "saved_as", "colour"),
+    ("image", "saved_as", "color"),
     [
         (orange("RGB"), ("a.png", {}), ORANGE),
         (orange("RGBA"), ("a.png", {}), ORANGE),
         (orange("P"), ("a.png", {}), ORANGE),
         (palette_with_a_hole(), ("a.png", {"transparency": 0}), ORANGE),
-        (palette_with_a_hole(), ("a.png", {"transparency": 1}), (GREY,) * 3),
+        (palette_with_a_hole(), ("a.png", {"transparency": 1}), (GRAY,) * 3),
         (palette_with_a_hole(), ("a.png", {"transparency": b"\xff\x80"}), (205, 145, 90)),
-        (Image.new("RGBA", (600, 600), (255, 0, 0, 0)), ("a.png", {}), (GREY,) * 3),
-        (Image.new("RGBA", (600, 600), (255, 0, 0, 0)), ("a.webp", {}), (GREY,) * 3),
-        (Image.new("RGB", (600, 600), (1, 2, 3)), ("a.png", {"transparency": (1, 2, 3)}), (GREY,) * 3),
+        (Image.new("RGBA", (600, 600), (255, 0, 0, 0)), ("a.png", {}), (GRAY,) * 3),
+        (Image.new("RGBA", (600, 600), (255, 0, 0, 0)), ("a.webp", {}), (GRAY,) * 3),
+        (Image.new("RGB", (600, 600), (1, 2, 3)), ("a.png", {"transparency": (1, 2, 3)}), (GRAY,) * 3),
         (Image.new("LA", (600, 600), (200, 255)), ("a.png", {}), (200,) * 3),
         (Image.new("L", (600, 600), 200), ("a.png", {}), (200,) * 3),
         (Image.new("1", (600, 600), 1), ("a.png", {}), (255,) * 3),
@@ -114,14 +114,14 @@ def palette_with_a_hole() -> Image.Image:
         (orange("RGB"), ("a.webp", {"lossless": True}), ORANGE),
     ],
 )
-def test_every_kind_of_picture_has_a_true_thumbnail(
-    image: Image.Image, saved_as: tuple[str, dict[str, Any]], colour: tuple[int, ...], tmp_path: Path, cache: Path
+def test_every_kind_of_image_has_a_true_thumbnail(
+    image: Image.Image, saved_as: tuple[str, dict[str, Any]], color: tuple[int, ...], tmp_path: Path, cache: Path
 ):
     name, options = saved_as
     path = put(tmp_path, image, name, **options)
     for jpeg, *_ in (thumbnails.thumbnail(path, cache), thumbnails.large(path, cache)):
         assert seen(jpeg).mode in ("RGB", "L")
-        assert near(middle(jpeg), colour)
+        assert near(middle(jpeg), color)
 
 
 def test_a_shape_of_one_pixel_height_works(tmp_path: Path, cache: Path):
@@ -129,7 +129,7 @@ def test_a_shape_of_one_pixel_height_works(tmp_path: Path, cache: Path):
     assert seen(thumbnails.thumbnail(path, cache)[0]).size == (256, 1)
 
 
-def test_the_large_jpeg_stays_within_its_limit_whatever_the_picture(tmp_path: Path, cache: Path):
+def test_the_large_jpeg_stays_within_its_limit_whatever_the_image(tmp_path: Path, cache: Path):
     noise = Image.frombytes("RGB", (2048, 2048), random.Random(1).randbytes(2048 * 2048 * 3))  # noqa: S311
     path = put(tmp_path, noise, "noise.jpg", quality=95)
     jpeg, width, height = thumbnails.large(path, cache)
@@ -139,7 +139,7 @@ def test_the_large_jpeg_stays_within_its_limit_whatever_the_picture(tmp_path: Pa
     assert len(thumbnails.large(path, cache, limit=5_000)[0]) <= 5_000
 
 
-def test_a_plain_picture_is_large_at_full_quality(tmp_path: Path, cache: Path):
+def test_a_plain_image_is_large_at_full_quality(tmp_path: Path, cache: Path):
     path = put(tmp_path, Image.linear_gradient("L").resize((2048, 1024)), "plain.png")
     jpeg, *_ = thumbnails.large(path, cache)
     assert seen(jpeg).size == (1024, 512)
@@ -166,7 +166,7 @@ def test_saving_leaves_the_thumbnail_ready(red: Path, cache: Path, tmp_path: Pat
     assert len(decodings) == 1
 
 
-def test_a_replaced_picture_gets_a_new_thumbnail(red: Path, cache: Path, tmp_path: Path):
+def test_a_replaced_image_gets_a_new_thumbnail(red: Path, cache: Path, tmp_path: Path):
     """Of the very same length, too: the time of change tells them apart."""
     thumbnails.thumbnail(red, cache)
     length = red.stat().st_size
@@ -220,7 +220,7 @@ def test_a_cache_written_by_a_crash_leaves_no_half_file(red: Path, cache: Path, 
     assert list(cache.iterdir()) == []
 
 
-def test_a_picture_that_is_gone_says_so(tmp_path: Path, cache: Path):
+def test_a_image_that_is_gone_says_so(tmp_path: Path, cache: Path):
     for ask in (thumbnails.thumbnail, thumbnails.large):
         with pytest.raises(DownloadError, match="moved or deleted"):
             ask(tmp_path / "none.png", cache)
@@ -238,7 +238,7 @@ def test_many_threads_may_ask_for_the_same_thumbnail(red: Path, cache: Path):
     assert len(list(cache.iterdir())) == 1
 
 
-def test_nine_thumbnails_of_busy_pictures_fit_a_saved_notebook(tmp_path: Path, cache: Path):
+def test_nine_thumbnails_of_busy_images_fit_a_saved_notebook(tmp_path: Path, cache: Path):
     """300 kB is the goal for a grid of nine, in base64 and with a contact sheet beside them."""
     photo = Image.effect_mandelbrot((2048, 2048), (-2, -1.5, 1, 1.5), 60).convert("RGB")
     path = put(tmp_path, photo, "busy.png", compress_level=1)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this sys
 CHILD = """
 import json, os, signal, sys
 from kling_notebook.api.client import KlingClient
-from kling_notebook.session import images
+from kling_notebook.image_files import saving
 from kling_notebook.journal.journal import Journal
 from kling_notebook.session.session import Session
 
@@ -59,11 +59,11 @@ elif point == "after the job id was committed": around(KlingClient, "poll", befo
 elif point == "in the middle of a download":
     download = KlingClient.download
     KlingClient.download = half_way
-elif point == "before the rename": around(images, "_put", before=die)
-elif point == "after the rename": around(images, "_put", after=die)
-elif point == "after the first picture was committed":
+elif point == "before the rename": around(saving, "_put", before=die)
+elif point == "after the rename": around(saving, "_put", after=die)
+elif point == "after the first image was committed":
     around(Journal, "write", after=lambda journal, record: die() if record.images else None)
-elif point == "before the end was committed": around(Journal, "write", before=on_status("finished"))
+elif point == "before the end was committed": around(Journal, "write", before=on_status("completed"))
 
 session = Session(said)
 batch = session.start([session.request("a red fox", num_outputs=2)], source="python")
@@ -80,14 +80,14 @@ class Row(NamedTuple):
 
 ROWS = [
     Row("before the intent row", 0, None, False),
-    Row("after the plan", 0, JobStatus.WITHDRAWN, False),
-    Row("after the intent row, before the POST", 0, JobStatus.MAYBE_SUBMITTED, False),
-    Row("after the POST, before the job id was committed", 2, JobStatus.MAYBE_SUBMITTED, False),
+    Row("after the plan", 0, JobStatus.CANCELLED, False),
+    Row("after the intent row, before the POST", 0, JobStatus.UNCONFIRMED, False),
+    Row("after the POST, before the job id was committed", 2, JobStatus.UNCONFIRMED, False),
     Row("after the job id was committed", 2, JobStatus.RUNNING, True),
     Row("in the middle of a download", 2, JobStatus.DOWNLOADING, True),
     Row("before the rename", 2, JobStatus.DOWNLOADING, True),
     Row("after the rename", 2, JobStatus.DOWNLOADING, True),
-    Row("after the first picture was committed", 2, JobStatus.DOWNLOADING, True),
+    Row("after the first image was committed", 2, JobStatus.DOWNLOADING, True),
     Row("before the end was committed", 2, JobStatus.DOWNLOADING, True),
 ]
 
@@ -109,20 +109,20 @@ def test_a_kernel_killed_at_this_point_loses_nothing_and_buys_nothing_twice(
     assert sandbox.charges == row.charges
 
     session = make_session(sandbox)
-    notices = " ".join(session.take_notices())
+    notices = " ".join(session.pop_notices())
     record = next(iter(session.rows()), None)
     assert (record.status if record else None) is row.found
     assert not list(folder.glob(".*.part"))
     posts = sandbox.count("submit")
     if not row.collected:
         assert not session.resume().jobs
-        assert ("may have been submitted" in notices) == (row.found is JobStatus.MAYBE_SUBMITTED)
+        assert ("may have been submitted" in notices) == (row.found is JobStatus.UNCONFIRMED)
     else:
-        assert "1 job is unfinished" in notices
+        assert "1 job is paused" in notices
         (handle,) = session.resume().jobs
         result = handle.result(timeout=60)
-        assert [picture.width for picture in result] == [1024, 1024]
-        assert session.record(1).status is JobStatus.FINISHED
+        assert [image.width for image in result] == [1024, 1024]
+        assert session.record(1).status is JobStatus.COMPLETED
         assert len(list(folder.glob("*.png"))) == 2
         assert not session.resume().jobs
     assert sandbox.count("submit") == posts == (1 if row.charges else 0)

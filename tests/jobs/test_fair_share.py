@@ -26,7 +26,7 @@ def run_a_dozen(session: Session, sandbox: Sandbox) -> tuple[float, int, int]:
     """
     old = {"backend": session.backend, "source": "python", "session": "earlier", "estimate": 1.0}
     session.journal.add(
-        new_record(session.request(f"an owl {k}"), **old).but(status=JobStatus.FINISHED, seconds=0.5 + k / 50)
+        new_record(session.request(f"an owl {k}"), **old).replace(status=JobStatus.COMPLETED, seconds=0.5 + k / 50)
         for k in range(10)
     )
     begun = time.monotonic()

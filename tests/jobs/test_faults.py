@@ -30,22 +30,22 @@ HANG = 2.5  # longer than the sessions' read time-out of 1.5 s
 
 
 class Row(NamedTuple):
-    """A fault, and what it may cost: POSTs sent, pictures charged, the record's end, the error's class."""
+    """A fault, and what it may cost: POSTs sent, images charged, the record's end, the error's class."""
 
     name: str
     fault: Fault
     posts: int
     charges: int
-    status: JobStatus = JobStatus.FINISHED
+    status: JobStatus = JobStatus.COMPLETED
     error: type[KlingError] | None = None
 
 
-def doubt(name: str, charges: int, error: type[KlingError] = KlingError, **fault: Any) -> Row:
-    return Row(name, Fault("submit", at=1, **fault), 1, charges, JobStatus.MAYBE_SUBMITTED, error)
+def unconfirmed(name: str, charges: int, error: type[KlingError] = KlingError, **fault: Any) -> Row:
+    return Row(name, Fault("submit", at=1, **fault), 1, charges, JobStatus.UNCONFIRMED, error)
 
 
 def refused(name: str, error: type[KlingError], **fault: Any) -> Row:
-    return Row(name, Fault("submit", at=1, **fault), 1, 0, JobStatus.REFUSED, error)
+    return Row(name, Fault("submit", at=1, **fault), 1, 0, JobStatus.REJECTED, error)
 
 
 def harmless(name: str, on: Any, **fault: Any) -> Row:
@@ -53,23 +53,23 @@ def harmless(name: str, on: Any, **fault: Any) -> Row:
 
 
 ROWS = [
-    doubt("POST read, connection dropped, no job", 0, TransportError, kind="drop_before"),
-    doubt("POST accepted, connection dropped", 1, TransportError, kind="drop_after"),
-    doubt("POST read, no reply until time-out, no job", 0, TransportError, kind="hang_before", seconds=HANG),
-    doubt("POST accepted, no reply until time-out", 1, TransportError, kind="hang", seconds=HANG),
-    doubt("POST accepted, half a header", 1, kind="half_header"),
-    doubt("POST accepted, reply dripped past the deadline", 1, kind="slow_drip", seconds=HANG),
-    doubt("POST accepted, reply cut short", 1, kind="truncated"),
-    doubt("POST accepted, HTML instead of JSON", 1, kind="html"),
-    doubt("POST accepted, reply without job id", 1, kind="no_job_id"),
-    doubt("POST accepted, reply grows to 128 MB", 1, kind="gzip_bomb"),
-    doubt("POST accepted, reply of 2 MB", 1, kind="oversized"),
-    doubt("POST answered 408", 0, kind="status", status=408),
-    doubt("POST answered 500, no job", 0, ServerError, kind="status", status=500),
-    doubt("POST answered 500, job made", 1, ServerError, kind="status", status=500, made=True),
-    doubt("POST answered 502", 1, ServerError, kind="status", status=502, made=True, body="html"),
-    doubt("POST answered 503", 0, ServerError, kind="status", status=503),
-    doubt("POST answered 504, job made", 1, ServerError, kind="status", status=504, made=True),
+    unconfirmed("POST read, connection dropped, no job", 0, TransportError, kind="drop_before"),
+    unconfirmed("POST accepted, connection dropped", 1, TransportError, kind="drop_after"),
+    unconfirmed("POST read, no reply until time-out, no job", 0, TransportError, kind="hang_before", seconds=HANG),
+    unconfirmed("POST accepted, no reply until time-out", 1, TransportError, kind="hang", seconds=HANG),
+    unconfirmed("POST accepted, half a header", 1, kind="half_header"),
+    unconfirmed("POST accepted, reply dripped past the deadline", 1, kind="slow_drip", seconds=HANG),
+    unconfirmed("POST accepted, reply cut short", 1, kind="truncated"),
+    unconfirmed("POST accepted, HTML instead of JSON", 1, kind="html"),
+    unconfirmed("POST accepted, reply without job id", 1, kind="no_job_id"),
+    unconfirmed("POST accepted, reply grows to 128 MB", 1, kind="gzip_bomb"),
+    unconfirmed("POST accepted, reply of 2 MB", 1, kind="oversized"),
+    unconfirmed("POST answered 408", 0, kind="status", status=408),
+    unconfirmed("POST answered 500, no job", 0, ServerError, kind="status", status=500),
+    unconfirmed("POST answered 500, job made", 1, ServerError, kind="status", status=500, made=True),
+    unconfirmed("POST answered 502", 1, ServerError, kind="status", status=502, made=True, body="html"),
+    unconfirmed("POST answered 503", 0, ServerError, kind="status", status=503),
+    unconfirmed("POST answered 504, job made", 1, ServerError, kind="status", status=504, made=True),
     refused("POST answered 400", InvalidRequestError, kind="status", status=400),
     refused("POST answered 401", UnauthorizedError, kind="status", status=401),
     refused("POST answered 402", InsufficientCreditsError, kind="status", status=402),
@@ -102,7 +102,7 @@ ROWS = [
     harmless("no reply", "download", kind="hang", seconds=HANG),
     harmless("500", "download", kind="status", status=500),
     harmless("cut short", "download", kind="truncated"),
-    harmless("half a picture with a fitting length", "download", kind="truncated_picture"),
+    harmless("half an image with a fitting length", "download", kind="truncated_picture"),
     harmless("HTML", "download", kind="wrong_content", body="html"),
     harmless("nothing at all", "download", kind="wrong_content", body="empty"),
     harmless("JSON", "download", kind="wrong_content", body="json"),
@@ -114,13 +114,13 @@ ROWS = [
         JobStatus.FAILED, JobFailedError),
     Row("download: 410 for ever", Fault("download", "status", status=410, times=99), 1, 1, JobStatus.EXPIRED,
         DownloadError),
-    Row("download: never a picture", Fault("download", "wrong_content", body="html", times=99), 1, 1,
-        JobStatus.UNFINISHED, DownloadError),
-    Row("download: 400 million pixels", Fault("download", "bomb"), 1, 1, JobStatus.UNFINISHED, DownloadError),
-    Row("download: body grows to 128 MB", Fault("download", "gzip_bomb"), 1, 1, JobStatus.UNFINISHED, DownloadError),
-    Row("download: 65 MB", Fault("download", "oversized", sized=True), 1, 1, JobStatus.UNFINISHED, DownloadError),
+    Row("download: never an image", Fault("download", "wrong_content", body="html", times=99), 1, 1,
+        JobStatus.PAUSED, DownloadError),
+    Row("download: 400 million pixels", Fault("download", "bomb"), 1, 1, JobStatus.PAUSED, DownloadError),
+    Row("download: body grows to 128 MB", Fault("download", "gzip_bomb"), 1, 1, JobStatus.PAUSED, DownloadError),
+    Row("download: 65 MB", Fault("download", "oversized", sized=True), 1, 1, JobStatus.PAUSED, DownloadError),
     Row("poll: image URL on a host that is not there",
-        Fault("poll", "foreign_image_url", url="http://127.0.0.1:9/x.png"), 1, 1, JobStatus.UNFINISHED, DownloadError),
+        Fault("poll", "foreign_image_url", url="http://127.0.0.1:9/x.png"), 1, 1, JobStatus.PAUSED, DownloadError),
 ]  # fmt: skip
 
 
@@ -148,10 +148,10 @@ def test_a_fault_never_buys_twice_and_never_loses_what_was_bought(
         assert (session.folder / record.images[0]).stat().st_size > 1000
     else:
         assert isinstance(error, row.error)
-        assert error.maybe_submitted == (row.status is JobStatus.MAYBE_SUBMITTED)
+        assert error.maybe_submitted == (row.status is JobStatus.UNCONFIRMED)
         assert error.number == 1
         assert sandbox.key not in str(error)
-    if row.charges and row.status is not JobStatus.MAYBE_SUBMITTED:
+    if row.charges and row.status is not JobStatus.UNCONFIRMED:
         assert record.job_id
     assert not list(session.folder.glob(".*.part"))
     assert all(entry.with_key == (entry.kind != "download") for entry in sandbox.log)

@@ -124,8 +124,8 @@ def test_a_hundred_interrupts_at_a_hundred_moments(
 ) -> None:
     """While waiting for the rate limit, submitting, polling, downloading, drawing, or whenever; once or twice.
 
-    Each ends the call within a second with one line. What was not sent is withdrawn, what was sent goes on to its
-    pictures, the service counts what the journal says, and nothing is bought twice.
+    Each ends the call within a second with one line. What was not sent is cancelled, what was sent goes on to its
+    images, the service counts what the journal says, and nothing is bought twice.
     """
     sandbox = make_sandbox(paint=paint, latency=lambda k: 0.05 + 0.1 * (k % 3))
     stories = run(MOMENTS, sandbox, folder, "7", "100", in_flight=3, requests_per_minute=6000)
@@ -139,7 +139,7 @@ def test_a_hundred_interrupts_at_a_hundred_moments(
     for story in stopped:
         mine = [rows[n] for n in range(story["before"] + 1, story["after"] + 1)]
         if story["raised"] == "KeyboardInterrupt":  # before the call had begun, or after it had ended
-            assert not mine or all(record.status is JobStatus.FINISHED for record in mine), story
+            assert not mine or all(record.status is JobStatus.COMPLETED for record in mine), story
             continue
         assert story["raised"] == "Interrupted", story
         assert story["seconds"] < 1.0, story
@@ -151,14 +151,14 @@ def test_a_hundred_interrupts_at_a_hundred_moments(
         if story["ids"]:
             assert "resume" in story["text"] or "show" in story["text"]
 
-    assert {record.status for record in rows.values()} <= {JobStatus.FINISHED, JobStatus.WITHDRAWN}
-    finished = [record for record in rows.values() if record.status is JobStatus.FINISHED]
-    withdrawn = [record for record in rows.values() if record.status is JobStatus.WITHDRAWN]
+    assert {record.status for record in rows.values()} <= {JobStatus.COMPLETED, JobStatus.CANCELLED}
+    finished = [record for record in rows.values() if record.status is JobStatus.COMPLETED]
+    cancelled = [record for record in rows.values() if record.status is JobStatus.CANCELLED]
     assert finished
-    assert withdrawn
+    assert cancelled
     assert sandbox.charges == len(finished) == len({record.job_id for record in finished})
     assert all((folder / name).exists() for record in finished for name in record.images)
-    assert not any(record.job_id or record.submitted_at for record in withdrawn)
+    assert not any(record.job_id or record.submitted_at for record in cancelled)
     assert not list(folder.glob(".*.part"))
 
 
@@ -187,7 +187,7 @@ print(json.dumps(story))
 def test_a_loop_that_catches_every_exception_stops_buying(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], folder: Path
 ) -> None:
-    """``except Exception`` does not swallow it: the next prompt is not bought; the first one's picture arrives."""
+    """``except Exception`` does not swallow it: the next prompt is not bought; the first one's image arrives."""
     sandbox = make_sandbox(latency=lambda _: 1.5)
     story = run(LOOP, sandbox, folder)
     assert story["stopped"]
@@ -195,7 +195,7 @@ def test_a_loop_that_catches_every_exception_stops_buying(
     assert story["ids"] == sandbox.job_ids
     assert sandbox.job_ids[0] in story["text"]
     assert sandbox.count("submit") == 1
-    assert make_session(sandbox).record(1).status is JobStatus.FINISHED
+    assert make_session(sandbox).record(1).status is JobStatus.COMPLETED
 
 
 HANGING = """
@@ -215,10 +215,10 @@ print(json.dumps(story))
 @pytest.mark.parametrize(
     ("fault", "at_last"),
     [
-        (Fault("submit", "hang", at=1, seconds=3.0), "maybe_submitted"),
-        (Fault("submit", "slow_drip", at=1, seconds=1.5), "finished"),
-        (Fault("poll", "hang", at=1, seconds=2.0), "finished"),
-        (Fault("download", "slow_drip", at=1, seconds=2.0), "finished"),
+        (Fault("submit", "hang", at=1, seconds=3.0), "unconfirmed"),
+        (Fault("submit", "slow_drip", at=1, seconds=1.5), "completed"),
+        (Fault("poll", "hang", at=1, seconds=2.0), "completed"),
+        (Fault("download", "slow_drip", at=1, seconds=2.0), "completed"),
     ],
     ids=["POST without an answer", "POST answered slowly", "poll without an answer", "slow download"],
 )
@@ -237,8 +237,8 @@ def test_an_exchange_that_hangs_does_not_hold_up_the_interrupt(
 
 BESIDE = """
 from kling_notebook.api.job import JobStatus
-from kling_notebook.notebook import perform
-from kling_notebook.session import pastjobs
+from kling_notebook.notebook.display import run_in_cell
+from kling_notebook.jobs import resume as resume_jobs
 from kling_notebook.session.session import Session
 
 def interrupted_after(owner, name):
@@ -253,11 +253,11 @@ def interrupted_after(owner, name):
 fox = kling.generate("a fox")
 stories = []
 for call, owner, name in [
-    (kling.resume, pastjobs, "resume_all"),
-    (kling.resume, perform, "resumed_bundle"),
+    (kling.resume, resume_jobs, "resume_all"),
+    (kling.resume, run_in_cell, "resumed_bundle"),
     (lambda: kling.submit("an owl"), Session, "_plan"),
 ]:
-    session.journal.write(session.record(1).but(status=JobStatus.UNFINISHED))
+    session.journal.write(session.record(1).replace(status=JobStatus.PAUSED))
     restore = interrupted_after(owner, name)
     try:
         call()
@@ -275,7 +275,7 @@ print(json.dumps(stories))
 def test_an_interrupt_while_collecting_or_submitting_says_what_goes_on(
     make_sandbox: Callable[..., Sandbox], folder: Path
 ) -> None:
-    """Also before the waiting has begun, and while the pictures are drawn; nothing is left that nobody works on."""
+    """Also before the waiting has begun, and while the images are drawn; nothing is left that nobody works on."""
     sandbox = make_sandbox(latency=0.3)
     *stopped, again = run(BESIDE, sandbox, folder)
     assert [kind for kind, _ in stopped] == ["Interrupted"] * 3

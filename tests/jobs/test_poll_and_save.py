@@ -48,7 +48,7 @@ def test_a_poll_told_to_wait_long_sets_the_job_aside_and_says_how_long(
     assert "was bought and is not all here" in str(error)
     assert "nothing was bought" not in str(error)
     assert str(error).endswith("`%kling resume 1` tries again.")
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert session.record(1).status is JobStatus.PAUSED
     session.close()
     assert len(make_session(sandbox).resume().jobs[0].result(timeout=30)) == 1
     assert sandbox.count("submit") == 1
@@ -59,7 +59,7 @@ def test_no_poll_waits_past_the_age_at_which_a_job_is_set_aside(make_sandbox: Ma
     sandbox = make_sandbox(faults=[Fault("poll", "rate_limited", at=1, retry_after=60)])
     session = make_session(sandbox, job_max_age=1.5)
     assert isinstance(buy(session).exception(timeout=10), RateLimitedError)
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert session.record(1).status is JobStatus.PAUSED
     assert sandbox.count("poll") == 1
 
 
@@ -69,7 +69,7 @@ def test_no_back_off_lasts_past_the_age_at_which_a_job_is_set_aside(
     patient(monkeypatch, 30.0)
     session = make_session(make_sandbox(faults=[Fault("poll", "status", times=99)]), job_max_age=1.0)
     assert isinstance(buy(session).exception(timeout=10), StillRunningError)
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert session.record(1).status is JobStatus.PAUSED
 
 
 def test_an_address_that_cannot_be_written_down_does_not_cost_a_job_its_id(
@@ -94,10 +94,10 @@ def test_a_gateways_404_page_does_not_end_a_bought_job(
     sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", times=99)])
     session = make_session(sandbox)
     assert isinstance(buy(session).exception(timeout=30), KlingError)
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert session.record(1).status is JobStatus.PAUSED
     session.close()
     session = make_session(sandbox)
-    assert session.take_notices() == ["1 job is unfinished: `%kling resume` collects."]
+    assert session.take_notices() == ["1 job is paused: `%kling resume` collects."]
     sandbox.clear_faults()
     assert len(session.resume().jobs[0].result(timeout=30)) == 1
     assert sandbox.count("submit") == 1
@@ -162,7 +162,7 @@ def test_a_job_submitted_in_the_future_is_seen_when_it_is_done(make_sandbox: Mak
         GenerationRequest("a red fox"), backend=session.backend, source="magic", session="dead", estimate=1.0
     )
     ahead = time.time() + 3600
-    session.journal.add([record.but(status=JobStatus.RUNNING, job_id=job_id, submitted_at=ahead)])
+    session.journal.add([record.replace(status=JobStatus.RUNNING, job_id=job_id, submitted_at=ahead)])
     assert len(session.resume(1).jobs[0].result(timeout=8)) == 1
     assert sandbox.count("poll") < 12
 

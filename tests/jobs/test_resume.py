@@ -45,7 +45,7 @@ def left_behind(session: Session, status: JobStatus, prompt: str = "a red fox", 
         GenerationRequest(prompt, num_outputs=facts.pop("num_outputs", 1)),
         backend=backend, source="magic", session="dead", estimate=1.0,
     )  # fmt: skip
-    return session.journal.add([record.but(status=status, submitted_at=record.created_at, **facts)])[0].number
+    return session.journal.add([record.replace(status=status, submitted_at=record.created_at, **facts)])[0].number
 
 
 def made_elsewhere(session: Session, prompt: str = "a red fox", **parameters: Any) -> str:
@@ -63,23 +63,23 @@ def test_the_next_session_says_in_one_line_what_is_unfinished(
     first = make_session(sandbox)
     left_behind(first, JobStatus.RUNNING, job_id="job_a")
     left_behind(first, JobStatus.DOWNLOADING, job_id="job_b")
-    left_behind(first, JobStatus.SENT)
-    left_behind(first, JobStatus.MAYBE_SUBMITTED)
-    planned = left_behind(first, JobStatus.PLANNED)
+    left_behind(first, JobStatus.SUBMITTING)
+    left_behind(first, JobStatus.UNCONFIRMED)
+    planned = left_behind(first, JobStatus.QUEUED)
     left_behind(first, JobStatus.RUNNING, job_id="job_c", backend="pixeldojo")
     first.close()
     session = make_session(sandbox)
-    notices = session.take_notices()
+    notices = session.pop_notices()
     assert notices == [
-        "2 jobs are unfinished: `%kling resume` collects.",
+        "2 jobs are paused: `%kling resume` collects.",
         "2 jobs may have been submitted: see `%kling status`.",
-        "1 unfinished on another backend (pixeldojo).",
+        "1 paused on another backend (pixeldojo).",
     ]
-    assert session.take_notices() == []
-    assert session.record(planned).status is JobStatus.WITHDRAWN
+    assert session.pop_notices() == []
+    assert session.record(planned).status is JobStatus.CANCELLED
     rows = dict(session.status().rows())
-    assert rows["unfinished"].startswith("1 (running), 2 (downloading)")
-    assert {name for name in rows if "doubt" in name} == {"job 3 in doubt", "job 4 in doubt"}
+    assert rows["paused"].startswith("1 (running), 2 (downloading)")
+    assert {name for name in rows if "unconfirmed" in name} == {"job 3 unconfirmed", "job 4 unconfirmed"}
 
 
 def test_other_backends_rows_are_named_and_left(make_session: Make, sandbox: Sandbox) -> None:
@@ -117,7 +117,7 @@ def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_ses
     session = make_session(sandbox)
     result = buy(session, num_outputs=3).result(timeout=30)
     record = session.record(1)
-    session.journal.write(record.but(status=JobStatus.DOWNLOADING, images=record.images[:1]))
+    session.journal.write(record.replace(status=JobStatus.DOWNLOADING, images=record.images[:1]))
     result[2].path.unlink()
     (session.folder / f".{result[2].path.stem}.dead.part").write_bytes(b"half a pic")
     session.close()
@@ -129,10 +129,10 @@ def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_ses
     assert sandbox.count("download") == before + 1
 
 
-def test_a_new_job_never_takes_a_picture_that_lies_there_for_its_own(
+def test_a_new_job_never_takes_a_image_that_lies_there_for_its_own(
     make_session: Make, sandbox: Sandbox, folder: Path
 ) -> None:
-    """A service that gives one id to two jobs costs no picture: both are kept."""
+    """A service that gives one id to two jobs costs no image: both are kept."""
     session = make_session(sandbox)
     first = buy(session, sample=1).result(timeout=30)
     job_id = sandbox.job_ids[0]
@@ -151,18 +151,18 @@ def test_dead_urls_are_asked_for_again_twice_and_then_the_id_is_kept(make_sandbo
     error = buy(session).exception(timeout=30)
     assert isinstance(error, DownloadError)
     assert (error.job_id, error.number) == (sandbox.job_ids[0], 1)
-    assert "is lost to us: 0 pictures saved" in str(error)
+    assert "is lost to us: 0 images saved" in str(error)
     assert sandbox.count("download") == sandbox.count("poll") == 3
     assert session.record(1).status is JobStatus.EXPIRED
     assert not session.resume().jobs, "it is over: only asked for by name is it tried again"
     sandbox.clear_faults()
     assert len(session.resume(1).jobs[0].result(timeout=30)) == 1
-    assert session.record(1).status is JobStatus.FINISHED
+    assert session.record(1).status is JobStatus.COMPLETED
     assert sandbox.count("submit") == 1
 
 
-def test_urls_that_die_between_two_pictures_cost_one_more_poll(make_sandbox: Make, make_session: Make) -> None:
-    """The pictures saved before are not fetched again; each of the others is tried before the job is asked."""
+def test_urls_that_die_between_two_images_cost_one_more_poll(make_sandbox: Make, make_session: Make) -> None:
+    """The images saved before are not fetched again; each of the others is tried before the job is asked."""
     sandbox = make_sandbox(faults=[Fault("download", "expired", at=2)])
     session = make_session(sandbox)
     assert len(buy(session, num_outputs=3).result(timeout=30)) == 3
@@ -170,13 +170,13 @@ def test_urls_that_die_between_two_pictures_cost_one_more_poll(make_sandbox: Mak
     assert sandbox.count("download") == 5
 
 
-def colours(result: Any) -> list[int | None]:
-    """Which picture of the service stands in each place, by the red of its paint; None where there is none."""
+def colors(result: Any) -> list[int | None]:
+    """Which image of the service stands in each place, by the red of its paint; None where there is none."""
     return [p.image().getpixel((0, 0))[0] // 40 if p.path.exists() else None for p in result]
 
 
 @pytest.mark.parametrize("bad", [0, 2, 3])
-def test_one_bad_picture_holds_back_none_of_the_others(
+def test_one_bad_image_holds_back_none_of_the_others(
     bad: int, make_sandbox: Make, make_session: Make, paint: Any, tmp_path: Path
 ) -> None:
     """Three of four are saved before their URLs die, each under its own address; resume fetches the one."""
@@ -185,12 +185,12 @@ def test_one_bad_picture_holds_back_none_of_the_others(
     handle = buy(session, num_outputs=4)
     error = handle.exception(timeout=30)
     assert isinstance(error, DownloadError)
-    assert f"is not all here: 3 pictures saved (`%kling show 1`), 1:{bad} not. `%kling resume 1`" in str(error)
+    assert f"is not all here: 3 images saved (`%kling show 1`), 1:{bad} not. `%kling resume 1`" in str(error)
     assert handle.snapshot.saved == 3
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert session.record(1).status is JobStatus.PAUSED
     part = session.result(1)
     there = [None if k == bad else k for k in range(4)]
-    assert colours(part) == there[: len(part)]
+    assert colors(part) == there[: len(part)]
     assert there[len(part) :] == ([None] if bad == 3 else [])
     assert part._repr_mimebundle_()["text/html"].count("<img") == 3
     with pytest.raises(KlingError, match=f"1:{bad}: .* `%kling resume 1`") if bad < 3 else nullcontext():
@@ -200,13 +200,13 @@ def test_one_bad_picture_holds_back_none_of_the_others(
     assert sandbox.count("download") == 6
 
     result = session.resume().jobs[0].result(timeout=30)
-    assert colours(result) == [0, 1, 2, 3]
-    assert [picture.path.suffix for picture in result] == [".png"] * 4
-    assert session.record(1).status is JobStatus.FINISHED
+    assert colors(result) == [0, 1, 2, 3]
+    assert [image.path.suffix for image in result] == [".png"] * 4
+    assert session.record(1).status is JobStatus.COMPLETED
     assert (sandbox.count("download"), sandbox.count("submit")) == (7, 1)
 
 
-def test_a_picture_whose_url_stays_dead_is_named_and_the_others_are_kept(
+def test_a_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
     """Asked for three times; `expired` says what is lost by its address, and the rest is shown and in the history."""
@@ -214,34 +214,34 @@ def test_a_picture_whose_url_stays_dead_is_named_and_the_others_are_kept(
     sandbox = make_sandbox(paint=paint, faults=[Fault(at=2, **dead), Fault(at=5, times=2, **dead)])
     session = make_session(sandbox)
     error = buy(session, num_outputs=4).exception(timeout=30)
-    assert "is lost to us in part: 3 pictures saved (`%kling show 1`), 1:1 not" in str(error)
+    assert "is lost to us in part: 3 images saved (`%kling show 1`), 1:1 not" in str(error)
     assert (sandbox.count("download"), sandbox.count("poll")) == (6, 3)
     assert session.record(1).status is JobStatus.EXPIRED
-    assert colours(session.result(1)) == [0, None, 2, 3]
+    assert colors(session.result(1)) == [0, None, 2, 3]
     (paths,) = session.history()["images"]
     assert [Path(path).exists() for path in paths] == [True, False, True, True]
-    assert colours(session.resume(1).jobs[0].result(timeout=30)) == [0, 1, 2, 3]
+    assert colors(session.resume(1).jobs[0].result(timeout=30)) == [0, 1, 2, 3]
     assert sandbox.count("submit") == 1
 
 
-def test_a_picture_that_a_fresh_reply_no_longer_names_is_named_as_missing(
+def test_a_image_that_a_fresh_reply_no_longer_names_is_named_as_missing(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
-    """URLs had died, and the reply with new ones is one short: the job is not finished with the rest."""
+    """URLs had died, and the reply with new ones is one short: the job is not completed with the rest."""
     faults = [Fault("download", "expired", at=3), Fault("poll", "fewer", at=2)]
     sandbox = make_sandbox(paint=paint, faults=faults)
     session = make_session(sandbox)
     handle = buy(session, num_outputs=3)
     error = handle.exception(timeout=30)
     assert isinstance(error, DownloadError)
-    assert "is lost to us in part: 2 pictures saved (`%kling show 1`), 1:2 not" in str(error)
+    assert "is lost to us in part: 2 images saved (`%kling show 1`), 1:2 not" in str(error)
     assert session.record(1).status is JobStatus.EXPIRED
-    assert (handle.snapshot.saved, handle.snapshot.pictures) == (2, 3)
-    assert session.take_notices() == []
+    assert (handle.snapshot.saved, handle.snapshot.images) == (2, 3)
+    assert session.pop_notices() == []
     assert (sandbox.count("poll"), sandbox.count("submit")) == (3, 1)
 
 
-def test_a_deleted_picture_that_the_service_no_longer_names_is_not_taken_for_done(
+def test_a_deleted_image_that_the_service_no_longer_names_is_not_taken_for_done(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
     """Resumed, because its file is gone: the record says how many there were."""
@@ -249,27 +249,27 @@ def test_a_deleted_picture_that_the_service_no_longer_names_is_not_taken_for_don
     session = make_session(sandbox)
     buy(session, num_outputs=3).result(timeout=30)[2].path.unlink()
     sandbox.add_fault(Fault("poll", "fewer", at=1))
-    assert "2 pictures saved (`%kling show 1`), 1:2 not" in str(session.resume(1).jobs[0].exception(timeout=30))
+    assert "2 images saved (`%kling show 1`), 1:2 not" in str(session.resume(1).jobs[0].exception(timeout=30))
     assert session.record(1).status is JobStatus.EXPIRED
 
 
-def test_with_one_bad_and_one_dead_picture_the_job_can_be_resumed(
+def test_with_one_bad_and_one_dead_image_the_job_can_be_resumed(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
-    """Only where every missing picture's URL has died again and again is the job over."""
+    """Only where every missing image's URL has died again and again is the job over."""
     faults = [Fault("download", "wrong_content", at=1, times=3), Fault("download", "status", status=404, at=4),
               Fault("download", "wrong_content", at=5, times=99)]  # fmt: skip
     sandbox = make_sandbox(paint=paint, faults=faults)
     session = make_session(sandbox)
     error = buy(session, num_outputs=2).exception(timeout=30)
-    assert "0 pictures saved, 1:0, 1:1 not" in str(error)
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert "0 images saved, 1:0, 1:1 not" in str(error)
+    assert session.record(1).status is JobStatus.PAUSED
     sandbox.clear_faults()
-    assert colours(session.resume().jobs[0].result(timeout=30)) == [0, 1]
+    assert colors(session.resume().jobs[0].result(timeout=30)) == [0, 1]
 
 
 def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_session: Make) -> None:
-    """After job_max_age its worker is free, the error says how to go on, and resume gets the pictures."""
+    """After job_max_age its worker is free, the error says how to go on, and resume gets the images."""
     sandbox = make_sandbox(latency=lambda _: 4.0)
     session = make_session(sandbox, job_max_age=1.0, in_flight=1)
     handle, other = buy(session), buy(session, "an owl")
@@ -277,7 +277,7 @@ def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_
     assert isinstance(error, StillRunningError)
     assert error.job_id
     assert "%kling resume 1" in str(error)
-    assert session.record(1).status is JobStatus.UNFINISHED
+    assert session.record(1).status is JobStatus.PAUSED
     assert isinstance(other.exception(timeout=30), StillRunningError), "the one worker was free for it"
     session.configure(job_max_age=60)
     assert [len(h.result(timeout=30)) for h in session.resume().jobs] == [1, 1]
@@ -325,7 +325,7 @@ def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: 
     assert sandbox.count("submit") == 1
 
 
-def test_a_picture_that_cannot_be_read_just_now_is_no_reason_to_buy_it_again(
+def test_a_image_that_cannot_be_read_just_now_is_no_reason_to_buy_it_again(
     make_session: Make, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rights of a shared folder, too many open files, a file server that is away."""
@@ -336,7 +336,7 @@ def test_a_picture_that_cannot_be_read_just_now_is_no_reason_to_buy_it_again(
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", refused)
-    assert saving.is_here(result[0].path)
+    assert saving.is_saved_image(result[0].path)
     assert session.start([session.request("a red fox")], source="python", reuse=True).handles[0].done()
     assert sandbox.count("submit") == 1
 
@@ -392,8 +392,8 @@ def test_a_number_no_folder_can_hold_is_an_unknown_job(which: Any, make_session:
         make_session(sandbox).resume(which)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not a picture</html>"], ids=["empty", "text"])
-def test_a_picture_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
+@pytest.mark.parametrize("content", [b"", b"<html>not an image</html>"], ids=["empty", "text"])
+def test_a_image_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
     content: bytes, make_session: Make, sandbox: Sandbox
 ) -> None:
     """Reuse does not take it for one either: it would show a hole at no cost."""
@@ -408,7 +408,7 @@ def test_a_picture_that_was_overwritten_is_fetched_again_and_the_file_left_alone
     assert (sandbox.count("submit"), sandbox.count("download")) == (1, 3)
 
 
-def test_pictures_that_are_still_there_stay_in_the_history_when_the_service_has_forgotten_the_job(
+def test_images_that_are_still_there_stay_in_the_history_when_the_service_has_forgotten_the_job(
     make_session: Make, make_sandbox: Make
 ) -> None:
     """One file was deleted, the rest is not lost with it."""
@@ -418,11 +418,11 @@ def test_pictures_that_are_still_there_stay_in_the_history_when_the_service_has_
     result[1].path.unlink()
     sandbox.add_fault(Fault("poll", "status", status=404, times=99))
     error = session.resume(1).jobs[0].exception(timeout=30)
-    assert "2 pictures saved" in str(error)
+    assert "2 images saved" in str(error)
     assert [p.path for p in session.result(1)] == [p.path for p in result]
 
 
-@pytest.mark.parametrize("status", [JobStatus.REFUSED, JobStatus.WITHDRAWN, JobStatus.FAILED, JobStatus.DISMISSED])
+@pytest.mark.parametrize("status", [JobStatus.REJECTED, JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.DISMISSED])
 def test_nothing_is_left_of_what_is_over(status: JobStatus, make_session: Make, sandbox: Sandbox) -> None:
     session = make_session(sandbox)
     number = left_behind(session, status, error="for a reason")
@@ -450,7 +450,7 @@ def doubtful_session(make_sandbox: Make, make_session: Make, **options: Any) -> 
 
 
 def doubt_row(session: Session, number: int = 2) -> str:
-    return dict(session.status().rows())[f"job {number} in doubt"]
+    return dict(session.status().rows())[f"job {number} unconfirmed"]
 
 
 @pytest.mark.parametrize(("kind", "says"), [("drop_after", "by 1 more"), ("drop_before", "by no more than")])
@@ -469,7 +469,7 @@ def test_the_balance_gives_a_hint_that_is_called_one(
     assert f"Hint: the balance fell {says}" in text
     assert "probably" in text
     assert "%kling resume 2 JOB_ID, or %kling dismiss 2" in text
-    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
+    assert session.record(2).status is JobStatus.UNCONFIRMED
     assert session.status().spent_session == 4, "counted until somebody settles it"
 
 
@@ -507,7 +507,7 @@ def test_a_dismissed_doubt_is_not_asked_about_and_not_counted(make_sandbox: Make
     session.dismiss("2")
     assert session.record(2).status is JobStatus.DISMISSED
     assert session.status().spent_session == 1
-    assert not session.status().doubtful
+    assert not session.status().unconfirmed
     with pytest.raises(InputError, match="nothing to dismiss"):
         session.dismiss(2)
     assert sandbox.count("submit") == 2
@@ -528,20 +528,20 @@ def test_a_running_job_cannot_be_dismissed(make_sandbox: Make, make_session: Mak
 
 
 def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Make, make_session: Make) -> None:
-    """With two in doubt an id alone is not enough; with the number it is; what it cost is known then."""
+    """With two unconfirmed an id alone is not enough; with the number it is; what it cost is known then."""
     sandbox, session = doubtful_session(make_sandbox, make_session)
     job_id = sandbox.job_ids[0]
     sandbox.add_fault(Fault("submit", "drop_before", at=1))
     buy(session, "a third").exception(timeout=30)
-    with pytest.raises(InputError, match=f"jobs 2, 3 are in doubt. Say which: `%kling resume N {job_id}`"):
+    with pytest.raises(InputError, match=f"jobs 2, 3 are unconfirmed. Say which: `%kling resume N {job_id}`"):
         session.resume(job_id)
     with pytest.raises(InputError, match="Job 2 has no job id"):
         session.resume(2)
     result = session.resume(2, job_id).jobs[0].result(timeout=30)
     assert (result.number, result.job_id, result.credits) == (2, job_id, 1)
-    assert session.running.purse.spent == 3  # the third is still in doubt
+    assert session.running.purse.spent == 3  # the third is still unconfirmed
     session.dismiss(3)
-    with pytest.raises(InputError, match="none is in doubt"):
+    with pytest.raises(InputError, match="none is unconfirmed"):
         session.resume("job_nobody_knows")
     assert sandbox.count("submit") == 3
 
@@ -553,15 +553,15 @@ def test_a_mistyped_id_leaves_the_doubt_as_it_was(make_sandbox: Make, make_sessi
     assert error.maybe_submitted
     assert str(error).startswith("The service knows no job job_mistyped. Job 2 may have been submitted")
     record = session.record(2)
-    assert (record.status, record.job_id, record.error) == (JobStatus.MAYBE_SUBMITTED, None, str(error))
-    assert "job 2 in doubt" in dict(session.status().rows())
+    assert (record.status, record.job_id, record.error) == (JobStatus.UNCONFIRMED, None, str(error))
+    assert "job 2 unconfirmed" in dict(session.status().rows())
     result = session.resume(2, sandbox.job_ids[0]).handles[0].result(timeout=30)
     assert (result.number, result.job_id) == (2, sandbox.job_ids[0])
-    assert session.record(2).status is JobStatus.FINISHED
+    assert session.record(2).status is JobStatus.COMPLETED
 
 
 def test_a_doubt_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
-    """The id alone, with one job in doubt, is attached to it; what was wrong about it counts in no budget for ever."""
+    """The id alone, with one job unconfirmed, is attached to it; what was wrong about it counts in no budget for ever."""
     _, session = doubtful_session(make_sandbox, make_session)
     spent = session.status().spent_session
     assert session.resume("job_mistyped").handles[0].exception(timeout=30).maybe_submitted
@@ -570,7 +570,7 @@ def test_a_doubt_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make
     assert session.status().spent_session == spent - 1
 
 
-@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.UNFINISHED, JobStatus.EXPIRED])
+@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.EXPIRED])
 def test_an_id_attached_by_hand_can_be_replaced_until_the_service_has_answered_for_it(
     status: JobStatus, make_session: Make, sandbox: Sandbox
 ) -> None:
@@ -580,13 +580,13 @@ def test_an_id_attached_by_hand_can_be_replaced_until_the_service_has_answered_f
     number = left_behind(session, status, job_id="job_mistyped", raw=raw)
     right = made_elsewhere(session)
     assert session.resume(number, right).handles[0].result(timeout=30).job_id == right
-    with pytest.raises(InputError, match=f"Job {number} is finished as {right}; it cannot be given another id"):
+    with pytest.raises(InputError, match=f"Job {number} is completed as {right}; it cannot be given another id"):
         session.resume(number, "job_another")
 
 
 def test_an_id_the_service_gave_is_not_replaced(make_session: Make, sandbox: Sandbox) -> None:
     session = make_session(sandbox)
-    number = left_behind(session, JobStatus.UNFINISHED, job_id=made_elsewhere(session))
+    number = left_behind(session, JobStatus.PAUSED, job_id=made_elsewhere(session))
     with pytest.raises(InputError, match="cannot be given another id"):
         session.resume(number, "job_another")
     assert session.record(number).job_id == sandbox.job_ids[0]
@@ -598,7 +598,7 @@ def test_an_id_of_another_job_of_the_folder_is_refused(make_sandbox: Make, make_
     taken = session.record(1).job_id
     with pytest.raises(InputError, match=f"{taken} is job 1 of this folder. Job 2 must be another one"):
         session.resume(2, taken)
-    assert session.record(2).status is JobStatus.MAYBE_SUBMITTED
+    assert session.record(2).status is JobStatus.UNCONFIRMED
 
 
 def test_a_hand_attached_job_with_a_result_expires_as_any_other(make_sandbox: Make, make_session: Make) -> None:
@@ -606,7 +606,7 @@ def test_a_hand_attached_job_with_a_result_expires_as_any_other(make_sandbox: Ma
     sandbox = make_sandbox(faults=[Fault("download", "status", status=404)])
     session = make_session(sandbox)
     right = made_elsewhere(session)
-    number = left_behind(session, JobStatus.MAYBE_SUBMITTED)
+    number = left_behind(session, JobStatus.UNCONFIRMED)
     session.resume(number, right).handles[0].exception(timeout=30)
     sandbox.add_fault(Fault("poll", "status", status=404))
     assert isinstance(session.resume(number).handles[0].exception(timeout=30), ModelNotFoundError)
@@ -616,7 +616,7 @@ def test_a_hand_attached_job_with_a_result_expires_as_any_other(make_sandbox: Ma
 def test_an_id_is_not_replaced_while_it_is_being_asked_for(make_sandbox: Make, make_session: Make) -> None:
     sandbox = make_sandbox(latency=lambda _: 3.0)
     session = make_session(sandbox)
-    number = left_behind(session, JobStatus.MAYBE_SUBMITTED)
+    number = left_behind(session, JobStatus.UNCONFIRMED)
     right = made_elsewhere(session)
     handle = session.resume(number, right).handles[0]
     with pytest.raises(InputError, match=f"is being asked for as {right}"):
@@ -626,13 +626,13 @@ def test_an_id_is_not_replaced_while_it_is_being_asked_for(make_sandbox: Make, m
 
 
 def test_a_job_id_in_a_torn_reply_is_kept_and_used(make_sandbox: Make, make_session: Make) -> None:
-    """The reply broke off after the id: in doubt as ever, but resume needs no other."""
+    """The reply broke off after the id: unconfirmed as ever, but resume needs no other."""
     sandbox = make_sandbox(faults=[Fault("submit", "truncated", at=1)])
     session = make_session(sandbox)
     error = buy(session).exception(timeout=30)
     assert error.maybe_submitted
     record = session.record(1)
-    assert record.status is JobStatus.MAYBE_SUBMITTED
+    assert record.status is JobStatus.UNCONFIRMED
     if record.job_id is None:
         pytest.fail("half of the reply held the id")
     assert record.job_id == sandbox.job_ids[0]
@@ -644,29 +644,29 @@ def test_a_job_id_in_a_torn_reply_is_kept_and_used(make_sandbox: Make, make_sess
 
 
 @pytest.mark.parametrize(
-    ("status", "says", "doubt"),
+    ("status", "says", "unconfirmed_record"),
     [
-        (JobStatus.MAYBE_SUBMITTED, "may have been submitted", True),
+        (JobStatus.UNCONFIRMED, "may have been submitted", True),
         (JobStatus.FAILED, "failed at the service: no such animal", False),
-        (JobStatus.REFUSED, "no such animal", False),
+        (JobStatus.REJECTED, "no such animal", False),
     ],
 )
 def test_whoever_waits_for_another_kernels_job_is_told_how_it_ended(
-    status: JobStatus, says: str, doubt: bool, make_session: Make, sandbox: Sandbox
+    status: JobStatus, says: str, unconfirmed_record: bool, make_session: Make, sandbox: Sandbox
 ) -> None:
     """Reuse attached to a job that then did not succeed: an error, never an empty result."""
     theirs, mine = make_session(sandbox), make_session(sandbox)
     record = new_record(
         mine.request("a red fox"), backend=mine.backend, source="python", session=theirs.id, estimate=1.0
     )
-    (record,) = theirs.journal.add([record.but(status=JobStatus.SENT)])
+    (record,) = theirs.journal.add([record.replace(status=JobStatus.SUBMITTING)])
     handle = mine.start([mine.request("a red fox")], source="python", reuse=True).handles[0]
     time.sleep(0.2)
     assert not handle.done()
-    theirs.journal.write(record.but(status=status, error="no such animal"))
+    theirs.journal.write(record.replace(status=status, error="no such animal"))
     with pytest.raises(KlingError, match=says) as caught:
         handle.result(timeout=10)
-    assert caught.value.maybe_submitted is doubt
+    assert caught.value.maybe_submitted is unconfirmed_record
     assert sandbox.count("submit") == 0
 
 
@@ -683,9 +683,9 @@ def test_whoever_waits_for_a_plan_of_a_kernel_that_dies_is_not_kept_waiting(
     time.sleep(0.2)
     assert not handle.done()
     theirs.close()
-    with pytest.raises(KlingError, match="was not sent: it was withdrawn, or its kernel ended"):
+    with pytest.raises(KlingError, match="was not sent: it was cancelled, or its kernel ended"):
         handle.result(timeout=10)
-    assert mine.record(1).status is JobStatus.WITHDRAWN
+    assert mine.record(1).status is JobStatus.CANCELLED
     assert sandbox.count("submit") == 0
 
 
@@ -696,7 +696,7 @@ def test_a_job_followed_here_is_collected_when_its_kernel_dies(make_session: Mak
     record = new_record(
         mine.request("a red fox"), backend=mine.backend, source="python", session=theirs.id, estimate=1.0
     )
-    theirs.journal.add([record.but(status=JobStatus.RUNNING, job_id=job_id, submitted_at=time.time())])
+    theirs.journal.add([record.replace(status=JobStatus.RUNNING, job_id=job_id, submitted_at=time.time())])
     handle = mine.start([mine.request("a red fox")], source="python", reuse=True).handles[0]
     time.sleep(0.2)
     assert not handle.done()
@@ -722,4 +722,4 @@ def test_a_session_that_is_closed_lets_go_when_its_jobs_are_done(make_sandbox: M
     assert len(handle.result(timeout=30)) == 1
     time.sleep(0.1)
     assert not second.place.locks.alive(first.id)
-    assert json.loads(json.dumps(second.record(1).status)) == "finished"
+    assert json.loads(json.dumps(second.record(1).status)) == "completed"

@@ -119,19 +119,19 @@ def test_stopping_one_call_leaves_the_job_it_was_attached_to_with_the_call_that_
     requests = [session.request(name) for name in ("a fox", "an owl")]
     first = session.start(requests, source="python", reuse=True)
     second = session.start(requests[1:], source="python", reuse=True)
-    assert second.withdraw().withdrawn == ()
+    assert second.cancel_unsent().cancelled == ()
     assert first.handles[1].result(timeout=30).number == 2
 
 
-def test_an_estimate_does_not_call_a_doubt_a_picture_of_this_folder(
+def test_an_estimate_does_not_call_a_doubt_a_image_of_this_folder(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     session = make_session(make_sandbox(faults=[Fault("submit", "drop_after", at=1)]))
     request = session.request("a fox")
     session.start([request], source="python").handles[0].exception(timeout=30)
     estimate = session.estimate([request], reuse=True)
-    assert (estimate.jobs, estimate.reused, estimate.doubtful) == (0, 0, 1)
-    assert "1 in doubt" in str(estimate)
+    assert (estimate.jobs, estimate.reused, estimate.unconfirmed) == (0, 0, 1)
+    assert "1 unconfirmed" in str(estimate)
     batch = session.start([request], source="python", reuse=True)
     assert batch.estimate == estimate
     with pytest.raises(KlingError, match="dismiss 1"):

@@ -15,7 +15,7 @@ from kling_notebook.api.errors import BudgetExceededError, InputError, Insuffici
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus, Snapshot
 from kling_notebook.api.quantities import duration
-from kling_notebook.jobs.spending import Estimate, Limits, call_time, price
+from kling_notebook.jobs.spending import Estimate, SpendingLimits, call_time, price
 from kling_notebook.journal.job_record import new_record
 from kling_notebook.results.handle import JobHandle
 from kling_notebook.sandbox import Fault
@@ -33,18 +33,18 @@ def results_of(session: Session, *requests: GenerationRequest, **options: object
 @pytest.mark.parametrize(
     ("limits", "call", "spent", "allowed"),
     [
-        (Limits(None, None, 25), 0, 0, True),
-        (Limits(None, None, 4), 0, 0, False),
-        (Limits(5, None, 4), 0, 0, True),
-        (Limits(4.5, None, 25), 0, 0, False),
-        (Limits(5, None, 25), 1, 0, False),
-        (Limits(None, 5, 4), 0, 0, True),
-        (Limits(None, 5, 25), 0, 1, False),
-        (Limits(5, 5, 25), 0, 1, False),
-        (Limits(100, 4, 25), 0, 0, False),
+        (SpendingLimits(None, None, 25), 0, 0, True),
+        (SpendingLimits(None, None, 4), 0, 0, False),
+        (SpendingLimits(5, None, 4), 0, 0, True),
+        (SpendingLimits(4.5, None, 25), 0, 0, False),
+        (SpendingLimits(5, None, 25), 1, 0, False),
+        (SpendingLimits(None, 5, 4), 0, 0, True),
+        (SpendingLimits(None, 5, 25), 0, 1, False),
+        (SpendingLimits(5, 5, 25), 0, 1, False),
+        (SpendingLimits(100, 4, 25), 0, 0, False),
     ],
 )
-def test_limits_allow_or_refuse(limits: Limits, call: float, spent: float, allowed: bool) -> None:
+def test_limits_allow_or_refuse(limits: SpendingLimits, call: float, spent: float, allowed: bool) -> None:
     """max_credits, the budget and the ceiling; a budget replaces the ceiling, and both are held where both are said."""
     estimate = Estimate(1, 5, 5.0)
     if allowed:
@@ -54,12 +54,14 @@ def test_limits_allow_or_refuse(limits: Limits, call: float, spent: float, allow
             limits.check(estimate, call_spent=call, session_spent=spent)
 
 
-@pytest.mark.parametrize("limits", [Limits(0, None, 25), Limits(None, 0, 25), Limits(None, None, 0)])
-def test_a_refusal_says_whether_anything_of_the_call_was_sent(limits: Limits) -> None:
+@pytest.mark.parametrize(
+    "limits", [SpendingLimits(0, None, 25), SpendingLimits(None, 0, 25), SpendingLimits(None, None, 0)]
+)
+def test_a_refusal_says_whether_anything_of_the_call_was_sent(limits: SpendingLimits) -> None:
     """Nothing, before its first job; nothing more, once others of it are under way. One credit is no credits."""
     one = Estimate(1, 1, 1.0)
     with pytest.raises(
-        BudgetExceededError, match=r"^This needs about 1 credit \(1 job, 1 picture\); .* Nothing was sent\."
+        BudgetExceededError, match=r"^This needs about 1 credit \(1 job, 1 image\); .* Nothing was sent\."
     ):
         limits.check(one)
     with pytest.raises(BudgetExceededError, match=r"^This needs about 3 credits .* Nothing more was sent\."):
@@ -69,15 +71,15 @@ def test_a_refusal_says_whether_anything_of_the_call_was_sent(limits: Limits) ->
 def test_play_money_has_no_budget_but_max_credits_holds() -> None:
     """On the sandbox only an explicit limit of the call refuses."""
     free = Estimate(1, 90, 90.0, free=True)
-    Limits(None, 5, 25).check(free)
+    SpendingLimits(None, 5, 25).check(free)
     with pytest.raises(BudgetExceededError):
-        Limits(10, None, 25).check(free)
+        SpendingLimits(10, None, 25).check(free)
 
 
 def test_estimates_read_well() -> None:
-    """Jobs, pictures, credits and time in one line."""
-    assert str(Estimate(8, 16, 16.0, 120.0)) == "8 jobs, 16 pictures, about 16 credits, about 2 min"
-    assert str(Estimate(1, 1, 1.0)) == "1 job, 1 picture, about 1 credit"
+    """Jobs, images, credits and time in one line."""
+    assert str(Estimate(8, 16, 16.0, 120.0)) == "8 jobs, 16 images, about 16 credits, about 2 min"
+    assert str(Estimate(1, 1, 1.0)) == "1 job, 1 image, about 1 credit"
     assert "free" in str(Estimate(1, 1, 1.0, free=True))
     assert duration(4800) == "80 min"
     assert duration(6000) == "1 h 40 min"
@@ -88,7 +90,7 @@ def test_estimates_read_well() -> None:
 
 
 def test_nothing_is_sent_above_the_ceiling(session: Session, sandbox: Sandbox) -> None:
-    """Thirty pictures without a word about money are refused with the sum and the option that allows them."""
+    """Thirty images without a word about money are refused with the sum and the option that allows them."""
     requests = [session.request(f"fox {i}", num_outputs=5) for i in range(6)]
     with pytest.raises(BudgetExceededError, match=r"about 30 credits.*--max-credits 30"):
         session.start(requests, source="python")
@@ -99,7 +101,7 @@ def test_nothing_is_sent_above_the_ceiling(session: Session, sandbox: Sandbox) -
 def test_a_budget_counts_what_runs_and_what_is_in_doubt(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """A doubtful purchase is counted until it is dismissed."""
+    """A unconfirmed purchase is counted until it is dismissed."""
     sandbox = make_sandbox(faults=[Fault("submit", "drop_after", at=1)])
     session = make_session(sandbox, budget=3)
     batch = session.start([session.request("a fox", num_outputs=2)], source="python")
@@ -114,7 +116,7 @@ def test_a_budget_counts_what_runs_and_what_is_in_doubt(
 def test_a_dearer_reply_stops_the_rest_of_the_batch(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """The price is checked again before each POST, with the dearest picture seen."""
+    """The price is checked again before each POST, with the dearest image seen."""
     sandbox = make_sandbox(credit_cost=3.0)
     session = make_session(sandbox, in_flight=1)
     requests = [session.request(f"fox {i}") for i in range(4)]
@@ -124,7 +126,7 @@ def test_a_dearer_reply_stops_the_rest_of_the_batch(
     assert all(isinstance(error, BudgetExceededError) for error in errors[1:])
     assert sandbox.count("submit") == 1
     assert session.record(1).credits == 3
-    assert session.record(2).status is JobStatus.REFUSED
+    assert session.record(2).status is JobStatus.REJECTED
 
 
 @pytest.mark.parametrize("limits", [{"max_credits": 10}, {}], ids=["max_credits", "budget"])
@@ -172,7 +174,7 @@ def test_after_a_reconnect_the_budget_that_is_shown_is_the_one_that_is_enforced(
 def test_only_the_first_of_a_kind_goes_alone(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """A price that is known makes nobody wait. Another number of pictures is another kind, and so is a resolution."""
+    """A price that is known makes nobody wait. Another number of images is another kind, and so is a resolution."""
     sandbox = make_sandbox(faults=[Fault("submit", "slow_drip", seconds=1.0)])
     session = make_session(sandbox, in_flight=4)
 
@@ -202,7 +204,7 @@ def test_a_price_seen_long_ago_is_not_forgotten_while_its_kind_counts_as_known(
     results_of(session, session.request("a first one", resolution="2K"))
     about = {"backend": session.backend, "source": "python", "session": session.id, "estimate": 1.0}
     cheap = [new_record(GenerationRequest("cheap", sample=i), **about) for i in range(101)]  # type: ignore[arg-type]
-    session.journal.add(record.but(status=JobStatus.FINISHED, credits=1.0) for record in cheap)
+    session.journal.add(record.replace(status=JobStatus.COMPLETED, credits=1.0) for record in cheap)
     request = session.request("another", resolution="2K")
     assert session.place.has_price(request)
     assert session.estimate([request]).credits == 3.0
@@ -365,7 +367,7 @@ def test_identical_requests_of_one_call_are_one_job(session: Session, sandbox: S
 
 
 def test_reuse_shows_again_and_off_buys_again(session: Session, sandbox: Sandbox) -> None:
-    """With reuse a finished request costs nothing and makes no row; without it, it is bought."""
+    """With reuse a completed request costs nothing and makes no row; without it, it is bought."""
     request = session.request("a red fox", aspect_ratio="16:9")
     results_of(session, request)
     (again,) = results_of(session, session.request("a red fox", aspect_ratio="16:9"), reuse=True)
@@ -378,7 +380,7 @@ def test_reuse_shows_again_and_off_buys_again(session: Session, sandbox: Sandbox
 
 
 def test_reuse_buys_when_a_file_was_deleted(session: Session, sandbox: Sandbox) -> None:
-    """A finished row whose picture is gone answers nothing."""
+    """A completed row whose image is gone answers nothing."""
     request = session.request("a red fox")
     (result,) = results_of(session, request)
     result[0].path.unlink()  # type: ignore[index]
@@ -426,10 +428,10 @@ def test_a_withdrawn_request_is_not_sent(
     batch = session.start([session.request("a fox"), session.request("an owl")], source="python")
     while batch.handles[0].job_id is None:
         batch.handles[0].pause(0.05)
-    stopped = batch.withdraw()
-    assert stopped.withdrawn == (2,)
-    assert stopped.going_on == (batch.handles[0].job_id,)
-    assert session.record(2).status is JobStatus.WITHDRAWN
+    stopped = batch.cancel_unsent()
+    assert stopped.cancelled == (2,)
+    assert stopped.still_running == (batch.handles[0].job_id,)
+    assert session.record(2).status is JobStatus.CANCELLED
     assert batch.handles[0].result(timeout=30).number == 1
     assert sandbox.count("submit") == 1
 
@@ -453,7 +455,7 @@ def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox:
 
 
 def test_the_gate_opens_for_one_of_the_two() -> None:
-    """Withdrawn, it is not sent; once the POST is under way, it is not withdrawn; after a refusal it may be."""
+    """Withdrawn, it is not sent; once the POST is under way, it is not cancelled; after a refusal it may be."""
     handle = JobHandle(GenerationRequest("a fox"), 1)
     assert handle.cancel()
     assert not handle.begin_sending()

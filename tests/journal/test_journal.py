@@ -43,7 +43,7 @@ CREATE TABLE jobs (n INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT NOT NULL, 
     images TEXT NOT NULL DEFAULT '[]', error TEXT, raw TEXT NOT NULL DEFAULT '{}', starred TEXT NOT NULL DEFAULT '[]',
     note TEXT);
 INSERT INTO jobs (n, identity, status, backend, source, session, owner, prompt, request, job_id, created_at, images,
-    credits, starred, note) VALUES (7, 'aa', 'finished', 'pixeldojo', 'magic', 's1', 's1', 'a red fox',
+    credits, starred, note) VALUES (7, 'aa', 'completed', 'pixeldojo', 'magic', 's1', 's1', 'a red fox',
     '{"model": "kling-image", "values": {"prompt": "a red fox", "num_outputs": 2, "long_gone": 1}, "sample": null}',
     'job_1', 1750000000.5, '["a.png", "b.png"]', 2.0, '[1]', 'the good one');
 """
@@ -64,7 +64,7 @@ def journal(path: Path) -> Iterator[Journal]:
 def a_record(prompt: str = "a fox", session: str = "s1", **facts: Any) -> Record:
     return new_record(
         GenerationRequest(prompt), backend="pixeldojo", source="python", session=session, estimate=1.0
-    ).but(**facts)
+    ).replace(**facts)
 
 
 def write(path: Path, script: str) -> None:
@@ -82,7 +82,7 @@ def test_a_journal_of_the_first_version_opens_for_ever(path: Path) -> None:
     write(path, FIRST_VERSION)
     opened = Journal(path)
     (record,) = opened.latest()
-    assert (record.number, record.status, record.request.num_outputs) == (7, JobStatus.FINISHED, 2)
+    assert (record.number, record.status, record.request.num_outputs) == (7, JobStatus.COMPLETED, 2)
     assert (record.images, record.starred, record.note) == (("a.png", "b.png"), frozenset({1}), "the good one")
     assert opened.add([a_record()])[0].number == 8
     opened.close()
@@ -205,17 +205,17 @@ def test_a_second_journal_in_one_process_leaves_the_locks_of_the_first(journal: 
 def test_a_row_is_taken_over_once_and_then_lost_to_its_old_owner(journal: Journal) -> None:
     """Compare and swap: of two takers one gets it, and the old owner's next commit changes nothing."""
     (record,) = journal.add([a_record(status=JobStatus.RUNNING, job_id="job_1")])
-    assert journal.take_over(record, "s2") == record.but(owner="s2")
+    assert journal.take_over(record, "s2") == record.replace(owner="s2")
     assert journal.take_over(record, "s3") is None
     with pytest.raises(LostOwnership):
-        journal.write(record.but(status=JobStatus.FINISHED))
-    assert journal.get(record.number) == record.but(owner="s2")
+        journal.write(record.replace(status=JobStatus.COMPLETED))
+    assert journal.get(record.number) == record.replace(owner="s2")
 
 
 def test_a_row_that_moved_on_is_not_taken_over(journal: Journal) -> None:
-    """What was seen as running and is finished by now is nobody's to take."""
+    """What was seen as running and is completed by now is nobody's to take."""
     (record,) = journal.add([a_record(status=JobStatus.RUNNING)])
-    journal.write(record.but(status=JobStatus.FINISHED))
+    journal.write(record.replace(status=JobStatus.COMPLETED))
     assert journal.take_over(record, "s2") is None
 
 
@@ -224,10 +224,10 @@ def test_marks_survive_a_commit_of_the_worker(journal: Journal) -> None:
     (record,) = journal.add([a_record(status=JobStatus.RUNNING)])
     journal.star(record.number, 0, True)
     journal.note(record.number, "mine")
-    journal.write(record.but(status=JobStatus.FINISHED))
+    journal.write(record.replace(status=JobStatus.COMPLETED))
     found = journal.get(record.number)
     assert found is not None
-    assert (found.starred, found.note, found.status) == (frozenset({0}), "mine", JobStatus.FINISHED)
+    assert (found.starred, found.note, found.status) == (frozenset({0}), "mine", JobStatus.COMPLETED)
 
 
 @pytest.mark.parametrize("text", ["étoile", "ÉTOILE", "ΟΔΌΣ", "straße", "STRASSE: Ä%"])
@@ -335,7 +335,7 @@ def test_two_kernels_with_three_hundred_jobs_each_lose_no_row(
     paint: Callable[..., bytes],
     folder: Path,
 ) -> None:
-    """One folder: every job is bought once, finished and saved, and nobody hears of a locked database."""
+    """One folder: every job is bought once, completed and saved, and nobody hears of a locked database."""
     sandbox = make_sandbox(paint=paint, rate_limit=None)
     said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
     buyers = [child(BUYER, json.dumps(said), name, "300") for name in ("fox", "owl")]
@@ -343,7 +343,7 @@ def test_two_kernels_with_three_hundred_jobs_each_lose_no_row(
     assert [story["errors"] for story in stories] == [[], []]
     assert sandbox.count("submit") == sandbox.charges == 600
     session = make_session(sandbox)
-    assert session.count(status="finished") == 600
+    assert session.count(status="completed") == 600
     assert {number for story in stories for number in story["numbers"]} == set(range(1, 601))
     files = [name for record in session.rows(limit=None) for name in record.images]
     assert len(set(files)) == 600
@@ -423,12 +423,12 @@ else:
         while not row()["job_id"]:
             time.sleep(0.05)
         story["while it runs"] = row() | {"done": handle.done()}
-        story["pictures"] = len(handle.result(timeout=60))
+        story["images"] = len(handle.result(timeout=60))
     else:
         error = handle.exception(timeout=60)
         story |= {"error": type(error).__name__, "text": str(error), "job_id": error.job_id, "still": row()}
         make_room()
-        story["pictures"] = len(session.resume(error.job_id).handles[0].result(timeout=60))
+        story["images"] = len(session.resume(error.job_id).handles[0].result(timeout=60))
     story["row"] = row()
 print(json.dumps(story))
 """
@@ -492,7 +492,7 @@ def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
     story = full_disk(sandbox, small, "until the next polls")
     assert story["unwritten"] == {"status": "sent", "job_id": None, "images": 0}
     assert story["while it runs"] == {"status": "running", "job_id": sandbox.job_ids[0], "images": 0, "done": False}
-    assert story["row"]["status"] == "finished"
+    assert story["row"]["status"] == "completed"
     assert sandbox.count("submit") == 1
 
 
@@ -514,7 +514,7 @@ def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_nobody_waitin
     other.execute("ROLLBACK")
     other.close()
     assert len(handle.result(timeout=20)) == 1
-    assert session.record(1).status is JobStatus.FINISHED
+    assert session.record(1).status is JobStatus.COMPLETED
 
 
 def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
@@ -539,15 +539,15 @@ def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
 def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
     small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
 ) -> None:
-    """Neither the id nor the picture can be written: the error names the job, and with room resume collects it."""
+    """Neither the id nor the image can be written: the error names the job, and with room resume collects it."""
     sandbox = make_sandbox(paint=paint)
     story = full_disk(sandbox, small, "to the end")
     assert story["job_id"] == sandbox.job_ids[0]
     assert sandbox.job_ids[0] in story["text"]
     assert "room" in story["text"]
     assert story["still"] == {"status": "sent", "job_id": None, "images": 0}
-    assert story["pictures"] == 1
-    assert story["row"]["status"] == "finished"
+    assert story["images"] == 1
+    assert story["row"]["status"] == "completed"
     assert sandbox.count("submit") == 1
 
 
@@ -570,7 +570,7 @@ else:
                 pass
 try:
     session = Session(json.loads(sys.argv[1]))
-    print(json.dumps({"rows": [record.status.value for record in session.rows()], "notices": session.take_notices()}))
+    print(json.dumps({"rows": [record.status.value for record in session.rows()], "notices": session.pop_notices()}))
 except KlingError as error:
     print(json.dumps({"error": type(error).__name__, "text": str(error)}))
 """
@@ -582,18 +582,18 @@ def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_ker
     """What is left behind is named and shown; the plan is closed and the doubt recorded when there is room again."""
     sandbox, folder = make_sandbox(), small[1] / "k"
     opened = Journal(folder / ".kling" / "journal.sqlite3")
-    dead = [a_record(f"fox {status}", "dead", status=status) for status in (JobStatus.SENT, JobStatus.PLANNED)]
+    dead = [a_record(f"fox {status}", "dead", status=status) for status in (JobStatus.SUBMITTING, JobStatus.QUEUED)]
     host = sandbox.base_url.partition("//")[2].partition("/")[0]
-    opened.add(record.but(backend=host) for record in dead)
+    opened.add(record.replace(backend=host) for record in dead)
     opened.close()
     said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
     (folder / ".kling" / "locks").mkdir()
     story = told(child(BEGUN, json.dumps(said), small[0]))
-    assert story["rows"] == ["planned", "sent"]
+    assert story["rows"] == ["queued", "sent"]
     assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
     (small[1] / "ballast").unlink(missing_ok=True)
     session = make_session(sandbox, folder=str(folder))
-    assert [record.status for record in session.rows()] == [JobStatus.WITHDRAWN, JobStatus.MAYBE_SUBMITTED]
+    assert [record.status for record in session.rows()] == [JobStatus.CANCELLED, JobStatus.UNCONFIRMED]
     session.close()
     session.journal.close()
 
@@ -656,13 +656,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_a_picture_found_again_keeps_its_address_where_the_one_before_it_is_gone(
+def test_a_image_found_again_keeps_its_address_where_the_one_before_it_is_gone(
     make_session: Callable[..., Session], sandbox: Sandbox
 ) -> None:
     """JOB:2 is never shown as JOB:1."""
     session = make_session(sandbox)
     result = session.start([session.request("a fox", num_outputs=3)], source="python").handles[0].result(timeout=60)
-    names = [picture.path.name for picture in result]
+    names = [image.path.name for image in result]
     result[1].path.unlink()
     session.close()
     session.journal.path.write_bytes(b"no journal at all" * 500)
@@ -673,13 +673,13 @@ def test_a_picture_found_again_keeps_its_address_where_the_one_before_it_is_gone
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
-def test_a_damaged_journal_is_kept_aside_and_its_pictures_are_found_again(
+def test_a_damaged_journal_is_kept_aside_and_its_images_are_found_again(
     damage: Callable[[Path], object],
     sandbox: Sandbox,
     make_session: Callable[..., Session],
     folder: Path,
 ) -> None:
-    """The user is told; every finished job is back from its recipes; the next job is bought as usual."""
+    """The user is told; every completed job is back from its recipes; the next job is bought as usual."""
     session = make_session(sandbox)
     asked = [
         session.request(f"fox {k}", num_outputs=k, output_format=f, sample=k)
@@ -689,13 +689,13 @@ def test_a_damaged_journal_is_kept_aside_and_its_pictures_are_found_again(
         handle.result(timeout=60)
     session.close()
     session.journal.close()
-    (folder / "of_somebody_else.png").write_bytes(b"no picture")
+    (folder / "of_somebody_else.png").write_bytes(b"no image")
     path = folder / ".kling" / "journal.sqlite3"
     damage(path)
     damaged = path.read_bytes()
 
     session = make_session(sandbox)
-    (notice,) = session.take_notices()
+    (notice,) = session.pop_notices()
     (aside,) = path.parent.glob("journal.damaged-*")
     assert aside.read_bytes() == damaged
     assert "damaged" in notice
@@ -704,7 +704,7 @@ def test_a_damaged_journal_is_kept_aside_and_its_pictures_are_found_again(
     records = session.rows()
     assert {record.request for record in records} == set(asked)
     assert sorted(len(record.images) for record in records) == [1, 2, 3]
-    assert all(record.status is JobStatus.FINISHED and record.job_id in sandbox.job_ids for record in records)
+    assert all(record.status is JobStatus.COMPLETED and record.job_id in sandbox.job_ids for record in records)
     assert sum(record.credits or 0 for record in records) == 6
     posts = sandbox.count("submit")
     for handle in session.start(asked, source="python", reuse=True).handles:
@@ -738,13 +738,13 @@ def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
 ) -> None:
     """The rows before and behind it are read with their numbers, marks and job ids; the rest comes from the recipes."""
     session = make_session(sandbox)
-    filler = [a_record(f"fox {k}", status=JobStatus.FINISHED, raw={"submit": "x" * 400}) for k in range(150)]
+    filler = [a_record(f"fox {k}", status=JobStatus.COMPLETED, raw={"submit": "x" * 400}) for k in range(150)]
     session.journal.add(filler)
     session.journal.note(1, "the good one")
     lost = session.start([session.request("an owl")], source="python").handles[0].result(timeout=60)
     session.journal.add(filler)
     paid = session.client.submit(session.request("a hare")).job_id
-    left = a_record("a hare", "dead", status=JobStatus.UNFINISHED, job_id=paid, backend=session.backend)
+    left = a_record("a hare", "dead", status=JobStatus.PAUSED, job_id=paid, backend=session.backend)
     (left,) = session.journal.add([left])
     session.close()
     session.journal.close()
@@ -756,9 +756,9 @@ def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
     path.write_bytes(data)
 
     session = make_session(sandbox)
-    told, unfinished = session.take_notices()
+    told, paused = session.pop_notices()
     assert re.search(r"damaged.*kept as journal.damaged-.* 29\d jobs could .* be read, 1 job found again", told)
-    assert unfinished.startswith("1 job is unfinished")
+    assert paused.startswith("1 job is paused")
     records = {record.number: record for record in session.rows(limit=None)}
     assert records[1].note == "the good one"
     assert [r.images for r in records.values() if r.job_id == lost.job_id] == [(lost[0].path.name,)]
@@ -773,7 +773,7 @@ def test_damage_to_the_indexes_costs_no_row(
     """No row is torn, and yet each search along an index would fail: nothing is left for the recipes to tell."""
     path = folder / ".kling" / "journal.sqlite3"
     opened = Journal(path)
-    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(300)])
+    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(300)])
     opened.close()
     data = bytearray(path.read_bytes())
     for page in range(4096, len(data), 4096):
@@ -781,10 +781,10 @@ def test_damage_to_the_indexes_costs_no_row(
             data[page : page + 4096] = os.urandom(4096)
     path.write_bytes(data)
     session = make_session(sandbox)
-    (notice,) = session.take_notices()
+    (notice,) = session.pop_notices()
     assert "300 jobs could still be read, 0 jobs found again" in notice
     assert [record.number for record in session.rows(limit=None)] == [*range(300, 0, -1)]
-    assert session.count(status="finished") == 300
+    assert session.count(status="completed") == 300
 
 
 UNREADABLE = {
@@ -802,15 +802,15 @@ def test_rows_that_cannot_be_read_are_left_out_and_named_once(
     """They stay where they are, whatever they mean; all others are there, and the next job is bought."""
     path = folder / ".kling" / "journal.sqlite3"
     opened = Journal(path)
-    opened.add([a_record(f"fox {k}", status=JobStatus.FINISHED) for k in range(3)])
+    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(3)])
     opened.close()
     write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
     session = make_session(sandbox)
     assert [record.number for record in session.rows()] == [2]
-    (notice,) = session.take_notices()
+    (notice,) = session.pop_notices()
     assert notice.startswith("Jobs 1, 3 of this folder cannot be read and are left out (")
     assert [record.number for record in session.rows()] == [2]
-    assert not session.take_notices()
+    assert not session.pop_notices()
     session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
     assert session.history(everything=True).index.tolist() == [1, 2, 3, 4]
     assert not list(path.parent.glob("*damaged*"))
@@ -823,12 +823,12 @@ def test_a_row_whose_json_is_torn_stops_no_purchase(
     """SQL adds up over it and would fail for every job to come: it is damage, and found again like any other."""
     session = make_session(sandbox)
     first = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
-    session.journal.add([a_record("an owl", status=JobStatus.FINISHED)])
+    session.journal.add([a_record("an owl", status=JobStatus.COMPLETED)])
     session.close()
     session.journal.close()
     write(session.journal.path, f"UPDATE jobs SET {column}='[' WHERE n=1")  # noqa: S608
     session = make_session(sandbox)
-    (notice,) = session.take_notices()
+    (notice,) = session.pop_notices()
     assert "(row 1 is torn)" in notice
     assert "1 job could still be read, 1 job found again" in notice
     assert [(record.number, record.job_id) for record in session.rows()] == [(3, first.job_id), (2, None)]
@@ -847,8 +847,8 @@ def test_a_flipped_bit_in_a_text_costs_a_letter(path: Path) -> None:
 
 
 STRANGE: dict[str, dict[str, Any]] = {
-    "a place that is a word": {"picture": "x"},
-    "a place that is a list": {"picture": [1]},
+    "a place that is a word": {"image": "x"},
+    "a place that is a list": {"image": [1]},
     "a job id that is an object": {"job_id": {"a": 1}},
     "no job id": {"job_id": None},
     "a backend that is half a letter": {"backend": "\ud800"},
@@ -866,7 +866,7 @@ STRANGE: dict[str, dict[str, Any]] = {
 def test_a_strange_file_does_not_stop_the_recovery(
     strange: dict[str, Any] | None, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
 ) -> None:
-    """Whatever stands beside the pictures, they are found again."""
+    """Whatever stands beside the images, they are found again."""
     session = make_session(sandbox)
     made = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
     session.close()
@@ -882,13 +882,13 @@ def test_a_strange_file_does_not_stop_the_recovery(
     session.journal.path.write_bytes(b"this is no database, " * 500)
     session = make_session(sandbox)
     assert [(record.job_id, record.images) for record in session.rows()] == [(made.job_id, (made[0].path.name,))]
-    assert "1 job found again" in session.take_notices()[0]
+    assert "1 job found again" in session.pop_notices()[0]
 
 
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from kling_notebook.session import recipes, tables
+from kling_notebook.image_files import metadata
 from kling_notebook.session.session import Session
 
 def deadly(owner, name, times):
@@ -900,7 +900,7 @@ def deadly(owner, name, times):
         return original(*arguments, **options)
     setattr(owner, name, called)
 
-where = {"a recipe is read": (recipes, "read", 2), "the old one is kept": (os, "link", 1),
+where = {"a recipe is read": (metadata, "read", 2), "the old one is kept": (os, "link", 1),
     "the new one gets its name": (Path, "replace", 1)}[sys.argv[2]]
 deadly(*where)
 Session(json.loads(sys.argv[1]))
@@ -927,7 +927,7 @@ def test_a_recovery_that_is_killed_is_done_by_the_next_session(
     assert path.read_bytes() == b"this is no database, " * 500
     session = make_session(sandbox)
     assert {record.request for record in session.rows()} == set(asked)
-    assert "3 jobs found again" in session.take_notices()[0]
+    assert "3 jobs found again" in session.pop_notices()[0]
     assert not list(path.parent.glob("journal.new*"))
 
 

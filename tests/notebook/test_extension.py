@@ -76,7 +76,7 @@ def test_config_lists_the_defaults_with_their_help_and_no_key(shared):
     listed = shared.ok("%config KlingMagics").text
     for name in ("debug", "thumbnail_size", "reuse", "in_flight", "nest", "budget", "folder"):
         assert f"KlingMagics.{name}=" in listed
-    assert "longer side of a grid's pictures" in listed
+    assert "longer side of a grid's images" in listed
     assert "api_key" not in listed
     assert shared.ok("%config").text.count("KlingMagics") == 1
 
@@ -223,7 +223,7 @@ def test_tab_offers_every_variable_that_can_be_an_axis(shared):
     assert shared.complete("%%kling --sweep animal=$zoo") == [f"%%kling --sweep animal=$zoo_{kind}" for kind in axes]
 
 
-def test_tab_offers_jobs_pictures_and_variables(shared):
+def test_tab_offers_jobs_images_and_variables(shared):
     shared.ok("%%kling -n 2 --quiet -o foxes\na fox")
     number = shared.ok("print(foxes.number)").text.strip()
     assert shared.complete("%kling show ")[0] == f"%kling show {number}"

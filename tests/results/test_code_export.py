@@ -70,7 +70,7 @@ requests = st.builds(
 
 
 def made(prompt: str, extra: Any = None, sample: Any = None, **parameters: Any) -> GenerationRequest:
-    """What a session makes of it: a source picture is found by what names it."""
+    """What a session makes of it: a source image is found by what names it."""
     if isinstance(parameters.get("image"), str):
         parameters["image"] = {source.label: source for source in SOURCES}[parameters["image"]]
     return GenerationRequest(prompt, extra=extra, sample=sample, **parameters)
@@ -79,7 +79,7 @@ def made(prompt: str, extra: Any = None, sample: Any = None, **parameters: Any) 
 def swept(axes: Mapping[str, Any], points: list[sweep_axes.Point], extra: Any = None) -> SweepResult:
     handles = []
     for point in points:
-        handle = JobHandle(made(point.prompt, extra, point.sample, **point.parameters), 1, JobStatus.FINISHED)
+        handle = JobHandle(made(point.prompt, extra, point.sample, **point.parameters), 1, JobStatus.COMPLETED)
         handle.set_result(handle.request)  # type: ignore[arg-type]  # the request stands for its result
         handles.append(handle)
     return SweepResult(axes, points, handles)
@@ -94,7 +94,7 @@ class Kling:
 
     @staticmethod
     def sweep(prompt: Any, axes: Any = None, *, extra: Any = None, **more: Any) -> SweepResult:
-        return swept(*sweep_axes.of_call(prompt, axes, more), extra)
+        return swept(*sweep_axes.parse_axes(prompt, axes, more), extra)
 
 
 def read_cell(code: str) -> GenerationRequest:

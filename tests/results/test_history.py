@@ -61,7 +61,7 @@ def every_view(session: Session, result: Any, other: Any) -> dict[str, dict[str,
     rows = [history_row(record, session.folder) for record in session.rows(limit=5)]
     return {
         "result": result._repr_mimebundle_(),
-        "picture": result[0]._repr_mimebundle_(),
+        "image": result[0]._repr_mimebundle_(),
         "sweep": SweepResult(axes, points, handles)._repr_mimebundle_(),
         "comparison": Comparison(result[0], other[0])._repr_mimebundle_(),
         "history": history_bundle(rows, total=len(rows)),
@@ -125,13 +125,13 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     session = Session({"sandbox": True, "folder": str(folder)})
     request = GenerationRequest("a red fox")
     row = new_record(request, backend="sandbox", source="python", session="earlier", estimate=1.0, now=1_700_000_000.0)
-    session.journal.add([row.but(status=JobStatus.FINISHED, seconds=8.0, images=("gone.png",))])
+    session.journal.add([row.replace(status=JobStatus.COMPLETED, seconds=8.0, images=("gone.png",))])
     names = [c[1] for c in session.journal._connection.execute("PRAGMA table_info(jobs)") if c[1] != "n"]
     columns = ", ".join(names)
     replaced = {
         "created_at": "1700000000.0 + k",
         "prompt": "'a red fox, number ' || k",
-        "status": "CASE WHEN k % 1000 = 7 THEN 'failed' ELSE 'finished' END",
+        "status": "CASE WHEN k % 1000 = 7 THEN 'failed' ELSE 'completed' END",
         "starred": "CASE WHEN k % 1000 = 8 THEN '[0]' ELSE '[]' END",
         "note": "CASE WHEN k % 1000 = 9 THEN 'for the paper' END",
     }

@@ -37,26 +37,26 @@ def swept(session: Session, prompt: Any, **axes: Any) -> SweepResult:
     return SweepResult(checked, points, batch.handles)
 
 
-def test_a_result_is_a_sequence_of_saved_pictures(session: Session, tmp_path: Path) -> None:
+def test_a_result_is_a_sequence_of_saved_images(session: Session, tmp_path: Path) -> None:
     """Index, slice, iterate, length; paths, sizes, a PIL image; a short repr; copies; the body sent."""
     fox = made(session, "a red fox", aspect_ratio="16:9", num_outputs=3, output_format="jpeg")
     assert len(fox) == 3
-    assert [picture.address for picture in fox] == ["1:0", "1:1", "1:2"]
+    assert [image.address for image in fox] == ["1:0", "1:1", "1:2"]
     assert fox[-1].address == "1:2"
     assert len(fox[1:]) == 2
     assert (fox[0].width, fox[0].height) == (1360, 768)
     assert fox[0].image().format == "JPEG"
-    assert repr(fox) == "<Result 1: 3 pictures of 'a red fox'>"
+    assert repr(fox) == "<Result 1: 3 images of 'a red fox'>"
     assert fox.raw["body"]["prompt"] == "a red fox"
     assert "127.0.0.1" not in str(fox.raw["final"]["output"]).replace("[address on 127.0.0.1", "")
     copies = fox.save(tmp_path / "copies")
-    assert [copy.read_bytes() for copy in copies] == [picture.path.read_bytes() for picture in fox]
+    assert [copy.read_bytes() for copy in copies] == [image.path.read_bytes() for image in fox]
     assert fox.save(tmp_path / "copies") == copies
     assert fox.figure().get_axes()
     assert fox.code() == "%%kling --aspect-ratio 16:9 --num-outputs 3 --output-format jpeg\na red fox"
 
 
-def test_one_picture_is_shown_large_and_several_as_a_grid(session: Session) -> None:
+def test_one_image_is_shown_large_and_several_as_a_grid(session: Session) -> None:
     """A single result and ``fox[2]`` are large enough to judge by; nine stay light."""
     one = made(session, "a red fox")._repr_mimebundle_()
     nine = made(session, "a red fox", num_outputs=9)
@@ -68,20 +68,20 @@ def test_one_picture_is_shown_large_and_several_as_a_grid(session: Session) -> N
     assert set(nine[4]._repr_mimebundle_()) == {"text/html", "image/jpeg", "text/plain"}
 
 
-def test_a_picture_deleted_since_is_drawn_as_missing(session: Session) -> None:
+def test_a_image_deleted_since_is_drawn_as_missing(session: Session) -> None:
     """The rest of the grid is shown, and the reason."""
     fox = made(session, "a red fox", num_outputs=2)
     fox[0].path.unlink()
     bundle = fox._repr_mimebundle_()
     assert "is not here" in bundle["text/html"]
     assert bundle["text/html"].count("<img") == 1
-    assert repr(fox) == "<Result 1: 1 of 2 pictures of 'a red fox'>"
+    assert repr(fox) == "<Result 1: 1 of 2 images of 'a red fox'>"
 
 
-def test_a_damaged_picture_is_named_once_and_without_its_folder(session: Session) -> None:
+def test_a_damaged_image_is_named_once_and_without_its_folder(session: Session) -> None:
     """The note is saved with the notebook."""
     fox = made(session, "a red fox", num_outputs=2)
-    fox[0].path.write_bytes(b"no picture")
+    fox[0].path.write_bytes(b"no image")
     bundle = fox._repr_mimebundle_()
     assert fox[0].tile().note == f"{fox[0].path.name} can no longer be shown: it is text."
     assert str(session.folder) not in str(bundle)
@@ -113,16 +113,16 @@ def test_a_deep_copy_of_a_sweep_has_the_same_jobs(session: Session) -> None:
     assert copied["owl"].number == 2
 
 
-def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
+def test_a_place_without_a_image_has_the_shape_that_was_asked_for(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """Failed in a sweep, and deleted since: as wide as the pictures beside it, in the page and in the figure."""
+    """Failed in a sweep, and deleted since: as wide as the images beside it, in the page and in the figure."""
     sandbox = make_sandbox(faults=[Fault("submit", "failed", at=2, error="no owls today")])
     session = make_session(sandbox, in_flight=1)
     sweep = swept(session, "a {animal}", animal=["fox", "owl", "hare"], aspect_ratio=["16:9"])
     sweep["hare", "16:9"][0].path.unlink()
     tiles = [sweep.tiles(index)[0] for index in range(3)]
-    assert [tile.state for tile in tiles] == ["picture", "failed", "missing"]
+    assert [tile.state for tile in tiles] == ["image", "failed", "missing"]
     assert [round(tile.ratio, 1) for tile in tiles] == [1.8] * 3
     assert sweep.bundle()["text/html"].count("aspect-ratio: 1.77") == 2
     figure = sweep.figure()
@@ -132,8 +132,8 @@ def test_a_place_without_a_picture_has_the_shape_that_was_asked_for(
 
 
 def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session, tmp_path: Path) -> None:
-    """One line of ours, and neither a sweep nor a result loses a copy for a picture deleted since."""
-    foxes = swept(session, "a {colour} fox", colour=["red", "white", "grey"], num_outputs=[2])
+    """One line of ours, and neither a sweep nor a result loses a copy for an image deleted since."""
+    foxes = swept(session, "a {color} fox", color=["red", "white", "gray"], num_outputs=[2])
     foxes[0][0].path.unlink()
     with pytest.raises(KlingError, match=r"1:0: .* is not here\. The other 1 are in .*copies"):
         foxes[0].save(tmp_path / "copies")
@@ -146,7 +146,7 @@ def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session
 
 def test_a_sweep_is_saved_as_what_its_path_says(session: Session, tmp_path: Path) -> None:
     """A table's ending gives both, a slash makes a folder of any name; what cannot be is said with the way out."""
-    foxes = swept(session, "a {colour} fox", colour=["red", "white"])
+    foxes = swept(session, "a {color} fox", color=["red", "white"])
     assert [path.name for path in foxes.save(tmp_path / "tab.csv")] == ["tab.png", "tab.csv"]
     assert [path.name for path in foxes.save(f"{tmp_path}/v1.2/")][:2] == ["figure.png", "table.csv"]
     assert len(foxes.save(tmp_path / "v1.2")) == 4
@@ -228,7 +228,7 @@ def test_stars_notes_and_filters(session: Session) -> None:
 
 
 def test_a_sweep_selects_by_value_and_lays_itself_out(session: Session, tmp_path: Path) -> None:
-    """By values, partly, by place; a table row per picture; a figure with the axes' names; files."""
+    """By values, partly, by place; a table row per image; a figure with the axes' names; files."""
     sweep = swept(session, "a {animal} at {time}", animal=["fox", "owl"], time=["dawn", "night"], num_outputs=[2])
     assert sweep["owl", "night", 2].request.prompt == "a owl at night"
     assert sweep["owl"].axes == {"time": ("dawn", "night"), "num_outputs": (2,)}
@@ -312,7 +312,7 @@ def test_a_result_has_a_place_also_where_numbers_select(session: Session) -> Non
         sweep.index("no result")
 
 
-def test_a_point_whose_picture_is_gone_is_missing(session: Session) -> None:
+def test_a_point_whose_image_is_gone_is_missing(session: Session) -> None:
     """It is drawn as missing, and the same sweep buys it again."""
     sweep = swept(session, "a {x}", x=["fox", "owl"], num_outputs=[2])
     assert not sweep.missing
@@ -340,7 +340,7 @@ def test_what_a_service_charged_is_in_the_sum_and_in_the_history(session: Sessio
 
 
 def test_the_column_of_credits_adds_up_to_what_was_paid(session: Session) -> None:
-    """A picture has its share of its job's price, also where two points are one job; nothing for what has none."""
+    """An image has its share of its job's price, also where two points are one job; nothing for what has none."""
     sweep = swept(session, ["a {x}", "an owl"], x=["fox", "hare"], num_outputs=[3])
     assert len({handle.number for handle in sweep.handles}) == 3
     table = sweep.table()
@@ -360,14 +360,14 @@ def test_an_axis_named_like_a_column_of_a_sweeps_table_keeps_its_name_and_values
     session: Session, tmp_path: Path
 ) -> None:
     """Ours gives way, in the table and in the CSV."""
-    names = ["number", "status", "picture", "path", "seconds", "job_status"]
+    names = ["number", "status", "image", "path", "seconds", "job_status"]
     sweep = swept(session, " ".join(f"{{{name}}}" for name in names), **{name: [f"{name} a"] for name in names})
     table = sweep.table()
     assert {name: table[name][0] for name in names} == {name: f"{name} a" for name in names}
-    ours = ["job_number", "job_picture", "job_path", "job_seconds", "credits", "job_job_status"]
+    ours = ["job_number", "job_image", "job_path", "job_seconds", "credits", "job_job_status"]
     assert list(table.columns) == [*names, *ours]
     assert table["job_number"][0] == 1
-    assert table["job_job_status"][0] == "finished"
+    assert table["job_job_status"][0] == "completed"
     assert Path(table["job_path"][0]).exists()
     sweep.save(tmp_path / "saved")
     assert list(pd.read_csv(tmp_path / "saved" / "table.csv").columns) == list(table.columns)

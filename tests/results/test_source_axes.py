@@ -1,4 +1,4 @@
-"""Source pictures as an axis, however they are given: told apart, labelled, refused before anything is bought."""
+"""Source images as an axis, however they are given: told apart, labeled, refused before anything is bought."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def kling(make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: p
     return kling_notebook
 
 
-def plain(colour: str) -> Image.Image:
-    return Image.new("RGB", (400, 400), colour)
+def plain(color: str) -> Image.Image:
+    return Image.new("RGB", (400, 400), color)
 
 
-def png(colour: str) -> bytes:
+def png(color: str) -> bytes:
     out = io.BytesIO()
-    plain(colour).save(out, "png")
+    plain(color).save(out, "png")
     return out.getvalue()
 
 
 def values_of(kind: str, kling: Any) -> Any:
-    """Two source pictures, given in one of the ways."""
+    """Two source images, given in one of the ways."""
     if kind == "results":
         return [kling.generate(f"a fox {k}", show_progress=False) for k in range(2)]
     if kind in ("array of paths", "paths"):
         for name in ("a.png", "b.png"):
             Path(name).write_bytes(png("red" if name == "a.png" else "blue"))
         return np.array(["a.png", "b.png"]) if kind == "array of paths" else [Path("a.png"), Path("b.png")]
-    return [(plain if kind == "pil" else png)(colour) for colour in ("red", "blue")]
+    return [(plain if kind == "pil" else png)(color) for color in ("red", "blue")]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def values_of(kind: str, kling: Any) -> Any:
         ("array of paths", r"a\.png,b\.png"),
     ],
 )
-def test_a_sweep_over_pictures_is_bought_once_each_shown_tabled_and_saved(
+def test_a_sweep_over_images_is_bought_once_each_shown_tabled_and_saved(
     kind: str, labels: str, kling: Any, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """A PIL image cannot be hashed: the sweep bought all of it and then broke."""
@@ -87,7 +87,7 @@ def test_a_sweep_over_pictures_is_bought_once_each_shown_tabled_and_saved(
     assert sweep[said.split(",")[1]].request.image.label == said.split(",")[1]
     assert [sweep[value].number for value in given] == [result.number for result in sweep.done]
     kling.sweep("at night", image=given, show_progress=False)
-    assert sandbox.count("submit") - before == 2, "the same pictures are the same requests"
+    assert sandbox.count("submit") - before == 2, "the same images are the same requests"
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_a_sweep_over_pictures_is_bought_once_each_shown_tabled_and_saved(
         (lambda: [plain("red"), png("red")], "twice"),
         (lambda: [np.zeros((400, 400, 3), dtype="uint8")], "image cannot be of the type ndarray. Give a path"),
         (lambda: [plain("red"), "nowhere.png"], "no file nowhere.png"),
-        (lambda: [b"text"], "is text. Save the picture as PNG"),
+        (lambda: [b"text"], "is text. Save the image as PNG"),
     ],
 )
-def test_pictures_that_cannot_be_an_axis_are_refused_before_anything_is_bought(
+def test_images_that_cannot_be_an_axis_are_refused_before_anything_is_bought(
     values: Callable[[], Any], said: str, kling: Any, sandbox: Sandbox
 ) -> None:
     for ask in (kling.sweep, kling.estimate):
@@ -110,7 +110,7 @@ def test_pictures_that_cannot_be_an_axis_are_refused_before_anything_is_bought(
     assert not kling.current_session().rows()
 
 
-def test_a_picture_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
+def test_a_image_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither journal nor code holds the machine's path; the moved folder finds its copy, an old absolute name too."""
@@ -120,7 +120,7 @@ def test_a_picture_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
     label = asked.code().split()[2]
     assert kling.history()["image"].iloc[0] == label == asked.request.image.label
     session.close()
-    moved = session.folder.parent / "moved" / "pictures"
+    moved = session.folder.parent / "moved" / "images"
     moved.parent.mkdir()
     shutil.move(session.folder, moved)
     monkeypatch.chdir(moved.parent)
@@ -137,10 +137,10 @@ def test_a_label_of_a_copy_that_is_gone_is_a_path_like_any_other(tmp_path: Path)
         Attachments(tmp_path / ".kling" / "sources", lambda *_: None).resolve(f".kling/sources/{'0' * 32}.png")  # type: ignore[arg-type,return-value]
 
 
-def test_a_picture_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
+def test_a_image_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """``1:0`` is another picture in this folder: neither code nor an axis may call the source so."""
+    """``1:0`` is another image in this folder: neither code nor an axis may call the source so."""
     base = kling.generate("base", show_progress=False)
     second = make_session(sandbox, folder=str(tmp_path / "second"))
     monkeypatch.setattr(current, "_session", second)
@@ -159,14 +159,14 @@ def test_code_names_the_kept_copy_of_a_source_that_changed_or_went_away(kling: A
     Path("a.png").write_bytes(png("red"))
     base = kling.generate("base", show_progress=False)
     from_file = kling.generate("at night", image="a.png", show_progress=False)
-    from_picture = kling.generate("at noon", image="1:0", show_progress=False)
+    from_image = kling.generate("at noon", image="1:0", show_progress=False)
     from_copy = kling.generate("at dawn", image=png("red"), show_progress=False)
     copy = from_copy.code().split()[2]
-    assert [made.code().split()[2] for made in (from_file, from_picture)] == ["a.png", "1:0"]
+    assert [made.code().split()[2] for made in (from_file, from_image)] == ["a.png", "1:0"]
     Path("a.png").write_bytes(png("blue"))
     base[0].path.unlink()
     session = kling.current_session()
-    for made in (from_file, from_picture, from_copy):
+    for made in (from_file, from_image, from_copy):
         named = made.code().split()[2]
         assert re.fullmatch(KEPT, named), named
         assert session.request(made.request.prompt, image=named) == made.request
@@ -179,8 +179,8 @@ def test_code_names_the_kept_copy_of_a_source_that_changed_or_went_away(kling: A
     assert from_copy.code().split()[2] == copy, "the only name there is"
 
 
-def test_a_job_id_and_a_place_name_a_picture_as_a_number_and_a_place_do(kling: Any) -> None:
-    """As source picture and in a comparison; the code says the number. A file of that name is a file."""
+def test_a_job_id_and_a_place_name_a_image_as_a_number_and_a_place_do(kling: Any) -> None:
+    """As source image and in a comparison; the code says the number. A file of that name is a file."""
     base = kling.generate("base", num_outputs=2, show_progress=False)
     one = kling.generate("one", show_progress=False)
     asked = kling.current_session().request("at night", image=f"{base.job_id}:1")
@@ -196,18 +196,18 @@ def test_a_job_id_and_a_place_name_a_picture_as_a_number_and_a_place_do(kling: A
 
 
 @pytest.mark.parametrize("kind", ["number", "job id", "result"])
-def test_a_comparison_with_a_job_of_several_pictures_asks_which(kind: str, kling: Any) -> None:
+def test_a_comparison_with_a_job_of_several_images_asks_which(kind: str, kling: Any) -> None:
     """By its number the first was taken silently."""
     base = kling.generate("base", num_outputs=3, show_progress=False)
     what = {"number": "1", "job id": base.job_id, "result": base}[kind]
-    with pytest.raises(InputError, match=r"Job 1 has 3 pictures. Say which: result\[K\], or 1:K\."):
+    with pytest.raises(InputError, match=r"Job 1 has 3 images. Say which: result\[K\], or 1:K\."):
         kling.compare(what, "1:0")
 
 
 @pytest.mark.parametrize("what", ["1:x", "", None, ["1:0"], ":1"])
-def test_what_is_no_picture_cannot_be_compared(what: Any, kling: Any) -> None:
+def test_what_is_no_image_cannot_be_compared(what: Any, kling: Any) -> None:
     kling.generate("base", show_progress=False)
-    with pytest.raises(InputError, match=r"is no picture. Give|There is no job|knows no job"):
+    with pytest.raises(InputError, match=r"is no image. Give|There is no job|knows no job"):
         kling.compare(what, "1:0")
 
 
@@ -216,7 +216,7 @@ def test_what_is_no_picture_cannot_be_compared(what: Any, kling: Any) -> None:
     [
         ("", r"^image is empty\. Give a path"),
         (" ", r"^image is empty"),
-        ("ftp://x/a.png", r"URL of ftp; only http and https work\. Save the picture"),
+        ("ftp://x/a.png", r"URL of ftp; only http and https work\. Save the image"),
         ("file:///a.png", r"URL of file; only http"),
     ],
 )
@@ -227,7 +227,7 @@ def test_a_source_that_cannot_be_one_is_refused_for_its_own_reason(value: str, s
     assert caught.value.parameter == "image"
 
 
-def test_a_source_picture_of_a_past_job_that_is_gone_says_how_to_get_it_again(
+def test_a_source_image_of_a_past_job_that_is_gone_says_how_to_get_it_again(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """And shows nobody where the folder is. The job of another folder cannot be asked for here."""
@@ -241,7 +241,7 @@ def test_a_source_picture_of_a_past_job_that_is_gone_says_how_to_get_it_again(
         kling.generate("at night", image=base, show_progress=False)
 
 
-def test_a_finished_handle_is_a_source_picture_and_another_says_what_it_is(
+def test_a_finished_handle_is_a_source_image_and_another_says_what_it_is(
     kling: Any, make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     """What ``-o h --no-wait`` leaves in a variable."""
@@ -251,13 +251,13 @@ def test_a_finished_handle_is_a_source_picture_and_another_says_what_it_is(
     assert session.request("at night", image=handle) == session.request("at night", image="1:0")
     several = kling.submit("several", num_outputs=2)
     several.result(timeout=30)
-    with pytest.raises(InputError, match=r"Job 2 has 2 pictures\. Say which: 2:K\."):
+    with pytest.raises(InputError, match=r"Job 2 has 2 images\. Say which: 2:K\."):
         session.request("at night", image=several)
     faulty = make_session(make_sandbox(faults=[Fault("submit", "failed", at=1, error="no foxes")]))
     slow = make_session(make_sandbox(latency=30.0))
     failed, going = (one.start([one.request("a fox")], source="python").handles[0] for one in (faulty, slow))
     assert failed.exception(timeout=30)
-    with pytest.raises(InputError, match=rf"Job {failed.number} has no picture: .*no foxes"):
+    with pytest.raises(InputError, match=rf"Job {failed.number} has no image: .*no foxes"):
         session.request("at night", image=failed)
-    with pytest.raises(InputError, match=rf"Job {going.number} is not finished yet: it is \w+\. Wait for it"):
+    with pytest.raises(InputError, match=rf"Job {going.number} is not completed yet: it is \w+\. Wait for it"):
         session.request("at night", image=going)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.results.sweep_axes import Layout, expand, fill, label, layout, of_call
+from kling_notebook.results.sweep_axes import Layout, expand, fill, label, layout, parse_axes
 
 
 def prompts(prompt: Any, **axes: Any) -> list[str]:
@@ -77,7 +77,7 @@ def test_numbers_of_an_array_are_plain_numbers() -> None:
 def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value: Any, same: Any) -> None:
     """One number of NumPy as sample was one job and not three; an array of no dimensions was taken letter by letter."""
     rest = {} if name == "x" else {"x": "y"}
-    assert of_call("a {x}", None, rest | {name: value}) == of_call("a {x}", None, rest | {name: same})
+    assert parse_axes("a {x}", None, rest | {name: value}) == parse_axes("a {x}", None, rest | {name: same})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value
 )
 def test_axes_that_have_no_names_are_refused_in_words(axes: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        of_call("a {0}", axes, {})
+        parse_axes("a {0}", axes, {})
 
 
 def test_the_prompt_may_be_the_axis() -> None:
@@ -167,17 +167,17 @@ def test_layout(axes: dict[str, list[int]], expected: Layout) -> None:
 def test_a_prompt_given_as_text_and_as_an_axis_is_refused(prompt: Any) -> None:
     """The text was dropped silently; the magic refuses it, too."""
     with pytest.raises(InputError, match="The prompt is given both as text and as an axis") as caught:
-        of_call(prompt, {"prompt": ["a hare"]}, {})
+        parse_axes(prompt, {"prompt": ["a hare"]}, {})
     assert caught.value.parameter == "prompt"
 
 
 @pytest.mark.parametrize("prompt", [None, "", " "])
 def test_prompts_may_be_an_axis_where_no_text_stands_beside_it(prompt: Any) -> None:
-    assert of_call(prompt, {"prompt": ["a fox", "an owl"]}, {})[0] == {"prompt": ("a fox", "an owl")}
+    assert parse_axes(prompt, {"prompt": ["a fox", "an owl"]}, {})[0] == {"prompt": ("a fox", "an owl")}
 
 
 @pytest.mark.parametrize("value", ["", None, " "])
-def test_an_empty_value_is_labelled_none(value: Any) -> None:
+def test_an_empty_value_is_labeled_none(value: Any) -> None:
     """In grids, sliders and figures stood "None", or nothing."""
     assert label(value) == "none"
     assert [label(other) for other in ("x", 0, False)] == ["x", "0", "False"]

@@ -1,6 +1,6 @@
 """Any sequence of buying, faults, crashes, restarts, withdrawals, resumes and dismissals keeps the three promises.
 
-The service is charged for no more than what was sent; an id that it gave is never lost; a finished row has its files.
+The service is charged for no more than what was sent; an id that it gave is never lost; a completed row has its files.
 A crash is a session whose worker stops for ever at a chosen point, and whose lock is let go of as a dead process's is.
 """
 
@@ -35,7 +35,7 @@ from kling_notebook.journal.job_record import Record
 from kling_notebook.sandbox import Fault, Sandbox
 from kling_notebook.session.session import Session
 
-POINTS = ("planned", "sent", "posted", "running", "downloading", "half a download", "renamed", "finishing")
+POINTS = ("queued", "sent", "posted", "running", "downloading", "half a download", "renamed", "finishing")
 FAULTS = [
     *(Fault("submit", kind, at=1) for kind in ("drop_before", "drop_after", "half_header", "no_job_id", "html")),
     *(Fault("submit", "status", at=1, status=status, made=made)
@@ -68,14 +68,14 @@ class Doomed(Session):
 
         def watched_write(record: Record) -> None:
             self.die_if_dead()
-            if record.status is JobStatus.FINISHED:
+            if record.status is JobStatus.COMPLETED:
                 self.die_at("finishing")
             if record.status is JobStatus.DOWNLOADING and record.images:
                 self.die_at("renamed")
             with self.life:
                 if not self.dead.is_set():
                     write(record)
-            if record.status in (JobStatus.SENT, JobStatus.RUNNING, JobStatus.DOWNLOADING):
+            if record.status in (JobStatus.SUBMITTING, JobStatus.RUNNING, JobStatus.DOWNLOADING):
                 self.die_at(record.status.value)
 
         def watched_submit(request: Any) -> Any:
@@ -94,7 +94,7 @@ class Doomed(Session):
 
         def watched_add(records: Any) -> list[Record]:
             added = add(records)
-            self.die_at("planned")
+            self.die_at("queued")
             return added
 
         self.journal.write, self.journal.add = watched_write, watched_add  # type: ignore[method-assign]
@@ -152,33 +152,33 @@ class Machine(RuleBasedStateMachine):
         if self.session.dead.is_set():
             self.session = self.new_session()
 
-    def buy(self, pictures: int, reuse: bool, jobs: int = 1) -> None:
+    def buy(self, images: int, reuse: bool, jobs: int = 1) -> None:
         self.asked += 0 if reuse and self.asked else jobs
         prompts = [f"fox {self.asked - k}" for k in range(jobs)]
-        requests = [self.session.request(prompt, num_outputs=pictures) for prompt in prompts]
+        requests = [self.session.request(prompt, num_outputs=images) for prompt in prompts]
         handles: Any = ()
         with contextlib.suppress(Dead):
             handles = self.session.start(requests, source="python", reuse=reuse).handles
         self.settle(handles)
 
-    @rule(pictures=st.integers(1, 2), jobs=st.integers(1, 3))
-    def buy_and_all_goes_well(self, pictures: int, jobs: int) -> None:
-        self.buy(pictures, False, jobs)
+    @rule(images=st.integers(1, 2), jobs=st.integers(1, 3))
+    def buy_and_all_goes_well(self, images: int, jobs: int) -> None:
+        self.buy(images, False, jobs)
 
     @rule(reuse=st.booleans())
     def ask_for_the_last_one_again(self, reuse: bool) -> None:
         self.buy(1, reuse)
 
-    @rule(fault=st.sampled_from(FAULTS), pictures=st.integers(1, 2))
-    def buy_with_a_fault(self, fault: Fault, pictures: int) -> None:
+    @rule(fault=st.sampled_from(FAULTS), images=st.integers(1, 2))
+    def buy_with_a_fault(self, fault: Fault, images: int) -> None:
         self.service.add_fault(fault)
-        self.buy(pictures, False)
+        self.buy(images, False)
         self.service.clear_faults()
 
-    @rule(point=st.sampled_from(POINTS), pictures=st.integers(1, 2), jobs=st.integers(1, 2))
-    def buy_and_be_killed(self, point: str, pictures: int, jobs: int) -> None:
+    @rule(point=st.sampled_from(POINTS), images=st.integers(1, 2), jobs=st.integers(1, 2))
+    def buy_and_be_killed(self, point: str, images: int, jobs: int) -> None:
         self.session.point = point
-        self.buy(pictures, False, jobs)
+        self.buy(images, False, jobs)
 
     @rule(point=st.sampled_from(POINTS[3:]))
     def resume_and_be_killed(self, point: str) -> None:
@@ -205,11 +205,11 @@ class Machine(RuleBasedStateMachine):
         self.asked += jobs
         requests = [self.session.request(f"fox {self.asked - k}") for k in range(jobs)]
         batch = self.session.start(requests, source="python")
-        stopped = batch.withdraw()
+        stopped = batch.cancel_unsent()
         self.settle(batch.handles)
-        for number in stopped.withdrawn:
+        for number in stopped.cancelled:
             record = self.session.record(number)
-            assert record.status is JobStatus.WITHDRAWN
+            assert record.status is JobStatus.CANCELLED
             assert record.submitted_at is None
 
     @precondition(lambda self: self.in_doubt())
@@ -218,18 +218,18 @@ class Machine(RuleBasedStateMachine):
         self.session.dismiss(self.in_doubt()[0].number)
 
     @rule(place=st.integers(0, 100))
-    def delete_a_picture_and_resume_its_job(self, place: int) -> None:
-        finished = self.session.rows(status="finished", limit=None)
+    def delete_a_image_and_resume_its_job(self, place: int) -> None:
+        finished = self.session.rows(status="completed", limit=None)
         if finished:
             record = finished[place % len(finished)]
             (self.session.folder / record.images[place % len(record.images)]).unlink(missing_ok=True)
             try:
                 self.settle(self.session.resume(record.number).jobs)
             except InputError:
-                pytest.fail("a finished job can be collected again")
+                pytest.fail("a completed job can be collected again")
 
     def in_doubt(self) -> tuple[Record, ...]:
-        return self.session.status().doubtful
+        return self.session.status().unconfirmed
 
     # ---- what must hold ----
 
@@ -244,7 +244,7 @@ class Machine(RuleBasedStateMachine):
         """One purchase per POST, and one POST per row at most: nothing here may be sent again."""
         made = len(self.service._service.recent(10_000))
         records = self.session.rows(limit=None)
-        never = (JobStatus.PLANNED, JobStatus.WITHDRAWN)
+        never = (JobStatus.QUEUED, JobStatus.CANCELLED)
         assert made <= self.service.count("submit") <= sum(record.status not in never for record in records)
 
     @invariant()
@@ -254,17 +254,17 @@ class Machine(RuleBasedStateMachine):
         for number, job_id in self.ids.items():
             assert records[number].job_id == job_id
         known = {record.job_id for record in records.values()}
-        doubts = sum(
-            record.status in (JobStatus.MAYBE_SUBMITTED, JobStatus.DISMISSED, JobStatus.SENT)
+        unconfirmed_records = sum(
+            record.status in (JobStatus.UNCONFIRMED, JobStatus.DISMISSED, JobStatus.SUBMITTING)
             for record in records.values()
         )
         strange = [job for job in self.service._service.recent(10_000) if job.id not in known]
-        assert len(strange) <= doubts, "every job of the service is a row's, or a doubt's"
+        assert len(strange) <= unconfirmed_records, "every job of the service is a row's, or a doubt's"
 
     @invariant()
     def finished_rows_have_their_files_whole(self) -> None:
         names: list[str] = []
-        for record in self.session.rows(status="finished", limit=None):
+        for record in self.session.rows(status="completed", limit=None):
             assert record.images
             for name in record.images:
                 saving.check(self.session.folder / name)
@@ -281,14 +281,14 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "home"):
             self.settle(self.session.resume().jobs)
-            left = [r for r in self.session.journal.open_records() if r.status is not JobStatus.MAYBE_SUBMITTED]
-            unfinished = [r for r in left if r.status is not JobStatus.UNFINISHED]
+            left = [r for r in self.session.journal.open_records() if r.status is not JobStatus.UNCONFIRMED]
+            paused = [r for r in left if r.status is not JobStatus.PAUSED]
             for session in self.buyers:
                 session.close()
                 session.journal.close()
             self.service.stop()
             shutil.rmtree(self.home, ignore_errors=True)
-            assert not [(r.number, r.status.value, r.owner) for r in unfinished], (
+            assert not [(r.number, r.status.value, r.owner) for r in paused], (
                 "with nobody working, everything is at rest"
             )
 

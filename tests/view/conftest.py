@@ -19,16 +19,16 @@ SIZES = {"1:1": (1024, 1024), "16:9": (1344, 756), "9:16": (756, 1344), "21:9": 
 
 
 def jpeg_of(size: tuple[int, int], side: int = 256, *, noise: bool = False, seed: int = 0) -> bytes:
-    """A gradient, or noise, which compresses worse than any picture."""
+    """A gradient, or noise, which compresses worse than any image."""
     scale = side / max(size)
     fitted = (round(size[0] * scale), round(size[1] * scale))
     if noise:
-        picture = Image.merge("RGB", [Image.effect_noise(fitted, 90) for _ in range(3)])
+        image = Image.merge("RGB", [Image.effect_noise(fitted, 90) for _ in range(3)])
     else:
         gradient = Image.linear_gradient("L").resize(fitted).rotate(seed * 90 % 180)
-        picture = Image.merge("RGB", (gradient, gradient.transpose(Image.Transpose.FLIP_LEFT_RIGHT), gradient))
+        image = Image.merge("RGB", (gradient, gradient.transpose(Image.Transpose.FLIP_LEFT_RIGHT), gradient))
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
+    image.save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
@@ -38,9 +38,7 @@ def make_tile() -> Callable[..., Tile]:
 
     def make(k: int = 0, ratio: str = "1:1", *, side: int = 256, noise: bool = False, **fields: Any) -> Tile:
         width, height = SIZES[ratio]
-        jpeg = (
-            b"" if fields.get("state", "picture") != "picture" else jpeg_of((width, height), side, noise=noise, seed=k)
-        )
+        jpeg = b"" if fields.get("state", "image") != "image" else jpeg_of((width, height), side, noise=noise, seed=k)
         values: dict[str, Any] = {
             "jpeg": jpeg,
             "width": width,
@@ -70,13 +68,13 @@ def render_everything(make_tile: Callable[..., Tile]) -> Callable[[str], dict[st
         rows = [ProgressRow(text, state, 8.0, 20.0, text) for state in states]  # type: ignore[arg-type]
         history = [
             HistoryRow(n, (shown, *holes, wide), text, text, s, text, text, 8.4, 5, frozenset({1}), text, text)
-            for n, s in enumerate(("finished", "failed", "maybe_submitted", "running", "withdrawn", "unfinished", text))
+            for n, s in enumerate(("completed", "failed", "unconfirmed", "running", "cancelled", "paused", text))
         ]
         differ = [(text, text, "a b"), ("x", "", text)]
         bundles = {
             "grid": grid_bundle(tiles, title=text, notice=text),
             "grid of one shape": grid_bundle([shown] * 9, title=text),
-            "no pictures": grid_bundle([], title=text, notice=text),
+            "no images": grid_bundle([], title=text, notice=text),
             "large": large_bundle(shown, title=text, notice=text),
             "large, missing": large_bundle(holes[0], title=text, notice=text),
             "facets": facets_bundle([two, one, long], title=text, notice=text),

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import html5lib
 import pytest
 
-Colour = tuple[float, float, float, float]
+Color = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ THEMES = {
 }
 
 
-def parse(value: str) -> Colour:
+def parse(value: str) -> Color:
     value = value.strip()
     if value == "transparent":
         return (0.0, 0.0, 0.0, 0.0)
@@ -45,14 +45,14 @@ def parse(value: str) -> Colour:
     return (red, green, blue, numbers[3] if len(numbers) > 3 else 1.0)
 
 
-def over(top: Colour, ground: Colour) -> Colour:
+def over(top: Color, ground: Color) -> Color:
     alpha = top[3]
     return (*(t * alpha + g * (1 - alpha) for t, g in zip(top[:3], ground[:3], strict=True)), 1.0)  # type: ignore[return-value]
 
 
-def contrast(a: Colour, b: Colour) -> float:
-    def luminance(colour: Colour) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+def contrast(a: Color, b: Color) -> float:
+    def luminance(color: Color) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     light, dark = sorted((luminance(a), luminance(b)), reverse=True)
@@ -71,12 +71,12 @@ def style_of(element: Element) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def texts(element: Element, theme: Theme, ink: Colour, ground: Colour) -> Iterator[tuple[str, Colour, Colour]]:
-    """Every text with the colour it is drawn in and the ground under it."""
+def texts(element: Element, theme: Theme, ink: Color, ground: Color) -> Iterator[tuple[str, Color, Color]]:
+    """Every text with the color it is drawn in and the ground under it."""
     style = style_of(element)
     assert "opacity" not in style, "text inside would lose contrast unseen"
-    colour = resolve(style.get("color", "inherit"), theme)
-    ink = ink if colour in {"inherit", "CanvasText"} else parse(colour)
+    color = resolve(style.get("color", "inherit"), theme)
+    ink = ink if color in {"inherit", "CanvasText"} else parse(color)
     fill = resolve(style.get("background-color", style.get("background", "transparent")), theme)
     ground = ground if fill == "Canvas" or "gradient" in fill else over(parse(fill), ground)
     if (element.text or "").strip():
@@ -104,16 +104,16 @@ def test_every_text_is_readable_on_every_theme(
 
 @pytest.mark.parametrize("name", THEMES)
 def test_bars_and_edges_stand_out_from_the_page(name: str) -> None:
-    from kling_notebook.view.markup import AMBER, BLUE, GREEN, GREY, RED
+    from kling_notebook.view.markup import AMBER, BLUE, GRAY, GREEN, RED
 
-    for colour in (AMBER, BLUE, GREEN, GREY, RED):
-        assert contrast(parse(colour), parse(THEMES[name].ground)) >= 3.0, colour
+    for color in (AMBER, BLUE, GREEN, GRAY, RED):
+        assert contrast(parse(color), parse(THEMES[name].ground)) >= 3.0, color
 
 
-def test_opaque_colours_are_written_as_untrusted_notebooks_keep_them(
+def test_opaque_colors_are_written_as_untrusted_notebooks_keep_them(
     render_everything: Callable[[str], dict[str, dict[str, str]]],
 ) -> None:
-    """JupyterLab drops colours in forms its sanitizer does not know, hsl() and color-mix() among them."""
+    """JupyterLab drops colors in forms its sanitizer does not know, hsl() and color-mix() among them."""
     for renderer, bundle in render_everything("fox").items():
         for value in re.findall(r"(?:background-)?color: ([^;\"]+)", bundle["text/html"]):
             assert re.match(r"rgba?\(|var\(--|inherit|CanvasText|Canvas|light dark", value), f"{renderer}: {value}"

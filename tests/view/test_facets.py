@@ -74,7 +74,7 @@ def test_three_axes_are_grids_with_titles(make_tile: Make) -> None:
 
 
 def listed(make_tile: Make) -> Facet:
-    """Four axes: sixteen combinations, two pictures each."""
+    """Four axes: sixteen combinations, two images each."""
     axes = ("animal", "time", "style", "sample")
     values = tuple(product(("fox", "owl"), ("dawn", "night"), ("ink", "oil"), "12"))
     cells = tuple(((make_tile(k), make_tile(k)),) for k in range(16))
@@ -85,7 +85,7 @@ def test_four_axes_are_a_list_with_a_column_for_each(make_tile: Make) -> None:
     bundle = facets_bundle([listed(make_tile)])
     root = parsed(bundle["text/html"])
     heads = [cell for cell in root.iter("th") if cell.attrib["scope"] == "col"]
-    assert ["".join(cell.itertext()) for cell in heads] == ["animal", "time", "style", "sample", "pictures"]
+    assert ["".join(cell.itertext()) for cell in heads] == ["animal", "time", "style", "sample", "images"]
     assert [cell.attrib["scope"] for cell in root.iter("th")].count("row") == 16
     assert bundle["text/html"].count("<img") == 32
     assert "fox, night, oil, 2" in bundle["text/plain"]
@@ -93,7 +93,7 @@ def test_four_axes_are_a_list_with_a_column_for_each(make_tile: Make) -> None:
         assert sheet.height < 4 * sheet.width, "the contact sheet is no ribbon"
 
 
-def test_several_pictures_of_one_cell_stay_together(make_tile: Make) -> None:
+def test_several_images_of_one_cell_stay_together(make_tile: Make) -> None:
     cells = (((make_tile(0), make_tile(1)), (make_tile(2),)),) * 2
     root = parsed(facets_bundle([Facet("", "a", ("x", "y"), "b", ("p", "q"), cells)])["text/html"])
     counts = [len(list(cell.iter("img"))) for cell in root.iter("td") if list(cell.iter("img"))]
@@ -118,7 +118,7 @@ def test_plain_text_names_every_cell(make_tile: Make) -> None:
 
 
 def test_beside_a_long_prompt_the_contact_sheet_keeps_the_label_of_the_column(make_tile: Make) -> None:
-    """The longest label gives way, so that a name says which of the row's pictures it is."""
+    """The longest label gives way, so that a name says which of the row's images it is."""
     prompt = "a red fox asleep in deep snow under birches, first light"
     facet = two_by_three(make_tile, rows=(prompt, "owl"))
     names = [name for name, _ in facet.named(28)]
@@ -140,5 +140,5 @@ def test_dozens_of_heavy_cells_stay_light(make_tile: Make) -> None:
 @pytest.mark.parametrize("facets", [[], [Facet("", "", (), "", (), ())], [Facet("x", "a", ("b",), "c", (), ((),))]])
 def test_no_cells_is_said(facets: list[Facet]) -> None:
     bundle = facets_bundle(facets, title="fox")
-    assert "No pictures." in bundle["text/html"]
+    assert "No images." in bundle["text/html"]
     assert bundle["text/plain"].strip()

@@ -58,7 +58,7 @@ def test_facets_have_axis_titles_and_labels(make_tile: Make) -> None:
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_many_combinations_are_rows_of_labelled_pictures_and_no_ribbon(make_tile: Make, listed: bool) -> None:
+def test_many_combinations_are_rows_of_labeled_images_and_no_ribbon(make_tile: Make, listed: bool) -> None:
     names = tuple(f"fox {k}" for k in range(16))
     if listed:
         values = tuple((name, "a", "b", "c") for name in names)
@@ -74,8 +74,8 @@ def test_many_combinations_are_rows_of_labelled_pictures_and_no_ribbon(make_tile
     assert figure.get_suptitle() == (facet.row_axis or facet.column_axis)
 
 
-def plain(make_tile: Make, rows: int, columns: int, ratio: str = "1:1", pictures: int = 1) -> Facet:
-    cell = tuple(make_tile(k, ratio) for k in range(pictures))
+def plain(make_tile: Make, rows: int, columns: int, ratio: str = "1:1", images: int = 1) -> Facet:
+    cell = tuple(make_tile(k, ratio) for k in range(images))
     names = [tuple(map(str, range(count))) for count in (rows, columns)]
     return Facet("", "x" if rows > 1 else "", names[0], "y", names[1], ((cell,) * columns,) * rows)
 
@@ -97,10 +97,10 @@ def test_a_figure_is_narrowed_before_it_gets_too_high(
 
 
 @pytest.mark.parametrize("ratio", ["1:1", "9:16", "16:9"])
-def test_the_pictures_of_a_cell_stand_in_rows_and_not_in_a_ribbon(make_tile: Make, ratio: str) -> None:
-    """Nine three by three, four two by two, as the page shows them: a cell has the shape of its pictures."""
-    for pictures in (9, 4):
-        figure = facets_figure([plain(make_tile, 1, 3, ratio, pictures)], dpi=40)
+def test_the_images_of_a_cell_stand_in_rows_and_not_in_a_ribbon(make_tile: Make, ratio: str) -> None:
+    """Nine three by three, four two by two, as the page shows them: a cell has the shape of its images."""
+    for images in (9, 4):
+        figure = facets_figure([plain(make_tile, 1, 3, ratio, images)], dpi=40)
         drawn(figure)
         for ax in figure.get_axes():
             box = ax.get_window_extent()
@@ -116,7 +116,7 @@ def test_a_title_of_a_facet_is_kept_where_its_cells_are_listed(make_tile: Make) 
     assert figure.get_suptitle() == "animal \u00b7 style = ink"
 
 
-def test_pictures_of_a_row_have_one_height(make_tile: Make) -> None:
+def test_images_of_a_row_have_one_height(make_tile: Make) -> None:
     cells = (((make_tile(0, "16:9"),), (make_tile(1, "9:16"),), (make_tile(2),)),)
     figure = facets_figure([facet(make_tile, title="", rows=("fox",), columns=tuple("abc"), cells=cells)], dpi=60)
     drawn(figure)
@@ -143,14 +143,14 @@ def test_a_dollar_is_a_dollar(make_tile: Make) -> None:
 
 
 @pytest.mark.parametrize("state", ["missing", "failed", "waiting"])
-def test_a_missing_picture_is_a_frame_with_the_reason(make_tile: Make, state: str) -> None:
+def test_a_missing_image_is_a_frame_with_the_reason(make_tile: Make, state: str) -> None:
     hole = make_tile(1, state=state, note="The file was deleted.")
     figure = tiles_figure([make_tile(0), hole], width=4, dpi=40)
     assert f"{state}\nThe file was deleted." in texts(figure)
 
 
 def test_a_cell_without_tiles_and_one_with_broken_bytes_are_frames(make_tile: Make) -> None:
-    cells = (((make_tile(0),), ()), ((make_tile(1, jpeg=b"no picture"),), (make_tile(2), make_tile(3, state="failed"))))
+    cells = (((make_tile(0),), ()), ((make_tile(1, jpeg=b"no image"),), (make_tile(2), make_tile(3, state="failed"))))
     figure = facets_figure([facet(make_tile, cells=cells)], dpi=40)
     assert texts(figure).count("missing") == 2
     drawn(figure)

@@ -1,4 +1,4 @@
-"""Grids: light, arranged, each picture with its prompt; a contact sheet and plain text beside them."""
+"""Grids: light, arranged, each image with its prompt; a contact sheet and plain text beside them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Make = Callable[..., Tile]
 
 
 def sheet_of(bundle: dict[str, str]) -> Image.Image:
-    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"])), formats=("JPEG",))
-    picture.load()
-    return picture
+    image = Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"])), formats=("JPEG",))
+    image.load()
+    return image
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_tiles_stand_in_full_rows(make_tile: Make, count: int, ratio: str, colum
     assert f"/ {columns})" in grid_bundle(tiles)["text/html"]
 
 
-def test_nine_pictures_and_their_sheet_weigh_under_300_kb(make_tile: Make) -> None:
+def test_nine_images_and_their_sheet_weigh_under_300_kb(make_tile: Make) -> None:
     bundle = grid_bundle([make_tile(k) for k in range(9)], title="fox")
     assert len(json.dumps(bundle)) < 300_000
 
 
 @pytest.mark.parametrize("alt", ["fox", "<&\"' " * 500, "\U0001f98a" * 2500])
-def test_nine_of_the_heaviest_pictures_with_the_longest_prompts_do_too(make_tile: Make, alt: str) -> None:
+def test_nine_of_the_heaviest_images_with_the_longest_prompts_do_too(make_tile: Make, alt: str) -> None:
     tiles = [make_tile(k, noise=True, alt=alt) for k in range(9)]
-    assert sum(len(tile.jpeg) for tile in tiles) > 200_000, "the test's pictures must be too heavy as they are"
+    assert sum(len(tile.jpeg) for tile in tiles) > 200_000, "the test's images must be too heavy as they are"
     assert len(json.dumps(grid_bundle(tiles), ensure_ascii=False).encode()) < 300_000
 
 
@@ -67,15 +67,15 @@ def test_captions_put_the_address_in_bold(make_tile: Make) -> None:
 
 
 @pytest.mark.parametrize("state", ["missing", "failed", "waiting"])
-def test_a_tile_without_a_picture_says_so_in_words_and_why(make_tile: Make, state: str) -> None:
+def test_a_tile_without_a_image_says_so_in_words_and_why(make_tile: Make, state: str) -> None:
     bundle = grid_bundle([make_tile(0), make_tile(1, state=state, note="The file was deleted.")])
     assert re.search(rf"<span [^>]*>\S {state}</span>", bundle["text/html"])
     assert "The file was deleted." in bundle["text/html"]
     assert f"{state}: The file was deleted." in bundle["text/plain"]
 
 
-def test_bytes_that_are_no_picture_do_not_stop_the_others(make_tile: Make) -> None:
-    tiles = [make_tile(0), make_tile(1, jpeg=b"not a picture"), make_tile(2, jpeg=make_tile(0).jpeg[:900])]
+def test_bytes_that_are_no_image_do_not_stop_the_others(make_tile: Make) -> None:
+    tiles = [make_tile(0), make_tile(1, jpeg=b"not an image"), make_tile(2, jpeg=make_tile(0).jpeg[:900])]
     bundle = grid_bundle(tiles)
     assert bundle["text/html"].count("<img") == 3
     assert sheet_of(bundle).width > 256
@@ -111,10 +111,10 @@ def test_mixed_shapes_are_not_stretched(make_tile: Make) -> None:
     assert sheet.width < 2 * 256 + 60
 
 
-def test_no_pictures_is_said(make_tile: Make) -> None:
+def test_no_images_is_said(make_tile: Make) -> None:
     bundle = grid_bundle([], title="fox")
-    assert "No pictures." in bundle["text/html"]
-    assert "no pictures" in bundle["text/plain"]
+    assert "No images." in bundle["text/html"]
+    assert "no images" in bundle["text/plain"]
     assert "image/jpeg" not in bundle
 
 
@@ -126,7 +126,7 @@ def test_plain_text_has_a_line_for_each_tile(make_tile: Make) -> None:
     assert len(plain) == 5
 
 
-def test_a_single_picture_is_large_and_goes_out_as_it_is(make_tile: Make) -> None:
+def test_a_single_image_is_large_and_goes_out_as_it_is(make_tile: Make) -> None:
     tile = make_tile(0, "16:9", side=1024)
     bundle = large_bundle(tile, title="fox", notice="Sandbox.")
     assert base64.b64decode(bundle["image/jpeg"]) == tile.jpeg
@@ -134,25 +134,25 @@ def test_a_single_picture_is_large_and_goes_out_as_it_is(make_tile: Make) -> Non
     assert "max-width: 100%; height: auto" in bundle["text/html"]
 
 
-def test_a_tall_picture_fits_a_screen(make_tile: Make) -> None:
+def test_a_tall_image_fits_a_screen(make_tile: Make) -> None:
     html = large_bundle(make_tile(0, "9:16", side=1024))["text/html"]
     width = int(re.findall(r'width="(\d+)"', html)[0])
     assert width * 16 / 9 < 900
 
 
-def test_a_small_picture_is_not_blown_up(make_tile: Make) -> None:
+def test_a_small_image_is_not_blown_up(make_tile: Make) -> None:
     assert 'width="300"' in large_bundle(make_tile(0, width=300, height=300))["text/html"]
 
 
-def test_a_large_picture_that_is_gone_says_so(make_tile: Make) -> None:
+def test_a_large_image_that_is_gone_says_so(make_tile: Make) -> None:
     bundle = large_bundle(make_tile(0, state="missing", note="The file was deleted."))
     assert "The file was deleted." in bundle["text/html"]
     assert "image/jpeg" not in bundle
 
 
-def test_long_prompts_leave_less_room_for_pictures(make_tile: Make) -> None:
+def test_long_prompts_leave_less_room_for_images(make_tile: Make) -> None:
     fitting = [make_tile(k, side=126, noise=True) for k in range(9)]
-    assert 100_000 < sum(len(tile.jpeg) for tile in fitting) < 128_000, "pictures must fit, but only just"
+    assert 100_000 < sum(len(tile.jpeg) for tile in fitting) < 128_000, "images must fit, but only just"
     assert [tile.jpeg for tile in light_tiles(fitting)] == [tile.jpeg for tile in fitting]
     wordy = [make_tile(k, side=126, noise=True, alt="\U0001f98a" * 2500) for k in range(9)]
     assert sum(len(tile.jpeg) for tile in light_tiles(wordy)) < 80_000

@@ -52,7 +52,7 @@ def seen(page: Any, html: str, width: int) -> dict[str, Any]:
     assert found["wide"] <= width, "the page scrolls sideways"
     assert found["hidden"] == 0, "a caption cannot be seen"
     for shown, natural, right in found["images"]:
-        assert shown == pytest.approx(natural, rel=0.03), "a picture is stretched"
+        assert shown == pytest.approx(natural, rel=0.03), "an image is stretched"
         assert right <= width
     return found
 
@@ -87,7 +87,7 @@ def test_mixed_shapes_and_holes_fit_their_page(page: Any, make_tile: Make, width
 
 @pytest.mark.parametrize("width", [600, 900, 1400])
 @pytest.mark.parametrize("ratio", ["1:1", "9:16", "21:9"])
-def test_a_large_picture_fits_its_page(page: Any, make_tile: Make, ratio: str, width: int) -> None:
+def test_a_large_image_fits_its_page(page: Any, make_tile: Make, ratio: str, width: int) -> None:
     seen(page, large_bundle(make_tile(0, ratio, side=1024), title="word" * 200)["text/html"], width)
 
 
@@ -102,7 +102,7 @@ def test_the_history_page_shows_its_dates_on_a_narrow_page(page: Any, make_tile:
     """They were cut off, in a box that scrolled unseen."""
     tiles = (make_tile(0), make_tile(1), make_tile(2))
     row = HistoryRow(
-        12, tiles, "A red fox in an autumn forest", "num outputs 3", "finished", "sandbox", "2026-11-26 01:47"
+        12, tiles, "A red fox in an autumn forest", "num outputs 3", "completed", "sandbox", "2026-11-26 01:47"
     )
     page.set_viewport_size({"width": 600, "height": 900})
     page.set_content(history_page([replace(row, starred=frozenset({2}), seconds=2.2)]))
@@ -125,7 +125,7 @@ def test_many_columns_scroll_in_their_own_box_and_not_the_page(page: Any, make_t
     assert page.evaluate("Math.min(...[...document.images].map(i => i.getBoundingClientRect().width))") >= 80
 
 
-def test_a_few_pictures_are_drawn_larger_than_many_and_no_larger_than_their_pixels(page: Any, make_tile: Make) -> None:
+def test_a_few_images_are_drawn_larger_than_many_and_no_larger_than_their_pixels(page: Any, make_tile: Make) -> None:
     def widths(count: int, side: int) -> set[float]:
         seen(page, grid_bundle([make_tile(k, side=side) for k in range(count)])["text/html"], 1400)
         found: list[float] = page.evaluate("[...document.images].map(i => i.getBoundingClientRect().width)")
@@ -135,7 +135,7 @@ def test_a_few_pictures_are_drawn_larger_than_many_and_no_larger_than_their_pixe
     assert widths(4, 384) == {384}
 
 
-def test_four_pictures_of_one_point_of_a_sweep_are_two_by_two(page: Any, make_tile: Make) -> None:
+def test_four_images_of_one_point_of_a_sweep_are_two_by_two(page: Any, make_tile: Make) -> None:
     cells = (tuple(tuple(make_tile(4 * c + k, "21:9") for k in range(4)) for c in range(2)),)
     html = facets_bundle([Facet("", "", ("",), "resolution", ("1K", "2K"), cells)])["text/html"]
     assert seen(page, html, 900)["rows"] == [4, 4]
@@ -143,7 +143,7 @@ def test_four_pictures_of_one_point_of_a_sweep_are_two_by_two(page: Any, make_ti
 
 
 @pytest.mark.parametrize("width", [600, 1400])
-def test_the_pictures_of_a_row_line_up_whatever_their_labels_need(page: Any, make_tile: Make, width: int) -> None:
+def test_the_images_of_a_row_line_up_whatever_their_labels_need(page: Any, make_tile: Make, width: int) -> None:
     """A long label makes room above the whole row; a failed place beside the others is no higher than they are."""
     labels = ("a long prompt about a fox that walks over a field of snow " * 2, "owl", "hen")
     cells = (((make_tile(0),), (make_tile(1),), (make_tile(2, state="failed", caption=""),)),)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from kling_notebook.view.markup import Html, address, bounded, clean, leaf, seconds_text, tag
+from kling_notebook.view.markup import Html, address, bounded, clean, escape_text, seconds_text, tag
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
         ("kling_images/fox.png", "kling_images/fox.png"),
-        ("../pictures/a fox #1?.png", "../pictures/a%20fox%20%231%3F.png"),
-        ("pictures\\fox.png", "pictures/fox.png"),
+        ("../images/a fox #1?.png", "../images/a%20fox%20%231%3F.png"),
+        ("images\\fox.png", "images/fox.png"),
         ("\u062b\u0639\u0644\u0628/100%.png", "%D8%AB%D8%B9%D9%84%D8%A8/100%25.png"),
         ("https://example.org/a.png?x=1", "https://example.org/a.png?x=1"),
         ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA"),
@@ -30,11 +30,11 @@ from kling_notebook.view.markup import Html, address, bounded, clean, leaf, seco
         ("//example.org/a.png", None),
         ("\\\\server\\share\\a.png", None),
         ("/etc/passwd", None),
-        ("C:\\pictures\\fox.png", None),
+        ("C:\\images\\fox.png", None),
         ("", None),
     ],
 )
-def test_only_relative_paths_https_and_data_pictures_are_addresses(value: str, expected: str | None) -> None:
+def test_only_relative_paths_https_and_data_images_are_addresses(value: str, expected: str | None) -> None:
     assert address(value) == expected
 
 
@@ -68,12 +68,12 @@ def test_a_refused_address_leaves_the_text_without_a_link() -> None:
 
 def test_text_that_cannot_be_saved_is_replaced() -> None:
     assert clean("a\x00b\ud800c\x1bd\ne\tf") == "a\ufffdb\ufffdc\ufffdd\ne\tf"
-    leaf("half \udc80 a pair").encode()
+    escape_text("half \udc80 a pair").encode()
 
 
 def test_markup_is_not_escaped_twice() -> None:
-    assert leaf(leaf("<")) == "&lt;"
-    assert isinstance(leaf("<"), Html)
+    assert escape_text(escape_text("<")) == "&lt;"
+    assert isinstance(escape_text("<"), Html)
 
 
 @pytest.mark.parametrize(

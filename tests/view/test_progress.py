@@ -86,7 +86,7 @@ def test_a_row_shows_label_state_time_estimate_and_what_it_waits_for() -> None:
         assert text in bundle["text/plain"]
 
 
-def test_the_state_is_a_word_and_a_sign_not_only_a_colour() -> None:
+def test_the_state_is_a_word_and_a_sign_not_only_a_color() -> None:
     signs = set()
     for state in ("queued", "waiting", "running", "saving", "done", "reused", "failed", "stopped", "unknown"):
         found = re.search(rf">(\S) {state}", progress_bundle([row(state)])["text/html"])

@@ -88,9 +88,9 @@ def test_text_arrives_as_text(render_everything: Render) -> None:
 def test_the_whole_prompt_is_the_alternative_text(render_everything: Render) -> None:
     prompt = ("a very long prompt with <tags> and \U0001f98a " * 60)[:2500]
     for renderer in ("grid", "grid of one shape", "large", "facets", "compare", "history", "page"):
-        pictures = [e for e in elements(render_everything(prompt)[renderer]["text/html"]) if e.tag == "img"]
-        assert pictures
-        assert all(picture.attrib["alt"] == prompt for picture in pictures), renderer
+        images = [e for e in elements(render_everything(prompt)[renderer]["text/html"]) if e.tag == "img"]
+        assert images
+        assert all(image.attrib["alt"] == prompt for image in images), renderer
 
 
 def test_long_text_is_bounded_where_it_is_read(render_everything: Render) -> None:
@@ -101,13 +101,13 @@ def test_long_text_is_bounded_where_it_is_read(render_everything: Render) -> Non
         assert all(len(line) <= 1100 for line in bundle["text/plain"].splitlines()), renderer
 
 
-def test_a_picture_links_to_its_original_in_a_new_page(render_everything: Render) -> None:
-    (link,) = [e for e in elements(render_everything("pictures/a fox.png")["large"]["text/html"]) if e.tag == "a"]
-    assert link.attrib["href"] == "pictures/a%20fox.png"
+def test_a_image_links_to_its_original_in_a_new_page(render_everything: Render) -> None:
+    (link,) = [e for e in elements(render_everything("images/a fox.png")["large"]["text/html"]) if e.tag == "a"]
+    assert link.attrib["href"] == "images/a%20fox.png"
     assert link.attrib["rel"] == "noopener"
 
 
-def test_a_link_that_is_refused_leaves_the_picture_alone(render_everything: Render) -> None:
+def test_a_link_that_is_refused_leaves_the_image_alone(render_everything: Render) -> None:
     found = list(elements(render_everything("javascript:alert(1)")["large"]["text/html"]))
     assert not [e for e in found if e.tag == "a"]
     assert [e for e in found if e.tag == "img"]

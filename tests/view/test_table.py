@@ -30,9 +30,9 @@ def parsed(html: str) -> Element:
     return root
 
 
-def history_row(make_tile: Make, number: int = 12, pictures: int = 2, **fields: Any) -> HistoryRow:
-    tiles = tuple(make_tile(k, noise=True) for k in range(pictures))
-    values = {"prompt": "a fox", "parameters": "1:1 \u00b7 1K", "status": "finished", "backend": "pixeldojo"}
+def history_row(make_tile: Make, number: int = 12, images: int = 2, **fields: Any) -> HistoryRow:
+    tiles = tuple(make_tile(k, noise=True) for k in range(images))
+    values = {"prompt": "a fox", "parameters": "1:1 \u00b7 1K", "status": "completed", "backend": "pixeldojo"}
     return HistoryRow(**{"number": number, "tiles": tiles, "created": "2025-03-02 14:07", **values, **fields})
 
 
@@ -40,11 +40,11 @@ def test_a_row_has_everything_a_reader_looks_for(make_tile: Make) -> None:
     row = history_row(make_tile, seconds=8.4, credits=2, starred=frozenset({1, 0}), note="best light", error="odd")
     bundle = history_bundle([row], total=1234, footer="next page: --offset 50")
     text = "".join(parsed(bundle["text/html"]).itertext())
-    wanted = ["12", "\u2605 12:0", "\u2605 12:1", "a fox", "1:1 \u00b7 1K \u00b7 pixeldojo", "\u2713 finished"]
+    wanted = ["12", "\u2605 12:0", "\u2605 12:1", "a fox", "1:1 \u00b7 1K \u00b7 pixeldojo", "\u2713 completed"]
     wanted += ["2025-03-02 14:07", "8.4 s \u00b7 2 credits", "best light", "odd", "1 of 1234 jobs", "--offset 50"]
     for part in wanted:
         assert part in text
-    for part in ("12 \u26050,1", "a fox", "finished", "8.4 s \u00b7 2 credits", "best light", "odd", "1 of 1234 jobs"):
+    for part in ("12 \u26050,1", "a fox", "completed", "8.4 s \u00b7 2 credits", "best light", "odd", "1 of 1234 jobs"):
         assert part in bundle["text/plain"]
 
 
@@ -54,22 +54,21 @@ def test_what_is_not_known_is_left_out(make_tile: Make) -> None:
     assert "None" not in text
 
 
-@pytest.mark.parametrize("status", ["failed", "maybe_submitted", "running", "unfinished", "finished", "never heard of"])
+@pytest.mark.parametrize("status", ["failed", "unconfirmed", "running", "paused", "completed", "never heard of"])
 def test_a_status_is_a_word_people_read(make_tile: Make, status: str) -> None:
     bundle = history_bundle([history_row(make_tile, status=status)], total=1)
     assert status.replace("_", " ") in "".join(parsed(bundle["text/html"]).itertext())
-    assert "maybe_submitted" not in bundle["text/html"]
 
 
 def test_at_most_four_thumbnails_stand_in_a_row(make_tile: Make) -> None:
-    for pictures, shown, more in ((4, 4, ""), (9, 3, "+6 more")):
-        html = history_bundle([history_row(make_tile, pictures=pictures)], total=1)["text/html"]
+    for images, shown, more in ((4, 4, ""), (9, 3, "+6 more")):
+        html = history_bundle([history_row(make_tile, images=images)], total=1)["text/html"]
         assert html.count("<img") == shown
         assert more in html
 
 
-def test_fifty_rows_of_heavy_pictures_stay_light(make_tile: Make) -> None:
-    rows = [history_row(make_tile, number=n, pictures=4) for n in range(50)]
+def test_fifty_rows_of_heavy_images_stay_light(make_tile: Make) -> None:
+    rows = [history_row(make_tile, number=n, images=4) for n in range(50)]
     assert len(history_bundle(rows, total=50)["text/html"]) < 1_000_000
 
 
@@ -84,9 +83,9 @@ def test_columns_and_rows_have_headers(make_tile: Make) -> None:
     assert [cell.attrib["scope"] for cell in root.iter("th")] == ["col"] * 4 + ["row"]
 
 
-def test_a_missing_picture_is_named_in_the_history(make_tile: Make) -> None:
-    row = history_row(make_tile, pictures=0)
-    gone = HistoryRow(12, (make_tile(0, state="missing"),), "a fox", "", "finished", "", "", row.seconds)
+def test_a_missing_image_is_named_in_the_history(make_tile: Make) -> None:
+    row = history_row(make_tile, images=0)
+    gone = HistoryRow(12, (make_tile(0, state="missing"),), "a fox", "", "completed", "", "", row.seconds)
     assert "missing" in history_bundle([gone], total=1)["text/html"]
 
 
@@ -113,7 +112,7 @@ def test_an_absent_value_is_said_to_be_none() -> None:
     assert marked_words("", "blurry")[0] == "<em>none</em>"
 
 
-def test_a_comparison_shows_both_pictures_what_differs_and_what_does_not(make_tile: Make) -> None:
+def test_a_comparison_shows_both_images_what_differs_and_what_does_not(make_tile: Make) -> None:
     a, b = make_tile(0, "16:9", side=512, alt="left"), make_tile(1, side=512, alt="right")
     bundle = compare_bundle(a, b, [("aspect_ratio", "16:9", "1:1")], same=[("resolution", "1K")])
     root = parsed(bundle["text/html"])

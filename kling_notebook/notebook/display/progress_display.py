@@ -30,17 +30,17 @@ TICK = 0.35
 """Seconds between two messages of all displays together: with a start or an end in between, at most four a second."""
 
 _STATES: Mapping[JobStatus, State] = {
-    JobStatus.PLANNED: "queued",
-    JobStatus.SENT: "waiting",
-    JobStatus.MAYBE_SUBMITTED: "unknown",
+    JobStatus.QUEUED: "queued",
+    JobStatus.SUBMITTING: "waiting",
+    JobStatus.UNCONFIRMED: "unknown",
     JobStatus.RUNNING: "running",
     JobStatus.DOWNLOADING: "saving",
-    JobStatus.UNFINISHED: "stopped",
-    JobStatus.FINISHED: "done",
+    JobStatus.PAUSED: "stopped",
+    JobStatus.COMPLETED: "done",
     JobStatus.FAILED: "failed",
     JobStatus.EXPIRED: "failed",
-    JobStatus.REFUSED: "failed",
-    JobStatus.WITHDRAWN: "stopped",
+    JobStatus.REJECTED: "failed",
+    JobStatus.CANCELLED: "stopped",
     JobStatus.DISMISSED: "stopped",
 }
 _MOVING: frozenset[State] = frozenset({"queued", "waiting", "running", "saving"})
@@ -55,9 +55,9 @@ def row_of(snapshot: Snapshot, label: str, since: float = 0.0, *, free: bool = F
 
 
 def _saved(snapshot: Snapshot) -> float | None:
-    """While pictures are fetched the last tenth of the bar is theirs; it never moves back."""
-    if snapshot.status is JobStatus.DOWNLOADING and snapshot.pictures:
-        return 0.9 + 0.1 * snapshot.saved / snapshot.pictures
+    """While images are fetched the last tenth of the bar is theirs; it never moves back."""
+    if snapshot.status is JobStatus.DOWNLOADING and snapshot.images:
+        return 0.9 + 0.1 * snapshot.saved / snapshot.images
     return None
 
 
@@ -70,10 +70,10 @@ def _detail(snapshot: Snapshot, free: bool) -> str:
         parts.append(f"waiting for {snapshot.waiting_for}")
     elif snapshot.status is JobStatus.RUNNING and (snapshot.service_status or "").lower() not in _ORDINARY:
         parts.append(f"the service says {snapshot.service_status!r}")
-    if snapshot.status is JobStatus.DOWNLOADING and snapshot.pictures:
-        parts.append(f"{snapshot.saved} of {snapshot.pictures} saved")
-    if snapshot.status is JobStatus.WITHDRAWN:
-        parts.append("withdrawn before it was sent")
+    if snapshot.status is JobStatus.DOWNLOADING and snapshot.images:
+        parts.append(f"{snapshot.saved} of {snapshot.images} saved")
+    if snapshot.status is JobStatus.CANCELLED:
+        parts.append("cancelled before it was sent")
     if snapshot.credits is not None and not snapshot.reused and not free:
         parts.append(f"{snapshot.credits:g} credit{'' if snapshot.credits == 1 else 's'}")
     return " \u00b7 ".join(parts)
@@ -104,7 +104,7 @@ class LiveDisplay:
     ) -> None:
         self._labels = {request: (labels or {}).get(request) or _label(request) for request in requests}
         now = time.monotonic()
-        self._last = {request: (Snapshot(request, JobStatus.PLANNED), now) for request in self._labels}
+        self._last = {request: (Snapshot(request, JobStatus.QUEUED), now) for request in self._labels}
         self._title, self._notice, self._free = title, notice, free
         self._lock = threading.Lock()
         self._finished = False
@@ -135,7 +135,7 @@ class LiveDisplay:
     @property
     def shows(self) -> bool:
         """Whether the result is seen through this display."""
-        return not isinstance(self._place, _Nowhere)
+        return not isinstance(self._place, NullOutput)
 
     def rows(self) -> list[ProgressRow]:
         """The rows as they stand now."""
@@ -163,7 +163,7 @@ class LiveDisplay:
                 return
             self._sent = bundle
             with contextlib.suppress(Exception):  # a closed terminal or a kernel going down must not cost a paid job
-                self._place.say(_Word(what, bundle, self.rows(), (self._title, self._notice)))
+                self._place.say(Message(what, bundle, self.rows(), (self._title, self._notice)))
 
 
 def _unwatched(row: ProgressRow, snapshot: Snapshot) -> ProgressRow:
@@ -239,15 +239,15 @@ class LastResult:
     def __init__(self) -> None:
         self._place = _place(True, background=False)
         if isinstance(self._place, _CellOutput):
-            self._place.say(_Word("start", {"text/html": "", "text/plain": ""}, ()))
+            self._place.say(Message("start", {"text/html": "", "text/plain": ""}, ()))
 
     def show(self, bundle: Mapping[str, Any]) -> None:
         """From any thread."""
         with _SAYING, contextlib.suppress(Exception):  # a kernel going down must not cost a paid job
-            self._place.say(_Word("result", dict(bundle), ()))
+            self._place.say(Message("result", dict(bundle), ()))
 
 
-class _Word(NamedTuple):
+class Message(NamedTuple):
     """One thing to show: the start, an update, the end (the last state stays) or the result (in place of it)."""
 
     what: Literal["start", "update", "end", "result"]
@@ -265,13 +265,13 @@ class _Place(Protocol):
 
     live: bool
 
-    def say(self, word: _Word) -> None: ...
+    def say(self, word: Message) -> None: ...
 
 
 def _place(show: bool, background: bool) -> _Place:
     shell = running_shell()
     if not show:
-        return _Nowhere()
+        return NullOutput()
     if getattr(shell, "kernel", None) is not None:
         publisher = shell.display_pub  # type: ignore[union-attr]  # a shell with a kernel is a shell
         if hasattr(publisher, "pub_socket") and hasattr(publisher, "session"):
@@ -282,10 +282,10 @@ def _place(show: bool, background: bool) -> _Place:
     return _Lines(shell)
 
 
-class _Nowhere:
+class NullOutput:
     live = False
 
-    def say(self, word: _Word) -> None:
+    def say(self, word: Message) -> None:
         pass
 
 
@@ -302,7 +302,7 @@ class _CellOutput:
         self._parent = dict(getattr(publisher, "parent_header", None) or {})
         self._display_id = uuid.uuid4().hex
 
-    def say(self, word: _Word) -> None:
+    def say(self, word: Message) -> None:
         transient = {"display_id": self._display_id}
         if word.what == "start":
             self._publisher.publish(word.bundle, transient=transient)
@@ -321,7 +321,7 @@ class _EndOnly:
     def __init__(self, publisher: Any) -> None:
         self._publisher = publisher
 
-    def say(self, word: _Word) -> None:
+    def say(self, word: Message) -> None:
         if word.last:
             self._publisher.publish(word.bundle)
 
@@ -347,7 +347,7 @@ class _TextBar:
             bar_format="{desc}",  # nothing before the first word
         )
 
-    def say(self, word: _Word) -> None:
+    def say(self, word: Message) -> None:
         _print_above(word)
         shares = [1.0 if row.state == "failed" else fraction_of(row) for row in word.rows]
         known = any(share is not None for share in shares)
@@ -372,7 +372,7 @@ class _Lines:
     def __init__(self, shell: Any | None) -> None:
         self._shell = shell
 
-    def say(self, word: _Word) -> None:
+    def say(self, word: Message) -> None:
         _print_above(word)
         if sys.stderr is not None:
             print(f"kling: {_summary(word.rows)}", file=sys.stderr, flush=True)
@@ -380,7 +380,7 @@ class _Lines:
             _print(self._shell, word.bundle)
 
 
-def _print_above(word: _Word) -> None:
+def _print_above(word: Message) -> None:
     """What is about to happen and what it will cost, before it does."""
     if word.what == "start" and sys.stderr is not None:
         print(*(f"kling: {line}\n" for line in word.above if line), sep="", end="", file=sys.stderr, flush=True)

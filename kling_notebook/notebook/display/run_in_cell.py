@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ...api.generation_request import GenerationRequest
-from ...jobs.call import Batch, Stopped
+from ...jobs.call import Call, Stopped
 from ...results import sweep_axes
 from ...results.handle import JobHandle
 from ...results.result import Result, grid_tiles
@@ -27,7 +27,7 @@ COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them.
 
 _unwatched: WeakKeyDictionary[Session, dict[int, JobHandle]] = WeakKeyDictionary()
 """By session, the jobs that went on when the waiting for them stopped. Done meanwhile, nothing is left of them to
-collect, and nobody has seen their pictures: `collect` shows them, as the line that named them said."""
+collect, and nobody has seen their images: `collect` shows them, as the line that named them said."""
 
 
 def perform(
@@ -49,7 +49,7 @@ def perform(
     Args:
         axes, points: of a sweep, one point per request; None for a single request.
         wait: False returns at once, and the display fills in when the jobs are done.
-        bind: is given the handle (or the unfinished SweepResult) as soon as there is one, so that a variable holds it
+        bind: is given the handle (or the paused SweepResult) as soon as there is one, so that a variable holds it
             whatever happens, and the Result at the end.
 
     Raises:
@@ -57,7 +57,7 @@ def perform(
     """
     check_timeout(timeout)
     check_reuse(reuse)
-    begun: list[Batch] = []
+    begun: list[Call] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
         batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
         begun.append(batch)
@@ -66,7 +66,7 @@ def perform(
         )
         if bind:
             bind(held)
-        notice = " ".join(session.take_notices()) if show_progress else ""  # said when somebody sees them
+        notice = " ".join(session.pop_notices()) if show_progress else ""  # said when somebody sees them
         labels = _labels(requests, axes, points)
         live = LiveDisplay(
             requests,
@@ -95,15 +95,15 @@ def perform(
 
 
 @contextlib.contextmanager
-def interrupts_explained(session: Session, begun: Sequence[Batch]) -> Iterator[None]:
-    """An interrupt beside the waiting, while jobs are started or their pictures drawn, does and says as one within."""
+def interrupts_explained(session: Session, begun: Sequence[Call]) -> Iterator[None]:
+    """An interrupt beside the waiting, while jobs are started or their images drawn, does and says as one within."""
     try:
         yield
     except Interrupted:
         raise
     except KeyboardInterrupt:
         for batch in begun:
-            batch.withdraw()
+            batch.cancel_unsent()
         jobs = [handle for batch in begun for handle in batch.jobs if not handle.cancelled()]
         ids = [handle.job_id for handle in jobs if handle.job_id]
         line = "Nothing was sent." if not jobs else ""
@@ -112,27 +112,27 @@ def interrupts_explained(session: Session, begun: Sequence[Batch]) -> Iterator[N
         if done := [number for handle in jobs if (number := str(handle.number)) not in going]:
             line += f"Done: {', '.join(done)}; `%kling show {done[0]}` shows it. "
         if going:
-            line += f"Going on: {', '.join(going)}; `%kling resume` shows the pictures."
+            line += f"Going on: {', '.join(going)}; `%kling resume` shows the images."
         raise Interrupted(f"Stopped. {line}".strip(), ids) from None
 
 
-def _leave(session: Session, going_on: Iterable[JobHandle]) -> None:
-    _unwatched.setdefault(session, {}).update({handle.number: handle for handle in going_on})
+def _leave(session: Session, still_running: Iterable[JobHandle]) -> None:
+    _unwatched.setdefault(session, {}).update({handle.number: handle for handle in still_running})
 
 
-def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | None) -> None:
+def _wait(session: Session, batch: Call, live: LiveDisplay, timeout: float | None) -> None:
     def stop() -> Stopped:
-        going_on = [handle for handle in batch.jobs if not handle.done()]
-        stopped = batch.withdraw()
-        _leave(session, (handle for handle in going_on if not handle.cancelled()))
+        still_running = [handle for handle in batch.jobs if not handle.done()]
+        stopped = batch.cancel_unsent()
+        _leave(session, (handle for handle in still_running if not handle.cancelled()))
         return stopped
 
     try:
-        waiting.wait(batch.jobs, timeout=timeout, withdraw=stop, nest=session.settings.nest)
+        waiting.wait(batch.jobs, timeout=timeout, cancel_unsent=stop, nest=session.settings.nest)
     except (Interrupted, StillRunningError) as stopped:
         live.finish(footer=str(stopped))
         if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
-            stopped.concerning(number=batch.handles[0].number)
+            stopped.with_job(number=batch.handles[0].number)
         raise
     except BaseException:
         live.finish()
@@ -140,7 +140,7 @@ def _wait(session: Session, batch: Batch, live: LiveDisplay, timeout: float | No
 
 
 def _shown(
-    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
+    session: Session, batch: Call, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
 ) -> Result | SweepResult:
     """All jobs are done: the result in place of the progress, or the error."""
     errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
@@ -149,14 +149,12 @@ def _shown(
     if errors:
         notice = " ".join([notice, _what_failed(errors, len(batch.jobs), AGAIN)]).strip()
     done = held if isinstance(held, SweepResult) else held.result()
-    notice = " ".join([notice, *(session.take_notices() if live.shows else ())]).strip()
+    notice = " ".join([notice, *(session.pop_notices() if live.shows else ())]).strip()
     live.finish(done.bundle(title=_summary(batch, held), notice=notice))
     return done
 
 
-def _finish_later(
-    session: Session, batch: Batch, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
-) -> None:
+def _finish_later(session: Session, batch: Call, held: SweepResult | JobHandle, live: LiveDisplay, notice: str) -> None:
     """Let the last job to end put the result in place of the progress."""
     left = set(batch.jobs)
     lock = threading.Lock()
@@ -177,7 +175,7 @@ def _finish_later(
 
 def _error_of(handle: JobHandle) -> BaseException | None:
     if handle.cancelled():
-        return KlingError(f"Job {handle.number} was withdrawn before it was sent.", number=handle.number)
+        return KlingError(f"Job {handle.number} was cancelled before it was sent.", number=handle.number)
     return handle.exception()
 
 
@@ -201,8 +199,8 @@ def _labels(
     return labels
 
 
-def _title(batch: Batch, axes: sweep_axes.Axes | None) -> str:
-    """What is about to happen, said before it does: shape, pictures, cost, time, what comes from the folder."""
+def _title(batch: Call, axes: sweep_axes.Axes | None) -> str:
+    """What is about to happen, said before it does: shape, images, cost, time, what comes from the folder."""
     if axes is None:
         return ""
     estimate = batch.estimate
@@ -211,7 +209,7 @@ def _title(batch: Batch, axes: sweep_axes.Axes | None) -> str:
     return f"{sweep_axes.shape(axes)}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
 
 
-def _summary(batch: Batch, held: SweepResult | JobHandle) -> str:
+def _summary(batch: Call, held: SweepResult | JobHandle) -> str:
     if not isinstance(held, SweepResult):
         return ""
     reused = batch.estimate.reused
@@ -230,14 +228,16 @@ def collect(
     """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
     check_timeout(timeout)
     if job_id is not None and which is None:
-        raise InputError(f"Say which job {job_id} is: the number of the job in doubt goes before it.", parameter="job")
-    begun: list[Batch] = []
+        raise InputError(
+            f"Say which job {job_id} is: the number of the job unconfirmed goes before it.", parameter="job"
+        )
+    begun: list[Call] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
         batch = session.resume(which, job_id)
         unwatched = _unwatched.setdefault(session, {})
         if which is None:
             jobs = unwatched | {handle.number: handle for handle in batch.jobs}
-            batch = Batch(tuple(jobs.values()), batch.estimate, batch.limits)
+            batch = Call(tuple(jobs.values()), batch.estimate, batch.limits)
         begun.append(batch)
         if not batch.jobs:
             return []
@@ -262,7 +262,7 @@ def collect(
 
 
 def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = ()) -> dict[str, Any]:
-    """The pictures of several results as one grid, a single one large."""
+    """The images of several results as one grid, a single one large."""
     from ...view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
@@ -271,4 +271,4 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
         if results[0].reused:
             title = f"Job {results[0].number}: all of it is here already"
         return results[0].bundle(title=title, notice=notice)
-    return grid_bundle(grid_tiles([picture for one in results for picture in one]), title=title, notice=notice)
+    return grid_bundle(grid_tiles([image for one in results for image in one]), title=title, notice=notice)

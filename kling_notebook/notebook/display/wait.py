@@ -75,7 +75,7 @@ def wait(
     handles: Collection[Future[Any]],
     *,
     timeout: float | None = None,
-    withdraw: Callable[[], Stopped] | None = None,
+    cancel_unsent: Callable[[], Stopped] | None = None,
     nest: bool = True,
 ) -> None:
     """Return when every handle is done, whatever its outcome.
@@ -83,7 +83,7 @@ def wait(
     Args:
         handles: real futures; they may be equal, and may be done already.
         timeout: seconds from now, None for no limit.
-        withdraw: takes back what was not sent yet and says what goes on. Called once, on an interrupt or a time-out.
+        cancel: takes back what was not sent yet and says what goes on. Called once, on an interrupt or a time-out.
         nest: keep a running loop turning; False blocks it.
 
     Raises:
@@ -100,10 +100,10 @@ def wait(
         if all(handle.done() for handle in pending) and not interrupted:
             return
         interrupts.answered = interrupted
-        stopped = withdraw() if withdraw else None
+        stopped = cancel_unsent() if cancel_unsent else None
     line = _what_goes_on(stopped)
     # A job that has no id yet stands there as "job 12".
-    ids = [name for name in stopped.going_on if not name.startswith("job ")] if stopped else []
+    ids = [name for name in stopped.still_running if not name.startswith("job ")] if stopped else []
     if interrupted:
         raise Interrupted(f"Stopped waiting. {line}", ids) from None
     raise StillRunningError(f"Still not done after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
@@ -231,15 +231,15 @@ class _Interrupts:
 
 def _what_goes_on(stopped: Stopped | None) -> str:
     """One line on what was taken back and what goes on."""
-    going = stopped.going_on if stopped else ()
-    back = len(stopped.withdrawn) if stopped else 0
+    going = stopped.still_running if stopped else ()
+    back = len(stopped.cancelled) if stopped else 0
     parts = []
     if back:
-        parts.append(f"{_count(back, 'request was', 'requests were')} withdrawn before being sent.")
+        parts.append(f"{_count(back, 'request was', 'requests were')} cancelled before being sent.")
     if going:
         named = ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")
         hint = "%kling resume" if running_shell() is not None else "kling.resume()"
-        parts.append(f"{_count(len(going), 'job goes', 'jobs go')} on ({named}); {hint} shows the pictures.")
+        parts.append(f"{_count(len(going), 'job goes', 'jobs go')} on ({named}); {hint} shows the images.")
     elif stopped is not None:
         parts.append("No job goes on.")
     return " ".join(parts)

@@ -11,9 +11,9 @@ from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
 from ...results.sweep_axes import fill
 from .options_table import OPTIONS
-from .parsing import number, parse_options, stray
+from .parsing import number, parse_options, unexpected_word
 from .tokenizer import split, unquoted
-from .user_variables import fillings, parse_axis, source
+from .user_variables import parse_axis, placeholder_values, source
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         )
     said, words = parse_options(split(line), OPTIONS, line)
     if words:
-        raise InputError(stray(words[0]))
+        raise InputError(unexpected_word(words[0]))
     if "help" in said:
         return CellOptions(help=True)
     parameters = {name: _parameter(name, said[name], variables) for name in PARAMETERS if name in said}
@@ -73,10 +73,10 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     for name in axes:
         if name in parameters:
             raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
-    filled = fillings(prompts, variables, axes) if "fill" in said else {}
+    filled = placeholder_values(prompts, variables, axes) if "fill" in said else {}
     negative = parameters.get("negative_prompt")
     if "fill" in said and negative is not None:
-        parameters["negative_prompt"] = fill(negative, fillings([negative], variables, axes))
+        parameters["negative_prompt"] = fill(negative, placeholder_values([negative], variables, axes))
     return CellOptions(
         prompts=prompts,
         filled=filled,
@@ -117,7 +117,7 @@ def split_prompts(cell: str) -> tuple[str, ...]:
     prompts = tuple("\n".join(lines).strip() for lines in parts)
     if not any(prompts):
         raise InputError(
-            "The prompt is empty. Write below the first line what the picture should show.", parameter="prompt"
+            "The prompt is empty. Write below the first line what the image should show.", parameter="prompt"
         )
     for place, prompt in enumerate(prompts, 1):
         if not prompt:
@@ -129,7 +129,7 @@ def split_prompts(cell: str) -> tuple[str, ...]:
 
 
 def _parameter(name: str, text: str, variables: Mapping[str, Any]) -> Any:
-    """``text``: of a picture as typed, else without its quotes."""
+    """``text``: of an image as typed, else without its quotes."""
     if PARAMETERS[name].kind == "image":
         return source(unquoted(text), variables, typed=text)
     return PARAMETERS[name].check(text)

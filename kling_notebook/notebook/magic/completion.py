@@ -14,7 +14,7 @@ from ...api.parameters import PARAMETERS
 from .options_table import OPTIONS, SUBCOMMANDS, Option
 from .tokenizer import QUOTES
 
-_PICTURES = frozenset({"Result", "SweepResult", "Picture"})
+_PICTURES = frozenset({"Result", "SweepResult", "Image"})
 _CELL = re.compile(r"\s*%%kling(?:\s|$)")
 _LINE = re.compile(r"\s*(?:[\w.\[\], ]+=\s*)?%kling\s")
 
@@ -29,7 +29,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What there is to name: addresses of recent pictures and numbers of recent jobs, newest first; variables; the
+    """What there is to name: addresses of recent images and numbers of recent jobs, newest first; variables; the
     paths that begin with a text, those of folders with a slash at the end."""
 
     jobs: Callable[[], Sequence[tuple[int, int]]] = tuple
@@ -133,7 +133,7 @@ def _is_listed(value: Any) -> bool:
 
 def _images(fragment: str, known: Known) -> Offer:
     names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _PICTURES]
-    addresses = [f"{number}:{place}" for number, pictures in known.jobs() for place in range(pictures)]
+    addresses = [f"{number}:{place}" for number, images in known.jobs() for place in range(images)]
     offer = _starting(fragment, ["last", "last:1", *(n for n in names if not n.startswith("_")), *addresses])
     return Offer(fragment, (*offer.matches, *_paths(fragment, known)))
 
@@ -150,9 +150,9 @@ def _paths(fragment: str, known: Known) -> list[str]:
 
 
 def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:
-    """Numbers; addresses of pictures for ``star``, and elsewhere once a colon is typed."""
+    """Numbers; addresses of images for ``star``, and elsewhere once a colon is typed."""
     if subcommand == "star" or (subcommand == "show" and ":" in fragment):
-        return [f"{number}:{place}" for number, pictures in known.jobs() for place in range(pictures)]
+        return [f"{number}:{place}" for number, images in known.jobs() for place in range(images)]
     return [str(number) for number, _ in known.jobs()]
 
 

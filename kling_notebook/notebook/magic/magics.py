@@ -1,4 +1,4 @@
-"""The magics: ``%%kling`` makes pictures from the cell, ``%kling`` does the rest. Thin: parse, hand on, show.
+"""The magics: ``%%kling`` makes images from the cell, ``%kling`` does the rest. Thin: parse, hand on, show.
 
 No state lives here: a reload makes new magics, and the session stays. Importing this module imports nothing heavy.
 """
@@ -139,7 +139,7 @@ def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:
 
 
 def recent_jobs() -> Sequence[tuple[int, int]]:
-    """(number, pictures) of the newest jobs, for completion. Pressing Tab begins no session."""
+    """(number, images) of the newest jobs, for completion. Pressing Tab begins no session."""
     current = sys.modules.get("kling_notebook.session.current")
     session = current.existing_session() if current else None
     if session is None:

@@ -76,7 +76,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("fill", ("--fill",), "fill {name} in the prompt from your variables (text or number); other braces stay"),
     Option("dry_run", ("--dry-run",), "show the jobs, the estimated credits and time; send nothing"),
     Option("max_credits", ("--max-credits",), "refuse if the estimate is above N credits", "N"),
-    Option("reuse", ("--reuse",), "show an identical finished request again instead of buying it"),
+    Option("reuse", ("--reuse",), "show an identical completed request again instead of buying it"),
     Option("fresh", ("--fresh",), "always buy, also in a sweep"),
     Option("no_wait", ("--no-wait",), "return at once; the output fills in when the job is done"),
     Option("timeout", ("--timeout",), "stop waiting after S seconds; the job goes on and can be resumed", "S"),
@@ -99,7 +99,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
                     Option("all", ("--all",), "everything in the folder, not this session only"),
                     Option("search", ("--search",), "jobs whose prompt or note holds TEXT", "TEXT"),
                     Option("status", ("--status",), "jobs of this status", "S"),
-                    Option("starred", ("--starred",), "jobs with a starred picture"),
+                    Option("starred", ("--starred",), "jobs with a starred image"),
                     Option("noted", ("--noted",), "jobs with a note"),
                     Option("since", ("--since",), "jobs of the last 30m, 12h, 2d or 1w, or since 2026-01-31", "AGE"),
                     Option("limit", ("--limit",), "jobs on a page", "N"),
@@ -116,22 +116,22 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             Subcommand(
                 "resume",
                 "[JOB [JOB_ID]]",
-                "collect unfinished jobs; JOB_ID, read off the website, is for one in doubt",
+                "collect paused jobs; JOB_ID, read off the website, is for one unconfirmed",
                 jobs=True,
             ),
             Subcommand("dismiss", "JOB", "settle a job of which nobody knows whether it was submitted", jobs=True),
-            Subcommand("status", "", "what runs, what is unfinished, what was spent and what is left"),
+            Subcommand("status", "", "what runs, what is paused, what was spent and what is left"),
             Subcommand(
                 "star",
                 "JOB:K [--off]",
-                "star a picture",
+                "star an image",
                 (Option("off", ("--off",), "take the star away"),),
                 jobs=True,
             ),
             Subcommand("note", "JOB TEXT", "write a note to a job", jobs=True),
             Subcommand("budget", "[N|off]", "what this session may spend, in credits", choices=("off",)),
             Subcommand(
-                "reuse", "[on|off]", "show identical finished requests again instead of buying", choices=_SWITCH
+                "reuse", "[on|off]", "show identical completed requests again instead of buying", choices=_SWITCH
             ),
             Subcommand("sandbox", "[on|off]", "the local practice service: no key, no cost", choices=_SWITCH),
             Subcommand("login", "", "enter the API key, masked"),
@@ -172,7 +172,7 @@ def help_text() -> str:
     options = [(" ".join([", ".join(option.flags), option.metavar]).strip(), option.help) for option in OPTIONS]
     commands = [(f"%kling {row.name} {row.usage}".strip(), row.help) for row in SUBCOMMANDS.values()]
     parts = [
-        "Make pictures with Kling Image V3. The cell is the prompt, taken literally.",
+        "Make images with Kling Image V3. The cell is the prompt, taken literally.",
         "",
         "  %%kling [options]",
         "  first prompt",
@@ -182,7 +182,7 @@ def help_text() -> str:
         "Options of %%kling:",
         *_rows(options),
         "",
-        "Subcommands of %kling (JOB is a number of the history or a job id, JOB:K one of its pictures):",
+        "Subcommands of %kling (JOB is a number of the history or a job id, JOB:K one of its images):",
         *_rows(commands),
         "",
         "Examples:",

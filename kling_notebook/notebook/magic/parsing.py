@@ -112,7 +112,7 @@ def _unknown_option(name: str, flags: Mapping[str, Option], command: str) -> str
     return f"There is no option {name}. There are {', '.join(sorted(set(longs)))}."
 
 
-def stray(token: Token) -> str:
+def unexpected_word(token: Token) -> str:
     if any(mark in token.raw for mark in CURLY):
         return f'{token.raw} has curly quotes. Use straight ones around a value: "like this".'
     return (

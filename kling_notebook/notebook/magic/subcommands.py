@@ -64,9 +64,9 @@ def run(line: str, shell: Any) -> Any:
 
 def _unknown(name: str) -> str:
     if name.startswith("-"):
-        return f"{name} is no subcommand. Options for pictures go on the first line of a cell, after %%kling."
+        return f"{name} is no subcommand. Options for images go on the first line of a cell, after %%kling."
     close = closest(name.lower(), list(SUBCOMMANDS))
-    hint = close or " To make pictures, write %%kling on the first line of a cell and the prompt below it."
+    hint = close or " To make images, write %%kling on the first line of a cell and the prompt below it."
     return f"There is no subcommand {name!r}.{hint}"
 
 
@@ -78,12 +78,12 @@ def _show(shell: Any, bundle: dict[str, Any]) -> None:
 
 
 def address(text: str) -> tuple[str, int | None]:
-    """Job (a number or an id) and picture of ``12:3``, ``12`` or ``job-id:0``."""
+    """Job (a number or an id) and image of ``12:3``, ``12`` or ``job-id:0``."""
     job, colon, place = text.rpartition(":")
     if not colon:
         return text, None
     if not place.isdecimal() or not job:
-        raise InputError(f"{text!r} is no picture. Write JOB:K, as in 12:3; K counts from 0.")
+        raise InputError(f"{text!r} is no image. Write JOB:K, as in 12:3; K counts from 0.")
     return job, int(place)
 
 
@@ -96,8 +96,8 @@ def _show_job(where: str, *, code: bool = False) -> Any:
     if place is None:
         return result
     if place >= len(result):
-        pictures = plural(len(result), "picture")
-        raise InputError(f"Job {result.number} has {pictures}, counted from 0; there is no {place}.")
+        images = plural(len(result), "image")
+        raise InputError(f"Job {result.number} has {images}, counted from 0; there is no {place}.")
     return result[place]
 
 
@@ -115,7 +115,7 @@ def _dismiss(job: str) -> Any:
 def _star(where: str, *, off: bool = False) -> Any:
     job, place = address(where)
     if place is None:
-        raise InputError(f"Say which picture of job {job}: %kling star {job}:0.")
+        raise InputError(f"Say which image of job {job}: %kling star {job}:0.")
     kernel_session.current_session().star(job, place, not off)
     return message_bundle(f"{'No longer starred' if off else 'Starred'}: {job}:{place}.")
 
@@ -193,7 +193,7 @@ def _whole(flag: str, text: str) -> int:
 def _status() -> Any:
     session = kernel_session.current_session()
     rows = session.status().rows()
-    return facts_bundle("Status", [*rows, *(("note", line) for line in session.take_notices())])
+    return facts_bundle("Status", [*rows, *(("note", line) for line in session.pop_notices())])
 
 
 def _budget(credits: str | None = None) -> Any:
@@ -221,7 +221,7 @@ def _reuse(switch: str | None = None) -> Any:
     if on is not None:
         session.configure(reuse=on)
     texts = {
-        True: "Reuse is on: an identical finished request is shown again and not bought.",
+        True: "Reuse is on: an identical completed request is shown again and not bought.",
         False: "Reuse is off: every request is bought.",
         None: "Reuse is on for sweeps and off for single requests.",
     }
@@ -231,7 +231,7 @@ def _reuse(switch: str | None = None) -> Any:
 def _sandbox(switch: str | None = None) -> Any:
     on = _switch(switch)
     session = kernel_session.current_session() if on is None else kernel_session.reconnect(sandbox=on)
-    lines = session.take_notices()
+    lines = session.pop_notices()
     text = "The sandbox is on." if session.is_sandbox else f"The sandbox is off; the service is {session.backend}."
     return message_bundle(text, lines=lines)
 

@@ -1,4 +1,4 @@
-"""The user's variables in a cell's options: axes of a sweep, source pictures, ``{name}`` in a prompt. Pure.
+"""The user's variables in a cell's options: axes of a sweep, source images, ``{name}`` in a prompt. Pure.
 
 Names are looked up in a mapping; literals are read; nothing is evaluated.
 """
@@ -106,9 +106,9 @@ def source(text: str, variables: Mapping[str, Any], *, typed: str = "") -> Any:
     value = variables[found["name"]]
     if found["subscript"] is not None:
         value = _picked(value, found)
-    if value is None:  # taken as it is, the picture would be made, and paid, without its source
+    if value is None:  # taken as it is, the image would be made, and paid, without its source
         raise InputError(
-            f"{text} is None. Put a picture, a path or a URL into it, or leave the image out.", parameter="image"
+            f"{text} is None. Put an image, a path or a URL into it, or leave the image out.", parameter="image"
         )
     return value
 
@@ -119,15 +119,17 @@ def _picked(value: Any, found: re.Match[str]) -> Any:
         return value[int(found["place"]) if found["place"] is not None else found["one"] or found["two"] or ""]
     except IndexError:
         raise InputError(
-            f"{found['name']} has {plural(len(value), 'picture')}; {found[0]} is not one of them. Count from 0.",
+            f"{found['name']} has {plural(len(value), 'image')}; {found[0]} is not one of them. Count from 0.",
             parameter="image",
         ) from None
     except (TypeError, KeyError):
-        kind = "list of pictures" if found["place"] is not None else "sweep or dictionary"
+        kind = "list of images" if found["place"] is not None else "sweep or dictionary"
         raise InputError(f"{found['name']} is not a {kind}, so there is no {found[0]}.", parameter="image") from None
 
 
-def fillings(texts: Iterable[str], variables: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, str]:
+def placeholder_values(
+    texts: Iterable[str], variables: Mapping[str, Any], keep: Collection[str] = ()
+) -> dict[str, str]:
     """What ``--fill`` puts in place of each ``{name}`` in ``texts`` that is the name of a variable.
 
     Unknown names stay as they are, and so do the names in ``keep`` (a sweep fills those in, together with these: what a

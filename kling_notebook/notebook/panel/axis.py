@@ -12,7 +12,7 @@ from ...api.parameters import PARAMETERS
 from ..magic.tokenizer import split_values
 from ..magic.user_variables import samples
 from .form import title_of
-from .widgets import Toolkit, labelled, row, shown
+from .widgets import Toolkit, labeled, row, shown
 
 PLACEHOLDER = "{}"
 STARTS = {"num_outputs": "1, 4", "sample": "1, 2, 3"}
@@ -32,11 +32,11 @@ class Axis:
         names = [name for name, row in PARAMETERS.items() if row.kind in ("choice", "integer", "text")]
         options = [(title_of(name), name) for name in names]
         options += [("Replicates", "sample"), ("A {word} in the prompt", PLACEHOLDER)]
-        self.which = labelled(
+        self.which = labeled(
             widgets.Dropdown, title, above=False, options=[("nothing", ""), *options], layout={"width": "250px"}
         )
-        self.name = labelled(widgets.Text, "Word", above=False, placeholder="animal", layout={"width": "170px"})
-        self.values = labelled(
+        self.name = labeled(widgets.Text, "Word", above=False, placeholder="animal", layout={"width": "170px"})
+        self.values = labeled(
             widgets.Text,
             "Values",
             above=False,

@@ -12,7 +12,7 @@ from ..display.wait import running_shell
 PATIENCE = 1.0  # seconds a cell runs before the panel speaks of it
 
 
-class CellWatch:
+class BusyIndicator:
     """Tells a panel that a cell runs for longer than a moment, and that it has ended. Holds no thread between cells.
 
     Args:

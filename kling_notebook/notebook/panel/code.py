@@ -6,7 +6,7 @@ import ipywidgets as widgets
 
 from ...api.generation_request import GenerationRequest
 from ...results import code_export
-from .widgets import column, html, labelled, say, shown, text_html
+from .widgets import column, html, labeled, say, shown, text_html
 
 HOW = "What the form asks for, as code. Click into it, select all, copy: run in a cell, it is the same request."
 INVALID = "The form is not valid yet, so there is no code for it."
@@ -18,8 +18,8 @@ class Code:
 
     def __init__(self) -> None:
         self.note = html(text_html(HOW, "muted"))
-        self.cell = labelled(widgets.Textarea, "Cell", rows=6)
-        self.call = labelled(widgets.Textarea, "Python call", rows=4)
+        self.cell = labeled(widgets.Textarea, "Cell", rows=6)
+        self.call = labeled(widgets.Textarea, "Python call", rows=4)
         self._cell_note = html()
         self.view = column(self.note, self.cell, self._cell_note, self.call, max_width="900px")
 

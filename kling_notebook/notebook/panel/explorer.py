@@ -1,4 +1,4 @@
-"""Explore: one or two things to vary, the cost, the sweep; then sliders that move among pictures already bought."""
+"""Explore: one or two things to vary, the cost, the sweep; then sliders that move among images already bought."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
 from ...api.generation_request import GenerationRequest
-from ...jobs.call import Batch
+from ...jobs.call import Call
 from ...results import sweep_axes
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
@@ -23,9 +23,9 @@ from ...view.table import credits_text
 from ..display.progress_display import TICKER, row_of
 from .axis import Axis
 from .form import Form, title_of
-from .input_sync import Arrival
+from .input_sync import InputSync
 from .queue import PATIENCE
-from .widgets import PRESSED_TWICE, Toolkit, column, html, labelled, output, row, say, shown, text_html
+from .widgets import PRESSED_TWICE, Toolkit, column, html, labeled, output, row, say, shown, text_html
 
 INTRO = (
     "Pick one or two things to vary; everything else is taken from the form. Each combination is bought once, and what "
@@ -36,19 +36,19 @@ RUNNING = "A sweep is running; the next one can begin when it has ended."
 
 
 class Explorer:
-    """Axes on top of the form's request, the sweep, and the browser of its pictures.
+    """Axes on top of the form's request, the sweep, and the browser of its images.
 
     Args:
         session: gives the current session. arrival: waits for what was typed before a press.
         form: what does not vary is taken from it.
-        on_done: called with the finished sweep.
+        on_done: called with the completed sweep.
     """
 
     def __init__(
         self,
         kit: Toolkit,
         session: Callable[[], Session],
-        arrival: Arrival,
+        arrival: InputSync,
         form: Form,
         on_done: Callable[[SweepResult], object],
     ) -> None:
@@ -58,14 +58,14 @@ class Explorer:
         self._form = form
         self._on_done = on_done
         self.sweep: SweepResult | None = None
-        self._batch: Batch | None = None
+        self._batch: Call | None = None
         self._bought_from: Session | None = None
         self._ticking: _Weakly | None = None
         self._noted: dict[Any, tuple[Any, float]] = {}
         self.axes = [Axis(kit, "Vary", self.check), Axis(kit, "and", self.check)]
         self.run = kit.button("Run the sweep", self._pressed, tooltip="Make what is missing of it", look="primary")
         self.run.disabled = True
-        self.most = labelled(
+        self.most = labeled(
             widgets.BoundedFloatText,
             "Spend at most (credits)",
             above=False,
@@ -75,7 +75,7 @@ class Explorer:
             layout={"width": "230px"},
         )
         kit.watch(self.most, self.check)
-        self.cost, self.progress, self.picture = html(), html(width="100%"), output(max_width="860px")
+        self.cost, self.progress, self.image = html(), html(width="100%"), output(max_width="860px")
         self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Take back what was not sent yet")
         self._stop_row = row(self.stop)
         self.sliders = column(gap="2px", max_width="640px")
@@ -87,7 +87,7 @@ class Explorer:
             self.progress,
             self._stop_row,
             self.sliders,
-            self.picture,
+            self.image,
             gap="12px",
         )
         shown(self._stop_row, False)
@@ -170,11 +170,11 @@ class Explorer:
         self.run.disabled = True
 
     def stop_waiting(self) -> None:
-        """Take back what was not sent; the rest goes on and its pictures are saved."""
+        """Take back what was not sent; the rest goes on and its images are saved."""
         if self._batch is None:
             return
-        stopped = self._batch.withdraw()
-        words = f"{len(stopped.withdrawn)} taken back before they were sent, {len(stopped.going_on)} go on."
+        stopped = self._batch.cancel_unsent()
+        words = f"{len(stopped.cancelled)} taken back before they were sent, {len(stopped.still_running)} go on."
         say(self.cost, text_html(words, "muted"))
 
     # ---- after ----
@@ -198,13 +198,13 @@ class Explorer:
         self.show()
 
     def show(self) -> bool:
-        """The pictures at the sliders' place, what is missing as missing; True where that took a message."""
+        """The images at the sliders' place, what is missing as missing; True where that took a message."""
         if self.sweep is None:
             return False
         values = zip(self.sliders.children, self.sweep.axes.values(), strict=True)
         at = tuple(choices[slider.value] for slider, choices in values)
         index = next(i for i, point in enumerate(self.sweep.points) if point.coordinates == at)
-        return say(self.picture, self.sweep.point_bundle(index)["text/html"])
+        return say(self.image, self.sweep.point_bundle(index)["text/html"])
 
     # ---- the ticker ----
 
@@ -230,7 +230,7 @@ class Explorer:
         finally:
             self._kit.lock.release()
 
-    def _say_progress(self, sweep: SweepResult, batch: Batch, session: Session) -> bool:
+    def _say_progress(self, sweep: SweepResult, batch: Call, session: Session) -> bool:
         now = time.monotonic()
         rows = []
         for handle in batch.jobs:

@@ -17,9 +17,9 @@ from ...jobs.spending import Estimate
 from ...session.session import Session
 from ...view.markup import join, plural, tag
 from ...view.table import credits_text
-from .image_picker import Well
-from .input_sync import Arrival
-from .widgets import Toolkit, column, html, labelled, row, say, text_html
+from .image_picker import ImagePicker
+from .input_sync import InputSync
+from .widgets import Toolkit, column, html, labeled, row, say, text_html
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},
@@ -29,9 +29,9 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Aurora": {"prompt": "Aurora over snow and a lonely house", "aspect_ratio": "3:2"},
     "Blueprint": {"prompt": "A blueprint of a lighthouse", "aspect_ratio": "3:4"},
 }
-"""Six pictures one click away."""
+"""Six images one click away."""
 
-TITLES = {"num_outputs": "Pictures", "output_format": "File format"}
+TITLES = {"num_outputs": "Images", "output_format": "File format"}
 """Where the table's name is not what a person would say."""
 
 
@@ -39,7 +39,7 @@ KINDS = ("text", "choice", "integer", "image")
 
 
 def _place(parameter: Parameter) -> int:
-    """Where a parameter stands in the form: words first, lists together, the picture last."""
+    """Where a parameter stands in the form: words first, lists together, the image last."""
     return KINDS.index(parameter.kind)
 
 
@@ -64,7 +64,7 @@ class Form:
         self,
         kit: Toolkit,
         session: Callable[[], Session],
-        arrival: Arrival,
+        arrival: InputSync,
         on_generate: Callable[[], object],
         on_change: Callable[[GenerationRequest | None], object],
     ) -> None:
@@ -78,7 +78,7 @@ class Form:
         self.beyond: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
         self.reasons = {name: html() for name in PARAMETERS}
-        self.well = Well(kit, session, self._changed, self.load)
+        self.well = ImagePicker(kit, session, self._changed, self.load)
         self.button = kit.button("Generate", self._pressed, tooltip="Make what the form says", look="primary")
         self.cost, self.account, self.said = html(), html(), html()
         self.examples = [
@@ -109,19 +109,19 @@ class Form:
         """The control a row of the table asks for. Adding a row adds a control."""
         name, title = parameter.name, title_of(parameter.name)
         if parameter.kind == "choice":
-            made = labelled(widgets.Dropdown, title, options=parameter.choices, value=parameter.default)
+            made = labeled(widgets.Dropdown, title, options=parameter.choices, value=parameter.default)
         elif parameter.kind == "integer":
             bounds = {"min": parameter.minimum, "max": parameter.maximum, "value": parameter.default}
             made = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
         else:
             rows = 4 if parameter.required else 2
-            made = labelled(widgets.Textarea, title, rows=rows, placeholder=parameter.help)
+            made = labeled(widgets.Textarea, title, rows=rows, placeholder=parameter.help)
         made.tooltip = parameter.help
         self.controls[name] = self._kit.watch(made, self._changed)
         if parameter.kind != "integer":
             return made
         # A slider's label is not tied to its handle by ipywidgets; that of a number field is.
-        number = labelled(
+        number = labeled(
             widgets.BoundedIntText, title, above=False, layout={"width": "130px"}, tooltip=parameter.help, **bounds
         )
         widgets.link((made, "value"), (number, "value"))
@@ -131,10 +131,10 @@ class Form:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Every parameter as the controls say it; a source picture as it was read.
+        """Every parameter as the controls say it; a source image as it was read.
 
         Raises:
-            InputError: the source picture cannot be used. SettingsError: no session can be made.
+            InputError: the source image cannot be used. SettingsError: no session can be made.
         """
         said = {name: control.value for name, control in self.controls.items()}
         said = {name: value if value != "" else None for name, value in said.items()}
@@ -163,7 +163,7 @@ class Form:
         self.load(request.values, extra=request.extra, sample=request.sample)
 
     def use_as_source(self, value: Any) -> None:
-        """Put a source picture into the well and leave the rest as it is."""
+        """Put a source image into the well and leave the rest as it is."""
         self.well.load(value)
         self._changed()
 
@@ -247,11 +247,11 @@ class Form:
 
 
 def _cost_html(estimate: Estimate) -> str:
-    """``1 picture · about 1 credit · about 12 s``, the money in bold."""
+    """``1 image · about 1 credit · about 12 s``, the money in bold."""
     if estimate.reused and not estimate.jobs:
         return tag("div", tag("strong", "No cost"), " \u00b7 this folder has it already", style="font-size: 13px")
     time_text = "" if not estimate.seconds else f" \u00b7 about {duration(estimate.seconds)}"
-    words = join(plural(estimate.pictures, "picture"), " \u00b7 ", tag("strong", estimate.money), time_text)
+    words = join(plural(estimate.images, "image"), " \u00b7 ", tag("strong", estimate.money), time_text)
     return tag("div", words, style="font-size: 13px; text-align: center")
 
 

@@ -1,6 +1,6 @@
-"""The gallery: finished pictures, newest first, a row of small labelled buttons under each.
+"""The gallery: completed images, newest first, a row of small labeled buttons under each.
 
-Core widgets know no click on a picture, no clipboard and no download: so buttons, links to the originals, and text
+Core widgets know no click on an image, no clipboard and no download: so buttons, links to the originals, and text
 that can be selected.
 """
 
@@ -15,7 +15,7 @@ import ipywidgets as widgets
 
 from ...api.errors import InputError
 from ...image_files import metadata
-from ...results.result import Comparison, Picture, Result
+from ...results.result import Comparison, Result, SavedImage
 from ...session.session import Session
 from ...view.markup import MUTED, bounded, bundle, frame, heading, join, plural, tag
 from ...view.tiles import Tile, caption_html, image_html, tile_html, tiles_text
@@ -23,30 +23,30 @@ from .widgets import LINE, Toolkit, column, html, output, row, say, shown, text_
 
 KEPT = 12  # results whose widgets are kept; older ones are in the history
 GAP = 14
-SIDES = {1: 768, 2: 512, 3: 384, 4: 512}  # pixels of the preview, by how many pictures there are
-EMPTY = "Your pictures appear here. Press Generate for the first one: nothing is bought before you do."
+SIDES = {1: 768, 2: 512, 3: 384, 4: 512}  # pixels of the preview, by how many images there are
+EMPTY = "Your images appear here. Press Generate for the first one: nothing is bought before you do."
 
 
 @dataclass(frozen=True)
-class Actions:
+class Callbacks:
     """What a gallery's buttons do outside it."""
 
-    use_as_source: Callable[[Picture, Session], object]
-    vary: Callable[[Picture], object]
-    load: Callable[[Picture], object]
+    use_as_source: Callable[[SavedImage, Session], object]
+    vary: Callable[[SavedImage], object]
+    load: Callable[[SavedImage], object]
 
 
 class Gallery:
-    """Results as cards; a card has its tiles, and above them one detail: a large picture, a recipe, a comparison."""
+    """Results as cards; a card has its tiles, and above them one detail: a large image, a recipe, a comparison."""
 
-    def __init__(self, kit: Toolkit, actions: Actions) -> None:
+    def __init__(self, kit: Toolkit, actions: Callbacks) -> None:
         self._kit = kit
         self.actions = actions
         self.cards: list[Card] = []
-        self.compared: tuple[Card, Picture] | None = None
+        self.compared: tuple[Card, SavedImage] | None = None
         style = f"{MUTED}; border: 1px dashed rgba(128, 128, 128, 0.5); border-radius: 6px; padding: 56px 24px"
         empty = tag("div", EMPTY, style=f"{style}; text-align: center; font-size: 13px")
-        self._empty = kit.loose(html(empty, width="100%"))
+        self._empty = kit.track(html(empty, width="100%"))
         self.view = column(self._empty, gap="22px")
 
     def add(self, result: Result, session: Session) -> None:
@@ -84,8 +84,8 @@ class Card:
         # Nothing at its sides: what is shown large must not be smaller than the tile under it.
         lines = {"border_top": LINE, "border_bottom": LINE, "padding": "10px 0"}
         self._detail = column(self.detail, row(self.close_detail), gap="6px", **lines)
-        cost = session.priced([result.request]).money  # the journal is asked once, not for every picture
-        self.tiles = [self._tile(picture, cost) for picture in result]
+        cost = session.priced([result.request]).money  # the journal is asked once, not for every image
+        self.tiles = [self._tile(image, cost) for image in result]
         grid = widgets.GridBox(
             list(self.tiles),
             layout=widgets.Layout(
@@ -95,87 +95,85 @@ class Card:
         self.view = column(html(_title(result)), self._detail, grid, gap="8px")
         self.show_detail("")
 
-    def _tile(self, picture: Picture, cost: str) -> widgets.VBox:
+    def _tile(self, image: SavedImage, cost: str) -> widgets.VBox:
         button = self._kit.button
-        starred = picture.place in self.result.starred
+        starred = image.place in self.result.starred
         star = button(
-            _star(starred), self._toggle_star, picture, tooltip="Mark it; History finds starred ones", look="small"
+            _star(starred), self._toggle_star, image, tooltip="Mark it; History finds starred ones", look="small"
         )
-        self.stars[picture.place] = star
+        self.stars[image.place] = star
         buttons = [
-            button("Larger", self.show_large, picture, look="small"),
-            button("Use as source", self._use, picture, tooltip="Start the next picture from this one", look="small"),
-            button("Vary", self._vary, picture, tooltip=f"Make the same request again: {cost}", look="small"),
+            button("Larger", self.show_large, image, look="small"),
+            button("Use as source", self._use, image, tooltip="Start the next image from this one", look="small"),
+            button("Vary", self._vary, image, tooltip=f"Make the same request again: {cost}", look="small"),
             star,
-            button("Recipe", self.show_recipe, picture, tooltip="How it was made, and the code for it", look="small"),
-            button("Compare", self.compare, picture, tooltip="Press it under two pictures", look="small"),
+            button("Recipe", self.show_recipe, image, tooltip="How it was made, and the code for it", look="small"),
+            button("Compare", self.compare, image, tooltip="Press it under two images", look="small"),
         ]
-        image = output(_tile_html(picture.tile() if len(self.result) > 4 else _sharper(picture, len(self.result))))
+        image = output(_tile_html(image.tile() if len(self.result) > 4 else _sharper(image, len(self.result))))
         return column(image, row(*buttons, gap="4px 3px"), gap="4px")
 
     # ---- what the buttons do ----
 
-    def _use(self, picture: Picture) -> None:
-        self._gallery.actions.use_as_source(picture, self.session)
+    def _use(self, image: SavedImage) -> None:
+        self._gallery.actions.use_as_source(image, self.session)
 
-    def _vary(self, picture: Picture) -> None:
-        self._gallery.actions.vary(picture)
+    def _vary(self, image: SavedImage) -> None:
+        self._gallery.actions.vary(image)
 
-    def _toggle_star(self, picture: Picture) -> None:
+    def _toggle_star(self, image: SavedImage) -> None:
         """The session that made it keeps the mark: another one may have another folder."""
-        on = not self.stars[picture.place].description.startswith("\u2605")
-        self.session.star(picture.number, picture.place, on)
-        self.stars[picture.place].description = _star(on)
+        on = not self.stars[image.place].description.startswith("\u2605")
+        self.session.star(image.number, image.place, on)
+        self.stars[image.place].description = _star(on)
 
     def show_detail(self, markup: str) -> None:
         """Show something above the tiles; nothing closes it."""
         say(self.detail, markup)
         shown(self._detail, bool(markup))
 
-    def show_large(self, picture: Picture) -> None:
-        self.show_detail(picture._repr_mimebundle_()["text/html"])
+    def show_large(self, image: SavedImage) -> None:
+        self.show_detail(image._repr_mimebundle_()["text/html"])
 
-    def show_recipe(self, picture: Picture) -> None:
+    def show_recipe(self, image: SavedImage) -> None:
         """The code and the recipe, as text that can be selected. The code is the journal's: it needs no file."""
         code = _block("The cell that makes it again", self.result.code())
         try:
-            recipe = json.dumps(metadata.read(picture.path), indent=2, ensure_ascii=False)
+            recipe = json.dumps(metadata.read(image.path), indent=2, ensure_ascii=False)
         except InputError as error:
             self.show_detail(frame(join(code, text_html(str(error), "muted"))))
             return
-        self.show_detail(frame(join(code, _block(f"Recipe inside {picture.path.name}", recipe))))
+        self.show_detail(frame(join(code, _block(f"Recipe inside {image.path.name}", recipe))))
 
-    def compare(self, picture: Picture) -> None:
+    def compare(self, image: SavedImage) -> None:
         """The first press chooses, the second one shows both."""
         chosen = self._gallery.compared
-        if chosen is None or chosen[1] == picture:
-            self._gallery.compared = (self, picture)
-            self.show_detail(
-                text_html(f"{picture.address} is chosen. Now press Compare under another picture.", "muted")
-            )
+        if chosen is None or chosen[1] == image:
+            self._gallery.compared = (self, image)
+            self.show_detail(text_html(f"{image.address} is chosen. Now press Compare under another image.", "muted"))
             return
         card, first = chosen
         self._gallery.compared = None
         if card is not self:
             card.show_detail("")
-        self.show_detail(Comparison(first, picture)._repr_mimebundle_()["text/html"])
+        self.show_detail(Comparison(first, image)._repr_mimebundle_()["text/html"])
 
 
-def _sharper(picture: Picture, count: int) -> Tile:
-    """A tile drawn from more pixels, where few pictures share the room."""
-    return replace(picture, thumbnail_size=SIDES[count]).tile()
+def _sharper(image: SavedImage, count: int) -> Tile:
+    """A tile drawn from more pixels, where few images share the room."""
+    return replace(image, thumbnail_size=SIDES[count]).tile()
 
 
 def _tile_html(tile: Tile) -> str:
     if not tile.shown:
         return frame(tile_html(tile))
-    picture = image_html(tile, "width: 100%; max-width: 100%; height: auto; margin: 0; border-radius: 6px")
-    return frame(tag("figure", picture, caption_html(tile.caption), style="margin: 0; padding: 0"))
+    image = image_html(tile, "width: 100%; max-width: 100%; height: auto; margin: 0; border-radius: 6px")
+    return frame(tag("figure", image, caption_html(tile.caption), style="margin: 0; padding: 0"))
 
 
-def _columns(pictures: Sequence[Any]) -> str:
+def _columns(images: Sequence[Any]) -> str:
     """As many as make full rows, fewer where they would get too narrow."""
-    count = len(pictures)
+    count = len(images)
     if count == 1:
         return "minmax(0, 640px)"
     side_by_side = 2 if count in {2, 4} else 3
@@ -183,20 +181,20 @@ def _columns(pictures: Sequence[Any]) -> str:
     return f"repeat(auto-fill, minmax(max(190px, {share}), 1fr))"
 
 
-def lasting(result: Result, title: str) -> dict[str, Any]:
-    """A result for the notebook itself, beneath the panel: a single picture not as large as when it stands alone."""
+def persistent_output(result: Result, title: str) -> dict[str, Any]:
+    """A result for the notebook itself, beneath the panel: a single image not as large as when it stands alone."""
     if len(result) != 1:
         return result.bundle(title=title)
     tile = _sharper(result[0], 1)
     if not tile.shown:
         return result.bundle(title=title)
-    picture = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 6px", width=480)
-    figure = tag("figure", picture, caption_html(tile.caption), style="margin: 0; padding: 0")
+    image = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 6px", width=480)
+    figure = tag("figure", image, caption_html(tile.caption), style="margin: 0; padding: 0")
     return bundle(frame(heading(title), figure), tiles_text([tile], title=title), tile.jpeg)
 
 
 def _title(result: Result) -> str:
-    facts = f"{plural(len(result), 'picture')}{', from this folder at no cost' if result.reused else ''}"
+    facts = f"{plural(len(result), 'image')}{', from this folder at no cost' if result.reused else ''}"
     return tag(
         "div",
         tag("strong", f"Job {result.number}"),

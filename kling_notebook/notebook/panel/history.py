@@ -18,14 +18,14 @@ from ...view.markup import MUTED, bounded, frame, join, pill, plural, seconds_te
 from ...view.pixels import smaller
 from ...view.table import HistoryRow, credits_text, status_html
 from ...view.tiles import Tile, image_html
-from .widgets import LINE, Toolkit, column, html, labelled, options_of, row, say, text_html
+from .widgets import LINE, Toolkit, column, html, labeled, options_of, row, say, text_html
 
 PAGE = 8
 SIDE = 64  # of a thumbnail, in CSS pixels
 
 
 @dataclass(frozen=True)
-class RowActions:
+class RowCallbacks:
     """What the buttons of a row do, given the record and the session it was read from."""
 
     load: Callable[[Record], object]
@@ -37,17 +37,17 @@ class RowActions:
 class History:
     """A page of the folder's jobs, newest first."""
 
-    def __init__(self, kit: Toolkit, session: Callable[[], Session], actions: RowActions) -> None:
+    def __init__(self, kit: Toolkit, session: Callable[[], Session], actions: RowCallbacks) -> None:
         self._kit = kit
         self._session = session
         self._actions = actions
         self._page = 0
         side: dict[str, Any] = {"above": False, "layout": {"width": "auto", "flex": "1 1 220px"}}
-        self.search = labelled(
+        self.search = labeled(
             widgets.Text, "Search", placeholder="words of a prompt or a note", continuous_update=False, **side
         )
         words = [("any", ""), *((text.replace("_", " "), value) for text, value in options_of([*JobStatus]))]
-        self.status = labelled(
+        self.status = labeled(
             widgets.Dropdown, "Status", above=False, options=words, layout={"width": "auto", "flex": "0 1 190px"}
         )
         self.starred = widgets.Checkbox(
@@ -124,7 +124,7 @@ class History:
 
 
 def _row_html(entry: HistoryRow) -> str:
-    """Small pictures, then the number and prompt, then the facts in one muted line."""
+    """Small images, then the number and prompt, then the facts in one muted line."""
     stars = "".join(f" \u2605{entry.number}:{place}" for place in sorted(entry.starred))
     cost = credits_text(entry.credits) if entry.credits is not None and entry.backend != "sandbox" else ""
     seconds = seconds_text(entry.seconds) if entry.seconds is not None else ""
@@ -148,13 +148,13 @@ def _row_html(entry: HistoryRow) -> str:
         [tag("div", f"\u270e {bounded(entry.note, 200)}", dir="auto", style="font-size: 12px")] if entry.note else []
     )
     lines += [text_html(bounded(entry.error, 240), "muted")] if entry.error else []
-    pictures = tag("div", *_pictures(entry.tiles), style=f"display: flex; gap: 4px; flex: 0 0 {SIDE}px")
+    images = tag("div", *_images(entry.tiles), style=f"display: flex; gap: 4px; flex: 0 0 {SIDE}px")
     words = tag("div", join(*lines), style="flex: 1 1 auto; min-width: 0")
-    return tag("div", pictures, words, style="display: flex; gap: 12px; align-items: flex-start")
+    return tag("div", images, words, style="display: flex; gap: 12px; align-items: flex-start")
 
 
-def _pictures(tiles: tuple[Tile, ...]) -> list[str]:
-    """The first picture; how many more there are."""
+def _images(tiles: tuple[Tile, ...]) -> list[str]:
+    """The first image; how many more there are."""
     if not tiles:
         return []
     first = tiles[0]

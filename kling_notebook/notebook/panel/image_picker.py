@@ -1,4 +1,4 @@
-"""The image well: where a source picture for image to image comes from, and what is wrong with it."""
+"""The image well: where a source image for image to image comes from, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ...api.generation_request import GenerationRequest, SourceImage
 from ...image_files import metadata, thumbnails
 from ...journal.source_copies import ADDRESS
 from ...session.session import Session
-from ...view.markup import bounded, picture_source, tag
-from .widgets import LINE, Toolkit, column, html, labelled, row, say, shown, text_html
+from ...view.markup import bounded, image_source, tag
+from .widgets import LINE, Toolkit, column, html, labeled, row, say, shown, text_html
 
 SIDE = 96  # of the preview, in CSS pixels
 LIMITS = "PNG, JPEG or WebP, up to 10 MB"
 """Said beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page."""
-PLACEHOLDER = "a path, a URL, or a picture's number such as 12:0"
+PLACEHOLDER = "a path, a URL, or an image's number such as 12:0"
 
 
-class Well:
-    """A field for paths, URLs and addresses, an upload, a preview, and an offer where the picture holds a recipe.
+class ImagePicker:
+    """A field for paths, URLs and addresses, an upload, a preview, and an offer where the image holds a recipe.
 
     Args:
-        session: gives the current session. changed: called when another picture is chosen. load: fills the form with
+        session: gives the current session. changed: called when another image is chosen. load: fills the form with
             a recipe's parameters.
     """
 
@@ -45,15 +45,15 @@ class Well:
         self._read: tuple[Any, SourceImage | None, InputError | None] = (None, None, None)
         self._recipe: GenerationRequest | None = None
         self._setting = False
-        self.text = labelled(widgets.Text, "Start from a picture", placeholder=PLACEHOLDER, continuous_update=False)
+        self.text = labeled(widgets.Text, "Start from an image", placeholder=PLACEHOLDER, continuous_update=False)
         self.upload = widgets.FileUpload(
             accept="image/png,image/jpeg,image/webp",
-            description="Upload a picture",
+            description="Upload an image",
             tooltip="PNG, JPEG or WebP, at most 10 MB, at least 300 pixels a side",
             style={"font_size": "12px", "button_color": "transparent"},
             layout=widgets.Layout(width="auto", height="28px", margin="0", padding="0 10px", border=LINE),
         )
-        self.remove = kit.button("Remove", self.clear, tooltip="Use no source picture")
+        self.remove = kit.button("Remove", self.clear, tooltip="Use no source image")
         self.load_recipe = kit.button("Load its recipe", self._use_recipe, tooltip="Fill the form with what made it")
         self.preview, self.offer = html(), html(flex="1 1 140px")
         self._offer_row = row(self.offer, self.load_recipe)
@@ -75,11 +75,11 @@ class Well:
         self._changed()
 
     def forget(self) -> None:
-        """Read the picture anew when it is next asked for: a file may have changed."""
+        """Read the image anew when it is next asked for: a file may have changed."""
         self._read = (None, None, None)
 
     def resolve(self) -> SourceImage | None:
-        """The chosen picture, read once.
+        """The chosen image, read once.
 
         Raises:
             InputError: it cannot be used; the message says why.
@@ -149,18 +149,18 @@ class Well:
         try:
             session = self._session()
             if found := ADDRESS.fullmatch(source.label):
-                jpeg = session.picture(int(found[1]), int(found[2])).tile().jpeg
+                jpeg = session.image(int(found[1]), int(found[2])).tile().jpeg
             else:
                 jpeg, *_ = thumbnails.thumbnail(
                     session.place.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
                 )
-        except Exception:  # a URL, or a file that went away: the picture is used, there is only nothing to show of it
+        except Exception:  # a URL, or a file that went away: the image is used, there is only nothing to show of it
             return ""
         style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
-        return tag("img", src=picture_source(jpeg), alt=f"source picture {source.label}", style=style)
+        return tag("img", src=image_source(jpeg), alt=f"source image {source.label}", style=style)
 
     def _recipe_of(self, source: SourceImage) -> GenerationRequest | None:
-        """What made an uploaded or named picture, where it says so; an address has its row in the history."""
+        """What made an uploaded or named image, where it says so; an address has its row in the history."""
         if source.data is None or ADDRESS.fullmatch(source.label):
             return None
         try:
@@ -169,7 +169,7 @@ class Well:
             return None
 
     def _use_recipe(self) -> None:
-        """Load what made the picture; the picture itself is then not the source any more, but its recipe's is."""
+        """Load what made the image; the image itself is then not the source any more, but its recipe's is."""
         recipe = self._recipe
         if recipe is not None:
             source = recipe.values["image"]

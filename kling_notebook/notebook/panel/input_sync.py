@@ -1,7 +1,7 @@
 """Act on a press only once everything typed before it has arrived.
 
 A front end sends the press of a button at once, but holds back what is typed into a field until the kernel has answered
-the letters before: on a busy kernel a press overtakes the prompt it is meant for, and another picture is bought than
+the letters before: on a busy kernel a press overtakes the prompt it is meant for, and another image is bought than
 the one asked for. So after a press the page is asked to say something back; by then it has sent what it held.
 """
 
@@ -19,14 +19,14 @@ PATIENCE = 2.0
 """Seconds until a press counts although the page said nothing back: a front end that knows no links of widgets."""
 
 
-class Arrival:
+class InputSync:
     """One question to the page at a time, and its answer."""
 
     def __init__(self, kit: Toolkit) -> None:
         self._kit = kit
-        self._question = kit.loose(widgets.IntText())
-        self._answer = kit.loose(widgets.IntText())
-        self._link = kit.loose(widgets.jsdlink((self._question, "value"), (self._answer, "value")))
+        self._question = kit.track(widgets.IntText())
+        self._answer = kit.track(widgets.IntText())
+        self._link = kit.track(widgets.jsdlink((self._question, "value"), (self._answer, "value")))
         self._waiting: dict[int, tuple[Callable[[], object], threading.Timer]] = {}
         kit.watch(self._answer, self._answered)
 

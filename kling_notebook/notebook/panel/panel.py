@@ -15,19 +15,19 @@ from ...api.errors import KlingError
 from ...api.generation_request import GenerationRequest
 from ...journal.job_record import Record
 from ...results.handle import JobHandle
-from ...results.result import Picture, Result
+from ...results.result import Result, SavedImage
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
 from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, plural, tag
 from ..display.progress_display import LastResult
 from ..display.wait import in_notebook, running_shell
-from .busy_indicator import CellWatch
+from .busy_indicator import BusyIndicator
 from .code import Code
 from .explorer import Explorer
 from .form import Form
-from .gallery import Actions, Gallery, lasting
-from .history import History, RowActions
-from .input_sync import Arrival
+from .gallery import Callbacks, Gallery, persistent_output
+from .history import History, RowCallbacks
+from .input_sync import InputSync
 from .queue import Queue, Row
 from .widgets import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
 
@@ -58,15 +58,15 @@ class KlingPanel:
         kit.on_press, kit.on_fault = _weak(self, KlingPanel._forget_fault), _weak(self, KlingPanel._fault)
         self.title, self.notice, self.fault, self.busy = (html(width="100%") for _ in range(4))
         self.code = Code()
-        self._arrival = Arrival(kit)
+        self._arrival = InputSync(kit)
         self.queue = Queue(kit, self._done, self._retry)
-        self.gallery = Gallery(kit, Actions(self._use_as_source, self._vary, self._load_picture))
+        self.gallery = Gallery(kit, Callbacks(self._use_as_source, self._vary, self._load_image))
         self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
         self.explorer = Explorer(kit, session, self._arrival, self.form, self._swept)
-        self.history = History(kit, session, RowActions(self._load, self._rerun, self._show, self._collect))
+        self.history = History(kit, session, RowCallbacks(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
-        self._watch = CellWatch(self._cell_runs_long, self._cell_ended)
+        self._watch = BusyIndicator(self._cell_runs_long, self._cell_ended)
         self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
         self._end.atexit = False
         self._follow()
@@ -120,7 +120,7 @@ class KlingPanel:
         """Say which session this is, once it is another; and what the session has to say once."""
         try:
             session = self._session()
-            lines = session.take_notices()
+            lines = session.pop_notices()
         except KlingError as error:
             say(self.title, _title(None))
             say(self.notice, text_html(str(error), "reason"))
@@ -218,19 +218,19 @@ class KlingPanel:
 
     # ---- the gallery ----
 
-    def _use_as_source(self, picture: Picture, session: Session) -> None:
-        """By its address where that means this picture; in another folder by its path."""
+    def _use_as_source(self, image: SavedImage, session: Session) -> None:
+        """By its address where that means this image; in another folder by its path."""
         here = self._session().folder == session.folder
-        self.form.use_as_source(picture.address if here else str(picture.path))
+        self.form.use_as_source(image.address if here else str(image.path))
         self.tabs.selected_index = CREATE
 
-    def _vary(self, picture: Picture) -> None:
-        handle = self._start("Vary", picture.request, reuse=False)
+    def _vary(self, image: SavedImage) -> None:
+        handle = self._start("Vary", image.request, reuse=False)
         if handle is not None:
-            self.form.tell(f"Job {handle.number} varies {picture.address}")
+            self.form.tell(f"Job {handle.number} varies {image.address}")
 
-    def _load_picture(self, picture: Picture) -> None:
-        self.form.load_request(picture.request)
+    def _load_image(self, image: SavedImage) -> None:
+        self.form.load_request(image.request)
 
     # ---- the explorer and the history ----
 
@@ -259,7 +259,7 @@ class KlingPanel:
 
 
 def _lasting(result: Result | SweepResult) -> dict[str, Any]:
-    return lasting(result, LASTING) if isinstance(result, Result) else result.bundle(title=LASTING)
+    return persistent_output(result, LASTING) if isinstance(result, Result) else result.bundle(title=LASTING)
 
 
 def _weak(owner: Any, method: Callable[..., object]) -> Callable[..., object]:
@@ -274,19 +274,19 @@ def _weak(owner: Any, method: Callable[..., object]) -> Callable[..., object]:
     return told
 
 
-def _end(kit: Toolkit, view: widgets.Widget, watch: CellWatch) -> None:
+def _end(kit: Toolkit, view: widgets.Widget, watch: BusyIndicator) -> None:
     watch.stop()
     kit.end(view)
 
 
 def _title(session: Session | None) -> Html:
-    """What this is, and where the pictures come from."""
+    """What this is, and where the images come from."""
     name = tag("span", "Kling Image V3", style="font-weight: 600; font-size: 16px")
     where: list[str] = []
     if session is not None and session.is_sandbox:
         where = [pill("sandbox", AMBER), tag("span", "painted on this machine, nothing is billed", style=_SMALL)]
     elif session is not None:
-        where = [pill(session.backend, GREEN), tag("span", "pictures cost credits", style=_SMALL)]
+        where = [pill(session.backend, GREEN), tag("span", "images cost credits", style=_SMALL)]
     style = f"{FONT}; display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; padding: 4px 0"
     return tag("div", name, *where, style=style)
 

@@ -20,7 +20,7 @@ from ...view.progress import progress_bundle
 from ..display.progress_display import TICKER, row_of
 from .widgets import Toolkit, column, html, row, say, text_html
 
-KEPT = 6  # ended rows that stay to say why they have no picture
+KEPT = 6  # ended rows that stay to say why they have no image
 PATIENCE = 0.2  # seconds the ticker of all displays waits for a panel whose callback is at work
 
 
@@ -42,7 +42,9 @@ class Row:
         cost = session.priced([handle.request]).money
         another = f"Settle job {number} and make another: {cost}"
         self.sure = kit.button("Make it again", queue.buy_again, self, tooltip=another)
-        self.leave = kit.button("Leave it", queue.explain, self, tooltip=f"Make nothing; job {number} stays in doubt")
+        self.leave = kit.button(
+            "Leave it", queue.explain, self, tooltip=f"Make nothing; job {number} stays unconfirmed"
+        )
         self.clear = kit.button("Clear", queue.clear, self, tooltip="Take this line away; the history keeps the job")
         self.bar, self.said = html(flex="1 1 260px"), html(width="100%")
         self.buttons = row(self.stop, width="auto", flex="0 0 auto")
@@ -50,7 +52,7 @@ class Row:
         self.show()
 
     @property
-    def doubtful(self) -> bool:
+    def unconfirmed(self) -> bool:
         """Whether it ended without our knowing if it was bought."""
         return self.handle.done() and bool(getattr(self.handle.exception(), "maybe_submitted", False))
 
@@ -117,7 +119,7 @@ class Queue:
     # ---- what the buttons do ----
 
     def stop_waiting(self, row: Row) -> None:
-        """Withdraw what was not sent; let go of what was: it goes on, and its pictures are saved."""
+        """Withdraw what was not sent; let go of what was: it goes on, and its images are saved."""
         if row.handle.cancel():
             self.clear(row)
             return
@@ -126,7 +128,7 @@ class Queue:
         say(
             row.said,
             text_html(
-                f"Not waited for any more. Job {row.handle.job_id or number} goes on and its pictures are saved: "
+                f"Not waited for any more. Job {row.handle.job_id or number} goes on and its images are saved: "
                 f"find them under History as {number}.",
                 "muted",
             ),
@@ -142,7 +144,7 @@ class Queue:
 
     def try_again(self, row: Row) -> None:
         """Send it again; where the first one may have been charged, ask before."""
-        if not row.doubtful:
+        if not row.unconfirmed:
             self._on_retry(row)
             return
         say(
@@ -161,7 +163,7 @@ class Queue:
         self._on_retry(row)
 
     def explain(self, row: Row) -> None:
-        """Why a job ended without pictures, and what can be done."""
+        """Why a job ended without images, and what can be done."""
         error = row.handle.exception()
         say(row.said, text_html(str(error), "reason"))
         row.offer(row.again, row.clear)

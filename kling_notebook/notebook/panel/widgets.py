@@ -44,7 +44,7 @@ logger = logging.getLogger("kling_notebook.panel")
 
 
 def text_html(text: str, kind: Kind = "plain") -> Html:
-    """A line of text; a reason carries a sign, so that it does not speak by its colour alone."""
+    """A line of text; a reason carries a sign, so that it does not speak by its color alone."""
     if not text:
         return Html()
     base = "line-height: 1.4; overflow-wrap: anywhere; "
@@ -119,9 +119,9 @@ class Toolkit:
             does()
 
         made.on_click(pressed)
-        return self.loose(made)
+        return self.track(made)
 
-    def loose(self, widget: Any) -> Any:
+    def track(self, widget: Any) -> Any:
         """A widget that is not always below the panel's root, so that it ends with the panel all the same."""
         self._loose.add(widget)
         return widget
@@ -175,7 +175,7 @@ def column(*children: Any, gap: str = "8px", **layout: Any) -> widgets.VBox:
     return widgets.VBox(children, layout=widgets.Layout(**(options | layout)))
 
 
-def labelled(kind: type[widgets.Widget], name: str, *, above: bool = True, **options: Any) -> Any:
+def labeled(kind: type[widgets.Widget], name: str, *, above: bool = True, **options: Any) -> Any:
     """A control whose label stands above it (beside it otherwise) and is tied to it by ipywidgets."""
     layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto" if above else "30px", "min_width": "0"}
     if above:
@@ -195,7 +195,7 @@ def html(value: str = "", **layout: Any) -> widgets.HTML:
 
 
 def output(markup: str = "", **layout: Any) -> widgets.Output:
-    """A place for pictures, whose links lead to the originals.
+    """A place for images, whose links lead to the originals.
 
     An HTML widget's links are the page's own, which know nothing of the notebook's folder; those of an output are
     resolved by the front end. The output is set, never captured into.

@@ -48,20 +48,20 @@ def work(display, requests, seconds, end="THE RESULT"):
 @pytest.mark.parametrize(
     ("snapshot", "row"),
     [
-        (Snapshot(FOX, JobStatus.PLANNED), ("queued", 2.0, "")),
-        (Snapshot(FOX, JobStatus.SENT, elapsed=1.0), ("waiting", 3.0, "")),
+        (Snapshot(FOX, JobStatus.QUEUED), ("queued", 2.0, "")),
+        (Snapshot(FOX, JobStatus.SUBMITTING, elapsed=1.0), ("waiting", 3.0, "")),
         (Snapshot(FOX, JobStatus.RUNNING, service_status="pending", elapsed=1.0), ("running", 3.0, "")),
         (Snapshot(FOX, JobStatus.RUNNING, service_status="warming"), ("running", 2.0, "the service says 'warming'")),
         (
             Snapshot(FOX, JobStatus.RUNNING, waiting_for="rate limit, 12 s", credits=4.0),
             ("running", 2.0, "waiting for rate limit, 12 s · 4 credits"),
         ),
-        (Snapshot(FOX, JobStatus.DOWNLOADING, saved=1, pictures=4), ("saving", 2.0, "1 of 4 saved")),
-        (Snapshot(FOX, JobStatus.FINISHED, elapsed=8.0, credits=1.0), ("done", 8.0, "1 credit")),
-        (Snapshot(FOX, JobStatus.FINISHED, reused=True, credits=1.0), ("reused", 0.0, "")),
+        (Snapshot(FOX, JobStatus.DOWNLOADING, saved=1, images=4), ("saving", 2.0, "1 of 4 saved")),
+        (Snapshot(FOX, JobStatus.COMPLETED, elapsed=8.0, credits=1.0), ("done", 8.0, "1 credit")),
+        (Snapshot(FOX, JobStatus.COMPLETED, reused=True, credits=1.0), ("reused", 0.0, "")),
         (Snapshot(FOX, JobStatus.FAILED, error=JobFailedError("too dark")), ("failed", 0.0, "too dark")),
-        (Snapshot(FOX, JobStatus.WITHDRAWN), ("stopped", 0.0, "withdrawn before it was sent")),
-        (Snapshot(FOX, JobStatus.MAYBE_SUBMITTED), ("unknown", 0.0, "")),
+        (Snapshot(FOX, JobStatus.CANCELLED), ("stopped", 0.0, "cancelled before it was sent")),
+        (Snapshot(FOX, JobStatus.UNCONFIRMED), ("unknown", 0.0, "")),
     ],
 )
 def test_a_snapshot_becomes_a_row_and_time_goes_on_while_it_moves(snapshot, row):
@@ -74,8 +74,8 @@ def test_every_status_has_a_state():
         live.row_of(Snapshot(FOX, status), "")
 
 
-def test_while_pictures_are_saved_the_bar_is_nearly_full_and_grows():
-    shares = [live.row_of(Snapshot(FOX, JobStatus.DOWNLOADING, saved=k, pictures=4), "").fraction for k in range(5)]
+def test_while_images_are_saved_the_bar_is_nearly_full_and_grows():
+    shares = [live.row_of(Snapshot(FOX, JobStatus.DOWNLOADING, saved=k, images=4), "").fraction for k in range(5)]
     assert shares == pytest.approx([0.9, 0.925, 0.95, 0.975, 1.0])
 
 
@@ -180,7 +180,7 @@ def test_the_ticker_ends_with_the_last_display(kernel):
 def test_what_breaks_in_showing_never_reaches_the_job(kernel):
     kernel.ok(PRELUDE)
     kernel.ok("r = requests(1); display = LiveDisplay(r)\ndisplay._place._publisher = None\ntime.sleep(0.8)")
-    kernel.ok("display(Snapshot(r[0], JobStatus.FINISHED)); display.finish()")
+    kernel.ok("display(Snapshot(r[0], JobStatus.COMPLETED)); display.finish()")
 
 
 # in a terminal --------------------------------------------------------------------------------------------------------
@@ -220,14 +220,14 @@ def test_in_a_terminal_a_text_bar_moves_and_goes():
 def test_an_update_that_was_being_made_while_the_end_was_said_is_dropped():
     said = []
 
-    class Place:
+    class Workspace:
         live = False
 
         def say(self, word):
             said.append(word.what)
 
     display = live.LiveDisplay([FOX], show=False)
-    display._place = Place()
+    display._place = Workspace()
     display.finish({"text/plain": "END"})
     display._say({"text/plain": "late"}, "update")
     display.finish({"text/plain": "again"})

@@ -29,7 +29,7 @@ def plain(output_format: str) -> bytes:
 
 
 def paint(prompt: str, *, output_format: str, **_: Any) -> bytes:
-    """What the pictures show does not matter here."""
+    """What the images show does not matter here."""
     return plain(output_format)
 
 
@@ -54,7 +54,7 @@ def kling(make_sandbox, tmp_path) -> Iterator[Any]:
 
     service = make_sandbox(paint=paint, latency=1.0)
     kling_notebook.connect(
-        api_key=service.key, base_url=service.base_url, folder=tmp_path / "pictures", requests_per_minute=6000
+        api_key=service.key, base_url=service.base_url, folder=tmp_path / "images", requests_per_minute=6000
     )
     kling_notebook.service = service
     yield kling_notebook
@@ -95,7 +95,7 @@ def test_several_prompts_have_a_line_each_and_one_for_all(quick):
     assert re.search(r"0 of 3 done · 1 running, 2 queued", reply.text)
     for prompt in ("a fox", "an owl, asleep", "a cat"):
         assert f"prompt={prompt} · " in reply.text
-    assert "3 jobs, 3 pictures, about 3 credits" in reply.text
+    assert "3 jobs, 3 images, about 3 credits" in reply.text
     kernel.until(lambda: reply.html.count("<img") == 2, timeout=60)
     assert "1 of 3 jobs did not succeed" in reply.text
     assert "✕ failed" in reply.html, "the failed job has its own place"
@@ -170,7 +170,7 @@ def test_cancelling_who_awaits_withdraws_nothing(kling):
         assert kling.service.count("submit") == 1
         return repr(await handle)
 
-    assert asyncio.run(impatient()) == "<Result 2: 1 picture of 'a fox'>"
+    assert asyncio.run(impatient()) == "<Result 2: 1 image of 'a fox'>"
     assert kling.service.count("submit") == 2
 
 
@@ -194,8 +194,8 @@ def test_a_script_is_told_the_cost_before_anything_else(tmp_path):
         [sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
     )
     plan, sandbox, start, end = ran.stderr.splitlines()
-    assert plan.startswith("kling: 2 jobs, 2 pictures, free on the sandbox")
-    assert sandbox.startswith("kling: Sandbox: pictures are painted on this machine")
+    assert plan.startswith("kling: 2 jobs, 2 images, free on the sandbox")
+    assert sandbox.startswith("kling: Sandbox: images are painted on this machine")
     assert (start, end) == ("kling: 0 of 2 done, 2 queued", "kling: 2 of 2 done")
     assert ran.stdout == ""
 
@@ -222,7 +222,7 @@ def asking(shared_service):
 def test_columns_and_arrays_of_the_notebook_are_axes(asking, axis):
     kernel, _ = asking
     reply = kernel.ok(f"%%kling --dry-run --sweep animal=${axis}\na {{animal}}")
-    assert "2 jobs, 2 pictures" in reply.text
+    assert "2 jobs, 2 images" in reply.text
     assert ("a red fox, asleep" if axis == "column" else "a 1") in reply.text
 
 
@@ -238,7 +238,7 @@ def test_a_whole_table_is_no_axis(asking):
 def test_any_text_is_a_value_and_arrives_as_it_is(asking):
     kernel, _ = asking
     reply = kernel.ok("%%kling --dry-run --quiet --sweep animal=$odd\n{animal} in {animals}")
-    assert reply.text.startswith("Estimate(jobs=7, pictures=7, credits=7.0, seconds=None, reused=0, free=False")
+    assert reply.text.startswith("Estimate(jobs=7, images=7, credits=7.0, seconds=None, reused=0, free=False")
     shown = kernel.ok("%%kling --dry-run --sweep animal=$odd\n{animal} in {animals}")
     for words in ("a, b in {animals}", 'the "owl" in', "it's in", "two lines in", "{animal} {x} in", "שועל 🦊 狐 in"):
         assert words in shown.text

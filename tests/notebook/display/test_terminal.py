@@ -88,7 +88,7 @@ def test_an_interrupt_and_a_resume(terminal):
     shell.program.expect(r"running · 1 s")
     shell.program.sendintr()
     seen = shell.ready()
-    assert re.search(r"Interrupted: Stopped waiting\. 1 job goes on \(\w+\); %kling resume shows the pictures\.", seen)
+    assert re.search(r"Interrupted: Stopped waiting\. 1 job goes on \(\w+\); %kling resume shows the images\.", seen)
     assert re.search(r"kling_images/\S+\.png", shell.run("%kling resume"))
 
 
@@ -105,7 +105,7 @@ def test_the_panel_says_that_it_needs_a_notebook_and_disturbs_no_bar_after_it(te
 def test_a_value_that_was_shown_or_is_quiet_follows_its_prompt_by_name(terminal):
     """`Out[3]: ` with nothing behind it looks like a fault."""
     shell = terminal()
-    name = r"Out\[\d+\]: <Result \d: 1 picture of 'a red fox'>"
+    name = r"Out\[\d+\]: <Result \d: 1 image of 'a red fox'>"
     assert re.search(name, shell.run("%%kling --quiet\na red fox"))
     shell.run("import kling_notebook as kling")
     seen = shell.run("kling.generate('a red fox')")

@@ -27,9 +27,9 @@ def later(seconds, value=None):
     return future
 
 withdrawals = []
-def withdraw():
+def cancel():
     withdrawals.append(time.monotonic())
-    return SimpleNamespace(withdrawn=[3], going_on=["job-1", "job 2"])
+    return SimpleNamespace(cancelled=[3], going_on=["job-1", "job 2"])
 """
 
 
@@ -59,18 +59,18 @@ def test_it_returns_when_all_are_done_whatever_their_outcome():
 
 
 def test_a_time_out_withdraws_and_says_what_goes_on():
-    stopped = SimpleNamespace(withdrawn=[4, 5], going_on=["job-1"])
+    stopped = SimpleNamespace(cancelled=[4, 5], still_running=["job-1"])
     with pytest.raises(StillRunningError) as caught:
-        wait.wait([Future()], timeout=0.3, withdraw=lambda: stopped)
+        wait.wait([Future()], timeout=0.3, cancel_unsent=lambda: stopped)
     assert str(caught.value) == (
-        "Still not done after 0.3 s. 2 requests were withdrawn before being sent. "
-        "1 job goes on (job-1); kling.resume() shows the pictures."
+        "Still not done after 0.3 s. 2 requests were cancelled before being sent. "
+        "1 job goes on (job-1); kling.resume() shows the images."
     )
     assert caught.value.job_id == "job-1"
 
 
 def test_what_is_done_in_time_is_not_a_time_out():
-    wait.wait([done()], timeout=0.0, withdraw=lambda: pytest.fail("nothing to withdraw"))
+    wait.wait([done()], timeout=0.0, cancel_unsent=lambda: pytest.fail("nothing to cancel"))
 
 
 def test_off_the_main_thread_it_waits_too():
@@ -83,9 +83,9 @@ def test_off_the_main_thread_it_waits_too():
 
 
 def test_the_line_names_few_jobs_and_counts_the_rest():
-    line = wait._what_goes_on(SimpleNamespace(withdrawn=[], going_on=[f"job-{k}" for k in range(8)]))
-    assert line == "8 jobs go on (job-0, job-1, job-2 and 5 more); kling.resume() shows the pictures."
-    assert wait._what_goes_on(SimpleNamespace(withdrawn=[], going_on=[])) == "No job goes on."
+    line = wait._what_goes_on(SimpleNamespace(cancelled=[], still_running=[f"job-{k}" for k in range(8)]))
+    assert line == "8 jobs go on (job-0, job-1, job-2 and 5 more); kling.resume() shows the images."
+    assert wait._what_goes_on(SimpleNamespace(cancelled=[], still_running=[])) == "No job goes on."
 
 
 def script(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -121,7 +121,7 @@ def test_with_ipython_absent_it_waits_and_shows_in_a_script():
         display = LiveDisplay([request])
         display(Snapshot(request, JobStatus.RUNNING, 1, "job-1"))
         wait([later(0.2)])
-        display(Snapshot(request, JobStatus.FINISHED, 1, "job-1", elapsed=2.0))
+        display(Snapshot(request, JobStatus.COMPLETED, 1, "job-1", elapsed=2.0))
         display.finish({"text/plain": "never printed in a script"})
         print(in_notebook(), person_is_present())
         """),
@@ -181,7 +181,7 @@ def test_without_nesting_the_loop_is_blocked_and_left_unpatched(kernel):
 def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest):
     kernel.ok(PRELUDE)
     for attempt in range(1, 4):
-        cell_id = kernel.send(f"{before}wait([Future()], withdraw=withdraw{nest})")
+        cell_id = kernel.send(f"{before}wait([Future()], cancel=cancel{nest})")
         kernel.drain(0.5)
         kernel.interrupt()
         sent = time.monotonic()
@@ -189,8 +189,8 @@ def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest
         assert time.monotonic() - sent < 1.0
         assert reply.ename == "Interrupted"
         assert reply.traceback == [
-            "Interrupted: Stopped waiting. 1 request was withdrawn before being sent. "
-            "2 jobs go on (job-1, job 2); %kling resume shows the pictures."
+            "Interrupted: Stopped waiting. 1 request was cancelled before being sent. "
+            "2 jobs go on (job-1, job 2); %kling resume shows the images."
         ]
         assert kernel.ok("print(len(withdrawals))").text.strip() == str(attempt)
     assert kernel.ok("wait([later(0.2, 7)]); print('goes on')").text.strip() == "goes on"
@@ -198,8 +198,8 @@ def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest
 
 def test_a_second_interrupt_while_withdrawing_is_harmless(kernel):
     kernel.ok(PRELUDE)
-    kernel.ok("def slow():\n    time.sleep(1.0); stopped = withdraw(); return stopped")
-    cell_id = kernel.send("wait([Future()], withdraw=slow)")
+    kernel.ok("def slow():\n    time.sleep(1.0); stopped = cancel(); return stopped")
+    cell_id = kernel.send("wait([Future()], cancel=slow)")
     kernel.drain(0.5)
     for _ in range(4):
         kernel.interrupt()
@@ -216,7 +216,7 @@ def test_an_interrupt_ends_the_loop_over_prompts_and_spares_the_users_tasks(kern
     kernel.ok("task = asyncio.create_task(tick())")
     cell_id = kernel.send(
         "for prompt in range(5):\n"
-        "    try:\n        bought.append(prompt); wait([Future()], withdraw=withdraw)\n"
+        "    try:\n        bought.append(prompt); wait([Future()], cancel=cancel)\n"
         "    except Exception:\n        pass"
     )
     kernel.drain(0.5)
@@ -229,7 +229,7 @@ def test_an_unanswered_interrupt_goes_where_it_would_have_gone(kernel):
     """A task of the user's that blocks the turning loop can still be broken off."""
     kernel.ok(PRELUDE)
     kernel.ok("async def stuck():\n    await asyncio.sleep(0.1); time.sleep(60)")
-    cell_id = kernel.send("task = asyncio.create_task(stuck()); wait([Future()], withdraw=withdraw)")
+    cell_id = kernel.send("task = asyncio.create_task(stuck()); wait([Future()], cancel=cancel)")
     kernel.drain(0.7)
     kernel.interrupt()
     kernel.drain(wait.PATIENCE + 0.5)
@@ -250,7 +250,7 @@ def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, 
     cell_id = kernel.send(
         "with interrupts_noted():\n"
         "    for k in range(10): time.sleep(0.1); steps.append(k)\n"
-        f"    wait([Future()], withdraw=withdraw{nest})"
+        f"    wait([Future()], cancel=cancel{nest})"
     )
     kernel.drain(0.5)
     kernel.interrupt()

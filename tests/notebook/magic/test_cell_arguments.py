@@ -17,7 +17,7 @@ from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook.magic.cell_arguments import parse_cell, split_prompts
 from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS, help_text
 from kling_notebook.notebook.magic.tokenizer import split, split_values
-from kling_notebook.notebook.magic.user_variables import fillings, parse_axis, source
+from kling_notebook.notebook.magic.user_variables import parse_axis, placeholder_values, source
 from kling_notebook.results.code_export import code_of
 from kling_notebook.results.sweep_axes import expand
 
@@ -333,7 +333,7 @@ def test_fill_puts_in_text_and_numbers_and_leaves_other_braces():
     ]
     assert prompts_of("--fill", "{raw}", **variables) == ["{animal}"]
     assert prompts_of("", "{animal}", **variables) == ["{animal}"]
-    assert fillings(["{animal} {n}"], variables, keep=("animal",)) == {"n": "3"}
+    assert placeholder_values(["{animal} {n}"], variables, keep=("animal",)) == {"n": "3"}
 
 
 def test_fill_takes_numbers_of_numpy():
@@ -394,22 +394,22 @@ def test_numbers_of_numpy_are_replicates_and_values():
 
 
 @pytest.mark.parametrize("line", ["--image pic", "--image pics[1]", "--sweep image=last,pic", "--sweep image=$pics"])
-def test_a_source_picture_that_is_none_is_refused(line):
-    """It bought a picture made from the words alone."""
+def test_a_source_image_that_is_none_is_refused(line):
+    """It bought an image made from the words alone."""
     with pytest.raises(InputError, match=r"pic is None|pics\[1\] is None|holds None"):
         expand("a fox", parse(line, pic=None, pics=["a.png", None]).axes)
 
 
 def test_an_image_is_a_variable_or_text_for_the_session():
-    pictures = ["p0", "p1"]
-    variables = {"fox": pictures, "last": "never", "three": 3}
-    assert source("fox", variables) is pictures
+    images = ["p0", "p1"]
+    variables = {"fox": images, "last": "never", "three": 3}
+    assert source("fox", variables) is images
     assert source("fox[1]", variables) == "p1"
     assert source("fox[-1]", variables) == "p1"
     for text in ("last", "last:2", "12:3", "owl", "a/b.png", "https://example.com/a.png"):
         assert source(text, variables) == text
     assert parse("--image fox[0]", **variables).parameters["image"] == "p0"
-    with pytest.raises(InputError, match="fox has 2 pictures"):
+    with pytest.raises(InputError, match="fox has 2 images"):
         source("fox[2]", variables)
     with pytest.raises(InputError, match=r"Did you mean fox\?"):
         source("fxo[0]", variables)
@@ -419,7 +419,7 @@ def test_an_image_is_a_variable_or_text_for_the_session():
 
 @pytest.mark.parametrize("word", ["q['owl']", 'q["owl"]', "\"q['owl']\"", "'q[\"owl\"]'", 'q["1"]', "q['1']"])
 def test_quotes_in_a_subscript_ask_for_a_value_and_not_for_a_place(word):
-    """They were lost: the picture at place 1 was taken for the value "1"."""
+    """They were lost: the image at place 1 was taken for the value "1"."""
     values = {"owl": "owl.png", "1": "owl.png", 1: "wrong.png"}
     assert parse(f"--image {word}", q=values).parameters["image"] == "owl.png"
     assert parse(f"--image={word}", q=values).parameters["image"] == "owl.png"

@@ -125,16 +125,16 @@ def test_capture_around_a_cell_keeps_one_output(kernel):
 
 def test_a_dry_run_shows_the_jobs_and_sends_nothing(kernel, service):
     reply = kernel.ok("%%kling --dry-run -n 2 --sweep animal=fox,owl --sweep aspect_ratio=1:1,16:9\na {animal}")
-    for words in ("nothing was sent", "2 x 2 = 4 jobs", "8 pictures", "8 credits", "a owl", "16:9"):
+    for words in ("nothing was sent", "2 x 2 = 4 jobs", "8 images", "8 credits", "a owl", "16:9"):
         assert words in reply.text
     assert submits(service) == 0
-    assert "1 job, 1 picture" in kernel.ok("%%kling --dry-run\na fox").text
+    assert "1 job, 1 image" in kernel.ok("%%kling --dry-run\na fox").text
 
 
 def test_a_dry_run_binds_its_estimate(kernel):
     kernel.ok("%load_ext kling_notebook")
     kernel.ok("%%kling --dry-run -o plan --sweep animal=fox,owl\na {animal}")
-    assert kernel.ok("print(plan.jobs, plan.pictures)").text.strip() == "2 2"
+    assert kernel.ok("print(plan.jobs, plan.images)").text.strip() == "2 2"
 
 
 def test_prompts_between_dashes_are_a_sweep(kernel, service):
@@ -144,7 +144,7 @@ def test_prompts_between_dashes_are_a_sweep(kernel, service):
     assert kernel.ok("print(list(grid.axes), grid['an owl'].request.prompt)").text.strip() == "['prompt'] an owl"
 
 
-def test_a_sweep_is_a_labelled_grid_and_buys_only_what_is_missing(kernel, service):
+def test_a_sweep_is_a_labeled_grid_and_buys_only_what_is_missing(kernel, service):
     kernel.ok("beasts = ['fox', 'red owl, asleep']")
     cell = "%%kling --sweep animal=$beasts --sweep time=dawn,night -o grid\na {animal} at {time}"
     assert kernel.ok(cell).html.count("<img") == 4
@@ -154,11 +154,11 @@ def test_a_sweep_is_a_labelled_grid_and_buys_only_what_is_missing(kernel, servic
     assert again.html.count("<img") == 6
     assert submits(service) == 6
     assert "4 from this folder" in again.text
-    assert "4 of 6 from this folder, 2 to buy: 2 pictures" in str(again.messages), "said before"
+    assert "4 of 6 from this folder, 2 to buy: 2 images" in str(again.messages), "said before"
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
 
 
-def test_a_source_picture_is_taken_by_its_value_in_a_sweep(kernel):
+def test_a_source_image_is_taken_by_its_value_in_a_sweep(kernel):
     kernel.ok("%%kling --sweep x=1,2 -o q\na fox {x}")
     kernel.ok("%%kling --image q['1'] -o one\na fox\n")
     kernel.ok("%%kling --image q[1] -o second\na fox\n")
@@ -205,7 +205,7 @@ def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
     assert time.monotonic() - interrupted < 1.5
     assert reply.ename == "Interrupted"
     assert len(reply.traceback) == 1
-    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the pictures\.", reply.evalue)
+    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the images\.", reply.evalue)
     assert "no longer watched" in reply.html
     assert kernel.ok("print(type(fox).__name__)").text.strip() == "JobHandle"
     resumed = kernel.ok("%kling resume")
@@ -223,7 +223,7 @@ def test_an_interrupt_of_a_sweep_withdraws_what_was_not_sent(on, make_sandbox):
     kernel.drain(0.5)
     kernel.interrupt()
     reply = kernel.wait(cell)
-    assert "4 requests were withdrawn before being sent. 2 jobs go on" in reply.evalue
+    assert "4 requests were cancelled before being sent. 2 jobs go on" in reply.evalue
     kernel.drain(1.0)
     assert submits(service) == 2
 
@@ -259,10 +259,10 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
 
 @pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
 def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
-    """As the line says that named the job: it said "Nothing is left to collect." of a picture nobody had seen."""
+    """As the line says that named the job: it said "Nothing is left to collect." of an image nobody had seen."""
     service = make_sandbox(latency=1.5)
     kernel = on(service)
-    assert "%kling resume shows the pictures" in kernel.run("%%kling --timeout 0.5 -o fox\na fox").evalue
+    assert "%kling resume shows the images" in kernel.run("%%kling --timeout 0.5 -o fox\na fox").evalue
     kernel.ok("fox.result()\nNone")
     assert kernel.ok(resume).html.count("<img") == 1
     assert "Nothing is left to collect" in kernel.ok("%kling resume").text, "shown once"
@@ -348,9 +348,9 @@ def test_a_dropped_submit_is_told_and_not_sent_again(on, make_sandbox):
     assert reply.status == "error"
     assert submits(service) == 1
     assert kernel.ok("print(fox.exception().maybe_submitted)").text.strip() == "True"
-    assert "in doubt" in kernel.ok("%kling status").text
+    assert "unconfirmed" in kernel.ok("%kling status").text
     assert "dismissed" in kernel.ok("%kling dismiss 1").text
-    assert "in doubt" not in kernel.ok("%kling status").text
+    assert "unconfirmed" not in kernel.ok("%kling status").text
 
 
 def test_run_all_stops_at_the_failing_cell(tmp_path, service, monkeypatch):
@@ -414,7 +414,7 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
     assert "a red fox" in starred
     assert """it's the "best" --so far""" in starred
     assert "owl" not in starred
-    assert "owl" in kernel.ok("%kling history --search OWL --since 1h --status finished").text
+    assert "owl" in kernel.ok("%kling history --search OWL --since 1h --status completed").text
     assert "No jobs" in kernel.ok("%kling history --status failed").text
     assert "older ones: --page 2" in kernel.ok("%kling history --limit 1").text
     assert "a red fox" in kernel.ok("%kling history --limit 1 --page 2").text
@@ -435,11 +435,11 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
         ("show 99", "knows no job 99"),
         ("show 1:x", "K counts from 0"),
         ("show", "Write: %kling show JOB[:K] [--code]."),
-        ("star 1", "Say which picture"),
+        ("star 1", "Say which image"),
         ("note", "Write: %kling note JOB TEXT."),
         ("note 1", "Write: %kling note JOB TEXT."),
         ("history --since yesterday", "not 'yesterday'"),
-        ("history --status finishd", "Did you mean finished?"),
+        ("history --status finishd", "Did you mean completed?"),
         ("history --status xyzzy", "There are planned, "),
         ("history --limit 1.5", "whole number"),
         ("history --limit 1e30", "whole number up to 1000000000, not '1e30'"),
@@ -476,7 +476,7 @@ def test_the_setting_nest_reaches_the_wait(kernel):
 
 
 def test_a_list_of_pil_images_is_an_axis_of_the_magic(kernel, service):
-    kernel.ok("from PIL import Image\npils = [Image.new('RGB', (400, 400), colour) for colour in ('red', 'blue')]")
+    kernel.ok("from PIL import Image\npils = [Image.new('RGB', (400, 400), color) for color in ('red', 'blue')]")
     reply = kernel.ok("%%kling --sweep image=$pils -o both\nat night")
     assert reply.html.count("<img") == 2
     assert submits(service) == 2
@@ -487,7 +487,7 @@ def test_a_list_of_pil_images_is_an_axis_of_the_magic(kernel, service):
     assert submits(service) == 2
 
 
-def test_pictures_of_variables_and_addresses_are_sources(kernel):
+def test_images_of_variables_and_addresses_are_sources(kernel):
     kernel.ok("%%kling -n 2 -o fox\na fox")
     for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "3:0")):
         kernel.ok(f"%%kling --image {name} -o made\nat night")

@@ -38,7 +38,7 @@ def connect(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sessions = []
 
-    def begin(box, folder="pictures", **said):
+    def begin(box, folder="images", **said):
         said = {"api_key": box.key, "base_url": box.base_url, "folder": str(tmp_path / folder), **said}
         session = Session(said, person_present=True)
         sessions.append(session)
@@ -111,9 +111,9 @@ def text_of(widget):
     return " ".join([*own, *(text_of(child) for child in getattr(widget, "children", ()))])
 
 
-def png(width=640, height=640, colour=(200, 80, 30), **options):
+def png(width=640, height=640, color=(200, 80, 30), **options):
     buffer = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(buffer, options.pop("format", "PNG"), **options)
+    Image.new("RGB", (width, height), color).save(buffer, options.pop("format", "PNG"), **options)
     return buffer.getvalue()
 
 
@@ -131,7 +131,7 @@ def upload(panel, name, data):
 # the form -------------------------------------------------------------------------------------------------------------
 
 
-def test_it_opens_with_a_prompt_and_one_press_makes_the_first_picture(panel, service):
+def test_it_opens_with_a_prompt_and_one_press_makes_the_first_image(panel, service):
     assert panel.form.controls["prompt"].value == EXAMPLES["Mountain"]["prompt"]
     assert not panel.form.button.disabled
     card = generate(panel)
@@ -181,7 +181,7 @@ def test_what_is_not_valid_disables_the_button_with_the_reason_beside_the_field(
 
 def test_beside_the_button_stand_the_cost_the_balance_and_the_budget(panel, session):
     panel.form.controls["num_outputs"].value = 3
-    assert "3 pictures" in panel.form.cost.value
+    assert "3 images" in panel.form.cost.value
     assert "about 3 credits" in panel.form.cost.value
     session.configure(budget=8)
     generate(panel)
@@ -218,14 +218,14 @@ def test_the_number_field_and_the_slider_are_one_value(panel):
     assert panel.form.request().num_outputs == 7
 
 
-# the source picture ---------------------------------------------------------------------------------------------------
+# the source image ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
         ("huge.png", b"\x89PNG\r\n\x1a\n" + bytes(40_000_000), "huge.png has 40.0 MB"),
-        ("text.png", b"this is no picture", "text.png is"),
+        ("text.png", b"this is no image", "text.png is"),
         ("tiny.png", png(10, 10), "10 x 10 pixels"),
         (
             "moving.gif",
@@ -258,7 +258,7 @@ def test_an_upload_becomes_the_source_and_its_code_makes_the_same_request(panel,
     assert session.request(prompt, **more) == asked
 
 
-def test_a_picture_with_our_recipe_offers_to_load_it(panel):
+def test_a_image_with_our_recipe_offers_to_load_it(panel):
     card = generate(panel, prompt="a lighthouse", negative_prompt="people", aspect_ratio="4:3")
     panel.form.load({"prompt": "something else"})
     upload(panel, "found.png", card.result[0].path.read_bytes())
@@ -288,7 +288,7 @@ def test_a_doubtful_purchase_is_not_repeated_without_asking(panel, service, sess
     service.add_fault(Fault("submit", "drop_after", at=1))
     assert generate(panel) is None
     (row,) = panel.queue.rows
-    assert session.record(1).status is JobStatus.MAYBE_SUBMITTED
+    assert session.record(1).status is JobStatus.UNCONFIRMED
     row.again.click()
     assert service.count("submit") == 1
     assert "may have been bought already" in row.said.value
@@ -316,19 +316,19 @@ def words_below(widget):
 
 
 def test_on_the_sandbox_nothing_speaks_of_buying(open_panel, tmp_path):
-    """Form, queue with a job in doubt, gallery, explorer and history: a free demo asks nobody to buy."""
+    """Form, queue with a job unconfirmed, gallery, explorer and history: a free demo asks nobody to buy."""
     session = Session({"sandbox": True, "folder": str(tmp_path / "free")})
     panel = open_panel(lambda: session)
     try:
         assert generate(panel) is not None
         session._sandbox.add_fault(Fault("submit", "drop_after"))
         generate(panel)
-        (doubtful,) = panel.queue.rows
-        assert doubtful.doubtful
+        (unconfirmed,) = panel.queue.rows
+        assert unconfirmed.unconfirmed
         for tab in (EXPLORE, HISTORY, CREATE):
             panel.tabs.selected_index = tab
             settled(panel)
-            said = [*words_below(panel.view), *words_below(doubtful.sure), *words_below(doubtful.leave)]
+            said = [*words_below(panel.view), *words_below(unconfirmed.sure), *words_below(unconfirmed.leave)]
             assert any("Make" in words for words in said)
             assert [words for words in said if "buy" in words.lower()] == []
     finally:
@@ -364,14 +364,14 @@ def test_stopping_before_the_post_withdraws(connect, make_sandbox, open_panel):
     panel.form.button.click()
     panel.queue.rows[1].stop.click()
     settled(panel)
-    assert session.record(2).status is JobStatus.WITHDRAWN
+    assert session.record(2).status is JobStatus.CANCELLED
     assert box.count("submit") == 1
 
 
 # the gallery ----------------------------------------------------------------------------------------------------------
 
 
-def test_buttons_that_buy_say_what_such_a_picture_was_seen_to_cost(make_sandbox, connect, open_panel):
+def test_buttons_that_buy_say_what_such_a_image_was_seen_to_cost(make_sandbox, connect, open_panel):
     """And not the documented credit apiece, once a reply has named another price."""
     session = connect(make_sandbox(credit_cost=2.5, latency=0))
     panel = open_panel(lambda: session)
@@ -389,7 +389,7 @@ def test_one_credit_is_not_called_credits(panel):
     assert repr(panel) == "<KlingPanel with 1 result, 0 jobs under way>"
 
 
-def test_each_tile_has_its_labelled_buttons(panel):
+def test_each_tile_has_its_labeled_buttons(panel):
     card = generate(panel, num_outputs=2)
     assert [set(tile_buttons(card, k)) for k in range(2)] == [
         {"Larger", "Use as source", "Vary", "\u2606 Star", "Recipe", "Compare"}
@@ -397,7 +397,7 @@ def test_each_tile_has_its_labelled_buttons(panel):
 
 
 def test_what_is_shown_large_has_the_whole_width(panel):
-    """On a narrow page a picture shown large was smaller than its tile by the detail's padding."""
+    """On a narrow page an image shown large was smaller than its tile by the detail's padding."""
     generate(panel, num_outputs=1)
     layout = panel.gallery.cards[0]._detail.layout
     assert layout.padding == "10px 0"
@@ -420,18 +420,18 @@ def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
     assert text_of(card.detail) == ""
 
 
-def test_the_code_of_a_picture_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
+def test_the_code_of_a_image_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "source.png").write_bytes(png(colour=(200, 30, 30)))
+    (tmp_path / "source.png").write_bytes(png(color=(200, 30, 30)))
     panel.form.well.text.value = "source.png"
     card = generate(panel)
-    (tmp_path / "source.png").write_bytes(png(colour=(30, 30, 200)))
+    (tmp_path / "source.png").write_bytes(png(color=(30, 30, 200)))
     tile_buttons(card)["Recipe"].click()
     assert ".kling/sources/" in text_of(card.detail)
 
 
 @pytest.mark.parametrize("lost", ["recipe", "file"])
-def test_the_code_of_a_picture_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
+def test_the_code_of_a_image_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
     """It was refused together with the recipe."""
     session = connect(service, recipe=lost != "recipe")
     card = generate(open_panel(lambda: session), prompt="a lonely fox")
@@ -516,7 +516,7 @@ def below(widget):
         yield from below(child)
 
 
-def test_an_address_that_is_not_there_has_its_reason_beside_the_picture(panel):
+def test_an_address_that_is_not_there_has_its_reason_beside_the_image(panel):
     """It stood under the prompt."""
     panel.form.well.text.value = "9999:0"
     assert "no job 9999" in panel.form.reasons["image"].value
@@ -555,7 +555,7 @@ def test_a_sweep_is_priced_bought_once_and_browsed_at_no_cost(panel, service):
     seen = set()
     for place in range(3):
         slider.value = place
-        seen.add(text_of(panel.explorer.picture))
+        seen.add(text_of(panel.explorer.image))
     assert len(seen) == 3
     assert all("<img" in markup for markup in seen)
     assert service.count("submit") == 3
@@ -573,7 +573,7 @@ def test_what_is_missing_of_a_sweep_is_shown_as_missing(panel, service):
     shown = []
     for place in range(2):
         slider.value = place
-        shown.append("<img" in text_of(panel.explorer.picture))
+        shown.append("<img" in text_of(panel.explorer.image))
     assert sorted(shown) == [False, True]
     assert "what is missing" in panel.explorer.progress.value
 
@@ -649,8 +649,8 @@ def test_a_second_sweep_waits_for_the_end_of_the_one_that_runs(connect, make_san
     """It took the first one's place: that never came to its end, nor into what lasts in the notebook."""
     session = connect(make_sandbox(latency=2.0))
     panel = open_panel(lambda: session)
-    lasting = []
-    monkeypatch.setattr(panel.explorer, "_on_done", lasting.append)
+    persistent_output = []
+    monkeypatch.setattr(panel.explorer, "_on_done", persistent_output.append)
     explore(panel, "resolution", {"1K", "2K"})
     panel.explorer.run.click()
     first = panel.explorer.sweep
@@ -659,10 +659,10 @@ def test_a_second_sweep_waits_for_the_end_of_the_one_that_runs(connect, make_san
     assert "when it has ended" in panel.explorer.cost.value
     panel.explorer.run.click()
     finished(panel)
-    assert lasting == [first]
+    assert persistent_output == [first]
     panel.explorer.run.click()
     finished(panel)
-    assert len(lasting) == 2
+    assert len(persistent_output) == 2
 
 
 # history --------------------------------------------------------------------------------------------------------------
@@ -710,12 +710,12 @@ def test_a_row_loads_into_the_form_shows_and_runs_again(panel, service):
 def test_an_unfinished_job_of_the_folder_is_collected_from_the_history(panel, session, service):
     generate(panel)
     record = session.record(1)
-    parked = record.but(status=JobStatus.UNFINISHED, images=(), completed_at=None, owner="0" * 12)
-    session.journal.write(parked.but(owner=session.id))
+    parked = record.replace(status=JobStatus.PAUSED, images=(), completed_at=None, owner="0" * 12)
+    session.journal.write(parked.replace(owner=session.id))
     panel.tabs.selected_index = HISTORY
     rows_of(panel)[0]["Collect"].click()
     settled(panel)
-    assert session.record(1).status is JobStatus.FINISHED
+    assert session.record(1).status is JobStatus.COMPLETED
     assert service.count("submit") == 1
 
 
@@ -752,13 +752,13 @@ def test_a_session_on_another_backend_is_followed(connect, make_sandbox, open_pa
     assert sessions[1].backend in panel.title.value
     assert "balance not known yet" in panel.form.account.value
     tile_buttons(card)["\u2606 Star"].click()
-    assert sessions[0].record(1).starred == {0}, "the mark goes to the folder of the picture"
+    assert sessions[0].record(1).starred == {0}, "the mark goes to the folder of the image"
     tile_buttons(card)["Use as source"].click()
     assert generate(panel).result.request.image.sha256
     assert sessions[1].record(1).backend == sessions[1].backend
 
 
-def test_no_session_is_said_and_no_picture_asked_for(open_panel, monkeypatch):
+def test_no_session_is_said_and_no_image_asked_for(open_panel, monkeypatch):
     from kling_notebook.api.errors import SettingsError
 
     def none():
