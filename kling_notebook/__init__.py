@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api.client import KlingClient
     from .api.errors import (
         ApiError,
         BudgetExceededError,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         submit,
         sweep,
     )
+    from .jobs.client import KlingClient
     from .jobs.spending import Estimate
     from .notebook.panel.panel import KlingPanel
     from .results.handle import JobHandle
@@ -70,7 +70,7 @@ _CALLS = (
     " sweep"
 )
 _HOMES = {
-    "KlingClient": "api.client",
+    "KlingClient": "jobs.client",
     "GenerationRequest": "api.generation_request",
     "KlingPanel": "notebook.panel.panel",
     "Sandbox": "sandbox",

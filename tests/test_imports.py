@@ -252,9 +252,14 @@ def test_importing_the_package_imports_nothing_but_the_package():
     assert {name.split(".")[0] for name in new} - set(sys.stdlib_module_names) == {"kling_notebook"}
 
 
-def test_asking_for_an_error_or_the_client_does_not_wake_the_heavy_libraries():
+def test_asking_for_an_error_does_not_wake_the_heavy_libraries():
     new = modules_after("import kling_notebook\nkling_notebook.KlingError, kling_notebook.InputError")
     assert {name.split(".")[0] for name in new} & HEAVY == set()
+
+
+def test_the_client_of_a_plain_script_loads_nothing_of_notebooks_folders_or_tables():
+    new = modules_after("import kling_notebook\nkling_notebook.KlingClient")
+    assert {name.split(".")[0] for name in new} & (HEAVY | {"IPython", "traitlets", "filelock"}) == set()
 
 
 def test_loading_the_extension_wakes_none_of_the_heavy_libraries():

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from kling_notebook import settings
-from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import SettingsError
 from kling_notebook.calls import connect
+from kling_notebook.jobs.client import KlingClient
 from kling_notebook.session.session import Session
 from kling_notebook.settings import (
     BEGUN_WITH,

@@ -1,6 +1,6 @@
-"""KlingClient: one method for each thing the service can be asked, each asked exactly once.
+"""ServiceClient: one method for each exchange with the service, each made exactly once.
 
-What repeats, waits and spends is decided elsewhere: by the session, or for a plain script by `KlingClient.run`.
+What repeats, waits and spends is in `jobs`: the session's workers, and `KlingClient` for a plain script.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from .api_key import Key
 from .errors import InputError, KlingError, SettingsError, TransportError
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from .job import Job
-from .patience import Patience
 from .rate_limiter import Kind, RateLimiter
 from .request_queue import RequestQueue, Slot
 from .sanitize import parse, without_urls
@@ -35,17 +34,8 @@ _UNKNOWN_JOB = "kling-notebook-check"
 _SCHEMA_FAILURE_KEPT = 60.0  # seconds
 
 
-class KlingClient(Patience):
-    """A client of the service: thread-safe, without state on disk.
-
-    >>> client = KlingClient("YOUR_API_KEY")
-    >>> client
-    KlingClient(base_url='https://pixeldojo.ai/api/v1', model='kling-image')
-    >>> with kling.Sandbox(latency=0) as service:  # stands for the hosted service
-    ...     client = KlingClient(service.key, base_url=service.base_url)
-    ...     images = client.run(GenerationRequest("a fox in the snow"))
-    >>> images[0][:4]
-    b'\\x89PNG'
+class ServiceClient:
+    """The single exchanges with the service: thread-safe, without state on disk.
 
     Args:
         api_key: from https://pixeldojo.ai/api-platform/api-keys; goes to the origin of ``base_url`` only.
@@ -96,10 +86,10 @@ class KlingClient(Patience):
         return self._model
 
     def __repr__(self) -> str:
-        return f"KlingClient(base_url={self._base_url!r}, model={self._model!r})"
+        return f"{type(self).__name__}(base_url={self._base_url!r}, model={self._model!r})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("A KlingClient holds the API key and is not pickled or copied. Make one where it is needed.")
+        raise TypeError(f"A {type(self).__name__} holds the API key and is not pickled or copied. Make a new one.")
 
     def close(self) -> None:
         """Close idle connections. The client stays usable."""
@@ -110,20 +100,28 @@ class KlingClient(Patience):
 
     # --- one exchange each ----------------------------------------------------------------------------------------
 
-    def submit(self, request: GenerationRequest) -> Job:
+    def submit(self, request: GenerationRequest, *, before_first_byte: Callable[[], None] | None = None) -> Job:
         """Buy: exactly one POST, on a fresh connection. Nothing waits, nothing is sent again, no redirect is followed.
 
+        Args:
+            before_first_byte: called once, when all else is ready and nothing of the request was written. What it
+                raises comes out unchanged, and then nothing is sent.
+
         Returns:
-            The job as the reply shows it; its ``job_id`` is all that is needed to collect the images.
+            The job as the reply shows it; its ``job_id`` is all that is needed to fetch the images.
 
         Raises:
             InputError: refused before anything was sent.
-            TransportError: ``never_left`` where nothing was sent; else ``maybe_submitted``.
-            ApiError: by status; ``maybe_submitted`` where a job may have been made all the same.
+            TransportError: ``never_left`` if nothing was sent; else ``maybe_submitted``.
+            ApiError: by status; ``maybe_submitted`` if a job may have been made all the same.
         """
         self.check_request(request)
         body = json.dumps(run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
-        reply = self._exchange(self._out().post, url_policy.model_url(self._base_url, self._model, "run"), body)
+        url = url_policy.model_url(self._base_url, self._model, "run")
+        post = self._out().post
+        if before_first_byte is not None:
+            before_first_byte()
+        reply = self._exchange(post, url, body)
         return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
 
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def environment(given: Mapping[str, str], *, live: bool, max_credits: float | No
 
 def check_key(env: Mapping[str, str]) -> None:
     """CannotStartError or SettingsError where the kernel of a live tour would find no key, or none that can be one."""
-    from ..api.client import KlingClient
+    from ..api.client import ServiceClient
     from ..settings import KEY_PAGE, choose_backend, resolve
 
     settings = resolve({}, {}, env)
@@ -77,7 +77,7 @@ def check_key(env: Mapping[str, str]) -> None:
         raise CannotStartError(
             f"A live tour needs a key: set PIXELDOJO_API_KEY (get one at {KEY_PAGE}). Without --live it needs none."
         )
-    KlingClient(settings.api_key, base_url=choose_backend(settings, person_present=False).base_url)
+    ServiceClient(settings.api_key, base_url=choose_backend(settings, person_present=False).base_url)
 
 
 def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..api.client import KlingClient
+from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
@@ -89,7 +89,7 @@ class Dispatcher:
     def __init__(
         self,
         place: Workspace,
-        client: Callable[[], KlingClient],
+        client: Callable[[], ServiceClient],
         priced: Callable[[list[GenerationRequest]], Estimate],
         purse: SpendingLedger,
     ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..api.client import KlingClient
+from ..api.client import ServiceClient
 from ..api.errors import KlingError, SettingsError
 from ..api.job import Observer, Snapshot
 from ..api.poll_schedule import Durations
@@ -55,7 +55,7 @@ class Outcome:
 class Work:
     """What one job's worker needs at hand. ``unwritten`` is the last commit's error while it is being retried."""
 
-    client: KlingClient
+    client: ServiceClient
     observer: Observer
     ledger: Ledger
     gate: Gate

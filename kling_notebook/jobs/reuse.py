@@ -37,7 +37,7 @@ def find_reusable(place: Workspace, running: Dispatcher, request: GenerationRequ
 
 
 def answer(place: Workspace, running: Dispatcher, request: GenerationRequest) -> JobHandle | None:
-    """A handle that costs nothing: the completed result, the running job, or the doubt; None where it must be bought."""
+    """A handle that costs nothing: a completed result, a running or an unconfirmed job; None if it must be bought."""
     record = find_reusable(place, running, request)
     if record is None:
         return None

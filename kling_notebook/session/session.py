@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..api.client import KlingClient
+from ..api.client import ServiceClient
 from ..api.errors import InputError, SettingsError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus, Observer
@@ -73,7 +73,7 @@ class Session:
         self.folder: Path = folder_of(self.settings)
         self._hidden = self.folder / ".kling"
         self._notices: list[str] = [self._backend.notice] if self._backend.notice else []
-        self._client: KlingClient | None = None
+        self._client: ServiceClient | None = None
         self._sandbox: Any = None
         self._starting = threading.RLock()
         if not self.is_sandbox:
@@ -109,7 +109,7 @@ class Session:
         return self._backend.sandbox
 
     @property
-    def client(self) -> KlingClient:
+    def client(self) -> ServiceClient:
         """The client; the first use on the sandbox starts the sandbox."""
         with self._starting:
             if self._client is None:
@@ -119,10 +119,10 @@ class Session:
                 self._client = self._connect(self._sandbox.base_url, self._sandbox.key)
             return self._client
 
-    def _connect(self, base_url: str, key: str) -> KlingClient:
+    def _connect(self, base_url: str, key: str) -> ServiceClient:
         names = ("connect_timeout", "read_timeout", "download_timeout", "model")
         options = {name: getattr(self.settings, name) for name in names}
-        return KlingClient(key, base_url=base_url, rate=self.rate, **options)
+        return ServiceClient(key, base_url=base_url, rate=self.rate, **options)
 
     @property
     def rate(self) -> float:

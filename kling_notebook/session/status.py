@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..api.client import KlingClient
+from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
 from ..api.quantities import count
@@ -123,7 +123,7 @@ def _listed(records: Sequence[Record]) -> str:
     return f"jobs {', '.join(most)} and {last}"
 
 
-def check(place: Workspace, client: KlingClient) -> list[tuple[str, str, str]]:
+def check(place: Workspace, client: ServiceClient) -> list[tuple[str, str, str]]:
     """Rows of (what, ok | failed | unknown, text). Spends nothing and never POSTs."""
     rows = [_checked("folder", lambda: _folder(place)), _checked("journal", lambda: _journal(place))]
     try:

@@ -19,8 +19,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kling_notebook.api import patience
-from kling_notebook.api.client import KlingClient
 from kling_notebook.api.errors import (
     ApiError,
     DownloadError,
@@ -41,6 +39,8 @@ from kling_notebook.api.errors import (
 )
 from kling_notebook.api.generation_request import GenerationRequest, SourceImage
 from kling_notebook.api.job import JobStatus, Snapshot
+from kling_notebook.jobs import client as client_module
+from kling_notebook.jobs.client import KlingClient
 from kling_notebook.sandbox import Fault, Sandbox
 
 KEY = "sk-canary-0123456789"
@@ -512,7 +512,7 @@ def test_an_interrupt_before_the_post_says_that_nothing_was_sent(
     service = start(faults=[Fault("submit", "rate_limited", retry_after=1)])
     client = connect(service)
     if where == "sleep":
-        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+        monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
     else:
         monkeypatch.setattr(client, where, interrupt)
     with pytest.raises(Interrupted, match=r"Nothing was sent\.$") as caught:
@@ -526,7 +526,7 @@ def test_a_gateways_404_page_says_nothing_of_the_job(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is polled on for a while; the service itself ends the waiting sooner by not knowing the job."""
-    monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(client_module, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
     service = start(faults=[Fault("poll", "status", status=404, body="html", at=1, times=4)])
     client = connect(service)
     assert client.wait(client.submit(FOX).job_id, timeout=20).state == "completed"
@@ -543,7 +543,7 @@ def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:
     """After five in a row, from `run` as from `wait`; a reply that can be read begins a new count."""
-    monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(client_module, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
     odd: dict[str, Any] = {"on": "poll", "kind": "status", "status": 200, "raw": raw}
     service = start(latency=30.0, faults=[Fault(at=1, times=4, **odd), Fault(at=6, times=99, **odd)])
     client = connect(service)
@@ -560,7 +560,7 @@ def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
 def test_a_job_bought_just_now_is_asked_for_again_where_it_is_not_known_yet(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(client_module, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
     service = start(faults=[Fault("poll", "status", status=404, at=1, times=8)])
     assert len(connect(service).run(FOX, timeout=20)) == 1
     assert (service.count("poll"), service.count("submit")) == (9, 1)
@@ -684,7 +684,7 @@ def test_a_key_with_stray_blanks_works(service: Sandbox) -> None:
 
 def test_importing_and_making_a_client_imports_no_heavy_library() -> None:
     program = (
-        "import sys; from kling_notebook.api.client import KlingClient; KlingClient('sk-0123456789');"
+        "import sys; from kling_notebook.jobs.client import KlingClient; KlingClient('sk-0123456789');"
         "print(sorted({'requests', 'urllib3', 'PIL', 'pandas', 'numpy', 'IPython', 'tornado'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

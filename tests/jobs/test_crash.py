@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this sys
 
 CHILD = """
 import json, os, signal, sys
-from kling_notebook.api.client import KlingClient
+from kling_notebook.api.client import ServiceClient
 from kling_notebook.image_files import saving
 from kling_notebook.journal.journal import Journal
 from kling_notebook.session.session import Session
@@ -53,12 +53,12 @@ def half_way(client, url, write, **kwargs):
 
 if point == "before the intent row": around(Journal, "add", before=die)
 elif point == "after the plan": around(Journal, "add", after=die)
-elif point == "after the intent row, before the POST": around(KlingClient, "submit", before=die)
-elif point == "after the POST, before the job id was committed": around(KlingClient, "submit", after=die)
-elif point == "after the job id was committed": around(KlingClient, "poll", before=die)
+elif point == "after the intent row, before the POST": around(ServiceClient, "submit", before=die)
+elif point == "after the POST, before the job id was committed": around(ServiceClient, "submit", after=die)
+elif point == "after the job id was committed": around(ServiceClient, "poll", before=die)
 elif point == "in the middle of a download":
-    download = KlingClient.download
-    KlingClient.download = half_way
+    download = ServiceClient.download
+    ServiceClient.download = half_way
 elif point == "before the rename": around(saving, "_put", before=die)
 elif point == "after the rename": around(saving, "_put", after=die)
 elif point == "after the first image was committed":

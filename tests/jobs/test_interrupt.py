@@ -25,7 +25,7 @@ PRELUDE = """
 import json, os, random, signal, sys, threading, time
 import kling_notebook as kling
 import kling_notebook.api.errors
-from kling_notebook.api.client import KlingClient
+from kling_notebook.api.client import ServiceClient
 from kling_notebook.api.request_queue import Ticket
 from kling_notebook.api.retry_policy import Pace
 from kling_notebook.results.sweep_result import SweepResult
@@ -65,9 +65,9 @@ def at(owner, name, moment):
     setattr(owner, name, wrapped)
 
 at(Ticket, "ready", "waiting for the rate limit")
-at(KlingClient, "submit", "submitting")
-at(KlingClient, "poll", "polling")
-at(KlingClient, "download", "downloading")
+at(ServiceClient, "submit", "submitting")
+at(ServiceClient, "poll", "polling")
+at(ServiceClient, "download", "downloading")
 at(SweepResult, "bundle", "drawing")
 moments = ["waiting for the rate limit", "submitting", "polling", "downloading", "drawing", "whenever"]
 stories = []

@@ -561,7 +561,7 @@ def test_a_mistyped_id_leaves_the_doubt_as_it_was(make_sandbox: Make, make_sessi
 
 
 def test_a_doubt_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
-    """The id alone, with one job unconfirmed, is attached to it; what was wrong about it counts in no budget for ever."""
+    """The id alone, with one job unconfirmed, is attached to it; a wrong one counts in no budget for ever."""
     _, session = doubtful_session(make_sandbox, make_session)
     spent = session.status().spent_session
     assert session.resume("job_mistyped").handles[0].exception(timeout=30).maybe_submitted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kling_notebook.api.client import KlingClient
+from kling_notebook.api.client import ServiceClient
 from kling_notebook.api.errors import BudgetExceededError, InputError, InsufficientCreditsError, KlingError
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus, Snapshot
@@ -215,9 +215,11 @@ def test_where_the_reply_to_a_submit_names_no_price_the_end_of_the_job_does(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of the call waits for it; and where the end names none either, it goes on at the guess, side by side."""
-    submit = KlingClient.submit
+    submit = ServiceClient.submit
     nameless = {"credit_cost": None, "credits_remaining": None}
-    monkeypatch.setattr(KlingClient, "submit", lambda self, request: replace(submit(self, request), **nameless))
+    monkeypatch.setattr(
+        ServiceClient, "submit", lambda self, request, **hook: replace(submit(self, request, **hook), **nameless)
+    )
     sandbox = make_sandbox(credit_cost=3.0, latency=0.5)
     session = make_session(sandbox)
     requests = [session.request(f"fox {i}") for i in range(10)]
@@ -225,8 +227,8 @@ def test_where_the_reply_to_a_submit_names_no_price_the_end_of_the_job_does(
         handle.exception(timeout=60)
     assert sandbox.charges == 9
 
-    poll = KlingClient.poll
-    monkeypatch.setattr(KlingClient, "poll", lambda self, *job: replace(poll(self, *job), credit_cost=None))
+    poll = ServiceClient.poll
+    monkeypatch.setattr(ServiceClient, "poll", lambda self, *job: replace(poll(self, *job), credit_cost=None))
     requests = [session.request(f"owl {i}", num_outputs=2) for i in range(4)]
     errors = [h.exception(timeout=60) for h in session.start(requests, source="python", max_credits=50).handles]
     assert errors == [None] * 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import importlib.util
 
-from ...api.client import KlingClient
+from ...api.client import ServiceClient
 from ...api.errors import InputError, KlingError, SettingsError, UnauthorizedError
 from ...settings import DEFAULT_BASE_URL, Secret, keep_in_keyring
 from .. import kernel_session
@@ -33,7 +33,7 @@ def login() -> str:
 def _checked(key: str, base_url: str) -> str:
     """Ask the service for a job that does not exist: free, and it tells whether the key is accepted."""
     try:
-        answer = KlingClient(key, base_url=base_url).probe()
+        answer = ServiceClient(key, base_url=base_url).probe()
     except UnauthorizedError:
         answer = "refused"
     except SettingsError:

@@ -1,7 +1,4 @@
-"""Waiting on the caller's own thread: `wait` and `run`, made of requests that are each sent once.
-
-For plain scripts. A session does the same with a journal beside it, on threads of its own.
-"""
+"""KlingClient: a client for plain scripts, which waits on the caller's own thread."""
 
 from __future__ import annotations
 
@@ -9,10 +6,9 @@ import contextlib
 import math
 import random
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 
-from .errors import (
+from ..api.client import ServiceClient
+from ..api.errors import (
     ApiError,
     DownloadError,
     Interrupted,
@@ -22,38 +18,31 @@ from .errors import (
     StillRunningError,
     TransportError,
 )
-from .generation_request import GenerationRequest
-from .job import Job, JobStatus, Observer, Snapshot
-from .poll_schedule import Durations, next_poll
-from .rate_limiter import LONGEST_WAIT, Kind, backoff
-from .request_queue import Slot
-from .retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
+from ..api.generation_request import GenerationRequest
+from ..api.job import Job, JobStatus, Observer, Snapshot
+from ..api.poll_schedule import Durations, next_poll
+from ..api.rate_limiter import LONGEST_WAIT, Kind, backoff
+from ..api.retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
 
 _GONE = frozenset({403, 404, 410})
 
 
-class Patience(ABC):
-    """`wait` and `run` over the single requests of a client."""
+class KlingClient(ServiceClient):
+    """A `ServiceClient` that can also `wait` for a job and `run` a request. No folder, no history, no threads.
 
-    @abstractmethod
-    def check_request(self, request: GenerationRequest) -> None:
-        """Refuse what is known to be refused, before anything is sent."""
+    >>> client = KlingClient("YOUR_API_KEY")
+    >>> client
+    KlingClient(base_url='https://pixeldojo.ai/api/v1', model='kling-image')
+    >>> with kling.Sandbox(latency=0) as service:  # stands for the hosted service
+    ...     client = KlingClient(service.key, base_url=service.base_url)
+    ...     images = client.run(GenerationRequest("a fox in the snow"))
+    >>> images[0][:4]
+    b'\\x89PNG'
 
-    @abstractmethod
-    def submit(self, request: GenerationRequest) -> Job:
-        """Buy, once."""
+    Arguments and errors are those of `ServiceClient`.
 
-    @abstractmethod
-    def poll(self, job_id: str, status_url: str | None = None) -> Job:
-        """Ask once how a job stands."""
-
-    @abstractmethod
-    def download(self, url: str, write: Callable[[bytes], object]) -> int:
-        """Fetch an image, one try."""
-
-    @abstractmethod
-    def queue(self, kind: Kind, due: float = 0.0) -> Slot:
-        """A place in the line of requests."""
+    Source: https://pixeldojo.ai/api-platform/kling-image
+    """
 
     def wait(
         self,
