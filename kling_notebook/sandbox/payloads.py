@@ -19,12 +19,13 @@ HTML = (
 )
 
 
-def error_body(shape: BodyShape, status: int, code: str | None, message: str) -> tuple[str, bytes]:
+def error_body(shape: BodyShape, status: int, code: str | None) -> tuple[str, bytes]:
     """Content type and bytes of an error body.
 
     ``error`` is the sandbox's own shape; ``string``, ``message``, ``code``, ``list`` (of field errors), ``html``,
     ``text`` and ``empty`` are what other services send; ``json`` is valid JSON that says nothing.
     """
+    message = "A scripted fault."
     if code is None:
         known = {value: key for key, value in STATUS_OF_CODE.items()}
         code = known.get(status, "internal_error" if status >= 500 else "invalid_request")

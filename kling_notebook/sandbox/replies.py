@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import http
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 #: The error codes of the given document and their HTTP statuses.
 STATUS_OF_CODE = {
@@ -21,34 +22,39 @@ STATUS_OF_CODE = {
 
 SERVER = "kling-sandbox"
 
-Delivery = Literal["whole", "nothing", "half_header", "cut", "drip", "hang"]
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer.
+    """One reply.
 
     Attributes:
-        delivery: how the bytes leave. ``whole``; ``nothing`` (the connection is closed without a byte);
-            ``half_header`` (closed in the middle of the header); ``cut`` (the header announces the whole body, half
-            of it is sent, then closed); ``drip`` (header at once, the body spread over ``seconds``); ``hang`` (not a
-            byte for ``seconds``, then closed).
         repeat: the body is sent this many times in a row, so that a huge reply needs no memory.
         sized: False sends the body in chunks, without a Content-Length.
+        raw: these very bytes are sent instead, what follows the headers spread over ``seconds``; with none, silence
+            for ``seconds``. Then the connection is closed if ``close``.
     """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    delivery: Delivery = "whole"
-    seconds: float = 0.0
     repeat: int = 1
     sized: bool = True
+    raw: bytes | None = None
+    seconds: float = 0.0
+    close: bool = True
 
     @property
     def length(self) -> int:
         """Bytes of the whole body."""
         return len(self.body) * self.repeat
+
+    @property
+    def sent_status(self) -> int:
+        """The status that a client reads; 0 if none is sent."""
+        if self.raw is None:
+            return self.status
+        found = re.match(rb"HTTP/1\.[01] (\d{3})", self.raw)
+        return int(found[1]) if found else 0
 
     @property
     def reason(self) -> str:
@@ -58,7 +64,7 @@ class Reply:
         return "Unknown"
 
     def head(self) -> bytes:
-        """The header as bytes, for the deliveries that break off."""
+        """The header as bytes, for replies that break off."""
         lines = [f"HTTP/1.1 {self.status} {self.reason}", f"Server: {SERVER}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         lines += [f"Content-Length: {self.length}", "Connection: close", "", ""]

@@ -28,13 +28,13 @@ from tornado.httputil import (
 )
 from tornado.iostream import StreamClosedError
 
-from .desk import Desk, Request
 from .faults import Fault, Script
 from .limits import LimitModel, RateLimit
 from .log import Entry, Log, RequestKind
 from .options import check_options
 from .pictures import Paint, Pictures
 from .replies import SERVER, Reply
+from .router import Request, Router
 from .schema import MAX_BODY, Shape
 from .service import Latency, Service
 
@@ -138,7 +138,7 @@ class Sandbox:
         limit = None
         if rate_limit is not None:
             limit = RateLimit(rate_limit, window=rate_window, model=rate_model, burst=rate_burst)
-        self._desk = Desk(
+        self._desk = Router(
             self._service,
             self._pictures,
             key=self.key,
@@ -231,8 +231,8 @@ class Sandbox:
 class _Running:
     """A bound socket, and the thread that serves it."""
 
-    def __init__(self, port: int, desk: Desk, log: Log) -> None:
-        self.desk = desk
+    def __init__(self, port: int, router: Router, log: Log) -> None:
+        self.router = router
         self._log = log
         self._socket = _bind(port)
         self.port: int = self._socket.getsockname()[1]
@@ -274,7 +274,7 @@ class _Running:
                 method=request.method,
                 path=request.target,
                 at=time.time(),
-                with_key=self.desk.has_key(request),
+                with_key=self.router.has_key(request),
                 authorization="authorization" in request.headers,
                 port=port,
                 body=request.body,
@@ -285,9 +285,8 @@ class _Running:
     async def answer(self, request: Request, fault: Fault | None, connection: HTTP1Connection, port: int) -> None:
         """Log, answer and send; nothing escapes."""
         number = self.note(request, port)
-        reply = await self.desk.answer(request, fault)
-        if reply.delivery not in ("nothing", "hang"):
-            self._log.answered(number, reply.status)
+        reply = await self.router.answer(request, fault)
+        self._log.answered(number, reply.sent_status)
         try:
             await _send(reply, connection, request.method)
         except StreamClosedError:
@@ -336,7 +335,7 @@ class _Reading(HTTPMessageDelegate):
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server reads requests; tells the type
         lowered = {name.lower(): value for name, value in headers.get_all()}
         self._request = Request(start_line.method, start_line.path, lowered)
-        self._fault = self._running.desk.strike(self._request)
+        self._fault = self._running.router.take_fault(self._request)
         if self._fault is not None and self._fault.unread:
             self._running.note(self._request, self._port)
             self._connection.detach().close()
@@ -359,29 +358,9 @@ class _Reading(HTTPMessageDelegate):
 
 
 async def _send(reply: Reply, connection: HTTP1Connection, method: str) -> None:
-    """Send a reply as its delivery says."""
-    if reply.delivery == "whole":
-        await _send_whole(reply, connection, method)
+    if reply.raw is not None:
+        await _send_raw(reply.raw, reply, connection)
         return
-    stream = connection.stream
-    head = reply.head()
-    if reply.delivery == "half_header":
-        await stream.write(head[: len(head) // 2])
-    elif reply.delivery == "cut":
-        await stream.write(head + reply.body[: len(reply.body) // 2])
-    elif reply.delivery == "drip":
-        await stream.write(head)
-        step = max(1, math.ceil(len(reply.body) / DRIP_STEPS))
-        parts = [reply.body[at : at + step] for at in range(0, len(reply.body), step)]
-        for part in parts:
-            await asyncio.sleep(reply.seconds / len(parts))
-            await stream.write(part)
-    elif reply.delivery == "hang":
-        await _until_closed(connection, reply.seconds)
-    connection.close()
-
-
-async def _send_whole(reply: Reply, connection: HTTP1Connection, method: str) -> None:
     headers = HTTPHeaders({"Server": SERVER, **reply.headers})
     if reply.sized:
         headers["Content-Length"] = str(reply.length)
@@ -392,7 +371,21 @@ async def _send_whole(reply: Reply, connection: HTTP1Connection, method: str) ->
     connection.finish()
 
 
-async def _until_closed(connection: HTTP1Connection, seconds: float) -> None:
+async def _send_raw(raw: bytes, reply: Reply, connection: HTTP1Connection) -> None:
+    """Send the headers at once and the rest over ``reply.seconds``, past everything that would correct them."""
+    head, end, body = raw.partition(b"\r\n\r\n")
+    if head:
+        await connection.stream.write(head + end)
+    step = max(1, math.ceil(len(body) / DRIP_STEPS)) if reply.seconds else len(body)
+    parts = [body[at : at + step] for at in range(0, len(body), step)] if body else [b""]
+    for part in parts:
+        await _pause(connection, reply.seconds / len(parts))
+        if part:
+            await connection.stream.write(part)
+    (connection.close if reply.close else connection.finish)()
+
+
+async def _pause(connection: HTTP1Connection, seconds: float) -> None:
     """Silence, for so long or until the client gives up."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not connection.stream.closed():

@@ -223,8 +223,15 @@ class Service:
 
     def asset_url(self, job: Job, k: int, origin: str) -> str:
         """Where picture ``k`` can be had, without a key, until it expires."""
-        expires = int((self._clock() + self._asset_lifetime) * 1000)
-        name = f"{job.id}/{job.issue}-{expires}-{self._sign(job.id, job.issue, expires, k)}"
+        return self._asset_url(job, k, origin, job.issue, self._clock() + self._asset_lifetime)
+
+    def lasting_url(self, job: Job, k: int, origin: str) -> str:
+        """The same URL of picture ``k`` at every call, until it expires."""
+        return self._asset_url(job, k, origin, job.revoked + 1, job.created_at + self._asset_lifetime)
+
+    def _asset_url(self, job: Job, k: int, origin: str, issue: int, until: float) -> str:
+        expires = int(until * 1000)
+        name = f"{job.id}/{issue}-{expires}-{self._sign(job.id, issue, expires, k)}"
         return f"{origin}/temp/{name}/{k}.{job.wanted.output_format}"
 
     def asset(self, path: str) -> tuple[Job, int]:
@@ -240,7 +247,7 @@ class Service:
     def revoke(self, path: str) -> None:
         """Let the addresses of the job behind this asset's path expire now, until the job is asked again."""
         job_id = _asset_parts(path)[0]
-        self.change(job_id, revoked=self.find(job_id).issue)
+        self.change(job_id, revoked=max(1, self.find(job_id).issue))
 
     def _sign(self, job_id: str, issue: int, expires: int, k: int) -> str:
         text = f"{job_id}/{issue}/{expires}/{k}".encode()

@@ -9,18 +9,18 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qs, unquote
 
 from . import openapi
-from .faults import Fault, FaultPoint, Script, bend
+from .faults import JOB_FAULTS, Fault, FaultPoint, Script, faulty_reply
 from .limits import RateLimit
 from .log import RequestKind
 from .openapi import MAX_LISTED
 from .pictures import Pictures
 from .replies import Refusal, Reply, json_reply
-from .schema import MODEL_ID, Shape, read_body
+from .schema import MAX_OUTPUTS, MODEL_ID, Shape, read_body
 from .service import Job, Service, number
 
 logger = logging.getLogger("kling_notebook.sandbox")
@@ -63,7 +63,7 @@ class Request:
 
     @property
     def point(self) -> FaultPoint | None:
-        """Which faults may strike this request."""
+        """Which faults may apply to this request."""
         if self.method == "GET" and self.path.startswith("/api/v1/models/") and self.path.endswith("/schema"):
             return "schema"
         return None if self.kind == "other" else self.kind
@@ -82,7 +82,7 @@ class Route:
     locked: bool
 
 
-class Desk:
+class Router:
     """Answers requests. Every answer is a Reply: whatever goes wrong inside becomes a documented error."""
 
     def __init__(
@@ -136,8 +136,8 @@ class Desk:
         same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._key)
         return same and scheme.lower() == "bearer"
 
-    def strike(self, request: Request) -> Fault | None:
-        """The fault that strikes a request, as soon as its header is known; a stranger's request is not counted."""
+    def take_fault(self, request: Request) -> Fault | None:
+        """The fault that applies to a request, as soon as its header is known; a stranger's request is not counted."""
         try:
             _guard(request)
         except Refusal:
@@ -145,7 +145,7 @@ class Desk:
         return self._script.take(request.point) if request.point else None
 
     async def answer(self, request: Request, fault: Fault | None) -> Reply:
-        """The reply to a request, bent by the fault that strikes it."""
+        """The reply to a request, changed by the fault that applies to it."""
         try:
             _guard(request)
             return await self._work(request) if fault is None else await self._fail(request, fault)
@@ -156,18 +156,31 @@ class Desk:
             return Refusal("internal_error", "The sandbox has stumbled over this request.").reply()
 
     async def _fail(self, request: Request, fault: Fault) -> Reply:
-        """Answer a request that a fault strikes."""
-        changes_job = fault.kind in ("failed", "fewer", "more")
+        """Answer a request that a fault applies to."""
         if fault.kind == "expired":
             self._service.revoke(request.path)
-        if changes_job and request.kind == "poll":
+        if fault.kind in JOB_FAULTS and request.kind == "poll":
             self._spoil(unquote(request.path.rpartition("/")[2]), fault)
-        reply = Reply(200)
-        if fault.works_first:
-            reply = await self._work(request)
-        if changes_job and request.kind == "submit" and reply.status < 400:
+        reply = await self._work(request) if fault.works_first else Reply(200)
+        if fault.kind in JOB_FAULTS and request.kind == "submit" and reply.status < 400:
             self._spoil(json.loads(reply.body)["jobId"], fault)
-        return bend(fault, reply, here=request.origin + request.target, now=self._clock())
+        reply = faulty_reply(fault, reply, here=request.origin + request.target, now=self._clock())
+        return replace(reply, raw=self._fill_in(reply, request)) if fault.kind == "wire" else reply
+
+    def _fill_in(self, reply: Reply, request: Request) -> bytes:
+        """The bytes of a ``wire`` fault with the job's id and its images' URLs in them."""
+        raw = reply.raw or b""
+        if request.kind == "submit":
+            job_id = json.loads(reply.body).get("jobId", "") if reply.body else ""
+        else:
+            job_id = unquote(request.path.split("/")[2 if request.kind == "download" else -1])
+        raw = raw.replace(b"{job_id}", job_id.encode())
+        if b"{image_url" in raw:
+            job = self._service.find(job_id)
+            for k in range(MAX_OUTPUTS):
+                url = self._service.lasting_url(job, k, request.origin).encode()
+                raw = raw.replace(b"{image_url_%d}" % k if k else b"{image_url}", url)
+        return raw.replace(b"{length}", b"%d" % len(raw.partition(b"\r\n\r\n")[2]))
 
     def _spoil(self, job_id: str, fault: Fault) -> None:
         job = self._service.find(job_id)
