@@ -1,6 +1,6 @@
 """The images of the README, taken of the real thing. This puts them in their place in the repository:
 
-KLING_KEEP_PICTURES=1 pytest tests/browser/test_images.py
+KLING_KEEP_IMAGES=1 pytest tests/browser/test_readme_images.py
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-KEPT = os.environ.get("KLING_KEEP_PICTURES") == "1"
+KEPT = os.environ.get("KLING_KEEP_IMAGES") == "1"
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-PICTURES = Path(__file__).parent.parent.parent / "notebooks" / "images"
+IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
 
 
 def keep(taken: Path, name: str) -> None:
@@ -20,7 +20,7 @@ def keep(taken: Path, name: str) -> None:
         with Image.open(taken) as image:
             whole = image.convert("RGB")
             few = whole.quantize(palette=whole.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)  # half the bytes
-            few.save(PICTURES / name, optimize=True)
+            few.save(IMAGES / name, optimize=True)
 
 
 def test_the_readme_s_first_image_can_be_taken(open_notebook):
