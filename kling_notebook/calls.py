@@ -61,8 +61,9 @@ def connect(
     >>> kling.connect(sandbox=True, folder="my_images").backend
     'sandbox'
     """
+    api_key = api_key and Secret(api_key)  # no frame of ours shows it from here on
     names = {"base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
-    return kernel_session.connect(api_key=api_key and Secret(api_key), **names, **settings)
+    return kernel_session.connect(api_key=api_key, **names, **settings)
 
 
 def current_session() -> Session:

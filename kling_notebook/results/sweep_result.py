@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_COLUMNS = ("number", "image", "path", "seconds", "credits", "status")
+_COLUMNS = ("number", "letter", "path", "seconds", "credits", "status")
 
 
 class SweepResult(Sequence[Result | None]):
@@ -213,7 +213,7 @@ class SweepResult(Sequence[Result | None]):
         return facets_figure(self.facets(large=True), **options)
 
     def table(self) -> pd.DataFrame:
-        """One row per image: the axes, ``number``, ``image``, ``path``, ``seconds``, ``credits``, ``status``.
+        """One row per image: the axes, ``number``, ``letter``, ``path``, ``seconds``, ``credits``, ``status``.
 
         A point without images has one row with an empty path. ``credits`` is each row's share of what its job cost,
         so that the column adds up to `credits`; empty on the sandbox, whose play money is in no sum. Where an axis
@@ -233,7 +233,7 @@ class SweepResult(Sequence[Result | None]):
                 share = None if paid is None else paid / shares[handle.number]
                 facts |= {"seconds": result.seconds, "credits": share}
             for k, image in enumerate(self._places(index)):
-                own = facts | {"image": k, "path": str(image.path) if image is not None else None}
+                own = facts | {"letter": "abcdefghijklmnopqrstuvwxyz"[k], "path": str(image.path) if image is not None else None}
                 rows.append(at | {names[name]: value for name, value in own.items()})
         frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
         return frame.astype({names["seconds"]: "float64", names["credits"]: "float64"})

@@ -26,8 +26,8 @@ import json, os, random, signal, sys, threading, time
 import kling_notebook as kling
 import kling_notebook.api.errors
 from kling_notebook.api.client import ServiceClient
-from kling_notebook.api.request_queue import Ticket
-from kling_notebook.api.retry_policy import Pace
+from kling_notebook.api.request_queue import Slot
+from kling_notebook.api.rate_limiter import RateLimiter
 from kling_notebook.results.sweep_result import SweepResult
 
 said = json.loads(sys.argv[1])
@@ -64,7 +64,7 @@ def at(owner, name, moment):
         return original(self, *args, **kwargs)
     setattr(owner, name, wrapped)
 
-at(Ticket, "ready", "waiting for the rate limit")
+at(Slot, "ready", "waiting for the rate limit")
 at(ServiceClient, "submit", "submitting")
 at(ServiceClient, "poll", "polling")
 at(ServiceClient, "download", "downloading")
@@ -81,7 +81,7 @@ for round in range(int(sys.argv[3])):
     else:
         armed[:] = [(moment, times, pause)]
     if moment == "waiting for the rate limit":
-        session.client._line._pace = Pace(1.0)
+        session.client._line._pace = RateLimiter(1.0)
     story = {"moment": moment, "raised": None, "before": session.count()}
     try:
         kling.sweep(f"fox {round}", sample=3, max_credits=3)
@@ -101,7 +101,7 @@ for round in range(int(sys.argv[3])):
             timers.clear()
         except KeyboardInterrupt:
             pass
-    session.client._line._pace = Pace(6000.0)
+    session.client._line._pace = RateLimiter(6000.0)
     stories.append(story | {"after": session.count()})
 quiet()
 print(json.dumps(stories))

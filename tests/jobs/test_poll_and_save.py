@@ -28,7 +28,7 @@ def buy(session: Session) -> Any:
 
 def patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """So many seconds before a poll that failed is repeated."""
-    monkeypatch.setattr(poll_and_save.allowance, "backoff", lambda attempt, jitter: seconds)  # noqa: ARG005
+    monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: seconds)  # noqa: ARG005
 
 
 # ---- asked to wait ----
@@ -131,7 +131,7 @@ def test_a_job_that_the_service_does_not_know_for_a_minute_is_gone(
 ) -> None:
     """With its id kept; and one that had a result is gone at the third answer."""
     patient(monkeypatch, 0.1)
-    monkeypatch.setattr(poll_and_save.pacing, "NEW_JOB_SECONDS", 2.0)
+    monkeypatch.setattr(poll_and_save.retry_policy, "NEW_JOB_SECONDS", 2.0)
     sandbox = make_sandbox(faults=[Fault("poll", "status", status=404)])
     session = make_session(sandbox)
     began = time.monotonic()
@@ -144,7 +144,7 @@ def test_a_job_that_the_service_does_not_know_for_a_minute_is_gone(
     result = session.resume(1).jobs[0].result(timeout=30)
     result[0].path.unlink()
     sandbox.add_fault(Fault("poll", "status", status=404))
-    monkeypatch.setattr(poll_and_save.pacing, "NEW_JOB_SECONDS", 60.0)
+    monkeypatch.setattr(poll_and_save.retry_policy, "NEW_JOB_SECONDS", 60.0)
     asked = sandbox.count("poll")
     assert isinstance(session.resume(1).jobs[0].exception(timeout=30), ModelNotFoundError)
     assert sandbox.count("poll") == asked + 3

@@ -30,7 +30,7 @@ Make = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the tries of a download and between looks at another kernel's job."""
-    monkeypatch.setattr(poll_and_save.allowance, "backoff", lambda attempt, jitter: 0.05)  # noqa: ARG005
+    monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: 0.05)  # noqa: ARG005
     monkeypatch.setattr(dispatcher, "FOLLOW_SECONDS", 0.05)
 
 

@@ -397,7 +397,7 @@ if when == "before the POST":
 elif when == "before the intent":
     full = threading.Event()
     def watch(snapshot):
-        if snapshot.status == "planned" and not full.is_set():
+        if snapshot.status == "queued" and not full.is_set():
             full.set()
             fill()
     handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
@@ -410,7 +410,7 @@ else:
     session.running.place.journal.latest()
     full = threading.Event()
     def watch(snapshot):
-        if snapshot.status == "sent" and not full.is_set():
+        if snapshot.status == "submitting" and not full.is_set():
             fill()
             full.set()
     handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
@@ -480,7 +480,7 @@ def test_an_intent_that_cannot_be_written_down_is_not_sent(
     assert "Nothing was sent. Make room" in story["text"]
     assert not story["doubt"]
     assert story["again"] == 1
-    assert story["row"]["status"] == "refused", "written down as soon as there was room"
+    assert story["row"]["status"] == "rejected", "written down as soon as there was room"
     assert sandbox.count("submit") == 1
 
 
@@ -490,7 +490,7 @@ def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
     """The disk is full when the reply comes, and has room a moment later: the next poll writes the id down."""
     sandbox = make_sandbox(paint=paint, latency=lambda _: 6.0)
     story = full_disk(sandbox, small, "until the next polls")
-    assert story["unwritten"] == {"status": "sent", "job_id": None, "images": 0}
+    assert story["unwritten"] == {"status": "submitting", "job_id": None, "images": 0}
     assert story["while it runs"] == {"status": "running", "job_id": sandbox.job_ids[0], "images": 0, "done": False}
     assert story["row"]["status"] == "completed"
     assert sandbox.count("submit") == 1
@@ -545,7 +545,7 @@ def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
     assert story["job_id"] == sandbox.job_ids[0]
     assert sandbox.job_ids[0] in story["text"]
     assert "room" in story["text"]
-    assert story["still"] == {"status": "sent", "job_id": None, "images": 0}
+    assert story["still"] == {"status": "submitting", "job_id": None, "images": 0}
     assert story["images"] == 1
     assert story["row"]["status"] == "completed"
     assert sandbox.count("submit") == 1
@@ -589,7 +589,7 @@ def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_ker
     said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
     (folder / ".kling" / "locks").mkdir()
     story = told(child(BEGUN, json.dumps(said), small[0]))
-    assert story["rows"] == ["queued", "sent"]
+    assert story["rows"] == ["queued", "submitting"]
     assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
     (small[1] / "ballast").unlink(missing_ok=True)
     session = make_session(sandbox, folder=str(folder))
@@ -711,7 +711,7 @@ def test_a_damaged_journal_is_kept_aside_and_its_images_are_found_again(
         assert handle.result(timeout=60).reused
     assert sandbox.count("submit") == posts
     session.start([session.request("one more")], source="python").handles[0].result(timeout=60)
-    assert not make_session(sandbox).take_notices()
+    assert not make_session(sandbox).pop_notices()
 
 
 def test_two_kernels_that_see_the_damage_together_begin_one_journal(
@@ -764,7 +764,7 @@ def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
     assert [r.images for r in records.values() if r.job_id == lost.job_id] == [(lost[0].path.name,)]
     assert session.resume(left.number).handles[0].result(timeout=60).job_id == paid
     assert len(session.history(everything=True)) == len(records) > 290
-    assert not make_session(sandbox).take_notices()
+    assert not make_session(sandbox).pop_notices()
 
 
 def test_damage_to_the_indexes_costs_no_row(

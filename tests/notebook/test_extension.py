@@ -106,7 +106,7 @@ def test_a_default_set_by_config_counts_and_says_where_it_came_from(shared):
 def test_debug_shows_the_full_traceback(shared):
     assert len(shared.run("%%kling -n 12\na fox").traceback) == 1
     shared.ok("%config KlingMagics.debug = True")
-    assert "options.py" in "\n".join(shared.run("%%kling -x\na fox").traceback)
+    assert "parsing.py" in "\n".join(shared.run("%%kling -x\na fox").traceback)
     shared.ok("%config KlingMagics.debug = False")
     assert len(shared.run("%%kling -n 12\na fox").traceback) == 1
 

@@ -360,11 +360,11 @@ def test_an_axis_named_like_a_column_of_a_sweeps_table_keeps_its_name_and_values
     session: Session, tmp_path: Path
 ) -> None:
     """Ours gives way, in the table and in the CSV."""
-    names = ["number", "status", "image", "path", "seconds", "job_status"]
+    names = ["number", "status", "letter", "path", "seconds", "job_status"]
     sweep = swept(session, " ".join(f"{{{name}}}" for name in names), **{name: [f"{name} a"] for name in names})
     table = sweep.table()
     assert {name: table[name][0] for name in names} == {name: f"{name} a" for name in names}
-    ours = ["job_number", "job_image", "job_path", "job_seconds", "credits", "job_job_status"]
+    ours = ["job_number", "job_letter", "job_path", "job_seconds", "credits", "job_job_status"]
     assert list(table.columns) == [*names, *ours]
     assert table["job_number"][0] == 1
     assert table["job_job_status"][0] == "completed"

@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
 
 def test_random_lives_keep_the_promises(monkeypatch: pytest.MonkeyPatch, paint: Callable[..., bytes]) -> None:
     """A few hundred steps in random order, the same ones in every run."""
-    monkeypatch.setattr(poll_and_save.allowance, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005
+    monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005
     monkeypatch.setattr(advance, "COMMIT_TRIES", 1)
     monkeypatch.setattr(dispatcher, "FOLLOW_SECONDS", 0.01)
     machine = type("Life", (Machine,), {"paint": staticmethod(paint)})

@@ -29,7 +29,7 @@ def later(seconds, value=None):
 withdrawals = []
 def cancel():
     withdrawals.append(time.monotonic())
-    return SimpleNamespace(cancelled=[3], going_on=["job-1", "job 2"])
+    return SimpleNamespace(cancelled=[3], still_running=["job-1", "job 2"])
 """
 
 
@@ -181,7 +181,7 @@ def test_without_nesting_the_loop_is_blocked_and_left_unpatched(kernel):
 def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest):
     kernel.ok(PRELUDE)
     for attempt in range(1, 4):
-        cell_id = kernel.send(f"{before}wait([Future()], cancel=cancel{nest})")
+        cell_id = kernel.send(f"{before}wait([Future()], cancel_unsent=cancel{nest})")
         kernel.drain(0.5)
         kernel.interrupt()
         sent = time.monotonic()
@@ -199,7 +199,7 @@ def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest
 def test_a_second_interrupt_while_withdrawing_is_harmless(kernel):
     kernel.ok(PRELUDE)
     kernel.ok("def slow():\n    time.sleep(1.0); stopped = cancel(); return stopped")
-    cell_id = kernel.send("wait([Future()], cancel=slow)")
+    cell_id = kernel.send("wait([Future()], cancel_unsent=slow)")
     kernel.drain(0.5)
     for _ in range(4):
         kernel.interrupt()
@@ -216,7 +216,7 @@ def test_an_interrupt_ends_the_loop_over_prompts_and_spares_the_users_tasks(kern
     kernel.ok("task = asyncio.create_task(tick())")
     cell_id = kernel.send(
         "for prompt in range(5):\n"
-        "    try:\n        bought.append(prompt); wait([Future()], cancel=cancel)\n"
+        "    try:\n        bought.append(prompt); wait([Future()], cancel_unsent=cancel)\n"
         "    except Exception:\n        pass"
     )
     kernel.drain(0.5)
@@ -229,7 +229,7 @@ def test_an_unanswered_interrupt_goes_where_it_would_have_gone(kernel):
     """A task of the user's that blocks the turning loop can still be broken off."""
     kernel.ok(PRELUDE)
     kernel.ok("async def stuck():\n    await asyncio.sleep(0.1); time.sleep(60)")
-    cell_id = kernel.send("task = asyncio.create_task(stuck()); wait([Future()], cancel=cancel)")
+    cell_id = kernel.send("task = asyncio.create_task(stuck()); wait([Future()], cancel_unsent=cancel)")
     kernel.drain(0.7)
     kernel.interrupt()
     kernel.drain(wait.PATIENCE + 0.5)
@@ -250,7 +250,7 @@ def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, 
     cell_id = kernel.send(
         "with interrupts_noted():\n"
         "    for k in range(10): time.sleep(0.1); steps.append(k)\n"
-        f"    wait([Future()], cancel=cancel{nest})"
+        f"    wait([Future()], cancel_unsent=cancel{nest})"
     )
     kernel.drain(0.5)
     kernel.interrupt()
