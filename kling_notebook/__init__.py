@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from .api.generation_request import GenerationRequest
     from .calls import (
+        batch,
         compare,
         connect,
         current_session,
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
     from .jobs.client import KlingClient
     from .jobs.spending import Estimate
     from .notebook.panel.panel import KlingPanel
+    from .results.batch_result import BatchResult
     from .results.handle import JobHandle
-    from .results.result import Result
+    from .results.result import Result, SavedImage
     from .results.sweep_result import SweepResult
     from .sandbox import Sandbox
     from .session.session import Session
@@ -66,8 +68,8 @@ _ERRORS = (
     " TransportError UnauthorizedError UnexpectedReplyError"
 )
 _CALLS = (
-    "compare connect current_session estimate export_history generate history panel read_recipe result resume submit"
-    " sweep"
+    "batch compare connect current_session estimate export_history generate history panel read_recipe result resume"
+    " submit sweep"
 )
 _HOMES = {
     "KlingClient": "jobs.client",
@@ -79,12 +81,15 @@ _HOMES = {
     "JobHandle": "results.handle",
     "Session": "session.session",
     "SweepResult": "results.sweep_result",
+    "BatchResult": "results.batch_result",
+    "SavedImage": "results.result",
     **dict.fromkeys(_ERRORS.split(), "api.errors"),
     **dict.fromkeys(_CALLS.split(), "calls"),
 }
 
 __all__ = [
     "ApiError",
+    "BatchResult",
     "BudgetExceededError",
     "DownloadError",
     "Estimate",
@@ -102,6 +107,7 @@ __all__ = [
     "RateLimitedError",
     "Result",
     "Sandbox",
+    "SavedImage",
     "ServerError",
     "Session",
     "SettingsError",
@@ -110,6 +116,7 @@ __all__ = [
     "TransportError",
     "UnauthorizedError",
     "UnexpectedReplyError",
+    "batch",
     "compare",
     "connect",
     "current_session",

@@ -21,9 +21,12 @@ from .notebook.checks import check_limit, check_reuse
 from .notebook.display import wait
 from .notebook.display.run_in_cell import collect, interrupts_explained, perform
 from .results import sweep_axes
+from .results.batch_result import BatchPlan, BatchResult, plan_batch
 from .results.handle import JobHandle
 from .results.result import Comparison, Result, SavedImage, history_row, writing
-from .results.sweep_result import SweepResult
+from .results.sweep_axes import Pick
+from .results.sweep_result import SweepPlan, SweepResult
+from .results.table_rows import check_column, is_table, read_table, rows_of
 from .session.session import Session
 from .settings import Secret
 
@@ -184,6 +187,8 @@ def sweep(
     timeout: float | None = None,
     max_credits: float | None = None,
     reuse: bool | None = None,
+    pick: int | None = None,
+    pick_seed: int | str = 0,
     extra: Mapping[str, Any] | None = None,
     show_progress: bool = True,
     **more_axes: Any,
@@ -193,7 +198,8 @@ def sweep(
     Args:
         prompt: the text with a ``{name}`` per axis of its own; or a list of texts, which is the axis ``prompt``.
         axes: name -> values, for any name. more_axes: the same as keywords: a list is an axis, a single value is fixed.
-        timeout, max_credits, reuse, extra, show_progress: as for generate; reuse is on unless said otherwise.
+        pick: draw so many points of the product instead of taking all; the same ones for the same ``pick_seed``.
+        timeout, max_credits, reuse, extra, show_progress: as for generate; reuse is on by default.
 
     Raises:
         As generate. A job that failed among others that did not is drawn with its reason and raises nothing.
@@ -203,40 +209,138 @@ def sweep(
     1360
     """
     session = current_session()
-    checked, points = sweep_axes.parse_axes(prompt, axes, more_axes, source=session.place.attachments.resolve)
-    requests = session.requests(points, extra)
+    plan = _sweep_plan(session, prompt, axes, more_axes, _pick(pick, pick_seed))
     done = perform(
         session,
-        requests,
+        session.requests(plan.points, extra),
         source="python",
-        axes=checked,
-        points=points,
+        plan=plan,
         timeout=timeout,
         max_credits=max_credits,
         reuse=reuse,
         show_progress=show_progress,
     )
-    assert isinstance(done, SweepResult)  # noqa: S101  # it has axes
+    assert isinstance(done, SweepResult)  # noqa: S101  # its plan is a sweep's
     return done
 
 
+def _sweep_plan(
+    session: Session, prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any], pick: Pick | None
+) -> SweepPlan:
+    source = session.place.attachments.resolve
+    return SweepPlan(*sweep_axes.parse_axes(prompt, axes, more, source=source, pick=pick), pick=pick)
+
+
+def _pick(pick: int | None, seed: int | str) -> Pick | None:
+    return None if pick is None else Pick(pick, seed)
+
+
+def batch(
+    frame: Any,
+    *,
+    prompt: str = "prompt",
+    id: str | None = None,
+    skip_invalid: bool = False,
+    timeout: float | None = None,
+    max_credits: float | None = None,
+    reuse: bool | None = None,
+    extra: Mapping[str, Any] | None = None,
+    show_progress: bool = True,
+    **columns_or_values: Any,
+) -> BatchResult:
+    """Make one request per row of a table. Rows that ask for the same share one job.
+
+    Args:
+        frame: a pandas DataFrame, anything with ``to_pandas``, a list of dicts, or the path of a CSV or JSON Lines
+            file; at most 10,000 rows.
+        prompt: the column with the prompts, or a text with ``{column}`` in it. id: a column kept in the table of the
+            result.
+        columns_or_values: parameters of the model, and ``sample``: a text that names a column is taken from it row by
+            row, anything else is one value for all rows. A missing cell means the default.
+        skip_invalid: report rows that cannot be asked for in the result instead of refusing the whole batch.
+        timeout, max_credits, reuse, extra, show_progress: as for generate; reuse is on by default.
+
+    Returns:
+        One result per row, in order; ``.table()`` is on the frame's own index.
+
+    Raises:
+        InputError: a column that does not exist, or a row that cannot be asked for, by its number from 0. Nothing was
+            sent. Otherwise as generate, if not one job succeeded.
+
+    >>> table = [{"text": "a red fox", "ratio": "16:9"}, {"text": "a snowy owl", "ratio": None}]
+    >>> batch = kling.batch(table, prompt="text", aspect_ratio="ratio", show_progress=False)
+    >>> list(batch.table()["status"])
+    ['completed', 'completed']
+    """
+    session = current_session()
+    plan = _batch_plan(session, frame, prompt, id, columns_or_values, extra=extra, skip_invalid=skip_invalid)
+    done = perform(
+        session,
+        [request for request in plan.requests if request is not None],
+        source="python",
+        plan=plan,
+        timeout=timeout,
+        max_credits=max_credits,
+        reuse=reuse,
+        show_progress=show_progress,
+    )
+    assert isinstance(done, BatchResult)  # noqa: S101  # its plan is a batch's
+    return done
+
+
+def _batch_plan(
+    session: Session,
+    frame: Any,
+    prompt: str,
+    id_column: str | None,
+    columns_or_values: Mapping[str, Any],
+    *,
+    extra: Mapping[str, Any] | None,
+    skip_invalid: bool,
+) -> BatchPlan:
+    table = read_table(frame)
+    ids = None
+    if id_column is not None:
+        check_column(table, id_column, "id")
+        ids = (str(id_column), table[id_column].tolist())
+    rows = rows_of(table, prompt, columns_or_values)
+    return plan_batch(table.index, ids, rows, session.row_requests(rows, extra), skip_invalid=skip_invalid)
+
+
 def estimate(
-    prompt: Any,
+    what: Any = None,
+    /,
     axes: Mapping[str, Any] | None = None,
     *,
+    prompt: Any = None,
+    id: str | None = None,
+    pick: int | None = None,
+    pick_seed: int | str = 0,
     extra: Mapping[str, Any] | None = None,
     reuse: bool | None = None,
     **parameters: Any,
 ) -> Estimate:
-    """What a call would cost: ``.credits``, ``.jobs``, ``.images``, ``.seconds``. Takes axes too. Sends nothing.
+    """What generate, sweep or batch would cost with these arguments. Sends nothing.
+
+    Args:
+        what: a prompt, a list of prompts, or the table of a batch. The other arguments are those of the call.
+
+    Returns:
+        An Estimate: ``.credits``, ``.jobs``, ``.images``, ``.seconds``.
 
     >>> kling.estimate("a {animal}", animal=["fox", "owl"], num_outputs=3).images
     6
     """
     check_reuse(reuse)
     session = current_session()
-    checked, points = sweep_axes.parse_axes(prompt, axes, parameters, source=session.place.attachments.resolve)
-    return session.estimate(session.requests(points, extra), reuse=session.reusing(reuse, sweep=bool(checked)))
+    if is_table(what):
+        column = "prompt" if prompt is None else prompt
+        batch = _batch_plan(session, what, column, id, parameters, extra=extra, skip_invalid=True)
+        requests = [request for request in batch.requests if request is not None]
+        return session.estimate(requests, reuse=session.reusing(reuse, sweep=True))
+    sweep = _sweep_plan(session, prompt if what is None else what, axes, parameters, _pick(pick, pick_seed))
+    requests = session.requests(sweep.points, extra)
+    return session.estimate(requests, reuse=session.reusing(reuse, sweep=bool(sweep.axes)))
 
 
 # ---- past jobs ----

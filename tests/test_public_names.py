@@ -12,6 +12,7 @@ import kling_notebook
 from kling_notebook.api import errors
 
 CALLS = {
+    "batch",
     "compare",
     "connect",
     "current_session",
@@ -27,6 +28,7 @@ CALLS = {
     "sweep",
 }
 CLASSES = {
+    "BatchResult",
     "Estimate",
     "GenerationRequest",
     "JobHandle",
@@ -34,6 +36,7 @@ CLASSES = {
     "KlingPanel",
     "Result",
     "Sandbox",
+    "SavedImage",
     "Session",
     "SweepResult",
 }
@@ -71,7 +74,7 @@ def test_the_calls_are_annotated(name):
 
 def test_the_calls_take_what_they_promise_to():
     parameters = {name: inspect.signature(getattr(kling_notebook, name)).parameters for name in CALLS}
-    for name in ("generate", "submit", "sweep", "estimate"):
+    for name in ("generate", "submit", "sweep"):
         assert next(iter(parameters[name])) == "prompt"
     assert {"api_key", "base_url", "sandbox", "folder", "budget"} <= set(parameters["connect"])
     assert {"extra", "timeout", "max_credits", "reuse", "show_progress"} <= set(parameters["generate"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,35 @@ class Point:
     sample: int | str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Some points of a product, drawn without building it: the same ones for the same number and seed.
+
+    Raises:
+        InputError: not a whole number from 1 to 10,000, or a seed that is neither a whole number nor a text.
+    """
+
+    number: int
+    seed: int | str = 0
+
+    def __post_init__(self) -> None:
+        number, seed = self.number, self.seed
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_JOBS:
+            raise InputError(f"pick must be a whole number from 1 to {MOST_JOBS}, not {number!r}.", parameter="pick")
+        if isinstance(seed, bool) or not isinstance(seed, int | str):
+            raise InputError(f"pick_seed must be a whole number or a text, not {seed!r}.", parameter="pick_seed")
+
+    def indices(self, points: int) -> list[int]:
+        """The indices that are drawn, in order; all of them if there are no more than asked for."""
+        if points <= self.number:
+            return list(range(points))
+        chance = random.Random(self.seed)  # noqa: S311  # a draw that can be repeated, not a secret
+        drawn: set[int] = set()
+        while len(drawn) < self.number:
+            drawn.add(chance.randrange(points))
+        return sorted(drawn)
+
+
 def expand(
     prompt: Any,
     axes: Mapping[str, Any],
@@ -46,8 +76,9 @@ def expand(
     *,
     filled: Mapping[str, str] = MappingProxyType({}),
     source: Source = _as_given,
+    pick: Pick | None = None,
 ) -> tuple[Axes, list[Point]]:
-    """The product of the axes' values, the last axis turning fastest.
+    """The product of the axes' values, the last axis turning fastest; with ``pick`` the points it draws.
 
     Args:
         prompt: the text, in which ``{name}`` of a declared axis is filled in and all other braces stay; or a list of
@@ -74,10 +105,15 @@ def expand(
         checked["prompt"] = labels
     as_written = dict(zip(labels, written, strict=True))
     jobs = math.prod(len(values) for values in checked.values())
-    if jobs > MOST_JOBS:
-        raise InputError(f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it.")
+    if pick is None and jobs > MOST_JOBS:
+        raise InputError(
+            f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it, or draw some: pick=100."
+        )
+    combinations: Iterable[tuple[Any, ...]] = itertools.product(*checked.values())
+    if pick is not None:
+        combinations = (_combination(checked, index) for index in pick.indices(jobs))
     points = []
-    for values in itertools.product(*checked.values()):
+    for values in combinations:
         at = dict(zip(checked, values, strict=True))
         text = as_written[at.pop("prompt", labels[0])]
         sample = at.pop(SAMPLE, None)
@@ -87,8 +123,22 @@ def expand(
     return checked, points
 
 
+def _combination(axes: Axes, index: int) -> tuple[Any, ...]:
+    """The values of the product's point with this index, without building the product."""
+    values = []
+    for choices in reversed(list(axes.values())):  # the last axis turns fastest
+        index, place = divmod(index, len(choices))
+        values.append(choices[place])
+    return tuple(reversed(values))
+
+
 def parse_axes(
-    prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any], *, source: Source = _as_given
+    prompt: Any,
+    axes: Mapping[str, Any] | None,
+    more: Mapping[str, Any],
+    *,
+    source: Source = _as_given,
+    pick: Pick | None = None,
 ) -> tuple[Axes, list[Point]]:
     """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
     all_axes = _named(axes)
@@ -109,7 +159,7 @@ def parse_axes(
             fixed[name] = values
         else:
             all_axes[name] = values
-    return expand(prompt, all_axes, fixed, source=source)
+    return expand(prompt, all_axes, fixed, source=source, pick=pick)
 
 
 def _named(axes: Any) -> dict[str, Any]:
@@ -222,13 +272,16 @@ class Layout:
     fixed: tuple[str, ...] = ()
 
 
-def layout(axes: Mapping[str, Sequence[Any]]) -> Layout:
+def layout(axes: Mapping[str, Sequence[Any]], *, complete: bool = True) -> Layout:
     """One axis is a row, two a grid, three facets by the axis with the fewest values, more a table of rows.
 
-    An axis of one value has nothing to lay out: it is left to the title.
+    An axis of one value has nothing to lay out: it is left to the title. Points that are not a complete product are a
+    table of rows.
     """
     names = tuple(name for name in axes if len(axes[name]) > 1)
     fixed = tuple(name for name in axes if name not in names)
+    if not complete:
+        return Layout(rows=names, fixed=fixed)
     if len(names) <= 1:
         return Layout(columns=names, fixed=fixed)
     if len(names) == 2:
@@ -246,8 +299,10 @@ def label(value: Any) -> str:
     return "none" if value is None or not text.strip() else text
 
 
-def shape(axes: Axes) -> str:
-    """``2 x 2 x 2 = 8 jobs``."""
+def shape(axes: Axes, pick: Pick | None = None) -> str:
+    """``2 x 2 x 2 = 8 jobs``; of drawn points ``40 of 100 x 100 = 10000 jobs, seed 0``."""
     sides = [len(values) for values in axes.values()]
-    jobs = f"{math.prod(sides)} job{'s' * (math.prod(sides) != 1)}"
-    return f"{' x '.join(map(str, sides))} = {jobs}" if len(sides) > 1 else jobs
+    total = math.prod(sides)
+    jobs = f"{total} job{'s' * (total != 1)}"
+    whole = f"{' x '.join(map(str, sides))} = {jobs}" if len(sides) > 1 else jobs
+    return f"{pick.number} of {whole}, seed {pick.seed}" if pick is not None and pick.number < total else whole

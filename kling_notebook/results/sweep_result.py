@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError, KlingError
-from ..api.generation_request import SourceImage
+from ..api.generation_request import GenerationRequest, SourceImage
 from ..api.job import JobStatus
 from ..api.parameters import PARAMETERS, check
 from ..image_files import saving
@@ -19,7 +21,7 @@ from ..view.facets import Facet
 from ..view.tiles import Tile
 from .handle import JobHandle
 from .result import Result, SavedImage, copied, name_after_prompt, placeholder_tile, writing
-from .sweep_axes import Axes, Point, label, layout, plain
+from .sweep_axes import Axes, Pick, Point, label, layout, plain, shape
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -27,6 +29,31 @@ if TYPE_CHECKING:
 
 
 _COLUMNS = ("number", "letter", "path", "seconds", "credits", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """A sweep before its jobs are started: its axes, its points, and the draw they come from."""
+
+    axes: Axes
+    points: Sequence[Point]
+    pick: Pick | None = None
+
+    @property
+    def shape(self) -> str:
+        return shape(self.axes, self.pick)
+
+    def labels(self, requests: Sequence[GenerationRequest]) -> dict[GenerationRequest, str]:
+        """What each request is called beside its progress."""
+        names = [name for name, values in self.axes.items() if len(values) > 1] or list(self.axes)
+        labels = {}
+        for request, point in zip(requests, self.points, strict=True):
+            at = dict(zip(self.axes, point.coordinates, strict=True))
+            labels[request] = ", ".join(f"{name}={label(at[name])}" for name in names) or request.prompt
+        return labels
+
+    def gather(self, handles: Sequence[JobHandle]) -> SweepResult:
+        return SweepResult(self.axes, self.points, handles, pick=self.pick)
 
 
 class SweepResult(Sequence[Result | None]):
@@ -37,7 +64,7 @@ class SweepResult(Sequence[Result | None]):
     reason.
 
     Attributes:
-        axes: name -> values. handles: one per point.
+        axes: name -> values. handles: one per point. pick: the draw that the points come from, None for all points.
 
     >>> foxes = kling.sweep("a {color} fox", color=["red", "white"], show_progress=False)
     >>> foxes["white"].request.prompt
@@ -46,8 +73,11 @@ class SweepResult(Sequence[Result | None]):
     ['red', 'white']
     """
 
-    def __init__(self, axes: Axes, points: Sequence[Point], handles: Sequence[JobHandle]) -> None:
+    def __init__(
+        self, axes: Axes, points: Sequence[Point], handles: Sequence[JobHandle], *, pick: Pick | None = None
+    ) -> None:
         self.axes = dict(axes)
+        self.pick = pick
         self.points = tuple(points)
         self.handles = tuple(handles)
         self.already_shown: Callable[[], bool] = bool
@@ -89,6 +119,8 @@ class SweepResult(Sequence[Result | None]):
             raise InputError(f"This sweep has {axes} ({', '.join(names)}); {len(key)} values were given.")
         key = tuple(self._meant(name, plain(value)) for name, value in zip(names, key, strict=False))
         chosen = [i for i, point in enumerate(self.points) if point.coordinates[: len(key)] == key]
+        if not chosen:
+            raise InputError("This point was not drawn. `.table()` lists those that were.")
         if len(key) == len(names):
             result = self._result(chosen[0])
             if result is None:
@@ -98,7 +130,7 @@ class SweepResult(Sequence[Result | None]):
         points = [
             Point(p.coordinates[len(key) :], p.prompt, p.parameters, p.sample) for p in (self.points[i] for i in chosen)
         ]
-        return SweepResult(rest, points, [self.handles[i] for i in chosen])
+        return SweepResult(rest, points, [self.handles[i] for i in chosen], pick=self.pick)
 
     def _meant(self, name: str, asked: Any) -> Any:
         """The value of an axis that is asked for: by itself, else as the axis would hold it, else by its label."""
@@ -168,7 +200,7 @@ class SweepResult(Sequence[Result | None]):
 
     def facets(self, *, large: bool = False) -> list[Facet]:
         """The sweep as labeled grids: see sweeps.layout. ``large``: images good enough for print."""
-        plan = layout(self.axes)
+        plan = layout(self.axes, complete=self.pick is None)
         groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
         for index in range(len(self)):
             at = self._at(index)
@@ -215,9 +247,9 @@ class SweepResult(Sequence[Result | None]):
     def table(self) -> pd.DataFrame:
         """One row per image: the axes, ``number``, ``letter``, ``path``, ``seconds``, ``credits``, ``status``.
 
-        A point without images has one row with an empty path. ``credits`` is each row's share of what its job cost,
-        so that the column adds up to `credits`; empty on the sandbox, whose play money is in no sum. Where an axis
-        has the name of one of these columns, ours is called ``job_number`` and so on.
+        A point without images has one row with an empty path. ``credits`` is each row's share of what its job cost. If
+        an axis has the name of one of these columns, the column is called ``job_number`` and so on. Drawn points have
+        ``pick_seed`` and ``pick_of``, the number of points they were drawn from.
         """
         import pandas as pd
 
@@ -229,13 +261,15 @@ class SweepResult(Sequence[Result | None]):
             at = {name: label(v) if hasattr(v, "label") else v for name, v in self._at(index).items()}
             facts: dict[str, Any] = {"number": handle.number, "status": handle.status.value}
             if result is not None:
-                paid = None if result.backend == "sandbox" else result.credits
-                share = None if paid is None else paid / shares[handle.number]
+                share = None if result.credits is None else result.credits / shares[handle.number]
                 facts |= {"seconds": result.seconds, "credits": share}
             for k, image in enumerate(self._places(index)):
-                own = facts | {"letter": "abcdefghijklmnopqrstuvwxyz"[k], "path": str(image.path) if image is not None else None}
+                path = str(image.path) if image is not None else None
+                own = facts | {"letter": "abcdefghijklmnopqrstuvwxyz"[k], "path": path}
                 rows.append(at | {names[name]: value for name, value in own.items()})
         frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
+        if self.pick is not None:
+            frame["pick_seed"], frame["pick_of"] = self.pick.seed, math.prod(map(len, self.axes.values()))
         return frame.astype({names["seconds"]: "float64", names["credits"]: "float64"})
 
     def _places(self, index: int) -> Sequence[SavedImage | None]:
@@ -287,7 +321,7 @@ class SweepResult(Sequence[Result | None]):
 
     def __deepcopy__(self, memo: object) -> SweepResult:
         """The jobs are the same ones: there is no second job to make of a running one."""
-        return SweepResult(self.axes, self.points, self.handles)
+        return SweepResult(self.axes, self.points, self.handles, pick=self.pick)
 
 
 def _is_number(value: Any) -> bool:

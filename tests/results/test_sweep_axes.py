@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.results.sweep_axes import Layout, expand, fill, label, layout, parse_axes
+from kling_notebook.results import sweep_axes
+from kling_notebook.results.sweep_axes import Layout, Pick, expand, fill, label, layout, parse_axes
 
 
 def prompts(prompt: Any, **axes: Any) -> list[str]:
@@ -181,3 +182,36 @@ def test_an_empty_value_is_labeled_none(value: Any) -> None:
     """In grids, sliders and figures stood "None", or nothing."""
     assert label(value) == "none"
     assert [label(other) for other in ("x", 0, False)] == ["x", "0", "False"]
+
+
+# ---- drawn points ----
+
+
+def test_drawn_points_are_the_same_for_the_same_seed_and_others_for_another() -> None:
+    axes = {"a": range(100), "b": range(100)}
+    drawn = [sweep_axes.expand("{a} {b}", axes, pick=Pick(40, seed))[1] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len({point.coordinates for point in drawn[0]}) == 40
+    assert drawn[0] == sorted(drawn[0], key=lambda point: point.coordinates)
+
+
+def test_points_are_drawn_without_building_the_product() -> None:
+    """10^30 points: neither a list of them nor a range of them could be had."""
+    axes = {f"x{k}": range(1000) for k in range(10)}
+    _, points = sweep_axes.expand(" ".join(f"{{{name}}}" for name in axes), axes, pick=Pick(40))
+    assert len({point.coordinates for point in points}) == 40
+
+
+def test_a_draw_of_more_points_than_there_are_is_all_of_them() -> None:
+    axes = {"a": [1, 2], "b": [3, 4]}
+    assert sweep_axes.expand("{a} {b}", axes, pick=Pick(9))[1] == sweep_axes.expand("{a} {b}", axes)[1]
+    assert sweep_axes.shape(axes, Pick(9)) == "2 x 2 = 4 jobs"
+    assert sweep_axes.shape(axes, Pick(3, "x")) == "3 of 2 x 2 = 4 jobs, seed x"
+
+
+@pytest.mark.parametrize(
+    ("number", "seed"), [(0, 0), (-1, 0), (10_001, 0), (True, 0), (1.5, 0), ("3", 0), (3, 1.5), (3, True)]
+)
+def test_a_draw_that_cannot_be_repeated_is_refused(number: Any, seed: Any) -> None:
+    with pytest.raises(InputError):
+        Pick(number, seed)

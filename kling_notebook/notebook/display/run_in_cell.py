@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ...api.generation_request import GenerationRequest
 from ...jobs.call import Call, Stopped
-from ...results import sweep_axes
+from ...results.batch_result import BatchPlan, BatchResult
 from ...results.handle import JobHandle
 from ...results.result import Result, grid_tiles
-from ...results.sweep_result import SweepResult
+from ...results.sweep_result import SweepPlan, SweepResult
 from ...session.session import Session, Source
 from ...view.markup import plural
 from ..checks import check_reuse, check_timeout
@@ -22,6 +22,8 @@ from . import wait as waiting
 from .progress_display import LiveDisplay
 
 Bind = Callable[[Any], object]
+Plan = SweepPlan | BatchPlan | None
+Held = SweepResult | BatchResult | JobHandle
 AGAIN = "Run it again to make only what is missing."
 COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them."
 
@@ -35,19 +37,18 @@ def perform(
     requests: Sequence[GenerationRequest],
     *,
     source: Source,
-    axes: sweep_axes.Axes | None = None,
-    points: Sequence[sweep_axes.Point] = (),
+    plan: Plan = None,
     timeout: float | None = 300.0,
     max_credits: float | None = None,
     reuse: bool | None = None,
     show_progress: bool = True,
     wait: bool = True,
     bind: Bind | None = None,
-) -> Result | SweepResult | JobHandle:
+) -> Result | SweepResult | BatchResult | JobHandle:
     """Start the requests, show their progress, wait, and put the result in its place.
 
     Args:
-        axes, points: of a sweep, one point per request; None for a single request.
+        plan: what the requests belong to, a sweep or a batch; None for a single request.
         wait: False returns at once, and the display fills in when the jobs are done.
         bind: is given the handle (or the paused SweepResult) as soon as there is one, so that a variable holds it
             whatever happens, and the Result at the end.
@@ -59,19 +60,17 @@ def perform(
     check_reuse(reuse)
     begun: list[Call] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
-        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=axes is not None)
+        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
         begun.append(batch)
-        held: SweepResult | JobHandle = (
-            SweepResult(axes, points, batch.handles) if axes is not None else batch.handles[0]
-        )
+        held: Held = plan.gather(batch.handles) if plan is not None else batch.handles[0]
         if bind:
             bind(held)
         notice = " ".join(session.pop_notices()) if show_progress else ""  # said when somebody sees them
-        labels = _labels(requests, axes, points)
+        labels = plan.labels(requests) if plan is not None else {}
         live = LiveDisplay(
             requests,
             labels=labels,
-            title=_title(batch, axes),
+            title=_title(batch, plan.shape) if plan is not None else "",
             notice=notice,
             show=show_progress,
             free=session.is_sandbox,
@@ -80,12 +79,12 @@ def perform(
         for handle in batch.jobs:
             handle.add_observer(live)
         if not wait:
-            _finish_later(session, batch, held, live, notice)
+            _finish_later(session, batch, plan, held, live, notice=notice)
             return held
         _wait(session, batch, live, timeout)
     with interrupts_explained(session, begun):
         try:
-            done = _shown(session, batch, held, live, notice)
+            done = _shown(session, batch, plan, held, live, notice=notice)
         finally:
             live.finish()
     done.already_shown = waiting.in_this_cell() if show_progress else bool
@@ -140,21 +139,21 @@ def _wait(session: Session, batch: Call, live: LiveDisplay, timeout: float | Non
 
 
 def _shown(
-    session: Session, batch: Call, held: SweepResult | JobHandle, live: LiveDisplay, notice: str
-) -> Result | SweepResult:
+    session: Session, batch: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str
+) -> Result | SweepResult | BatchResult:
     """All jobs are done: the result in place of the progress, or the error."""
     errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
     if errors and len(errors) == len(batch.jobs):
         raise errors[0]
     if errors:
         notice = " ".join([notice, _what_failed(errors, len(batch.jobs), AGAIN)]).strip()
-    done = held if isinstance(held, SweepResult) else held.result()
+    done = held.result() if isinstance(held, JobHandle) else held
     notice = " ".join([notice, *(session.pop_notices() if live.shows else ())]).strip()
-    live.finish(done.bundle(title=_summary(batch, held), notice=notice))
+    live.finish(done.bundle(title=_summary(batch, plan.shape) if plan is not None else "", notice=notice))
     return done
 
 
-def _finish_later(session: Session, batch: Call, held: SweepResult | JobHandle, live: LiveDisplay, notice: str) -> None:
+def _finish_later(session: Session, batch: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str) -> None:
     """Let the last job to end put the result in place of the progress."""
     left = set(batch.jobs)
     lock = threading.Lock()
@@ -165,7 +164,7 @@ def _finish_later(session: Session, batch: Call, held: SweepResult | JobHandle, 
             if left:
                 return
         try:
-            _shown(session, batch, held, live, notice)
+            _shown(session, batch, plan, held, live, notice=notice)
         except BaseException as error:  # nobody is there to raise it to: the display says it
             live.finish(footer=str(error))
 
@@ -186,35 +185,18 @@ def _what_failed(errors: Sequence[BaseException], jobs: int, then: str) -> str:
     return f"{len(errors)} of {jobs} jobs did not succeed ({reason}). {advice}{then}"
 
 
-def _labels(
-    requests: Sequence[GenerationRequest], axes: sweep_axes.Axes | None, points: Sequence[sweep_axes.Point]
-) -> dict[GenerationRequest, str]:
-    if axes is None:
-        return {}
-    names = [name for name, values in axes.items() if len(values) > 1] or list(axes)
-    labels = {}
-    for request, point in zip(requests, points, strict=True):
-        at = dict(zip(axes, point.coordinates, strict=True))
-        labels[request] = ", ".join(f"{name}={sweep_axes.label(at[name])}" for name in names) or request.prompt
-    return labels
-
-
-def _title(batch: Call, axes: sweep_axes.Axes | None) -> str:
-    """What is about to happen, said before it does: shape, images, cost, time, what comes from the folder."""
-    if axes is None:
-        return ""
+def _title(batch: Call, shape: str) -> str:
+    """What is about to happen, before it does: shape, images, cost, time, what comes from the folder."""
     estimate = batch.estimate
     verb = "make" if estimate.free else "buy"
     here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to {verb}: "
-    return f"{sweep_axes.shape(axes)}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
+    return f"{shape}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
 
 
-def _summary(batch: Call, held: SweepResult | JobHandle) -> str:
-    if not isinstance(held, SweepResult):
-        return ""
+def _summary(batch: Call, shape: str) -> str:
     reused = batch.estimate.reused
     many = "all" if not batch.estimate.jobs else str(reused)
-    return f"{sweep_axes.shape(held.axes)}{f', {many} from this folder at no cost' if reused else ''}"
+    return f"{shape}{f', {many} from this folder at no cost' if reused else ''}"
 
 
 def collect(

@@ -88,6 +88,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
     from ...results import sweep_axes
     from ...results.result import Result
+    from ...results.sweep_result import SweepPlan
     from .. import kernel_session
     from ..display.run_in_cell import perform
 
@@ -109,8 +110,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         session,
         requests,
         source="magic",
-        axes=axes or None,
-        points=points,
+        plan=SweepPlan(axes, points) if axes else None,
         timeout=options.timeout if options.timeout is not None else None if axes else 300.0,
         max_credits=options.max_credits,
         reuse=options.reuse,

@@ -1,0 +1,214 @@
+"""BatchResult: what became of a table of prompts, row by row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..api.errors import InputError, KlingError
+from ..api.generation_request import GenerationRequest
+from ..api.quantities import count
+from .handle import JobHandle
+from .result import Result, SavedImage, grid_tiles, name_after_prompt
+from .table_rows import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_NAMED = 5
+"""Rows named in an error."""
+
+MOST_SHOWN = 24
+"""Images in the display of a batch; the rest is in its table."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """A batch before its jobs are started.
+
+    Attributes:
+        row_labels: the table's own index. ids: name and values of the column with the rows' ids.
+        requests: one per row, in order; None for a row that is skipped. invalid: by the row's place, why it is.
+    """
+
+    row_labels: Any
+    ids: tuple[str, Sequence[Any]] | None
+    requests: Sequence[GenerationRequest | None]
+    invalid: Mapping[int, str]
+
+    @property
+    def shape(self) -> str:
+        skipped = f", {len(self.invalid)} skipped" if self.invalid else ""
+        return f"{count(len(self.requests), 'row')}{skipped}"
+
+    def labels(self, requests: Sequence[GenerationRequest]) -> dict[GenerationRequest, str]:
+        """What each request is called beside its progress."""
+        return {request: request.prompt for request in requests}
+
+    def gather(self, handles: Sequence[JobHandle]) -> BatchResult:
+        """The result of handles that were started for the rows that are not skipped, in order."""
+        left = iter(handles)
+        rows = [None if request is None else next(left) for request in self.requests]
+        return BatchResult(self.row_labels, self.ids, rows, self.invalid)
+
+
+def plan_batch(
+    row_labels: Any,
+    ids: tuple[str, Sequence[Any]] | None,
+    rows: Sequence[Row],
+    requests: Sequence[GenerationRequest | str],
+    *,
+    skip_invalid: bool,
+) -> BatchPlan:
+    """The plan of a batch.
+
+    Args:
+        requests: per row its request, or why there is none.
+
+    Raises:
+        InputError: a row has no request and ``skip_invalid`` is off, or no row has one.
+    """
+    invalid = {row.place: request for row, request in zip(rows, requests, strict=True) if isinstance(request, str)}
+    if invalid and (not skip_invalid or len(invalid) == len(rows)):
+        lines = [f"row {place}: {why.rstrip('.')}" for place, why in list(invalid.items())[:MOST_NAMED]]
+        more = f"; and {len(invalid) - MOST_NAMED} more" if len(invalid) > MOST_NAMED else ""
+        way = "Mend the table." if skip_invalid else "Mend the table, or skip such rows with skip_invalid=True."
+        raise InputError(
+            f"{count(len(invalid), 'row')} of {len(rows)} cannot be requested (rows count from 0): {'; '.join(lines)}"
+            f"{more}. Nothing was sent. {way}",
+            parameter="frame",
+        )
+    return BatchPlan(row_labels, ids, [None if isinstance(one, str) else one for one in requests], invalid)
+
+
+class BatchResult(Sequence[Result | None]):
+    """The results of a batch, one per row of its table and in its order; None for a row that has none.
+
+    Rows that ask for the same share one job.
+
+    Attributes:
+        row_labels: the table's own index. ids: name and values of the column with the rows' ids, None if there is none.
+        handles: one per row, None for a row that was skipped. invalid: by the row's place from 0, why it was skipped.
+
+    >>> batch = kling.batch([{"prompt": "a red fox"}, {"prompt": "a snowy owl"}], show_progress=False)
+    >>> list(batch.table()["status"])
+    ['completed', 'completed']
+    """
+
+    def __init__(
+        self,
+        row_labels: Any,
+        ids: tuple[str, Sequence[Any]] | None,
+        handles: Sequence[JobHandle | None],
+        invalid: Mapping[int, str],
+    ) -> None:
+        self.row_labels = row_labels
+        self.ids = ids
+        self.handles = tuple(handles)
+        self.invalid = dict(invalid)
+        self.already_shown: Callable[[], bool] = bool
+
+    def __len__(self) -> int:
+        return len(self.handles)
+
+    def _result(self, place: int) -> Result | None:
+        handle = self.handles[place]
+        if handle is None or not handle.done() or handle.cancelled() or handle.exception() is not None:
+            return None
+        return handle.result()
+
+    def __getitem__(self, key: Any) -> Any:
+        """The result of a row, by its place from 0; a slice gives a list."""
+        if isinstance(key, slice):
+            return [self._result(place) for place in range(len(self))[key]]
+        return self._result(range(len(self))[key])
+
+    def __iter__(self) -> Iterator[Result | None]:
+        return (self._result(place) for place in range(len(self)))
+
+    @property
+    def done(self) -> list[Result]:
+        """The completed results, one per job."""
+        return list({result.number: result for result in self if result is not None}.values())
+
+    @property
+    def images(self) -> list[SavedImage]:
+        """Every image, in the rows' order; those of rows that share a job once."""
+        return [image for result in self.done for image in result]
+
+    @property
+    def credits(self) -> float:
+        """What the completed jobs cost. Sandbox credits are not counted."""
+        return sum(result.credits or 0.0 for result in self.done if result.backend != "sandbox")
+
+    def status(self, place: int) -> str:
+        """The status of a row: that of its job, or ``invalid``."""
+        handle = self.handles[place]
+        if handle is None:
+            return "invalid"
+        return "cancelled" if handle.cancelled() else handle.status.value
+
+    def error(self, place: int) -> str | None:
+        """Why a row has no images; None if it has, or its job is not over."""
+        handle = self.handles[place]
+        if handle is None:
+            return self.invalid[place]
+        if handle.cancelled():
+            return "cancelled before it was sent"
+        error = handle.exception() if handle.done() else None
+        return None if error is None else str(error)
+
+    def table(self) -> pd.DataFrame:
+        """One row per row of the table, on the table's own index.
+
+        Columns: the id column under its own name, ``number`` of the job, ``status``, ``images`` (how many are saved),
+        ``credits`` (each row's share of what its job cost), ``seconds``, ``error``.
+        """
+        import pandas as pd
+
+        shares = Counter(handle.number for handle in self.handles if handle is not None)
+        results = list(self)
+        places = range(len(self))
+        columns: dict[str, Any] = {self.ids[0]: list(self.ids[1])} if self.ids is not None else {}
+        columns["number"] = pd.array([None if h is None else h.number for h in self.handles], dtype="Int64")
+        columns["status"] = [self.status(place) for place in places]
+        columns["images"] = pd.array([0 if r is None else len(r) for r in results], dtype="int64")
+        credits = [None if r is None or r.credits is None else r.credits / shares[r.number] for r in results]
+        columns["credits"] = pd.array(credits, dtype="Float64")
+        columns["seconds"] = pd.array([None if r is None else r.seconds for r in results], dtype="Float64")
+        columns["error"] = [self.error(place) for place in places]
+        return pd.DataFrame(columns, index=self.row_labels)
+
+    @property
+    def summary(self) -> str:
+        """``500 rows: 497 completed, 2 failed, 1 invalid``."""
+        counts = Counter(self.status(place) for place in range(len(self)))
+        return (
+            f"{len(self)} row{'s' * (len(self) != 1)}: {', '.join(f'{n} {word}' for word, n in counts.most_common())}"
+        )
+
+    def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        """The batch as a mimebundle: its first images as a grid, under what became of its rows."""
+        from ..view.grid import grid_bundle
+
+        images = self.images
+        more = f", the first {MOST_SHOWN} of {len(images)} images" if len(images) > MOST_SHOWN else ""
+        return grid_bundle(grid_tiles(images[:MOST_SHOWN]), title=title or self.summary + more, notice=notice)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        return self.bundle()
+
+    def _ipython_display_(self) -> None:
+        if not self.already_shown():
+            raise NotImplementedError
+        name_after_prompt(self)
+
+    def __repr__(self) -> str:
+        return f"<BatchResult {self.summary}>"
+
+    def __reduce__(self) -> Any:
+        if not all(handle is None or handle.done() for handle in self.handles):
+            raise KlingError("A batch can be pickled when all its jobs are over. Wait for them first.")
+        return super().__reduce__()

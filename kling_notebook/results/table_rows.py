@@ -1,0 +1,202 @@
+"""A table of prompts, read into one set of parameters per row. Sends nothing.
+
+The table is a pandas DataFrame, anything with ``to_pandas``, a list of dicts, or the path of a CSV or JSON Lines file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.errors import InputError
+from ..api.parameters import PARAMETERS
+from .sweep_axes import SAMPLE, fill, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 10_000
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_ENDINGS = (*_SEPARATORS, ".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table: its place from 0, what to ask for, and why it cannot be asked for if it cannot."""
+
+    place: int
+    prompt: str
+    parameters: Mapping[str, Any]
+    error: str = ""
+
+
+def is_table(what: Any) -> bool:
+    """Whether this is a table rather than a prompt or a list of prompts; a path is one if its ending is a table's."""
+    if isinstance(what, str | os.PathLike):
+        return "\n" not in str(what) and Path(what).suffix.lower() in _ENDINGS
+    rows = isinstance(what, Sequence) and bool(what) and all(isinstance(row, Mapping) for row in what)
+    return rows or hasattr(what, "to_pandas") or (hasattr(what, "columns") and hasattr(what, "iloc"))
+
+
+def read_table(table: Any) -> pd.DataFrame:
+    """The table as a DataFrame; a DataFrame comes back as it is, with its own index.
+
+    Raises:
+        InputError: it is not a table, cannot be read, or has no rows or more than 10,000.
+    """
+    import pandas as pd
+
+    if isinstance(table, str | os.PathLike):
+        frame = _read_file(Path(table).expanduser())
+    elif isinstance(table, pd.DataFrame):
+        frame = table
+    elif hasattr(table, "to_pandas"):
+        frame = table.to_pandas()
+    elif isinstance(table, Sequence) and all(isinstance(row, Mapping) for row in table):
+        frame = pd.DataFrame.from_records(list(table))
+    else:
+        raise InputError(
+            f"A batch needs a table: a DataFrame, a list of dicts, or the path of a CSV or JSON Lines file, not "
+            f"{type(table).__name__}.",
+            parameter="frame",
+        )
+    if not 1 <= len(frame) <= MOST_ROWS:
+        what = "no rows" if frame.empty else f"{len(frame)} rows"
+        raise InputError(
+            f"The table has {what}; a batch takes 1 to {MOST_ROWS}. Split it, for example frame[:{MOST_ROWS}].",
+            parameter="frame",
+        )
+    doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+    if doubled:
+        raise InputError(f"The table has two columns named {doubled[0]}. Rename one.", parameter="frame")
+    return frame
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        raise InputError(
+            f"{path.name} is not a table this can read. Give a {', '.join(_ENDINGS)} file, or a DataFrame.",
+            parameter="frame",
+        )
+    try:
+        if ending in _SEPARATORS:  # text stays text: 1:1 is a ratio and not a time, and NA may be a prompt
+            return pd.read_csv(
+                path, sep=_SEPARATORS[ending], dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
+            )
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return pd.DataFrame.from_records([json.loads(line) for line in lines if line.strip()])
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}. Check its spelling.", parameter="frame") from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:  # parsers' errors; lines that are not objects
+        raise InputError(f"{path.name} cannot be read as a table: {error}.", parameter="frame") from None
+
+
+def rows_of(frame: pd.DataFrame, prompt: str, columns_or_values: Mapping[str, Any]) -> list[Row]:
+    """What each row asks for.
+
+    Args:
+        prompt: the name of a column, or a text with ``{column}`` in it.
+        columns_or_values: parameters of the model or ``sample`` by name. A text that names a column is taken from it
+            row by row; anything else is one value for all rows. A missing cell means the default.
+
+    Returns:
+        One Row per row of the table; those that cannot be asked for carry an error.
+
+    Raises:
+        InputError: a column or parameter that does not exist.
+    """
+    template = _template(frame, prompt)
+    for name in columns_or_values:
+        if name not in PARAMETERS and name != SAMPLE:
+            known = ", ".join([*(known for known in PARAMETERS if known != "prompt"), SAMPLE])
+            raise InputError(f"{name} is not a parameter. Parameters are {known}.", parameter=name)
+    columns = {name: frame[value].tolist() for name, value in columns_or_values.items() if _names(frame, value)}
+    values = {name: value for name, value in columns_or_values.items() if name not in columns and value is not None}
+    texts = {name: frame[name].tolist() for name in template.columns}
+    rows = []
+    for place in range(len(frame)):
+        parameters = dict(values)
+        for name, cells in columns.items():
+            if not is_missing(cells[place]):
+                parameters[name] = _as_parameter(name, cells[place])
+        text, error = template.fill({name: cells[place] for name, cells in texts.items()})
+        rows.append(Row(place, text, parameters, error))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A prompt made of columns: ``text`` with ``{column}`` for each of ``columns``."""
+
+    text: str
+    columns: tuple[Any, ...]
+
+    def fill(self, cells: Mapping[Any, Any]) -> tuple[str, str]:
+        """The prompt of one row, and what is wrong with it."""
+        for name, cell in cells.items():
+            if is_missing(cell):
+                return "", f"the column {name} is empty"
+            if not isinstance(plain(cell), str | int | float) or isinstance(plain(cell), bool):
+                return "", f"the column {name} holds a {type(cell).__name__}; a prompt takes text and numbers"
+        text = fill(self.text, {str(name): _written(cell) for name, cell in cells.items()})
+        return text, "" if text.strip() else "its prompt is empty"
+
+
+def _template(frame: pd.DataFrame, prompt: Any) -> _Template:
+    if _names(frame, prompt):
+        return _Template(f"{{{prompt}}}", (prompt,))
+    named = {str(name): name for name in frame.columns}
+    used = [named[word] for word in dict.fromkeys(re.findall(r"\{([^{}\n]+)\}", str(prompt))) if word in named]
+    if not isinstance(prompt, str) or not used:
+        raise InputError(
+            f"The table has no column {prompt!r}. Its columns are {', '.join(map(str, frame.columns))}; name the one "
+            "that holds the prompts, or write a text with {column} in it.",
+            parameter="prompt",
+        )
+    return _Template(prompt, tuple(used))
+
+
+def check_column(frame: pd.DataFrame, name: Any, parameter: str) -> None:
+    """InputError unless the table has this column."""
+    if not _names(frame, name):
+        raise InputError(
+            f"The table has no column {name!r}. Its columns are {', '.join(map(str, frame.columns))}.",
+            parameter=parameter,
+        )
+
+
+def _names(frame: pd.DataFrame, value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value in frame.columns
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, NaT, pandas' NA."""
+    import pandas as pd
+
+    missing = pd.isna(cell) if not isinstance(cell, str | bytes | list | dict) else False
+    return bool(missing) if getattr(missing, "ndim", 0) == 0 else False
+
+
+def _written(cell: Any) -> str:
+    """A cell as it is written into a prompt: 3.0, which was 3 before its column had a missing cell, as 3."""
+    cell = plain(cell)
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _as_parameter(name: str, cell: Any) -> Any:
+    """A cell as its parameter takes it: a column of whole numbers with a gap holds floats, a CSV file holds text."""
+    cell = plain(cell)
+    kind = PARAMETERS[name].kind if name in PARAMETERS else "sample"
+    if isinstance(cell, float) and cell.is_integer() and kind in ("integer", "sample"):
+        return int(cell)
+    if isinstance(cell, str) and kind == "integer" and re.fullmatch(r"\s*[-+]?\d+\s*", cell):
+        return int(cell)
+    return cell

@@ -1,0 +1,116 @@
+"""A table of prompts is read row by row, and what cannot be asked for is named before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kling_notebook.api.errors import InputError
+from kling_notebook.results.table_rows import MOST_ROWS, Row, read_table, rows_of
+
+TWO = pd.DataFrame({"text": ["a fox", "an owl"], "ratio": ["3:2", None], "n": [2.0, np.nan]}, index=["x", "x"])
+
+
+class Polars:
+    """Anything with ``to_pandas``."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        return TWO
+
+
+@pytest.mark.parametrize("table", [TWO, Polars(), TWO.to_dict("records")])
+def test_a_frame_anything_that_becomes_one_and_a_list_of_dicts_are_tables(table: Any) -> None:
+    assert list(read_table(table)["text"]) == ["a fox", "an owl"]
+
+
+def test_a_frame_keeps_its_own_index() -> None:
+    assert list(read_table(TWO).index) == ["x", "x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", 'text,ratio,n\n"a fox, asleep",3:2,2\nNA,,\n'),
+        ("t.tsv", "text\tratio\tn\na fox, asleep\t3:2\t2\nNA\t\t\n"),
+        ("t.jsonl", '{"text": "a fox, asleep", "ratio": "3:2", "n": 2}\n{"text": "NA", "ratio": null}\n'),
+    ],
+)
+def test_files_are_read_as_they_are_written(tmp_path: Path, name: str, text: str) -> None:
+    """A ratio is not a time, NA is a prompt, and an empty cell is a missing one."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    rows = rows_of(read_table(str(tmp_path / name)), "text", {"aspect_ratio": "ratio", "num_outputs": "n"})
+    assert [row.prompt for row in rows] == ["a fox, asleep", "NA"]
+    assert [dict(row.parameters) for row in rows] == [{"aspect_ratio": "3:2", "num_outputs": 2}, {}]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (5, "needs a table"),
+        ([1, 2], "needs a table"),
+        ([], "no rows"),
+        (pd.DataFrame({"text": range(MOST_ROWS + 1)}), f"{MOST_ROWS + 1} rows"),
+        ("nowhere.csv", "no file nowhere.csv"),
+        ("table.docx", "not a table this can read"),
+        (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "two columns named text"),
+    ],
+)
+def test_what_is_not_a_table_is_refused(table: Any, message: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        read_table(table)
+
+
+def test_a_file_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"t\.jsonl cannot be read as a table"):
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_a_keyword_that_names_a_column_is_taken_row_by_row_and_another_is_a_value_for_all() -> None:
+    rows = rows_of(TWO, "text", {"aspect_ratio": "ratio", "resolution": "2K", "num_outputs": "n"})
+    assert rows == [
+        Row(0, "a fox", {"resolution": "2K", "aspect_ratio": "3:2", "num_outputs": 2}),
+        Row(1, "an owl", {"resolution": "2K"}),
+    ]
+
+
+def test_a_prompt_may_be_a_text_with_columns_in_it() -> None:
+    frame = pd.DataFrame({"animal": ["fox", "owl {n}"], "n": [3.0, 4.0]})
+    assert [row.prompt for row in rows_of(frame, "{n} {animal}s, {not a column}", {})] == [
+        "3 foxs, {not a column}",
+        "4 owl {n}s, {not a column}",
+    ]
+
+
+@pytest.mark.parametrize("cell", [None, np.nan, pd.NA, "", "  ", ["a"], True])
+def test_a_row_without_a_prompt_says_so(cell: Any) -> None:
+    frame = pd.DataFrame({"prompt": pd.Series(["a fox", cell, 3], dtype=object)})
+    rows = rows_of(frame, "prompt", {})
+    assert [bool(row.error) for row in rows] == [False, True, False]
+    assert rows[2].prompt == "3"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "columns", "message"),
+    [
+        ("words", {}, "no column 'words'. Its columns are text, ratio, n"),
+        (None, {}, "no column None"),
+        ("text", {"ratio": "3:2"}, "ratio is not a parameter"),
+        ("text", {"prompts": "text"}, "prompts is not a parameter"),
+    ],
+)
+def test_a_column_or_parameter_that_does_not_exist_is_named(prompt: Any, columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        rows_of(TWO, prompt, columns)
+
+
+def test_ten_thousand_rows_are_read_quickly() -> None:
+    frame = pd.DataFrame(
+        {"prompt": [f"a fox {k}" for k in range(MOST_ROWS)], "n": [1 + k % 3 for k in range(MOST_ROWS)]}
+    )
+    assert len(rows_of(frame, "prompt", {"num_outputs": "n"})) == MOST_ROWS
