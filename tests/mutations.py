@@ -52,7 +52,7 @@ def row(name: str, file: str, old: str, new: str, tests: str, word: str, *more: 
 PACING, WIRE, TRANSPORT = "api/retry_policy.py", "api/wire.py", "api/transport.py"
 LIFE, COLLECTING, PAST = "jobs/advance.py", "jobs/poll_and_save.py", "jobs/resume.py"
 IMAGES, JOURNAL, RUNNING = "image_files/saving.py", "journal/journal.py", "jobs/dispatcher.py"
-TWINS = "jobs/test_reuse.py"
+TWINS, TRANSPORTING = "jobs/test_reuse.py", "api/test_transport.py"
 RECOVERY, TABLES = "journal/recovery.py", "journal/schema.py"
 FAULTS, CRASH, MONEY = "jobs/test_faults.py", "jobs/test_crash.py", "jobs/test_spending.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
@@ -66,7 +66,7 @@ MUTATIONS = (
     row("a dropped connection is called refused", PACING,
         "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.UNKNOWN",
         "return AfterSubmit.AGAIN if error.never_left else AfterSubmit.REFUSED", FAULTS, "connection and dropped",
-        Edit(TRANSPORT, "maybe_submitted=paid and not certain", "maybe_submitted=False")),
+        Edit(TRANSPORT, "maybe_submitted=paid and started", "maybe_submitted=False")),
     row("a reply without job id is called refused", WIRE, "maybe_submitted=True, job_id=_torn_job_id(body)",
         "maybe_submitted=False, job_id=_torn_job_id(body)", FAULTS, "without and job",
         Edit(PACING, "        return AfterSubmit.REFUSED\n    return AfterSubmit.UNKNOWN",
@@ -76,8 +76,25 @@ MUTATIONS = (
         "record = record.replace(status=JobStatus.SUBMITTING, **sent)", CRASH, "intent and before and POST"),
     row("what cannot be journaled is sent all the same", "jobs/job_context.py", "            if strict:", "            if False:",
         "journal/test_journal.py", "cannot_be_written_down"),
-    row("redirects are followed with the body", TRANSPORT, "allow_redirects=False", "allow_redirects=True",
-        FAULTS, "redirected and 307"),
+    row("a request counts as not sent whatever was written", TRANSPORT, "started = exchange.started", "started = False",
+        FAULTS, "connection and dropped"),
+    row("a request that failed at the proxy counts as sent", TRANSPORT, "started = exchange.started", "started = True",
+        TRANSPORTING, "before_the_first_byte"),
+    row("the first byte is noted before the connection is ready", "api/first_byte.py",
+        "            if self.sock is None:\n", "            exchange.started = True\n            if self.sock is None:\n",
+        TRANSPORTING, "refused or gone_after"),
+    row("a slow commit is followed by a write to an idle connection", "api/first_byte.py",
+        "if time.monotonic() - began > SLOW_HOOK:", "if False:", TRANSPORTING, "slow_commit"),
+    row("an informational reply is taken for the reply", "api/response_body.py",
+        'if not re.match(rb"HTTP/[0-9.]+ +1(?!01)[0-9][0-9]\\b", lines[0] if lines else b""):', "if True:",
+        TRANSPORTING, "header_looks_like"),
+    row("Content-Encoding is believed", "api/response_body.py", "    elif _PLAIN.match(first):\n        yield from wire\n", "",
+        TRANSPORTING, "packed_in"),
+    row("a signed address is rewritten", "api/url_policy.py", "_LONE_PERCENT = re.compile(\"%(?![0-9A-Fa-f]{2})\")",
+        '_LONE_PERCENT = re.compile("%")', TRANSPORTING, "goes_out_as_given"),
+    row("the objects of requests hold the key", TRANSPORT, "        with under_way(exchange):",
+        "        prepared.headers['X-Key'] = exchange.key.reveal() if exchange.key else ''\n        with under_way(exchange):",
+        TRANSPORTING, "requests_never_holds"),
     row("the budget is not looked at before each POST", RUNNING,
         "self._running.purse.reserve(record, self._running.priced([record.request]), self._batch)", "pass",
         MONEY, "dearer or doubt"),
@@ -171,15 +188,14 @@ MUTATIONS = (
     row("replicates are selected by place", "results/code_export.py", "at = repr(request.sample)", 'at = "0"',
         "results/test_code_export.py", "same_request"),
     # ---- secrets and strangers ----
-    row("the key goes to the images' host", TRANSPORT, "self._local_assets = _session(_NoAuth(), direct=True)",
-        "self._local_assets = _session(self._bearer, direct=True)", FAULTS, "download and 500"),
-    row("a service that repeats the key is believed", TRANSPORT, 'return self._spellings.sub(b"[key]", body) if self._spellings else body',
-        "return body", "test_secrets.py", "no_byte"),
-    row("a key that comes back escaped is not known", "api/url_policy.py", "map(_spelling, key)", "map(re.escape, key)",
+    row("the key goes to the images' host", TRANSPORT, "exchange = Exchange(request_target(url))",
+        "exchange = Exchange(request_target(url), self._key)", FAULTS, "download and 500"),
+    row("a service that repeats the key is believed", TRANSPORT, "if spellings else", "if False else", "test_secrets.py", "no_byte"),
+    row("a key that comes back escaped is not known", "api/api_key.py", "map(_spelling, key)", "map(re.escape, key)",
         "test_secrets.py", "no_byte"),
     row("the settings show the key to a traceback", "settings.py", 'return "<secret>"', "return str.__repr__(self)",
         "test_secrets.py", "no_byte"),
-    row("the key is not cleaned", "api/url_policy.py", 'key, api_key = api_key.strip(), ""', 'key, api_key = api_key, ""',
+    row("the key is not cleaned", "api/api_key.py", 'key, api_key = api_key.strip(), ""', 'key, api_key = api_key, ""',
         "test_settings.py", "pasted"),
     row("a script without a person gets painted images", "settings.py", "if not person_present:", "if False:",
         "test_settings.py", "table"),

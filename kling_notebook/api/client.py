@@ -6,6 +6,7 @@ What repeats, waits and spends is in `jobs`: the session's workers, and `KlingCl
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import threading
@@ -61,13 +62,13 @@ class ServiceClient:
         download_timeout: float = 120.0,
         rate: float = REQUESTS_PER_MINUTE,
     ) -> None:
+        self._key, api_key = Key(api_key), ""  # no frame below an error shows it
         self._base_url = url_policy.check_base_url(base_url)
         self._model = url_policy.check_model(model)
         seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
-        self._key = Key(api_key)
         self._line = RequestQueue(RateLimiter(rate))
         self._lock = threading.Lock()
         self._transport: Transport | None = None
@@ -104,8 +105,8 @@ class ServiceClient:
         """Buy: exactly one POST, on a fresh connection. Nothing waits, nothing is sent again, no redirect is followed.
 
         Args:
-            before_first_byte: called once, when all else is ready and nothing of the request was written. What it
-                raises comes out unchanged, and then nothing is sent.
+            before_first_byte: called once, when the connection is ready (TLS included) and nothing of the request was
+                written. What it raises comes out unchanged, and then nothing is sent.
 
         Returns:
             The job as the reply shows it; its ``job_id`` is all that is needed to fetch the images.
@@ -118,9 +119,7 @@ class ServiceClient:
         self.check_request(request)
         body = json.dumps(run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
         url = url_policy.model_url(self._base_url, self._model, "run")
-        post = self._out().post
-        if before_first_byte is not None:
-            before_first_byte()
+        post = functools.partial(self._out().post, before_first_byte=before_first_byte)
         reply = self._exchange(post, url, body)
         return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
 
@@ -249,7 +248,10 @@ class ServiceClient:
 
     def _out(self) -> Transport:
         if self._transport is None:
-            from .transport import Transport  # here, and not above: it imports requests
+            try:
+                from .transport import Transport  # here, and not above: it imports requests
+            except OSError as error:  # requests 2.32 opens the TLS key log when it is imported
+                raise SettingsError(f"requests cannot be loaded ({error}). Check SSLKEYLOGFILE.") from None
 
             with self._lock:
                 self._transport = self._transport or Transport(self._key, self._base_url, *self._seconds[:2])

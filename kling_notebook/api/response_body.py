@@ -1,4 +1,4 @@
-"""Reading the body of a reply: one deadline for all of it, a limit after decoding, a length that is checked.
+"""Reading a reply: one deadline for all of it, a limit after decoding, labels checked against the bytes.
 
 Needs nothing beyond the standard library; transport.py puts it between requests and the socket.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import itertools
+import re
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 CHUNK = 64 * 1024
@@ -36,11 +38,10 @@ def pieces(raw: Any, headers: Mapping[str, str], limit: int, *, stop_at_limit: b
     Raises:
         CutShortError, TooBigError, and whatever reading raises.
     """
-    decode = _decoder(headers.get("Content-Encoding", ""))
     total = 0
-    while True:
-        data = raw.read(CHUNK, decode_content=False)
-        for piece in decode(data):
+    for data in _decoded(_from_the_wire(raw, promised_length(headers)), headers.get("Content-Encoding", ""), 0):
+        for start in range(0, len(data), CHUNK):
+            piece = data[start : start + CHUNK]
             if total + len(piece) > limit:
                 if stop_at_limit:
                     yield piece[: limit - total]
@@ -48,60 +49,213 @@ def pieces(raw: Any, headers: Mapping[str, str], limit: int, *, stop_at_limit: b
                 raise TooBigError
             total += len(piece)
             yield piece
-        if not data:
-            break
-    promised = promised_length(headers)
-    if promised is not None and raw.tell() != promised:
-        raise CutShortError(f"{raw.tell()} of {promised} bytes arrived")
 
 
 def promised_length(headers: Mapping[str, str]) -> int | None:
-    """Bytes on the wire that Content-Length promises, None where the body is framed otherwise or it is nonsense."""
-    said = headers.get("Content-Length", "").strip()
-    return int(said) if said.isdecimal() and "Transfer-Encoding" not in headers else None
+    """Bytes on the wire that Content-Length promises, None if the body is framed otherwise or it is nonsense."""
+    text = headers.get("Content-Length", "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and "Transfer-Encoding" not in headers else None
 
 
-def _decoder(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
-    """From bytes on the wire to decoded pieces; called with b"" at the end. We ask for no encoding and take gzip."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return lambda data: iter((data,) if data else ())
-    if name in ("gzip", "x-gzip", "deflate"):
-        return _Inflate().feed
-    raise CutShortError(f"it came in the encoding {name[:20]!r}, which was not asked for")
+def _from_the_wire(raw: Any, promised: int | None) -> Iterator[bytes]:
+    """The body as it arrives. One that ends early is whole all the same if it is an image with its end marker."""
+    first = last = b""
+    failure: Exception | None = None
+    while True:
+        try:
+            data = raw.read(CHUNK, decode_content=False)
+        except Exception as error:
+            failure, data = error, b""
+        if not data:
+            break
+        first, last = (first + data)[:12] if len(first) < 12 else first, (last + data)[-12:]
+        yield data
+    if failure is None and (promised is None or raw.tell() == promised):
+        return
+    if _has_its_end(first, last, raw.tell()):
+        return
+    raise failure or CutShortError(f"{raw.tell()} of {promised} bytes arrived")
 
 
-class _Inflate:
-    """gzip and zlib, inflated a piece at a time: a small body may hold gigabytes."""
+def _has_its_end(first: bytes, last: bytes, size: int) -> bool:
+    if first.startswith(b"\x89PNG"):
+        return last == b"\0\0\0\0IEND\xaeB`\x82"
+    if first.startswith(b"RIFF"):
+        return int.from_bytes(first[4:8], "little") + 8 == size
+    return first.startswith(b"\xff\xd8\xff") and last.endswith(b"\xff\xd9")
 
-    def __init__(self) -> None:
-        self._inside: Any = None
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        if not data and self._inside is not None:
-            raise CutShortError("its compressed data stops in the middle")
-        while data:
-            if self._inside is None:
-                self._inside = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib, by its first bytes
+# --- content encoding -----------------------------------------------------------------------------------------------
+
+_UNKNOWN_COMPRESSION = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"})
+_PLAIN = re.compile(rb"\x89PNG|\xff\xd8\xff|RIFF|GIF8|....ftyp|(\xef\xbb\xbf)?\s*[\[{<]", re.DOTALL)
+_CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,8})(;[^\r\n]{0,200})?\r\n")
+
+
+def _decoded(wire: Iterator[bytes], label: str, depth: int) -> Iterator[bytes]:
+    """The bytes inside. Content-Encoding is only a hint: services label plain images, and proxies drop labels."""
+    first, wire = _peek(wire)
+    if not first:
+        return
+    names = [name.strip().lower() for name in label.split(",")]
+    if depth < 4 and first.startswith(b"\x1f\x8b\x08"):
+        yield from _decoded(_inflated(wire, zlib.MAX_WBITS | 32), label, depth + 1)
+    elif _PLAIN.match(first):
+        yield from wire
+    elif depth < 4 and "aws-chunked" in names and _CHUNK_HEADER.match(first):
+        yield from _decoded(_unchunked(wire), label, depth + 1)
+    elif depth < 4 and "deflate" in names:
+        zlib_header = first[0] & 15 == 8 and int.from_bytes(first[:2]) % 31 == 0
+        window = zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS
+        yield from _decoded(_inflated(wire, window), "", depth + 1)
+    elif unknown := _UNKNOWN_COMPRESSION.intersection(names):
+        raise CutShortError(f"it came in the encoding {min(unknown)!r}, which was not asked for")
+    else:
+        yield from wire
+
+
+def _peek(wire: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first 16 bytes or more, fewer only if there are no more; and all of it again."""
+    first = b""
+    try:
+        for data in wire:
+            first += data
+            if len(first) >= 16:
+                break
+    except Exception as error:
+        if not first:
+            raise
+        return first, _ending_in(first, error)
+    return first, itertools.chain((first,), wire)
+
+
+def _ending_in(data: bytes, error: Exception) -> Iterator[bytes]:
+    yield data
+    raise error
+
+
+def _inflated(wire: Iterator[bytes], window: int) -> Iterator[bytes]:
+    """gzip or deflate, inflated a piece at a time: a small body may hold gigabytes."""
+    inflate = zlib.decompressobj(window)
+    whole = False  # at the end of a member; another one may follow
+    for data in itertools.chain(wire, (b"",)):
+        rest = data
+        while True:
             try:
-                piece = self._inside.decompress(data, CHUNK)
+                piece = inflate.decompress(rest, CHUNK)
             except zlib.error:
+                if whole:  # padding after the last member
+                    return
                 raise CutShortError("its compressed data is broken") from None
-            data = self._inside.unconsumed_tail
-            if self._inside.eof:  # another gzip member may follow, or padding
-                data, self._inside = self._inside.unused_data.lstrip(b"\0"), None
             if piece:
                 yield piece
+            rest = inflate.unconsumed_tail
+            if inflate.eof:
+                rest, inflate, whole = inflate.unused_data.lstrip(b"\0"), zlib.decompressobj(window), True
+            elif rest or piece:
+                whole = False
+            if not rest and len(piece) < CHUNK:
+                break
+    if not whole:
+        raise CutShortError("its compressed data stops in the middle")
+
+
+def _unchunked(wire: Iterator[bytes]) -> Iterator[bytes]:
+    """The content of aws-chunked framing: ``length;chunk-signature=...`` lines before the data, 0 at the end."""
+    buffer = b""
+    left = 0  # bytes of the present chunk
+    for data in wire:
+        buffer += data
+        while buffer:
+            if left:
+                piece, buffer = buffer[:left], buffer[left:]
+                left -= len(piece)
+                yield piece
+                continue
+            buffer = buffer.removeprefix(b"\r\n")
+            header = _CHUNK_HEADER.match(buffer)
+            if header is None:
+                if len(buffer) > 300:
+                    raise CutShortError("its chunks are broken")
+                break  # the rest of the line comes with the next piece
+            left, buffer = int(header[1], 16), buffer[header.end() :]
+            if not left:
+                return
+    raise CutShortError("its chunks stop in the middle")
+
+
+# --- header and deadline --------------------------------------------------------------------------------------------
+
+HEAD_LIMIT = 2**20
+"""Bytes of all header lines of a reply, informational ones included."""
+
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection"})
 
 
 class TimedReply(http.client.HTTPResponse):
-    """A reply whose header and body together must arrive within the read time-out, which requests counts per read."""
+    """A reply whose header and body together must arrive within the read time-out, which requests counts per read.
+
+    Its header is read here and not by http.client, which skips no informational reply but 100, gives up above 100
+    lines or 64 kB a line, and forgets the lines after one that it cannot read.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         seconds = sock.gettimeout()
         if seconds:
             self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, seconds))
+
+    def begin(self) -> None:
+        """Read the header. http.client is given the few lines that say where the body ends."""
+        if self.headers is not None:
+            return
+        lines = self._final_head()
+        fields = _fields(lines[1:])
+        framing = [f"{name}: {value}\r\n" for name, value in fields if name.lower() in _FRAMING]
+        inside, self.fp = self.fp, io.BytesIO(lines[0] + "".join(framing).encode("latin-1") + b"\r\n" * bool(lines[0]))
+        try:
+            super().begin()
+        finally:
+            self.fp = inside
+        message = http.client.HTTPMessage()
+        for name, value in fields:
+            message[name] = value
+        self.headers = self.msg = message
+
+    def _final_head(self) -> list[bytes]:
+        """Status line and header lines of the first reply that is not informational; one empty line at the end of the
+        stream."""
+        left = HEAD_LIMIT
+        while True:
+            lines: list[bytes] = []
+            while line := self.fp.readline(left + 1):
+                left -= len(line)
+                if left < 0:
+                    raise http.client.LineTooLong("header")
+                if line.strip(b"\r\n"):
+                    lines.append(line)
+                elif lines:  # empty lines before the status line are skipped
+                    break
+            if not re.match(rb"HTTP/[0-9.]+ +1(?!01)[0-9][0-9]\b", lines[0] if lines else b""):
+                return lines or [b""]
+
+
+def _fields(lines: list[bytes]) -> list[tuple[str, str]]:
+    """Names and values, continued lines joined, lines that are not header fields left out.
+
+    Different values of Content-Length say nothing: the body then ends with the connection.
+    """
+    fields: list[tuple[str, str]] = []
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if line[:1] in b" \t":
+            if fields:
+                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {line.decode('latin-1').strip()}")
+        elif colon and re.fullmatch(r"[!-9;-~]+", name.rstrip()):
+            fields.append((name.rstrip(), value.strip()))
+    lengths = dict.fromkeys(value for name, value in fields if name.lower() == "content-length")
+    kept = [field for field in fields if field[0].lower() != "content-length"]
+    return kept + [("Content-Length", value) for value in lengths] if len(lengths) == 1 else kept
 
 
 class _TimedReader(io.RawIOBase):

@@ -1,7 +1,8 @@
 """HTTP by way of requests, the only module that imports it. Decides nothing about money, but says what is certain.
 
 What requests leaves open is closed here: its read time-out counts for each read, ours for the whole reply; it follows
-redirects with the body, we follow none with the key; it takes a password from a netrc file, we never do.
+redirects with the body, we follow none with the key; it takes a password from a netrc file, we never do; it rewrites
+URLs, we send them as given. Its objects never hold the key, and its frames are cut from every exception.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import functools
 import http.client
 import io
 import os
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -26,11 +27,13 @@ from requests.auth import AuthBase
 
 from .api_key import Key, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
-from .response_body import CutShortError, TimedReply, TooBigError, pieces, promised_length
-from .sanitize import JSON_LIMIT
-from .url_policy import host_of, is_loopback, why_blocked
+from .first_byte import Exchange, WatchedConnection, under_way
+from .response_body import CutShortError, TooBigError, pieces, promised_length
+from .sanitize import JSON_LIMIT, parse
+from .url_policy import host_of, is_loopback, redirect_target, request_target, why_blocked
 
 REDIRECTS = 5
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _ASKS_ELSEWHERE = frozenset({301, 302, 303, 307, 308})
 
 
@@ -56,48 +59,59 @@ class Transport:
     """
 
     def __init__(self, key: Key, base_url: str, connect_timeout: float, read_timeout: float) -> None:
-        self._bearer = _Bearer(key)
+        self._key = key
         self._base_url = base_url
         self._timeout = (connect_timeout, read_timeout)
-        self._service = _session(self._bearer, direct=is_loopback(base_url))
-        self._assets = _session(_NoAuth(), direct=False)
-        self._local_assets = _session(_NoAuth(), direct=True)
+        self._service = _session(direct=is_loopback(base_url))
+        self._assets = _session(direct=False)
+        self._local_assets = _session(direct=True)
 
-    def post(self, url: str, body: bytes) -> Reply:
+    def post(self, url: str, body: bytes, *, before_first_byte: Callable[[], object] | None = None) -> Reply:
         """Send a purchase, once, on a fresh connection: one that was idle may be closing just as the request leaves.
 
+        Args:
+            before_first_byte: called once, when the connection is ready and nothing of the request is written. What
+                it raises comes out unchanged, and nothing is sent.
+
         Raises:
-            TransportError: ``never_left`` where it is certain that nothing was sent, else ``maybe_submitted``.
+            TransportError: ``never_left`` if no byte of the request was written, else ``maybe_submitted``.
+            SettingsError: a proxy or file named in the environment cannot be used; nothing was sent.
         """
-        with _session(self._bearer, direct=is_loopback(self._base_url)) as session:
+        with _session(direct=is_loopback(self._base_url)) as session:
             # A file object is sent in blocks, each with the time-out to itself; bytes share one time-out in all.
             headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
-            return self._exchange(session, "POST", url, headers, io.BytesIO(body), paid=True)
+            prepared = _prepared(session, "POST", url, headers, io.BytesIO(body))
+            return self._exchange(session, prepared, url, Exchange(request_target(url), self._key, before_first_byte))
 
     def get(self, url: str) -> Reply:
         """Ask once.
 
         Raises:
-            TransportError: no reply, or one that was cut short.
+            TransportError: no reply, or one that was cut short and cannot be read.
         """
-        reply = self._exchange(self._service, "GET", url, {}, None, paid=False)
-        if reply.cut is not None:
+        prepared = _prepared(self._service, "GET", url, {}, None)
+        reply = self._exchange(self._service, prepared, url, Exchange(request_target(url), self._key))
+        if reply.cut is not None and parse(reply.body) is None:
             raise TransportError(f"The reply of {host_of(url)} was cut short: {reply.cut}. Ask again.")
         return reply
 
     def _exchange(
-        self, session: requests.Session, method: str, url: str, headers: dict[str, str], data: Any, *, paid: bool
+        self, session: requests.Session, prepared: requests.PreparedRequest, url: str, exchange: Exchange
     ) -> Reply:
-        failure: Exception | None = None
+        failure: BaseException
+        try:
+            return self._read(_send(session, prepared, self._timeout, exchange))
+        except Exception as error:
+            failure = exchange.hook_error or _failure(error, url, exchange, paid=prepared.method == "POST")
+        except BaseException as interrupt:
+            failure = interrupt
+        # Raised without the frames and causes below: those of requests and http.client hold the key.
+        failure.__cause__ = failure.__context__ = None
+        raise failure.with_traceback(None)
+
+    def _read(self, response: requests.Response) -> Reply:
         cut: str | None = None
         parts: list[bytes] = []
-        prepared = _prepared(session, method, url, headers, data)
-        try:
-            response = _send(session, prepared, self._timeout)
-        except Exception as error:  # whatever it is: from here on only the shapes of never_left are certain
-            failure = _failure(error, url, paid=paid)
-        if failure is not None:
-            raise failure  # outside the except clause: the frames of requests hold the key
         with response:
             try:
                 parts.extend(pieces(response.raw, response.headers, JSON_LIMIT + 1, stop_at_limit=True))
@@ -105,7 +119,8 @@ class Transport:
                 cut = str(error)
             except Exception as error:  # a connection that breaks here; its header has arrived and counts
                 cut = _why(error)
-        body = self._bearer.blank(b"".join(parts))
+        spellings = _spellings(self._key)
+        body = spellings.sub(b"[key]", b"".join(parts)) if spellings else b"".join(parts)
         return Reply(response.status_code, dict(response.headers), body, cut)
 
     def download(self, url: str, write: Callable[[bytes], object], *, limit: int, seconds: float) -> int:
@@ -116,7 +131,7 @@ class Transport:
             limit: bytes after decoding. seconds: for everything, redirects included.
 
         Raises:
-            DownloadError: ``status`` where the host answered with another one than 200; ``final`` where another try
+            DownloadError: ``status`` if the host answered with another one than 200; ``final`` if another try
                 cannot help.
         """
         deadline = time.monotonic() + seconds
@@ -127,7 +142,7 @@ class Transport:
             with self._ask_asset(url, deadline) as response:
                 target = response.headers.get("Location")
                 if response.status_code in _ASKS_ELSEWHERE and target:
-                    url = urljoin(url, target)
+                    url = redirect_target(url, target)
                     continue
                 return _save(response, url, write, limit, deadline)
         raise DownloadError(f"The image was not fetched: {host_of(url)} redirects without end.", final=True)
@@ -135,21 +150,31 @@ class Transport:
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
         session = self._local_assets if is_loopback(url) else self._assets
         left = deadline - time.monotonic()
+        exchange = Exchange(request_target(url))
         try:
             if left <= 0:
                 raise TimeoutError
-            return _send(session, _prepared(session, "GET", url, {}, None), (min(self._timeout[0], left), left))
+            return _send(
+                session, _prepared(session, "GET", url, {}, None), (min(self._timeout[0], left), left), exchange
+            )
         except SettingsError as error:
             # A proxy may stand between us and this host alone: the other images are to be tried, and all named.
             failure, final = f"The image could not be fetched. {error}", True
         except Exception as error:
-            failure, final = f"The image could not be fetched from {host_of(url)}: {_why(error)}. Try again.", False
+            failure = f"The image could not be fetched from {_described(url)}: {_why(error)}. Try again."
+            final = False
         raise DownloadError(failure, final=final)
 
     def close(self) -> None:
         """Close idle connections. A later call opens new ones."""
         for session in (self._service, self._assets, self._local_assets):
             session.close()
+
+
+@functools.lru_cache(maxsize=4)
+def _spellings(key: Key) -> re.Pattern[bytes] | None:
+    """The key as a reply may repeat it: such errors end in notebooks. A short one would blank too much."""
+    return redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
 
 
 def _save(response: requests.Response, url: str, write: Callable[[bytes], object], limit: int, deadline: float) -> int:
@@ -187,59 +212,67 @@ def _next(arriving: Iterator[bytes], host: str, too_big: str) -> bytes:
 # --- what went wrong ----------------------------------------------------------------------------------------------
 
 
-def never_left(error: BaseException) -> bool:
-    """True where this shape of exception makes it certain that no request left this machine.
-
-    Four facts do: no connection could be opened, the name was not found, connecting timed out, the certificate did
-    not verify; each also on the way to a proxy. Any other shape, known or not, leaves it open.
-    """
-    if not isinstance(error, requests.ConnectionError):
-        return False
-    cause: Any = error.args[0] if error.args else None
-    if isinstance(cause, urllib3.exceptions.MaxRetryError):
-        cause = getattr(cause, "reason", None)
-    if isinstance(cause, urllib3.exceptions.ProxyError):
-        cause = getattr(cause, "original_error", None)
-    if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):  # NewConnectionError and NameResolutionError are some
-        return True
-    if isinstance(cause, urllib3.exceptions.SSLError):
-        cause = cause.args[0] if cause.args else None
-        return isinstance(cause, ssl.SSLCertVerificationError)
-    return False
-
-
-def _failure(error: Exception, url: str, *, paid: bool) -> Exception:
+def _failure(error: Exception, url: str, exchange: Exchange, *, paid: bool) -> Exception:
+    """The error to raise. Whether anything was sent is a fact that the connection noted; the rest is the message."""
     if isinstance(error, SettingsError):
         return error
-    certain = never_left(error)
-    host = host_of(url)
-    if certain:
-        text = f"{host} could not be reached: {_why(error)}. Nothing was sent; check the network and the base URL."
+    seen = f"No reply came from {host_of(url)}: {_why(error)}."
+    if not exchange.started:
+        seen = f"{_described(url)} could not be reached: {_why(error)}."
+        advice = "Nothing was sent; check the network and the base URL."
     elif paid:
-        text = f"No reply came from {host}: {_why(error)}. A job may have been made and charged; it was not sent again."
+        advice = "A job may have been made and charged; it was not sent again."
     else:
-        text = f"No reply came from {host}: {_why(error)}. Ask again."
-    return TransportError(text, never_left=certain, maybe_submitted=paid and not certain)
+        advice = "Ask again."
+    started = exchange.started
+    return TransportError(f"{seen} {advice}", never_left=not started, maybe_submitted=paid and started)
 
 
 def _why(error: BaseException) -> str:
     """The innermost reason in a few words of our own, without the addresses that requests' messages hold."""
     chain = list(_causes(error))
-    for cause in chain:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate does not verify ({cause.verify_message})"
-        if isinstance(cause, socket.gaierror):
-            return "its name was not found"
-    for cause in reversed(chain):
-        if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError) and not isinstance(
-            cause, urllib3.exceptions.NewConnectionError
-        ):
-            return "it took too long"
-        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
-            return cause.strerror
-        if isinstance(cause, http.client.HTTPException):
-            return "the connection closed, or what came is not HTTP"
-    return f"the connection failed ({type(chain[-1]).__name__})"
+    certain = (_certain_reason(cause) for cause in chain)
+    likely = (_likely_reason(cause) for cause in reversed(chain))
+    reasons = (reason for reasons in (certain, likely) for reason in reasons if reason)
+    return next(reasons, f"the connection failed ({type(chain[-1]).__name__})")
+
+
+def _certain_reason(cause: BaseException) -> str | None:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        names = [name for name in _BUNDLES if os.environ.get(name)]
+        against = f" with the file of certificates in {names[0]}" if names else ""
+        return f"its certificate does not verify{against} ({cause.verify_message})"
+    if isinstance(cause, socket.gaierror):
+        return "the name was not found"
+    if isinstance(cause, OSError) and (tunnel := re.search(r"Tunnel connection failed: (\d{3})", str(cause))):
+        return _REFUSED_TUNNEL.get(tunnel[1], f"the proxy answered {tunnel[1]}")
+    return None
+
+
+def _likely_reason(cause: BaseException) -> str | None:
+    timeout = isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError)
+    if timeout and not isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return "it took too long"
+    if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "the connection closed during the TLS handshake"
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        name = cause.reason.lower().replace("_", " ")
+        return _TLS_REASONS.get(cause.reason, f"the TLS handshake failed ({name})")
+    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+        return cause.strerror
+    if isinstance(cause, http.client.HTTPException):
+        return "the connection closed, or what came is not HTTP"
+    return None
+
+
+_REFUSED_TUNNEL: Mapping[str, str] = {
+    "407": "the proxy answered 407, it asks for a user name and a password",
+    "403": "the proxy answered 403, it does not allow this host",
+}
+_TLS_REASONS: Mapping[str, str] = dict.fromkeys(
+    ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"),
+    "the answer is not TLS; a sign-in page of the network may stand in between",
+)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -255,23 +288,48 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     return iter(seen)
 
 
+def _described(url: str) -> str:
+    """The host, and the proxy on the way to it with the variable that names it."""
+    if is_loopback(url):
+        return host_of(url)
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url, no_proxy=None))
+    if not proxy:
+        return host_of(url)
+    names = [name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
+    variable = f" ({names[0]})" if names else ""
+    return f"{host_of(url)} through the proxy {urlsplit(proxy).netloc.rpartition('@')[2] or '?'}{variable}"
+
+
+def _unusable_setting(error: BaseException, verify: Any) -> SettingsError | None:
+    """The error for a file of certificates or a key log that made the connection fail; None if neither did."""
+    if not any(isinstance(cause, OSError) for cause in _causes(error)):
+        return None
+    log = os.environ.get("SSLKEYLOGFILE")
+    if log:
+        try:
+            with open(os.path.expandvars(log), "ab"):  # noqa: PTH123  # as the TLS library opens it
+                pass
+        except OSError as problem:
+            return SettingsError(f"The TLS key log {log} cannot be opened ({problem.strerror}). Check SSLKEYLOGFILE.")
+    if isinstance(verify, str):
+        folder = os.path.isdir(verify)  # noqa: PTH112  # as requests asks
+        try:
+            if not folder:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(verify)
+        except OSError as problem:
+            return _bad_bundle(verify, problem.strerror or str(problem))
+    return None
+
+
+def _bad_bundle(verify: str, problem: str) -> SettingsError:
+    names = [name for name in _BUNDLES if os.environ.get(name) == verify]
+    return SettingsError(
+        f"The file of certificates {verify} cannot be used ({problem})."
+        f" Check {names[0] if names else 'the installation of certifi'}; nothing was sent."
+    )
+
+
 # --- how requests is set up ---------------------------------------------------------------------------------------
-
-
-class _Bearer(AuthBase):
-    """Puts the key into a request. Through ``auth``: a header of ours would lose to a netrc file."""
-
-    def __init__(self, key: Key) -> None:
-        self._key = key
-        self._spellings = redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        return request
-
-    def blank(self, body: bytes) -> bytes:
-        """The body without the key: a service may repeat it in an error, and errors end in notebooks."""
-        return self._spellings.sub(b"[key]", body) if self._spellings else body
 
 
 class _NoAuth(AuthBase):
@@ -281,15 +339,21 @@ class _NoAuth(AuthBase):
         return request
 
 
-def _session(auth: AuthBase, *, direct: bool) -> requests.Session:
+def _session(*, direct: bool) -> requests.Session:
     """A session with the proxies of the environment, or ``direct`` for this machine, which no proxy can reach."""
     session = requests.Session()
-    session.auth = auth
-    session.headers.update({"User-Agent": "kling-notebook", "Accept": "*/*", "Accept-Encoding": "identity"})
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.auth = _NoAuth()
+    session.headers.update(
+        {
+            "User-Agent": "kling-notebook",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-store",  # a cached reply to a poll would keep a job running for ever
+        }
+    )
     if direct:
         session.trust_env = False
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        session.verify = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), True)
     adapter = _Adapter(pool_connections=4, pool_maxsize=64)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -299,31 +363,42 @@ def _session(auth: AuthBase, *, direct: bool) -> requests.Session:
 def _prepared(
     session: requests.Session, method: str, url: str, headers: Mapping[str, str], data: Any
 ) -> requests.PreparedRequest:
-    """The request, complete but not sent. What fails here has certainly not left this machine."""
+    """The request, complete but not sent: for the host alone, since path and query go out as `Exchange` has them."""
     try:
-        return session.prepare_request(requests.Request(method, url, headers=dict(headers), data=data))
+        parts = urlsplit(url)
+        host = f"{parts.scheme}://{parts.netloc}/"
+        return session.prepare_request(requests.Request(method, host, headers=dict(headers), data=data))
     except Exception as error:
         problem = type(error).__name__
     raise SettingsError(f"A request to {host_of(url)} cannot be made ({problem}). Check the base URL and the model.")
 
 
 def _send(
-    session: requests.Session, prepared: requests.PreparedRequest, timeout: tuple[float, float]
+    session: requests.Session, prepared: requests.PreparedRequest, timeout: tuple[float, float], exchange: Exchange
 ) -> requests.Response:
-    settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
-    return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
+    """Send it by the adapter: `Session.send` would look into redirects, and is what caches and recorders replace."""
+    url = str(prepared.url)
+    settings = session.merge_environment_settings(url, {}, True, None, None)
+    try:
+        with under_way(exchange):
+            return session.get_adapter(url).send(prepared, timeout=timeout, **settings)  # type: ignore[arg-type]
+    except Exception as error:
+        problem = None if exchange.started or exchange.hook_error else _unusable_setting(error, settings["verify"])
+        if problem is None:
+            raise
+    raise problem
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter, with replies under one deadline and with settings that cannot work told apart."""
+    """requests' adapter, with connections that note their first byte and settings that cannot work told apart."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        _put_under_deadline(self.poolmanager)
+        _watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
-        _put_under_deadline(manager)
+        _watch(manager)
         return manager
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
@@ -333,26 +408,26 @@ class _Adapter(HTTPAdapter):
             problem = type(error).__name__
         raise SettingsError(f"The proxy named in the environment cannot be used ({problem}). Check HTTPS_PROXY.")
 
-    def cert_verify(self, *args: Any, **options: Any) -> None:
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         try:
-            super().cert_verify(*args, **options)  # type: ignore[no-untyped-call]  # the stubs leave it untyped
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # the stubs leave it untyped
         except OSError:
-            readable = False
+            missing = True
         else:
-            readable = True
-        if not readable:
-            raise SettingsError("The file of certificates cannot be read. Check REQUESTS_CA_BUNDLE.")
+            missing = False
+        if missing:
+            raise _bad_bundle(str(verify), "No such file")
 
 
-def _put_under_deadline(manager: Any) -> None:
-    """Let a pool manager make connections whose replies keep one deadline, in classes made from its own."""
+def _watch(manager: Any) -> None:
+    """Let a pool manager make connections that note their first byte, in classes made from its own."""
     pools: Mapping[str, type] = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _pool_under_deadline(pool) for scheme, pool in pools.items()}
+    manager.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in pools.items()}
 
 
 @functools.cache
-def _pool_under_deadline(pool: Any) -> type:
-    if getattr(pool.ConnectionCls, "response_class", None) is TimedReply:
+def _watched(pool: Any) -> type:
+    if issubclass(pool.ConnectionCls, WatchedConnection):
         return pool  # type: ignore[no-any-return]  # a class
-    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": TimedReply})
+    connection = type(pool.ConnectionCls.__name__, (WatchedConnection, pool.ConnectionCls), {})
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})

@@ -6,17 +6,19 @@ are fetched from public https addresses only, unless the service itself is on th
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from .errors import SettingsError
 
 # Only hosts that every URL parser reads alike: no user part, no backslash, no percent sign, no letters that an
 # international name would be folded from (a full-width digit becomes a plain one on the way to the socket).
 _PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-_NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+_NEVER_IN_A_URL = re.compile(r"[\x00-\x1f\x7f]")
+_NEVER_IN_AN_ORIGIN = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 _NUMERIC_HOST = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
 
 
@@ -42,7 +44,7 @@ def check_base_url(base_url: str) -> str:
         raise SettingsError(f"The base URL must be text, not {type(base_url).__name__}.")
     text = base_url.strip()
     wish = "Give one like https://pixeldojo.ai/api/v1."
-    parts = _split(text)
+    parts = None if _NEVER_IN_AN_ORIGIN.search(text) else _split(text)
     if parts is None or parts.scheme not in ("http", "https"):
         if "@" in text:  # it may hold a password: do not repeat it
             raise SettingsError(f"The base URL must not hold a user name or password. {wish}")
@@ -55,8 +57,9 @@ def check_base_url(base_url: str) -> str:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of a URL whose host every parser reads alike; None for any other."""
-    if not isinstance(url, str) or _NEVER_IN_A_URL.search(url):
+    """The parts of a URL whose host every parser reads alike; None for any other. Path and query may hold anything:
+    they are quoted when the request is made."""
+    if not isinstance(url, str) or _NEVER_IN_A_URL.search(url) or _NEVER_IN_AN_ORIGIN.search(_origin_part(url)):
         return None
     try:
         parts = urlsplit(url)
@@ -69,6 +72,12 @@ def _split(url: str) -> SplitResult | None:
     if len(parts.hostname) > 253 or not all(0 < len(label) < 64 for label in labels):
         return None  # the socket layer would refuse to look it up, after the request counts as begun
     return parts
+
+
+def _origin_part(url: str) -> str:
+    """What stands before the path, as any parser delimits it."""
+    head, mark, rest = url.partition("://")
+    return head + mark + re.split("[/?#]", rest, maxsplit=1)[0]
 
 
 def origin(url: str) -> tuple[str, str, int] | None:
@@ -153,6 +162,26 @@ def same_origin_url(url: str | None, base_url: str) -> str | None:
     if not url or not url.isprintable() or origin(url) is None or origin(url) != origin(base_url):
         return None
     return url
+
+
+def request_target(url: str) -> str:
+    """Path and query of a URL, as they go out: only what no request line may hold is quoted.
+
+    A signed URL is signed as it stands: ``%7E``, ``//``, dots and the case of escapes stay.
+    """
+    target = _LONE_PERCENT.sub("%25", url[len(_origin_part(url)) :].partition("#")[0])
+    return quote(target if target.startswith("/") else f"/{target}", safe=_LEGAL_IN_URLS, errors="replace")
+
+
+_LEGAL_IN_URLS = "!$%&'()*+,-./:;=?@[]_~"
+_LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def redirect_target(url: str, location: str) -> str:
+    """The address a Location header names. Headers are read as Latin-1; many services write UTF-8, and spaces."""
+    with contextlib.suppress(UnicodeError):  # then it is what it seems to be
+        location = location.encode("latin-1").decode("utf-8")
+    return urljoin(url, quote(location.strip(), safe=f"{_LEGAL_IN_URLS}#"))
 
 
 def job_url(base_url: str, job_id: str) -> str:

@@ -203,7 +203,7 @@ def test_the_states_that_are_over_are_those_with_nothing_left_to_do() -> None:
         "completed",
         "failed",
         "expired",
-        "refused",
+        "rejected",
         "cancelled",
         "dismissed",
     }
