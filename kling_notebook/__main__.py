@@ -128,7 +128,7 @@ def _tour(chosen: argparse.Namespace) -> int:
     from .command import tour
 
     if chosen.live != (chosen.max_credits is not None):
-        raise CannotStartError("A live tour buys images: give both --live and --max-credits N, or neither.")
+        raise CannotStartError("A live tour pays for images: give both --live and --max-credits N, or neither.")
     return 0 if tour.run(chosen.folder, live=chosen.live, max_credits=chosen.max_credits) else 1
 
 
@@ -136,19 +136,25 @@ def _sandbox(chosen: argparse.Namespace) -> int:
     from .command import sandbox
 
     names = ("port", "key", "latency", "credits", "rate_limit", "seed", "fail_rate")
-    said = {name: value for name in names if (value := getattr(chosen, name)) is not None}
-    sandbox.run(**said)
+    sandbox.run(**{name: value for name in names if (value := getattr(chosen, name)) is not None})
     return 0
 
 
 def _check(_: argparse.Namespace) -> int:
-    from .calls import current_session
+    """Says what works also in a pipe and without a key, where a session for requests cannot be made."""
+    from .api.errors import SettingsError
+    from .calls import connect, current_session
 
-    session = current_session()
+    rows, of_the_folder = [], False
     try:
-        for notice in session.pop_notices():
+        session = current_session()
+    except SettingsError as error:
+        rows, of_the_folder = [("settings", "failed", str(error))], True
+        session = connect(sandbox=True)
+    try:
+        for notice in [] if of_the_folder else session.pop_notices():
             print(notice)
-        rows = session.check()
+        rows += [row for row in session.check() if not of_the_folder or row[0] in ("folder", "journal")]
     finally:
         session.close()
     width = max(len(what) for what, _, _ in rows)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class CannotStartError(Exception):
-    """The command cannot begin: something is missing, taken or not writable. The text says what to do."""
+    """The command cannot start: something is missing, taken or not writable. The message says what to do."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import CannotStartError
 from .notebooks import FIRST, Placed, put_into
 
-SAID = {
+MESSAGES = {
     "copied": "copied {path}",
     "there": "{path} is already there",
     "kept": "kept your {path}, which differs from the one that comes with this version",
@@ -25,7 +25,8 @@ def run(folder: Path, *, port: int | None, open_browser: bool) -> None:
         check_port(port)
     placed = put_into(folder)
     for notebook in placed:
-        print(SAID[notebook.how].format(path=notebook.path), flush=True)
+        print(MESSAGES[notebook.how].format(path=notebook.path), flush=True)
+    answer_the_question_about_news()
     from jupyterlab.labapp import LabApp
 
     LabApp.launch_instance(arguments(placed[0], port=port, open_browser=open_browser))
@@ -43,8 +44,17 @@ def arguments(first: Placed, *, port: int | None, open_browser: bool) -> list[st
     return chosen
 
 
+def answer_the_question_about_news() -> None:
+    """JupyterLab asks at its first start whether it may fetch news, over the corner of the first screen: not here.
+
+    Only for this process: the user's own settings of JupyterLab stay as they are.
+    """
+    paths = [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+
+
 def check_port(port: int) -> None:
-    """CannotStartError where something else listens on the loopback port; 0 is any free one."""
+    """Raise CannotStartError if something else listens on the loopback port; 0 is any free one."""
     with socket.socket() as probe:
         if os.name == "posix":  # a port that was just given up is free; elsewhere the option would steal a taken one
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -29,7 +29,7 @@ def shipped() -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What became of one notebook: ``copied``, ``there`` (the same cells already) or ``kept`` (the user edited it)."""
+    """What happened to one notebook: ``copied``, ``there`` (the same cells already) or ``kept`` (edited)."""
 
     path: Path
     how: Literal["copied", "there", "kept"]
@@ -52,7 +52,7 @@ def _place(original: Path, target: Path) -> Placed:
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder, made where it is missing."""
+    """The folder, created if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,11 +61,11 @@ def make_folder(folder: Path) -> Path:
 
 
 def same_cells(one: Path, other: Path) -> bool:
-    """True where nobody edited: the cells' sources are equal, whatever the outputs are."""
+    """Whether the notebook was not edited: the cells' sources are equal, whatever the outputs are."""
     try:
         return list(_sources(one)) == list(_sources(other))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False  # not a notebook we can read: somebody's own
+        return False  # not a notebook that can be read: a file of the user's
 
 
 def _sources(path: Path) -> Iterator[tuple[str, str]]:
@@ -75,7 +75,7 @@ def _sources(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def free_name(original: Path, folder: Path) -> Path:
-    """A name in ``folder`` for a new run of ``original``: its own, or a numbered one beside a file somebody edited."""
+    """A name in ``folder`` for a new run of ``original``: its own, or a numbered one beside an edited file."""
     target, count = folder / original.name, 1
     while target.exists() and not same_cells(original, target):
         count += 1

@@ -15,7 +15,7 @@ announced = functools.partial(print, flush=True)  # a program that reads the add
 def run(*, announce: Callable[[str], Any] = announced, **options: Any) -> None:
     """Run a sandbox until Ctrl-C; ``options`` are Sandbox's.
 
-    ``announce`` gets a few lines: the address, how to point a client to it, and the key where it was not given.
+    ``announce`` gets a few lines: the address, how to point a client to it, and the key if it was not given.
     """
     from ..sandbox import Sandbox
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nbclient import NotebookClient
     from nbformat import NotebookNode
 
-PICTURES = "kling_images"
-BUYS = 6  # images the quickstart makes
+IMAGES = "kling_images"
+COST = 6  # credits: the images that the quickstart makes
 NOTHING = "data:text/javascript,"  # in place of scripts from the web: the page must open at once without a network
 
 
@@ -36,10 +36,10 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
     env = environment(os.environ, live=live, max_credits=max_credits)
     if live:
         check_key(env)
-        if max_credits is not None and max_credits < BUYS:
+        if max_credits is not None and max_credits < COST:
             raise CannotStartError(
-                f"The tour makes {BUYS} images, about {BUYS} credits; --max-credits allows {max_credits:g}. "
-                f"Nothing was sent. Allow it with --max-credits {BUYS}."
+                f"The tour makes {COST} images, about {COST} credits; --max-credits allows {max_credits:g}. "
+                f"Nothing was sent. Allow it with --max-credits {COST}."
             )
     original, folder = home() / FIRST, make_folder(folder)
     target = free_name(original, folder)
@@ -47,7 +47,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
 
     notebook = nbformat.read(original, as_version=4)
     print(
-        f"This tour buys images from the service, at most {max_credits:g} credits."
+        f"This tour pays for images from the service, at most {max_credits:g} credits."
         if live
         else "The tour runs on the sandbox: no key is used and nothing is billed.",
         flush=True,
@@ -68,7 +68,7 @@ def environment(given: Mapping[str, str], *, live: bool, max_credits: float | No
 
 
 def check_key(env: Mapping[str, str]) -> None:
-    """CannotStartError or SettingsError where the kernel of a live tour would find no key, or none that can be one."""
+    """Raise CannotStartError or SettingsError if the kernel of a live tour would find no key, or an impossible one."""
     from ..api.client import ServiceClient
     from ..settings import KEY_PAGE, choose_backend, resolve
 
@@ -81,7 +81,7 @@ def check_key(env: Mapping[str, str]) -> None:
 
 
 def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:
-    """Run every cell, a line in the terminal for each; False where a cell failed. The notebook gets the outputs."""
+    """Run every cell, a line in the terminal for each; False if a cell failed. The notebook gets the outputs."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -162,7 +162,7 @@ def _leave(notebook: NotebookNode, target: Path) -> None:
     scripts = dict.fromkeys(("require_js_url", "jquery_url", "mathjax_url", "mermaid_js_url"), NOTHING)
     page, _ = HTMLExporter(**scripts).from_notebook_node(notebook, {"metadata": {"name": target.stem}})
     target.with_suffix(".html").write_text(page, encoding="utf-8")
-    images = target.parent / PICTURES
+    images = target.parent / IMAGES
     print(f"notebook  {target}\npage      {target.with_suffix('.html')}")
     if images.is_dir():
         count = sum(path.suffix in {".png", ".jpg", ".jpeg", ".webp"} for path in images.iterdir())
