@@ -20,13 +20,12 @@ from .notebook import kernel_session
 from .notebook.checks import check_limit, check_reuse
 from .notebook.display import wait
 from .notebook.display.run_in_cell import collect, interrupts_explained, perform
-from .results import sweep_axes
-from .results.batch_result import BatchPlan, BatchResult, plan_batch
+from .results.batch_result import BatchResult
 from .results.handle import JobHandle
 from .results.result import Comparison, Result, SavedImage, history_row, writing
-from .results.sweep_axes import Pick
-from .results.sweep_result import SweepPlan, SweepResult
-from .results.table_rows import check_column, is_table, read_table, rows_of
+from .results.sweep_result import SweepResult
+from .results.table_rows import is_table
+from .session.plans import batch_plan, sweep_plan
 from .session.session import Session
 from .settings import Secret
 
@@ -209,7 +208,7 @@ def sweep(
     1360
     """
     session = current_session()
-    plan = _sweep_plan(session, prompt, axes, more_axes, _pick(pick, pick_seed))
+    plan = sweep_plan(session, prompt, axes, more_axes, pick=pick, pick_seed=pick_seed)
     done = perform(
         session,
         session.requests(plan.points, extra),
@@ -222,17 +221,6 @@ def sweep(
     )
     assert isinstance(done, SweepResult)  # noqa: S101  # its plan is a sweep's
     return done
-
-
-def _sweep_plan(
-    session: Session, prompt: Any, axes: Mapping[str, Any] | None, more: Mapping[str, Any], pick: Pick | None
-) -> SweepPlan:
-    source = session.place.attachments.resolve
-    return SweepPlan(*sweep_axes.parse_axes(prompt, axes, more, source=source, pick=pick), pick=pick)
-
-
-def _pick(pick: int | None, seed: int | str) -> Pick | None:
-    return None if pick is None else Pick(pick, seed)
 
 
 def batch(
@@ -273,7 +261,8 @@ def batch(
     ['completed', 'completed']
     """
     session = current_session()
-    plan = _batch_plan(session, frame, prompt, id, columns_or_values, extra=extra, skip_invalid=skip_invalid)
+    options: dict[str, Any] = {"prompt": prompt, "id_column": id, "extra": extra, "skip_invalid": skip_invalid}
+    plan = batch_plan(session, frame, columns_or_values, **options)
     done = perform(
         session,
         [request for request in plan.requests if request is not None],
@@ -286,25 +275,6 @@ def batch(
     )
     assert isinstance(done, BatchResult)  # noqa: S101  # its plan is a batch's
     return done
-
-
-def _batch_plan(
-    session: Session,
-    frame: Any,
-    prompt: str,
-    id_column: str | None,
-    columns_or_values: Mapping[str, Any],
-    *,
-    extra: Mapping[str, Any] | None,
-    skip_invalid: bool,
-) -> BatchPlan:
-    table = read_table(frame)
-    ids = None
-    if id_column is not None:
-        check_column(table, id_column, "id")
-        ids = (str(id_column), table[id_column].tolist())
-    rows = rows_of(table, prompt, columns_or_values)
-    return plan_batch(table.index, ids, rows, session.row_requests(rows, extra), skip_invalid=skip_invalid)
 
 
 def estimate(
@@ -335,10 +305,11 @@ def estimate(
     session = current_session()
     if is_table(what):
         column = "prompt" if prompt is None else prompt
-        batch = _batch_plan(session, what, column, id, parameters, extra=extra, skip_invalid=True)
-        requests = [request for request in batch.requests if request is not None]
+        plan = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
+        requests = [request for request in plan.requests if request is not None]
         return session.estimate(requests, reuse=session.reusing(reuse, sweep=True))
-    sweep = _sweep_plan(session, prompt if what is None else what, axes, parameters, _pick(pick, pick_seed))
+    text = prompt if what is None else what
+    sweep = sweep_plan(session, text, axes, parameters, pick=pick, pick_seed=pick_seed)
     requests = session.requests(sweep.points, extra)
     return session.estimate(requests, reuse=session.reusing(reuse, sweep=bool(sweep.axes)))
 

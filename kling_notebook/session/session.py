@@ -33,7 +33,6 @@ from ..results import history
 from ..results.attachments import Attachments
 from ..results.result import Result, SavedImage
 from ..results.sweep_axes import Point
-from ..results.table_rows import Row
 from ..settings import Secret, Settings, choose_backend, folder_of, resolve
 from . import status as reports
 from .status import SessionStatus
@@ -194,28 +193,6 @@ class Session:
                     sources[id(image)] = self.place.attachments.resolve(image)
                 parameters["image"] = sources[id(image)]
             requests.append(self.request(point.prompt, extra=extra, sample=point.sample, **parameters))
-        return requests
-
-    def row_requests(
-        self, rows: Sequence[Row], extra: Mapping[str, Any] | None = None
-    ) -> list[GenerationRequest | str]:
-        """The checked request of each row of a table, or why the row cannot be asked for."""
-        sources: dict[Any, Any] = {}
-        requests: list[GenerationRequest | str] = []
-        for row in rows:
-            if row.error:
-                requests.append(row.error)
-                continue
-            parameters = dict(row.parameters)
-            try:
-                image = parameters.get("image")
-                if isinstance(image, str):  # rows that share a source image read it once
-                    if image not in sources:
-                        sources[image] = self.place.attachments.resolve(image)
-                    parameters["image"] = sources[image]
-                requests.append(self.request(row.prompt, extra=extra, **parameters))
-            except InputError as error:
-                requests.append(str(error))
         return requests
 
     def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:

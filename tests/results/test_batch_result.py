@@ -139,3 +139,63 @@ def test_drawn_points_of_a_sweep_are_a_table_of_rows_and_say_their_draw(sandbox:
     with pytest.raises(InputError, match="not drawn"):
         grid[missing]
     assert grid.bundle()["text/html"].count("<img") == 4
+
+
+# ---- in a cell ----
+
+
+@pytest.fixture
+def cell(session: Session) -> Callable[..., Any]:
+    """Run a ``%%kling`` cell in a shell with these variables; what ``-o result`` bound."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    def run_cell(line: str, body: str, **variables: Any) -> Any:
+        shell = InteractiveShell()
+        shell.run_line_magic("load_ext", "kling_notebook")
+        shell.push(variables)
+        shell.run_cell_magic("kling", f"--quiet -o result {line}", body)
+        return shell.user_ns["result"]
+
+    return run_cell
+
+
+def test_a_cell_is_a_template_over_the_rows_of_a_table(cell: Callable[..., Any], sandbox: Sandbox) -> None:
+    frame = pd.DataFrame({"animal": ["fox", "owl"], "ratio": ["3:2", None]})
+    batch = cell("--batch $frame --aspect-ratio {ratio} -r 2K", "a {animal}, {not a column}", frame=frame)
+    requests = [result.request for result in batch]
+    assert [request.prompt for request in requests] == ["a fox, {not a column}", "a owl, {not a column}"]
+    assert [request.aspect_ratio for request in requests] == ["3:2", "1:1"]
+    assert {request.resolution for request in requests} == {"2K"}
+    assert sandbox.count("submit") == 2
+
+
+def test_a_cell_takes_a_table_from_a_file_and_an_axis_from_lines(cell: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("animal\nfox\nowl\n")
+    (tmp_path / "animals.txt").write_text("red fox, asleep\n\n  owl  \n")
+    assert len(cell(f"--batch '{tmp_path / 'table.csv'}'", "a {animal}")) == 2
+    grid = cell(f"--sweep animal=@{tmp_path / 'animals.txt'}", "a {animal}")
+    assert grid.axes == {"animal": ("red fox, asleep", "owl")}
+
+
+def test_a_cell_draws_points(cell: Callable[..., Any]) -> None:
+    grid = cell("--sweep a=1,2,3 --sweep b=4,5,6 --pick 2:7", "{a} {b}")
+    assert (len(grid), grid.pick.seed) == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--pick 2", "--pick draws points of a sweep"),
+        ("--sweep a=1,2 --pick x", "--pick needs a whole number"),
+        ("--batch $nothing", "no variable 'nothing'"),
+        ("--batch $frame --sweep a=1,2", "exclude each other"),
+        ("--sweep a=@nowhere.txt", "cannot be read from nowhere.txt"),
+        ("--batch $frame -a {nothing}", "aspect_ratio"),
+    ],
+)
+def test_what_a_cell_cannot_use_is_refused_before_anything_is_sent(
+    line: str, message: str, cell: Callable[..., Any], sandbox: Sandbox
+) -> None:
+    with pytest.raises(InputError, match=message):
+        cell(line, "a {a}", frame=pd.DataFrame({"a": ["fox"]}))
+    assert sandbox.count("submit") == 0

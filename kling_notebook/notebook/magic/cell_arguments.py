@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,9 @@ from ...results.sweep_axes import fill
 from .options_table import OPTIONS
 from .parsing import number, parse_options, unexpected_word
 from .tokenizer import split, unquoted
-from .user_variables import parse_axis, placeholder_values, source
+from .user_variables import batch_table, parse_axis, placeholder_values, source
+
+_COLUMN = re.compile(r"\s*\{([^{}]+)\}\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class CellOptions:
         axes: values by name, in the order given. ``sample`` may be one whole number: so many replicates.
         reuse: None where neither ``--reuse`` nor ``--fresh`` was said.
         timeout: seconds; None where it was not said.
+        pick, pick_seed: how many points to draw, and the seed of the draw. table: of ``--batch``, None without it.
+        columns: parameters that are taken from a column of the table, by the parameter's name.
     """
 
     prompts: tuple[str, ...] = ()
@@ -42,6 +47,10 @@ class CellOptions:
     timeout: float | None = None
     quiet: bool = False
     help: bool = False
+    pick: int | None = None
+    pick_seed: int | str = 0
+    table: Any = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOptions:
@@ -60,7 +69,14 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         raise InputError(unexpected_word(words[0]))
     if "help" in said:
         return CellOptions(help=True)
-    parameters = {name: _parameter(name, said[name], variables) for name in PARAMETERS if name in said}
+    table = batch_table(said["batch"], variables) if "batch" in said else None
+    columns = {
+        n: found[1] for n in PARAMETERS if n in said and table is not None and (found := _COLUMN.fullmatch(said[n]))
+    }
+    if table is not None and "sweep" in said:
+        raise InputError("--batch and --sweep exclude each other: put the values of the sweep into the table.")
+    given = [name for name in PARAMETERS if name in said and name not in columns]
+    parameters = {name: _parameter(name, said[name], variables) for name in given}
     axes = _axes(said.get("sweep", ()), variables)
     prompts = split_prompts(cell)
     if "prompt" in axes:
@@ -73,7 +89,12 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     for name in axes:
         if name in parameters:
             raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
+    if table is not None and len(prompts) > 1:
+        raise InputError("--batch takes one text with {column} in it; remove the lines of three dashes.")
     filled = placeholder_values(prompts, variables, axes) if "fill" in said else {}
+    pick, seed = _pick(said["pick"]) if "pick" in said else (None, 0)
+    if pick is not None and not axes:
+        raise InputError("--pick draws points of a sweep. Add --sweep NAME=VALUES.")
     negative = parameters.get("negative_prompt")
     if "fill" in said and negative is not None:
         parameters["negative_prompt"] = fill(negative, placeholder_values([negative], variables, axes))
@@ -89,6 +110,10 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         wait="no_wait" not in said,
         timeout=number("--timeout", said["timeout"]) if "timeout" in said else None,
         quiet="quiet" in said,
+        pick=pick,
+        pick_seed=seed,
+        table=table,
+        columns=columns,
     )
 
 
@@ -133,6 +158,14 @@ def _parameter(name: str, text: str, variables: Mapping[str, Any]) -> Any:
     if PARAMETERS[name].kind == "image":
         return source(unquoted(text), variables, typed=text)
     return PARAMETERS[name].check(text)
+
+
+def _pick(text: str) -> tuple[int, int | str]:
+    """``40`` or ``40:SEED``; a seed of digits is a number."""
+    count, _, seed = text.partition(":")
+    if not count.isdecimal():
+        raise InputError(f"--pick needs a whole number, as in --pick 40 or --pick 40:7, not {text!r}.")
+    return int(count), int(seed) if seed.isdecimal() else seed or 0
 
 
 def _identifier(name: str) -> str:

@@ -19,6 +19,10 @@ from ..display.wait import in_this_cell, person_is_present
 from .options_table import help_text
 
 if TYPE_CHECKING:
+    from ...api.generation_request import GenerationRequest
+    from ...results.batch_result import BatchPlan
+    from ...results.sweep_result import SweepPlan
+    from ...session.session import Session
     from .cell_arguments import CellOptions
 
 _HELP = help_text()
@@ -86,20 +90,15 @@ assert KlingMagics.__name__ == MAGICS  # noqa: S101  # the name under which %con
 
 def run_cell(options: CellOptions, shell: Any) -> Any:
     """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
-    from ...results import sweep_axes
     from ...results.result import Result
-    from ...results.sweep_result import SweepPlan
     from .. import kernel_session
     from ..display.run_in_cell import perform
 
     session = kernel_session.current_session()
-    prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
-    source = session.place.attachments.resolve
-    axes, points = sweep_axes.expand(prompt, options.axes, options.parameters, filled=options.filled, source=source)
-    requests = session.requests(points)
+    plan, requests = _plan(session, options)
     if options.dry_run:
-        estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=bool(axes)))
-        return _planned(estimate, options, shell, (requests, axes, points))
+        estimate = session.estimate(requests, reuse=session.reusing(options.reuse, sweep=plan is not None))
+        return _planned(estimate, options, shell, (requests, plan))
 
     def bind(value: Any) -> None:
         """With --no-wait the variable holds the handle, also where nobody is present and the cell waits."""
@@ -110,8 +109,8 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         session,
         requests,
         source="magic",
-        plan=SweepPlan(axes, points) if axes else None,
-        timeout=options.timeout if options.timeout is not None else None if axes else 300.0,
+        plan=plan,
+        timeout=options.timeout if options.timeout is not None or plan is not None else 300.0,
         max_credits=options.max_credits,
         reuse=options.reuse,
         show_progress=not options.quiet,
@@ -124,6 +123,23 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     if hasattr(made, "already_shown"):
         made.already_shown = in_this_cell()  # quiet: it is the cell's value, and not displayed for being that
     return made
+
+
+def _plan(session: Session, options: CellOptions) -> tuple[SweepPlan | BatchPlan | None, list[GenerationRequest]]:
+    """What a cell asks for: the plan of its sweep or batch, None for a single request, and the requests."""
+    from ...results import sweep_axes
+    from ...results.sweep_result import SweepPlan
+    from ...session.plans import batch_plan
+
+    if options.table is not None:
+        text = sweep_axes.fill(options.prompts[0], options.filled)
+        batch = batch_plan(session, options.table, {**options.parameters, **options.columns}, prompt=text)
+        return batch, [request for request in batch.requests if request is not None]
+    prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
+    pick = None if options.pick is None else sweep_axes.Pick(options.pick, options.pick_seed)
+    more: dict[str, Any] = {"filled": options.filled, "source": session.place.attachments.resolve, "pick": pick}
+    axes, points = sweep_axes.expand(prompt, options.axes, options.parameters, **more)
+    return SweepPlan(axes, points, pick) if axes else None, session.requests(points)
 
 
 def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:

@@ -68,10 +68,23 @@ OPTIONS: tuple[Option, ...] = (
         "sweep",
         ("--sweep",),
         "one axis of a sweep; repeatable. NAME is a parameter, a {NAME} in the prompt, or sample (replicates). "
-        'Values: a,b,"c, d" or $variable or ["a", "b"]',
+        'Values: a,b,"c, d" or $variable or ["a", "b"] or @file.txt, one a line',
         "NAME=VALUES",
         repeatable=True,
         typed=True,
+    ),
+    Option(
+        "pick",
+        ("--pick",),
+        "draw N points of the sweep instead of making all; the same ones for the same SEED",
+        "N[:SEED]",
+    ),
+    Option(
+        "batch",
+        ("--batch",),
+        "one request per row of a table: a DataFrame, a list of dicts, or a file. The cell is a text with {column} in "
+        "it; an option takes a column as {column}",
+        "$frame",
     ),
     Option("fill", ("--fill",), "fill {name} in the prompt from your variables (text or number); other braces stay"),
     Option("dry_run", ("--dry-run",), "show the jobs, the estimated credits and time; send nothing"),

@@ -290,20 +290,19 @@ _SUBCOMMANDS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def show_plan(
-    estimate: Estimate, requests: Sequence[GenerationRequest], axes: sweep_axes.Axes, points: Sequence[sweep_axes.Point]
-) -> dict[str, Any]:
+def show_plan(estimate: Estimate, requests: Sequence[GenerationRequest], plan: Any) -> dict[str, Any]:
     """What a dry run shows: the shape, the estimate, and the jobs one by one."""
+    axes = getattr(plan, "axes", {})
     names = [name for name in axes if name != "prompt"]
-    said = [name for name in PARAMETERS if name not in ("prompt", *axes) and requests[0].values[name] is not None]
+    fixed = [name for name in PARAMETERS if name not in ("prompt", *axes)]
+    values = {name: {sweep_axes.label(request.values[name]) for request in requests} for name in fixed}
     rows = []
-    for place, (request, point) in enumerate(zip(requests, points, strict=True), 1):
-        at = dict(zip(axes, point.coordinates, strict=True))
+    for place, request in enumerate(requests[:MOST_PLANNED], 1):
+        at = dict(zip(axes, plan.points[place - 1].coordinates, strict=True)) if names else {}
         rows.append((str(place), *(sweep_axes.label(at[name]) for name in names), request.prompt))
-    left = len(rows) - MOST_PLANNED
-    if left > 0:
-        rows[MOST_PLANNED:] = [("", *("" for _ in names), f"and {left} more")]
-    fixed = ", ".join(f"{name} {sweep_axes.label(requests[0].values[name])}" for name in said)
-    shape = f"{sweep_axes.shape(axes)}, " if len(axes) > 1 else ""
-    title = f"Dry run, nothing was sent: {shape}{estimate.cost if shape else estimate}; {fixed}"
+    if len(requests) > MOST_PLANNED:
+        rows.append(("", *("" for _ in names), f"and {len(requests) - MOST_PLANNED} more"))
+    same = ", ".join(f"{name} {next(iter(one))}" for name, one in values.items() if len(one) == 1 and one != {"none"})
+    shape = f"{plan.shape}, " if plan is not None and len(requests) > 1 else ""
+    title = f"Dry run, nothing was sent: {shape}{estimate.cost if shape else estimate}; {same}"
     return facts_bundle(title, rows, header=("job", *names, "prompt"))

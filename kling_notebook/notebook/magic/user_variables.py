@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...api.errors import InputError
@@ -33,7 +34,10 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
     if not rest:
         raise InputError(f"The axis {name} has no values. Write --sweep {name}=one,two.")
     typed: Sequence[str] = ()
-    if rest.startswith("$"):
+    values: Any
+    if rest.startswith("@"):
+        values = _lines_of(name, unquoted(rest[1:]))
+    elif rest.startswith("$"):
         values = _listed(name, _variable(rest[1:], variables), rest)
     elif rest.startswith(("[", "(")):
         values = _listed(name, literal(rest), rest)
@@ -47,6 +51,27 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
         pairs = zip(values, typed or values, strict=True)
         values = [source(value, variables, typed=said) if isinstance(value, str) else value for value, said in pairs]
     return name, values
+
+
+def batch_table(text: str, variables: Mapping[str, Any]) -> Any:
+    """The table of ``--batch``: the object of a variable, or the path of a file as it is."""
+    text = unquoted(text)
+    return _variable(text[1:], variables) if text.startswith("$") else text
+
+
+def _lines_of(name: str, path: str) -> list[str]:
+    """The values of an axis from a text file, one a line; empty lines are skipped."""
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file in UTF-8"
+        raise InputError(
+            f"The values of the axis {name} cannot be read from {path}: {reason}.", parameter=name
+        ) from None
+    values = [line.strip() for line in lines if line.strip()]
+    if not values:
+        raise InputError(f"{path} has no values for the axis {name}. Write one a line.", parameter=name)
+    return values
 
 
 def samples(values: list[str]) -> list[int | str] | int:

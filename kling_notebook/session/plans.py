@@ -1,0 +1,81 @@
+"""What a call is about to ask for, checked but not sent: the plan of a sweep or of a batch, and its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..api.errors import InputError
+from ..api.generation_request import GenerationRequest
+from ..results import sweep_axes
+from ..results.batch_result import BatchPlan, plan_batch
+from ..results.sweep_axes import Pick
+from ..results.sweep_result import SweepPlan
+from ..results.table_rows import Row, check_column, read_table, rows_of
+from .session import Session
+
+
+def sweep_plan(
+    session: Session,
+    prompt: Any,
+    axes: Mapping[str, Any] | None,
+    more: Mapping[str, Any],
+    *,
+    pick: int | None = None,
+    pick_seed: int | str = 0,
+) -> SweepPlan:
+    """The plan of `kling_notebook.sweep`; without axes that of a single request.
+
+    Raises:
+        InputError: an axis or a value that cannot be used.
+    """
+    draw = None if pick is None else Pick(pick, pick_seed)
+    source = session.place.attachments.resolve
+    return SweepPlan(*sweep_axes.parse_axes(prompt, axes, more, source=source, pick=draw), pick=draw)
+
+
+def batch_plan(
+    session: Session,
+    frame: Any,
+    columns_or_values: Mapping[str, Any],
+    *,
+    prompt: str = "prompt",
+    id_column: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    skip_invalid: bool = False,
+) -> BatchPlan:
+    """The plan of `kling_notebook.batch`.
+
+    Raises:
+        InputError: no table, a column that does not exist, or rows that cannot be asked for.
+    """
+    table = read_table(frame)
+    ids = None
+    if id_column is not None:
+        check_column(table, id_column, "id")
+        ids = (str(id_column), table[id_column].tolist())
+    rows = rows_of(table, prompt, columns_or_values)
+    return plan_batch(table.index, ids, rows, _row_requests(session, rows, extra), skip_invalid=skip_invalid)
+
+
+def _row_requests(
+    session: Session, rows: Sequence[Row], extra: Mapping[str, Any] | None
+) -> list[GenerationRequest | str]:
+    """The checked request of each row, or why the row cannot be asked for."""
+    sources: dict[str, Any] = {}
+    requests: list[GenerationRequest | str] = []
+    for row in rows:
+        if row.error:
+            requests.append(row.error)
+            continue
+        parameters = dict(row.parameters)
+        try:
+            image = parameters.get("image")
+            if isinstance(image, str):  # rows that share a source image read it once
+                if image not in sources:
+                    sources[image] = session.place.attachments.resolve(image)
+                parameters["image"] = sources[image]
+            requests.append(session.request(row.prompt, extra=extra, **parameters))
+        except InputError as error:
+            requests.append(str(error))
+    return requests
