@@ -56,7 +56,7 @@ GOOD = [
     "%kling panel",
     "kling.history()",
     "kling.export_history('history.html')",
-    "session = kling.current_session()\nsession, session.client, session.settings, session.said",
+    "session = kling.current_session()\nsession, session.client, session.settings, session.given",
     "session.settings.values, session.settings.origin",
     "vars(session.settings) if hasattr(session.settings, '__dict__') else session.settings.described()",
     "kling.submit('an owl').result(60)",

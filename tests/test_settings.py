@@ -292,7 +292,7 @@ def test_settings_said_to_a_session_win_over_config_that_changes_later(
     """connect(budget=) stays; what was never said follows %config; the key and backend stay as they were."""
     session = make_session(sandbox, budget=3)
     session.refresh({"budget": 50, "in_flight": 2})
-    assert (session.settings.budget, session.settings.in_flight, session.running.runner.in_flight) == (3, 2, 2)
+    assert (session.settings.budget, session.settings.in_flight, session.dispatcher.workers.in_flight) == (3, 2, 2)
     session.configure(budget=9)
     assert session.settings.budget == 9
     with pytest.raises(SettingsError):

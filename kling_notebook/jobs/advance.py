@@ -1,230 +1,215 @@
-"""advance(): takes one job from whatever state its record says to its end. The only code that buys.
+"""advance(): takes one job from whatever state its record has to its end. The only code that buys.
 
-    planned -> sent -> running -> downloading -> completed
-       |         |        |            |
-       |         |        |            +-> expired: the URLs died twice; the id is kept
-       |         |        +-> failed: the service says so.  paused: parked, resumable
-       |         +-> maybe_submitted: nobody knows.  planned: 429, or nothing left this machine.  refused
-       +-> cancelled, refused
+    queued -> submitting -> running -> downloading -> completed
+       |          |            |            |
+       |          |            |            +-> expired: the URLs died twice; the id is kept
+       |          |            +-> failed: the service says so.  paused: not polled now, resumable
+       |          +-> unconfirmed: it may have been submitted.  queued: 429, or nothing was sent.  rejected
+       +-> cancelled, rejected
 
-Each arrow is committed before the next step is taken, so running, resuming and running elsewhere are one function.
+Each step is committed before the next one is taken, so running and resuming are one function.
 """
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 
 from ..api import errors, rate_limiter, retry_policy
-from ..api.errors import KlingError, ModelNotFoundError, TransportError
+from ..api.errors import KlingError, ModelNotFoundError, StillRunningError, TransportError
 from ..api.job import Job, JobStatus
 from ..api.quantities import about
 from ..journal.job_record import Record
-from .job_context import Outcome, Work, wait_for_rate_limit
 from .poll_and_save import collect, failure
+from .running_job import RunningJob
+from .send_permit import CancelledError
 
-SUBMIT_TRIES = 4  # of a POST that never left this machine; a 429 is asked again for as long as the job may take
+SUBMIT_TRIES = 4  # of a POST that was never sent; a 429 is sent again for as long as the job may take
 COMMIT_TRIES = 3  # of the last commit, when the ones before failed
+_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
 
-def advance(record: Record, work: Work) -> Outcome:
-    """Take the job to its end, or to where nobody can go on without the user.
-
-    Args:
-        record: the job as its record says; its owner is this session.
-        work: the client, the observer and the places to write to.
+def advance(job: RunningJob) -> KlingError | None:
+    """Take the job to its end, or to where only the user can continue; the error if that is not "completed".
 
     Raises:
-        LostOwnership: another session has taken the record over.
+        LostOwnership: another session has taken the record over. StillRunningError: the caller's time-out passed.
     """
-    return _settle_unwritten(_advance(record, work), work)
+    return _write_end(job, _advance(job))
 
 
-def _advance(record: Record, work: Work) -> Outcome:
+def _advance(job: RunningJob) -> KlingError | None:
+    record = job.record
     if record.status is JobStatus.QUEUED:
-        outcome = _submit(record, work)
-        if outcome.error or outcome.record.status is not JobStatus.RUNNING:
-            return outcome
-        record = outcome.record
+        error = _submit(job)
+        if error or job.record.status is not JobStatus.RUNNING:
+            return error
     elif record.status is JobStatus.SUBMITTING:  # its worker died between the intent and the reply
-        return _doubtful(record, work, _doubt(record, "its kernel ended while it was being submitted"))
+        return _unconfirmed(job, unconfirmed_error(record, "its kernel ended while it was being submitted"))
     elif record.status in (JobStatus.PAUSED, JobStatus.EXPIRED):
-        record = work.commit(record, status=JobStatus.RUNNING, error=None)
-    if record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
-        return _unless_mistyped(collect(record, work), work)
-    return Outcome(record, error_from_record(record))
+        job.commit(status=JobStatus.RUNNING, error=None)
+    if job.record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
+        return _unless_mistyped(job, collect(job))
+    return error_from_record(job.record)
 
 
 def error_from_record(record: Record) -> KlingError | None:
-    """The error of a job that ended in an earlier run or elsewhere, made from its record; None where it completed."""
+    """The error of a job that ended in an earlier run or elsewhere, made from its record; None if it completed."""
     n, status = record.number, record.status
     if status is JobStatus.COMPLETED:
         return None
     if status is JobStatus.UNCONFIRMED:
-        error = _doubt(record, record.error or "Nobody knows what became of its submit")
+        error = unconfirmed_error(record, record.error or "It is not known what became of its submit")
         return error.with_job(job_id=record.job_id)
     if status is JobStatus.FAILED:
         return failure(record)
     if status is JobStatus.REJECTED:
-        return _refusal(record)
+        return _rejection(record)
     if status is JobStatus.CANCELLED:
         return KlingError(f"Job {n} was not sent: it was cancelled, or its kernel ended. Run it again.", number=n)
     why = f": {record.error}" if record.error else ", in another kernel."
     return KlingError(f"Job {n} is {status.value}{why}", number=n, job_id=record.job_id)
 
 
-def _refusal(record: Record) -> KlingError:
+def _rejection(record: Record) -> KlingError:
     """Of the class that was seen: a 402 stops the rest of its call."""
-    kind = getattr(errors, str(record.raw.get("refused")), None)
-    if not isinstance(kind, type) or not issubclass(kind, KlingError):
-        kind = KlingError
-    return kind(record.error or f"Job {record.number} was refused.", number=record.number)
+    seen = getattr(errors, str(record.raw.get("refused")), None)
+    if not isinstance(seen, type) or not issubclass(seen, KlingError):
+        seen = KlingError
+    return seen(record.error or f"Job {record.number} was refused.", number=record.number)
 
 
-def _unless_mistyped(outcome: Outcome, work: Work) -> Outcome:
-    """Where the service does not know an id that a person attached, it was the wrong one: the doubt is as it was."""
-    record, error = outcome.record, outcome.error
+def _unless_mistyped(job: RunningJob, error: KlingError | None) -> KlingError | None:
+    """If the service does not know an id the user attached, undo the attachment: the job is unconfirmed again."""
+    record = job.record
     if record.status is not JobStatus.EXPIRED or not record.id_unverified or not isinstance(error, ModelNotFoundError):
-        return outcome
-    error = _doubt(record, f"The service knows no job {record.job_id}", error)
+        return error
+    error = unconfirmed_error(record, f"The service knows no job {record.job_id}", error)
     error.job_id = None
-    return _doubtful(record, work, error)
+    return _unconfirmed(job, error)
 
 
 # ---- buying ----
 
 
-def _submit(record: Record, work: Work) -> Outcome:
-    """From planned to an answer. Sends again only what pacing.after_submit allows."""
+def _submit(job: RunningJob) -> KlingError | None:
+    """From queued to an answer. Sends again only what `retry_policy.after_submit` allows."""
     never_left = 0
     began = time.monotonic()
     while True:
-        try:
-            work.client.check_request(record.request)
-            if not _may_go(record, work):
-                return Outcome(record.replace(status=JobStatus.CANCELLED))
-        except KlingError as error:
-            return _refuse(record, work, error)
-        answer = _post_once(record, work)
-        if isinstance(answer, Outcome):
-            return answer
-        never_left += isinstance(answer, TransportError)
-        if never_left >= SUBMIT_TRIES or time.monotonic() - began > work.job_max_age:
-            return _refuse(record, work, answer)
-        record = work.commit(record, status=JobStatus.QUEUED, submitted_at=None)
-        work.gate.sent(False)
-        _before_again(record, work, answer, never_left)
+        error = _post_once(job)
+        if error is None or job.record.status is not JobStatus.QUEUED:
+            return error
+        never_left += isinstance(error, TransportError)
+        if never_left >= SUBMIT_TRIES or time.monotonic() - began > job.max_age:
+            return _reject(job, error)
+        _wait_before_next(job, error, never_left)
 
 
-def _may_go(record: Record, work: Work) -> bool:
-    """Wait for the price, for a share of the rate limit, then ask for the money. A share that is not used is given
-    back: hundreds of refusals would otherwise leave nothing for the polls of what was bought."""
-    told = functools.cache(lambda: work.tell(record, waiting_for="the first one's price"))  # once
-    if not work.gate.priced(record, told) or not wait_for_rate_limit(record, work, "submit"):
-        return False
-    allowed = False
+def _post_once(job: RunningJob) -> KlingError | None:
+    """One POST. The record says what came of it: a status of queued, that it may be sent again."""
     try:
-        allowed = work.gate.allow(record)
-    finally:
-        if not allowed:
-            work.client.release_unused()
-    return allowed
-
-
-def _post_once(record: Record, work: Work) -> Outcome | KlingError:
-    """Commit the intent, then send. The outcome; or the error after which it may be sent again."""
-    try:
-        sent = {"submitted_at": time.time(), "raw": {"body": work.client.body_of(record.request)}}
-        record = work.commit(record, strict=True, status=JobStatus.SUBMITTING, **sent)
-    except KlingError as error:
-        return _refuse(record, work, error)
-    try:
-        job = work.client.submit(record.request)
+        job.client.check_request(job.record.request)
+        job.wait_until_allowed()
+        reply = job.client.submit(job.record.request, before_first_byte=job.begin_sending)
+    except CancelledError:
+        job.record = job.record.replace(status=JobStatus.CANCELLED)
+        return None
+    except StillRunningError:
+        raise
     except KlingError as error:
         decision = retry_policy.after_submit(error)
+        sent = job.record.status is JobStatus.SUBMITTING
         if decision is retry_policy.AfterSubmit.AGAIN:
+            if sent:
+                job.commit(status=JobStatus.QUEUED, submitted_at=None)
+            job.end_sending(accepted=False)
             return error
-        if decision is retry_policy.AfterSubmit.REFUSED:
-            return _refuse(record, work, error)
-        outcome = _doubtful(record, work, _doubt(record, str(error), error))
-    except Exception as fault:  # a fault of ours in the middle of a purchase is a doubt as well
-        outcome = _doubtful(record, work, _doubt(record, f"{type(fault).__name__} while submitting: {fault}"))
-    else:
-        outcome = Outcome(_accept(record, work, job))
-    work.gate.sent(True)
-    return outcome
+        if decision is retry_policy.AfterSubmit.REFUSED or not sent:
+            return _reject(job, error)
+        return _unconfirmed(job, unconfirmed_error(job.record, str(error), error))
+    except Exception as fault:  # a fault of ours in the middle of a purchase leaves it unconfirmed as well
+        if job.record.status is not JobStatus.SUBMITTING:
+            raise
+        why = f"{type(fault).__name__} while submitting: {fault}"
+        return _unconfirmed(job, unconfirmed_error(job.record, why))
+    return _accept(job, reply)
 
 
-def _doubtful(record: Record, work: Work, error: KlingError) -> Outcome:
-    """Nobody knows. A job id that a torn reply still showed is kept: resume then needs no other."""
-    record = work.commit(record, status=JobStatus.UNCONFIRMED, error=str(error), job_id=error.job_id)
-    return Outcome(record, error)
-
-
-def _before_again(record: Record, work: Work, error: KlingError, tries: int) -> None:
-    """Say why it waits, and wait out the network; the rate limit is waited out in the line."""
-    if isinstance(error, TransportError):
-        seconds = rate_limiter.backoff(tries, random.random())  # noqa: S311  # jitter, not a secret
-        work.tell(record, waiting_for=f"network, {seconds:.0f} s")
-        work.gate.pause(seconds)
-    else:
-        work.tell(record, waiting_for="rate limit")
-
-
-def _accept(record: Record, work: Work, job: Job) -> Record:
+def _accept(job: RunningJob, reply: Job) -> KlingError | None:
     """The id is committed before anything else happens."""
-    return work.commit(
-        record,
+    if job.store.is_other_job(job.record, reply.job_id):
+        error = KlingError(f"The service answered with {reply.job_id}, which is another job")
+        return _unconfirmed(job, unconfirmed_error(job.record, str(error), error))
+    job.commit(
         status=JobStatus.RUNNING,
-        job_id=job.job_id,
-        status_url=job.status_url,
-        credits=job.credit_cost,
-        credits_remaining=job.credits_remaining,
-        raw={**record.raw, "submit": dict(job.raw)},
+        job_id=reply.job_id,
+        status_url=reply.status_url,
+        credits=reply.credit_cost,
+        credits_remaining=reply.credits_remaining,
+        raw={**job.record.raw, "submit": dict(reply.raw)},
     )
+    job.end_sending(accepted=True)
+    return None
 
 
-def _refuse(record: Record, work: Work, error: KlingError) -> Outcome:
-    error.with_job(number=record.number)
+def _unconfirmed(job: RunningJob, error: KlingError) -> KlingError:
+    """A job id that a torn reply still showed is kept: resume then needs no other."""
+    job.commit(status=JobStatus.UNCONFIRMED, error=str(error), job_id=error.job_id)
+    job.end_sending(accepted=True)
+    return error
+
+
+def _reject(job: RunningJob, error: KlingError) -> KlingError:
+    error.with_job(number=job.record.number or None)
+    raw = {**job.record.raw, "refused": type(error).__name__}
     try:
-        raw = {**record.raw, "refused": type(error).__name__}
-        record = work.commit(record, status=JobStatus.REJECTED, error=str(error), submitted_at=None, raw=raw)
+        job.commit(status=JobStatus.REJECTED, error=str(error), submitted_at=None, raw=raw)
     finally:
-        work.gate.sent(False)
-    return Outcome(record, error)
+        job.end_sending(accepted=False)
+    return error
 
 
-def _doubt(record: Record, why: str, seen: KlingError | None = None) -> KlingError:
-    """The error of a submit whose outcome nobody knows; its class says what was seen."""
+def _wait_before_next(job: RunningJob, error: KlingError, tries: int) -> None:
+    """Say why it waits, and wait out the network; the rate limit is waited out in the queue."""
+    if not isinstance(error, TransportError):
+        job.notify(waiting_for="rate limit")
+        return
+    seconds = rate_limiter.backoff(tries, _random.random())
+    job.notify(waiting_for=f"network, {seconds:.0f} s")
+    try:
+        job.pause(seconds)
+    except CancelledError:  # seen again before the next POST
+        return
+
+
+def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) -> KlingError:
+    """The error of a submit of unknown outcome; its class says what was seen."""
     n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
+    cost = f" ({about(record.estimate)})" if record.estimate else ""
+    then = f": `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` gives it up" if n else ""
     text = (
-        f"{seen_first}. Job {n} may have been submitted and charged ({about(record.estimate)}); it is not "
-        f"sent again. Look at the website: `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` settles it."
+        f"{seen_first}. {f'Job {n}' if n else 'The request'} may have been submitted and charged{cost}; it is not sent "
+        f"again. Look at the website{then}."
     )
-    if seen is None:
-        return KlingError(text, number=record.number, maybe_submitted=True)
-    seen.args = (text,)
-    seen.maybe_submitted = True
-    return seen.with_job(number=record.number)
+    error = seen or KlingError(text)
+    error.args = (text,)
+    error.maybe_submitted = True
+    return error.with_job(number=n or None)
 
 
-def _settle_unwritten(outcome: Outcome, work: Work) -> Outcome:
-    """The job is over and its last commit failed: try a little longer, then say where everything is."""
-    record = outcome.record
+def _write_end(job: RunningJob, error: KlingError | None) -> KlingError | None:
+    """If the job is over and its last commit failed: try a little longer, then say where everything is."""
     for attempt in range(1, COMMIT_TRIES + 1):
-        if work.unwritten is None:
-            return outcome
+        if job.unwritten is None:
+            return error
         time.sleep(rate_limiter.backoff(attempt, 0.0))
-        work.commit(record)
-    if work.unwritten is None or outcome.error:
-        return outcome
-    return Outcome(
-        record,
-        KlingError(
-            f"Job {record.job_id} is done and its images are in {work.folder}, but the journal could not be written "
-            f"({work.unwritten}). Make room, then `%kling resume {record.job_id}`.",
-            job_id=record.job_id,
-            number=record.number,
-        ),
+        job.commit()
+    if job.unwritten is None or error:
+        return error
+    return KlingError(
+        f"Job {job.record.job_id} is completed and its images are saved, but the journal could not be written "
+        f"({job.unwritten}). Make room, then `%kling resume {job.record.job_id}`.",
+        job_id=job.record.job_id,
+        number=job.record.number,
     )

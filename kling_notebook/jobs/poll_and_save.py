@@ -1,4 +1,4 @@
-"""The second half of a job's life: poll until the service is done, then save its images. Called by advance() only."""
+"""The second half of a job's life: poll until the service is done, then save its images."""
 
 from __future__ import annotations
 
@@ -6,121 +6,192 @@ import math
 import random
 import time
 from collections.abc import Iterable
+from functools import partial
 
-from ..api import poll_schedule, rate_limiter, retry_policy
-from ..api.errors import ApiError, DownloadError, JobFailedError, KlingError, RateLimitedError, StillRunningError
+from ..api import poll_schedule, rate_limiter, retry_policy, url_policy
+from ..api.errors import (
+    ApiError,
+    DownloadError,
+    JobFailedError,
+    KlingError,
+    ModelNotFoundError,
+    RateLimitedError,
+    StillRunningError,
+    UnexpectedReplyError,
+)
 from ..api.job import Job, JobStatus
-from ..image_files import metadata, saving
+from ..api.quantities import count
+from ..image_files import saving
 from ..journal.job_record import Record
-from ..results import result
-from .job_context import Outcome, Work, wait_for_rate_limit
+from .running_job import RunningJob
 
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
+MOST_IMAGES = 26  # of a job: their letters are a to z
 PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
+_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
 
-def collect(record: Record, work: Work) -> Outcome:
-    """Poll until the service is done, then save the images; both again where URLs have died."""
-    count = len(record.images)  # of the images it was seen to have: none is forgotten that a later reply leaves out
+class StoppedAskingError(Exception):
+    """Asking goes on in vain. ``status``: what becomes of the job here. A signal between functions."""
+
+    def __init__(self, error: KlingError, status: JobStatus) -> None:
+        super().__init__(error)
+        self.error = error
+        self.status = status
+
+
+def collect(job: RunningJob) -> KlingError | None:
+    """Poll until the service is done, then save the images; both again if URLs have died."""
+    number = len(job.record.images)  # none that was seen is forgotten if a later reply leaves it out
+    errors: dict[int, DownloadError] = {}
+    job.store.prepare()
     for refresh in range(ASSET_REFRESHES + 1):
-        outcome, job = _poll(record, work)
-        if job is None:
-            return outcome
-        count = max(count, len(job.image_urls))
-        record, errors = _save_images(work.commit(outcome.record, status=JobStatus.DOWNLOADING), work, job, count)
+        try:
+            reply = ask_until_over(job)
+        except StoppedAskingError as stopped:
+            return _park(job, stopped.error, stopped.status)
+        except StillRunningError:
+            if not errors:
+                raise
+            break  # those that came are worth more than the time-out
+        if reply.state == "failed":
+            job.commit(status=JobStatus.FAILED, error=reply.error or reply.status)
+            return failure(job.record)
+        number = max(number, len(reply.image_urls))
+        errors = _save_images(job, reply, number)
         if not errors:
-            return Outcome(work.commit(record, status=JobStatus.COMPLETED, error=None))
-        gone = [error.status in GONE for error in errors.values()]
-        if not any(gone) or refresh == ASSET_REFRESHES:
-            status = JobStatus.EXPIRED if all(gone) else JobStatus.PAUSED
-            return _park(record, work, next(iter(errors.values())), status, missing=errors)
-        work.resumed = True  # the job is done: ask at once
-    raise AssertionError("unreachable")
+            job.commit(status=JobStatus.COMPLETED, error=None)
+            return None
+        if refresh == ASSET_REFRESHES or not any(error.status in GONE for error in errors.values()):
+            break
+        job.resumed = True  # the job is done: ask at once
+    gone = all(error.status in GONE for error in errors.values())
+    return _park(job, next(iter(errors.values())), JobStatus.EXPIRED if gone else JobStatus.PAUSED, missing=errors)
 
 
-def _poll(record: Record, work: Work) -> tuple[Outcome, Job | None]:
-    """Ask until the service says completed or failed. A failed poll is not a failed job: it is asked again later."""
-    # Its age counts on from here on the monotonic clock: one that is set back, or another machine's, delays no poll.
-    submitted = time.monotonic() - max(0.0, time.time() - (record.submitted_at or record.created_at))
-    result.warm_up()
+# ---- polling ----
+
+
+def ask_until_over(job: RunningJob) -> Job:
+    """Poll until the service says completed or failed. A failed poll is not a failed job: it is asked again later.
+
+    Raises:
+        StoppedAskingError: it is over for now. StillRunningError: the caller's time-out passed.
+    """
+    record = job.record
+    # A clock that is set back, or another machine's, delays no poll: the age counts on the monotonic clock from here.
+    submitted = job.submitted
+    if submitted is None:
+        submitted = time.monotonic() - max(0.0, time.time() - (record.submitted_at or record.created_at))
+    job.refresh_durations()
     failed = retry_policy.FailedPolls()
+    began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
     while True:
-        if work.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
-            work.commit(record)
-        if polls and age > work.job_max_age:
-            return _park(record, work, _still_running(record, age)), None
-        due = time.monotonic() if work.resumed and not polls else _wait_until_due(work, submitted, age, polls)
-        wait_for_rate_limit(record, work, "poll", due=due)
+        if job.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
+            job.commit()
+        if polls and time.monotonic() - began > job.max_age:
+            raise StoppedAskingError(_still_running(job, time.monotonic() - began), JobStatus.PAUSED)
+        due = time.monotonic()
+        if polls or not job.resumed:
+            due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
+        job.wait_for_rate_limit("poll", due)
+        began = began if polls else time.monotonic()
         polls += 1
         age = time.monotonic() - submitted
         try:
-            job = work.client.poll(str(record.job_id), record.status_url)
+            reply = _ask(job)
+        except StillRunningError:
+            raise
         except KlingError as error:
-            left = max(0.0, work.job_max_age - age)
-            # The service knows a job that had a result, and one whose id was read off its website.
-            known = not record.raw.keys().isdisjoint(("final", "attached"))
-            after = failed.after(error, math.inf if known else age, left)
-            if after is not retry_policy.AfterPoll.AGAIN:
-                status = JobStatus.EXPIRED if after is retry_policy.AfterPoll.GONE else JobStatus.PAUSED
-                return _park(record, work, error, status), None
-            seconds = retry_policy.retry_after_seconds(error) or rate_limiter.backoff(failed.count, random.random())  # noqa: S311  # jitter
-            seconds = min(seconds, left)
-            work.tell(record, waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
-            time.sleep(seconds)
+            _wait_after_failed_poll(job, failed, error, age, began)
             continue
         failed = retry_policy.FailedPolls()
-        if job.state == "running":
+        if reply.state == "running":
             running = age
-            work.tell(record, service_status=job.status)
+            job.notify(service_status=reply.status)
             continue
         # A job that was done when a later kernel first asked may have been done for hours.
-        seen = running or not work.resumed
-        return _finished_there(
-            record, work, job, poll_schedule.estimate_duration(running, age, work.durations) if seen else None
-        )
+        seen = running or not job.resumed
+        _note_end(job, reply, poll_schedule.estimate_duration(running, age, job.durations) if seen else None)
+        return reply
 
 
-def _wait_until_due(work: Work, submitted: float, age: float, polls: int) -> float:
-    """Sleep until the job is to be asked again; that moment on the monotonic clock.
+def _ask(job: RunningJob) -> Job:
+    """One poll. If the reply's status URL does not know the job, or says nothing of use, the address made of base and
+    id is asked as well; the one that answers is kept."""
+    job_id, given = str(job.record.job_id), job.record.status_url
+    try:
+        return _of_this_job(job, job.client.poll(job_id, given))
+    except (ModelNotFoundError, UnexpectedReplyError):
+        if given is None or given == url_policy.job_url(job.client.base_url, job_id):
+            raise
+    job.wait_for_rate_limit("poll")
+    reply = _of_this_job(job, job.client.poll(job_id))
+    job.record = job.record.replace(status_url=None)
+    return reply
+
+
+def _of_this_job(job: RunningJob, reply: Job) -> Job:
+    if reply.job_id != job.record.job_id:
+        job.store.warn(f"{job.name} was asked for as {job.record.job_id}, and the reply is about {reply.job_id}.")
+    return reply
+
+
+def _wait_after_failed_poll(
+    job: RunningJob, failed: retry_policy.FailedPolls, error: KlingError, age: float, began: float
+) -> None:
+    """Count the failure, and sleep until it makes sense to ask again. Raises StoppedAskingError if it never does."""
+    left = max(0.0, began + job.max_age - time.monotonic())
+    # The service knows a job that had a result, and one whose id was read off its website.
+    known = not job.record.raw.keys().isdisjoint(("final", "attached"))
+    after = failed.after(error, math.inf if known else age, left)
+    if after is not retry_policy.AfterPoll.AGAIN:
+        gone = after is retry_policy.AfterPoll.GONE
+        raise StoppedAskingError(error, JobStatus.EXPIRED if gone else JobStatus.PAUSED)
+    seconds = retry_policy.retry_after_seconds(error) or rate_limiter.backoff(failed.count, _random.random())
+    seconds = min(seconds, left)
+    job.notify(waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
+    job.pause(seconds)
+
+
+def _wait_until_due(job: RunningJob, submitted: float, age: float, polls: int, end: float) -> float:
+    """Sleep until the job is to be asked again; that moment on the monotonic clock, at most ``end``.
 
     Planned anew every few seconds: others end meanwhile, or are refused, and leave more of the allowance to this one.
     """
-    while (left := (due := submitted + _next_age(work, age, polls)) - time.monotonic()) > 0:
-        time.sleep(min(left, PLAN_SECONDS))
+    while (left := (due := min(end, submitted + _next_age(job, age, polls))) - time.monotonic()) > 0:
+        job.pause(min(left, PLAN_SECONDS))
     return due
 
 
-def _next_age(work: Work, age: float, polls: int) -> float:
-    """The job's age in seconds at which it is asked next; at the latest when it would be set aside."""
-    work.refresh()
-    share = work.client.share(work.durations.expected or 30.0)
-    return min(age + poll_schedule.next_poll(age, polls, work.durations, share), work.job_max_age)
+def _next_age(job: RunningJob, age: float, polls: int) -> float:
+    """The job's age in seconds at which it is asked next."""
+    job.refresh_durations()
+    share = job.client.share(job.durations.expected or 30.0)
+    return age + poll_schedule.next_poll(age, polls, job.durations, share)
 
 
-def _finished_there(record: Record, work: Work, job: Job, seconds: float | None) -> tuple[Outcome, Job | None]:
-    """The service is done with it: completed or failed. ``seconds`` it took, None where nobody knows."""
-    done = record.replace(
+def _note_end(job: RunningJob, reply: Job, seconds: float | None) -> None:
+    """The service is done with it: completed or failed. ``seconds`` it took, None if not known."""
+    record = job.record
+    job.record = record.replace(
         completed_at=record.completed_at or time.time(),
         seconds=seconds if record.seconds is None else record.seconds,
-        credits=record.credits if job.credit_cost is None else job.credit_cost,
-        credits_remaining=record.credits_remaining if job.credits_remaining is None else job.credits_remaining,
-        raw={**record.raw, "final": dict(job.raw)},
+        credits=record.credits if reply.credit_cost is None else reply.credit_cost,
+        credits_remaining=record.credits_remaining if reply.credits_remaining is None else reply.credits_remaining,
+        raw={**record.raw, "final": dict(reply.raw)},
     )
-    work.tell(done, service_status=job.status)
-    if job.state == "completed":
-        return Outcome(done), job
-    record = work.commit(done, status=JobStatus.FAILED, error=job.error or job.status)
-    return Outcome(record, failure(record)), None
+    job.notify(service_status=reply.status)
 
 
 def failure(record: Record) -> JobFailedError:
     """The error of a job that the service says has failed."""
     why = (record.error or "no reason given").strip().rstrip(".")
-    text = f"Job {record.number} failed at the service: {why}. Change the prompt, or try again."
-    return JobFailedError(text, job_id=record.job_id, number=record.number)
+    text = f"Job {record.number or record.job_id} failed at the service: {why}. Change the prompt, or try again."
+    return JobFailedError(text, job_id=record.job_id, number=record.number or None)
 
 
 def _why(error: KlingError) -> str:
@@ -129,66 +200,65 @@ def _why(error: KlingError) -> str:
     return f"the service said {error.status}" if isinstance(error, ApiError) and error.status else "network"
 
 
-def _still_running(record: Record, age: float) -> StillRunningError:
+def _still_running(job: RunningJob, seconds: float) -> StillRunningError:
+    record = job.record
     return StillRunningError(
-        f"Job {record.number} has not ended after {age:.0f} s and was set aside. "
-        f"`%kling resume {record.number}` asks again.",
+        f"Job {record.number} was asked for during {seconds:.0f} s, still runs, and is paused. {job.resume_hint}",
         job_id=record.job_id,
         number=record.number,
     )
 
 
-def _park(
-    record: Record,
-    work: Work,
-    error: KlingError,
-    status: JobStatus = JobStatus.PAUSED,
-    missing: Iterable[int] = (),
-) -> Outcome:
-    """Set the job aside with its id. Nothing that was paid for is forgotten. ``missing``: places known to be empty."""
+def _park(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterable[int] = ()) -> KlingError:
+    """Pause the job and keep its id: nothing that was paid for is forgotten. ``missing``: places known to be empty."""
+    record = job.record
+    n, name = record.number, job.name
     if not isinstance(error, StillRunningError):
-        n, saved = record.number, work.saved(record)
+        saved = job.saved
         lost = "is lost to us in part" if saved else "is lost to us"
         what = lost if status is JobStatus.EXPIRED else "was bought and is not all here"
-        shown = f" (`%kling show {n}`)" if saved else ""
-        empty = ", ".join(f"{n}:{k}" for k in missing)
+        shown = f" (`%kling show {n}`)" if saved and n else ""
+        empty = ", ".join(f"{n}:{k}" if n else f"image {k + 1}" for k in missing)
+        named = f"{name} ({record.job_id})" if n else name
         error.args = (
-            f"{str(error).rstrip('.')}. Job {n} ({record.job_id}) {what}: "
-            f"{saved} image{'s' * (saved != 1)} saved{shown}{f', {empty} not' if empty else ''}. "
-            f"`%kling resume {n}` tries again.",
+            f"{str(error).rstrip('.')}. {named} {what}: {count(saved, 'image')} saved{shown}"
+            f"{f', {empty} not' if empty else ''}. {job.resume_hint}",
         )
-    error.with_job(job_id=record.job_id, number=record.number)
-    return Outcome(work.commit(record, status=status, error=str(error)), error)
+    error.with_job(job_id=record.job_id, number=n or None)
+    job.commit(status=status, error=str(error))
+    return error
 
 
 # ---- saving ----
 
 
-def _save_images(record: Record, work: Work, job: Job, count: int) -> tuple[Record, dict[int, DownloadError]]:
-    """Save every image that can be had, committing each; and, by place, why the others could not.
+def _save_images(job: RunningJob, reply: Job, number: int) -> dict[int, DownloadError]:
+    """Save every image that can be had, side by side; by place, why the others could not.
 
     All URLs die soon: one bad image must not hold back the rest. What is in the folder is not fetched again.
-    ``count``: how many there are; one that the reply no longer names is gone, like one whose URL has died.
+    ``number``: how many there are; one that the reply no longer names is gone, like one whose URL has died.
     """
+    asked = job.record.request.num_outputs
+    if number != asked:
+        job.store.warn(
+            f"{job.name}: {count(asked, 'image')} {'were' if asked != 1 else 'was'} asked for and {number} came."
+        )
+    if number > MOST_IMAGES:
+        job.store.warn(f"{job.name}: only the first {MOST_IMAGES} of {number} images are kept.")
+        number = MOST_IMAGES
+    job.record = job.record.replace(status=JobStatus.DOWNLOADING)
+    job.notify(images=number)
+    names = job.record.images
+    places = [k for k in range(number) if k >= len(names) or not job.store.has(names[k])]
     errors: dict[int, DownloadError] = {}
-    asked = record.request.num_outputs
-    if count != asked:
-        work.warn(f"Job {record.number}: {asked} image{'s were' if asked != 1 else ' was'} asked for and {count} came.")
-    work.tell(record, images=count)
-    for k in range(count):
-        if k < len(record.images) and saving.is_saved_image(work.folder / record.images[k]):
-            continue
-        try:
-            if k >= len(job.image_urls):
-                raise DownloadError(f"The service no longer names image {k + 1}.", status=410)
-            name = _save_one(record, work, job.image_urls[k], k)
-        except DownloadError as error:
-            errors[k] = error
-            continue
-        record = record.replace(images=_placed(record, k, name))
-        if k + 1 < count:  # the last one is committed with the end of its job; images.find mends a crash in between
-            record = work.commit(record)
-    return record, errors
+    tasks = [partial(_save_one, job, reply.image_urls[k] if k < len(reply.image_urls) else None, k) for k in places]
+    for k, saved in zip(places, job.store.download_all(tasks), strict=True):
+        if isinstance(saved, DownloadError):
+            errors[k] = saved
+        else:
+            job.record = job.record.replace(images=_placed(job.record, k, saved))
+            job.notify()
+    return errors
 
 
 def _placed(record: Record, k: int, name: str) -> tuple[str, ...]:
@@ -197,49 +267,28 @@ def _placed(record: Record, k: int, name: str) -> tuple[str, ...]:
     A gap before it holds the name its image would have, without an ending. No file has that name, so a gap is what
     a deleted image is as well: shown as missing, fetched by resume, and the others keep their addresses.
     """
-    gaps = (_stem(record, place) for place in range(len(record.images), k))
+    gaps = (image_stem(record, place) for place in range(len(record.images), k))
     return (*record.images[:k], *gaps, name, *record.images[k + 1 :])
 
 
-def _stem(record: Record, k: int) -> str:
+def image_stem(record: Record, k: int) -> str:
+    """The name of an image's file, without its ending."""
     return saving.file_stem(str(record.job_id), record.request.prompt, k)
 
 
-def _save_one(record: Record, work: Work, url: str, k: int) -> str:
-    """The file's name. Wrong bytes and broken connections are fetched again; a URL that is gone is not."""
-    stem = _stem(record, k)
+def _save_one(job: RunningJob, url: str | None, k: int) -> str | DownloadError:
+    """The image's name. Wrong bytes and broken connections are fetched again; a URL that is gone is not."""
+    if url is None:
+        return DownloadError(f"The service no longer names image {k + 1}.", status=410)
     # Saved, and killed before the commit; a new job never takes what lies there for its own.
-    if work.resumed and (there := saving.find(work.folder, stem)) is not None:
-        return there.name
+    if job.resumed and (there := job.store.find(job.record, k)) is not None:
+        return there
     for attempt in range(1, ASSET_TRIES + 1):
         try:
-            saved = saving.save(
-                lambda write: work.client.download(url, write),
-                work.folder,
-                stem,
-                owner=record.owner,
-                recipe=_recipe(record, k) if work.recipe else None,
-                thumbnails=work.folder / ".kling" / "thumbnails",
-                thumbnail_sizes=result.thumbnail_sizes(work.thumbnail_size, record.request.num_outputs),
-                alone=record.request.num_outputs == 1,
-                on_warning=work.warn,
-            )
-            return saved.path.name
+            return job.store.save(job.record, k, lambda write: job.client.download(url, write))
         except DownloadError as error:
             if attempt == ASSET_TRIES or error.final or error.status in GONE:
-                raise
-            work.tell(record, waiting_for=f"image {k + 1} again: {error}")
-            time.sleep(rate_limiter.backoff(attempt, random.random()))  # noqa: S311  # jitter, not a secret
+                return error
+            job.notify(waiting_for=f"image {k + 1} again: {error}")
+            time.sleep(rate_limiter.backoff(attempt, _random.random()))
     raise AssertionError("unreachable")
-
-
-def _recipe(record: Record, k: int) -> dict[str, object]:
-    return metadata.build(
-        request=record.request,
-        backend=record.backend,
-        created_at=record.submitted_at or record.created_at,
-        job_id=record.job_id,
-        number=record.number,
-        image=k,
-        credits=record.credits,
-    )

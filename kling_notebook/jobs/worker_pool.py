@@ -1,4 +1,4 @@
-"""Worker threads and the handle of a running job.
+"""WorkerPool: a bounded number of daemon threads.
 
 The threads are daemons, not a ThreadPoolExecutor's: those are joined at exit, and a kernel would take as long to shut
 down as its slowest job.
@@ -27,7 +27,7 @@ def begin(work: Callable[[], None], name: str) -> None:
         ) from None
 
 
-class Runner:
+class WorkerPool:
     """At most ``in_flight`` daemon threads, started when there is work and gone when there is none."""
 
     def __init__(self, in_flight: int) -> None:

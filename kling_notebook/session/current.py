@@ -38,7 +38,7 @@ def current_session(*, config: Mapping[str, Any], person_present: bool) -> Sessi
     with _lock:
         if _session is None:
             return connect({}, config=config, person_present=person_present)
-        if not _session.place.locks.held:  # closed, and with it its sandbox
+        if not _session.workspace.locks.held:  # closed, and with it its sandbox
             return reconnect({}, config=config, person_present=person_present)
         _session.refresh(config)
         return _session
@@ -47,7 +47,7 @@ def current_session(*, config: Mapping[str, Any], person_present: bool) -> Sessi
 def reconnect(changes: Mapping[str, Any], *, config: Mapping[str, Any], person_present: bool) -> Session:
     """A session like the current one, with some settings changed."""
     with _lock:
-        given = _session.said if _session is not None else {}
+        given = _session.given if _session is not None else {}
         return connect({**given, **changes}, config=config, person_present=person_present)
 
 
@@ -59,7 +59,7 @@ def existing_session() -> Session | None:
 def settings_in_force(config: Mapping[str, Any]) -> Settings:
     """Every setting with where it comes from, also if no session can be made of them."""
     with _lock:
-        if _session is None or not _session.place.locks.held:
+        if _session is None or not _session.workspace.locks.held:
             return resolve({}, config)
         _session.refresh(config)
         return _session.settings

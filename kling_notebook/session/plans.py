@@ -30,7 +30,7 @@ def sweep_plan(
         InputError: an axis or a value that cannot be used.
     """
     draw = None if pick is None else Pick(pick, pick_seed)
-    source = session.place.attachments.resolve
+    source = session.workspace.attachments.resolve
     return SweepPlan(*sweep_axes.parse_axes(prompt, axes, more, source=source, pick=draw), pick=draw)
 
 
@@ -73,7 +73,7 @@ def _row_requests(
             image = parameters.get("image")
             if isinstance(image, str):  # rows that share a source image read it once
                 if image not in sources:
-                    sources[image] = session.place.attachments.resolve(image)
+                    sources[image] = session.workspace.attachments.resolve(image)
                 parameters["image"] = sources[image]
             requests.append(session.request(row.prompt, extra=extra, **parameters))
         except InputError as error:

@@ -10,7 +10,8 @@ from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
 from ..api.quantities import count
-from ..jobs.dispatcher import Dispatcher, Workspace
+from ..jobs.dispatcher import Dispatcher
+from ..jobs.workspace import Workspace
 from ..journal.job_record import Record
 
 
@@ -71,40 +72,41 @@ def _numbers(records: tuple[Record, ...]) -> str:
     return ", ".join(f"{record.number} ({record.status.value})" for record in records)
 
 
-def status_of(place: Workspace, running: Dispatcher, budget: float | None) -> SessionStatus:
+def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
     """Gather the status from the journal. Sends nothing."""
+    workspace = dispatcher.workspace
     found: dict[str, list[Record]] = {"running": [], "elsewhere": [], "paused": [], "unconfirmed": []}
-    for record in place.journal.open_records():
-        if record.backend != place.backend:
+    for record in workspace.journal.open_records():
+        if record.backend != workspace.backend:
             continue
-        if record.number in running.handles:
+        if record.number in dispatcher.jobs:
             found["running"].append(record)
         elif record.status is JobStatus.UNCONFIRMED:
             found["unconfirmed"].append(record)
-        elif record.owner != place.id and place.locks.alive(record.owner):
+        elif workspace.runs_elsewhere(record):
             found["elsewhere"].append(record)
         else:
             found["paused"].append(record)
     records = found["unconfirmed"]
-    balance = place.journal.last_balance(place.backend)
+    balance = workspace.journal.last_balance(workspace.backend)
     return SessionStatus(
-        backend=place.backend,
-        folder=str(place.folder),
+        backend=workspace.backend,
+        folder=str(workspace.folder),
         **{name: tuple(records) for name, records in found.items()},
-        hints={one.number: hint for one in records if (hint := balance_hint(place, one, records))},
-        spent_session=0.0 if place.backend == "sandbox" else running.purse.spent,  # what its budget goes by
-        spent_folder=place.journal.spent(),
+        hints={one.number: hint for one in records if (hint := balance_hint(workspace, one, records))},
+        spent_session=0.0 if workspace.is_sandbox else dispatcher.ledger.spent,  # what its budget goes by
+        spent_folder=workspace.journal.spent(),
         budget=budget,
         balance=balance[0] if balance else None,
     )
 
 
-def balance_hint(place: Workspace, record: Record, records: Sequence[Record]) -> str:
+def balance_hint(workspace: Workspace, record: Record, records: Sequence[Record]) -> str:
     """What the balance on the next accepted job says of a unconfirmed one: a hint, never acted on.
 
     One fall cannot prove each of several doubts between the same two balances: it is compared with all of them.
     """
-    around = place.journal.balances_around(place.backend, record.number)
+    around = workspace.journal.balances_around(workspace.backend, record.number)
     if around is None:
         return ""
     between, unexplained = around
@@ -123,9 +125,9 @@ def _listed(records: Sequence[Record]) -> str:
     return f"jobs {', '.join(most)} and {last}"
 
 
-def check(place: Workspace, client: ServiceClient) -> list[tuple[str, str, str]]:
+def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, str]]:
     """Rows of (what, ok | failed | unknown, text). Spends nothing and never POSTs."""
-    rows = [_checked("folder", lambda: _folder(place)), _checked("journal", lambda: _journal(place))]
+    rows = [_checked("folder", lambda: _folder(workspace)), _checked("journal", lambda: _journal(workspace))]
     try:
         answer = client.probe()
     except KlingError as error:
@@ -161,13 +163,13 @@ def _checked(what: str, look: Callable[[], str]) -> tuple[str, str, str]:
         return what, "failed", str(error)
 
 
-def _folder(place: Workspace) -> str:
-    probe = place.folder / f".{place.id}.check"
+def _folder(workspace: Workspace) -> str:
+    probe = workspace.folder / f".{workspace.id}.check"
     probe.write_bytes(os.urandom(16))
     probe.unlink()
-    return f"{place.folder} can be written"
+    return f"{workspace.folder} can be written"
 
 
-def _journal(place: Workspace) -> str:
-    jobs = place.journal.check()
+def _journal(workspace: Workspace) -> str:
+    jobs = workspace.journal.check()
     return f"sound, {count(jobs, 'job')}"

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,8 +38,9 @@ from kling_notebook.api.errors import (
 )
 from kling_notebook.api.generation_request import GenerationRequest, SourceImage
 from kling_notebook.api.job import JobStatus, Snapshot
-from kling_notebook.jobs import client as client_module
+from kling_notebook.jobs import poll_and_save
 from kling_notebook.jobs.client import KlingClient
+from kling_notebook.jobs.running_job import RunningJob
 from kling_notebook.sandbox import Fault, Sandbox
 
 KEY = "sk-canary-0123456789"
@@ -512,7 +512,7 @@ def test_an_interrupt_before_the_post_says_that_nothing_was_sent(
     service = start(faults=[Fault("submit", "rate_limited", retry_after=1)])
     client = connect(service)
     if where == "sleep":
-        monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+        monkeypatch.setattr(RunningJob, "pause", interrupt)
     else:
         monkeypatch.setattr(client, where, interrupt)
     with pytest.raises(Interrupted, match=r"Nothing was sent\.$") as caught:
@@ -526,7 +526,7 @@ def test_a_gateways_404_page_says_nothing_of_the_job(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is polled on for a while; the service itself ends the waiting sooner by not knowing the job."""
-    monkeypatch.setattr(client_module, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
     service = start(faults=[Fault("poll", "status", status=404, body="html", at=1, times=4)])
     client = connect(service)
     assert client.wait(client.submit(FOX).job_id, timeout=20).state == "completed"
@@ -543,7 +543,7 @@ def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:
     """After five in a row, from `run` as from `wait`; a reply that can be read begins a new count."""
-    monkeypatch.setattr(client_module, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
     odd: dict[str, Any] = {"on": "poll", "kind": "status", "status": 200, "raw": raw}
     service = start(latency=30.0, faults=[Fault(at=1, times=4, **odd), Fault(at=6, times=99, **odd)])
     client = connect(service)
@@ -560,7 +560,7 @@ def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
 def test_a_job_bought_just_now_is_asked_for_again_where_it_is_not_known_yet(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: 0.01)  # noqa: ARG005
     service = start(faults=[Fault("poll", "status", status=404, at=1, times=8)])
     assert len(connect(service).run(FOX, timeout=20)) == 1
     assert (service.count("poll"), service.count("submit")) == (9, 1)

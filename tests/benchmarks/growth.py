@@ -228,7 +228,7 @@ def _sweeps(folder: Path, runs: int) -> Iterator[Row]:
 
         started[count] = _median(start, runs)
         shown[count] = _median(lambda lines=lines: progress_bundle(lines), runs)  # type: ignore[misc]
-    begun.running.handles.clear()
+    begun.dispatcher.jobs.clear()
     begun.close()
     for name, got in (("start a sweep of so many jobs", started), ("one update of so many jobs' progress", shown)):
         yield _row(name, got, "at most linear", exponent(got.items()) < 1.2)

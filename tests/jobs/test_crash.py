@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this sys
 CHILD = """
 import json, os, signal, sys
 from kling_notebook.api.client import ServiceClient
+from kling_notebook.api.transport import Transport
 from kling_notebook.image_files import saving
 from kling_notebook.journal.journal import Journal
 from kling_notebook.session.session import Session
@@ -53,7 +54,7 @@ def half_way(client, url, write, **kwargs):
 
 if point == "before the intent row": around(Journal, "add", before=die)
 elif point == "after the plan": around(Journal, "add", after=die)
-elif point == "after the intent row, before the POST": around(ServiceClient, "submit", before=die)
+elif point == "after the intent row, before the POST": around(Transport, "post", before=die)
 elif point == "after the POST, before the job id was committed": around(ServiceClient, "submit", after=die)
 elif point == "after the job id was committed": around(ServiceClient, "poll", before=die)
 elif point == "in the middle of a download":
@@ -61,8 +62,6 @@ elif point == "in the middle of a download":
     ServiceClient.download = half_way
 elif point == "before the rename": around(saving, "_put", before=die)
 elif point == "after the rename": around(saving, "_put", after=die)
-elif point == "after the first image was committed":
-    around(Journal, "write", after=lambda journal, record: die() if record.images else None)
 elif point == "before the end was committed": around(Journal, "write", before=on_status("completed"))
 
 session = Session(said)
@@ -84,11 +83,10 @@ ROWS = [
     Row("after the intent row, before the POST", 0, JobStatus.UNCONFIRMED, False),
     Row("after the POST, before the job id was committed", 2, JobStatus.UNCONFIRMED, False),
     Row("after the job id was committed", 2, JobStatus.RUNNING, True),
-    Row("in the middle of a download", 2, JobStatus.DOWNLOADING, True),
-    Row("before the rename", 2, JobStatus.DOWNLOADING, True),
-    Row("after the rename", 2, JobStatus.DOWNLOADING, True),
-    Row("after the first image was committed", 2, JobStatus.DOWNLOADING, True),
-    Row("before the end was committed", 2, JobStatus.DOWNLOADING, True),
+    Row("in the middle of a download", 2, JobStatus.RUNNING, True),
+    Row("before the rename", 2, JobStatus.RUNNING, True),
+    Row("after the rename", 2, JobStatus.RUNNING, True),
+    Row("before the end was committed", 2, JobStatus.RUNNING, True),
 ]
 
 

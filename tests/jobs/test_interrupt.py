@@ -43,7 +43,7 @@ def interrupt(times=1):
 def quiet():
     "Let a second interrupt, and the jobs that go on, come to their end."
     end = time.monotonic() + 60
-    while session.running.handles and time.monotonic() < end:
+    while session.dispatcher.jobs and time.monotonic() < end:
         try:
             time.sleep(0.05)
         except KeyboardInterrupt:
@@ -164,7 +164,7 @@ def test_a_hundred_interrupts_at_a_hundred_moments(
 
 LOOP = """
 def when_it_is_bought():
-    while not any(handle.job_id for handle in list(session.running.handles.values())):
+    while not any(job.record.job_id for job in list(session.dispatcher.jobs.values())):
         time.sleep(0.02)
     interrupt()
 
@@ -230,7 +230,7 @@ def test_an_exchange_that_hangs_does_not_hold_up_the_interrupt(
     story = run(HANGING, sandbox, folder, read_timeout=2.0)
     assert story["raised"] == "Interrupted"
     assert story["seconds"] < 1.0
-    assert story["status"] in ("sent", "running", "downloading")
+    assert story["status"] in ("submitting", "running", "downloading")
     assert story["at last"] == at_last
     assert sandbox.count("submit") == 1
 
@@ -238,8 +238,8 @@ def test_an_exchange_that_hangs_does_not_hold_up_the_interrupt(
 BESIDE = """
 from kling_notebook.api.job import JobStatus
 from kling_notebook.notebook.display import run_in_cell
+from kling_notebook.jobs import purchase
 from kling_notebook.jobs import resume as resume_jobs
-from kling_notebook.session.session import Session
 
 def interrupted_after(owner, name):
     original = getattr(owner, name)
@@ -255,7 +255,7 @@ stories = []
 for call, owner, name in [
     (kling.resume, resume_jobs, "resume_all"),
     (kling.resume, run_in_cell, "resumed_bundle"),
-    (lambda: kling.submit("an owl"), Session, "_plan"),
+    (lambda: kling.submit("an owl"), purchase, "add_records"),
 ]:
     session.journal.write(session.record(1).replace(status=JobStatus.PAUSED))
     restore = interrupted_after(owner, name)

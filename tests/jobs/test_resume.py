@@ -34,6 +34,12 @@ def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "FOLLOW_SECONDS", 0.05)
 
 
+@pytest.fixture
+def one_download_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the service's k-th download is the k-th image."""
+    monkeypatch.setattr("kling_notebook.session.session.LOCAL_DOWNLOADS", 1)
+
+
 def buy(session: Session, prompt: str = "a red fox", **options: Any) -> Any:
     return session.start([session.request(prompt, **options)], source="python").handles[0]
 
@@ -129,18 +135,26 @@ def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_ses
     assert sandbox.count("download") == before + 1
 
 
-def test_a_new_job_never_takes_a_image_that_lies_there_for_its_own(
-    make_session: Make, sandbox: Sandbox, folder: Path
+def test_a_job_id_that_belongs_to_another_job_leaves_the_second_unconfirmed(
+    make_session: Make, sandbox: Sandbox
 ) -> None:
-    """A service that gives one id to two jobs costs no image: both are kept."""
+    """A service that gives one id to two jobs: the first keeps its image, and the second takes none."""
     session = make_session(sandbox)
     first = buy(session, sample=1).result(timeout=30)
     job_id = sandbox.job_ids[0]
-    session.client.submit = lambda _: Job(job_id, "running", "pending", credit_cost=1.0)  # type: ignore[method-assign]
-    downloads = sandbox.count("download")
-    second = buy(session, sample=2).result(timeout=30)
-    assert sandbox.count("download") == downloads + 1
-    assert second[0].path.exists()
+
+    def lying(_: Any, before_first_byte: Any) -> Job:
+        before_first_byte()
+        return Job(job_id, "running", "pending", credit_cost=1.0)
+
+    session.client.submit = lying  # type: ignore[method-assign]
+    error = buy(session, sample=2).exception(timeout=30)
+    assert error.maybe_submitted
+    assert "dismiss 2" in str(error)
+    record = session.record(2)
+    assert (record.status, record.job_id) == (JobStatus.UNCONFIRMED, None)
+    assert any("the id of job 1" in notice for notice in session.pop_notices())
+    assert session.record(job_id).number == 1
     assert first[0].path.exists()
 
 
@@ -161,6 +175,7 @@ def test_dead_urls_are_asked_for_again_twice_and_then_the_id_is_kept(make_sandbo
     assert sandbox.count("submit") == 1
 
 
+@pytest.mark.usefixtures("one_download_at_a_time")
 def test_urls_that_die_between_two_images_cost_one_more_poll(make_sandbox: Make, make_session: Make) -> None:
     """The images saved before are not fetched again; each of the others is tried before the job is asked."""
     sandbox = make_sandbox(faults=[Fault("download", "expired", at=2)])
@@ -175,6 +190,7 @@ def colors(result: Any) -> list[int | None]:
     return [p.image().getpixel((0, 0))[0] // 40 if p.path.exists() else None for p in result]
 
 
+@pytest.mark.usefixtures("one_download_at_a_time")
 @pytest.mark.parametrize("bad", [0, 2, 3])
 def test_one_bad_image_holds_back_none_of_the_others(
     bad: int, make_sandbox: Make, make_session: Make, paint: Any, tmp_path: Path
@@ -206,6 +222,7 @@ def test_one_bad_image_holds_back_none_of_the_others(
     assert (sandbox.count("download"), sandbox.count("submit")) == (7, 1)
 
 
+@pytest.mark.usefixtures("one_download_at_a_time")
 def test_a_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
@@ -290,13 +307,13 @@ def test_a_row_that_two_threads_resume_at_once_gets_one_worker(
     """Two cells, or a cell and the panel: both get the same handle."""
     session = make_session(sandbox)
     number = left_behind(session, JobStatus.RUNNING, job_id=made_elsewhere(session))
-    take = resume._take
+    own = resume._own
 
     def slowly(*what: Any) -> Any:
         time.sleep(0.2)
-        return take(*what)
+        return own(*what)
 
-    monkeypatch.setattr(resume, "_take", slowly)
+    monkeypatch.setattr(resume, "_own", slowly)
     found: list[Any] = []
     threads = [threading.Thread(target=lambda: found.extend(session.resume(number).handles)) for _ in range(2)]
     for thread in threads:
@@ -388,7 +405,7 @@ def test_who_follows_another_kernels_job_without_a_thread_is_told_and_can_try_ag
 
 @pytest.mark.parametrize("which", ["99999999999999999999", 10**30])
 def test_a_number_no_folder_can_hold_is_an_unknown_job(which: Any, make_session: Make, sandbox: Sandbox) -> None:
-    with pytest.raises(InputError, match="This folder knows no job"):
+    with pytest.raises(InputError, match=r"No job .* in this folder"):
         make_session(sandbox).resume(which)
 
 
@@ -400,10 +417,10 @@ def test_a_image_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
     session = make_session(sandbox)
     result = buy(session, num_outputs=2).result(timeout=30)
     result[1].path.write_bytes(content)
-    assert not session.place.has_all(session.record(1))
+    assert not session.workspace.has_all(session.record(1))
     again = session.resume(1).jobs[0].result(timeout=30)
     assert again[1].path != result[1].path
-    assert session.place.has_all(session.record(1))
+    assert session.workspace.has_all(session.record(1))
     assert result[1].path.read_bytes() == content
     assert (sandbox.count("submit"), sandbox.count("download")) == (1, 3)
 
@@ -432,7 +449,7 @@ def test_nothing_is_left_of_what_is_over(status: JobStatus, make_session: Make, 
         session.dismiss(number)
     with pytest.raises(InputError, match="for a reason"):
         session.result(number)
-    with pytest.raises(InputError, match="knows no job 99"):
+    with pytest.raises(InputError, match="No job 99"):
         session.resume(99)
 
 
@@ -522,7 +539,7 @@ def test_a_running_job_cannot_be_dismissed(make_sandbox: Make, make_session: Mak
         time.sleep(0.02)
     with pytest.raises(InputError, match="is running"):
         session.dismiss(1)
-    assert session.running.purse.spent == 1
+    assert session.dispatcher.ledger.spent == 1
     assert len(handle.result(timeout=30)) == 1
     assert session.status().spent_session == 1
 
@@ -539,7 +556,7 @@ def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Mak
         session.resume(2)
     result = session.resume(2, job_id).jobs[0].result(timeout=30)
     assert (result.number, result.job_id, result.credits) == (2, job_id, 1)
-    assert session.running.purse.spent == 3  # the third is still unconfirmed
+    assert session.dispatcher.ledger.spent == 3  # the third is still unconfirmed
     session.dismiss(3)
     with pytest.raises(InputError, match="none is unconfirmed"):
         session.resume("job_nobody_knows")
@@ -717,9 +734,9 @@ def test_a_session_that_is_closed_lets_go_when_its_jobs_are_done(make_sandbox: M
         time.sleep(0.02)
     first.close()
     second = make_session(sandbox)
-    assert second.place.locks.alive(first.id)
+    assert second.workspace.locks.alive(first.id)
     assert not second.resume().jobs
     assert len(handle.result(timeout=30)) == 1
     time.sleep(0.1)
-    assert not second.place.locks.alive(first.id)
+    assert not second.workspace.locks.alive(first.id)
     assert json.loads(json.dumps(second.record(1).status)) == "completed"

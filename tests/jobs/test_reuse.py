@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 KERNEL = """
 import json, sys, time
+from kling_notebook.jobs import purchase
 from kling_notebook.session.session import Session
-plan = Session._plan
-Session._plan = lambda self, *asked: (time.sleep(1.0), plan(self, *asked))[1]  # long after it has looked
+add = purchase.add_records
+purchase.add_records = lambda *asked: (time.sleep(1.0), add(*asked))[1]  # long after it has looked
 session = Session(json.loads(sys.argv[1]))
 requests = [session.request(f"fox {k}") for k in range(20)]
 print("ready", flush=True)
@@ -102,9 +103,9 @@ def test_a_row_that_an_interrupt_left_without_a_worker_is_bought_and_not_waited_
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    for broken in ("handle", "run"):  # between the rows and the handles, between the handles and the workers
+    for broken in ("add", "start"):  # between the rows and the handles, between the handles and the workers
         with monkeypatch.context() as patch:
-            patch.setattr(session.running, broken, interrupted)
+            patch.setattr(session.dispatcher, broken, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 session.start([request], source="python", reuse=True)
         assert sandbox.count("submit") == 0

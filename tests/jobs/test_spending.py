@@ -15,9 +15,10 @@ from kling_notebook.api.errors import BudgetExceededError, InputError, Insuffici
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus, Snapshot
 from kling_notebook.api.quantities import duration
+from kling_notebook.jobs.client import KlingClient
+from kling_notebook.jobs.send_permit import CancelledError
 from kling_notebook.jobs.spending import Estimate, SpendingLimits, call_time, price
 from kling_notebook.journal.job_record import new_record
-from kling_notebook.results.handle import JobHandle
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.session import Session
 
@@ -185,7 +186,7 @@ def test_only_the_first_of_a_kind_goes_alone(
         most = 0
         while all(handle.snapshot.credits is None for handle in handles):
             most = sandbox.count("submit") - before
-            handles[0].pause(0.02)
+            time.sleep(0.02)
         assert [handle.exception(timeout=30) for handle in handles] == [None] * 4
         return most
 
@@ -206,9 +207,9 @@ def test_a_price_seen_long_ago_is_not_forgotten_while_its_kind_counts_as_known(
     cheap = [new_record(GenerationRequest("cheap", sample=i), **about) for i in range(101)]  # type: ignore[arg-type]
     session.journal.add(record.replace(status=JobStatus.COMPLETED, credits=1.0) for record in cheap)
     request = session.request("another", resolution="2K")
-    assert session.place.has_price(request)
+    assert session.workspace.has_price(request)
     assert session.estimate([request]).credits == 3.0
-    assert not session.place.has_price(session.request("another", resolution="2K", model="another-model"))
+    assert not session.workspace.has_price(session.request("another", resolution="2K", model="another-model"))
 
 
 def test_where_the_reply_to_a_submit_names_no_price_the_end_of_the_job_does(
@@ -316,7 +317,7 @@ def test_a_price_is_known_from_the_reply_and_not_from_the_end_of_the_job(
     for prompt in ("a fox", "an owl"):
         running += session.start([session.request(prompt)], source="python").handles
         while running[-1].snapshot.credits is None:
-            running[-1].pause(0.02)
+            time.sleep(0.02)
     with pytest.raises(BudgetExceededError, match="2 of the budget of 8 are left"):
         session.start([session.request("a hare")], source="python")
     assert [handle.exception(timeout=30) for handle in running] == [None, None]
@@ -429,7 +430,7 @@ def test_a_withdrawn_request_is_not_sent(
     session = make_session(sandbox, in_flight=1)
     batch = session.start([session.request("a fox"), session.request("an owl")], source="python")
     while batch.handles[0].job_id is None:
-        batch.handles[0].pause(0.05)
+        time.sleep(0.05)
     stopped = batch.cancel_unsent()
     assert stopped.cancelled == (2,)
     assert stopped.still_running == (batch.handles[0].job_id,)
@@ -458,15 +459,14 @@ def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox:
 
 def test_the_gate_opens_for_one_of_the_two() -> None:
     """Withdrawn, it is not sent; once the POST is under way, it is not cancelled; after a refusal it may be."""
-    handle = JobHandle(GenerationRequest("a fox"), 1)
-    assert handle.cancel()
-    assert not handle.begin_sending()
-    handle = JobHandle(GenerationRequest("a fox"), 1)
-    assert handle.begin_sending()
-    assert not handle.cancel()
-    handle.end_sending(accepted=False)
-    assert handle.cancel()
-    handle = JobHandle(GenerationRequest("a fox"), 1)
-    assert handle.begin_sending()
-    handle.end_sending(accepted=True)
-    assert not handle.cancel()
+    client = KlingClient("sk-0123456789")
+    job = client._job(GenerationRequest("a fox"), None, None)
+    assert job.handle.cancel()
+    with pytest.raises(CancelledError):
+        job.begin_sending()
+    for accepted in (False, True):
+        job = client._job(GenerationRequest("a fox"), None, None)
+        job.begin_sending()
+        assert not job.handle.cancel()
+        job.end_sending(accepted=accepted)
+        assert job.handle.cancel() is not accepted

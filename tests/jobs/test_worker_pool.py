@@ -10,11 +10,11 @@ import pytest
 
 from kling_notebook.api.errors import KlingError
 from kling_notebook.api.generation_request import GenerationRequest
-from kling_notebook.jobs.worker_pool import Runner
+from kling_notebook.jobs.worker_pool import WorkerPool
 from kling_notebook.results.handle import JobHandle
 
 
-def most_at_once(runner: Runner, works: int) -> int:
+def most_at_once(runner: WorkerPool, works: int) -> int:
     """Run ``works`` short works and say how many ran side by side."""
     lock, done = threading.Lock(), threading.Semaphore(0)
     running = most = 0
@@ -37,12 +37,12 @@ def most_at_once(runner: Runner, works: int) -> int:
 
 
 def test_no_more_than_in_flight_work_at_once() -> None:
-    assert most_at_once(Runner(3), 9) == 3
+    assert most_at_once(WorkerPool(3), 9) == 3
 
 
 def test_a_machine_that_gives_no_thread_is_told_and_can_recover(monkeypatch: pytest.MonkeyPatch) -> None:
     """The work is not left in the queue of nobody, and a later call begins a thread."""
-    runner = Runner(1)
+    runner = WorkerPool(1)
     with monkeypatch.context() as patch:
         patch.setattr(
             threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
@@ -53,7 +53,7 @@ def test_a_machine_that_gives_no_thread_is_told_and_can_recover(monkeypatch: pyt
 
 
 def test_where_a_thread_is_running_it_takes_what_no_other_could(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner, begun, release, done = Runner(2), threading.Event(), threading.Event(), threading.Event()
+    runner, begun, release, done = WorkerPool(2), threading.Event(), threading.Event(), threading.Event()
     runner.start(lambda: (begun.set(), release.wait(10)))  # type: ignore[arg-type, return-value]
     assert begun.wait(10)
     with monkeypatch.context() as patch:
@@ -66,7 +66,7 @@ def test_where_a_thread_is_running_it_takes_what_no_other_could(monkeypatch: pyt
 
 
 def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
-    runner = Runner(8)
+    runner = WorkerPool(8)
     assert most_at_once(runner, 16) == 8
     runner.in_flight = 2
     assert most_at_once(runner, 8) == 2
@@ -76,7 +76,12 @@ def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
 
 def test_a_handle_that_two_threads_withdraw_at_once_is_withdrawn_for_both() -> None:
     """Both have seen that it may be before either has done it."""
-    handle, both = JobHandle(GenerationRequest("a fox")), threading.Barrier(2)
-    handle._woken.set = lambda: both.wait(10)  # type: ignore[method-assign]  # between the look and the deed
+    both = threading.Barrier(2)
+
+    def cancel() -> bool:
+        both.wait(10)  # between the look and the deed
+        return True
+
+    handle = JobHandle(GenerationRequest("a fox"), cancel=cancel)
     with ThreadPoolExecutor(2) as pool:
         assert [done.result(20) for done in [pool.submit(handle.cancel) for _ in range(2)]] == [True, True]

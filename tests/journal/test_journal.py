@@ -407,7 +407,7 @@ elif when == "before the intent":
     story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
     story["row"] = row()
 else:
-    session.running.place.journal.latest()
+    session.dispatcher.workspace.journal.latest()
     full = threading.Event()
     def watch(snapshot):
         if snapshot.status == "submitting" and not full.is_set():

@@ -35,7 +35,7 @@ from kling_notebook.journal.job_record import Record
 from kling_notebook.sandbox import Fault, Sandbox
 from kling_notebook.session.session import Session
 
-POINTS = ("queued", "sent", "posted", "running", "downloading", "half a download", "renamed", "finishing")
+POINTS = ("queued", "submitting", "posted", "running", "downloading", "half a download", "renamed", "finishing")
 FAULTS = [
     *(Fault("submit", kind, at=1) for kind in ("drop_before", "drop_after", "half_header", "no_job_id", "html")),
     *(Fault("submit", "status", at=1, status=status, made=made)
@@ -61,7 +61,8 @@ class Doomed(Session):
 
     def __init__(self, said: dict[str, Any]) -> None:
         self.dead = threading.Event()
-        self.life = threading.RLock()  # nobody commits and dies at once
+        self.life = threading.RLock()  # no thread commits while another one kills the session
+        self.saves = threading.RLock()  # nor saves an image
         super().__init__(said)
         write, add = self.journal.write, self.journal.add
         submit, download = self.client.submit, self.client.download
@@ -70,21 +71,21 @@ class Doomed(Session):
             self.die_if_dead()
             if record.status is JobStatus.COMPLETED:
                 self.die_at("finishing")
-            if record.status is JobStatus.DOWNLOADING and record.images:
-                self.die_at("renamed")
             with self.life:
                 if not self.dead.is_set():
                     write(record)
-            if record.status in (JobStatus.SUBMITTING, JobStatus.RUNNING, JobStatus.DOWNLOADING):
+            if record.status in (JobStatus.SUBMITTING, JobStatus.RUNNING):
                 self.die_at(record.status.value)
 
-        def watched_submit(request: Any) -> Any:
+        def watched_submit(request: Any, **hook: Any) -> Any:
             self.die_if_dead()
-            job = submit(request)
+            job = submit(request, **hook)
             self.die_at("posted")
             return job
 
         def watched_download(url: str, piece: Callable[[bytes], object], **options: Any) -> int:
+            self.die_at("downloading")
+
             def some(data: bytes) -> None:
                 self.die_if_dead()
                 piece(data[: len(data) // 2] if self.point == "half a download" else data)
@@ -97,6 +98,21 @@ class Doomed(Session):
             self.die_at("queued")
             return added
 
+        def watched_job(*what: Any, **how: Any) -> Any:
+            job = add_job(*what, **how)
+            save = job.store.save
+
+            def watched_save(*image: Any) -> str:
+                self.die_if_dead()
+                with self.saves:
+                    name = save(*image)
+                    self.die_at("renamed")
+                return name
+
+            job.store.save = watched_save
+            return job
+
+        add_job, self.dispatcher.add = self.dispatcher.add, watched_job  # type: ignore[method-assign]
         self.journal.write, self.journal.add = watched_write, watched_add  # type: ignore[method-assign]
         self.client.submit, self.client.download = watched_submit, watched_download  # type: ignore[method-assign]
 
@@ -113,9 +129,11 @@ class Doomed(Session):
 
     def kill(self) -> None:
         """As the operating system does it: the lock is free, and what was half written stays half written."""
-        with self.life:
+        if self.dead.is_set():
+            return
+        with self.saves, self.life:
             if not self.dead.is_set():
-                self.place.locks._lock.release()
+                self.workspace.locks._lock.release()
                 self.dead.set()
 
 
@@ -276,7 +294,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_budget_knows_what_was_spent(self) -> None:
         """The purse of a session never holds less than the journal says it bought."""
-        assert self.session.running.purse.spent >= self.session.journal.spent(sessions=(self.session.id,)) - 1e-6
+        assert self.session.dispatcher.ledger.spent >= self.session.journal.spent(sessions=(self.session.id,)) - 1e-6
 
     def teardown(self) -> None:
         if hasattr(self, "home"):

@@ -6,7 +6,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ...api.generation_request import GenerationRequest
@@ -26,10 +25,6 @@ Plan = SweepPlan | BatchPlan | None
 Held = SweepResult | BatchResult | JobHandle
 AGAIN = "Run it again to make only what is missing."
 COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them."
-
-_unwatched: WeakKeyDictionary[Session, dict[int, JobHandle]] = WeakKeyDictionary()
-"""By session, the jobs that went on when the waiting for them stopped. Done meanwhile, nothing is left of them to
-collect, and nobody has seen their images: `collect` shows them, as the line that named them said."""
 
 
 def perform(
@@ -116,7 +111,7 @@ def interrupts_explained(session: Session, begun: Sequence[Call]) -> Iterator[No
 
 
 def _leave(session: Session, still_running: Iterable[JobHandle]) -> None:
-    _unwatched.setdefault(session, {}).update({handle.number: handle for handle in still_running})
+    session.unwatched.update({handle.number: handle for handle in still_running})
 
 
 def _wait(session: Session, batch: Call, live: LiveDisplay, timeout: float | None) -> None:
@@ -216,10 +211,9 @@ def collect(
     begun: list[Call] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
         batch = session.resume(which, job_id)
-        unwatched = _unwatched.setdefault(session, {})
         if which is None:
-            jobs = unwatched | {handle.number: handle for handle in batch.jobs}
-            batch = Call(tuple(jobs.values()), batch.estimate, batch.limits)
+            jobs = session.unwatched | {handle.number: handle for handle in batch.jobs}
+            batch = Call(tuple(jobs.values()), batch.estimate)
         begun.append(batch)
         if not batch.jobs:
             return []
@@ -237,7 +231,7 @@ def collect(
             results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
             live.finish(resumed_bundle(results, errors))
             for handle in batch.jobs:  # shown: another resume need not show it again
-                unwatched.pop(handle.number, None)
+                session.unwatched.pop(handle.number, None)
         finally:
             live.finish()
     return results

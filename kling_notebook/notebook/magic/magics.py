@@ -137,7 +137,7 @@ def _plan(session: Session, options: CellOptions) -> tuple[SweepPlan | BatchPlan
         return batch, [request for request in batch.requests if request is not None]
     prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
     pick = None if options.pick is None else sweep_axes.Pick(options.pick, options.pick_seed)
-    more: dict[str, Any] = {"filled": options.filled, "source": session.place.attachments.resolve, "pick": pick}
+    more: dict[str, Any] = {"filled": options.filled, "source": session.workspace.attachments.resolve, "pick": pick}
     axes, points = sweep_axes.expand(prompt, options.axes, options.parameters, **more)
     return SweepPlan(axes, points, pick) if axes else None, session.requests(points)
 

@@ -95,7 +95,7 @@ class ImagePicker:
         return source
 
     def _resolved(self, session: Session) -> tuple[SourceImage | None, InputError | None]:
-        attachments = session.place.attachments
+        attachments = session.workspace.attachments
         text = self.text.value.strip()
         name = self._upload[0] if self._upload else None
         try:
@@ -152,7 +152,7 @@ class ImagePicker:
                 jpeg = session.image(int(found[1]), int(found[2])).tile().jpeg
             else:
                 jpeg, *_ = thumbnails.thumbnail(
-                    session.place.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
+                    session.workspace.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
                 )
         except Exception:  # a URL, or a file that went away: the image is used, there is only nothing to show of it
             return ""
@@ -173,6 +173,6 @@ class ImagePicker:
         recipe = self._recipe
         if recipe is not None:
             source = recipe.values["image"]
-            kept = self._session().place.attachments.load(source)
+            kept = self._session().workspace.attachments.load(source)
             usable = kept if kept is not None and (kept.url or kept.data) else None
             self._load_form({**recipe.values, "image": usable}, extra=recipe.extra, sample=recipe.sample)

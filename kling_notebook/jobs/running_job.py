@@ -1,0 +1,256 @@
+"""RunningJob: the only in-process state of a job, and the store that its record and images go to."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ..api.client import ServiceClient
+from ..api.errors import DownloadError, KlingError, SettingsError, StillRunningError
+from ..api.job import JobStatus
+from ..api.poll_schedule import Durations
+from ..api.rate_limiter import Kind
+from ..api.request_queue import Slot
+from ..journal.job_record import Record
+from ..journal.journal import JournalError
+from ..results.handle import JobHandle
+from .send_permit import CancelledError, SendPermit
+
+PRICE_SECONDS = 0.1  # between looks whether a reply has said what such a job costs
+
+Fetch = Callable[[Callable[[bytes], object]], object]
+"""Downloads one image, given a function that takes its bytes in pieces."""
+
+
+class RecordStore(Protocol):
+    """Where one job's record and images go: a folder (`FolderStore`), or memory (`KlingClient`)."""
+
+    def commit(self, record: Record) -> None:
+        """Make the record durable. Raises JournalError or OSError if it cannot be, LostOwnership."""
+
+    def save(self, record: Record, place: int, fetch: Fetch) -> str:
+        """Fetch and keep one image; its name. Raises DownloadError."""
+
+    def find(self, record: Record, place: int) -> str | None:
+        """The name of an image that an earlier process saved and did not record."""
+
+    def has(self, name: str) -> bool:
+        """Whether the image of this name is there."""
+
+    def download_all(self, tasks: Iterable[Callable[[], str | DownloadError]]) -> Iterator[str | DownloadError]:
+        """Run the tasks, as many side by side as is good; what they return, in their order."""
+
+    def prepare(self) -> None:
+        """Import what images need, while the job runs."""
+
+    def durations(self, record: Record) -> Durations:
+        """How long such jobs took before."""
+
+    def is_other_job(self, record: Record, job_id: str) -> bool:
+        """Whether another record has this job id already."""
+
+    def warn(self, text: str) -> None:
+        """Tell the user once."""
+
+
+class RunningJob:
+    """One job from its first step here to its last.
+
+    Args:
+        record: how it stands. store: where its record and images go.
+        permit: what decides whether it may be sent, None for no limits. max_age: seconds this process keeps asking.
+        timeout: seconds from now that the caller waits, None for no limit.
+        resumed: whether an earlier worker may have polled or saved something of it.
+
+    Attributes:
+        unwritten: the error of the last commit while it is being retried. submitted: when this process submitted it,
+            on the monotonic clock.
+    """
+
+    client: ServiceClient
+
+    def __init__(
+        self,
+        record: Record,
+        store: RecordStore,
+        *,
+        permit: SendPermit | None = None,
+        max_age: float = math.inf,
+        timeout: float | None = None,
+        resumed: bool = False,
+    ) -> None:
+        self.record = record
+        self.store = store
+        self.permit = permit
+        self.max_age = max_age
+        self.resumed = resumed
+        self.handle = JobHandle(record.request, record.number, record.status, self._cancel)
+        self._timeout = timeout
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self.unwritten: Exception | None = None
+        self.submitted: float | None = None
+        self.durations = Durations()
+        self._lock = threading.Lock()
+        self._sending = False
+        self.cancelled = threading.Event()
+
+    # ---- telling and committing ----
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        record = self.record
+        return f"Job {record.number}" if record.number else f"Job {record.job_id}" if record.job_id else "The request"
+
+    @property
+    def resume_hint(self) -> str:
+        """The sentence that says how to ask for it again."""
+        if self.record.number:
+            return f"`%kling resume {self.record.number}` tries again."
+        return f"client.wait({self.record.job_id!r}) asks again."
+
+    @property
+    def saved(self) -> int:
+        """How many of its images are there: the name of one that is not holds a place."""
+        return sum(map(self.store.has, self.record.images))
+
+    def notify(self, **facts: object) -> None:
+        """Give the observer the next snapshot; facts not named are those of the record."""
+        record = self.record
+        since = record.submitted_at or record.created_at
+        known: dict[str, Any] = {
+            "status": record.status,
+            "job_id": record.job_id,
+            "elapsed": max(0.0, (record.completed_at or time.time()) - since),
+            "expected": self.durations.expected,
+            "credits": record.credits,
+            "saved": self.saved,
+            "waiting_for": None,
+        }
+        self.handle.publish(self.handle.snapshot.replace(**(known | facts)))
+
+    def refresh_durations(self) -> None:
+        """Take in how long the jobs took that have ended meanwhile."""
+        with suppress(JournalError):  # it only says when to ask next
+            self.durations = self.store.durations(self.record)
+
+    def commit(self, **changes: object) -> None:
+        """Commit the record's next state and tell the observer.
+
+        Once a job may exist, a commit that fails stops nothing: the record is written again at the next one.
+        """
+        self.record = self.record.replace(**changes)
+        try:
+            self.store.commit(self.record)
+            self.unwritten = None
+        except (JournalError, OSError) as error:
+            self.unwritten = error
+        self.notify()
+
+    # ---- may it be sent? ----
+
+    def wait_until_allowed(self) -> None:
+        """Wait for the price and for a share of the rate limit. Raises CancelledError, and what the permit raises."""
+        while self.permit is not None and (reason := self.permit.check(self.record)):
+            if self.handle.snapshot.waiting_for != reason:
+                self.notify(waiting_for=reason)
+            self.pause(PRICE_SECONDS)
+        self.wait_for_rate_limit("submit")
+
+    def wait_for_rate_limit(self, kind: Kind, due: float = 0.0) -> None:
+        """Wait in the client's queue for a share of the rate limit. ``due``: ``time.monotonic()`` seconds."""
+        with self.client.queue(kind, due) as slot:
+            self._wait_for(slot)
+
+    def _wait_for(self, slot: Slot) -> None:
+        told = False
+        while (seconds := slot.ready()) > 0:
+            if seconds > 1.0 or told:
+                told = True
+                self.notify(waiting_for=f"rate limit, {seconds:.0f} s")
+            self.pause(min(seconds, 1.0))
+        if told:
+            self.notify()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; a cancellation wakes.
+
+        Raises:
+            CancelledError. StillRunningError: the caller waits no longer; a job that was sent goes on.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            job_id = self.record.job_id
+            about = f"job {job_id} goes on; wait for it again" if job_id else "nothing was sent"
+            raise StillRunningError(f"The time-out of {self._timeout:g} s has passed; {about}.", job_id=job_id)
+        if self.cancelled.wait(min(seconds, left)):
+            raise CancelledError
+
+    def begin_sending(self) -> None:
+        """Called right before the first byte of the POST: the price is reserved and the intent committed in one step.
+
+        Raises:
+            CancelledError, BudgetExceededError, InsufficientCreditsError: it may not be sent.
+            SettingsError: the intent could not be committed.
+        """
+        body = self.client.body_of(self.record.request)
+        intent = self.record.replace(status=JobStatus.SUBMITTING, submitted_at=time.time(), raw={"body": body})
+        try:
+            if self.permit is None:
+                self._commit_intent(intent)
+            else:
+                self.permit.acquire(self.record, lambda: self._commit_intent(intent))
+        except BaseException:
+            self.client.release_unused()  # hundreds of refusals would otherwise leave nothing for the polls
+            raise
+        self.submitted = time.monotonic()
+        self.notify()
+
+    def _commit_intent(self, intent: Record) -> None:
+        with self._lock:
+            if self.cancelled.is_set():
+                raise CancelledError
+            self._sending = True
+        try:
+            self.store.commit(intent)
+        except BaseException as error:
+            self._sending = False
+            if not isinstance(error, JournalError | OSError):
+                raise
+            raise SettingsError(
+                f"The journal could not be written ({error}). Nothing was sent. Make room, or change the folder.",
+                number=self.record.number,
+            ) from None
+        self.record, self.unwritten = intent, None
+
+    def end_sending(self, *, accepted: bool) -> None:
+        """The POST was answered. If no job was made, its price is free again, and it may be cancelled."""
+        if not accepted and self.permit is not None:
+            self.permit.release(self.record)
+        with self._lock:
+            self._sending = False
+        if accepted and not self.handle.running():
+            self.handle.set_running_or_notify_cancel()
+
+    def _cancel(self) -> bool:
+        with self._lock:
+            if not self._sending:
+                self.cancelled.set()
+            return self.cancelled.is_set()
+
+    # ---- the end ----
+
+    def conclude(self, error: KlingError | None, result: Any = None, **facts: object) -> None:
+        """Give the handle its result, or the error."""
+        if self.handle.done():
+            return
+        known = {"status": self.record.status, "error": error, "waiting_for": None}
+        self.handle.publish(self.handle.snapshot.replace(**(known | facts)))
+        if error is None:
+            self.handle.set_result(result)
+        else:
+            self.handle.set_exception(error)

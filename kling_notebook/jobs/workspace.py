@@ -1,0 +1,168 @@
+"""Workspace: the folder a session works in; and FolderStore, where its jobs' records and images go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ..api.errors import DownloadError, KlingError
+from ..api.generation_request import GenerationRequest
+from ..api.poll_schedule import Durations
+from ..api.price_class import kind
+from ..image_files import metadata, saving
+from ..journal.job_record import Record
+from ..journal.journal import Journal
+from ..journal.locks import Locks
+from ..results import result
+from ..results.attachments import Attachments
+from ..results.result import Result
+from .poll_and_save import image_stem
+from .running_job import Fetch
+from .worker_pool import WorkerPool
+
+SANDBOX_SECONDS = (2.2, 2.5, 2.8)  # jobs of our own sandbox, known before the first: it must not be seen 2 s late
+
+
+class JobSettings(Protocol):
+    """The settings that jobs go by."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def job_max_age(self) -> float: ...
+    @property
+    def thumbnail_size(self) -> int: ...
+    @property
+    def recipe(self) -> bool: ...
+
+
+@dataclass
+class Workspace:
+    """Where a session works: its folder, what lies there, and what it has to say once.
+
+    ``sessions``: the ids of this kernel's sessions, the one that works here last.
+    """
+
+    sessions: tuple[str, ...]
+    backend: str
+    folder: Path
+    journal: Journal
+    locks: Locks
+    attachments: Attachments
+    settings: JobSettings
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.sessions[-1]
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether credits are play money."""
+        return self.backend == "sandbox"
+
+    def runs_elsewhere(self, record: Record) -> bool:
+        """Whether another session that is alive works on it."""
+        return record.owner != self.id and self.locks.alive(record.owner)
+
+    def has_all(self, record: Record) -> bool:
+        """Whether the record has images, and every one of them is there."""
+        return bool(record.images) and all(saving.is_saved_image(self.folder / name) for name in record.images)
+
+    def has_price(self, request: GenerationRequest) -> bool:
+        """Whether this backend has said what such a job costs."""
+        return self.journal.has_price(self.backend, kind(request))
+
+    def durations(self, request: GenerationRequest) -> Durations:
+        """How long such jobs took before on this backend."""
+        past = self.journal.past_seconds(self.backend, kind(request))
+        return Durations.of(past or (SANDBOX_SECONDS if self.is_sandbox else ()))
+
+    def as_result(self, record: Record, *, reused: bool = False) -> Result:
+        return Result(record, self.folder, reused=reused, thumbnail_size=self.settings.thumbnail_size)
+
+
+class FolderStore:
+    """A job's `RecordStore` in a folder.
+
+    Args:
+        commit: makes a record durable. downloads: the session's threads for downloads.
+    """
+
+    def __init__(self, workspace: Workspace, commit: Callable[[Record], None], downloads: WorkerPool) -> None:
+        self._workspace = workspace
+        self.commit = commit
+        self._downloads = downloads
+
+    def save(self, record: Record, place: int, fetch: Fetch) -> str:
+        settings, folder = self._workspace.settings, self._workspace.folder
+        asked = record.request.num_outputs
+        saved = saving.save(
+            fetch,
+            folder,
+            image_stem(record, place),
+            owner=record.owner,
+            recipe=_metadata(record, place) if settings.recipe else None,
+            thumbnails=folder / ".kling" / "thumbnails",
+            thumbnail_sizes=result.thumbnail_sizes(settings.thumbnail_size, asked),
+            alone=asked == 1,
+            on_warning=self.warn,
+        )
+        return saved.path.name
+
+    def find(self, record: Record, place: int) -> str | None:
+        there = saving.find(self._workspace.folder, image_stem(record, place))
+        return there.name if there is not None else None
+
+    def has(self, name: str) -> bool:
+        return saving.is_saved_image(self._workspace.folder / name)
+
+    def download_all(self, tasks: Iterable[Callable[[], str | DownloadError]]) -> Iterator[str | DownloadError]:
+        futures = [self._begin(task) for task in tasks]
+        return (future.result() for future in futures)
+
+    def _begin(self, task: Callable[[], str | DownloadError]) -> Future[str | DownloadError]:
+        future: Future[str | DownloadError] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(task())
+            except BaseException as error:  # it belongs to the job's own thread
+                future.set_exception(error)
+
+        try:
+            self._downloads.start(work)
+        except KlingError:  # no thread: then on the job's own
+            work()
+        return future
+
+    def prepare(self) -> None:
+        result.warm_up()
+
+    def durations(self, record: Record) -> Durations:
+        return self._workspace.durations(record.request)
+
+    def is_other_job(self, record: Record, job_id: str) -> bool:
+        other = self._workspace.journal.by_job_id(job_id)
+        if other is None or other.number == record.number or other.backend != record.backend:
+            return False
+        self.warn(f"Job {record.number} was answered with {job_id}, the id of job {other.number}.")
+        return True
+
+    def warn(self, text: str) -> None:
+        self._workspace.notices.append(text)
+
+
+def _metadata(record: Record, place: int) -> dict[str, object]:
+    return metadata.build(
+        request=record.request,
+        backend=record.backend,
+        created_at=record.submitted_at or record.created_at,
+        job_id=record.job_id,
+        number=record.number,
+        image=place,
+        credits=record.credits,
+    )
