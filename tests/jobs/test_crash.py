@@ -24,7 +24,6 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this sys
 CHILD = """
 import json, os, signal, sys
 from kling_notebook.api.client import ServiceClient
-from kling_notebook.api.transport import Transport
 from kling_notebook.image_files import saving
 from kling_notebook.journal.journal import Journal
 from kling_notebook.session.session import Session
@@ -54,7 +53,11 @@ def half_way(client, url, write, **kwargs):
 
 if point == "before the intent row": around(Journal, "add", before=die)
 elif point == "after the plan": around(Journal, "add", after=die)
-elif point == "after the intent row, before the POST": around(Transport, "post", before=die)
+elif point == "after the intent row, before the POST":
+    submit = ServiceClient.submit
+    ServiceClient.submit = lambda client, request, *, before_first_byte: submit(
+        client, request, before_first_byte=lambda: (before_first_byte(), die())
+    )
 elif point == "after the POST, before the job id was committed": around(ServiceClient, "submit", after=die)
 elif point == "after the job id was committed": around(ServiceClient, "poll", before=die)
 elif point == "in the middle of a download":
