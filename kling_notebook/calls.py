@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .api.address import split_address
 from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .image_files import metadata
@@ -389,7 +390,7 @@ def compare(a: Any, b: Any) -> Comparison:
     """Two images side by side, what differs between their requests marked.
 
     Args:
-        a, b: an image (``fox[0]``), a result of one image, or an address such as ``"12:3"``, by number or job id.
+        a, b: an image (``fox[0]``), a result of one image, or an address such as ``"12b"``.
 
     >>> day = kling.generate("a red fox at noon", show_progress=False)
     >>> night = kling.generate("a red fox at night", show_progress=False)
@@ -404,12 +405,13 @@ def _image(what: Any) -> SavedImage:
         return what
     if isinstance(what, Result):
         if len(what) != 1:
-            raise InputError(f"Job {what.number} has {len(what)} images. Say which: result[K], or {what.number}:K.")
+            n = what.number
+            raise InputError(f"Job {n} has {len(what)} images. Say which: result[K], or an address: {n}a, {n}b, ...")
         return what[0]
-    job, _, place = str(what).rpartition(":")
-    if not isinstance(what, str | int) or not place or (job and not place.isdecimal()):
-        raise InputError(f"{what!r} is no image. Give result[K], or an address such as 12:3.")
-    return current_session().image(job, int(place)) if job else _image(result(what))
+    if not isinstance(what, str | int) or isinstance(what, bool) or not str(what).strip():
+        raise InputError(f"{what!r} is not an image. Give result[K], or an address such as 12b.")
+    job, place = split_address(str(what))
+    return _image(result(job)) if place is None else current_session().image(job, place)
 
 
 def export_history(path: str | os.PathLike[str], *, everything: bool = True, limit: int | None = 1000) -> Path:

@@ -124,7 +124,7 @@ def test_the_history_says_which_door_it_was(door, session):
     [
         ("   ", {}, "The prompt is empty. Write "),
         ("a fox", {"image": "nowhere.png"}, "There is no file nowhere.png"),
-        ("a fox", {"image": "12:0"}, "This folder knows no job 12. `%kling history --all` lists them."),
+        ("a fox", {"image": "12a"}, "This folder knows no job 12. `%kling history --all` lists them."),
     ],
 )
 def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(door, service, prompt, parameters, message):
@@ -168,7 +168,7 @@ def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session,
 
 def test_one_is_one_and_a_sentence_ends_once(session, service):
     calls.generate("a fox", show_progress=False)
-    for look in (lambda: calls.compare("1:3", "1:0"), lambda: session.star(1, 3)):
+    for look in (lambda: calls.compare("1d", "1a"), lambda: session.star(1, 3)):
         with pytest.raises(InputError, match=r"Job 1 has 1 image, counted from 0; there is no 3\.$"):
             look()
     assert ("journal", "ok", "sound, 1 job") in session.check()
@@ -284,6 +284,6 @@ def test_with_reuse_the_same_request_is_bought_once(door, session, service):
 def test_a_image_starts_from_another(door, session):
     first = door.make("a fox")
     second = door.make("as a watercolour", image=first[0].address)
-    assert second.request.image.label == "1:0"
+    assert second.request.image.label == "1a"
     assert second.request.image.sha256
     assert second.request == session.request("as a watercolour", image=first[0])

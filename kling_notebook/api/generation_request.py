@@ -20,7 +20,7 @@ DEFAULT_MODEL = "kling-image"
 class SourceImage:
     """A source image for image to image: a URL, or bytes of our own known by their hash.
 
-    ``label`` is what the person wrote (a path, ``12:3``, a URL). ``data`` is left out of comparison and of the
+    ``label`` is what the person wrote (a path, ``12b``, a URL). ``data`` is left out of comparison and of the
     journal, which keeps the hash.
     """
 

@@ -156,7 +156,8 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter(
         "image",
         "image",
-        "source image for image to image: a path, a URL, JOB:K, a variable NAME or NAME[K], last or last:K",
+        "source image for image to image: a path, a URL, an address such as 12b, a variable NAME or NAME[K], last or "
+        "lastb",
         flags=("--image",),
     ),
 )

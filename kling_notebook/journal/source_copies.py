@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from ..api.address import parse_address
 from ..api.generation_request import SourceImage
 
-ADDRESS = re.compile(r"(\d+):(\d+)")
 _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
@@ -35,8 +34,8 @@ def findable(source: SourceImage, folder: Path) -> SourceImage:
 
 def _meant(label: str, folder: Path) -> Path | None:
     try:
-        address = ADDRESS.fullmatch(label)
-        return _image(folder, int(address[1]), int(address[2])) if address else Path(label).expanduser()
+        address = parse_address(label)
+        return _image(folder, *address) if address else Path(label).expanduser()
     except RuntimeError:  # no home directory
         return None
 

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..api.address import parse_address, place_of
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
 from ..image_files import saving
 from ..image_files.source_images import load_source
-from ..journal.source_copies import ADDRESS, file_name, named_by_copy
+from ..journal.source_copies import file_name, named_by_copy
 from .handle import JobHandle
 from .result import SavedImage
 
-_BY_JOB_ID = re.compile(r"([A-Za-z0-9_-]{2,64}):(\d+)")  # one letter would be a drive of Windows
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
-_LAST = re.compile(r"last(?::(\d+))?")
+_LAST = re.compile(r"last([a-z])?")
 _KEPT = re.compile(r"(?:.*[/\\])?\.kling[/\\]sources[/\\](?P<name>[0-9a-f]{32}\.\w+)")
 
 
@@ -36,8 +36,8 @@ class Attachments:
         self._image = image
 
     def resolve(self, value: Any) -> SourceImage | None:
-        """A path, URL, data URL, ``JOB:K``, ``last``, ``last:K``, bytes, PIL image, Image or completed handle as a
-        source image.
+        """The source image meant by a path, URL, data URL, address (``12b``), ``last``, ``lastb``, bytes, PIL image,
+        SavedImage or completed handle.
 
         Raises:
             InputError: it is no usable image (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
@@ -59,17 +59,18 @@ class Attachments:
         if text.lower().startswith("data:"):
             return self._of_bytes(_data_of(text))
         if not text:
-            raise InputError("image is empty. Give a path, a URL or JOB:K, or leave it out.", parameter="image")
+            raise InputError(
+                "image is empty. Give a path, a URL or an address such as 12b, or leave it out.", parameter="image"
+            )
         if found := _SCHEME.fullmatch(text):
             raise InputError(
                 f"image is a URL of {found[1]}; only http and https work. Save the image and give its path.",
                 parameter="image",
             )
-        found = ADDRESS.fullmatch(text) or _BY_JOB_ID.fullmatch(text)
-        if found and (found[1].isdecimal() or not Path(text).exists()):
-            return self._of_image(self._image(found[1], int(found[2])))
+        if address := parse_address(text):
+            return self._of_image(self._image(*address))
         if found := _LAST.fullmatch(text):
-            return self._of_image(self._image(None, int(found[1] or 0)))
+            return self._of_image(self._image(None, place_of(found[1] or "a")))
         path = self.file(text)
         source = SourceImage.of_bytes(*load_source(path), text)
         return named_by_copy(source) if path.parent == self._folder else source
@@ -140,7 +141,8 @@ def _only_image(value: Any) -> SavedImage:
         if len(value.result()) == 1:
             return value.result()[0]
         raise InputError(
-            f"Job {value.number} has {len(value.result())} images. Say which: {value.number}:K.", parameter="image"
+            f"Job {value.number} has {len(value.result())} images. Say which: {value.number}a, {value.number}b, ...",
+            parameter="image",
         )
     try:
         found = [item for item in value if isinstance(item, SavedImage)]
@@ -152,6 +154,6 @@ def _only_image(value: Any) -> SavedImage:
         raise InputError(f"image holds {len(found)} images. Say which: NAME[K].", parameter="image")
     raise InputError(
         f"image cannot be of the type {type(value).__name__}. "
-        "Give a path, a URL, JOB:K, a PIL image or an image of a result.",
+        "Give a path, a URL, an address such as 12b, a PIL image or an image of a result.",
         parameter="image",
     )

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS
@@ -73,8 +74,13 @@ class SavedImage:
 
     @property
     def address(self) -> str:
-        """``JOB:K``, as in captions and in ``--image 12:3``."""
-        return f"{self.number}:{self.place}"
+        """``12b``, as in captions and in ``--image 12b``."""
+        return address_of(self.number, self.place)
+
+    @property
+    def letter(self) -> str:
+        """The letter of the address: the image's place in the service's reply."""
+        return letter_of(self.place)
 
     @property
     def width(self) -> int:
@@ -245,9 +251,9 @@ def _charged(record: Record) -> float | None:
 
 
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
-    """``12:3 · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
+    """``12d · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
     values = record.request.values
-    words = [f"{record.number}:{place}", *(str(values[n]) for n in ("aspect_ratio", "resolution") if n in values)]
+    words = [address_of(record.number, place), *(str(values[n]) for n in ("aspect_ratio", "resolution") if n in values)]
     if record.request.sample is not None:
         words.append(f"sample {record.request.sample}")
     if values.get("image"):
@@ -377,7 +383,7 @@ def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_f
         created=datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M"),
         seconds=record.seconds,
         credits=_charged(record),
-        starred=record.starred,
+        starred=tuple(address_of(record.number, place) for place in sorted(record.starred)),
         note=record.note or "",
         error=record.error or "",
     )

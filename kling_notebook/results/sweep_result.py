@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..api.address import letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest, SourceImage
 from ..api.job import JobStatus
@@ -265,7 +266,7 @@ class SweepResult(Sequence[Result | None]):
                 facts |= {"seconds": result.seconds, "credits": share}
             for k, image in enumerate(self._places(index)):
                 path = str(image.path) if image is not None else None
-                own = facts | {"letter": "abcdefghijklmnopqrstuvwxyz"[k], "path": path}
+                own = facts | {"letter": letter_of(k), "path": path}
                 rows.append(at | {names[name]: value for name, value in own.items()})
         frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
         if self.pick is not None:

@@ -193,7 +193,7 @@ class Session:
     # ---- asking ----
 
     def request(self, prompt: str, **parameters: Any) -> GenerationRequest:
-        """A checked request, its source image (a path, URL, ``JOB:K``, bytes, image ...) resolved.
+        """A checked request, its source image (a path, URL, ``12b``, bytes, image ...) resolved.
 
         Raises:
             InputError: naming the parameter and the way out.

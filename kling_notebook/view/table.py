@@ -61,7 +61,7 @@ class HistoryRow:
     """One job of the history, ready to be shown.
 
     ``created`` is text already in the reader's time zone; ``seconds`` and ``credits`` None where not known;
-    ``starred`` the places (from 0) of starred images.
+    ``starred`` the addresses of starred images.
     """
 
     number: int
@@ -73,7 +73,7 @@ class HistoryRow:
     created: str
     seconds: float | None = None
     credits: float | None = None
-    starred: frozenset[int] = frozenset()
+    starred: tuple[str, ...] = ()
     note: str = ""
     error: str = ""
 
@@ -120,7 +120,7 @@ def _history(rows: Sequence[HistoryRow], side: int = 72) -> Html:
 
 
 def _history_row(row: HistoryRow, side: int) -> Html:
-    stars = [f"\u2605 {row.number}:{place}" for place in sorted(row.starred)]
+    stars = [f"\u2605 {address}" for address in row.starred]
     job = join(tag("strong", str(row.number)), *(tag("div", star, style="white-space: nowrap") for star in stars))
     strip = f"display: flex; flex-wrap: wrap; gap: 4px; align-items: center; width: {2 * side + 4}px"
     facts = " \u00b7 ".join(fact for fact in (row.parameters, row.backend) if fact)
@@ -176,7 +176,7 @@ def _thumbnail(tile: Tile, side: int) -> Html:
 
 
 def _history_line(row: HistoryRow) -> str:
-    star = f" \u2605{','.join(map(str, sorted(row.starred)))}" if row.starred else ""
+    star = f" \u2605{','.join(row.starred)}" if row.starred else ""
     facts = [row.status.replace("_", " "), row.created, _cost(row), row.parameters, row.backend]
     said = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
     line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({said})"

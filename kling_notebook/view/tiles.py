@@ -31,7 +31,7 @@ class Tile:
         jpeg: the thumbnail (or the large image) as JPEG bytes; empty where there is none.
         width, height: the original's size in pixels; for a missing image the shape it would have had.
         alt: the whole prompt.
-        caption: short facts, separated by " · "; the first is set in bold (the address, ``12:3``).
+        caption: short facts, separated by " · "; the first is set in bold (the address, ``12b``).
         href: the original's path relative to the notebook (a path: it is quoted here), or an https URL.
         state: "image", or why there is none.
         note: the reason, in words.

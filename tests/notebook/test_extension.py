@@ -125,7 +125,7 @@ def test_help_is_the_same_wherever_it_is_asked_for(shared):
 
 
 def test_a_misspelt_subcommand_says_what_was_meant(shared):
-    for said, meant in (("histroy", "history"), ("stat", "status"), ("Show 1 2", "%kling show JOB[:K] [--code]")):
+    for said, meant in (("histroy", "history"), ("stat", "status"), ("Show 1 2", "%kling show JOB|IMAGE [--code]")):
         reply = shared.run(f"%kling {said}")
         assert reply.ename == "InputError"
         assert meant in reply.evalue
@@ -154,7 +154,7 @@ def test_a_misspelt_subcommand_says_what_was_meant(shared):
         ("%%kling --quiet --re", ["%%kling --quiet --resolution", "%%kling --quiet --reuse"]),
         ("%%kling --sweep asp", ["%%kling --sweep aspect_ratio="]),
         ("%%kling --sweep output_format=png,", [f"%%kling --sweep output_format=png,{f}" for f in ("jpeg", "webp")]),
-        ("%%kling --image last:", ["%%kling --image last:1"]),
+        ("%%kling --image lastb", ["%%kling --image lastb"]),
         ("%kling hi", ["%kling history"]),
         ("%kling s", ["%kling show", "%kling status", "%kling star", "%kling sandbox"]),
         ("x = %kling sh", ["x = %kling show"]),
@@ -227,12 +227,12 @@ def test_tab_offers_jobs_images_and_variables(shared):
     shared.ok("%%kling -n 2 --quiet -o foxes\na fox")
     number = shared.ok("print(foxes.number)").text.strip()
     assert shared.complete("%kling show ")[0] == f"%kling show {number}"
-    assert f"%kling star {number}:1" in shared.complete("%kling star ")
+    assert f"%kling star {number}b" in shared.complete("%kling star ")
     assert shared.complete("%kling show --c") == ["%kling show --code"]
     images = shared.complete("%%kling --image ")
-    for expected in ("last", "last:1", "foxes", f"{number}:1"):
+    for expected in ("last", "lastb", "foxes", f"{number}b"):
         assert f"%%kling --image {expected}" in images
-    assert shared.complete(f"%%kling --image {number}:") == [f"%%kling --image {number}:{k}" for k in (0, 1)]
+    assert shared.complete(f"%%kling --image {number}") == [f"%%kling --image {number}{letter}" for letter in "ab"]
 
 
 def test_completion_leaves_python_and_the_prompt_alone(shared):

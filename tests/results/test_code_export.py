@@ -49,7 +49,7 @@ texts = st.lists(fragments, min_size=1, max_size=4).map("".join)
 prompts = texts.filter(lambda text: bool(text.strip()))
 SOURCES = [
     SourceImage.of_url("https://example.com/a%20fox.png?x=1&y='2'"),
-    SourceImage("12:3", None, "0" * 64, "image/png"),
+    SourceImage("12d", None, "0" * 64, "image/png"),
     SourceImage(r"C:\my pics\fox.png", None, "1" * 64, "image/png"),
     SourceImage('pics/it\'s "a" fox.png', None, "2" * 64, "image/png"),
     SourceImage("-odd.png", None, "3" * 64, "image/png"),

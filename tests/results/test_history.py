@@ -217,7 +217,7 @@ def test_an_exported_history_stands_alone(kling: Any, folder: Path) -> None:
     assert [image.attrib["src"][:23] for image in root.iter("img")] == ["data:image/jpeg;base64,"] * 3
     links = [link.attrib["href"] for link in root.iter("a")]
     assert links == [], "the originals are beside neither this page nor below it"
-    for words in ("a red fox", "an owl", "★ 1:2", "for the &lt;paper&gt;", "missing", "2 jobs"):
+    for words in ("a red fox", "an owl", "★ 1c", "for the &lt;paper&gt;", "missing", "2 jobs"):
         assert words in page
     assert page.count("2 jobs") == 1
     beside = kling.export_history(folder.parent / "history.html").read_text(encoding="utf-8")

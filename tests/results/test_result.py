@@ -41,8 +41,8 @@ def test_a_result_is_a_sequence_of_saved_images(session: Session, tmp_path: Path
     """Index, slice, iterate, length; paths, sizes, a PIL image; a short repr; copies; the body sent."""
     fox = made(session, "a red fox", aspect_ratio="16:9", num_outputs=3, output_format="jpeg")
     assert len(fox) == 3
-    assert [image.address for image in fox] == ["1:0", "1:1", "1:2"]
-    assert fox[-1].address == "1:2"
+    assert [image.address for image in fox] == ["1a", "1b", "1c"]
+    assert fox[-1].address == "1c"
     assert len(fox[1:]) == 2
     assert (fox[0].width, fox[0].height) == (1360, 768)
     assert fox[0].image().format == "JPEG"
@@ -135,10 +135,10 @@ def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session
     """One line of ours, and neither a sweep nor a result loses a copy for an image deleted since."""
     foxes = swept(session, "a {color} fox", color=["red", "white", "gray"], num_outputs=[2])
     foxes[0][0].path.unlink()
-    with pytest.raises(KlingError, match=r"1:0: .* is not here\. The other 1 are in .*copies"):
+    with pytest.raises(KlingError, match=r"1a: .* is not here\. The other 1 are in .*copies"):
         foxes[0].save(tmp_path / "copies")
     assert len(list((tmp_path / "copies").iterdir())) == 1
-    with pytest.raises(KlingError, match=r"1:0: .* is not here\. The other 5 are in"):
+    with pytest.raises(KlingError, match=r"1a: .* is not here\. The other 5 are in"):
         foxes.save(tmp_path / "sweep")
     assert len(list((tmp_path / "sweep").glob("*.png"))) == 6
     assert (tmp_path / "sweep" / "table.csv").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -63,7 +62,7 @@ def values_of(kind: str, kling: Any) -> Any:
     [
         ("pil", rf"{KEPT},{KEPT}"),
         ("bytes", rf"{KEPT},{KEPT}"),
-        ("results", "1:0,2:0"),
+        ("results", "1a,2a"),
         ("paths", r"a\.png,b\.png"),
         ("array of paths", r"a\.png,b\.png"),
     ],
@@ -140,7 +139,7 @@ def test_a_label_of_a_copy_that_is_gone_is_a_path_like_any_other(tmp_path: Path)
 def test_a_image_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """``1:0`` is another image in this folder: neither code nor an axis may call the source so."""
+    """``1a`` is another image in this folder: neither code nor an axis may call the source so."""
     base = kling.generate("base", show_progress=False)
     second = make_session(sandbox, folder=str(tmp_path / "second"))
     monkeypatch.setattr(current, "_session", second)
@@ -159,10 +158,10 @@ def test_code_names_the_kept_copy_of_a_source_that_changed_or_went_away(kling: A
     Path("a.png").write_bytes(png("red"))
     base = kling.generate("base", show_progress=False)
     from_file = kling.generate("at night", image="a.png", show_progress=False)
-    from_image = kling.generate("at noon", image="1:0", show_progress=False)
+    from_image = kling.generate("at noon", image="1a", show_progress=False)
     from_copy = kling.generate("at dawn", image=png("red"), show_progress=False)
     copy = from_copy.code().split()[2]
-    assert [made.code().split()[2] for made in (from_file, from_image)] == ["a.png", "1:0"]
+    assert [made.code().split()[2] for made in (from_file, from_image)] == ["a.png", "1a"]
     Path("a.png").write_bytes(png("blue"))
     base[0].path.unlink()
     session = kling.current_session()
@@ -179,20 +178,17 @@ def test_code_names_the_kept_copy_of_a_source_that_changed_or_went_away(kling: A
     assert from_copy.code().split()[2] == copy, "the only name there is"
 
 
-def test_a_job_id_and_a_place_name_a_image_as_a_number_and_a_place_do(kling: Any) -> None:
-    """As source image and in a comparison; the code says the number. A file of that name is a file."""
+def test_an_address_names_an_image_before_a_file_of_that_name_does(kling: Any) -> None:
+    """As source image and in a comparison, in either case; ``./1b`` is the file."""
     base = kling.generate("base", num_outputs=2, show_progress=False)
     one = kling.generate("one", show_progress=False)
-    asked = kling.current_session().request("at night", image=f"{base.job_id}:1")
-    assert asked.image.label == "1:1"
-    for named in (f"{base.job_id}:1", "1:1"):
+    Path("1b").write_bytes(png("red"))
+    for named in ("1b", "1B"):
+        assert kling.current_session().request("at night", image=named).image.label == "1b"
         assert kling.compare(named, one.job_id).a == base[1]
-        assert kling.compare("2", named).a == one[0]
-    with pytest.raises(InputError, match=r"knows no job job_unknown\."):
-        kling.current_session().request("at night", image="job_unknown:1")
-    if os.name != "nt":
-        Path(f"{base.job_id}:1").write_bytes(png("red"))
-        assert kling.current_session().request("at night", image=f"{base.job_id}:1").image.label != "1:1"
+    assert kling.current_session().request("at night", image="./1b").image.label == "./1b"
+    with pytest.raises(InputError, match=r"knows no job 9\."):
+        kling.current_session().request("at night", image="9a")
 
 
 @pytest.mark.parametrize("kind", ["number", "job id", "result"])
@@ -200,15 +196,15 @@ def test_a_comparison_with_a_job_of_several_images_asks_which(kind: str, kling: 
     """By its number the first was taken silently."""
     base = kling.generate("base", num_outputs=3, show_progress=False)
     what = {"number": "1", "job id": base.job_id, "result": base}[kind]
-    with pytest.raises(InputError, match=r"Job 1 has 3 images. Say which: result\[K\], or 1:K\."):
-        kling.compare(what, "1:0")
+    with pytest.raises(InputError, match=r"Job 1 has 3 images. Say which: result\[K\], or an address: 1a, 1b"):
+        kling.compare(what, "1a")
 
 
-@pytest.mark.parametrize("what", ["1:x", "", None, ["1:0"], ":1"])
+@pytest.mark.parametrize("what", ["1:x", "", None, ["1a"], ":1"])
 def test_what_is_no_image_cannot_be_compared(what: Any, kling: Any) -> None:
     kling.generate("base", show_progress=False)
-    with pytest.raises(InputError, match=r"is no image. Give|There is no job|knows no job"):
-        kling.compare(what, "1:0")
+    with pytest.raises(InputError, match=r"is not an image. Give|There is no job|knows no job"):
+        kling.compare(what, "1a")
 
 
 @pytest.mark.parametrize(
@@ -233,8 +229,8 @@ def test_a_source_image_of_a_past_job_that_is_gone_says_how_to_get_it_again(
     """And shows nobody where the folder is. The job of another folder cannot be asked for here."""
     base = kling.generate("base", show_progress=False)
     base[0].path.unlink()
-    for value in (base[0], base, "1:0", "last"):
-        with pytest.raises(InputError, match=r"^1:0 is not here any more; `%kling resume 1` asks for it again\.$"):
+    for value in (base[0], base, "1a", "last"):
+        with pytest.raises(InputError, match=r"^1a is not here any more; `%kling resume 1` asks for it again\.$"):
             kling.generate("at night", image=value, show_progress=False)
     monkeypatch.setattr(current, "_session", make_session(sandbox, folder=str(tmp_path / "second")))
     with pytest.raises(InputError, match=rf"^{base[0].path.name} is not here any more\. Was it"):
@@ -248,7 +244,7 @@ def test_a_finished_handle_is_a_source_image_and_another_says_what_it_is(
     session = kling.current_session()
     handle = kling.submit("base")
     handle.result(timeout=30)
-    assert session.request("at night", image=handle) == session.request("at night", image="1:0")
+    assert session.request("at night", image=handle) == session.request("at night", image="1a")
     several = kling.submit("several", num_outputs=2)
     several.result(timeout=30)
     with pytest.raises(InputError, match=r"Job 2 has 2 images\. Say which: 2:K\."):

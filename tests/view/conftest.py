@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def make_tile() -> Callable[..., Tile]:
             "width": width,
             "height": height,
             "alt": "a red fox asleep in deep snow",
-            "caption": f"12:{k} \u00b7 {ratio} \u00b7 1K \u00b7 8.4 s \u00b7 1 credit \u00b7 sandbox",
+            "caption": f"12{ascii_lowercase[k]} \u00b7 {ratio} \u00b7 1K \u00b7 8.4 s \u00b7 1 credit \u00b7 sandbox",
             "href": f"kling_images/fox-{k}.png",
         }
         return Tile(**{**values, **fields})
@@ -57,7 +58,7 @@ def render_everything(make_tile: Callable[..., Tile]) -> Callable[[str], dict[st
     """Bundles by name, of every renderer and every state, with the same text in every place."""
 
     def render(text: str) -> dict[str, dict[str, str]]:
-        shown = make_tile(0, alt=text, caption=f"12:0 \u00b7 {text}", href=text)
+        shown = make_tile(0, alt=text, caption=f"12a \u00b7 {text}", href=text)
         wide = make_tile(1, "21:9", alt=text, caption=text)
         holes = [make_tile(2, alt=text, caption=text, state=s, note=text) for s in ("missing", "failed", "waiting")]
         tiles = [shown, wide, *holes]
@@ -67,7 +68,7 @@ def render_everything(make_tile: Callable[..., Tile]) -> Callable[[str], dict[st
         states = ("queued", "waiting", "running", "saving", "done", "reused", "failed", "stopped", "unknown")
         rows = [ProgressRow(text, state, 8.0, 20.0, text) for state in states]  # type: ignore[arg-type]
         history = [
-            HistoryRow(n, (shown, *holes, wide), text, text, s, text, text, 8.4, 5, frozenset({1}), text, text)
+            HistoryRow(n, (shown, *holes, wide), text, text, s, text, text, 8.4, 5, ("12b",), text, text)
             for n, s in enumerate(("completed", "failed", "unconfirmed", "running", "cancelled", "paused", text))
         ]
         differ = [(text, text, "a b"), ("x", "", text)]

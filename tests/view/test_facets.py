@@ -55,7 +55,7 @@ def test_one_axis_is_a_row_that_wraps(make_tile: Make) -> None:
     assert "auto-fill" in html
     assert "/ 4)" in html
     text = "".join(parsed(html).itertext())
-    assert text.startswith("stylea12:0")
+    assert text.startswith("stylea12a")
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (6, 6), (7, 4), (12, 6), (13, 5)])

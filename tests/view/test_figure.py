@@ -45,7 +45,7 @@ def test_tiles_have_captions_a_title_and_the_asked_width(make_tile: Make) -> Non
     assert sum(len(ax.images) for ax in figure.axes) == 9
     said = " ".join(texts(figure)).replace("\n", " ")
     assert "foxes" in said
-    assert "12:8 \u00b7 1:1" in said
+    assert "12i \u00b7 1:1" in said
     assert drawn(figure).startswith(b"\x89PNG")
 
 

@@ -105,7 +105,7 @@ def test_the_history_page_shows_its_dates_on_a_narrow_page(page: Any, make_tile:
         12, tiles, "A red fox in an autumn forest", "num outputs 3", "completed", "sandbox", "2026-11-26 01:47"
     )
     page.set_viewport_size({"width": 600, "height": 900})
-    page.set_content(history_page([replace(row, starred=frozenset({2}), seconds=2.2)]))
+    page.set_content(history_page([replace(row, starred=("12c",), seconds=2.2)]))
     assert (
         page.evaluate(
             "(() => { const box = document.querySelector('table').parentElement;"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...api.address import address_of
 from ...api.parameters import PARAMETERS
 from .options_table import OPTIONS, SUBCOMMANDS, Option
 from .tokenizer import QUOTES
@@ -133,8 +134,8 @@ def _is_listed(value: Any) -> bool:
 
 def _images(fragment: str, known: Known) -> Offer:
     names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _PICTURES]
-    addresses = [f"{number}:{place}" for number, images in known.jobs() for place in range(images)]
-    offer = _starting(fragment, ["last", "last:1", *(n for n in names if not n.startswith("_")), *addresses])
+    addresses = _addresses(known)
+    offer = _starting(fragment, ["last", "lastb", *(n for n in names if not n.startswith("_")), *addresses])
     return Offer(fragment, (*offer.matches, *_paths(fragment, known)))
 
 
@@ -150,10 +151,15 @@ def _paths(fragment: str, known: Known) -> list[str]:
 
 
 def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:
-    """Numbers; addresses of images for ``star``, and elsewhere once a colon is typed."""
-    if subcommand == "star" or (subcommand == "show" and ":" in fragment):
-        return [f"{number}:{place}" for number, images in known.jobs() for place in range(images)]
-    return [str(number) for number, _ in known.jobs()]
+    """Numbers; addresses of images for ``star``, and for ``show`` once the number is typed."""
+    addresses, numbers = _addresses(known), [str(number) for number, _ in known.jobs()]
+    if subcommand == "star":
+        return addresses
+    return numbers + (addresses if subcommand == "show" and fragment else [])
+
+
+def _addresses(known: Known) -> list[str]:
+    return [address_of(number, place) for number, images in known.jobs() for place in range(images)]
 
 
 def _starting(fragment: str, words: Iterable[str]) -> Offer:

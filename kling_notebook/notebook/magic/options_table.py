@@ -121,7 +121,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             ),
             Subcommand(
                 "show",
-                "JOB[:K] [--code]",
+                "JOB|IMAGE [--code]",
                 "a past result again, or the cell that makes it again",
                 (Option("code", ("--code",), "show the cell that makes it again"),),
                 jobs=True,
@@ -136,7 +136,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             Subcommand("status", "", "what runs, what is paused, what was spent and what is left"),
             Subcommand(
                 "star",
-                "JOB:K [--off]",
+                "IMAGE [--off]",
                 "star an image",
                 (Option("off", ("--off",), "take the star away"),),
                 jobs=True,
@@ -162,7 +162,7 @@ A red fox in fresh snow, golden hour
 %%kling --sweep animal=fox,owl --sweep aspect_ratio=1:1,16:9 --dry-run
 A {animal} made of paper
 
-%%kling --image 12:3 --negative "text, watermark"
+%%kling --image 12b --negative "text, watermark"
 The same scene at night"""
 
 
@@ -195,7 +195,7 @@ def help_text() -> str:
         "Options of %%kling:",
         *_rows(options),
         "",
-        "Subcommands of %kling (JOB is a number of the history or a job id, JOB:K one of its images):",
+        "Subcommands of %kling (JOB is a number of the history or a job id, IMAGE an address such as 12b):",
         *_rows(commands),
         "",
         "Examples:",

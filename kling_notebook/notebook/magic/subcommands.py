@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ...api.address import address_of, split_address
 from ...api.errors import InputError
 from ...api.generation_request import GenerationRequest
 from ...api.job import JobStatus
@@ -77,18 +78,8 @@ def _show(shell: Any, bundle: dict[str, Any]) -> None:
 # ---- past jobs ----
 
 
-def address(text: str) -> tuple[str, int | None]:
-    """Job (a number or an id) and image of ``12:3``, ``12`` or ``job-id:0``."""
-    job, colon, place = text.rpartition(":")
-    if not colon:
-        return text, None
-    if not place.isdecimal() or not job:
-        raise InputError(f"{text!r} is no image. Write JOB:K, as in 12:3; K counts from 0.")
-    return job, int(place)
-
-
 def _show_job(where: str, *, code: bool = False) -> Any:
-    job, place = address(where)
+    job, place = split_address(where)
     result = kernel_session.current_session().result(job)
     if code:
         print(result.code())
@@ -97,7 +88,7 @@ def _show_job(where: str, *, code: bool = False) -> Any:
         return result
     if place >= len(result):
         images = plural(len(result), "image")
-        raise InputError(f"Job {result.number} has {images}, counted from 0; there is no {place}.")
+        raise InputError(f"Job {result.number} has {images}; there is no {address_of(result.number, place)}.")
     return result[place]
 
 
@@ -113,17 +104,17 @@ def _dismiss(job: str) -> Any:
 
 
 def _star(where: str, *, off: bool = False) -> Any:
-    job, place = address(where)
+    job, place = split_address(where)
     if place is None:
-        raise InputError(f"Say which image of job {job}: %kling star {job}:0.")
+        raise InputError(f"Say which image of job {job}: %kling star {job}a.")
     kernel_session.current_session().star(job, place, not off)
-    return message_bundle(f"{'No longer starred' if off else 'Starred'}: {job}:{place}.")
+    return message_bundle(f"{'No longer starred' if off else 'Starred'}: {where.strip().lower()}.")
 
 
 def _note(words: Sequence[str]) -> dict[str, Any]:
     if len(words) < 2:
         raise InputError('Write: %kling note JOB TEXT. (%kling note JOB "" removes it.)')
-    job, _ = address(words[0])
+    job, _ = split_address(words[0])
     text = unwrap(words[1].strip())[0]
     kernel_session.current_session().note(job, text)
     return message_bundle(f"Note to job {job}: {text}" if text.strip() else f"The note to job {job} is removed.")

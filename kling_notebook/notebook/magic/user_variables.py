@@ -115,7 +115,7 @@ _NAME = re.compile(
 def source(text: str, variables: Mapping[str, Any], *, typed: str = "") -> Any:
     """What ``--image`` names: the object of a variable, or the text itself (a path, a URL, an address) for the session.
 
-    ``last`` and ``last:K`` are addresses even where a variable has that name. ``typed``: the text with its quotes,
+    ``last`` and ``lastb`` are addresses even if a variable has that name. ``typed``: the text with its quotes,
     which say whether ``foxes['1']`` the value or ``foxes[1]`` the place is meant.
     """
     found = _NAME.fullmatch(typed.strip()) or _NAME.fullmatch(text.strip())

@@ -125,7 +125,7 @@ class History:
 
 def _row_html(entry: HistoryRow) -> str:
     """Small images, then the number and prompt, then the facts in one muted line."""
-    stars = "".join(f" \u2605{entry.number}:{place}" for place in sorted(entry.starred))
+    stars = "".join(f" \u2605{address}" for address in entry.starred)
     cost = credits_text(entry.credits) if entry.credits is not None and entry.backend != "sandbox" else ""
     seconds = seconds_text(entry.seconds) if entry.seconds is not None else ""
     facts = [entry.created, entry.parameters, entry.backend, seconds, cost]

@@ -8,10 +8,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from ...api.address import parse_address
 from ...api.errors import InputError
 from ...api.generation_request import GenerationRequest, SourceImage
 from ...image_files import metadata, thumbnails
-from ...journal.source_copies import ADDRESS
 from ...session.session import Session
 from ...view.markup import bounded, image_source, tag
 from .widgets import LINE, Toolkit, column, html, labeled, row, say, shown, text_html
@@ -148,8 +148,8 @@ class ImagePicker:
     def _preview(self, source: SourceImage) -> str:
         try:
             session = self._session()
-            if found := ADDRESS.fullmatch(source.label):
-                jpeg = session.image(int(found[1]), int(found[2])).tile().jpeg
+            if found := parse_address(source.label):
+                jpeg = session.image(*found).tile().jpeg
             else:
                 jpeg, *_ = thumbnails.thumbnail(
                     session.workspace.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
@@ -161,7 +161,7 @@ class ImagePicker:
 
     def _recipe_of(self, source: SourceImage) -> GenerationRequest | None:
         """What made an uploaded or named image, where it says so; an address has its row in the history."""
-        if source.data is None or ADDRESS.fullmatch(source.label):
+        if source.data is None or parse_address(source.label):
             return None
         try:
             return metadata.request_of(metadata.read(source.data))

@@ -162,7 +162,7 @@ def test_a_source_image_is_taken_by_its_value_in_a_sweep(kernel):
     kernel.ok("%%kling --sweep x=1,2 -o q\na fox {x}")
     kernel.ok("%%kling --image q['1'] -o one\na fox\n")
     kernel.ok("%%kling --image q[1] -o second\na fox\n")
-    assert kernel.ok("print(one.request.image.label, second.request.image.label)").text.strip() == "1:0 2:0"
+    assert kernel.ok("print(one.request.image.label, second.request.image.label)").text.strip() == "1a 2a"
 
 
 def test_reuse_and_fresh(kernel, service):
@@ -404,11 +404,11 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
     kernel.ok("%%kling -n 2 -o fox\na red fox")
     kernel.ok("%%kling\nan owl")
     assert "a red fox" in kernel.ok("%kling show 1").html
-    assert kernel.ok("%kling show 1:1").html.count("<img") == 1
-    assert kernel.ok("x = %kling show 1:1\nprint(x.address)").text.strip() == "1:1"
+    assert kernel.ok("%kling show 1b").html.count("<img") == 1
+    assert kernel.ok("x = %kling show 1b\nprint(x.address)").text.strip() == "1b"
     code = kernel.ok("%kling show 1 --code").text
     assert code.strip() == "%%kling --num-outputs 2\na red fox"
-    kernel.ok("%kling star 1:1")
+    kernel.ok("%kling star 1b")
     kernel.ok("""%kling note 1 it's the "best" --so far""")
     starred = kernel.ok("%kling history --starred").text
     assert "a red fox" in starred
@@ -422,7 +422,7 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
     assert "there are 2 pages of them: --page 2 shows the oldest" in beyond
     assert "there is 1 page of them" in kernel.ok("%kling history --page 2").text
     assert "No jobs" in kernel.ok("%kling history --limit 1000000000 --page 1000000000").text
-    kernel.ok("%kling star 1:1 --off")
+    kernel.ok("%kling star 1b --off")
     assert "No jobs" in kernel.ok("%kling history --starred").text
     frame = kernel.ok("import kling_notebook as kling; print(kling.history().loc[1, 'note'])")
     assert frame.text.strip() == """it's the "best" --so far"""
@@ -433,8 +433,9 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
     ("line", "says"),
     [
         ("show 99", "knows no job 99"),
-        ("show 1:x", "K counts from 0"),
-        ("show", "Write: %kling show JOB[:K] [--code]."),
+        ("show 1:x", "knows no job 1:x"),
+        ("show 1z", "knows no job 1"),
+        ("show", "Write: %kling show JOB|IMAGE [--code]."),
         ("star 1", "Say which image"),
         ("note", "Write: %kling note JOB TEXT."),
         ("note 1", "Write: %kling note JOB TEXT."),
@@ -489,7 +490,7 @@ def test_a_list_of_pil_images_is_an_axis_of_the_magic(kernel, service):
 
 def test_images_of_variables_and_addresses_are_sources(kernel):
     kernel.ok("%%kling -n 2 -o fox\na fox")
-    for name, label in (("fox[1]", "1:1"), ("1:0", "1:0"), ("last", "3:0")):
+    for name, label in (("fox[1]", "1b"), ("1a", "1a"), ("last", "3a")):
         kernel.ok(f"%%kling --image {name} -o made\nat night")
         assert kernel.ok("print(made.request.image.label)").text.strip() == label
     assert "Say which" in kernel.run("%%kling --image fox\nat night").evalue

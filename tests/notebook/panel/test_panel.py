@@ -491,9 +491,9 @@ def test_a_double_click_on_vary_run_again_or_a_sweep_buys_once(connect, service,
 def test_use_as_source_puts_the_address_into_the_form(panel):
     card = generate(panel)
     tile_buttons(card)["Use as source"].click()
-    assert panel.form.well.text.value == "1:0"
+    assert panel.form.well.text.value == "1a"
     again = generate(panel, prompt="as a watercolour")
-    assert again.result.request.image.label == "1:0"
+    assert again.result.request.image.label == "1a"
 
 
 def test_a_hostile_prompt_is_text_everywhere(panel):
@@ -518,7 +518,7 @@ def below(widget):
 
 def test_an_address_that_is_not_there_has_its_reason_beside_the_image(panel):
     """It stood under the prompt."""
-    panel.form.well.text.value = "9999:0"
+    panel.form.well.text.value = "9999a"
     assert "no job 9999" in panel.form.reasons["image"].value
     assert not panel.form.reasons["prompt"].value
     assert "see image" in panel.form.cost.value
