@@ -169,7 +169,7 @@ def test_a_reuse_that_is_neither_true_nor_false_is_refused(call, reuse, session,
 def test_one_is_one_and_a_sentence_ends_once(session, service):
     calls.generate("a fox", show_progress=False)
     for look in (lambda: calls.compare("1d", "1a"), lambda: session.star(1, 3)):
-        with pytest.raises(InputError, match=r"Job 1 has 1 image, counted from 0; there is no 3\.$"):
+        with pytest.raises(InputError, match=r"Job 1 has 1 image; there is no 1d\.$"):
             look()
     assert ("journal", "ok", "sound, 1 job") in session.check()
     service.add_fault(Fault("submit", "drop_after"))

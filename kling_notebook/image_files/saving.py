@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..api.address import letter_of
 from ..api.errors import DownloadError, InputError
 from . import containers, decode, decode_pool, metadata
 from .thumbnails import LARGE, keep, previews
@@ -47,13 +48,14 @@ class Saved:
     bytes: int
 
 
-def file_stem(job_id: str, prompt: str, k: int) -> str:
-    """A file name without its ending that is safe on every system: ``JOB_some-words-of-the-prompt_K``.
+def file_stem(number: int, place: int, prompt: str, job_id: str) -> str:
+    """A file name without its ending that is safe on every system: ``0012b-slug-of-the-prompt-3f9c1a``.
 
-    No reply chooses a path: a job id of other characters is replaced by a hash of it. The words are ASCII; a prompt
-    that has none adds nothing. The place at the end keeps it clear of Windows' reserved names and trailing dots.
+    Job number and letter come first, so that files sort as the jobs were made; six hex digits of the job id's hash make
+    the name one of its own, so that folders can be copied into one another. No reply chooses a path.
     """
-    return "_".join(part for part in (_safe(job_id), _slug(prompt), str(k)) if part)
+    mark = hashlib.sha256(job_id.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return "-".join(part for part in (f"{number:04d}{letter_of(place)}", _slug(prompt), mark) if part)
 
 
 def check(path: Path) -> tuple[containers.MediaType, int, int]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from ..api import poll_schedule, rate_limiter, retry_policy, url_policy
+from ..api.address import address_of
 from ..api.errors import (
     ApiError,
     DownloadError,
@@ -218,7 +219,7 @@ def _park(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterab
         lost = "is lost to us in part" if saved else "is lost to us"
         what = lost if status is JobStatus.EXPIRED else "was bought and is not all here"
         shown = f" (`%kling show {n}`)" if saved and n else ""
-        empty = ", ".join(f"{n}:{k}" if n else f"image {k + 1}" for k in missing)
+        empty = ", ".join(address_of(n, k) if n else f"image {k + 1}" for k in missing)
         named = f"{name} ({record.job_id})" if n else name
         error.args = (
             f"{str(error).rstrip('.')}. {named} {what}: {count(saved, 'image')} saved{shown}"
@@ -273,7 +274,7 @@ def _placed(record: Record, k: int, name: str) -> tuple[str, ...]:
 
 def image_stem(record: Record, k: int) -> str:
     """The name of an image's file, without its ending."""
-    return saving.file_stem(str(record.job_id), record.request.prompt, k)
+    return saving.file_stem(record.number, k, record.request.prompt, str(record.job_id))
 
 
 def _save_one(job: RunningJob, url: str | None, k: int) -> str | DownloadError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from ..api.address import address_of
 from ..api.errors import InputError
 from ..api.job import JobStatus
 from ..api.parameters import check_characters
@@ -230,7 +231,7 @@ def image(workspace: Workspace, which: int | str | None, k: int) -> SavedImage:
         found = result(workspace, which)
     if not 0 <= k < len(found):
         raise InputError(
-            f"Job {found.number} has {count(len(found), 'image')}, counted from 0; there is no {k}.",
+            f"Job {found.number} has {count(len(found), 'image')}; there is no {address_of(found.number, k)}.",
             parameter="image",
         )
     return found[k]

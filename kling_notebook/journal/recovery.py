@@ -155,7 +155,7 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
     for job_id in jobs.keys() - known:
         images = sorted(jobs[job_id], key=lambda found: found[:2], reverse=True)
         record, names = images[-1][2], {place: name for place, name, _ in images}
-        gaps = {place: saving.file_stem(job_id, record.request.prompt, place) for place in range(max(names))}
+        gaps = {place: saving.file_stem(0, place, record.request.prompt, job_id) for place in range(max(names))}
         records.append(record.replace(images=tuple((gaps | names)[place] for place in range(max(names) + 1))))
     records.sort(key=lambda record: record.created_at)
     journal.add(records)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..api.address import address_of
 from ..api.client import ServiceClient
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
@@ -290,8 +291,9 @@ class Session:
         """Mark an image, or take the mark away. InputError where there is no such image."""
         record = self.record(which)
         if not 0 <= place < len(record.images):
+            address = address_of(record.number, place)
             raise InputError(
-                f"Job {record.number} has {count(len(record.images), 'image')}, counted from 0; there is no {place}.",
+                f"Job {record.number} has {count(len(record.images), 'image')}; there is no {address}.",
                 parameter="image",
             )
         self.journal.star(record.number, place, on)

@@ -223,7 +223,7 @@ def test_stars_notes_and_filters(session: Session) -> None:
     assert not session.rows(status="failed")
     session.star(1, 1, on=False)
     assert not session.rows(starred=True)
-    with pytest.raises(InputError, match="counted from 0"):
+    with pytest.raises(InputError, match="there is no 1c"):
         session.star(1, 2)
 
 
