@@ -40,9 +40,12 @@ if TYPE_CHECKING:
         connect,
         current_session,
         estimate,
+        export,
         export_history,
         generate,
         history,
+        images,
+        measure,
         panel,
         read_recipe,
         result,
@@ -68,8 +71,8 @@ _ERRORS = (
     " TransportError UnauthorizedError UnexpectedReplyError"
 )
 _CALLS = (
-    "batch compare connect current_session estimate export_history generate history panel read_recipe result resume"
-    " submit sweep"
+    "batch compare connect current_session estimate export export_history generate history images measure panel"
+    " read_recipe result resume submit sweep"
 )
 _HOMES = {
     "KlingClient": "jobs.client",
@@ -121,9 +124,12 @@ __all__ = [
     "connect",
     "current_session",
     "estimate",
+    "export",
     "export_history",
     "generate",
     "history",
+    "images",
+    "measure",
     "panel",
     "read_recipe",
     "result",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,12 +21,14 @@ from .jobs.spending import Estimate
 from .notebook import kernel_session
 from .notebook.checks import check_limit, check_reuse
 from .notebook.display import wait
+from .notebook.display.counted import counted
 from .notebook.display.run_in_cell import collect, interrupts_explained, perform
 from .results.batch_result import BatchResult
 from .results.handle import JobHandle
 from .results.result import Comparison, Result, SavedImage, history_row, writing
 from .results.sweep_result import SweepResult
 from .results.table_rows import is_table
+from .session import image_tables
 from .session.plans import batch_plan, sweep_plan
 from .session.session import Session
 from .settings import Secret
@@ -313,6 +316,76 @@ def estimate(
     sweep = sweep_plan(session, text, axes, parameters, pick=pick, pick_seed=pick_seed)
     requests = session.requests(sweep.points, extra)
     return session.estimate(requests, reuse=session.reusing(reuse, sweep=bool(sweep.axes)))
+
+
+# ---- images as tables ----
+
+
+def images(what: Any = None, *, everything: bool = False) -> pd.DataFrame:
+    """One row per image, with plain columns that Excel, SQL, Parquet, CSV and polars take.
+
+    Args:
+        what: a result, sweep, batch, image, or a list of these; None for all results of this session.
+        everything: the whole folder instead of this session.
+
+    Returns:
+        Columns: address, number, letter, path, prompt, the parameters of the model, sample, the axes of a sweep or the
+        row and id of a batch, width and height in pixels, format, bytes, starred, note, and every measure.
+
+    >>> fox = kling.generate("a red fox", show_progress=False)
+    >>> list(kling.images(fox)["format"])
+    ['png']
+    """
+    return image_tables.images(current_session(), what, everything=everything)
+
+
+def measure(
+    function: Callable[[SavedImage], Any],
+    what: Any = None,
+    *,
+    name: str | None = None,
+    executor: Executor | None = None,
+    refresh: bool = False,
+) -> pd.DataFrame:
+    """Measure images with a function. Values are kept in the folder and computed only where they are missing.
+
+    Args:
+        function: gets a SavedImage; returns a number, a text, True, False, None, or a dict of these.
+        what: as for images. name: of the measure; by default the function's.
+        executor: any ``concurrent.futures.Executor``; images travel to it with their bytes.
+        refresh: compute again what is there. If the code of the function has changed, that happens anyway.
+
+    Returns:
+        One row per image, index ``address``: the measure under its name, or ``name_key`` for a dict; ``name_error``
+        for images on which the function raised.
+
+    Raises:
+        InputError: no function, no usable name, or an executor that cannot be given the function.
+
+    >>> fox = kling.generate("a red fox", show_progress=False)
+    >>> def area(image):
+    ...     return image.width * image.height
+    >>> int(kling.measure(area, fox)["area"].iloc[0])
+    1048576
+    """
+    options: dict[str, Any] = {"name": name, "executor": executor, "refresh": refresh, "counted": counted}
+    return image_tables.measure(current_session(), function, what, **options)
+
+
+def export(what: Any, folder: str | os.PathLike[str]) -> Path:
+    """Write a data set: the original files, ``metadata.jsonl`` and a README.md, as Hugging Face's ImageFolder reads it.
+
+    Args:
+        what: as for images. folder: new or empty.
+
+    Raises:
+        InputError: no images, a file that is gone, or a folder that is not empty or cannot be written.
+
+    >>> fox = kling.generate("a red fox", show_progress=False)
+    >>> sorted(path.suffix for path in kling.export(fox, "foxes").iterdir())
+    ['.jsonl', '.md', '.png']
+    """
+    return image_tables.export(current_session(), what, folder)
 
 
 # ---- past jobs ----

@@ -124,7 +124,7 @@ def test_the_history_says_which_door_it_was(door, session):
     [
         ("   ", {}, "The prompt is empty. Write "),
         ("a fox", {"image": "nowhere.png"}, "There is no file nowhere.png"),
-        ("a fox", {"image": "12a"}, "This folder knows no job 12. `%kling history --all` lists them."),
+        ("a fox", {"image": "12a"}, "No job 12 in this folder. `%kling history --all` lists them."),
     ],
 )
 def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(door, service, prompt, parameters, message):
@@ -175,7 +175,7 @@ def test_one_is_one_and_a_sentence_ends_once(session, service):
     service.add_fault(Fault("submit", "drop_after"))
     with pytest.raises(KlingError):
         calls.generate("an owl", show_progress=False)
-    with pytest.raises(InputError, match=r"settles it\.$") as unconfirmed_record:
+    with pytest.raises(InputError, match=r"gives it up\.$") as unconfirmed_record:
         calls.result(2)
     assert ".." not in str(unconfirmed_record.value)
 
@@ -251,7 +251,7 @@ def test_a_ratio_that_does_not_exist_is_refused_or_cannot_be_chosen(door, servic
 
 def test_above_the_budget_nothing_is_sent(door, session, service):
     session.configure(budget=2)
-    with pytest.raises(BudgetExceededError, match="2 of the budget of 2 are left"):
+    with pytest.raises(BudgetExceededError, match="2 of 2 credits left in the budget"):
         door.make("a fox", num_outputs=3)
     assert service.count("submit") == 0
 

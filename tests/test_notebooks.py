@@ -70,18 +70,18 @@ def executed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
     return ran
 
 
-def test_there_are_four_and_they_travel_in_this_order():
-    assert NAMES == ["quickstart", "history", "panel", "sweeps"]
+def test_these_notebooks_travel_in_this_order():
+    assert NAMES == ["quickstart", "history", "panel", "research", "sweeps"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_committed_clean_and_opens_with_what_you_will_be_able_to_do(name):
+def test_it_is_committed_clean_and_opens_with_words(name):
     notebook = nbformat.read(notebooks.home() / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert notebook.cells[0].cell_type == "markdown"
-    assert "you will be able to" in notebook.cells[0].source
+    assert notebook.cells[0].source.startswith("# ")
     assert "widgets" not in notebook.metadata
     assert notebook.metadata.kernelspec.name == "python3"
 
@@ -107,12 +107,12 @@ class TestRun:
 
 class TestSweeps:
     def test_one_axis_is_a_row_two_a_grid_three_facets(self, executed):
-        said = [text_of(executed["sweeps"], name) for name in ("one", "two", "three")]
+        said = [text_of(executed["sweeps"], name) for name in ("row", "grid", "facets")]
         assert [line.splitlines()[0] for line in said] == ["3 jobs", "2 x 3 = 6 jobs", "2 x 2 x 2 = 8 jobs"]
         assert "place = desert: time x aspect_ratio" in said[2]
 
     def test_it_was_stopped_in_the_middle_and_completed(self, executed):
-        stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "rest")
+        stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "again")
         assert "cancelled before it was sent" in stopped
         # Two at a time: one may just have ended, and one that is just being sent has no id yet.
         assert re.search("still being made: [0-2]$", stopped, re.M)
@@ -120,8 +120,8 @@ class TestSweeps:
         assert text_of(executed["sweeps"], "missing") == "[]"
 
     def test_it_leaves_a_figure_for_a_paper(self, executed, folders):
-        assert (folders["sweeps"] / "houses.pdf").read_bytes().startswith(b"%PDF")
-        assert "6 from this folder at no cost" in text_of(executed["sweeps"], "again")
+        assert (folders["sweeps"] / "notebook_output" / "houses.pdf").read_bytes().startswith(b"%PDF")
+        assert "6 from this folder at no cost" in text_of(executed["sweeps"], "nothing")
 
 
 class TestHistory:
@@ -134,20 +134,37 @@ class TestHistory:
         assert "A snowy owl on a branch at night, watercolor" in text_of(notebook, "recipe")
 
     def test_the_same_cell_again_is_reused(self, executed):
-        assert text_of(executed["history"], "again-facts") == "reused: True - the same job: True\n"
+        assert text_of(executed["history"], "same") == "reused: True - the same job: True\n"
 
-    def test_too_much_is_refused_and_a_lost_reply_is_one_order(self, executed):
-        assert "4 of the budget of 6 are left" in text_of(executed["history"], "refused")
-        lost = text_of(executed["history"], "lost")
-        assert "may have been charged: True" in lost
-        assert "orders the service received for it: 1" in lost
+    def test_too_much_is_refused_and_an_unconfirmed_job_is_attached(self, executed):
+        assert "4 of 6 credits left in the budget" in text_of(executed["history"], "budget")
+        assert "may have been charged: True" in text_of(executed["history"], "lost")
+        assert "fetched: 2a 0002a-a-red-balloon-over-a-city" in text_of(executed["history"], "attach")
 
-    def test_the_dead_kernel_s_images_are_collected_without_another_order(self, executed):
+    def test_the_dead_kernel_s_images_are_fetched_without_another_request(self, executed):
         notebook = executed["history"]
-        assert "orders the service has received: 3" in text_of(notebook, "killed")
-        assert "1 job is paused" in text_of(notebook, "restart")
+        assert "requests the service has received: 3" in text_of(notebook, "dies")
+        assert "1 job is paused" in text_of(notebook, "session")
         assert "1 job collected" in text_of(notebook, "resume")
-        assert text_of(notebook, "counted") == "orders the service has received: 3\n"
+        assert text_of(notebook, "stop") == "requests the service has received: 3\n"
+
+
+class TestEverywhere:
+    @pytest.mark.usefixtures("executed")
+    @pytest.mark.parametrize("name", RUN_HERE)
+    def test_it_leaves_nothing_behind_but_two_folders(self, folders, name):
+        left = {path.name for path in folders[name].iterdir()} - {"executed.ipynb", ".ipython"}
+        assert left <= {"kling_images", "notebook_output"}
+
+
+class TestResearch:
+    def test_a_table_becomes_a_measured_data_set(self, executed, folders):
+        notebook = executed["research"]
+        assert text_of(notebook, "price").startswith("12 jobs, 24 images")
+        assert "12 rows" in text_of(notebook, "batch")
+        lines = (folders["research"] / "notebook_output" / "styles" / "metadata.jsonl").read_text().splitlines()
+        assert len(lines) == 24
+        assert {"file_name", "item", "colorfulness"} <= set(json.loads(lines[0]))
 
 
 def flat(*_: Any, output_format: str, **__: Any) -> bytes:

@@ -49,12 +49,12 @@ def test_the_wheel_holds_the_package_the_notebooks_and_nothing_else(built: dict[
         names = set(wheel.namelist())
     modules = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "kling_notebook").rglob("*.py")
-        if "__pycache__" not in path.parts
+        for path in (ROOT / "kling_notebook").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     carried = {f"kling_notebook/notebooks/{path.name}" for path in notebooks.shipped()}
     about = {name for name in names if re.match(r"kling_notebook-[\d.]+\.dist-info/", name)}
-    assert names - about == modules | carried | {"kling_notebook/py.typed"}
+    assert names - about == modules | carried
     assert {Path(name).name for name in about} == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "LICENSE"}
     assert built["wheel"].stat().st_size < 600_000
 

@@ -130,7 +130,7 @@ class SpendingLimits:
         if self.budget is not None and not estimate.free and session_spent + wanted > self.budget:
             left = max(0.0, self.budget - session_spent)
             raise BudgetExceededError(
-                f"{what}; {left:g} of the budget of {self.budget:g} are left. {nothing} "
+                f"{what}; {left:g} of {self.budget:g} credits left in the budget. {nothing} "
                 f"Allow it with %kling budget {session_spent + wanted:g}.",
                 credits=wanted,
                 limit=left,
@@ -138,7 +138,7 @@ class SpendingLimits:
         unasked = self.call is None and self.budget is None and not estimate.free
         if unasked and call_spent + wanted > self.ceiling:
             raise BudgetExceededError(
-                f"{what}; without asking, one call may spend {self.ceiling:g}. {nothing} Allow it with {option}.",
+                f"{what}; the default limit per call is {self.ceiling:g} credits. {nothing} Allow it with {option}.",
                 credits=call_spent + wanted,
                 limit=self.ceiling,
             )

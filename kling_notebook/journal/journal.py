@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Journal:
         )
         connection.text_factory = lenient
         try:
-            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("PRAGMA journal_mode=TRUNCATE")
             connection.execute("PRAGMA synchronous=FULL")
             connection.create_function("holds", 2, _holds, deterministic=True)
             bring_up(connection)
@@ -176,7 +176,38 @@ class Journal:
         with self._transaction() as connection:
             connection.execute("UPDATE jobs SET note=? WHERE n=?", (text or None, number))
 
+    def keep_measures(self, rows: Iterable[tuple[int, int, str, str, Any]]) -> None:
+        """Keep measures of images: number, place, name, hash of the code, and a value that is JSON."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO measures (n, place, name, code, value) VALUES (?, ?, ?, ?, ?)",
+                [(*row[:4], json.dumps(row[4])) for row in rows],
+            )
+
     # ---- reading ----
+
+    def measures(self, numbers: Collection[int]) -> dict[tuple[int, int], dict[str, tuple[str, Any]]]:
+        """The measures of these jobs' images: by number and place, name -> hash of the code and value."""
+        found: dict[tuple[int, int], dict[str, tuple[str, Any]]] = {}
+        with self._using():
+            marks = ", ".join("?" * len(numbers))
+            rows = self._connection.execute(
+                f"SELECT n, place, name, code, value FROM measures WHERE n IN ({marks})",  # noqa: S608  # question marks
+                tuple(numbers),
+            )
+            for number, place, name, code, value in rows:
+                found.setdefault((number, place), {})[name] = code, json.loads(value)
+        return found
+
+    def marks(self, numbers: Collection[int]) -> dict[int, tuple[frozenset[int], str | None]]:
+        """By number, the places that are starred and the note."""
+        with self._using():
+            asked = ", ".join("?" * len(numbers))
+            rows = self._connection.execute(
+                f"SELECT n, starred, note FROM jobs WHERE n IN ({asked})",  # noqa: S608  # question marks
+                tuple(numbers),
+            ).fetchall()
+        return {number: (frozenset(json.loads(starred)), note) for number, starred, note in rows}
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
         with self._using():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..api.errors import SettingsError
 
-VERSION = 2
+VERSION = 3
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -46,9 +46,20 @@ CREATE INDEX IF NOT EXISTS jobs_session ON jobs (session, n);
 CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, n);
 CREATE INDEX IF NOT EXISTS jobs_status ON jobs (status, n);
 CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n);
+CREATE TABLE IF NOT EXISTS measures (
+    n INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    code TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (n, place, name)
+) WITHOUT ROWID;
 """
 
-MIGRATIONS: Mapping[int, str] = {1: "CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n)"}
+MIGRATIONS: Mapping[int, str] = {
+    1: "CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n)",
+    2: "",  # the table of measures, which every journal gets below
+}
 """From version -> statements that lead to the next one."""
 
 

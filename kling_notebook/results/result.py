@@ -97,6 +97,11 @@ class SavedImage:
         return saving.open_image(self.path)
 
     @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """``numpy.asarray(image)`` gives the pixels: (height, width, channels), uint8 for most files."""
+        return self.image().__array_interface__
+
+    @property
     def _cache(self) -> Path:
         return self.path.parent / ".kling" / "thumbnails"
 

@@ -300,5 +300,5 @@ except kling.BudgetExceededError as error:
 def test_a_new_connection_makes_no_new_budget(make_sandbox: Callable[..., Sandbox], folder: Path) -> None:
     """The sandbox switched on and off again, or another login: what this kernel spent stays spent."""
     sandbox = make_sandbox()
-    assert "1 of the budget of 3 are left" in run(BUDGET, sandbox, folder, budget=3)
+    assert "1 of 3 credits left in the budget" in run(BUDGET, sandbox, folder, budget=3)
     assert sandbox.charges == 2

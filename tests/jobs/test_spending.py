@@ -107,7 +107,7 @@ def test_a_budget_counts_what_runs_and_what_is_in_doubt(
     session = make_session(sandbox, budget=3)
     batch = session.start([session.request("a fox", num_outputs=2)], source="python")
     assert batch.handles[0].exception(timeout=30).maybe_submitted  # type: ignore[union-attr]
-    with pytest.raises(BudgetExceededError, match="1 of the budget of 3"):
+    with pytest.raises(BudgetExceededError, match="1 of 3 credits left in the budget"):
         session.start([session.request("an owl", num_outputs=2)], source="python")
     session.dismiss(1)
     assert len(results_of(session, session.request("an owl", num_outputs=2))) == 1
@@ -168,7 +168,7 @@ def test_after_a_reconnect_the_budget_that_is_shown_is_the_one_that_is_enforced(
     third = make_session(sandbox, budget=10, before=second, folder=str(tmp_path / "elsewhere"))
     assert second.status().spent_session == 2
     assert third.status().spent_session == 4
-    with pytest.raises(BudgetExceededError, match="6 of the budget of 10 are left"):
+    with pytest.raises(BudgetExceededError, match="6 of 10 credits left in the budget"):
         third.start([third.request("a hen", num_outputs=7)], source="python")
 
 
@@ -318,7 +318,7 @@ def test_a_price_is_known_from_the_reply_and_not_from_the_end_of_the_job(
         running += session.start([session.request(prompt)], source="python").handles
         while running[-1].snapshot.credits is None:
             time.sleep(0.02)
-    with pytest.raises(BudgetExceededError, match="2 of the budget of 8 are left"):
+    with pytest.raises(BudgetExceededError, match="2 of 8 credits left in the budget"):
         session.start([session.request("a hare")], source="python")
     assert [handle.exception(timeout=30) for handle in running] == [None, None]
     assert sandbox.charges == 6

@@ -70,10 +70,10 @@ def test_a_cell_shows_a_bar_and_then_the_saved_paths(terminal):
     shell = terminal(latency=1.5)
     seen = shell.run("%%kling -n 2 -o fox\na red fox")
     assert re.search(r"running · \d s", seen)
-    assert re.findall(r"kling_images/\S+_a-red-fox_(\d)\.png", seen) == ["0", "1"]
+    assert re.findall(r"kling_images/0001([ab])-a-red-fox-\w{6}\.png", seen) == ["a", "b"]
     assert "Traceback" not in seen
     assert "2" in shell.run("len(fox)")
-    assert "1:1" in shell.run("fox[1]")
+    assert "1b" in shell.run("fox[1]")
 
 
 def test_an_error_is_one_line(terminal):

@@ -432,9 +432,9 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("show 99", "knows no job 99"),
-        ("show 1:x", "knows no job 1:x"),
-        ("show 1z", "knows no job 1"),
+        ("show 99", "No job 99 in this folder"),
+        ("show 1:x", "No job 1:x in this folder"),
+        ("show 1z", "No job 1 in this folder"),
         ("show", "Write: %kling show JOB|IMAGE [--code]."),
         ("star 1", "Say which image"),
         ("note", "Write: %kling note JOB TEXT."),
@@ -449,10 +449,10 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
         ("budget lots", "%kling budget needs a number"),
         ("reuse maybe", "on or off"),
         ("sandbox 1", "on or off"),
-        ("dismiss 99", "knows no job 99"),
+        ("dismiss 99", "No job 99 in this folder"),
         ("status now", "Write: %kling status."),
         ("status --all", "%kling status takes no options."),
-        ("resume 99", "knows no job 99"),
+        ("resume 99", "No job 99 in this folder"),
     ],
 )
 def test_a_wrong_word_after_a_subcommand_is_one_line(shared_service, line, says):

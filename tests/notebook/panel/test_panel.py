@@ -519,7 +519,7 @@ def below(widget):
 def test_an_address_that_is_not_there_has_its_reason_beside_the_image(panel):
     """It stood under the prompt."""
     panel.form.well.text.value = "9999a"
-    assert "no job 9999" in panel.form.reasons["image"].value
+    assert "No job 9999" in panel.form.reasons["image"].value
     assert not panel.form.reasons["prompt"].value
     assert "see image" in panel.form.cost.value
 

@@ -1,0 +1,119 @@
+"""A data set in a folder: original files, ``metadata.jsonl`` and a README, as Hugging Face's ImageFolder reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import InputError
+from ..api.parameters import PARAMETERS
+from ..api.quantities import count
+from .result import SavedImage
+from .table_rows import is_missing
+
+_README = """\
+---
+configs:
+- config_name: default
+  data_files: "*"
+---
+
+# {title}
+
+{images} of {jobs}, made with kling_notebook from Kling Image V3{backend}.
+
+`metadata.jsonl` has one line per image: `file_name`, the prompt, the parameters of the model, and the columns of the
+table or sweep it comes from. Load it with `datasets.load_dataset("imagefolder", data_dir=...)`.
+
+| Parameter | Values |
+|---|---|
+{parameters}
+
+To fill in: what the data set is for, how the prompts were chosen, its license, and the terms under which the images
+may be used.
+"""
+
+
+def export(images: Sequence[SavedImage], rows: Sequence[Mapping[str, Any]], folder: str | os.PathLike[str]) -> Path:
+    """Write the data set. It appears under its name when it is complete, or not at all.
+
+    Args:
+        images: each once. rows: for each image its columns, without paths. folder: new or empty.
+
+    Raises:
+        InputError: there are no images, one is gone, the folder is not empty, or it cannot be written.
+    """
+    target = Path(folder).expanduser()
+    if not images:
+        raise InputError("There are no images to export.", parameter="what")
+    _check_empty(target)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.mkdir(parents=True)
+        with (part / "metadata.jsonl").open("w", encoding="utf-8") as file:
+            for name, image, row in zip(_names(images), images, rows, strict=True):
+                shutil.copyfile(image.path, part / name)
+                known = {key: value for key, value in row.items() if not is_missing(value)}
+                file.write(json.dumps({"file_name": name} | known, ensure_ascii=False, default=str) + "\n")
+        (part / "README.md").write_text(_readme(target.name, images), encoding="utf-8")
+        if target.exists():
+            target.rmdir()
+        part.replace(target)
+    except FileExistsError:
+        raise InputError(
+            f"{part} is in the way: another export to {target} is running, or one was killed. Remove it, then export "
+            "again.",
+            parameter="folder",
+        ) from None
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        what = f"{Path(error.filename).name}: {error.strerror}" if error.filename else str(error)
+        raise InputError(
+            f"{target} could not be written ({what}). Nothing was left behind.", parameter="folder"
+        ) from None
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return target
+
+
+def _check_empty(target: Path) -> None:
+    try:
+        occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:
+        raise InputError(f"{target} cannot be read: {error.strerror}.", parameter="folder") from None
+    if occupied:
+        raise InputError(f"{target} is not an empty folder. Give a new name.", parameter="folder")
+
+
+def _names(images: Sequence[SavedImage]) -> list[str]:
+    """The files' names in the data set: their own, with a number if two folders hold the same one."""
+    seen: Counter[str] = Counter()
+    names = []
+    for image in images:
+        seen[image.path.name] += 1
+        again = seen[image.path.name]
+        names.append(image.path.name if again == 1 else f"{image.path.stem}-{again}{image.path.suffix}")
+    return names
+
+
+def _readme(title: str, images: Sequence[SavedImage]) -> str:
+    lines = []
+    for name in PARAMETERS:
+        values = Counter(str(image.request.values.get(name)) for image in images)
+        if name != "prompt" and set(values) != {"None"}:
+            shown = ", ".join(f"{value} ({n})" for value, n in values.most_common(6))
+            lines.append(f"| {name} | {shown.replace('|', chr(92) + '|')} |")
+    sandbox = all("sandbox" in image.caption for image in images)
+    return _README.format(
+        title=title,
+        images=count(len(images), "image"),
+        jobs=count(len({image.number for image in images}), "job"),
+        backend=" (by the sandbox, not the model)" if sandbox else "",
+        parameters="\n".join(lines),
+    )

@@ -1,0 +1,160 @@
+"""Measures of images: a function per image, computed once and kept, anew if its code changed."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import pickle
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from ..api.errors import InputError
+from .result import SavedImage
+from .sweep_axes import plain
+
+MOST_AT_ONCE = 32
+"""Tasks given to an executor at a time: each carries an image's bytes."""
+
+Value = float | int | str | bool | None | Mapping[str, float | int | str | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the function gave for one image; ``error`` says why it gave nothing."""
+
+    image: SavedImage
+    value: Value = None
+    error: str = ""
+
+
+def name_of(function: Any, name: str | None) -> str:
+    """The name a measure is kept under: the one given, else the function's.
+
+    Raises:
+        InputError: it is not a function, or has no name of its own.
+    """
+    if not callable(function):
+        raise InputError(
+            f"measure needs a function of an image, not a {type(function).__name__}.", parameter="function"
+        )
+    found = name if name is not None else getattr(function, "__name__", "")
+    if not isinstance(found, str) or not found.isidentifier():
+        raise InputError(
+            f"A measure's name must be a word such as sharpness, not {found!r}. Give name='...'.", parameter="name"
+        )
+    return found
+
+
+def code_hash(function: Callable[..., Any]) -> str:
+    """A hash of what the function does: of its source, or of its bytecode if there is no source to be had.
+
+    What it calls, and the values of variables it uses, are not part of it.
+    """
+    inner = inspect.unwrap(getattr(function, "func", function))  # of a functools.partial
+    bound = repr((getattr(function, "args", ()), getattr(function, "keywords", {})))
+    try:
+        body = textwrap.dedent(inspect.getsource(inner))
+    except (OSError, TypeError):
+        code = getattr(inner, "__code__", None)
+        body = _bytecode(code) if code is not None else f"{type(inner).__module__}.{type(inner).__qualname__}"
+    return hashlib.sha256(f"{body}{bound}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _bytecode(code: CodeType) -> str:
+    constants = [_bytecode(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return repr((code.co_code, code.co_names, constants))
+
+
+def run(
+    function: Callable[[SavedImage], Any], images: Sequence[SavedImage], executor: Executor | None = None
+) -> Iterator[Measured]:
+    """Call the function for each image; an error is that image's and stops nothing.
+
+    With an executor, images travel with their bytes, a bounded number at a time, and results come as they arrive.
+
+    Raises:
+        InputError: the executor cannot be given the function.
+    """
+    if executor is None:
+        for image in images:
+            yield _measured(image, _call(function, image))
+        return
+    _check_executor(executor, function)
+    left = iter(images)
+    running: dict[Future[Any], SavedImage] = {}
+    while True:
+        for image in left:
+            try:
+                running[executor.submit(_call, function, image)] = image
+            except RuntimeError as error:  # it was shut down, or its workers died
+                raise InputError(f"The executor takes no more tasks ({error}).", parameter="executor") from None
+            if len(running) >= MOST_AT_ONCE:
+                break
+        if not running:
+            return
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            image = running.pop(future)
+            failed = future.exception()
+            answer = future.result() if failed is None else (None, f"{type(failed).__name__}: {failed}")
+            yield _measured(image, answer)
+
+
+def _check_executor(executor: Any, function: Any) -> None:
+    if not callable(getattr(executor, "submit", None)):
+        raise InputError(
+            f"executor must be a concurrent.futures.Executor, not a {type(executor).__name__}.", parameter="executor"
+        )
+    if type(executor).__name__ == "ProcessPoolExecutor":  # others have pickles of their own
+        try:
+            pickle.dumps(function)
+        except Exception as error:
+            raise InputError(
+                f"Another process cannot be given this function ({error}). Define it with def in a module, or leave "
+                "the executor out.",
+                parameter="function",
+            ) from None
+
+
+def _call(function: Callable[[SavedImage], Any], image: SavedImage) -> tuple[Any, str]:
+    """The function's value and no error, or None and the error. Runs on the executor's side too."""
+    try:
+        return _plain(function(image)), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _measured(image: SavedImage, answer: tuple[Any, str]) -> Measured:
+    return Measured(image, *answer)
+
+
+def _plain(value: Any) -> Value:
+    """A number, a text, True, False, None, or a dict of these, in Python's own types.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): _single(one) for name, one in value.items()}
+    return _single(value)
+
+
+def _single(value: Any) -> float | int | str | bool | None:
+    value = plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"it returned a {type(value).__name__}; return a number, a text or a dict of these")
+
+
+def columns_of(name: str, value: Value) -> dict[str, Any]:
+    """The columns of one measure: its name, or for a dict ``name_key`` each."""
+    if isinstance(value, Mapping):
+        return {f"{name}_{key}": one for key, one in value.items()}
+    return {name: value}
