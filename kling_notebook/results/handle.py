@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -10,9 +11,30 @@ from contextlib import suppress
 from typing import Any
 
 from ..api.errors import StillRunningError
+from ..api.event_log import log_event, log_suppressed
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus, Observer, Snapshot
 from .result import Result
+
+_LOGGED = {
+    JobStatus.SUBMITTING: "submitted",
+    JobStatus.RUNNING: "accepted",
+    JobStatus.COMPLETED: "completed",
+    JobStatus.CANCELLED: "cancelled",
+    JobStatus.FAILED: "failed",
+    JobStatus.REJECTED: "rejected",
+    JobStatus.UNCONFIRMED: "unconfirmed",
+    JobStatus.PAUSED: "paused",
+    JobStatus.EXPIRED: "expired",
+}
+"""What the log calls a job's new status."""
+
+
+def _line(snapshot: Snapshot) -> str:
+    job = f", {snapshot.job_id}" if snapshot.job_id else ""
+    credits = f", {snapshot.credits:g} credits" if snapshot.credits is not None else ""
+    reused = ", reused" * snapshot.reused
+    return f"job {snapshot.number} {_LOGGED[snapshot.status]}{job}{credits}{reused}"
 
 
 class JobHandle(Future[Result]):
@@ -96,11 +118,17 @@ class JobHandle(Future[Result]):
     def publish(self, snapshot: Snapshot) -> None:
         """Called by the worker at each change. What an observer raises never reaches the job."""
         with self._lock:
-            self._snapshot = snapshot
+            before, self._snapshot = self._snapshot, snapshot
             observers = self._observers
+        if snapshot.status is not before.status and snapshot.status in _LOGGED:
+            log_event(logging.INFO, _line(snapshot))
+        elif snapshot.waiting_for and snapshot.waiting_for != before.waiting_for:
+            log_event(logging.DEBUG, f"job {snapshot.number}: {snapshot.waiting_for}")
         for observer in observers:
-            with suppress(Exception):
+            try:
                 observer(snapshot)
+            except Exception as error:
+                log_suppressed("a job's observer", error)
 
     # ---- cancelling ----
 

@@ -149,6 +149,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             Subcommand("sandbox", "[on|off]", "the local practice service: no key, no cost", choices=_SWITCH),
             Subcommand("login", "", "enter the API key, masked"),
             Subcommand("check", "", "check host, key, folder and journal; spends nothing"),
+            Subcommand("log", "", "the last 500 lines of what happened to each job"),
             Subcommand("config", "", "every setting and where it came from"),
             Subcommand("help", "", "this help"),
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...api.address import address_of, split_address
 from ...api.errors import InputError
+from ...api.event_log import log_lines
 from ...api.generation_request import GenerationRequest
 from ...api.job import JobStatus
 from ...api.parameters import PARAMETERS
@@ -253,6 +254,10 @@ def _config() -> Any:
     return facts_bundle("Settings", kernel_session.settings_in_force().described(), header=("setting", "value", "from"))
 
 
+def _log() -> Any:
+    print("\n".join(log_lines()) or "Nothing has happened yet.")
+
+
 def _panel() -> Any:
     from ..panel.panel import KlingPanel
 
@@ -276,6 +281,7 @@ _SUBCOMMANDS: Mapping[str, Callable[..., Any]] = {
     "sandbox": _sandbox,
     "login": _login,
     "check": _check,
+    "log": _log,
     "config": _config,
     "help": _help,
 }
