@@ -22,7 +22,7 @@ from kling_notebook.api.errors import SettingsError
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
-from kling_notebook.jobs import job_context
+from kling_notebook.jobs.running_job import RunningJob
 from kling_notebook.journal import journal as journal_module
 from kling_notebook.journal import schema
 from kling_notebook.journal.job_record import Record, new_record
@@ -507,7 +507,7 @@ def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_nobody_waitin
     session = make_session(make_sandbox(latency=1.5))
     handle = session.start([session.request("a fox")], source="python").handles[0]
     while not session.record(1).job_id:
-        handle.pause(0.02)
+        time.sleep(0.02)
     other = sqlite3.connect(folder / ".kling" / "journal.sqlite3", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     handle.pause(2.5)
@@ -528,10 +528,10 @@ def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
     session = make_session(make_sandbox(latency=1.0))
     handle = session.start([session.request("a fox")], source="python").handles[0]
     while not session.record(1).job_id:
-        handle.pause(0.02)
+        time.sleep(0.02)
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "get", broken)
-        patch.setattr(job_context.Work, "tell", broken)
+        patch.setattr(RunningJob, "notify", broken)
         assert "disk I/O error" in str(handle.exception(timeout=20))
     assert session.resume(1).handles[0].exception(timeout=30) is None
 
