@@ -51,9 +51,11 @@ class Job:
 
     Attributes:
         state: our reading of the status: running, completed or failed. status: the service's own word, lower-cased.
-        image_urls: temporary URLs of the images, in the service's order. status_url: where to poll, if usable.
+        image_urls: temporary URLs (or data URLs) of a completed job's images, in the service's order.
+        output_urls: the same of a job in any state: what stands in its output so far.
+        status_url: where to poll, if usable.
         credit_cost, credits_remaining: None where the reply did not say.
-        error: the service's reason, for a failed job.
+        error: the service's reason, for a failed job. warnings: what the service says of the images' content.
         raw: the reply, without asset URLs.
     """
 
@@ -61,10 +63,12 @@ class Job:
     state: Literal["running", "completed", "failed"]
     status: str
     image_urls: tuple[str, ...] = field(default=(), repr=False)
+    output_urls: tuple[str, ...] = field(default=(), repr=False)
     status_url: str | None = None
     credit_cost: float | None = None
     credits_remaining: float | None = None
     error: str | None = None
+    warnings: tuple[str, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 

@@ -66,7 +66,7 @@ def after_submit(error: KlingError) -> AfterSubmit:
     if (
         isinstance(error, ApiError)
         and (error.status in (307, 308) or 400 <= error.status < 500)
-        and error.status != 408
+        and error.status not in (408, 499)
     ):
         return AfterSubmit.REFUSED
     return AfterSubmit.UNKNOWN

@@ -7,18 +7,65 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-JSON_LIMIT = 2**20
-"""Bytes of a reply above which it is not read as JSON."""
+JSON_LIMIT = 2**24
+"""Bytes of a reply above which it is not read as JSON: a reply may echo a source image of 13 MB."""
+
+_LONGEST_TEXT = 20_000
+"""Characters of a text that is kept for a record: longer is an image, or of no use."""
+
+_READER = json.JSONDecoder(parse_constant=lambda _: None, strict=False)
+_PREFIX = re.compile(r"(?:[^{\[<]{0,200}(?:<br|<b>)[^{\[]{0,500}|\)\]\}'?,?|data:)?\s{0,99}(?=[{\[])", re.IGNORECASE)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
 
 
 def parse(body: bytes) -> Any:
-    """The JSON of a reply; None where it is none, is nested too deep or is above 1 MB. NaN and infinity become None."""
+    """The JSON of a reply; None if it is not JSON, is nested too deep or is above 16 MB.
+
+    Read all the same: broken UTF-8 (a text that was cut by bytes), raw control characters, bytes after the end, and
+    what some services put before an object. NaN and infinity become None.
+    """
     if len(body) > JSON_LIMIT:
         return None
+    text = _decoded(body)
+    start = len(text) - len(text.lstrip())
+    prefix = _PREFIX.match(text, start)
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None)
+        value, end = _READER.raw_decode(text, prefix.end() if prefix else start)
     except (ValueError, RecursionError):
         return None
+    return value if isinstance(value, Mapping | list) or not text[end:].strip() else None
+
+
+def parse_torn(body: bytes) -> Any:
+    """What arrived whole of an object that ends in the middle; None if nothing did."""
+    text = _decoded(body[:JSON_LIMIT])
+    prefix = _PREFIX.match(text, len(text) - len(text.lstrip()))
+    if prefix is None:
+        return None
+    open_ones: list[str] = []
+    kept, closing = 0, ""
+    for token in _TOKEN.finditer(text, prefix.end()):
+        mark, at = token[0], token.start()
+        if mark == '"':  # a text without an end
+            break
+        if mark in ("{", "["):
+            open_ones.append("}" if mark == "{" else "]")
+        elif mark in ("}", "]"):
+            if not open_ones:
+                break
+            open_ones.pop()
+        elif mark != "," and open_ones[-1:] != ["]"] and not text[max(0, at - 20) : at].rstrip().endswith(":"):
+            continue  # a name: its value has not arrived
+        kept, closing = token.end() - (mark == ","), "".join(reversed(open_ones))
+    try:
+        return _READER.decode(text[prefix.end() : kept] + closing)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decoded(body: bytes) -> str:
+    encoding = json.detect_encoding(body)
+    return body.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace")
 
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -44,6 +91,8 @@ def without_urls(value: Any, depth: int = 0) -> Any:
     if depth > 50:
         return "..."
     if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            value = f"{value[:100]} [{len(value)} characters]"
         text = value.encode("utf-8", "replace").decode("utf-8")
         text = _DATA_URL.sub(lambda found: f"[data URL, {found[1] or 'untyped'}]", text)
         return _URL.sub(lambda found: f"[address on {found[1].rpartition('@')[2]}]", text)

@@ -6,11 +6,12 @@ are fetched from public https addresses only, unless the service itself is on th
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ipaddress
 import re
 import socket
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from .errors import SettingsError
 
@@ -182,6 +183,34 @@ def redirect_target(url: str, location: str) -> str:
     with contextlib.suppress(UnicodeError):  # then it is what it seems to be
         location = location.encode("latin-1").decode("utf-8")
     return urljoin(url, quote(location.strip(), safe=f"{_LEGAL_IN_URLS}#"))
+
+
+def is_data_url(url: str) -> bool:
+    """True if the URL holds an image itself."""
+    return url[:11].lower() == "data:image/"
+
+
+def data_of(url: str) -> bytes:
+    """The bytes that a data URL holds; empty if they cannot be decoded."""
+    head, _, data = url.partition(",")
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(data)
+    text = "".join(unquote(data).split()).translate(_URL_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return b""
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def id_in_job_url(url: str | None, base_url: str) -> str | None:
+    """The job id in an address such as `job_url` makes; None for any other."""
+    start = f"{base_url}/jobs/"
+    if not base_url or not url or not url.startswith(start):
+        return None
+    return unquote(re.split("[/?#]", url[len(start) :], maxsplit=1)[0]) or None
 
 
 def job_url(base_url: str, job_id: str) -> str:

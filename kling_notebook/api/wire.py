@@ -12,7 +12,9 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
+from unicodedata import category
 
 from .api_key import KEYS_PAGE
 from .errors import (
@@ -27,12 +29,16 @@ from .errors import (
 )
 from .job import Job
 from .rate_limiter import retry_after
-from .sanitize import clean, parse, without_urls
-from .url_policy import same_origin_url
+from .sanitize import clean, parse, parse_torn, without_urls
+from .url_policy import id_in_job_url, is_data_url, same_origin_url
 
-_SUCCESS = frozenset({"completed", "succeeded", "success"})
-_FAILURE = frozenset({"failed", "error", "cancelled", "canceled", "expired"})
-_ID_KEYS = ("jobId", "job_id", "id")
+_SUCCESS = frozenset({"completed", "complete", "succeeded", "succeed", "success", "done", "finished"})
+_FAILURE = frozenset(
+    {"failed", "failure", "error", "cancelled", "canceled", "expired", "rejected", "timeout", "timed_out"}
+)
+_RUNNING = frozenset({"pending", "processing", "running", "queued", "starting", "in_progress"})
+_STATUS_KEYS = ("status", "state", "jobStatus", "job_status", "taskStatus", "task_status")
+_ID_KEYS = ("jobId", "job_id", "id", "jobID", "taskId", "task_id")
 _WITHOUT_A_JOB = frozenset({307, 308})  # these tell the client to ask elsewhere: the request was not acted on
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -67,51 +73,83 @@ _UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again.
 def read_submit(
     status: int, headers: Mapping[str, str], body: bytes, *, base_url: str = "", cut: str | None = None
 ) -> Job:
-    """The job a submit made.
+    """The job a submit made, from however torn a reply: an id is an id.
 
-    Completed without an image counts as running: the id must be kept first, and a poll will tell.
+    The id is looked for in the body, then in the address where the reply says the job stands. Completed without an
+    image counts as running: a poll will tell. Completed with images and without an id has the ``job_id`` "".
 
     Args:
         base_url: the configured one; a status URL on another origin is dropped, and every one without it.
-        cut: why the body ended too early, as the end of a sentence; None where it is whole.
+        cut: why the body ended too early, as the end of a sentence; None if it is whole.
 
     Raises:
-        ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError, with ``job_id`` where
-            the torn reply still shows one. ``maybe_submitted`` wherever the reply leaves open that a job was made.
+        ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError.
+            ``maybe_submitted`` if the reply leaves open that a job was made.
     """
-    if not 200 <= status < 300:
+    whole = parse(body)
+    reply = _unwrapped(_object(whole if whole is not None else parse_torn(body)))
+    good = 200 <= status < 300
+    if not good and (_refuses(status) or not (reply and _job_id(reply, _ID_KEYS[:2]))):
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
-    said = _object(parse(body))
-    job_id = _job_id(said)
-    if said is None or job_id is None:
+    job_id = _job_id(reply) if reply is not None else None
+    for url in (_text(reply or {}, "statusUrl", "status_url"), _header_value(headers, "location")):
+        job_id = job_id or id_in_job_url(url, base_url)
+    job = _job(reply or {}, job_id or "", base_url)
+    if whole is None:  # what is missing may change the meaning of what is there; the next poll says it all
+        job = replace(job, state="running", image_urls=(), error=None)
+    if job_id is None and not job.image_urls:
         torn = f" was cut short: {cut}." if cut else " holds no job id."
-        text = f"The service's reply to a submit{torn}"
-        raise _unexpected(text, status, body, maybe_submitted=True, job_id=_torn_job_id(body) if said is None else None)
-    return _job(said, job_id, base_url)
+        raise _unexpected(f"The service's reply to a submit{torn}", status, body, maybe_submitted=True)
+    return job
 
 
 def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, *, base_url: str = "") -> Job:
     """What a poll says of a job. A status nobody documented means that it is still running.
 
+    Its ``job_id`` is the one that the reply names, which the caller compares with the one it asked for.
+
     Raises:
-        ApiError: by status and code. UnexpectedReplyError where the reply is no JSON object (``raw`` is then text) or
+        ApiError: by status and code. UnexpectedReplyError if the reply is not a JSON object (``raw`` is then text) or
             the job is completed without an image (``raw`` is then the reply).
     """
     if not 200 <= status < 300:
         raise read_error(status, headers, body, submitting=False).with_job(job_id=job_id)
-    said = _object(parse(body))
-    if said is None:
+    reply = _unwrapped(_object(parse(body)))
+    if reply is None:
         raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
-    job = _job(said, job_id, base_url)
+    job = _job(reply, _job_id(reply, _ID_KEYS[:2]) or job_id, base_url)
     if _state(job.status) == "completed" and not job.image_urls:
         text = f"Job {job_id} is completed, and the reply names no image."
         raise _unexpected(text, status, body, job_id=job_id)
     return job
 
 
-def _job(said: Mapping[str, Any], job_id: str, base_url: str) -> Job:
-    images = tuple(dict.fromkeys(_images_of(said)))
-    word = clean(said.get("status"), 40).lower()
+def completed_by_evidence(before: Job | None, now: Job, num_outputs: int) -> Job:
+    """The reply ``now``, as completed if its output shows it whatever the status word says.
+
+    Under a word that is not known, image URLs in the output of two polls running are enough. Under a known running
+    word, which may come with previews, at least ``num_outputs`` URLs must stand there, the same ones both times.
+
+    Args:
+        before: the job's previous reply, None for its first. num_outputs: images that were asked for.
+    """
+    if now.state != "running" or before is None or not now.output_urls or not before.output_urls:
+        return now
+    if now.status in _RUNNING:
+        same = [_without_query(url) for url in now.output_urls] == [_without_query(url) for url in before.output_urls]
+        if not same or len(now.output_urls) < num_outputs:
+            return now
+    return replace(now, state="completed", image_urls=now.output_urls)
+
+
+def _without_query(url: str) -> str:
+    """What names an image: signatures are made anew for each reply."""
+    return url if is_data_url(url) else url.partition("?")[0]
+
+
+def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
+    images = tuple(dict.fromkeys(_images_of(reply, base_url)))
+    word = _status_word(reply)
     if not word:
         word = "completed" if images else "unknown"
     state = _state(word)
@@ -120,62 +158,176 @@ def _job(said: Mapping[str, Any], job_id: str, base_url: str) -> Job:
         state if state != "completed" or images else "running",
         word,
         image_urls=images if state == "completed" else (),
-        status_url=same_origin_url(_text(said, "statusUrl", "status_url"), base_url),
-        credit_cost=_number(said, "creditCost", "credit_cost"),
-        credits_remaining=_number(said, "creditsRemaining", "credits_remaining"),
-        error=_reason(said) if state == "failed" else None,
-        raw=without_urls(said),
+        output_urls=images,
+        status_url=same_origin_url(_text(reply, "statusUrl", "status_url"), base_url),
+        credit_cost=_number(reply, "creditCost", "credit_cost"),
+        credits_remaining=_number(reply, "creditsRemaining", "credits_remaining"),
+        error=_reason(reply) if state == "failed" else None,
+        warnings=_warnings(reply),
+        raw=without_urls(reply),
     )
+
+
+def _status_word(reply: Mapping[str, Any]) -> str:
+    """The service's own word, lower-cased; known ones as they are listed here ("In progress": in_progress)."""
+    for key in _STATUS_KEYS:
+        value = reply.get(key)
+        if isinstance(value, Mapping):
+            value = next((value[name] for name in _STATUS_KEYS if isinstance(value.get(name), str)), value)
+        word = clean(value, 40).lower()
+        plain = re.sub(r"[\s-]+", "_", word)
+        if word:
+            return plain if plain in _SUCCESS | _FAILURE | _RUNNING else word
+    return ""
 
 
 def _state(word: str) -> Literal["running", "completed", "failed"]:
     return "completed" if word in _SUCCESS else "failed" if word in _FAILURE else "running"
 
 
-def _reason(said: Mapping[str, Any]) -> str:
-    """Why a job failed: ``error`` is a string or an object."""
-    code, message = _said(said)
-    return message or code or "no reason given"
+# --- what a reply is wrapped in -------------------------------------------------------------------------------------
+
+_WRAPPERS = ("data", "result", "job", "response", "body", "payload", "prediction", "task")
 
 
-def _job_id(said: Any) -> str | None:
-    """A job id that can be polled: printable text, or a number; not a path that leads elsewhere."""
-    if not isinstance(said, Mapping):
-        return None
-    for key in _ID_KEYS:
-        value = said.get(key)
+def _unwrapped(reply: Mapping[str, Any] | None, depth: int = 0) -> Mapping[str, Any] | None:
+    """The object that speaks of the job: the reply itself, or what it is wrapped in. Facts outside are kept."""
+    if reply is None or depth > 3 or _speaks_of_a_job(reply):
+        return reply
+    others = sorted(reply, key=lambda key: _WRAPPERS.index(key) if key in _WRAPPERS else len(_WRAPPERS))
+    for key in others:
+        inside = reply[key]
+        if isinstance(inside, str) and inside.lstrip().startswith("{"):
+            inside = parse(inside.encode("utf-8", "replace"))
+        if isinstance(inside, list) and len(inside) == 1:
+            inside = inside[0]
+        if not isinstance(inside, Mapping) or key in ("error", "input", "request"):
+            continue
+        found = _unwrapped(inside, depth + 1)
+        if found is not None and _speaks_of_a_job(found, alone=key in _WRAPPERS):
+            return {name: value for name, value in reply.items() if name != key} | dict(found)
+    return reply
+
+
+def _speaks_of_a_job(value: Mapping[str, Any], *, alone: bool = True) -> bool:
+    """It holds a job's id, or a status with images. A bare ``id`` counts only if ``alone``: users have one as well."""
+    if any(key in value for key in _ID_KEYS if key != "id"):
+        return True
+    rest = any(key in value for key in (*_STATUS_KEYS, *_CONTAINERS[:3]))
+    return alone and (rest or "id" in value)
+
+
+def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
+    """A job id that can be polled: text or a number, whatever its characters; not a path that leads elsewhere."""
+    for key in keys:
+        value = reply.get(key)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if isinstance(value, str) and 0 < len(value.strip()) <= 512:
             text = value.strip()
-            if text.isprintable() and text not in (".", ".."):
+            if text not in (".", "..") and not any(category(character) in ("Cc", "Cs") for character in text):
                 return text
     return None
 
 
-def _torn_job_id(body: bytes) -> str | None:
-    """The job id in a reply that was cut short or is too long, if it arrived whole: it may be all there is to find
-    what was bought."""
-    found = re.search(rb'"jobId"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
-    return found[1].decode("ascii") if found else None
+# --- images ---------------------------------------------------------------------------------------------------------
+
+_CONTAINERS = (
+    "output",
+    "outputs",
+    "result",
+    "results",
+    "assets",
+    "images",
+    "image",
+    "data",
+    "artifacts",
+    "generations",
+)
+_IMAGE_KEYS = ("images", "image", "assets", "url", "urls", "image_url", "image_urls", "imageUrl", "imageUrls")
+_ENCODED_KEYS = ("b64_json", "base64", "b64")
+_OTHER_ADDRESSES = re.compile(
+    r"status|poll|cancel|webhook|callback|self|^get$|stream|log|doc|help|input|source|request|prompt|param|thumb|preview",
+    re.IGNORECASE,
+)
 
 
-def _images_of(said: Mapping[str, Any]) -> Iterator[str]:
-    """URLs of images in the service's order: under ``output`` in any of its shapes, else ``assets`` or ``images``."""
-    for key in ("output", "assets", "images"):
-        yield from _urls(said.get(key), 0)
+def _images_of(reply: Mapping[str, Any], base_url: str) -> Iterator[str]:
+    """URLs of images in the service's order, under ``output`` in any of its shapes, else under its other names.
+
+    As a last resort any address below it that is not one of the service's own pages.
+    """
+    found = False
+    for reading in (_urls, _any_urls):
+        for key in _CONTAINERS:
+            for url in reading(reply.get(key), 0):
+                if not (base_url and url.startswith(f"{base_url}/jobs/")):
+                    found = True
+                    yield url
+            if found and key == "output":
+                break  # what stands elsewhere is the same, or something else
+        if found:
+            return
 
 
 def _urls(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
-        if value.strip().lower().startswith(("https://", "http://")):
+        if value.strip().lower().startswith(("https://", "http://", "data:image/")):
             yield value.strip()
-    elif isinstance(value, list) and depth < 4:
+    elif isinstance(value, list) and depth < 5:
         for item in value:
             yield from _urls(item, depth + 1)
-    elif isinstance(value, Mapping) and depth < 4:
-        for key in ("images", "image", "assets", "url"):
+    elif isinstance(value, Mapping) and depth < 5:
+        for key in _IMAGE_KEYS:
             yield from _urls(value.get(key), depth + 1)
+        for key in _ENCODED_KEYS:
+            if isinstance(value.get(key), str) and len(value[key]) > 100:
+                yield value[key] if is_data_url(value[key]) else f"data:image/any;base64,{value[key]}"
+
+
+def _any_urls(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, Mapping) and depth < 8:
+        for key, item in value.items():
+            if not _OTHER_ADDRESSES.search(str(key)):
+                yield from _any_urls(item, depth + 1)
+    elif isinstance(value, list) and depth < 8:
+        for item in value:
+            yield from _any_urls(item, depth + 1)
+    elif isinstance(value, str):
+        yield from _urls(value, depth)
+
+
+# --- other facts ----------------------------------------------------------------------------------------------------
+
+_REASON_KEYS = re.compile(r"error|fail|reason|message|msg|detail|cause|moderation", re.IGNORECASE)
+_NOT_A_REASON = frozenset({*_ID_KEYS, *_STATUS_KEYS, "statusUrl", "creditCost", "creditsRemaining", "error"})
+
+
+def _reason(reply: Mapping[str, Any]) -> str:
+    """Why a job failed, in whatever words the reply holds."""
+    code, message = _said(reply)
+    reasons = dict.fromkeys([message or code or ""])
+    for holder in (reply, reply.get("output"), reply.get("result")):
+        for key, value in holder.items() if isinstance(holder, Mapping) else ():
+            if _REASON_KEYS.search(str(key)) and isinstance(value, str) and value.strip() and value != code:
+                reasons[clean(value)] = None
+    text = "; ".join(filter(None, reasons))
+    rest = {key: value for key, value in reply.items() if key not in _NOT_A_REASON and value not in (None, "", [], {})}
+    return clean(text) or ("no reason given" + (f" ({clean(rest, 200)})" if rest else ""))
+
+
+def _warnings(reply: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the service says of the content, as "not drawn: perfume"."""
+    value = reply.get("warnings")
+    texts = (
+        clean(item.get("message") if isinstance(item, Mapping) else item)
+        for item in (value if isinstance(value, list) else [value])
+    )
+    return tuple(dict.fromkeys(text for text in texts if text))[:20]
+
+
+def _header_value(headers: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
 def _number(said: Mapping[str, Any], *keys: str) -> float | None:
@@ -223,7 +375,7 @@ def read_error(
     kind = _kind(status, code)
     if kind is ModelNotFoundError and not submitting and _object(said) is None:
         kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
-    unknown = submitting and (status == 408 or not 300 <= status < 500 or _redirects(status))
+    unknown = submitting and not _refuses(status)
     what, advice = _ADVICE[kind]
     if kind is InsufficientCreditsError and same_origin_url(CREDITS_PAGE, base_url):
         advice = f"Buy credits at {CREDITS_PAGE}"
@@ -247,6 +399,11 @@ def read_error(
         retry_after=wait,
         maybe_submitted=unknown,
     )
+
+
+def _refuses(status: int) -> bool:
+    """True if the status makes it certain that no job was made."""
+    return status in _WITHOUT_A_JOB or (400 <= status < 500 and status not in (408, 499))
 
 
 def _redirects(status: int) -> bool:

@@ -137,13 +137,15 @@ def _post_once(job: RunningJob) -> KlingError | None:
 
 
 def _accept(job: RunningJob, reply: Job) -> KlingError | None:
-    """The id is committed before anything else happens."""
-    if job.store.is_other_job(job.record, reply.job_id):
+    """The id is committed before anything else happens. A reply with images and no id is all there will ever be."""
+    if not reply.job_id:
+        job.answered = reply
+    elif job.store.is_other_job(job.record, reply.job_id):
         error = KlingError(f"The service answered with {reply.job_id}, which is another job")
         return _unconfirmed(job, unconfirmed_error(job.record, str(error), error))
     job.commit(
         status=JobStatus.RUNNING,
-        job_id=reply.job_id,
+        job_id=reply.job_id or None,
         status_url=reply.status_url,
         credits=reply.credit_cost,
         credits_remaining=reply.credits_remaining,

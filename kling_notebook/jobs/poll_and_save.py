@@ -22,6 +22,7 @@ from ..api.errors import (
 )
 from ..api.job import Job, JobStatus
 from ..api.quantities import count
+from ..api.wire import completed_by_evidence
 from ..image_files import saving
 from ..journal.job_record import Record
 from .running_job import RunningJob
@@ -81,6 +82,9 @@ def ask_until_over(job: RunningJob) -> Job:
     Raises:
         StoppedAskingError: it is over for now. StillRunningError: the caller's time-out passed.
     """
+    if job.answered is not None:
+        _note_end(job, job.answered, None)
+        return job.answered
     record = job.record
     # A clock that is set back, or another machine's, delays no poll: the age counts on the monotonic clock from here.
     submitted = job.submitted
@@ -90,6 +94,7 @@ def ask_until_over(job: RunningJob) -> Job:
     failed = retry_policy.FailedPolls()
     began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
+    before: Job | None = None  # the last reply: what stands in two running is evidence, whatever the status is called
     while True:
         if job.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
             job.commit()
@@ -110,6 +115,7 @@ def ask_until_over(job: RunningJob) -> Job:
             _wait_after_failed_poll(job, failed, error, age, began)
             continue
         failed = retry_policy.FailedPolls()
+        reply, before = completed_by_evidence(before, reply, record.request.num_outputs), reply
         if reply.state == "running":
             running = age
             job.notify(service_status=reply.status)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..api.client import ServiceClient
 from ..api.errors import DownloadError, KlingError, SettingsError, StillRunningError
-from ..api.job import JobStatus
+from ..api.job import Job, JobStatus
 from ..api.poll_schedule import Durations
 from ..api.rate_limiter import Kind
 from ..api.request_queue import Slot
@@ -67,6 +67,7 @@ class RunningJob:
         resumed: whether an earlier worker may have polled or saved something of it.
 
     Attributes:
+        answered: the service's reply to the submit, if it is completed and names no job that could be polled.
         unwritten: the error of the last commit while it is being retried. submitted: when this process submitted it,
             on the monotonic clock.
     """
@@ -92,6 +93,7 @@ class RunningJob:
         self._timeout = timeout
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self.unwritten: Exception | None = None
+        self.answered: Job | None = None
         self.submitted: float | None = None
         self.durations = Durations()
         self._lock = threading.Lock()

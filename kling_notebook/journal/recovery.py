@@ -102,8 +102,10 @@ def _replace(path: Path, folder: Path, session: str) -> tuple[int, int, Path]:
     with closing(Journal(new)) as journal:
         kept = _salvage(path, journal)
         found = import_from_metadata(journal, folder, session)
-    with suppress(FileNotFoundError):  # SQLite would roll it back into whatever has the journal's name
-        path.with_name(path.name + "-journal").rename(aside.with_name(aside.name + "-journal"))
+    new.with_name("journal.new-journal").unlink(missing_ok=True)  # emptied, and not removed, by each commit
+    rollback = path.with_name(path.name + "-journal")
+    if rollback.exists() and rollback.stat().st_size:  # SQLite would roll it back into whatever has the journal's name
+        rollback.rename(aside.with_name(aside.name + "-journal"))
     try:
         os.link(path, aside)
     except OSError:  # a file system without hard links

@@ -107,7 +107,6 @@ def test_whatever_else_is_missing_or_odd_a_job_id_is_kept(reply: Any, job_id: st
         {"jobId": "x" * 513},
         {"status": "pending"},
         {"error": "odd"},
-        b'{"jobId": "a", "pad": "' + b" " * JSON_LIMIT + b'"}',
     ],
 )
 def test_a_reply_to_a_submit_without_a_usable_job_id_may_have_bought(reply: Any) -> None:
@@ -119,14 +118,14 @@ def test_a_reply_to_a_submit_without_a_usable_job_id_may_have_bought(reply: Any)
 
 
 def test_a_torn_reply_still_tells_its_job_id() -> None:
-    torn = b'{"jobId": "job_abc123", "status": "pen'
+    """An id is an id: the job goes on. One that broke off is none."""
+    for torn in (b'{"jobId": "job_abc123", "status": "pen', b'{"jobId": "job_abc123", "pad": "' + b" " * JSON_LIMIT):
+        job = wire.read_submit(200, {}, torn, cut="it took too long")
+        assert (job.job_id, job.state, job.image_urls) == ("job_abc123", "running", ())
     with pytest.raises(UnexpectedReplyError, match="cut short: it took too long") as caught:
-        wire.read_submit(200, {}, torn, cut="it took too long")
-    assert caught.value.job_id == "job_abc123"
-    assert caught.value.maybe_submitted
-    with pytest.raises(UnexpectedReplyError) as caught:
-        wire.read_submit(200, {}, b'{"jobId": "job_abc1')
+        wire.read_submit(200, {}, b'{"jobId": "job_abc1', cut="it took too long")
     assert caught.value.job_id is None
+    assert caught.value.maybe_submitted
 
 
 # --- poll ---------------------------------------------------------------------------------------------------------
@@ -135,12 +134,12 @@ def test_a_torn_reply_still_tells_its_job_id() -> None:
 @pytest.mark.parametrize(
     ("word", "state"),
     [
-        *[(word, "completed") for word in ("completed", "succeeded", "success", "COMPLETED", " Completed ")],
-        *[(word, "failed") for word in ("failed", "error", "cancelled", "canceled", "expired", "Failed")],
         *[
-            (word, "running")
-            for word in ("pending", "processing", "queued", "in_progress", "complete?", "done", "ok", "0")
+            (word, "completed")
+            for word in ("completed", "succeed", "success", "done", "finished", "COMPLETED", " Completed ")
         ],
+        *[(word, "failed") for word in ("failed", "error", "cancelled", "canceled", "expired", "Failed")],
+        *[(word, "running") for word in ("pending", "processing", "queued", "in_progress", "complete?", "ok", "0")],
         *[(word, "running") for word in (None, 3, ["completed"], {"completed": True})],
     ],
 )
@@ -517,5 +516,5 @@ def test_no_reply_whatever_breaks_the_reader(body: bytes, status: int) -> None:
         else:
             json.dumps(job.raw, allow_nan=False).encode()
             job.job_id.encode()
-            assert 200 <= status < 300
+            assert 200 <= status < 300 or job.job_id
     read_schema(parse(body))
