@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
     from kling_notebook.session.session import Session
+
+# How long an example takes is the machine's load, not the test's result.
+settings.register_profile("loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded machine")
 
 # A shell's background job ignores Ctrl-C and so would all its children; tests send it to some.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -78,7 +78,7 @@ BAD = {
     "dropped": Fault("submit", "drop_after"),
     "half a header": Fault("submit", "half_header"),
     "no reply": Fault("submit", "hang", seconds=1.5),
-    "no job id": Fault("submit", "no_job_id"),
+    "no job id": Fault("submit", "html"),
     "failed": Fault("poll", "failed", error={"message": f"because of {CANARY}"}),
     "unreadable": Fault("poll", "status", status=401, raw=ECHO),
     "another's image": Fault("poll", "foreign_image_url", url="{elsewhere}/image.png"),

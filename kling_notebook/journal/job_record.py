@@ -118,17 +118,6 @@ class Reader:
         return records
 
 
-def record_as_json(record: Record) -> dict[str, Any]:
-    """The record without the user's own marks, for an intent file."""
-    return {"n": record.number} | row_of(record)
-
-
-def record_from_json(facts: Mapping[str, Any]) -> Record:
-    """The record an intent file holds."""
-    known = dict(facts) | {"starred": "[]", "note": None}
-    return record_of(tuple(known[name] for name in COLUMNS))
-
-
 def new_record(
     request: GenerationRequest, *, backend: str, source: str, session: str, estimate: float, now: float | None = None
 ) -> Record:

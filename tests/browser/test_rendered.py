@@ -61,7 +61,7 @@ CELLS: dict[str, tuple[str, int]] = {
     "partly failed": ("%%kling -o partly\nA fox again\n---\nAn owl again\n---\nA cat again", 2),
     "interrupted": (INTERRUPTED, 0),
     "dry run": ("%%kling --dry-run --sweep animal=fox,owl --sweep sample=3\nA {animal}", 0),
-    "note": ("%kling note 1 the one for the paper\n%kling star 3:2", 0),
+    "note": ("%kling note 1 the one for the paper\n%kling star 3c", 0),
     "history": ("%kling history --limit 8", 5),
     "status": ("%kling status", 0),
     "page": ("kling.export_history('history.html');", 0),
@@ -186,7 +186,7 @@ def test_a_caption_says_address_parameters_time_and_price(executed: Executed) ->
     captions = ["".join(caption.itertext()) for caption in root.iter("figcaption")]
     assert len(captions) == 9
     for k, caption in enumerate(captions):
-        assert re.fullmatch(rf"3:{k} · 1:1 · 1K · \d+(\.\d)? s · 9 credits for 9", caption), caption
+        assert re.fullmatch(rf"3{'abcdefghi'[k]} · 1:1 · 1K · \d+(\.\d)? s · 9 credits for 9", caption), caption
 
 
 def test_every_original_is_reached_by_a_relative_link(executed: Executed) -> None:

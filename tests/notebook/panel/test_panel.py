@@ -192,7 +192,7 @@ def test_beside_the_button_stand_the_cost_the_balance_and_the_budget(panel, sess
 def test_over_budget_is_said_beside_the_button_and_nothing_is_sent(panel, session, service):
     session.configure(budget=2)
     assert generate(panel, num_outputs=3) is None
-    assert "budget of 2" in panel.form.said.value
+    assert "2 of 2 credits left in the budget" in panel.form.said.value
     assert service.count("submit") == 0
 
 
