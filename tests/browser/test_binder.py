@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 IMAGE, HOME = (os.environ.get(name) for name in ("KLING_BINDER_IMAGE", "KLING_BINDER_HOME"))
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "front-ends.md"
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 LIMIT = 1_000_000_000  # bytes of memory the whole demo may take, eight jobs running
 pytestmark = pytest.mark.skipif(not (IMAGE and HOME), reason="run by .ci/binder, which builds the environment")
@@ -76,10 +76,10 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def link(kind: str) -> str:
-    """The path of one of the README's two Binder links."""
-    words = urllib.parse.unquote(README.read_text(encoding="utf-8"))
+    """The path of one of the two Binder links."""
+    words = urllib.parse.unquote(PAGE.read_text(encoding="utf-8"))
     found = re.search(rf"https://mybinder\.org/v2/\S*?urlpath=({kind}[^\s`)]+)", words)
-    assert found is not None, f"the README gives no link for {kind}"
+    assert found is not None, f"the manual gives no link for {kind}"
     return found[1]
 
 
@@ -141,7 +141,7 @@ def test_eight_jobs_at_once_stay_under_a_gigabyte(open_notebook, jupyter_lab):
         [
             "%load_ext kling_notebook\nimport kling_notebook as kling",
             "handles = [kling.submit(f'mountain {k}', resolution='2K', num_outputs=2) for k in range(8)]\n"
-            "images = sum(len(handle.result(timeout=100)) for handle in handles)\npictures",
+            "images = sum(len(handle.result(timeout=100)) for handle in handles)\nimages",
         ]
     )
     most, done = 0, threading.Event()
@@ -160,6 +160,6 @@ def test_eight_jobs_at_once_stay_under_a_gigabyte(open_notebook, jupyter_lab):
         watcher.join()
     assert page.outputs(1)[0]["data"]["text/plain"] == "16"
     print(f"\nmost memory of server, kernels and eight 2K jobs of two images: {most / 1e6:.0f} MB")
-    said = re.search(r"under (0\.\d) GB with eight 2K jobs", README.read_text(encoding="utf-8"))
+    said = re.search(r"under (0\.\d) GB with eight 2K jobs", PAGE.read_text(encoding="utf-8"))
     assert said is not None
     assert 100_000_000 < most < float(said[1]) * 1e9 < LIMIT
