@@ -1,6 +1,6 @@
 """Binder's image as far as it can be had without a container engine: .ci/binder builds the environment and runs this.
 
-The server is started through binder/start, without a key, and the pages are opened by the addresses the README gives.
+The server is started through binder/start, without a key, and the pages are opened by the addresses the manual gives.
 """
 
 from __future__ import annotations
@@ -160,6 +160,6 @@ def test_eight_jobs_at_once_stay_under_a_gigabyte(open_notebook, jupyter_lab):
         watcher.join()
     assert page.outputs(1)[0]["data"]["text/plain"] == "16"
     print(f"\nmost memory of server, kernels and eight 2K jobs of two images: {most / 1e6:.0f} MB")
-    said = re.search(r"under (0\.\d) GB with eight 2K jobs", PAGE.read_text(encoding="utf-8"))
+    said = re.search(r"under (0\.\d) GB\s+with eight 2K jobs", PAGE.read_text(encoding="utf-8"))
     assert said is not None
     assert 100_000_000 < most < float(said[1]) * 1e9 < LIMIT
