@@ -1,4 +1,4 @@
-"""The Python door: generate, submit, sweep and the rest. In a cell it shows and waits like one, in a script like one.
+"""The Python API: generate, submit, sweep and the rest. In a cell it shows and waits like one, in a script like one.
 
 What is common to it and the magic (start, show, wait) stands in `notebook.perform`.
 """
@@ -67,7 +67,7 @@ def connect(
     >>> kling.connect(sandbox=True, folder="my_images").backend
     'sandbox'
     """
-    api_key = api_key and Secret(api_key)  # no frame of ours shows it from here on
+    api_key = api_key and Secret(api_key)  # no frame shows it from here on
     names = {"base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
     return kernel_session.connect(api_key=api_key, **names, **settings)
 
@@ -97,10 +97,10 @@ def _telling_parameters(call: _Function) -> _Function:
         for name, row in PARAMETERS.items()
         if name != "prompt"
     ]
-    said = list(signature.parameters.values())
-    first = next(i for i, one in enumerate(said) if one.kind is kinds.KEYWORD_ONLY)
-    said[first:] = [*rows, *(one for one in said[first:] if one.kind is not kinds.VAR_KEYWORD)]
-    call.__signature__ = signature.replace(parameters=said)  # type: ignore[attr-defined]  # where inspect looks for it
+    listed = list(signature.parameters.values())
+    first = next(i for i, one in enumerate(listed) if one.kind is kinds.KEYWORD_ONLY)
+    listed[first:] = [*rows, *(one for one in listed[first:] if one.kind is not kinds.VAR_KEYWORD)]
+    call.__signature__ = signature.replace(parameters=listed)  # type: ignore[attr-defined]  # where inspect looks for it
     return call
 
 
@@ -120,7 +120,7 @@ def generate(
     Args:
         prompt: what the image should show.
         parameters: negative_prompt, resolution, aspect_ratio, num_outputs, output_format, image.
-        extra: raw keys for the request's body. timeout: seconds to wait; the job goes on after that. None: no limit.
+        extra: raw keys for the request's body. timeout: seconds to wait; the job keeps running. None: no limit.
         max_credits: refuse above this estimate. reuse: show an identical completed request again at no cost.
         show_progress: False shows nothing.
 
@@ -130,7 +130,7 @@ def generate(
     Raises:
         InputError, SettingsError, BudgetExceededError: before anything was sent.
         KlingError: what became of the job; ``maybe_submitted`` where it may have been charged.
-        Interrupted: the waiting was stopped; what was submitted goes on.
+        Interrupted: the waiting was stopped; what was submitted keeps running.
 
     Source: https://pixeldojo.ai/api-platform/kling-image
 
@@ -408,9 +408,9 @@ def resume(
     timeout: float | None = None,
     show_progress: bool = True,
 ) -> list[Result]:
-    """Collect what was bought and is not all here: every paused job of this backend, or one. Buys nothing.
+    """Fetch what was bought and is not all here: every paused job of this backend, or one. Buys nothing.
 
-    Without a number it shows as well what went on when a wait was stopped, and is done by now.
+    Without a number it also shows what kept running when a wait was stopped and is over by now.
 
     Args:
         number_or_job_id: one job, None for all. job_id: read off the website, for a job unconfirmed.
@@ -419,7 +419,7 @@ def resume(
         The completed results; jobs that failed are shown with their reason and left out.
 
     Raises:
-        InputError: there is no such job, or nothing of it is left to collect. KlingError: the one job asked for failed.
+        InputError: there is no such job, or nothing of it is left to fetch. KlingError: the one job asked for failed.
 
     >>> kling.resume()  # nothing was left behind
     []

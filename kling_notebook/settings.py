@@ -1,7 +1,7 @@
 """Settings: one table, one function that decides precedence, and the rule that picks the backend.
 
 Precedence, highest first: a call's own argument or magic option (handled by the call), what ``connect()`` and
-``%kling ...`` said, ``%config KlingMagics.x``, the environment, the keyring (for the key), the default.
+``%kling ...`` set, ``%config KlingMagics.x``, the environment, the keyring (for the key), the default.
 """
 
 from __future__ import annotations
@@ -54,14 +54,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "folder": Setting("path", "kling_images", "KLING_FOLDER", "where images and the journal are kept"),
         "budget": Setting("number", None, "KLING_BUDGET", "credits this session may spend in all"),
         "reuse": Setting("switch", None, "KLING_REUSE", "show an identical completed request again instead of buying"),
-        "credits_without_asking": Setting(
-            "number", 25.0, None, "credits one call may spend where nothing else is said"
-        ),
+        "credits_without_asking": Setting("number", 25.0, None, "credits one call may spend by default"),
         "in_flight": Setting("count", 32, None, "jobs worked on at once", 1, 256),
         "thumbnail_size": Setting("count", 256, None, "longer side of a grid's images, in pixels", 32, 1024),
         "recipe": Setting("switch", True, None, "put prompt, parameters and job id into each image's file"),
         "nest": Setting("switch", True, None, "keep the kernel's event loop turning while a cell waits"),
-        "job_max_age": Setting("number", 3600.0, None, "seconds after which a job that does not end is set aside", 1),
+        "job_max_age": Setting("number", 3600.0, None, "seconds after which a job that does not end is paused", 1),
         "requests_per_minute": Setting("number", 60.0, None, "the pace to begin with, until the service says", 1, 6000),
         "connect_timeout": Setting("number", 10.0, None, "seconds to reach the service", 0.05, 600),
         "read_timeout": Setting("number", 30.0, None, "seconds for one reply in all", 0.05, 600),
@@ -103,11 +101,11 @@ class Settings:
         return "not set" if value is None else str(value)
 
     def merge(self, later: Settings) -> Settings:
-        """What is in force in a session that began with these settings, where ``later`` is said now.
+        """What is in force in a session that began with these settings, if ``later`` is set now.
 
         Raises:
-            SettingsError: one of them needs a new session. Going on as before would buy where the sandbox was asked
-                for, or save into another folder than was said.
+            SettingsError: one of them needs a new session. Continuing would pay although the sandbox was asked for,
+                or save into another folder than was set.
         """
         for name in BEGUN_WITH:
             if later.values[name] != self.values[name]:
@@ -122,6 +120,10 @@ class Settings:
         return Settings(MappingProxyType(values), MappingProxyType(origin))
 
 
+SET_HERE = "set with kling.connect"
+"""The origin of what ``kling.connect`` and ``%kling ...`` set."""
+
+
 def checked(name: str, value: Any, origin: str) -> Any:
     """The value of a setting in its proper type, or SettingsError naming the setting and where it came from."""
     if name not in SETTINGS:
@@ -129,7 +131,7 @@ def checked(name: str, value: Any, origin: str) -> Any:
         way_out = f"Did you mean {close[0]}?" if close else f"There are {', '.join(SETTINGS)}."
         raise SettingsError(f"There is no setting {name!r}. {way_out}")
     setting = SETTINGS[name]
-    wrong = f"{name} ({origin}) cannot be {value!r}." if setting.kind != "secret" else f"{name} ({origin}) is no text."
+    wrong = f"{name} ({origin}) cannot be {value!r}." if setting.kind != "secret" else f"{name} ({origin}) is not text."
     if value is None or (isinstance(value, str) and not value.strip()):
         return setting.default
     if setting.kind in ("text", "secret"):
@@ -154,7 +156,7 @@ def checked(name: str, value: Any, origin: str) -> Any:
 
 def _checked_number(setting: Setting, value: Any, wrong: str) -> float | int | None:
     if setting.default is None and str(value).strip().lower() in ("off", "none"):
-        return None  # said, so that it stands above the environment's
+        return None  # set, so that it stands above the environment's
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -169,26 +171,26 @@ def _checked_number(setting: Setting, value: Any, wrong: str) -> float | int | N
 
 
 def resolve(
-    said: Mapping[str, Any], config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+    given: Mapping[str, Any], config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
     """The one place that decides precedence.
 
     Args:
-        said: what ``connect()`` and ``%kling ...`` set, None meaning "not said".
+        given: what ``connect()`` and ``%kling ...`` set, None meaning "not set".
         config: what ``%config KlingMagics`` set. environment: ``os.environ`` unless given.
 
     Raises:
-        SettingsError: a value that cannot be, or a name that is no setting's.
+        SettingsError: an impossible value, or a name that is not a setting's.
     """
     environment = os.environ if environment is None else environment
-    for name, value in said.items():
+    for name, value in given.items():
         if isinstance(value, str) and not value.strip():  # an empty variable is one that is not set; this is a mistake
             raise SettingsError(f"{name} is empty. Give it a value, or leave it out for the default.")
-        checked(name, value, "said")
+        checked(name, value, SET_HERE)
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, setting in SETTINGS.items():
-        layers = [("said", said.get(name)), ("%config", (config or {}).get(name))]
+        layers = [(SET_HERE, given.get(name)), ("%config", (config or {}).get(name))]
         if setting.variable:
             found = environment.get(setting.variable) or None
             layers.append((setting.variable, Secret(found) if found and setting.kind == "secret" else found))
@@ -257,7 +259,7 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
             f"The sandbox is switched off ({settings.origin['sandbox']}) and there is no API key. {way_out}"
         )
     if not person_present:
-        raise SettingsError(f"There is no API key, and nobody is here to see painted images. {way_out}")
+        raise SettingsError(f"No API key is set, and sandbox images are used only in interactive sessions. {way_out}")
     return Backend(
         True, "sandbox", "", f"{FREE} For real ones set PIXELDOJO_API_KEY outside the notebook, or %kling login."
     )

@@ -58,8 +58,8 @@ class PanelDoor:
             name = next(name for name, reason in form.reasons.items() if reason.value)
             raise InputError(said(form.reasons[name].value), parameter=name)
         form.button.click()
-        if form.said.value and not queue.running and "under way" not in form.said.value:
-            raise BudgetExceededError(said(form.said.value))
+        if form.message.value and not queue.running and "under way" not in form.message.value:
+            raise BudgetExceededError(said(form.message.value))
         deadline = time.monotonic() + 30
         while queue.running:
             assert time.monotonic() < deadline
@@ -67,7 +67,7 @@ class PanelDoor:
         with self.panel.kit.lock:
             if queue.rows:
                 failed = queue.rows[-1]
-                assert str(failed.handle.exception()) == said(failed.said.value), "the row says the whole reason"
+                assert str(failed.handle.exception()) == said(failed.message.value), "the row says the whole reason"
                 raise failed.handle.exception()
             return self.panel.gallery.cards[0].result
 

@@ -145,7 +145,7 @@ class TestHistory:
         notebook = executed["history"]
         assert "requests the service has received: 3" in text_of(notebook, "dies")
         assert "1 job is paused" in text_of(notebook, "session")
-        assert "1 job collected" in text_of(notebook, "resume")
+        assert "1 job fetched" in text_of(notebook, "resume")
         assert text_of(notebook, "stop") == "requests the service has received: 3\n"
 
 

@@ -49,9 +49,9 @@ def keyring(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
 
 
 class Row(NamedTuple):
-    """Settings said, who is there; the backend that follows, or what the refusal names."""
+    """Settings given, who is there; the backend that follows, or what the refusal names."""
 
-    said: dict[str, Any]
+    given: dict[str, Any]
     person: bool
     backend: str | None
     names: tuple[str, ...] = ()
@@ -78,11 +78,11 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
-@pytest.mark.parametrize("by", ["said", "environment"])
+@pytest.mark.parametrize("by", ["connect", "environment"])
 def test_the_table_of_keys_and_sandbox(row: Row, by: str) -> None:
     """Whoever says it, the same backend follows, or a refusal that names both ways out."""
-    words = {SETTINGS[n].variable: {True: "1", False: "0"}.get(v, v) for n, v in row.said.items()}
-    found = resolve(row.said, {}, {}) if by == "said" else resolve({}, {}, words)  # type: ignore[arg-type]
+    words = {SETTINGS[n].variable: {True: "1", False: "0"}.get(v, v) for n, v in row.given.items()}
+    found = resolve(row.given, {}, {}) if by == "connect" else resolve({}, {}, words)  # type: ignore[arg-type]
     if row.backend is None:
         with pytest.raises(SettingsError) as caught:
             choose_backend(found, person_present=row.person)
@@ -128,10 +128,10 @@ VALUES = {"secret": ("k1", "k2", "k3"), "text": ("https://a.example", "https://b
 def test_the_nearest_word_counts(name: str) -> None:
     """Said before %config before the environment before the default; the origin says which it was."""
     setting = SETTINGS[name]
-    said, config, environment = VALUES[setting.kind]
+    given, config, environment = VALUES[setting.kind]
     variables = {setting.variable: str(environment)} if setting.variable else {}
     layers: list[tuple[dict[str, Any], dict[str, Any], dict[str, str], Any, str]] = [
-        ({name: said}, {name: config}, variables, said, "said"),
+        ({name: given}, {name: config}, variables, given, "set with kling.connect"),
         ({}, {name: config}, variables, config, "%config"),
         ({name: None}, {name: None}, {}, setting.default, "default"),
     ]
@@ -205,7 +205,7 @@ def test_a_bad_value_names_the_setting_and_where_it_came_from(name: str, value: 
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("given", "says"),
     [
         ({"bugdet": 2}, r"There is no setting 'bugdet'\. Did you mean budget\?"),
         ({"nosuch": 1}, r"There is no setting 'nosuch'\. There are api_key, "),
@@ -216,11 +216,11 @@ def test_a_bad_value_names_the_setting_and_where_it_came_from(name: str, value: 
     ids=str,
 )
 def test_connect_refuses_a_name_that_is_no_settings_and_an_empty_value(
-    said: dict[str, Any], says: str, tmp_path: Path
+    given: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     """Accepted in silence, a misspelt budget would be no budget."""
     with pytest.raises(SettingsError, match=says):
-        connect(**{"folder": str(tmp_path / "k"), "sandbox": True, **said})
+        connect(**{"folder": str(tmp_path / "k"), "sandbox": True, **given})
     assert not (tmp_path / "k").exists()
 
 
@@ -238,8 +238,8 @@ STRAY = ["{}\n", " {} ", "\t{}\r\n", '"{}"', "'{}'", "`{}`", "Bearer {}"]
 @pytest.mark.parametrize("pasted", STRAY)
 def test_what_comes_along_when_a_key_is_pasted_is_taken_off(pasted: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """The cleaned key is what the service gets."""
-    said = {"api_key": pasted.format(sandbox.key), "base_url": sandbox.base_url, "folder": str(tmp_path / "k")}
-    session = Session(said)
+    given = {"api_key": pasted.format(sandbox.key), "base_url": sandbox.base_url, "folder": str(tmp_path / "k")}
+    session = Session(given)
     try:
         assert session.client.probe() == "accepted"
     finally:
@@ -262,7 +262,7 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(wrong: str, tmp
 def test_no_repr_and_no_table_shows_the_key() -> None:
     """%kling config says set or not set, and where it came from."""
     found = resolve({"api_key": KEY}, {}, {})
-    assert ("api_key", "set", "said") in found.described()
+    assert ("api_key", "set", "set with kling.connect") in found.described()
     assert ("api_key", "not set", "default") in resolve({}, {}, {}).described()
     shown = f"{found!r} {found} {found.values!r} {found.described()} {KlingClient(KEY)!r} {Secret(KEY)!r}"
     assert KEY not in shown
@@ -289,7 +289,7 @@ def test_the_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_settings_said_to_a_session_win_over_config_that_changes_later(
     make_session: Callable[..., Session], sandbox: Sandbox
 ) -> None:
-    """connect(budget=) stays; what was never said follows %config; the key and backend stay as they were."""
+    """connect(budget=) stays; what was never given follows %config; the key and backend stay as they were."""
     session = make_session(sandbox, budget=3)
     session.refresh({"budget": 50, "in_flight": 2})
     assert (session.settings.budget, session.settings.in_flight, session.dispatcher.workers.in_flight) == (3, 2, 2)

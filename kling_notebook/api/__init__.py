@@ -1,4 +1,4 @@
 """The service: parameters, requests, job status, errors, the wire format, transport and the rate limiter.
 
-Knows nothing of disks or notebooks, and imports no other package of ours.
+Knows nothing of disks or notebooks, and imports none of the other packages.
 """

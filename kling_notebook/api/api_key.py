@@ -12,7 +12,7 @@ KEYS_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
 
 
 def clean_key(api_key: str) -> str:
-    """The key without the blanks, line breaks or quotation marks that come along when it is pasted.
+    """The key without the spaces, line breaks or quotation marks that come along when it is pasted.
 
     Raises:
         SettingsError: the key is empty or holds what no key can hold. The message never repeats the key.
@@ -63,7 +63,7 @@ def _spelling(character: str) -> str:
 
 
 class Key:
-    """An API key, checked, that shows itself to nobody but who asks for it by name."""
+    """An API key, checked, that is shown only to code that asks for it by name."""
 
     __slots__ = ("_text",)
 

@@ -126,7 +126,7 @@ class ServiceClient:
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:
         """What `submit` sends for this request, for a record: source images as a hash, addresses cut to their host.
 
-        Asks nobody and never raises: a record of what was bought must not fail for it.
+        Sends nothing and never raises: a record of what was bought must not fail for it.
         """
         source = request.image
         if source is not None:

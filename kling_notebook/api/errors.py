@@ -15,10 +15,10 @@
          │   ├─ ServerError               5xx
          │   └─ UnexpectedReplyError      raw: a reply that does not say what it must
          ├─ JobFailedError           the service made a job and the job failed
-         ├─ StillRunningError        a time-out of the caller's waiting; the job goes on and can be resumed
+         ├─ StillRunningError        a time-out of the caller's waiting; the job keeps running and can be resumed
          └─ DownloadError            status, final: an image that was paid for could not be fetched or saved
     KeyboardInterrupt
-     └─ Interrupted                  job_ids, maybe_submitted: the waiting was stopped; what was submitted goes on
+     └─ Interrupted                  job_ids, maybe_submitted: the waiting was stopped; what was submitted keeps running
 
 The class says what was seen; the flag ``maybe_submitted`` says whether something may have been charged. The last
 sentence of a message says what to do next. Ordinary classes: hashable and picklable.
@@ -102,7 +102,7 @@ class ApiError(KlingError):
 
     Attributes:
         status: HTTP status. code: the service's own word, e.g. ``rate_limited``, None where it gave none.
-        message: what the service said, cut to a readable length. retry_after: seconds, None where not said.
+        message: the service's message, cut to a readable length. retry_after: seconds, None if not given.
     """
 
     def __init__(
@@ -139,11 +139,11 @@ class ModelNotFoundError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """429: too many requests; no job was made. ``retry_after`` in seconds where the service said."""
+    """429: too many requests; no job was made. ``retry_after`` in seconds if the service gave it."""
 
 
 class ServerError(ApiError):
-    """5xx: after a submit nobody knows whether a job was made."""
+    """5xx: after a submit it is unknown whether a job was made."""
 
 
 class UnexpectedReplyError(ApiError):
@@ -159,7 +159,7 @@ class JobFailedError(KlingError):
 
 
 class StillRunningError(KlingError):
-    """The caller's time-out passed. The job goes on and can be resumed."""
+    """The caller's time-out passed. The job keeps running and can be resumed."""
 
 
 class DownloadError(KlingError):
@@ -181,7 +181,7 @@ class Interrupted(KeyboardInterrupt):
     """The waiting was interrupted. A KeyboardInterrupt, so that ``except Exception`` in a loop does not buy on.
 
     Attributes:
-        job_ids: the jobs that were submitted and go on.
+        job_ids: the jobs that were submitted and keep running.
         maybe_submitted: True where a submit was interrupted before its reply came: a job may have been made, and
             charged, without our knowing its id.
     """

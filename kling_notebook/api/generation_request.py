@@ -103,7 +103,7 @@ class GenerationRequest:
                 check(name, None)
         values = {name: check(name, given.get(name)) for name in PARAMETERS}
         source = values["image"]
-        if isinstance(source, str):  # the api room knows URLs only; the session resolves the rest before it comes here
+        if isinstance(source, str):  # this package knows URLs only; the session resolves the rest before it comes here
             values["image"] = source = SourceImage.of_url(source)
         if source is not None and not isinstance(source, SourceImage):
             raise InputError(f"image must be a URL or a source image, not {type(source).__name__}.", parameter="image")
@@ -161,9 +161,9 @@ class GenerationRequest:
         return hash(self.identity(""))
 
     def __repr__(self) -> str:
-        said = [f"{k}={v!r}" for k, v in self._values.items() if k != "prompt" and v != PARAMETERS[k].default]
-        said += [f"{k}={getattr(self, k)!r}" for k in ("extra", "sample") if getattr(self, k) not in (None, {})]
-        return f"GenerationRequest({', '.join([repr(self._values['prompt']), *said])})"
+        parts = [f"{k}={v!r}" for k, v in self._values.items() if k != "prompt" and v != PARAMETERS[k].default]
+        parts += [f"{k}={getattr(self, k)!r}" for k in ("extra", "sample") if getattr(self, k) not in (None, {})]
+        return f"GenerationRequest({', '.join([repr(self._values['prompt']), *parts])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_request, (self._values | {"extra": self.extra, "sample": self.sample, "model": self.model},)

@@ -16,7 +16,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"  # written down; nothing was sent
     SUBMITTING = "submitting"  # the intent is committed; the POST may be under way
-    UNCONFIRMED = "unconfirmed"  # nobody knows whether a job was made; never sent again by itself
+    UNCONFIRMED = "unconfirmed"  # it is unknown whether a job was made; never sent again by itself
     RUNNING = "running"  # the service gave a job id
     DOWNLOADING = "downloading"  # the service is done; images are being saved
     PAUSED = "paused"  # not polled now, its job id is kept; resume does
@@ -47,7 +47,7 @@ _OVER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the service said of a job in one reply.
+    """A job as one reply of the service shows it.
 
     Attributes:
         state: our reading of the status: running, completed or failed. status: the service's own word, lower-cased.
@@ -77,8 +77,8 @@ class Snapshot:
     """What an observer is told at each change of a job. Times in seconds.
 
     Attributes:
-        number: the job's number in its folder, 0 where there is no folder (a bare client).
-        service_status: the service's own word, as last said.
+        number: the job's number in its folder, 0 without a folder (a bare client).
+        service_status: the service's own word, as last reported.
         elapsed: since the submit (since the plan before it). expected: in all, from past jobs; None when unknown.
         waiting_for: why nothing moves just now ("rate limit, 12 s", "network"), None where it moves.
         saved: how many of ``images`` are in the folder. reused: shown again from the folder at no cost.

@@ -28,7 +28,7 @@ class Parameter:
     Attributes:
         name: the key of the request and of the Python call.
         kind: text, choice (one of ``choices``), integer (``minimum``..``maximum``) or image (a source image).
-        default: what is used where nothing is said; None means the key is not sent.
+        default: what is used if nothing is given; None means the key is not sent.
         flags: what the magic accepts for it, the long form first; empty for the prompt, which is the cell's text.
     """
 
@@ -102,12 +102,12 @@ class Parameter:
 
 
 def check_characters(name: str, text: str) -> str:
-    """The text, or InputError: half of a surrogate pair is no character, and can be neither sent nor written down."""
+    """The text, or InputError: half of a surrogate pair is not a character and can be neither sent nor stored."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{name} holds half of a surrogate pair, which is no character. Retype it.", parameter=name
+            f"{name} holds half of a surrogate pair, which is not a character. Retype it.", parameter=name
         ) from None
     return text
 
@@ -169,7 +169,7 @@ CREDITS_PER_PICTURE = 1.0
 """The given document's price; an estimate, until a reply says otherwise."""
 
 LONG_PROMPT = 2500
-"""Characters above which the model behind the service is said to refuse or cut; we warn and send."""
+"""Characters above which the model behind the service refuses or cuts, according to its vendor; we warn and send."""
 
 
 def check(name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""When to ask again: pure arithmetic over numbers. The clock and chance are parameters; nobody sleeps here.
+"""When to ask again: pure arithmetic over numbers. Time and random numbers are parameters; nothing sleeps here.
 
 Four questions are answered, each by something that can be tested with a table:
 
@@ -53,7 +53,7 @@ class AfterSubmit(Enum):
 
 
 def after_submit(error: KlingError) -> AfterSubmit:
-    """Decide what a submit's error allows. In doubt the answer is UNKNOWN: a doubt costs a question, a resend money."""
+    """Decide what a submit's error allows. Without evidence: UNKNOWN, for sending again costs money."""
     if error.maybe_submitted:
         return AfterSubmit.UNKNOWN
     if isinstance(error, TransportError):
@@ -80,7 +80,7 @@ class AfterPoll(Enum):
 
     AGAIN = "again"  # it says nothing of the job
     GONE = "gone"  # the service does not know the job
-    REFUSED = "refused"  # asking goes on in vain; the job may be there all the same
+    REFUSED = "refused"  # asking again is pointless; the job may exist all the same
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class FailedPolls:
         if isinstance(error, ModelNotFoundError):
             self.unknown += 1
         elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
-            self.refused += 1  # a reply nobody can read, a completed job without an image
+            self.refused += 1  # an unreadable reply, a completed job without an image
         if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
             return AfterPoll.GONE
         if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError):

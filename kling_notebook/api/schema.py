@@ -101,15 +101,15 @@ def _takes_a_list(node: Any, key: str) -> bool:
     choices = [part for name in ("anyOf", "oneOf") if isinstance(node.get(name), list) for part in node[name]]
     types: set[Any] = set()
     for part in [node, *choices]:
-        said = part.get("type") if isinstance(part, Mapping) else None
-        types.update(said if isinstance(said, list) else [said])
+        kinds = part.get("type") if isinstance(part, Mapping) else None
+        types.update(kinds if isinstance(kinds, list) else [kinds])
     if "string" in types:
         return False
     return "array" in types or "items" in node or key in _LISTS
 
 
 def check_body(request: GenerationRequest, schema: ModelSchema | None) -> None:
-    """Refuse what the service is known to refuse, or what there is no key for.
+    """Refuse what the service is known to refuse, or has no key for.
 
     Raises:
         InputError: naming the parameter and what to do instead.

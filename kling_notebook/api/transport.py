@@ -1,6 +1,6 @@
 """HTTP by way of requests, the only module that imports it. Decides nothing about money, but says what is certain.
 
-What requests leaves open is closed here: its read time-out counts for each read, ours for the whole reply; it follows
+What requests leaves open is closed here: its read time-out counts for each read, ours for the reply; it follows
 redirects with the body, we follow none with the key; it takes a password from a netrc file, we never do; it rewrites
 URLs, we send them as given. Its objects never hold the key, and its frames are cut from every exception.
 """
@@ -173,7 +173,7 @@ class Transport:
 
 @functools.lru_cache(maxsize=4)
 def _spellings(key: Key) -> re.Pattern[bytes] | None:
-    """The key as a reply may repeat it: such errors end in notebooks. A short one would blank too much."""
+    """The key as a reply may repeat it: such errors end in notebooks. A short one would hide too much."""
     return redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
 
 
@@ -212,7 +212,7 @@ def _save(response: requests.Response, url: str, write: Callable[[bytes], object
     written = 0
     arriving = pieces(response.raw, response.headers, limit)
     while piece := _next(arriving, host, too_big):
-        write(piece)  # outside of what translates: a full disk is no network error
+        write(piece)  # outside of what translates: a full disk is not a network error
         written += len(piece)
         if time.monotonic() > deadline:
             raise DownloadError(f"The image from {host} is not whole: it took too long. Try again.")

@@ -159,7 +159,7 @@ def why_blocked(url: str, base_url: str) -> str | None:
 
 def same_origin_url(url: str | None, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
-    holds what is no character: it could not be written down, and with it the job's id."""
+    holds something that is not a character: it could not be written down, and with it the job's id."""
     if not url or not url.isprintable() or origin(url) is None or origin(url) != origin(base_url):
         return None
     return url

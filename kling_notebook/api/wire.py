@@ -104,7 +104,7 @@ def read_submit(
 
 
 def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, *, base_url: str = "") -> Job:
-    """What a poll says of a job. A status nobody documented means that it is still running.
+    """The job as a poll reply shows it. An undocumented status means that it is still running.
 
     Its ``job_id`` is the one that the reply names, which the caller compares with the one it asked for.
 
@@ -305,7 +305,7 @@ _NOT_A_REASON = frozenset({*_ID_KEYS, *_STATUS_KEYS, "statusUrl", "creditCost", 
 
 def _reason(reply: Mapping[str, Any]) -> str:
     """Why a job failed, in whatever words the reply holds."""
-    code, message = _said(reply)
+    code, message = _code_and_message(reply)
     reasons = dict.fromkeys([message or code or ""])
     for holder in (reply, reply.get("output"), reply.get("result")):
         for key, value in holder.items() if isinstance(holder, Mapping) else ():
@@ -369,7 +369,7 @@ def read_error(
         now: seconds since the epoch, for a Retry-After that is a date; the clock's where not given.
     """
     said = parse(body)
-    code, message = _said(said)
+    code, message = _code_and_message(said)
     if not message and code is None:
         message = _plain(body)
     kind = _kind(status, code)
@@ -423,7 +423,7 @@ def _kind(status: int, code: str | None) -> type[ApiError]:
     return _BY_CODE.get((code or "").lower(), ApiError) if status != 408 else ApiError
 
 
-def _said(body: Any, depth: int = 0) -> tuple[str | None, str]:
+def _code_and_message(body: Any, depth: int = 0) -> tuple[str | None, str]:
     """Code and message of an error body in any of the shapes services use; (None, "") where there is nothing."""
     if isinstance(body, list):
         return None, _field_errors(body)
@@ -432,7 +432,7 @@ def _said(body: Any, depth: int = 0) -> tuple[str | None, str]:
     error = body.get("error")
     code, message = _code(body.get("code")), clean(body.get("message"))
     if isinstance(error, Mapping) and depth < 3:
-        inner_code, inner_message = _said(error, depth + 1)
+        inner_code, inner_message = _code_and_message(error, depth + 1)
         code, message = inner_code or code, inner_message or message
     elif isinstance(error, list):
         message = _field_errors(error) or message
@@ -470,7 +470,7 @@ def _field_errors(items: list[Any]) -> str:
 
 
 def _plain(body: bytes) -> str:
-    """Readable text of a body that is no JSON: of a page of HTML its words, without styles and scripts."""
+    """Readable text of a body that is not JSON: of a page of HTML its words, without styles and scripts."""
     text = body[:20_000].decode("utf-8", "replace")
     if "<" in text:
         text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)

@@ -1,4 +1,4 @@
 """Image files: validated, saved atomically, decoded, thumbnailed, with metadata inside; and source images to send.
 
-Never imports SQL or HTTP; of ours only `api`.
+Never imports SQL or HTTP; of the other packages only `api`.
 """

@@ -137,12 +137,12 @@ def write_exif(data: bytes, exif: bytes) -> bytes:
 def _known(data: bytes) -> MediaType:
     kind = media_type(data[:16])
     if kind is None:
-        raise BrokenContainerError("it is no PNG, JPEG or WebP file")
+        raise BrokenContainerError("it is not a PNG, JPEG or WebP file")
     return kind
 
 
 def _parts(data: bytes, kind: MediaType) -> list[_Part]:
-    """Every part up to the end of the image. Bytes after that end belong to nobody and are left alone."""
+    """Every part up to the end of the image. Bytes after that end are left alone."""
     walk = {"image/png": _png_parts, "image/jpeg": _jpeg_parts, "image/webp": _webp_parts}[kind]
     parts: list[_Part] = []
     for part in walk(data):

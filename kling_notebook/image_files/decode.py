@@ -1,4 +1,4 @@
-"""Decoding: is it an image, and a small JPEG of it. The only place of this room that imports Pillow.
+"""Decoding: is it an image, and a small JPEG of it. The only module of this package that imports Pillow.
 Callers come here by way of `decoding.run`, which bounds the memory that all of them take together.
 """
 
@@ -202,6 +202,6 @@ def whole(data: bytes) -> Image.Image:
 
 
 def as_image(value: object) -> Image.Image | None:
-    """``value`` if it is a PIL image, without importing Pillow where nobody has."""
+    """``value`` if it is a PIL image, without importing Pillow if nothing has."""
     module = sys.modules.get("PIL.Image")
     return value if module is not None and isinstance(value, module.Image) else None

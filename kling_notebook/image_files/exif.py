@@ -15,7 +15,7 @@ _ASCII = 2
 
 
 class BrokenExifError(ValueError):
-    """The block is no TIFF structure that can be read."""
+    """The block is not a readable TIFF structure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_description(block: bytes) -> str | None:
         return None
     _, kind, count = struct.unpack_from(directory.order + "HHI", entry)
     if kind != _ASCII:
-        raise BrokenExifError("the description is no text")
+        raise BrokenExifError("the description is not text")
     offset = struct.unpack_from(directory.order + "I", entry, 8)[0]
     text = entry[8 : 8 + count] if count <= 4 else block[offset : offset + count]
     if len(text) != count:

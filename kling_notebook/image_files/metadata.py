@@ -23,7 +23,7 @@ FORMAT = "kling_notebook recipe"
 VERSION = 1
 
 MOST_BYTES = 60_000
-"""A JPEG segment ends at 65 535 bytes, and other tags want room too."""
+"""A JPEG segment ends at 65 535 bytes, and other tags need space too."""
 
 _LONG_EXTRA = 2_000
 _MOST_FILE_BYTES = 64 * 2**20
@@ -43,7 +43,7 @@ def build(
 
     Args:
         created_at: epoch seconds. number: the job's number in its folder. image: its place in the result, from 0.
-        credits: what the whole job cost, as the service said.
+        credits: what the whole job cost, as the service reported.
 
     A source image is kept as its hash (or its URL without what may be a secret in it), a long ``extra`` as a hash.
     A recipe that is too long all the same is refused by `splice`, never here.
@@ -80,7 +80,7 @@ def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
     """
     text = json.dumps(dict(recipe), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     if len(text) > MOST_BYTES:
-        raise InputError(f"The recipe has {len(text)} bytes; an image's file has room for {MOST_BYTES}.")
+        raise InputError(f"The recipe has {len(text)} bytes; an image's file has space for {MOST_BYTES}.")
     try:
         spliced = containers.write_exif(data, exif.with_description(containers.read_exif(data), text))
         same = containers.same_pixel_data(spliced, data) and containers.facts(spliced) == containers.facts(data)
@@ -95,7 +95,7 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
     """The recipe of an image, from its path or its bytes.
 
     Raises:
-        InputError: there is no such file, it is no image, or it carries no recipe of ours.
+        InputError: there is no such file, it is not an image, or it carries no recipe.
     """
     name = "The image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _file(Path(source).expanduser())
@@ -127,7 +127,7 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
         kept = {} if set(extra) == {"sha256", "bytes"} else extra
         what = {"values": values, "extra": kept, "sample": recipe.get("sample"), "model": recipe["model"]}
         if not isinstance(what["model"], str):
-            raise TypeError("the model is no text")
+            raise TypeError("the model is not text")
         return GenerationRequest.from_json(what)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The recipe does not hold a request: {error!r}.", parameter="path") from None
@@ -140,7 +140,7 @@ def _file(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", parameter="path") from None
     if len(data) > _MOST_FILE_BYTES:
-        raise InputError(f"{path} is larger than any image of ours: above 64 MB.", parameter="path")
+        raise InputError(f"{path} is larger than any image we save: above 64 MB.", parameter="path")
     return data
 
 

@@ -62,7 +62,7 @@ def check(path: Path) -> tuple[containers.MediaType, int, int]:
     """Media type, width and height of a file that is a whole image, decoded to its last pixel.
 
     Raises:
-        DownloadError: it is no PNG, JPEG or WebP image, is cut short or damaged, or has above 50 million pixels.
+        DownloadError: it is not a PNG, JPEG or WebP image, is cut short or damaged, or has above 50 million pixels.
     """
     try:
         facts, _ = decode_pool.run(lambda: decode.decode(decode.read_bounded(path), 1))
@@ -135,7 +135,7 @@ def is_saved_image(path: Path) -> bool:
             return containers.media_type(file.read(16)) is not None
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # it cannot be read just now, which is no reason to buy it again
+    except OSError:  # it cannot be read just now, which is not a reason to pay again
         return True
 
 
@@ -319,7 +319,7 @@ def _disk_error(error: OSError, folder: Path) -> DownloadError:
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
     if full:
         return DownloadError(
-            f"There is no room left for the image in {folder}. Free some space, then %kling resume fetches it.",
+            f"There is no space left for the image in {folder}. Free some space, then %kling resume fetches it.",
             final=True,
         )
     return DownloadError(

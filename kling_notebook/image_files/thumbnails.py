@@ -107,7 +107,7 @@ def _place(path: Path, cache: Path, kind: str) -> Path:
 
 
 def _read(place: Path) -> tuple[bytes, int, int] | None:
-    """A cached JPEG with its image's size, None where it is missing, cut short or not one of ours."""
+    """A cached JPEG with its image's size, None if it is missing, cut short or not a thumbnail of this package."""
     try:
         jpeg = place.read_bytes()
     except OSError:

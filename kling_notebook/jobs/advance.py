@@ -128,7 +128,7 @@ def _post_once(job: RunningJob) -> KlingError | None:
         if decision is retry_policy.AfterSubmit.REFUSED or not sent:
             return _reject(job, error)
         return _unconfirmed(job, unconfirmed_error(job.record, str(error), error))
-    except Exception as fault:  # a fault of ours in the middle of a purchase leaves it unconfirmed as well
+    except Exception as fault:  # an internal error in the middle of a purchase leaves it unconfirmed as well
         if job.record.status is not JobStatus.SUBMITTING:
             raise
         why = f"{type(fault).__name__} while submitting: {fault}"
@@ -211,7 +211,7 @@ def _write_end(job: RunningJob, error: KlingError | None) -> KlingError | None:
         return error
     return KlingError(
         f"Job {job.record.job_id} is completed and its images are saved, but the journal could not be written "
-        f"({job.unwritten}). Make room, then `%kling resume {job.record.job_id}`.",
+        f"({job.unwritten}). Free some space, then `%kling resume {job.record.job_id}`.",
         job_id=job.record.job_id,
         number=job.record.number,
     )

@@ -16,7 +16,7 @@ class Stopped:
 
     Attributes:
         cancelled: numbers of the jobs that were cancelled before they were sent.
-        still_running: job ids of those that go on in the background; "job N" if no id is known yet.
+        still_running: job ids of those that keep running in the background; "job N" if no id is known yet.
     """
 
     cancelled: tuple[int, ...]
@@ -42,7 +42,7 @@ class Call:
         return tuple(dict.fromkeys(self.handles))
 
     def cancel_unsent(self) -> Stopped:
-        """Cancel what was not sent, and say what goes on. What another call asked for first is left to that call."""
+        """Cancel what was not sent, and return what keeps running. Another call's jobs are left to it."""
         still_running: list[str] = []
         cancelled: list[int] = []
         for handle in self.jobs:

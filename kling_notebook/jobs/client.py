@@ -82,7 +82,7 @@ class KlingClient(ServiceClient):
             KlingError: as `submit`, `wait` and `download`; with ``job_id`` from the moment it is known.
             JobFailedError: the service says that the job failed.
             DownloadError: an image cannot be had; those that came are in its ``images``.
-            Interrupted: on a keyboard interrupt, with the id of the job that goes on; ``maybe_submitted`` if it
+            Interrupted: on a keyboard interrupt, with the id of the job that keeps running; ``maybe_submitted`` if it
                 came before the reply to the submit.
         """
         job = self._job(request, timeout, observer)
@@ -148,9 +148,9 @@ class _MemoryStore:
 
 
 def _interrupted(record: Record) -> Interrupted:
-    """What an interrupt means just now: a job that goes on, a POST of unknown outcome, or nothing."""
+    """What an interrupt means just now: a job that keeps running, a POST of unknown outcome, or nothing."""
     if record.job_id:
-        text = f"Stopped waiting. {record.job_id} goes on; client.wait({record.job_id!r}) collects it."
+        text = f"Stopped waiting. Job {record.job_id} keeps running; client.wait({record.job_id!r}) fetches it."
         return Interrupted(text, [record.job_id])
     if record.status is JobStatus.SUBMITTING:
         return Interrupted(

@@ -96,7 +96,7 @@ class Dispatcher:
                 number = job.record.number
                 text = f"Job {number} ({job.record.job_id}) was taken over by another kernel."
                 self._conclude(job, KlingError(text, job_id=job.record.job_id, number=number))
-            except Exception as unexpected:  # a fault of ours must reach the waiting cell, not die with the thread
+            except Exception as unexpected:  # an internal error must reach the waiting cell, not die with the thread
                 with suppress(JournalError):  # which may be what went wrong
                     job.record = self.workspace.journal.get(job.record.number) or job.record
                 error = unexpected if isinstance(unexpected, KlingError) else internal_error(job.record, unexpected)
@@ -191,7 +191,7 @@ class Dispatcher:
             self.write_again()
 
     def write_again(self) -> None:
-        """Try once more to write down how jobs ended whose last commit failed: there may be room again."""
+        """Try once more to write down how jobs ended whose last commit failed: there may be disk space again."""
         for number, record in list(self.unwritten.items()):
             with suppress(JournalError):
                 with suppress(LostOwnership):
@@ -215,8 +215,8 @@ def resolve_handle(workspace: Workspace, handle: JobHandle, record: Record, *, r
 
 def internal_error(record: Record, error: BaseException) -> KlingError:
     fault = KlingError(
-        f"Job {record.number} stopped on a fault of kling_notebook ({type(error).__name__}: {error}). "
-        f"If it was submitted, `%kling resume {record.number}` collects it.",
+        f"Job {record.number} stopped on an internal error of kling_notebook ({type(error).__name__}: {error}). "
+        f"If it was submitted, `%kling resume {record.number}` fetches it.",
         job_id=record.job_id,
         number=record.number,
     )

@@ -36,7 +36,7 @@ _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's ow
 
 
 class StoppedAskingError(Exception):
-    """Asking goes on in vain. ``status``: what becomes of the job here. A signal between functions."""
+    """Asking again is pointless. ``status``: what becomes of the job here. A signal between functions."""
 
     def __init__(self, error: KlingError, status: JobStatus) -> None:
         super().__init__(error)
@@ -96,7 +96,7 @@ def ask_until_over(job: RunningJob) -> Job:
     polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
     before: Job | None = None  # the last reply: what stands in two running is evidence, whatever the status is called
     while True:
-        if job.unwritten is not None:  # a full disk may have room again: the job id must not wait for the job's end
+        if job.unwritten is not None:  # a full disk may have space again: the job id must not wait for the job's end
             job.commit()
         if polls and time.monotonic() - began > job.max_age:
             raise StoppedAskingError(_still_running(job, time.monotonic() - began), JobStatus.PAUSED)
@@ -204,7 +204,7 @@ def failure(record: Record) -> JobFailedError:
 def _why(error: KlingError) -> str:
     if isinstance(error, RateLimitedError):
         return "rate limit"
-    return f"the service said {error.status}" if isinstance(error, ApiError) and error.status else "network"
+    return f"the service answered {error.status}" if isinstance(error, ApiError) and error.status else "network"
 
 
 def _still_running(job: RunningJob, seconds: float) -> StillRunningError:

@@ -98,7 +98,7 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
     for request in requests:
         if len(request.prompt) > LONG_PROMPT:
             workspace.notices.append(
-                f"A prompt of {len(request.prompt)} characters: the model is said to take {LONG_PROMPT}."
+                f"A prompt of {len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
             )
     try:
         for request in requests:
@@ -117,5 +117,5 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
         workspace.journal.check_there()
         raise SettingsError(
             f"The journal in {workspace.folder / '.kling'} could not be written ({error}). Nothing was sent. "
-            "Make room, or choose another folder with kling.connect(folder=...)."
+            "Free some space, or choose another folder with kling.connect(folder=...)."
         ) from None

@@ -40,7 +40,7 @@ def recover_on_start(workspace: Workspace) -> list[str]:
             here += 1
     notices = []
     if here:
-        notices.append(f"{count(here, 'job')} {'are' if here > 1 else 'is'} paused: `%kling resume` collects.")
+        notices.append(f"{count(here, 'job')} {'are' if here > 1 else 'is'} paused: `%kling resume` fetches them.")
     if unconfirmed_here:
         notices.append(f"{count(unconfirmed_here, 'job')} may have been submitted: see `%kling status`.")
     if elsewhere:
@@ -73,7 +73,7 @@ def get(workspace: Workspace, which: int | str) -> Record:
 
 
 def resume_all(dispatcher: Dispatcher) -> list[JobHandle]:
-    """Collect every paused job of this backend whose kernel is gone. Other backends' jobs are left alone."""
+    """Fetch every paused job of this backend whose kernel is gone. Other backends' jobs are left alone."""
     dispatcher.write_again()
     workspace, handles = dispatcher.workspace, []
     for record in workspace.journal.open_records():
@@ -87,14 +87,14 @@ def resume_all(dispatcher: Dispatcher) -> list[JobHandle]:
 
 
 def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = None) -> JobHandle:
-    """Collect one job: a paused, an expired, or an unconfirmed one whose id was read off the website.
+    """Fetch one job: a paused, an expired, or an unconfirmed one whose id was read off the website.
 
     Args:
         which: a number, a job id of this folder, or a job id it never saw, if exactly one job is unconfirmed.
         job_id: the id to attach to the unconfirmed job ``which``, also in the place of one that was attached before.
 
     Raises:
-        InputError: there is no such job, or nothing of it is left to collect. The message says what to do.
+        InputError: there is no such job, or nothing of it is left to fetch. The message says what to do.
     """
     dispatcher.write_again()
     workspace = dispatcher.workspace
@@ -119,7 +119,7 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
     if (completed or record.status in _COLLECTABLE) and record.job_id:
         taken = _own(workspace, record)
         if taken is None:
-            raise InputError(f"Job {n} is being worked on by another kernel. It goes on there.", parameter="job")
+            raise InputError(f"Job {n} is being worked on by another kernel. It continues there.", parameter="job")
         if completed:  # its files were deleted: the service may still have them
             taken = taken.replace(status=JobStatus.PAUSED)  # the images still there stay in its row
             workspace.journal.write(taken)
@@ -130,7 +130,7 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
             f"or `%kling dismiss {n}`.",
             parameter="job",
         )
-    raise InputError(f"Nothing is left to collect of job {n}: it is {record.status.value}.", parameter="job")
+    raise InputError(f"Nothing is left to fetch of job {n}: it is {record.status.value}.", parameter="job")
 
 
 def dismiss(dispatcher: Dispatcher, which: int | str) -> Record:
@@ -149,7 +149,7 @@ def dismiss(dispatcher: Dispatcher, which: int | str) -> Record:
     )
     if not stopped or not workspace.journal.settle(n, JobStatus.DISMISSED, status):
         raise InputError(f"Job {n} is {status.value}; there is nothing to dismiss.", parameter="job")
-    # What the service said it charged is spent.
+    # What the service reported as charged is spent.
     dispatcher.ledger.settle(n, record.credits or 0.0)
     return record.replace(status=JobStatus.DISMISSED)
 
@@ -211,7 +211,7 @@ def _own(workspace: Workspace, record: Record, *, unless_alive: bool = True) -> 
 
 
 def result(workspace: Workspace, which: int | str) -> Result:
-    """A past result; InputError where there is no such job, or it has no images: the message says why."""
+    """A past result; InputError if there is no such job or it has no images; the message says why."""
     record = get(workspace, which)
     if not record.images:
         what = f": {record.error.rstrip('.')}" if record.error else ""

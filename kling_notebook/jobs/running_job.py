@@ -20,7 +20,7 @@ from ..journal.journal import JournalError
 from ..results.handle import JobHandle
 from .send_permit import CancelledError, SendPermit
 
-PRICE_SECONDS = 0.1  # between looks whether a reply has said what such a job costs
+PRICE_SECONDS = 0.1  # between checks for a reply that states what such a job costs
 
 Fetch = Callable[[Callable[[bytes], object]], object]
 """Downloads one image, given a function that takes its bytes in pieces."""
@@ -182,12 +182,12 @@ class RunningJob:
         """Sleep; a cancellation wakes.
 
         Raises:
-            CancelledError. StillRunningError: the caller waits no longer; a job that was sent goes on.
+            CancelledError. StillRunningError: the caller stopped waiting; a job that was sent keeps running.
         """
         left = self._deadline - time.monotonic()
         if left <= 0:
             job_id = self.record.job_id
-            about = f"job {job_id} goes on; wait for it again" if job_id else "nothing was sent"
+            about = f"job {job_id} keeps running; wait for it again" if job_id else "nothing was sent"
             raise StillRunningError(f"The time-out of {self._timeout:g} s has passed; {about}.", job_id=job_id)
         if self.cancelled.wait(min(seconds, left)):
             raise CancelledError
@@ -224,7 +224,7 @@ class RunningJob:
             if not isinstance(error, JournalError | OSError):
                 raise
             raise SettingsError(
-                f"The journal could not be written ({error}). Nothing was sent. Make room, or change the folder.",
+                f"The journal could not be written ({error}). Nothing was sent. Free some space, or change the folder.",
                 number=self.record.number,
             ) from None
         self.record, self.unwritten = intent, None

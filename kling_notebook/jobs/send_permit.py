@@ -20,11 +20,11 @@ class CancelledError(Exception):
 class SpendingLedger:
     """What a session has spent or has under way, in credits by job number, and which prices it knows. Thread-safe.
 
-    Until a reply has said what a kind of job costs, one of that kind is sent at a time: side by side they would go out
+    Until a reply states what a kind of job costs, one of that kind is sent at a time: side by side they would be sent
     at a guess, past what may be spent.
 
     Args:
-        has_price: whether a reply has said, before this session, what a request like this one costs.
+        has_price: whether a reply stated, before this session, what a request like this one costs.
         before: the ledger of the session before it in this kernel, whose spending counts as well.
     """
 
@@ -43,7 +43,7 @@ class SpendingLedger:
             return (self._before.spent if self._before is not None else 0.0) + sum(self._credits.values())
 
     def reserved_for(self, *numbers: int) -> float:
-        """What is set aside for these jobs, or was charged for them."""
+        """Credits reserved for these jobs, or charged for them."""
         with self.lock:
             return sum(self._credits.get(number, 0.0) for number in numbers)
 
@@ -67,7 +67,7 @@ class SpendingLedger:
             return self._known[which] or self._probes.setdefault(which, record.number) == record.number
 
     def price_known(self, record: Record) -> None:
-        """A reply has said what this job costs."""
+        """A reply has stated what this job costs."""
         with self.lock:
             self._known[kind(record.request)] = True
 

@@ -37,7 +37,7 @@ class Estimate:
 
     @property
     def cost(self) -> str:
-        """The same without the number of jobs, for where the shape of a sweep has said it."""
+        """The same without the number of jobs, for use beside the shape of a sweep, which already tells it."""
         beside = [f"{self.reused} from this folder at no cost"] if self.reused else []
         beside += [f"{self.unconfirmed} unconfirmed and not sent: see `%kling status`"] if self.unconfirmed else []
         if not self.jobs:
@@ -101,7 +101,7 @@ class SpendingLimits:
     ceiling: float
 
     def __post_init__(self) -> None:
-        """Raise InputError where ``max_credits`` is no number that can be compared with: nan allows everything."""
+        """Raise InputError if ``max_credits`` is not a number to compare with: nan would allow everything."""
         call = self.call
         if call is not None and (isinstance(call, bool) or not isinstance(call, int | float) or not 0 <= call < inf):
             raise InputError(

@@ -41,7 +41,7 @@ class WorkerPool:
         """Queue ``work``; it must not raise.
 
         Raises:
-            KlingError: there is no thread, and this machine gives none.
+            KlingError: no worker thread is running and none can be started.
         """
         with self._changed:
             self._work.append(work)
@@ -79,7 +79,7 @@ class WorkerPool:
                     self._idle += 1
                     self._changed.wait(IDLE_SECONDS)
                     self._idle -= 1
-                surplus = self._threads - self._idle > self.in_flight  # it was lowered; those that work will go on
+                surplus = self._threads - self._idle > self.in_flight  # it was lowered; those at work continue
                 if surplus or not self._work:
                     self._threads -= 1
                     return

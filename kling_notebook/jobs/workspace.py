@@ -73,7 +73,7 @@ class Workspace:
         return bool(record.images) and all(saving.is_saved_image(self.folder / name) for name in record.images)
 
     def has_price(self, request: GenerationRequest) -> bool:
-        """Whether this backend has said what such a job costs."""
+        """Whether this backend has stated what such a job costs."""
         return self.journal.has_price(self.backend, kind(request))
 
     def durations(self, request: GenerationRequest) -> Durations:

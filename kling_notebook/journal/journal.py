@@ -35,7 +35,7 @@ _OF_KIND = (
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
 
 
-class LostOwnership(Exception):  # noqa: N818  # a signal between rooms, not an error of the user
+class LostOwnership(Exception):  # noqa: N818  # a signal between packages, not an error of the user
     """Another session has taken this record over; whoever sees this stops working on it."""
 
 
@@ -86,7 +86,7 @@ class Journal:
         return connection
 
     def check_there(self) -> None:
-        """SettingsError where the file was removed since it was opened: what SQLite then says helps nobody."""
+        """SettingsError if the file was removed since it was opened: SQLite's own message would not help."""
         if not self.path.exists():
             raise SettingsError(
                 f"The folder {self.path.parent.parent} was removed, and its journal with it. Nothing was sent. "
@@ -157,7 +157,7 @@ class Journal:
             return record.replace(owner=new_owner) if cursor.rowcount == 1 else None
 
     def settle(self, number: int, status: JobStatus, expected: JobStatus, error: str | None = None) -> bool:
-        """Move a record that nobody works on from one status to another."""
+        """Move a record that no session is working on from one status to another."""
         with self._transaction() as connection:
             cursor = connection.execute(
                 "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?",
@@ -285,7 +285,7 @@ class Journal:
             return [float(row[0]) for row in rows]
 
     def has_price(self, backend: str, which: Kind) -> bool:
-        """Whether a reply of this backend has said what a job of a kind costs; then `dearest_image` has seen it."""
+        """Whether a reply of this backend has stated what a job of a kind costs; then `dearest_image` has seen it."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
@@ -304,7 +304,7 @@ class Journal:
         return None if row[0] is None else float(row[0])
 
     def last_balance(self, backend: str) -> tuple[float, float] | None:
-        """(credits remaining, when submitted) as last said by a backend."""
+        """(credits remaining, when submitted) as last reported by a backend."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT credits_remaining, submitted_at FROM {_NEWEST}"  # noqa: S608  # constants

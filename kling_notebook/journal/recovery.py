@@ -81,7 +81,7 @@ def _recovered(path: Path, folder: Path, session: str, tell: Callable[[str], obj
     except (JournalError, sqlite3.Error, OSError) as error:
         raise SettingsError(
             f"The journal {path} is damaged ({damage}), and no new one could be put in its place ({error}). Nothing "
-            "was sent. Make room and close the folder's other kernels, or choose another folder with KLING_FOLDER."
+            "was sent. Free space and close the folder's other kernels, or choose another folder with KLING_FOLDER."
         ) from None
     tell(
         f"The journal was damaged ({damage}). It is kept as {aside.name}, and a new one was begun: "

@@ -64,7 +64,7 @@ MIGRATIONS: Mapping[int, str] = {
 
 
 lenient = partial(str, encoding="utf-8", errors="replace")
-"""How SQLite's text becomes ours: a flipped bit costs a letter, not the row."""
+"""How SQLite's text is decoded: a flipped bit costs a letter, not the row."""
 
 
 def make_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What ``%config KlingMagics`` says, for whichever door asks. Looks only at a shell that runs already."""
+"""What ``%config KlingMagics`` holds, for every entry point. Looks only at a shell that runs already."""
 
 from __future__ import annotations
 

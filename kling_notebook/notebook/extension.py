@@ -42,7 +42,7 @@ def unload(shell: Any) -> None:
 
 
 def _is_ours(what: object) -> bool:
-    """By name: after the modules were reloaded, the class of the old magics is no longer ours."""
+    """By name: after the modules were reloaded, the class of the old magics is a different one."""
     return type(what).__name__ == MAGICS
 
 
@@ -63,7 +63,7 @@ def _offer_completions(shell: Any) -> None:
         if offer is None:
             return {"completions": []}
         # IPython keeps its own names out only where there is something else: where nothing fits, what is typed stays.
-        # Of an empty word a terminal shows nothing, and JupyterLab a blank line that changes nothing.
+        # For an empty string a terminal shows nothing, and JupyterLab a blank line that changes nothing.
         return {
             "completions": [SimpleCompletion(text, type="kling") for text in offer.matches or (offer.fragment,)],
             "matched_fragment": offer.fragment,

@@ -40,7 +40,7 @@ class Attachments:
         SavedImage or completed handle.
 
         Raises:
-            InputError: it is no usable image (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
+            InputError: it is not a usable image (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
                 to 2.5), or it cannot be found.
         """
         if value is None or isinstance(value, SourceImage):

@@ -27,7 +27,7 @@ def cell_of(request: GenerationRequest) -> str | None:
     if any(line.strip() == "---" for line in prompt.split("\n")) or prompt.startswith("%%") or _STRIPPED.search(prompt):
         return None
     line = ["%%kling"]
-    for name, value in _said(request):
+    for name, value in _given_arguments(request):
         word = _quoted(value)
         if word is None or word.startswith("$"):
             return None
@@ -41,24 +41,24 @@ def cell_of(request: GenerationRequest) -> str | None:
 
 def call_of(request: GenerationRequest) -> str:
     """The Python call; above it a comment where the request is for another model than the usual one."""
-    said = [f"{name}={value!r}" for name, value in _said(request)]
+    arguments = [f"{name}={value!r}" for name, value in _given_arguments(request)]
     if request.extra:
-        said.append(f"extra={request.extra!r}")
+        arguments.append(f"extra={request.extra!r}")
     note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
     if request.sample is None:
-        return f"{note}kling.generate({', '.join([repr(request.prompt), *said])})"
-    said.append(f"sample=[{request.sample!r}]")
-    at = repr(request.sample)  # selected by its value: a number is no place on an axis of numbers
-    return f"{note}kling.sweep({', '.join([repr(request.prompt), *said])})[{at}]"
+        return f"{note}kling.generate({', '.join([repr(request.prompt), *arguments])})"
+    arguments.append(f"sample=[{request.sample!r}]")
+    at = repr(request.sample)  # selected by its value: on an axis of numbers a number is not a position
+    return f"{note}kling.sweep({', '.join([repr(request.prompt), *arguments])})[{at}]"
 
 
-def _said(request: GenerationRequest) -> list[tuple[str, Any]]:
+def _given_arguments(request: GenerationRequest) -> list[tuple[str, Any]]:
     """The parameters that differ from their defaults, a source image by what names it."""
-    said = []
+    arguments = []
     for name, value in request.values.items():
         if name != "prompt" and value != PARAMETERS[name].default:
-            said.append((name, value.label if isinstance(value, SourceImage) else value))
-    return said
+            arguments.append((name, value.label if isinstance(value, SourceImage) else value))
+    return arguments
 
 
 def _quoted(value: Any) -> str | None:

@@ -81,13 +81,13 @@ class JobHandle(Future[Result]):
         """Wait for the Result.
 
         Raises:
-            StillRunningError: ``timeout`` seconds passed; the job goes on. KlingError: what became of the job.
+            StillRunningError: ``timeout`` seconds passed; the job keeps running. KlingError: what became of the job.
         """
         try:
             return super().result(timeout)
         except TimeoutError:
             raise StillRunningError(
-                f"Job {self.number} is still {self.status.value} and goes on. Ask again, or "
+                f"Job {self.number} is still {self.status.value}. Ask again, or "
                 f"%kling resume {self.number} in a later session.",
                 job_id=self.job_id,
                 number=self.number,

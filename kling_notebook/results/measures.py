@@ -51,7 +51,7 @@ def name_of(function: Any, name: str | None) -> str:
 
 
 def code_hash(function: Callable[..., Any]) -> str:
-    """A hash of what the function does: of its source, or of its bytecode if there is no source to be had.
+    """A hash of what the function does: of its source, or of its bytecode if the source is not available.
 
     What it calls, and the values of variables it uses, are not part of it.
     """

@@ -39,7 +39,7 @@ def warm_up() -> None:
 
 def thumbnail_sizes(setting: int, count: int) -> list[int]:
     """The thumbnails that showing a result of ``count`` images asks for, in pixels a side: in a list of jobs or a
-    sweep as the setting says, and in a grid of its own, where a few have more room."""
+    sweep as the setting says, and in a grid of its own, where a few have more space."""
     return sorted({setting, _in_grid(setting, count)}) if count > 1 else [setting]
 
 
@@ -141,7 +141,7 @@ def link(path: Path, seen_from: Path | None = None) -> str | None:
     """The relative address under which a page reaches the file, None where it cannot.
 
     Args:
-        seen_from: the folder of the page; of the notebook, which is the working directory, where not said.
+        seen_from: the folder of the page; of the notebook, which is the working directory, by default.
     """
     try:
         relative = os.path.relpath(path, seen_from or Path.cwd())
@@ -155,7 +155,7 @@ class Result(Sequence[SavedImage]):
 
     Attributes:
         number: the job's number in its folder. job_id: the service's. request: what was asked for.
-        credits: what the service said it cost, None where it did not say. seconds: from submit to done.
+        credits: what the service reported as the cost, None if it did not. seconds: from submit to done.
         reused: shown again from the folder at no cost. backend: pixeldojo, sandbox, or another host.
         raw: the body sent and the replies received, without asset URLs and without the key.
 
@@ -179,7 +179,7 @@ class Result(Sequence[SavedImage]):
         self.note = record.note
         self.starred = record.starred
         self.raw: Mapping[str, Any] = record.raw
-        self.already_shown: Callable[[], bool] = bool  # set by a door that has just shown it in this very cell
+        self.already_shown: Callable[[], bool] = bool  # set by an entry point that has just shown it in this very cell
         self._images = tuple(
             SavedImage(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
             for k, name in enumerate(record.images)
@@ -246,12 +246,12 @@ class Result(Sequence[SavedImage]):
 
 
 def _for_all(images: int) -> str:
-    """So that nobody takes the price of a job for the price of each of its images."""
+    """Keeps the price of a job from being read as the price of each of its images."""
     return f" for {images}" if images > 1 else ""
 
 
 def _charged(record: Record) -> float | None:
-    """What a job cost; None where nobody said so, and for the sandbox's play money, which nobody paid."""
+    """What a job cost; None if unknown, and for the sandbox's credits, which are not real."""
     return None if record.backend == "sandbox" else record.credits
 
 

@@ -213,16 +213,16 @@ def _check_duplicates(name: str, values: Sequence[Any]) -> None:
     """Values that are equal or read the same ask for one request, or could not be told apart when selecting."""
     seen: dict[Any, str] = {}
     for value in values:
-        said = repr(value) if isinstance(value, str | int | float) else label(value)
+        shown = repr(value) if isinstance(value, str | int | float) else label(value)
         marks = {value, getattr(value, "identity", str(value))}
-        for twin in (seen[mark] for mark in marks if mark in seen):
-            what = f"{said} twice" if twin == said else f"{twin} and {said}, which are the same"
+        for earlier in (seen[mark] for mark in marks if mark in seen):
+            what = f"{shown} twice" if earlier == shown else f"{earlier} and {shown}, which are the same"
             raise InputError(f"The axis {name} has {what}. For replicates use sample=2.", parameter=name)
-        seen |= dict.fromkeys(marks, said)
+        seen |= dict.fromkeys(marks, shown)
 
 
 def _unknown_axis_message(name: str, prompts: Sequence[str]) -> str:
-    """What is said of an axis that varies nothing: what was probably meant, else what there is."""
+    """The message about an axis that varies nothing: what was probably meant, else what there is."""
     braces = [word for prompt in prompts for word in re.findall(r"\{([^{}\n]+)\}", prompt)]
     known = [*PARAMETERS, SAMPLE, *braces]
     flags = {flag.lstrip("-"): row.name for row in PARAMETERS.values() for flag in row.flags}
@@ -233,7 +233,7 @@ def _unknown_axis_message(name: str, prompts: Sequence[str]) -> str:
         if close
         else f"Parameters are {', '.join(PARAMETERS)}; write {{{name}}} where its values belong."
     )
-    return f"The axis {name} appears nowhere: it is no parameter, and the prompt has no {{{name}}}. {way}"
+    return f"The axis {name} appears nowhere: it is not a parameter, and the prompt has no {{{name}}}. {way}"
 
 
 def as_list(values: Any) -> list[Any]:

@@ -290,7 +290,7 @@ class SweepResult(Sequence[Result | None]):
         ``table.csv`` and the originals.
 
         Raises:
-            InputError: an ending that is no figure's, or a path that cannot be written.
+            InputError: not a figure format, or a path that cannot be written.
             KlingError: an original is gone; everything else has been written.
         """
         given = os.fspath(path)
@@ -321,7 +321,7 @@ class SweepResult(Sequence[Result | None]):
         return f"<SweepResult {what}{f', {missing} missing' if missing else ''}>"
 
     def __deepcopy__(self, memo: object) -> SweepResult:
-        """The jobs are the same ones: there is no second job to make of a running one."""
+        """The jobs are the same ones: a running job is never made twice."""
         return SweepResult(self.axes, self.points, self.handles, pick=self.pick)
 
 

@@ -138,7 +138,7 @@ class Session:
         return 6000.0 if self.is_sandbox else self.settings.requests_per_minute
 
     def _current_rate(self) -> float:
-        """What the service has said of its limit counts more than the setting; no client is made for it."""
+        """The limit the service announced counts more than the setting; no client is made for it."""
         return float(self._client.pace.limit if self._client else self.rate)
 
     @property
@@ -175,12 +175,12 @@ class Session:
         return dict(given), dict(config or {}), environment
 
     def pop_notices(self) -> list[str]:
-        """Lines to be said once: the sandbox, paused jobs, warnings."""
+        """Lines to be shown once: the sandbox, paused jobs, warnings."""
         taken, self._notices[:] = self._notices[:], []
         return taken
 
     def close(self) -> None:
-        """Let go of the folder. Jobs that run go on; their lock stays until they are done."""
+        """Release the folder. Running jobs continue; their lock stays until they are over."""
         for job in list(self.dispatcher.jobs.values()):
             job.handle.add_done_callback(lambda _: self._let_go())
         self._let_go()
@@ -265,7 +265,7 @@ class Session:
     def resume(
         self, which: int | str | None = None, job_id: str | None = None, *, observer: Observer | None = None
     ) -> Call:
-        """Collect paused jobs of this backend: all whose kernel is gone, or one. Buys nothing.
+        """Fetch paused jobs of this backend: all whose kernel is gone, or one. Buys nothing.
 
         Args:
             which: a number or job id, None for all. job_id: the id to attach to the unconfirmed job ``which``.
@@ -288,7 +288,7 @@ class Session:
         return past_jobs.dismiss(self.dispatcher, which)
 
     def star(self, which: int | str, place: int, on: bool = True) -> None:
-        """Mark an image, or take the mark away. InputError where there is no such image."""
+        """Mark an image, or take the mark away. InputError if there is no such image."""
         record = self.record(which)
         if not 0 <= place < len(record.images):
             address = address_of(record.number, place)

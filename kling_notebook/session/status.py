@@ -21,7 +21,7 @@ class SessionStatus:
 
     Attributes:
         running: this session's jobs under way. elsewhere: those another living kernel works on.
-        paused: parked or left behind, resumable. unconfirmed: may have been submitted.
+        paused: paused or left behind, resumable. unconfirmed: may have been submitted.
         hints: for a unconfirmed job's number, what the balance says of it.
         spent_session, spent_folder: credits. budget, balance: None where not set, not known.
     """
@@ -45,7 +45,7 @@ class SessionStatus:
         if self.elsewhere:
             rows.append(("in another kernel", _numbers(self.elsewhere)))
         if self.paused:
-            rows.append(("paused", f"{_numbers(self.paused)}: %kling resume collects"))
+            rows.append(("paused", f"{_numbers(self.paused)}: %kling resume fetches them"))
         for record in self.unconfirmed:
             hint = self.hints.get(record.number, "")
             rows.append(
@@ -63,7 +63,12 @@ class SessionStatus:
                 ("spent", f"{self.spent_session:g} in this session ({budget}), {self.spent_folder:g} in the folder")
             )
             rows.append(
-                ("left", "not known yet" if self.balance is None else f"{self.balance:g} credits, as last said")
+                (
+                    "left",
+                    "not known yet"
+                    if self.balance is None
+                    else f"{self.balance:g} credits (last reported by the service)",
+                )
             )
         return rows
 
@@ -102,9 +107,9 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
 
 
 def balance_hint(workspace: Workspace, record: Record, records: Sequence[Record]) -> str:
-    """What the balance on the next accepted job says of a unconfirmed one: a hint, never acted on.
+    """What the balance on the next accepted job says of an unconfirmed one: a hint, never acted on.
 
-    One fall cannot prove each of several doubts between the same two balances: it is compared with all of them.
+    One fall cannot prove each of several jobs between the same two balances: it is compared with all of them.
     """
     around = workspace.journal.balances_around(workspace.backend, record.number)
     if around is None:

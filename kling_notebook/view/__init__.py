@@ -1,4 +1,4 @@
 """Values in; HTML, text, JPEG and figures out.
 
-No HTTP, no disk, no IPython; imports no other package of ours.
+No HTTP, no disk, no IPython; imports none of the other packages.
 """

@@ -104,7 +104,7 @@ def _row(facet: Facet) -> Html:
     """One axis: labeled cells side by side that wrap where the page is narrow."""
     cells = facet.cells[0] if facet.cells else ()
     most = max((len(cell) for cell in cells), default=1)
-    # One axis is one row where there is room; longer ones are broken into rows of about the same length.
+    # One axis is one row if there is space; longer ones are broken into rows of about the same length.
     columns = math.ceil(len(cells) / math.ceil(len(cells) / (6 if most == 1 else 3)))
     fill = one_shape([tile for cell in cells for tile in cell])
     width = max(cell_width(tile) for cell in cells for tile in cell) if fill else 256
@@ -141,8 +141,8 @@ def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) ->
     names = (tag("th", bounded(axis, 80), scope="col", dir="auto", style=head) for axis in axes)
     rows = [tag("tr", *names, tag("th", "images", scope="col", style=head), style=_PLAIN)]
     cell = f"{_PLAIN}; padding: 5px 18px 5px 0; text-align: left; vertical-align: top; overflow-wrap: anywhere"
-    for said, cells in zip(values, facet.cells, strict=True):
-        first, *others = said
+    for labels, cells in zip(values, facet.cells, strict=True):
+        first, *others = labels
         places = [tag("th", bounded(first, LABEL_LENGTH), scope="row", dir="auto", style=f"{cell}; font-weight: 600")]
         places += [tag("td", bounded(text, LABEL_LENGTH), dir="auto", style=cell) for text in others]
         tiles = (tag("div", tile_html(t, fill=True), style=f"width: {SMALL}px") for c in cells for t in c or (_EMPTY,))

@@ -109,7 +109,7 @@ def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.
 
 
 def _is_long(cells: Sequence[Cell]) -> bool:
-    """Too much for one row: of several images a cell takes the room of two."""
+    """Too much for one row: of several images a cell takes the space of two."""
     return len(cells) > (LONGEST_ROW if all(len(cell) <= 1 for cell in cells) else LONGEST_ROW // 2)
 
 

@@ -60,7 +60,7 @@ class ProgressRow:
 
 
 def fraction_of(row: ProgressRow) -> float | None:
-    """How full the bar is, or None where nothing honest can be said.
+    """How full the bar is, or None where nothing honest can be shown.
 
     Up to nine tenths it is elapsed over expected; then it creeps on and never arrives before the job does.
     """
@@ -134,23 +134,23 @@ def _row(row: ProgressRow) -> Html:
     symbol, color = _LOOK[row.state]
     name = "flex: 1 1 auto; min-width: 0px"
     apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
-    said = status_text(row)
+    label = status_text(row)
     line = tag(
         "div",
         tag("span", bounded(row.label, 90), dir="auto", style=name),
-        tag("span", f"{symbol} {said}", style="flex: 0 0 auto; font-size: 12px"),
+        tag("span", f"{symbol} {label}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
-    bar = _bar([(fraction_of(row), color)], row.elapsed, said)
+    bar = _bar([(fraction_of(row), color)], row.elapsed, label)
     return tag("div", line, bar, _small(row.detail), style="margin: 5px 0 7px 0")
 
 
-def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, said: str) -> Html:
+def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, label: str) -> Html:
     track = f"display: flex; height: 5px; margin: 3px 0; border-radius: 3px; overflow: hidden; background-color: {LINE}"
     fills = [_fill(share, color, elapsed) for share, color in parts]
     shares = [share for share, _ in parts if share is not None]
     now = round(sum(shares) * 100) if shares else None
-    return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=said)
+    return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=label)
 
 
 def _fill(share: float | None, color: str, elapsed: float) -> Html:
@@ -167,9 +167,9 @@ def _overall(rows: Sequence[ProgressRow]) -> Html:
     done = sum(row.state in {"done", "reused"} for row in rows) / count
     lost = sum(row.state in {"failed", "stopped", "unknown"} for row in rows) / count
     under = sum((fraction_of(row) or 0.0) for row in rows if row.state not in _OVER) / count
-    said = _overall_text(rows)
-    bar = _bar([(done, GREEN), (lost, RED), (under, BLUE)], 0.0, said)
-    return tag("div", tag("div", said, style="font-weight: 600"), bar, style="margin: 2px 0 8px 0")
+    label = _overall_text(rows)
+    bar = _bar([(done, GREEN), (lost, RED), (under, BLUE)], 0.0, label)
+    return tag("div", tag("div", label, style="font-weight: 600"), bar, style="margin: 2px 0 8px 0")
 
 
 def _overall_text(rows: Sequence[ProgressRow]) -> str:

@@ -178,8 +178,8 @@ def _thumbnail(tile: Tile, side: int) -> Html:
 def _history_line(row: HistoryRow) -> str:
     star = f" \u2605{','.join(row.starred)}" if row.starred else ""
     facts = [row.status.replace("_", " "), row.created, _cost(row), row.parameters, row.backend]
-    said = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
-    line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({said})"
+    shown = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
+    line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({shown})"
     return line + "".join(f"\n       {bounded(text, 200)}" for text in (row.note, row.error) if text)
 
 

@@ -14,7 +14,7 @@ CAPTION_LENGTH = 140
 NOTE_LENGTH = 160
 TITLE_LENGTH = 300
 SIDE, ROOMY = 256, 384
-"""Pixels a side of a place in a grid, and in one of a few images, which have more room."""
+"""Pixels a side of a place in a grid, and in one of a few images, which have more space."""
 FEW = 4
 DOT = " \u00b7 "
 
@@ -99,7 +99,7 @@ def mean_ratio(tiles: Sequence[Tile]) -> float:
 
 
 def columns_for(tiles: Sequence[Tile]) -> int:
-    """How many stand side by side where there is room: full last rows, nine as three by three."""
+    """How many stand side by side if there is space: full last rows, nine as three by three."""
     count = len(tiles)
     mean = mean_ratio(tiles)
     if count <= 3:
@@ -181,9 +181,9 @@ def caption_html(caption: str) -> Html:
     facts = bounded(caption, CAPTION_LENGTH).split(DOT)
     parts: list[str] = []
     for place, fact in enumerate(facts):
-        said = tag("strong", fact) if place == 0 and len(facts) > 1 else fact
+        shown = tag("strong", fact) if place == 0 and len(facts) > 1 else fact
         dot = "" if place == len(facts) - 1 else DOT.rstrip()
-        parts += [tag("span", said, dot, style="white-space: nowrap" if len(fact) <= 24 else None), " "]
+        parts += [tag("span", shown, dot, style="white-space: nowrap" if len(fact) <= 24 else None), " "]
     style = f"{MUTED}; font-size: 12px; line-height: 1.4; margin: 3px 1px 0 1px; padding: 0; text-align: left"
     return tag("figcaption", *parts[:-1], dir="auto", style=f"{style}")
 

@@ -433,7 +433,7 @@ def test_a_time_out_ends_the_waiting_and_not_the_job(start: Start, connect: Conn
     service = start(latency=1.2)
     client = connect(service)
     started = time.monotonic()
-    with pytest.raises(StillRunningError, match="goes on") as caught:
+    with pytest.raises(StillRunningError, match="keeps running") as caught:
         client.run(FOX, timeout=0.3)
     assert time.monotonic() - started < 1.0
     assert caught.value.job_id
@@ -477,7 +477,7 @@ def test_an_interrupt_names_the_job_that_goes_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(client, "poll", interrupt)
-    with pytest.raises(Interrupted, match="goes on") as caught:
+    with pytest.raises(Interrupted, match="keeps running") as caught:
         client.run(FOX)
     assert len(caught.value.job_ids) == 1
     assert caught.value.job_ids[0] in str(caught.value)

@@ -201,7 +201,7 @@ def test_what_goes_wrong_is_said_where_it_happens(open_notebook):
     # Stop waiting; the job goes on and can be watched again.
     panel.says("running")
     panel.button("Stop waiting").click()
-    panel.says("goes on")
+    panel.says("keeps running")
     panel.button("Watch again").click()
     panel.wait_results(1)
     # Out of credits.

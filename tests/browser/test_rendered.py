@@ -218,7 +218,7 @@ def test_a_failure_and_an_interrupt_leave_their_last_state_with_reason_and_next_
     interrupted = executed.outputs("interrupted")
     shown = interrupted[0]["data"]["text/plain"]
     assert "stopped" in shown
-    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the images\.", shown)
+    assert re.search(r"1 job is still running \(job_\w+\); %kling resume shows the images\.", shown)
     assert interrupted[1]["ename"] == "Interrupted"
     assert len(interrupted[1]["traceback"]) == 1
     partly = executed.html("partly failed")

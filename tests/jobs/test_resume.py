@@ -77,7 +77,7 @@ def test_the_next_session_says_in_one_line_what_is_unfinished(
     session = make_session(sandbox)
     notices = session.pop_notices()
     assert notices == [
-        "2 jobs are paused: `%kling resume` collects.",
+        "2 jobs are paused: `%kling resume` fetches them.",
         "2 jobs may have been submitted: see `%kling status`.",
         "1 paused on another backend (pixeldojo).",
     ]
@@ -440,7 +440,7 @@ def test_images_that_are_still_there_stay_in_the_history_when_the_service_has_fo
 def test_nothing_is_left_of_what_is_over(status: JobStatus, make_session: Make, sandbox: Sandbox) -> None:
     session = make_session(sandbox)
     number = left_behind(session, status, error="for a reason")
-    with pytest.raises(InputError, match=f"Nothing is left to collect of job {number}: it is {status.value}"):
+    with pytest.raises(InputError, match=f"Nothing is left to fetch of job {number}: it is {status.value}"):
         session.resume(number)
     with pytest.raises(InputError, match="nothing to dismiss"):
         session.dismiss(number)

@@ -89,7 +89,7 @@ def test_a_job_whose_worker_ended_on_a_fault_is_gone_on_with(
     with monkeypatch.context() as patch:
         patch.setattr("kling_notebook.image_files.saving.save", broken)
         first = session.start([request], source="python", reuse=True).handles[0]
-        assert "fault of kling_notebook" in str(first.exception(timeout=30))
+        assert "internal error of kling_notebook" in str(first.exception(timeout=30))
     assert session.record(1).status in (JobStatus.RUNNING, JobStatus.DOWNLOADING)
     assert session.start([request], source="python", reuse=True).handles[0].result(timeout=15).number == 1
     assert sandbox.count("submit") == 1

@@ -465,7 +465,7 @@ def test_what_cannot_be_written_down_is_not_sent(
     sandbox = make_sandbox(paint=paint)
     story = full_disk(sandbox, small, "before the POST")
     assert story["error"] == "SettingsError"
-    assert "Nothing was sent. Make room" in story["text"]
+    assert "Nothing was sent. Free some space" in story["text"]
     assert story["row"] is None
     assert story["again"] == 1
     assert sandbox.count("submit") == 1
@@ -478,7 +478,7 @@ def test_an_intent_that_cannot_be_written_down_is_not_sent(
     sandbox = make_sandbox(paint=paint)
     story = full_disk(sandbox, small, "before the intent")
     assert story["error"] == "SettingsError"
-    assert "Nothing was sent. Make room" in story["text"]
+    assert "Nothing was sent. Free some space" in story["text"]
     assert not story["doubt"]
     assert story["again"] == 1
     assert story["row"]["status"] == "rejected", "written down as soon as there was room"
@@ -946,7 +946,7 @@ def test_a_recovery_without_room_is_refused_and_done_when_there_is(
     story = told(child(BEGUN, json.dumps(said), "limit"))
     assert story["error"] == "SettingsError"
     assert "is damaged" in story["text"]
-    assert "Nothing was sent. Make room" in story["text"]
+    assert "Nothing was sent. Free some space" in story["text"]
     assert session.journal.path.read_bytes() == b"this is no database, " * 500
     assert make_session(sandbox).count() == 1
 

@@ -6,7 +6,7 @@
     display.finish(footer="...")                              # or: the last state stays, with the reason
 
 Where it goes: in a kernel, the output of the cell it was made in, whatever runs there meanwhile; in a terminal, a text
-bar; where nobody is present, the start and the end only. IPython is touched only where a shell is found running.
+bar; in a non-interactive run, the start and the end only. IPython is touched only where a shell is found running.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class LiveDisplay:
         title, notice: shown above the rows.
         show: False shows nothing at all, the end included.
         free: the sandbox's credits are play money and not shown.
-        background: nobody waits for it, so that in a terminal it must not write while a person types.
+        background: no call waits for it, so that in a terminal it must not write while a person types.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class LiveDisplay:
                 self._last[snapshot.request] = (snapshot, time.monotonic())
 
     def finish(self, bundle: Mapping[str, Any] | None = None, *, footer: str = "") -> None:
-        """The end, said once: ``bundle`` in place of the progress, or the last state with ``footer`` under it.
+        """The end, shown once: ``bundle`` in place of the progress, or the last state with ``footer`` under it.
 
         Jobs that still run are then shown as no longer watched.
         """
@@ -157,7 +157,7 @@ class LiveDisplay:
         return progress_bundle(self.rows(), title=self._title, notice=self._notice, footer=footer)
 
     def _say(self, bundle: dict[str, Any], what: Literal["start", "update", "end", "result"]) -> None:
-        """The last word wins: an update that was being made while the end was said is dropped."""
+        """The end wins: an update that was being made while the end was shown is dropped."""
         with _SAYING:
             if what == "update" and self._finished:
                 return
@@ -169,7 +169,7 @@ class LiveDisplay:
 def _unwatched(row: ProgressRow, snapshot: Snapshot) -> ProgressRow:
     if row.state not in _MOVING:
         return row
-    detail = f"no longer watched; job {snapshot.job_id} goes on" if snapshot.job_id else "no longer watched"
+    detail = f"no longer watched; job {snapshot.job_id} keeps running" if snapshot.job_id else "no longer watched"
     return ProgressRow(row.label, "stopped", row.elapsed, row.expected, detail, row.fraction)
 
 
@@ -253,7 +253,7 @@ class Message(NamedTuple):
     what: Literal["start", "update", "end", "result"]
     bundle: dict[str, Any]
     rows: Sequence[ProgressRow]
-    above: Sequence[str] = ()  # said once before the rows, where no display holds it
+    above: Sequence[str] = ()  # shown once before the rows if no display holds it
 
     @property
     def last(self) -> bool:

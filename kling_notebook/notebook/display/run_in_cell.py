@@ -1,4 +1,4 @@
-"""Start, show, wait: what the Python door and the magic share. The session does the work; this puts it in a cell."""
+"""Start, show, wait: what the Python API and the magic share. The session does the work; this puts it in a cell."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def perform(
         held: Held = plan.gather(batch.handles) if plan is not None else batch.handles[0]
         if bind:
             bind(held)
-        notice = " ".join(session.pop_notices()) if show_progress else ""  # said when somebody sees them
+        notice = " ".join(session.pop_notices()) if show_progress else ""  # taken when they will be shown
         labels = plan.labels(requests) if plan is not None else {}
         live = LiveDisplay(
             requests,
@@ -106,7 +106,7 @@ def interrupts_explained(session: Session, begun: Sequence[Call]) -> Iterator[No
         if done := [number for handle in jobs if (number := str(handle.number)) not in going]:
             line += f"Done: {', '.join(done)}; `%kling show {done[0]}` shows it. "
         if going:
-            line += f"Going on: {', '.join(going)}; `%kling resume` shows the images."
+            line += f"Still running: {', '.join(going)}; `%kling resume` shows the images."
         raise Interrupted(f"Stopped. {line}".strip(), ids) from None
 
 
@@ -160,7 +160,7 @@ def _finish_later(session: Session, batch: Call, plan: Plan, held: Held, live: L
                 return
         try:
             _shown(session, batch, plan, held, live, notice=notice)
-        except BaseException as error:  # nobody is there to raise it to: the display says it
+        except BaseException as error:  # there is no caller to raise it to: the display shows it
             live.finish(footer=str(error))
 
     for handle in batch.jobs:
@@ -202,7 +202,7 @@ def collect(
     timeout: float | None = None,
     show_progress: bool = True,
 ) -> list[Result]:
-    """Resume jobs with one progress display, and show what was collected. See `kling_notebook.resume`."""
+    """Resume jobs with one progress display, and show what was fetched. See `kling_notebook.resume`."""
     check_timeout(timeout)
     if job_id is not None and which is None:
         raise InputError(
@@ -242,7 +242,7 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     from ...view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
-    title = f"{plural(len(results), 'job')} collected"
+    title = f"{plural(len(results), 'job')} fetched"
     if len(results) == 1:
         if results[0].reused:
             title = f"Job {results[0].number}: all of it is here already"

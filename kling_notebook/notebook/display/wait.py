@@ -31,7 +31,7 @@ SLICE = 0.2
 """Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
 
 PATIENCE = 2.0
-"""Seconds after which an interrupt that nobody answered goes where it would have gone without us."""
+"""Seconds after which an interrupt that nothing here handled is raised as it would have been without us."""
 
 
 def running_shell() -> Any | None:
@@ -83,7 +83,7 @@ def wait(
     Args:
         handles: real futures; they may be equal, and may be done already.
         timeout: seconds from now, None for no limit.
-        cancel: takes back what was not sent yet and says what goes on. Called once, on an interrupt or a time-out.
+        cancel: cancels what was not sent, returns what keeps running. Called once, on an interrupt or a time-out.
         nest: keep a running loop turning; False blocks it.
 
     Raises:
@@ -101,7 +101,7 @@ def wait(
             return
         interrupts.answered = interrupted
         stopped = cancel_unsent() if cancel_unsent else None
-    line = _what_goes_on(stopped)
+    line = _still_running_line(stopped)
     # A job that has no id yet stands there as "job 12".
     ids = [name for name in stopped.still_running if not name.startswith("job ")] if stopped else []
     if interrupted:
@@ -113,7 +113,7 @@ def wait(
 def interrupts_noted() -> Iterator[None]:
     """An interrupt in here is answered by the wait in here, also where it comes before the waiting has begun.
 
-    Starting many jobs takes a moment; broken off in its middle, the jobs already started would be nobody's.
+    Starting many jobs takes a moment; interrupted halfway, the jobs already started would belong to no call.
     """
     with _Interrupts():
         yield
@@ -159,7 +159,7 @@ async def _turning(
     wake = asyncio.Event()
 
     def tell(*_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to wake
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nothing is left to wake
             loop.call_soon_threadsafe(wake.set)
 
     for handle in pending:
@@ -180,7 +180,7 @@ class _Interrupts:
     """While one waits, SIGINT is noted instead of raised.
 
     Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
-    the withdrawing off in the middle. Only the main thread gets signals; elsewhere this does nothing. Inside another
+    the cancelling off in the middle. Only the main thread gets signals; elsewhere this does nothing. Inside another
     one it is that one, so that what was noted before the wait began is answered by the wait.
     """
 
@@ -229,8 +229,8 @@ class _Interrupts:
             self._tell = None
 
 
-def _what_goes_on(stopped: Stopped | None) -> str:
-    """One line on what was taken back and what goes on."""
+def _still_running_line(stopped: Stopped | None) -> str:
+    """One line on what was cancelled and what keeps running."""
     going = stopped.still_running if stopped else ()
     back = len(stopped.cancelled) if stopped else 0
     parts = []
@@ -239,9 +239,9 @@ def _what_goes_on(stopped: Stopped | None) -> str:
     if going:
         named = ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")
         hint = "%kling resume" if running_shell() is not None else "kling.resume()"
-        parts.append(f"{_count(len(going), 'job goes', 'jobs go')} on ({named}); {hint} shows the images.")
+        parts.append(f"{_count(len(going), 'job is', 'jobs are')} still running ({named}); {hint} shows the images.")
     elif stopped is not None:
-        parts.append("No job goes on.")
+        parts.append("No jobs are still running.")
     return " ".join(parts)
 
 

@@ -26,11 +26,11 @@ class CellOptions:
     Attributes:
         prompts: one, or more where lines of three dashes separate them (then the axis "prompt"); as written.
         filled: with ``--fill``, what stands in the user's variables for each ``{name}`` of the prompts.
-        parameters: what was said on the line, by the table's names, checked. ``image`` is text (a path, a URL, an
+        parameters: what was given on the line, by the table's names, checked. ``image`` is text (a path, a URL, an
             address) or the object a variable holds.
         axes: values by name, in the order given. ``sample`` may be one whole number: so many replicates.
-        reuse: None where neither ``--reuse`` nor ``--fresh`` was said.
-        timeout: seconds; None where it was not said.
+        reuse: None where neither ``--reuse`` nor ``--fresh`` was given.
+        timeout: seconds; None where it was not given.
         pick, pick_seed: how many points to draw, and the seed of the draw. table: of ``--batch``, None without it.
         columns: parameters that are taken from a column of the table, by the parameter's name.
     """
@@ -64,20 +64,20 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
             "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
             "Write all options on the first line."
         )
-    said, words = parse_options(split(line), OPTIONS, line)
+    given, words = parse_options(split(line), OPTIONS, line)
     if words:
         raise InputError(unexpected_word(words[0]))
-    if "help" in said:
+    if "help" in given:
         return CellOptions(help=True)
-    table = batch_table(said["batch"], variables) if "batch" in said else None
+    table = batch_table(given["batch"], variables) if "batch" in given else None
     columns = {
-        n: found[1] for n in PARAMETERS if n in said and table is not None and (found := _COLUMN.fullmatch(said[n]))
+        n: found[1] for n in PARAMETERS if n in given and table is not None and (found := _COLUMN.fullmatch(given[n]))
     }
-    if table is not None and "sweep" in said:
+    if table is not None and "sweep" in given:
         raise InputError("--batch and --sweep exclude each other: put the values of the sweep into the table.")
-    given = [name for name in PARAMETERS if name in said and name not in columns]
-    parameters = {name: _parameter(name, said[name], variables) for name in given}
-    axes = _axes(said.get("sweep", ()), variables)
+    names = [name for name in PARAMETERS if name in given and name not in columns]
+    parameters = {name: _parameter(name, given[name], variables) for name in names}
+    axes = _axes(given.get("sweep", ()), variables)
     prompts = split_prompts(cell)
     if "prompt" in axes:
         raise InputError(
@@ -91,25 +91,25 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
             raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
     if table is not None and len(prompts) > 1:
         raise InputError("--batch takes one text with {column} in it; remove the lines of three dashes.")
-    filled = placeholder_values(prompts, variables, axes) if "fill" in said else {}
-    pick, seed = _pick(said["pick"]) if "pick" in said else (None, 0)
+    filled = placeholder_values(prompts, variables, axes) if "fill" in given else {}
+    pick, seed = _pick(given["pick"]) if "pick" in given else (None, 0)
     if pick is not None and not axes:
         raise InputError("--pick draws points of a sweep. Add --sweep NAME=VALUES.")
     negative = parameters.get("negative_prompt")
-    if "fill" in said and negative is not None:
+    if "fill" in given and negative is not None:
         parameters["negative_prompt"] = fill(negative, placeholder_values([negative], variables, axes))
     return CellOptions(
         prompts=prompts,
         filled=filled,
         parameters=parameters,
         axes=axes,
-        output=_identifier(said["output"]) if "output" in said else None,
-        dry_run="dry_run" in said,
-        max_credits=number("--max-credits", said["max_credits"], zero=True) if "max_credits" in said else None,
-        reuse=_reuse(said),
-        wait="no_wait" not in said,
-        timeout=number("--timeout", said["timeout"]) if "timeout" in said else None,
-        quiet="quiet" in said,
+        output=_identifier(given["output"]) if "output" in given else None,
+        dry_run="dry_run" in given,
+        max_credits=number("--max-credits", given["max_credits"], zero=True) if "max_credits" in given else None,
+        reuse=_reuse(given),
+        wait="no_wait" not in given,
+        timeout=number("--timeout", given["timeout"]) if "timeout" in given else None,
+        quiet="quiet" in given,
         pick=pick,
         pick_seed=seed,
         table=table,
@@ -174,7 +174,7 @@ def _identifier(name: str) -> str:
     return name
 
 
-def _reuse(said: Mapping[str, Any]) -> bool | None:
-    if "reuse" in said and "fresh" in said:
+def _reuse(given: Mapping[str, Any]) -> bool | None:
+    if "reuse" in given and "fresh" in given:
         raise InputError("--reuse and --fresh exclude each other. Keep one.")
-    return True if "reuse" in said else False if "fresh" in said else None
+    return True if "reuse" in given else False if "fresh" in given else None

@@ -39,7 +39,7 @@ class Known:
 
 
 def complete(before: str, known: Known | None = None, *, first_line: bool = True) -> Offer | None:
-    """What to offer after ``before``, the cursor's line up to the cursor; None where the line is not ours.
+    """What to offer after ``before``, the cursor's line up to the cursor; None if the line is not a kling magic.
 
     Args:
         first_line: whether it is the first line of the cell: below it stands the prompt, where nothing is offered.
@@ -57,7 +57,7 @@ def complete(before: str, known: Known | None = None, *, first_line: bool = True
 
 
 def _words(text: str) -> tuple[list[str], str]:
-    """The whole words, and the one the cursor stands in: empty after a blank, to the end where a quote is open."""
+    """The whole words, and the one the cursor stands in: empty after a space, to the end if a quote is open."""
     found = list(re.finditer(r"""(?:[^\s"']|"[^"]*(?:"|$)|'[^']*(?:'|$))+""", text))
     words = [word[0] for word in found]
     if found and found[-1].end() == len(text):
@@ -92,9 +92,9 @@ def _value(options: Sequence[Option], words: Sequence[str], fragment: str, known
 
 
 def _flags(options: Sequence[Option], words: Sequence[str], fragment: str) -> list[str]:
-    """The flags that may still be said; the short ones only after a single dash."""
-    said = {word.partition("=")[0] for word in words}
-    free = [option for option in options if option.repeatable or not said & set(option.flags)]
+    """The flags that may still be given; the short ones only after a single dash."""
+    used = {word.partition("=")[0] for word in words}
+    free = [option for option in options if option.repeatable or not used & set(option.flags)]
     return [flag for option in free for flag in option.flags if flag.startswith("--") or fragment == "-"]
 
 
@@ -140,7 +140,7 @@ def _images(fragment: str, known: Known) -> Offer:
 
 
 def _paths(fragment: str, known: Known) -> list[str]:
-    """Quotes protect blanks, and nothing escapes. A folder's quote stays open, to go on; so does one that was typed."""
+    """Quotes protect spaces, and nothing escapes. A folder's quote stays open; so does one that was typed."""
     if fragment.startswith(tuple(QUOTES)):
         return [fragment[0] + path for path in known.paths(fragment[1:])]
     offered = []

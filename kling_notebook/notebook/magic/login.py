@@ -16,10 +16,12 @@ def login() -> str:
     """Begin a session with the key a person types; one line on how that went.
 
     Raises:
-        SettingsError: nobody is there to ask, or the key cannot be one. UnauthorizedError: the service refused it.
+        SettingsError: not interactive, or the text cannot be a key. UnauthorizedError: the service refused it.
     """
     if not person_is_present():
-        raise SettingsError("Nobody is here to type a key. Set PIXELDOJO_API_KEY in the environment instead.")
+        raise SettingsError(
+            "A key can be typed in interactive sessions only. Set PIXELDOJO_API_KEY in the environment instead."
+        )
     key = Secret(getpass.getpass("PixelDojo API key (not shown): ").strip())
     if not key:
         raise InputError("No key was typed; nothing changed.")

@@ -85,7 +85,7 @@ class KlingMagics(_Defaults):  # type: ignore[misc,valid-type]  # made from the 
         return run(line, self.shell)
 
 
-assert KlingMagics.__name__ == MAGICS  # noqa: S101  # the name under which %config and the other rooms find it
+assert KlingMagics.__name__ == MAGICS  # noqa: S101  # the name under which %config and the other modules find it
 
 
 def run_cell(options: CellOptions, shell: Any) -> Any:
@@ -101,7 +101,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         return _planned(estimate, options, shell, (requests, plan))
 
     def bind(value: Any) -> None:
-        """With --no-wait the variable holds the handle, also where nobody is present and the cell waits."""
+        """With --no-wait the variable holds the handle, even in a non-interactive run, where the cell waits."""
         if options.wait or not isinstance(value, Result):
             shell.push({options.output: value})
 
@@ -114,7 +114,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         max_credits=options.max_credits,
         reuse=options.reuse,
         show_progress=not options.quiet,
-        # With nobody present a notebook is saved as soon as its last cell ends: an output could never fill in.
+        # A non-interactive run saves the notebook as soon as its last cell ends: an output could never fill in.
         wait=options.wait or not person_is_present(),
         bind=bind if options.output else None,
     )

@@ -92,7 +92,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("reuse", ("--reuse",), "show an identical completed request again instead of buying it"),
     Option("fresh", ("--fresh",), "always buy, also in a sweep"),
     Option("no_wait", ("--no-wait",), "return at once; the output fills in when the job is done"),
-    Option("timeout", ("--timeout",), "stop waiting after S seconds; the job goes on and can be resumed", "S"),
+    Option("timeout", ("--timeout",), "stop waiting after S seconds; the job keeps running and can be resumed", "S"),
     Option("quiet", ("--quiet",), "show nothing; the result is the cell's value"),
     Option("help", ("--help", "-h"), "show this help"),
 )
@@ -129,10 +129,10 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             Subcommand(
                 "resume",
                 "[JOB [JOB_ID]]",
-                "collect paused jobs; JOB_ID, read off the website, is for one unconfirmed",
+                "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one",
                 jobs=True,
             ),
-            Subcommand("dismiss", "JOB", "settle a job of which nobody knows whether it was submitted", jobs=True),
+            Subcommand("dismiss", "JOB", "dismiss an unconfirmed job", jobs=True),
             Subcommand("status", "", "what runs, what is paused, what was spent and what is left"),
             Subcommand(
                 "star",

@@ -24,7 +24,7 @@ def parse_options(
     Raises:
         InputError: an unknown option, a missing value, or an option given twice.
     """
-    said: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     words: list[Token] = []
     place = 0
     while place < len(tokens):
@@ -39,17 +39,17 @@ def parse_options(
             value: Any = True
         elif option.repeatable:
             raw, place = _raw_value(flag, attached, tokens, place, line)
-            value = [*said.pop(option.key, []), raw]
+            value = [*given.pop(option.key, []), raw]
         elif attached is not None:
             value = attached
         else:
             if place >= len(tokens) or _is_option(tokens[place], options):
                 raise InputError(f"{flag} needs a value: {flag} {option.metavar}.")
             value, place = tokens[place].raw if option.typed else tokens[place].text, place + 1
-        if option.key in said:
+        if option.key in given:
             raise InputError(f"{flag} is given twice. Keep one.")
-        said[option.key] = value
-    return said, tuple(words)
+        given[option.key] = value
+    return given, tuple(words)
 
 
 def _find(token: Token, options: Sequence[Option], command: str) -> tuple[Option, str, str | None]:
@@ -116,13 +116,13 @@ def unexpected_word(token: Token) -> str:
     if any(mark in token.raw for mark in CURLY):
         return f'{token.raw} has curly quotes. Use straight ones around a value: "like this".'
     return (
-        f"What is {token.raw!r} on the first line? Options stand there, the prompt below it; "
-        "a value with blanks needs quotes."
+        f"Unexpected {token.raw!r} on the first line. Put options there and the prompt below; "
+        "quote values that contain spaces."
     )
 
 
 def _raw_value(flag: str, attached: str | None, tokens: Sequence[Token], place: int, line: str) -> tuple[str, int]:
-    """The value of ``--sweep`` as typed. A list, or values after a comma, may go on over blanks."""
+    """The value of ``--sweep`` as typed. A list, or values after a comma, may continue over spaces."""
     if attached:
         start = tokens[place - 1].end - len(attached)
     elif place < len(tokens) and not re.match("--[a-z]", tokens[place].raw):

@@ -32,7 +32,7 @@ from .tokenizer import split, unwrap
 
 PAGE = 20
 MOST_PLANNED = 50
-"""Rows of a history page unless said otherwise, and of a dry run at most."""
+"""Rows of a history page unless given otherwise, and of a dry run at most."""
 MOST_WHOLE = 1_000_000_000
 
 
@@ -51,10 +51,10 @@ def run(line: str, shell: Any) -> Any:
     if row.name == "note":  # the text is taken as it stands, quotes and dashes included
         _show(shell, _note(rest.split(None, 1)))
         return None
-    said, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
+    given, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
     function = _SUBCOMMANDS[row.name]
     try:
-        call = inspect.signature(function).bind(*(token.text for token in tokens), **said)
+        call = inspect.signature(function).bind(*(token.text for token in tokens), **given)
     except TypeError:
         raise InputError(f"Write: %kling {row.name} {row.usage}".rstrip() + ".") from None
     shown = function(*call.args, **call.kwargs)
@@ -66,7 +66,7 @@ def run(line: str, shell: Any) -> Any:
 
 def _unknown(name: str) -> str:
     if name.startswith("-"):
-        return f"{name} is no subcommand. Options for images go on the first line of a cell, after %%kling."
+        return f"{name} is not a subcommand. Options for images go on the first line of a cell, after %%kling."
     close = closest(name.lower(), list(SUBCOMMANDS))
     hint = close or " To make images, write %%kling on the first line of a cell and the prompt below it."
     return f"There is no subcommand {name!r}.{hint}"
@@ -95,7 +95,7 @@ def _show_job(where: str, *, code: bool = False) -> Any:
 
 def _resume(job: str | None = None, job_id: str | None = None) -> Any:
     if not collect(kernel_session.current_session(), job, job_id):
-        return message_bundle("Nothing is left to collect.")
+        return message_bundle("Nothing is left to fetch.")
     return None
 
 
@@ -121,15 +121,15 @@ def _note(words: Sequence[str]) -> dict[str, Any]:
     return message_bundle(f"Note to job {job}: {text}" if text.strip() else f"The note to job {job} is removed.")
 
 
-def _history(**said: Any) -> Any:
+def _history(**given: Any) -> Any:
     session = kernel_session.current_session()
-    where: dict[str, Any] = {"search": said.get("search"), "starred": "starred" in said, "noted": "noted" in said}
-    if "status" in said:
-        where["status"] = _status_word(said["status"])
-    if "since" in said:
-        where["since"] = since(said["since"], time.time())
-    mine = "all" not in said
-    limit, page = _whole("--limit", said.get("limit", str(PAGE))), _whole("--page", said.get("page", "1"))
+    where: dict[str, Any] = {"search": given.get("search"), "starred": "starred" in given, "noted": "noted" in given}
+    if "status" in given:
+        where["status"] = _status_word(given["status"])
+    if "since" in given:
+        where["since"] = since(given["since"], time.time())
+    mine = "all" not in given
+    limit, page = _whole("--limit", given.get("limit", str(PAGE))), _whole("--page", given.get("page", "1"))
     records = session.rows(**where, limit=limit, offset=(page - 1) * limit, mine=mine)
     total = session.count(**where, mine=mine)
     pages = math.ceil(total / limit)
@@ -244,7 +244,7 @@ def kernel_fault(version: str) -> str | None:
     if (7, 0) <= tuple(map(int, version.split(".")[:2])) < (7, 4):
         return (
             f"ipykernel {version} now and then stops reading requests: cells stay at [*], and only a restart helps "
-            f'(%kling resume then collects). pip install -U "ipykernel>=7.4"'
+            f'(%kling resume then fetches the images). pip install -U "ipykernel>=7.4"'
         )
     return None
 

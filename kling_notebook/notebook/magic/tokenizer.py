@@ -32,7 +32,7 @@ class Token:
 
 
 def split(line: str) -> tuple[Token, ...]:
-    r"""The words of ``line``: blanks separate, quotes of either kind protect, nothing escapes.
+    r"""The words of ``line``: spaces separate, quotes of either kind protect, nothing escapes.
 
     >>> [token.text for token in split(r'--image C:\pics\a.png --negative "red, blurry"')]
     ['--image', 'C:\\pics\\a.png', '--negative', 'red, blurry']

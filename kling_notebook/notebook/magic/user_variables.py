@@ -49,7 +49,10 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
             values = samples(values)
     if name == "image":
         pairs = zip(values, typed or values, strict=True)
-        values = [source(value, variables, typed=said) if isinstance(value, str) else value for value, said in pairs]
+        values = [
+            source(value, variables, typed=typed_text) if isinstance(value, str) else value
+            for value, typed_text in pairs
+        ]
     return name, values
 
 
@@ -91,19 +94,19 @@ def _variable(name: str, variables: Mapping[str, Any]) -> Any:
     return variables[name]
 
 
-def _listed(name: str, values: Any, said: str) -> Any:
+def _listed(name: str, values: Any, typed_text: str) -> Any:
     if getattr(values, "ndim", 1) > 1:  # walking through a table would give the names of its columns
-        raise InputError(f"{said} is a table. Put one of its columns into a variable, and give that.")
+        raise InputError(f"{typed_text} is a table. Put one of its columns into a variable, and give that.")
     values = plain(values)
     if name == "sample" and isinstance(values, int) and not isinstance(values, bool):
         return values
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
-        raise InputError(f"{said} is one value, not a list. Write {name}=[...] or the values with commas.")
+        raise InputError(f"{typed_text} is one value, not a list. Write {name}=[...] or the values with commas.")
     values = [plain(value) for value in as_list(values)]  # a list of NumPy numbers holds what a list of numbers does
     if name != "image":
         for value in values:
             if not isinstance(value, str | int | float) or isinstance(value, bool):
-                raise InputError(f"{said} holds a {type(value).__name__}; a sweep takes text and numbers.")
+                raise InputError(f"{typed_text} holds a {type(value).__name__}; a sweep takes text and numbers.")
     return values
 
 

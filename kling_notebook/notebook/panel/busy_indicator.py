@@ -1,4 +1,4 @@
-"""Whether a cell is running, said in the panel: on many kernels a button is answered only after it."""
+"""Whether a cell is running, shown in the panel: on many kernels a button is answered only after it."""
 
 from __future__ import annotations
 

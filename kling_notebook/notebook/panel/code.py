@@ -9,7 +9,7 @@ from ...results import code_export
 from .widgets import column, html, labeled, say, shown, text_html
 
 HOW = "What the form asks for, as code. Click into it, select all, copy: run in a cell, it is the same request."
-INVALID = "The form is not valid yet, so there is no code for it."
+INVALID = "The form is not valid yet, so no code can be made for it."
 ONLY_CALL = "The cell magic cannot say this request: use the Python call."
 
 

@@ -115,7 +115,7 @@ class Explorer:
         return planned, points, session.requests(points, beyond.get("extra"))
 
     def check(self) -> bool:
-        """Say the shape and the cost, or why there is no sweep; True where it can run."""
+        """Show the shape and the cost, or why there is no sweep; True if it can run."""
         self.run.disabled = True
         with contextlib.suppress(KlingError):  # no session: what is planned below says so
             shown(self.most, not self._session().is_sandbox)
@@ -135,7 +135,7 @@ class Explorer:
             limit = f"That is above the {credits_text(self.most.value)} allowed beside it. Raise them, or vary less."
             say(self.cost, join(priced, text_html(limit, "reason")))
             return False
-        if self._ticking is not None:  # it would take the place of the one that runs, whose end nobody would see
+        if self._ticking is not None:  # it would take the place of the one that runs, whose end would not be shown
             say(self.cost, join(priced, text_html(RUNNING, "muted")))
             return False
         self.run.disabled = False
@@ -170,11 +170,11 @@ class Explorer:
         self.run.disabled = True
 
     def stop_waiting(self) -> None:
-        """Take back what was not sent; the rest goes on and its images are saved."""
+        """Cancel what was not sent; the rest keeps running and its images are saved."""
         if self._batch is None:
             return
         stopped = self._batch.cancel_unsent()
-        words = f"{len(stopped.cancelled)} taken back before they were sent, {len(stopped.still_running)} go on."
+        words = f"{len(stopped.cancelled)} cancelled before they were sent, {len(stopped.still_running)} still running."
         say(self.cost, text_html(words, "muted"))
 
     # ---- after ----
@@ -254,7 +254,7 @@ class Explorer:
             self._ticking = None
 
     def close(self) -> None:
-        """Forget the sweep that is being watched; its jobs go on."""
+        """Forget the sweep that is being watched; its jobs keep running."""
         self._end_ticking()
         self.sweep = self._batch = None
 

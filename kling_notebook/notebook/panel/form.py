@@ -80,7 +80,7 @@ class Form:
         self.reasons = {name: html() for name in PARAMETERS}
         self.well = ImagePicker(kit, session, self._changed, self.load)
         self.button = kit.button("Generate", self._pressed, tooltip="Make what the form says", look="primary")
-        self.cost, self.account, self.said = html(), html(), html()
+        self.cost, self.account, self.message = html(), html(), html()
         self.examples = [
             kit.button(name, self._example, name, tooltip=str(values["prompt"]), look="small")
             for name, values in EXAMPLES.items()
@@ -96,7 +96,7 @@ class Form:
             made = [self._field(parameter) for parameter in parameters]
             fields += [row(*made, align_items="flex-start")] if kind == "choice" else made
         fields.insert(1, try_one)
-        price = column(self.button, self.cost, self.account, self.said, gap="4px", margin="6px 0 0 0")
+        price = column(self.button, self.cost, self.account, self.message, gap="4px", margin="6px 0 0 0")
         return column(*fields, price, gap="12px", flex="1 1 320px", max_width="460px", width="auto")
 
     def _field(self, parameter: Parameter) -> widgets.VBox:
@@ -204,7 +204,7 @@ class Form:
             request = self.request()
             cost = _cost_html(self._estimate(request))
             if len(request.prompt) > LONG_PROMPT:
-                long = f"{len(request.prompt)} characters: the model is said to take {LONG_PROMPT}."
+                long = f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
                 reasons["prompt"] = text_html(long, "warning")
         except InputError as error:
             where = str(error.parameter) if error.parameter in reasons else "prompt"
@@ -218,7 +218,7 @@ class Form:
         self.button.disabled = request is None
         if fresh or not self.account.value:
             self._say_account()
-        say(self.said, "")
+        say(self.message, "")
         self._on_change(request)
         return request
 
@@ -239,11 +239,11 @@ class Form:
 
     def refuse(self, error: KlingError) -> None:
         """Say beside the button why nothing was sent."""
-        say(self.said, text_html(str(error), "reason"))
+        say(self.message, text_html(str(error), "reason"))
 
     def tell(self, text: str) -> None:
         """Say beside the button what became of pressing it."""
-        say(self.said, text_html(f"{text} ({time.strftime('%H:%M:%S')})", "muted"))
+        say(self.message, text_html(f"{text} ({time.strftime('%H:%M:%S')})", "muted"))
 
 
 def _cost_html(estimate: Estimate) -> str:

@@ -160,7 +160,7 @@ class Card:
 
 
 def _sharper(image: SavedImage, count: int) -> Tile:
-    """A tile drawn from more pixels, where few images share the room."""
+    """A tile drawn from more pixels, if few images share the space."""
     return replace(image, thumbnail_size=SIDES[count]).tile()
 
 

@@ -56,12 +56,12 @@ class History:
         self.newer = kit.button("Newer", self._turn, -1)
         self.older = kit.button("Older", self._turn, 1)
         self.again = kit.button("Refresh", self.refresh)
-        self.said = html(flex="1 1 auto")
+        self.message = html(flex="1 1 auto")
         self.list = column(gap="0")
         for control in (self.search, self.status, self.starred):
             kit.watch(control, self._filtered)
         bar = row(self.search, self.status, self.starred, self.again, gap="6px 12px")
-        self.view = column(bar, self.list, row(self.said, self.newer, self.older), gap="10px")
+        self.view = column(bar, self.list, row(self.message, self.newer, self.older), gap="10px")
 
     def _filtered(self) -> None:
         self._page = 0
@@ -83,7 +83,7 @@ class History:
             total = session.count(**where)
             records = session.rows(**where, limit=PAGE, offset=self._page * PAGE)
         except KlingError as error:
-            say(self.said, text_html(str(error), "reason"))
+            say(self.message, text_html(str(error), "reason"))
             return
         first = self._page * PAGE
         found = f"{first + 1} to {first + len(records)} of {plural(total, 'job')}" if records else "No job matches."
@@ -92,7 +92,7 @@ class History:
         before = self.list.children
         self.list.children = tuple(self._row(session, record) for record in records)
         self._kit.close(*before)
-        say(self.said, text_html(found, "muted"))
+        say(self.message, text_html(found, "muted"))
 
     def _row(self, session: Session, record: Record) -> widgets.HBox:
         n = record.number
@@ -103,7 +103,7 @@ class History:
             buttons.append(button("Show", self._show, record, session, tooltip=f"Job {n} in the gallery", look="small"))
         if record.status in RESUMABLE and record.backend == session.backend:
             tooltip = f"Wait for job {n} again, at no cost"
-            buttons.append(button("Collect", self._collect, record, session, tooltip=tooltip, look="small"))
+            buttons.append(button("Fetch", self._collect, record, session, tooltip=tooltip, look="small"))
         rerun = button("Run again", self._rerun, record, tooltip=f"Make job {n} once more: {cost}", look="small")
         text = html(frame(_row_html(history_row(record, session.folder))), flex="1 1 320px")
         return row(

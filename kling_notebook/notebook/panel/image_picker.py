@@ -67,7 +67,7 @@ class ImagePicker:
         self._show()
 
     def load(self, value: Any) -> None:
-        """A source image of the journal, a path, URL, address, or None. Tells nobody."""
+        """A source image of the journal, a path, URL, address, or None. Notifies nothing."""
         self._set(value if isinstance(value, SourceImage) else None, None, str(getattr(value, "label", value) or ""))
 
     def clear(self) -> None:

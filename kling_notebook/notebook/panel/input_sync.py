@@ -16,7 +16,7 @@ from ..display.wait import in_notebook
 from .widgets import Toolkit
 
 PATIENCE = 2.0
-"""Seconds until a press counts although the page said nothing back: a front end that knows no links of widgets."""
+"""Seconds until a press counts although the page sent nothing back: a front end without links of widgets."""
 
 
 class InputSync:
@@ -31,7 +31,7 @@ class InputSync:
         kit.watch(self._answer, self._answered)
 
     def then(self, act: Callable[[], object]) -> None:
-        """Call ``act`` once the page has sent what it held; at once where there is no page."""
+        """Call ``act`` once the page has sent what it held; at once if there is no page."""
         if not in_notebook():
             act()
             return

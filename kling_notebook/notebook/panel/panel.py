@@ -1,4 +1,4 @@
-"""The panel: the explorer's door. The same session, the same history, no code.
+"""The widget panel. The same session, the same history, no code.
 
 A view: no HTTP, no SQL, no file is written here. Callbacks return at once; the session's workers do the work.
 """
@@ -106,7 +106,7 @@ class KlingPanel:
         return f"<KlingPanel with {results}, {jobs} under way>"
 
     def close(self) -> None:
-        """Stop looking at jobs and remove the widgets. Jobs that run go on."""
+        """Stop looking at jobs and remove the widgets. Running jobs continue."""
         with self.kit.lock:
             self.queue.close()
             self.explorer.close()
@@ -135,12 +135,12 @@ class KlingPanel:
             say(self.notice, join(*(text_html(line, "warning") for line in lines)))
 
     def _fault(self, error: Exception) -> None:
-        """A callback raised: an error of ours as it says itself, anything else as a fault that can be reported."""
-        text = str(error) if isinstance(error, KlingError) else f"A fault of kling_notebook: {error!r}"
+        """A callback raised: a KlingError as its message, anything else as an internal error to report."""
+        text = str(error) if isinstance(error, KlingError) else f"Internal error of kling_notebook: {error!r}"
         say(self.fault, text_html(text, "reason"))
 
     def _forget_fault(self) -> None:
-        """Another button is pressed: what the last one met is no longer news."""
+        """Another button is pressed: the last one's message is out of date."""
         say(self.fault, "")
 
     def _cell_runs_long(self, runs: bool) -> None:

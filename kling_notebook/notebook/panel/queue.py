@@ -46,9 +46,9 @@ class Row:
             "Leave it", queue.explain, self, tooltip=f"Make nothing; job {number} stays unconfirmed"
         )
         self.clear = kit.button("Clear", queue.clear, self, tooltip="Take this line away; the history keeps the job")
-        self.bar, self.said = html(flex="1 1 260px"), html(width="100%")
+        self.bar, self.message = html(flex="1 1 260px"), html(width="100%")
         self.buttons = row(self.stop, width="auto", flex="0 0 auto")
-        self.view = row(self.bar, self.buttons, self.said, gap="2px 12px")
+        self.view = row(self.bar, self.buttons, self.message, gap="2px 12px")
         self.show()
 
     @property
@@ -119,16 +119,16 @@ class Queue:
     # ---- what the buttons do ----
 
     def stop_waiting(self, row: Row) -> None:
-        """Withdraw what was not sent; let go of what was: it goes on, and its images are saved."""
+        """Cancel what was not sent; stop watching what was: it keeps running, and its images are saved."""
         if row.handle.cancel():
             self.clear(row)
             return
         row.watched = False
         number = row.handle.number
         say(
-            row.said,
+            row.message,
             text_html(
-                f"Not waited for any more. Job {row.handle.job_id or number} goes on and its images are saved: "
+                f"Stopped waiting. Job {number} keeps running; its images will be saved: "
                 f"find them under History as {number}.",
                 "muted",
             ),
@@ -138,7 +138,7 @@ class Queue:
     def watch_again(self, row: Row) -> None:
         """Wait for a job again; one that ended meanwhile hands its result over at the next tick."""
         row.watched = True
-        say(row.said, "")
+        say(row.message, "")
         row.offer(row.stop)
         self._keep_ticking()
 
@@ -148,7 +148,7 @@ class Queue:
             self._on_retry(row)
             return
         say(
-            row.said,
+            row.message,
             text_html(
                 f"Job {row.handle.number} may have been bought already, and then a second one is charged as well. "
                 "Look at the website or the balance first.",
@@ -158,14 +158,14 @@ class Queue:
         row.offer(row.sure, row.leave)
 
     def buy_again(self, row: Row) -> None:
-        """The doubt is settled: buy it once more."""
+        """The unconfirmed job is dismissed: request it once more."""
         row.session.dismiss(row.handle.number)
         self._on_retry(row)
 
     def explain(self, row: Row) -> None:
         """Why a job ended without images, and what can be done."""
         error = row.handle.exception()
-        say(row.said, text_html(str(error), "reason"))
+        say(row.message, text_html(str(error), "reason"))
         row.offer(row.again, row.clear)
 
     def clear(self, row: Row) -> None:
@@ -210,7 +210,7 @@ class Queue:
         self.view.children = tuple(row.view for row in self._rows)
 
     def close(self) -> None:
-        """Stop looking at the jobs; they go on."""
+        """Stop watching the jobs; they keep running."""
         if self._ticking is not None:
             TICKER.remove(self._ticking)
             self._ticking = None

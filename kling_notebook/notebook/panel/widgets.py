@@ -158,7 +158,7 @@ class Toolkit:
 
 
 def row(*children: Any, gap: str = "6px 8px", **layout: Any) -> widgets.HBox:
-    """Widgets side by side, wrapping where there is no room."""
+    """Widgets side by side, wrapping if there is no space."""
     options = {
         "flex_flow": "row wrap",
         "align_items": "center",
@@ -217,7 +217,7 @@ def shown(widget: widgets.Widget, on: bool) -> None:
 
 
 def say(place: widgets.HTML | widgets.Output, markup: str) -> bool:
-    """Put markup into a place; nothing is sent where it says that already. Empty places take no room."""
+    """Put markup into a place; nothing is sent if it holds that already. Empty widgets take no space."""
     name, value = ("outputs", _outputs(markup)) if isinstance(place, widgets.Output) else ("value", markup)
     if getattr(place, name) == value:
         return False

@@ -90,7 +90,9 @@ def test_an_observer_for_unknown_jobs_or_after_the_end_changes_nothing():
     display(Snapshot(FOX, JobStatus.RUNNING, 1, "job-1"))
     display.finish()
     display(Snapshot(FOX, JobStatus.FAILED))
-    assert [(row.state, row.detail) for row in display.rows()] == [("stopped", "no longer watched; job job-1 goes on")]
+    assert [(row.state, row.detail) for row in display.rows()] == [
+        ("stopped", "no longer watched; job job-1 keeps running")
+    ]
 
 
 # in a real kernel -----------------------------------------------------------------------------------------------------
@@ -166,7 +168,7 @@ def test_on_failure_the_last_state_stays_with_the_reason(kernel):
         "display(Snapshot(r[1], JobStatus.RUNNING, 2, 'job-2'))\n"
         "display.finish(footer='%kling resume collects it')"
     )
-    for words in ("the service refused it", "job job-2 goes on", "%kling resume collects it"):
+    for words in ("the service refused it", "job job-2 keeps running", "%kling resume collects it"):
         assert words in reply.html
         assert words in reply.text
 

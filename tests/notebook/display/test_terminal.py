@@ -88,7 +88,9 @@ def test_an_interrupt_and_a_resume(terminal):
     shell.program.expect(r"running · 1 s")
     shell.program.sendintr()
     seen = shell.ready()
-    assert re.search(r"Interrupted: Stopped waiting\. 1 job goes on \(\w+\); %kling resume shows the images\.", seen)
+    assert re.search(
+        r"Interrupted: Stopped waiting\. 1 job is still running \(\w+\); %kling resume shows the images\.", seen
+    )
     assert re.search(r"kling_images/\S+\.png", shell.run("%kling resume"))
 
 

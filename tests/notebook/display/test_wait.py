@@ -58,13 +58,13 @@ def test_it_returns_when_all_are_done_whatever_their_outcome():
     assert 0.25 < time.monotonic() - started < 1.0
 
 
-def test_a_time_out_withdraws_and_says_what_goes_on():
+def test_a_time_out_withdraws_and_says_still_running_line():
     stopped = SimpleNamespace(cancelled=[4, 5], still_running=["job-1"])
     with pytest.raises(StillRunningError) as caught:
         wait.wait([Future()], timeout=0.3, cancel_unsent=lambda: stopped)
     assert str(caught.value) == (
         "Still not done after 0.3 s. 2 requests were cancelled before being sent. "
-        "1 job goes on (job-1); kling.resume() shows the images."
+        "1 job is still running (job-1); kling.resume() shows the images."
     )
     assert caught.value.job_id == "job-1"
 
@@ -83,9 +83,9 @@ def test_off_the_main_thread_it_waits_too():
 
 
 def test_the_line_names_few_jobs_and_counts_the_rest():
-    line = wait._what_goes_on(SimpleNamespace(cancelled=[], still_running=[f"job-{k}" for k in range(8)]))
-    assert line == "8 jobs go on (job-0, job-1, job-2 and 5 more); kling.resume() shows the images."
-    assert wait._what_goes_on(SimpleNamespace(cancelled=[], still_running=[])) == "No job goes on."
+    line = wait._still_running_line(SimpleNamespace(cancelled=[], still_running=[f"job-{k}" for k in range(8)]))
+    assert line == "8 jobs are still running (job-0, job-1, job-2 and 5 more); kling.resume() shows the images."
+    assert wait._still_running_line(SimpleNamespace(cancelled=[], still_running=[])) == "No jobs are still running."
 
 
 def script(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -178,7 +178,7 @@ def test_without_nesting_the_loop_is_blocked_and_left_unpatched(kernel):
 
 @pytest.mark.parametrize("before", ["", "await asyncio.sleep(0)\n"], ids=["plain cell", "cell with await"])
 @pytest.mark.parametrize("nest", ["", ", nest=False"])
-def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest):
+def test_an_interrupt_withdraws_once_and_names_still_running_line(kernel, before, nest):
     kernel.ok(PRELUDE)
     for attempt in range(1, 4):
         cell_id = kernel.send(f"{before}wait([Future()], cancel_unsent=cancel{nest})")
@@ -190,7 +190,7 @@ def test_an_interrupt_withdraws_once_and_names_what_goes_on(kernel, before, nest
         assert reply.ename == "Interrupted"
         assert reply.traceback == [
             "Interrupted: Stopped waiting. 1 request was cancelled before being sent. "
-            "2 jobs go on (job-1, job 2); %kling resume shows the images."
+            "2 jobs are still running (job-1, job 2); %kling resume shows the images."
         ]
         assert kernel.ok("print(len(withdrawals))").text.strip() == str(attempt)
     assert kernel.ok("wait([later(0.2, 7)]); print('goes on')").text.strip() == "goes on"
@@ -206,7 +206,7 @@ def test_a_second_interrupt_while_withdrawing_is_harmless(kernel):
         kernel.drain(0.2)
     reply = kernel.wait(cell_id)
     assert reply.ename == "Interrupted"
-    assert "2 jobs go on (job-1, job 2)" in reply.evalue
+    assert "2 jobs are still running (job-1, job 2)" in reply.evalue
     assert kernel.ok("print(len(withdrawals))").text.strip() == "1"
 
 
@@ -254,7 +254,7 @@ def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, 
     )
     kernel.drain(0.5)
     kernel.interrupt()
-    assert "2 jobs go on" in kernel.wait(cell_id).evalue
+    assert "2 jobs are still running" in kernel.wait(cell_id).evalue
     assert kernel.ok("print(len(steps), len(withdrawals))").text.strip() == "10 1"
 
 

@@ -205,7 +205,7 @@ def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
     assert time.monotonic() - interrupted < 1.5
     assert reply.ename == "Interrupted"
     assert len(reply.traceback) == 1
-    assert re.search(r"1 job goes on \(job_\w+\); %kling resume shows the images\.", reply.evalue)
+    assert re.search(r"1 job is still running \(job_\w+\); %kling resume shows the images\.", reply.evalue)
     assert "no longer watched" in reply.html
     assert kernel.ok("print(type(fox).__name__)").text.strip() == "JobHandle"
     resumed = kernel.ok("%kling resume")
@@ -223,7 +223,7 @@ def test_an_interrupt_of_a_sweep_withdraws_what_was_not_sent(on, make_sandbox):
     kernel.drain(0.5)
     kernel.interrupt()
     reply = kernel.wait(cell)
-    assert "4 requests were cancelled before being sent. 2 jobs go on" in reply.evalue
+    assert "4 requests were cancelled before being sent. 2 jobs are still running" in reply.evalue
     kernel.drain(1.0)
     assert submits(service) == 2
 
@@ -249,7 +249,7 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
     reply = kernel.run("%%kling --timeout 1\na fox")
     assert reply.ename == "StillRunningError"
     assert reply.seconds < 3.5
-    assert "1 job goes on" in reply.evalue
+    assert "1 job is still running" in reply.evalue
     assert "<img" in kernel.ok("%kling resume 1").html
     again = kernel.ok("%kling resume 1")
     assert "<img" in again.html
@@ -259,17 +259,17 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
 
 @pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
 def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
-    """As the line says that named the job: it said "Nothing is left to collect." of an image nobody had seen."""
+    """As the line says that named the job: it said "Nothing is left to fetch." of an image nobody had seen."""
     service = make_sandbox(latency=1.5)
     kernel = on(service)
     assert "%kling resume shows the images" in kernel.run("%%kling --timeout 0.5 -o fox\na fox").evalue
     kernel.ok("fox.result()\nNone")
     assert kernel.ok(resume).html.count("<img") == 1
-    assert "Nothing is left to collect" in kernel.ok("%kling resume").text, "shown once"
+    assert "Nothing is left to fetch" in kernel.ok("%kling resume").text, "shown once"
     assert submits(service) == 1
 
 
-def test_resume_shows_together_what_is_done_and_what_goes_on(on, make_sandbox):
+def test_resume_shows_together_what_is_done_and_still_running_line(on, make_sandbox):
     service = make_sandbox(latency=3.0)
     kernel = on(service)
     kernel.run("%%kling --timeout 0.5 -o fox\na fox")

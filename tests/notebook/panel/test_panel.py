@@ -192,7 +192,7 @@ def test_beside_the_button_stand_the_cost_the_balance_and_the_budget(panel, sess
 def test_over_budget_is_said_beside_the_button_and_nothing_is_sent(panel, session, service):
     session.configure(budget=2)
     assert generate(panel, num_outputs=3) is None
-    assert "2 of 2 credits left in the budget" in panel.form.said.value
+    assert "2 of 2 credits left in the budget" in panel.form.message.value
     assert service.count("submit") == 0
 
 
@@ -207,7 +207,7 @@ def test_a_press_that_comes_twice_at_once_buys_once(panel, service):
     panel.form.button.click()
     settled(panel)
     assert service.count("submit") == 1
-    assert "Pressed twice" in panel.form.said.value or panel.gallery.cards
+    assert "Pressed twice" in panel.form.message.value or panel.gallery.cards
 
 
 def test_the_number_field_and_the_slider_are_one_value(panel):
@@ -276,7 +276,7 @@ def test_a_failed_job_says_why_and_try_again_buys_once_more(panel, service):
     service.add_fault(Fault("submit", "failed", at=1, error="too dark"))
     assert generate(panel) is None
     (row,) = panel.queue.rows
-    assert "too dark" in row.said.value
+    assert "too dark" in row.message.value
     row.again.click()
     settled(panel)
     assert panel.queue.rows == ()
@@ -291,7 +291,7 @@ def test_a_doubtful_purchase_is_not_repeated_without_asking(panel, service, sess
     assert session.record(1).status is JobStatus.UNCONFIRMED
     row.again.click()
     assert service.count("submit") == 1
-    assert "may have been bought already" in row.said.value
+    assert "may have been bought already" in row.message.value
     row.leave.click()
     assert service.count("submit") == 1
     row.again.click()
@@ -305,7 +305,7 @@ def test_out_of_credits_is_said_in_the_queue(connect, make_sandbox, open_panel):
     session = connect(make_sandbox(credits=1))
     panel = open_panel(lambda: session)
     generate(panel, num_outputs=2)
-    assert "redit" in panel.queue.rows[0].said.value
+    assert "redit" in panel.queue.rows[0].message.value
 
 
 def words_below(widget):
@@ -346,7 +346,7 @@ def test_several_jobs_run_at_once_and_what_is_let_go_can_be_watched_again(connec
     first, _ = panel.queue.rows
     until(lambda: first.handle.job_id)
     first.stop.click()
-    assert "goes on" in first.said.value
+    assert "keeps running" in first.message.value
     until(first.handle.done)
     assert len(settled(panel).gallery.cards) == 1
     first.watch.click()
@@ -355,7 +355,7 @@ def test_several_jobs_run_at_once_and_what_is_let_go_can_be_watched_again(connec
     assert box.count("submit") == 2
 
 
-def test_stopping_before_the_post_withdraws(connect, make_sandbox, open_panel):
+def test_stopping_before_the_post_cancels(connect, make_sandbox, open_panel):
     box = make_sandbox(latency=0.5)
     session = connect(box, in_flight=1)
     panel = open_panel(lambda: session)
@@ -449,7 +449,7 @@ def test_a_star_is_kept_and_found_in_the_history(panel, session):
     assert session.record(1).starred == {0}
     panel.history.starred.value = True
     panel.tabs.selected_index = HISTORY
-    assert "1 to 1 of 1 job" in panel.history.said.value
+    assert "1 to 1 of 1 job" in panel.history.message.value
     card.stars[0].click()
     assert session.record(1).starred == frozenset()
 
@@ -680,14 +680,14 @@ def test_history_searches_filters_and_pages(panel, monkeypatch):
     for prompt in ("a fox", "an owl", "a red fox"):
         generate(panel, prompt=prompt)
     panel.tabs.selected_index = HISTORY
-    assert "1 to 2 of 3 jobs" in panel.history.said.value
+    assert "1 to 2 of 3 jobs" in panel.history.message.value
     panel.history.older.click()
-    assert "3 to 3 of 3 jobs" in panel.history.said.value
+    assert "3 to 3 of 3 jobs" in panel.history.message.value
     assert panel.history.older.disabled
     panel.history.search.value = "fox"
-    assert "1 to 2 of 2 jobs" in panel.history.said.value
+    assert "1 to 2 of 2 jobs" in panel.history.message.value
     panel.history.status.value = "failed"
-    assert "No job matches" in panel.history.said.value
+    assert "No job matches" in panel.history.message.value
 
 
 def test_a_row_loads_into_the_form_shows_and_runs_again(panel, service):
@@ -713,7 +713,7 @@ def test_an_unfinished_job_of_the_folder_is_collected_from_the_history(panel, se
     parked = record.replace(status=JobStatus.PAUSED, images=(), completed_at=None, owner="0" * 12)
     session.journal.write(parked.replace(owner=session.id))
     panel.tabs.selected_index = HISTORY
-    rows_of(panel)[0]["Collect"].click()
+    rows_of(panel)[0]["Fetch"].click()
     settled(panel)
     assert session.record(1).status is JobStatus.COMPLETED
     assert service.count("submit") == 1
@@ -776,7 +776,7 @@ def test_a_fault_in_a_callback_is_said_and_stops_nothing(panel, monkeypatch, ser
 
     monkeypatch.setattr(panel.form, "_on_generate", broken)
     panel.form.button.click()
-    assert "A fault of kling_notebook" in panel.fault.value
+    assert "Internal error of kling_notebook" in panel.fault.value
     monkeypatch.undo()
     panel.form.examples[0].click()
     assert panel.fault.value == "", "it goes with the next press"
