@@ -260,16 +260,16 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
 @pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
 def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
     """As the line says that named the job: it said "Nothing is left to fetch." of an image nobody had seen."""
-    service = make_sandbox(latency=1.5)
+    service = make_sandbox(latency=4.0)
     kernel = on(service)
-    assert "%kling resume shows the images" in kernel.run("%%kling --timeout 0.5 -o fox\na fox").evalue
+    assert "%kling resume shows the images" in kernel.run("%%kling --timeout 2 -o fox\na fox").evalue
     kernel.ok("fox.result()\nNone")
     assert kernel.ok(resume).html.count("<img") == 1
     assert "Nothing is left to fetch" in kernel.ok("%kling resume").text, "shown once"
     assert submits(service) == 1
 
 
-def test_resume_shows_together_what_is_done_and_still_running_line(on, make_sandbox):
+def test_resume_shows_together_what_is_done_and_what_keeps_running(on, make_sandbox):
     service = make_sandbox(latency=3.0)
     kernel = on(service)
     kernel.run("%%kling --timeout 0.5 -o fox\na fox")
