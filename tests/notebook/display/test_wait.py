@@ -58,7 +58,7 @@ def test_it_returns_when_all_are_done_whatever_their_outcome():
     assert 0.25 < time.monotonic() - started < 1.0
 
 
-def test_a_time_out_withdraws_and_says_still_running_line():
+def test_a_time_out_withdraws_and_says_what_keeps_running():
     stopped = SimpleNamespace(cancelled=[4, 5], still_running=["job-1"])
     with pytest.raises(StillRunningError) as caught:
         wait.wait([Future()], timeout=0.3, cancel_unsent=lambda: stopped)
@@ -178,7 +178,7 @@ def test_without_nesting_the_loop_is_blocked_and_left_unpatched(kernel):
 
 @pytest.mark.parametrize("before", ["", "await asyncio.sleep(0)\n"], ids=["plain cell", "cell with await"])
 @pytest.mark.parametrize("nest", ["", ", nest=False"])
-def test_an_interrupt_withdraws_once_and_names_still_running_line(kernel, before, nest):
+def test_an_interrupt_cancels_once_and_names_what_keeps_running(kernel, before, nest):
     kernel.ok(PRELUDE)
     for attempt in range(1, 4):
         cell_id = kernel.send(f"{before}wait([Future()], cancel_unsent=cancel{nest})")
