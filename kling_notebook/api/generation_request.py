@@ -75,18 +75,20 @@ class GenerationRequest:
         extra: raw keys for the request's body, for inputs the table does not know.
         sample: a label that makes replicates of one request distinct (the model has no seed).
         model: the service's model id.
+        draw: how the point of a sweep was drawn: kept with the images, and not a part of what is asked for.
         parameters: any row of PARAMETERS by name.
 
     Raises:
         InputError: naming the parameter and what was probably meant.
     """
 
-    __slots__ = ("_values", "extra", "model", "sample")
+    __slots__ = ("_values", "draw", "extra", "model", "sample")
 
     _values: dict[str, Any]
     extra: dict[str, Any]
     sample: int | str | None
     model: str
+    draw: dict[str, Any] | None
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class GenerationRequest:
         extra: Mapping[str, Any] | None = None,
         sample: int | str | None = None,
         model: str = DEFAULT_MODEL,
+        draw: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> None:
         given = {"prompt": prompt} | parameters
@@ -113,6 +116,7 @@ class GenerationRequest:
         object.__setattr__(self, "extra", _checked_extra(extra))
         object.__setattr__(self, "sample", _checked_sample(sample))
         object.__setattr__(self, "model", check_characters("model", model))
+        object.__setattr__(self, "draw", dict(draw) if draw else None)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in PARAMETERS:
@@ -132,8 +136,11 @@ class GenerationRequest:
 
     def replace(self, **changes: Any) -> GenerationRequest:
         """A new request with some parameters, ``extra``, ``sample`` or ``model`` changed."""
-        own = {"extra": self.extra, "sample": self.sample, "model": self.model}
-        return GenerationRequest(**(self._values | own | changes))
+        return GenerationRequest(**(self._values | self._beside() | changes))
+
+    def _beside(self) -> dict[str, Any]:
+        """What it has beside its parameters."""
+        return {"extra": self.extra, "sample": self.sample, "model": self.model, "draw": self.draw}
 
     def identity(self, backend: str) -> str:
         """Hash of everything that decides what would be bought where. Equal identities may be reused."""
@@ -145,14 +152,16 @@ class GenerationRequest:
         """For the journal and the recipe: everything but the source image's bytes."""
         source = self._values["image"]
         values = self._values | {"image": source and source.as_json()}
-        return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample}
+        drawn = {"draw": self.draw} if self.draw else {}
+        return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample} | drawn
 
     @classmethod
     def from_json(cls, what: Mapping[str, Any]) -> GenerationRequest:
         values = {name: value for name, value in what["values"].items() if name in PARAMETERS}
         if values.get("image"):
             values["image"] = SourceImage(**values["image"])
-        return cls(**values, extra=what.get("extra"), sample=what.get("sample"), model=what.get("model", DEFAULT_MODEL))
+        beside: dict[str, Any] = {name: what.get(name) for name in ("extra", "sample", "draw")}
+        return cls(**values, **beside, model=what.get("model", DEFAULT_MODEL))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GenerationRequest) and self.identity("") == other.identity("")
@@ -166,7 +175,7 @@ class GenerationRequest:
         return f"GenerationRequest({', '.join([repr(self._values['prompt']), *parts])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_request, (self._values | {"extra": self.extra, "sample": self.sample, "model": self.model},)
+        return _rebuild_request, (self._values | self._beside(),)
 
 
 def _rebuild_request(values: dict[str, Any]) -> GenerationRequest:

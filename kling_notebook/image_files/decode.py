@@ -201,6 +201,18 @@ def whole(data: bytes) -> Image.Image:
     return _loaded(image)
 
 
+def header(path: Path) -> tuple[int, int, str]:
+    """Width and height in pixels, and the format, from the first bytes of a file. Raises NotAnImageError, OSError."""
+    from PIL import Image
+
+    with path.open("rb") as file:
+        try:
+            image = Image.open(file, formats=tuple(_FORMATS.values()))
+        except Exception as error:  # decoders raise anything at all on damaged input
+            raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
+        return image.width, image.height, str(image.format).lower()
+
+
 def as_image(value: object) -> Image.Image | None:
     """``value`` if it is a PIL image, without importing Pillow if nothing has."""
     module = sys.modules.get("PIL.Image")

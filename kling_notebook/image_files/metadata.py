@@ -67,6 +67,8 @@ def build(
         "credits": credits,
         "software": _software(),
     }
+    if request.draw:
+        recipe["draw"] = request.draw
     if extra and len(json.dumps(recipe)) > MOST_BYTES:
         recipe["extra"] = _hashed(extra)
     return recipe

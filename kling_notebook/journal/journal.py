@@ -190,10 +190,9 @@ class Journal:
         """The measures of these jobs' images: by number and place, name -> hash of the code and value."""
         found: dict[tuple[int, int], dict[str, tuple[str, Any]]] = {}
         with self._using():
-            marks = ", ".join("?" * len(numbers))
             rows = self._connection.execute(
-                f"SELECT n, place, name, code, value FROM measures WHERE n IN ({marks})",  # noqa: S608  # question marks
-                tuple(numbers),
+                "SELECT n, place, name, code, value FROM measures WHERE n IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(numbers)),),
             )
             for number, place, name, code, value in rows:
                 found.setdefault((number, place), {})[name] = code, json.loads(value)
@@ -202,10 +201,9 @@ class Journal:
     def marks(self, numbers: Collection[int]) -> dict[int, tuple[frozenset[int], str | None]]:
         """By number, the places that are starred and the note."""
         with self._using():
-            asked = ", ".join("?" * len(numbers))
             rows = self._connection.execute(
-                f"SELECT n, starred, note FROM jobs WHERE n IN ({asked})",  # noqa: S608  # question marks
-                tuple(numbers),
+                "SELECT n, starred, note FROM jobs WHERE n IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(numbers)),),
             ).fetchall()
         return {number: (frozenset(json.loads(starred)), note) for number, starred, note in rows}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..api.errors import InputError
+from ..api.generation_request import SourceImage
 from ..api.parameters import PARAMETERS
 from ..api.quantities import count
 from .result import SavedImage
+from .sweep_result import free_name
 from .table_rows import is_missing
 
 _README = """\
@@ -59,7 +62,10 @@ def export(images: Sequence[SavedImage], rows: Sequence[Mapping[str, Any]], fold
             for name, image, row in zip(_names(images), images, rows, strict=True):
                 shutil.copyfile(image.path, part / name)
                 known = {key: value for key, value in row.items() if not is_missing(value)}
-                file.write(json.dumps({"file_name": name} | known, ensure_ascii=False, default=str) + "\n")
+                if "image" in known:
+                    known["image"] = _file_name(known["image"])
+                line = {"file_name": name} | {free_name(key, {"file_name"}, "item"): known[key] for key in known}
+                file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         (part / "README.md").write_text(_readme(target.name, images), encoding="utf-8")
         if target.exists():
             target.rmdir()
@@ -102,10 +108,16 @@ def _names(images: Sequence[SavedImage]) -> list[str]:
     return names
 
 
+def _file_name(label: str) -> str:
+    """The last part of a source image's path or URL: the rest may name a machine, or hold a secret."""
+    return re.split(r"[?#]", label)[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
 def _readme(title: str, images: Sequence[SavedImage]) -> str:
     lines = []
     for name in PARAMETERS:
-        values = Counter(str(image.request.values.get(name)) for image in images)
+        asked = [image.request.values.get(name) for image in images]
+        values = Counter(_file_name(one.label) if isinstance(one, SourceImage) else str(one) for one in asked)
         if name != "prompt" and set(values) != {"None"}:
             shown = ", ".join(f"{value} ({n})" for value, n in values.most_common(6))
             lines.append(f"| {name} | {shown.replace('|', chr(92) + '|')} |")

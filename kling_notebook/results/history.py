@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..api.address import letter_of
 from ..api.parameters import PARAMETERS
 from ..journal.journal import Filter, Journal
 
@@ -31,16 +31,16 @@ _AFTER = (
     "note",
 )
 _TIMES = ("created_at", "submitted_at", "completed_at")
-_CATEGORIES = ("status", "backend", "source", *_BESIDE, *(n for n, p in PARAMETERS.items() if p.kind == "choice"))
-_LISTS = ("images", "starred")
+_CATEGORIES = ("status", "backend", "source", "model", *(n for n, p in PARAMETERS.items() if p.kind == "choice"))
+_WHOLE = ("images", *(n for n, p in PARAMETERS.items() if p.kind == "integer"))
 
 
-def frame(journal: Journal, folder: Path, where: Filter) -> pd.DataFrame:
-    """One row per job, index ``n``, newest last.
+def frame(journal: Journal, where: Filter) -> pd.DataFrame:
+    """One row per job, index ``n``, newest last, in plain columns that files and data bases take.
 
     Columns: job_id, prompt, every parameter of the table, sample, model, status, backend, created_at, submitted_at,
-    completed_at (UTC), seconds, credits, credits_remaining, images (list of paths, by place; one without an ending
-    stands for an image that could not be saved), error, source, starred (list of places), note.
+    completed_at (UTC, without a zone), seconds, credits, credits_remaining, images (how many), error, source, starred
+    (letters of the starred images), note. `images_table.images_frame` has a row per image, with its path.
     """
     import pandas as pd
 
@@ -55,19 +55,20 @@ def frame(journal: Journal, folder: Path, where: Filter) -> pd.DataFrame:
         path = f"$.values.{name}" + (".label" if parameter.kind == "image" else "")
         expressions.append(f"json_extract(request, '{path}')")
     columns += _BESIDE + _AFTER
-    expressions += [f"json_extract(request, '$.{name}')" for name in _BESIDE] + list(_AFTER)
+    expressions += [f"json_extract(request, '$.{name}')" for name in _BESIDE]
+    expressions += ["json_array_length(images)" if name == "images" else name for name in _AFTER]
     clause, values = where.sql()
     with journal.reading() as connection:
         rows = connection.execute(f"SELECT {', '.join(expressions)} FROM jobs {clause}", values).fetchall()  # noqa: S608
     rows.reverse()
     data = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
     return pd.DataFrame(
-        {name: _column(name, data[name], folder) for name in columns[1:]},
+        {name: _column(name, data[name]) for name in columns[1:]},
         index=pd.Index(data["n"], name="n", dtype="int64"),
     )
 
 
-def _column(name: str, values: tuple[Any, ...], folder: Path) -> Any:
+def _column(name: str, values: tuple[Any, ...]) -> Any:
     """The values in their proper dtype."""
     import numpy as np
     import pandas as pd
@@ -75,19 +76,28 @@ def _column(name: str, values: tuple[Any, ...], folder: Path) -> Any:
     if name in _TIMES:
         seconds = np.array([np.nan if v is None else v for v in values], dtype="float64")
         stamps = np.where(np.isnan(seconds), np.iinfo("int64").min, np.nan_to_num(seconds) * 1e6).astype("int64")
-        return pd.DatetimeIndex(stamps.view("datetime64[us]")).tz_localize("UTC")
-    if name in _LISTS:
-        found: list[Any] = json.loads(f"[{','.join(values)}]")  # one parse instead of one per row
-        if name == "images":
-            base = f"{folder}{os.sep}"  # what is in the journal are plain names of files; a Path of each costs more
-            found = [[base + file for file in files] for files in found]  # than all the rest of the frame
-        column = np.empty(len(found), dtype=object)
-        column[:] = found
-        return column
+        return pd.DatetimeIndex(stamps.view("datetime64[us]"))
+    if name == "starred":
+        values = tuple("".join(map(letter_of, json.loads(text))) if text != "[]" else "" for text in values)
+    if name == "sample":
+        return plain_column(values)
     if name in _CATEGORIES:
         return pd.Categorical(values)
-    if name in PARAMETERS and PARAMETERS[name].kind == "integer":
+    if name in _WHOLE:
         return pd.array(list(values), dtype="Int64")
     if name in ("seconds", "credits", "credits_remaining"):
         return np.array([np.nan if v is None else v for v in values], dtype="float64")
     return pd.array(list(values), dtype="str")
+
+
+def plain_column(values: Sequence[Any]) -> Any:
+    """Values of a column whose type is not known: whole numbers stay whole beside missing ones, and numbers beside
+    texts become texts."""
+    import pandas as pd
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int}:
+        return pd.array(list(values), dtype="Int64")
+    if len(kinds) > 1 and not kinds <= {int, float}:
+        return [None if value is None else str(value) for value in values]
+    return list(values)

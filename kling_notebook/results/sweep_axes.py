@@ -32,12 +32,13 @@ def _as_given(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One job of a sweep: its place along each axis, and what to ask for."""
+    """One job of a sweep: its place along each axis, what to ask for, and the draw it comes from if it was drawn."""
 
     coordinates: tuple[Any, ...]
     prompt: str
     parameters: Mapping[str, Any]
     sample: int | str | None = None
+    draw: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ class Pick:
             raise InputError(f"pick must be a whole number from 1 to {MOST_JOBS}, not {number!r}.", parameter="pick")
         if isinstance(seed, bool) or not isinstance(seed, int | str):
             raise InputError(f"pick_seed must be a whole number or a text, not {seed!r}.", parameter="pick_seed")
+
+    def drawn(self, axes: Axes, values: Sequence[Any]) -> dict[str, Any]:
+        """What is kept with a drawn point: the seed, the number of all points, and its place along each axis."""
+        point = {
+            name: value if isinstance(value, str | int | float) else label(value)
+            for name, value in zip(axes, values, strict=True)
+        }
+        return {"pick_seed": self.seed, "pick_of": math.prod(map(len, axes.values())), "point": point}
 
     def indices(self, points: int) -> list[int]:
         """The indices that are drawn, in order; all of them if there are no more than asked for."""
@@ -119,7 +128,8 @@ def expand(
         sample = at.pop(SAMPLE, None)
         parameters = dict(fixed or {}) | {name: value for name, value in at.items() if name in PARAMETERS}
         varied = {name: value for name, value in at.items() if name not in PARAMETERS}
-        points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample))
+        draw = pick.drawn(checked, values) if pick is not None and pick.number < jobs else None
+        points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample, draw))
     return checked, points
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,9 +127,7 @@ class SweepResult(Sequence[Result | None]):
                 raise KlingError(f"{self._name(chosen[0])} is missing: {self._reason(chosen[0])}.")
             return result
         rest = {name: self.axes[name] for name in names[len(key) :]}
-        points = [
-            Point(p.coordinates[len(key) :], p.prompt, p.parameters, p.sample) for p in (self.points[i] for i in chosen)
-        ]
+        points = [replace(self.points[i], coordinates=self.points[i].coordinates[len(key) :]) for i in chosen]
         return SweepResult(rest, points, [self.handles[i] for i in chosen], pick=self.pick)
 
     def _meant(self, name: str, asked: Any) -> Any:
@@ -163,6 +160,12 @@ class SweepResult(Sequence[Result | None]):
         """What the completed jobs cost when they were bought. The sandbox's play money is never in a sum."""
         paid = {result.number: result.credits or 0.0 for result in self.done if result.backend != "sandbox"}
         return sum(paid.values())
+
+    @property
+    def draw(self) -> dict[str, Any]:
+        """Of drawn points ``pick_seed``, and ``pick_of``: how many they were drawn from."""
+        drawn = self.points[0].draw if self.points else None
+        return {} if drawn is None else {name: value for name, value in drawn.items() if name != "point"}
 
     def _at(self, index: int) -> dict[str, Any]:
         return dict(zip(self.axes, self.points[index].coordinates, strict=True))
@@ -254,7 +257,7 @@ class SweepResult(Sequence[Result | None]):
         """
         import pandas as pd
 
-        names = {name: self._beside_axes(name) for name in _COLUMNS}
+        names = {name: free_name(name, self.axes, "job") for name in _COLUMNS}
         rows = []
         shares = Counter(handle.number for index, handle in enumerate(self.handles) for _ in self._places(index))
         for index, handle in enumerate(self.handles):
@@ -269,19 +272,11 @@ class SweepResult(Sequence[Result | None]):
                 own = facts | {"letter": letter_of(k), "path": path}
                 rows.append(at | {names[name]: value for name, value in own.items()})
         frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
-        if self.pick is not None:
-            frame["pick_seed"], frame["pick_of"] = self.pick.seed, math.prod(map(len, self.axes.values()))
-        return frame.astype({names["seconds"]: "float64", names["credits"]: "float64"})
+        return frame.assign(**self.draw).astype({names["seconds"]: "float64", names["credits"]: "float64"})
 
     def _places(self, index: int) -> Sequence[SavedImage | None]:
         """The images of a point, or one empty place."""
         return self._result(index) or [None]
-
-    def _beside_axes(self, name: str) -> str:
-        """A column's name that no axis has: the user's word stays as it is."""
-        while name in self.axes:
-            name = f"job_{name}"
-        return name
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the figure and the table: ``figure.pdf`` gives ``figure.pdf`` and ``figure.csv``.
@@ -323,6 +318,13 @@ class SweepResult(Sequence[Result | None]):
     def __deepcopy__(self, memo: object) -> SweepResult:
         """The jobs are the same ones: a running job is never made twice."""
         return SweepResult(self.axes, self.points, self.handles, pick=self.pick)
+
+
+def free_name(name: str, taken: Container[str], prefix: str) -> str:
+    """A column's name that is not taken: the prefix before it where it is."""
+    while name in taken:
+        name = f"{prefix}_{name}"
+    return name
 
 
 def _is_number(value: Any) -> bool:

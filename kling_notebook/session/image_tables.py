@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEPT_AT_ONCE = 50
-"""Measures written in one transaction: what an interrupt can cost."""
+"""Measures written in one transaction."""
 
 Counted = Callable[[Iterable[Measured], int, str], Iterator[Measured]]
 
@@ -34,13 +33,16 @@ def holder(session: Session, what: Any, everything: bool) -> Any:
 def images(session: Session, what: Any, *, everything: bool = False) -> pd.DataFrame:
     """See `kling_notebook.images`."""
     held = holder(session, what, everything)
-    numbers = {image.number for image in images_of(held)}
-    kept = session.journal.measures(numbers)
-    columns: dict[tuple[int, int], dict[str, Any]] = {
-        at: {column: one for name, (_, value) in named.items() for column, one in columns_of(name, value).items()}
-        for at, named in kept.items()
-    }
-    return images_frame(held, session.journal.marks(numbers), columns)
+    here = [image for image in images_of(held) if image.path.parent == session.folder]
+    numbers = {image.number for image in here}
+    marks, kept = session.journal.marks(numbers), session.journal.measures(numbers)
+    beside: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for image in here:
+        starred, note = marks.get(image.number, (frozenset(), None))
+        named = kept.get((image.number, image.place), {})
+        measured = {key: one for name, (_, value) in named.items() for key, one in columns_of(name, value).items()}
+        beside[image.path] = {"starred": image.place in starred, "note": note}, measured
+    return images_frame(held, beside)
 
 
 def measure(
@@ -56,19 +58,28 @@ def measure(
     """See `kling_notebook.measure`. ``counted`` passes on what is measured, and shows how many have come."""
     name, code = measures.name_of(function, name), measures.code_hash(function)
     found = images_of(holder(session, what, everything=False))
-    known = session.journal.measures({image.number for image in found})
-    kept = {image.address: known.get((image.number, image.place), {}).get(name) for image in found}
-    values = {address: one[1] for address, one in kept.items() if one is not None and one[0] == code and not refresh}
-    missing = [image for image in found if image.address not in values]
-    again = 0 if refresh else sum(kept[image.address] is not None for image in missing)
+    here = [image for image in found if image.path.parent == session.folder]  # of others the journal knows nothing
+    known = session.journal.measures({image.number for image in here})
+    kept = {image.path: known.get((image.number, image.place), {}).get(name) for image in here}
+    values = {path: one[1] for path, one in kept.items() if one is not None and one[0] == code and not refresh}
+    missing = [image for image in found if image.path not in values]
+    again = 0 if refresh else sum(kept.get(image.path) is not None for image in missing)
     title = f"{name}, again since its code changed" if again else name
-    errors: dict[str, str] = {}
-    arriving = iter(counted(measures.run(function, missing, executor), len(missing), title))
-    while some := list(islice(arriving, KEPT_AT_ONCE)):
-        good = [one for one in some if not one.error]
-        session.journal.keep_measures((one.image.number, one.image.place, name, code, one.value) for one in good)
-        values |= {one.image.address: one.value for one in good}
-        errors |= {one.image.address: one.error for one in some if one.error}
+    errors: dict[Path, str] = {}
+    unwritten: list[tuple[int, int, str, str, Any]] = []
+    try:
+        for one in counted(measures.run(function, missing, executor), len(missing), title):
+            if one.error:
+                errors[one.image.path] = one.error
+                continue
+            values[one.image.path] = one.value
+            if one.image.path in kept:
+                unwritten.append((one.image.number, one.image.place, name, code, one.value))
+            if len(unwritten) >= KEPT_AT_ONCE:
+                session.journal.keep_measures(unwritten)
+                unwritten.clear()
+    finally:  # also what was measured before an interrupt
+        session.journal.keep_measures(unwritten)
     frame = measured_frame(name, found, values, errors)
     frame.attrs["recomputed"] = again
     return frame
@@ -76,6 +87,6 @@ def measure(
 
 def export(session: Session, what: Any, folder: str | os.PathLike[str]) -> Path:
     """See `kling_notebook.export`."""
-    frame = images(session, what).drop_duplicates("address").drop(columns="path")
+    frame = images(session, what).drop_duplicates("path").drop(columns="path")
     rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     return dataset.export(images_of(holder(session, what, everything=False)), rows, folder)

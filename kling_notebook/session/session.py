@@ -215,7 +215,8 @@ class Session:
                 if id(image) not in sources:
                     sources[id(image)] = self.workspace.attachments.resolve(image)
                 parameters["image"] = sources[id(image)]
-            requests.append(self.request(point.prompt, extra=extra, sample=point.sample, **parameters))
+            beside = {"extra": extra, "sample": point.sample, "draw": point.draw}
+            requests.append(self.request(point.prompt, **beside, **parameters))
         return requests
 
     def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:
@@ -327,7 +328,7 @@ class Session:
 
     def history(self, *, everything: bool = False, limit: int | None = None) -> pd.DataFrame:
         """The history of this session (with what it reused or looked at), or of the whole folder; newest last."""
-        return history.frame(self.journal, self.folder, Filter(**self._mine({"limit": limit, "mine": not everything})))
+        return history.frame(self.journal, Filter(**self._mine({"limit": limit, "mine": not everything})))
 
     def rows(self, **where: Any) -> list[Record]:
         """Records of the folder, newest first, filtered: see journal.Filter. ``mine=True``: of this session only."""

@@ -25,7 +25,7 @@ from .report import Row, exponent, ms, seconds
 
 PAGE = 20
 PAGE_NAME = f"page of {PAGE} with thumbnails, as shown"
-CATEGORIES = ("status", "backend", "source", "sample", "model", "resolution", "aspect_ratio", "output_format")
+CATEGORIES = ("status", "backend", "source", "model", "resolution", "aspect_ratio", "output_format")
 PARAMETERS = ("negative_prompt", "resolution", "aspect_ratio", "num_outputs", "output_format")
 
 
@@ -156,7 +156,7 @@ _READS: dict[str, Callable[[Journal], object]] = {
     PAGE_NAME: _page,
     "search, found at once": lambda journal: journal.latest(search="fox", limit=50),
     "search, found nowhere": lambda journal: journal.latest(search="zebra", limit=50),
-    "frame of the newest 200": lambda journal: history.frame(journal, _folder(journal), Filter(limit=200)),
+    "frame of the newest 200": lambda journal: history.frame(journal, Filter(limit=200)),
 }
 _CONSTANT = frozenset(_READS) - {"search, found nowhere"}
 
@@ -184,7 +184,7 @@ def _frames(journals: dict[int, Journal], runs: int) -> Iterator[Row]:
 
 
 def _frame(journal: Journal) -> Any:
-    return history.frame(journal, _folder(journal), Filter(limit=None))
+    return history.frame(journal, Filter(limit=None))
 
 
 def by_pandas(journal: Journal) -> Any:
@@ -195,20 +195,20 @@ def by_pandas(journal: Journal) -> Any:
     query = (
         f"SELECT n, job_id, prompt, {chosen}, json_extract(request, '$.values.image.label') AS image,"  # noqa: S608
         " json_extract(request, '$.sample') AS sample, json_extract(request, '$.model') AS model, status, backend,"
-        " created_at, submitted_at, completed_at, seconds, credits, credits_remaining, images, error, source, starred,"
+        " created_at, submitted_at, completed_at, seconds, credits, credits_remaining,"
+        " json_array_length(images) AS images, error, source, starred,"
         " note FROM jobs"
     )
     connection = sqlite3.connect(journal.path)
     frame = pd.read_sql(query, connection, index_col="n")
     connection.close()
     for name in ("created_at", "submitted_at", "completed_at"):
-        frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
+        frame[name] = pd.to_datetime(frame[name], unit="s")
     for name in CATEGORIES:
         frame[name] = frame[name].astype("category")
-    frame["num_outputs"] = frame["num_outputs"].astype("Int64")
-    folder = f"{_folder(journal)}/"
-    frame["images"] = [[folder + name for name in json.loads(text)] for text in frame["images"]]
-    frame["starred"] = frame["starred"].map(json.loads)
+    for name in ("num_outputs", "images"):
+        frame[name] = frame[name].astype("Int64")
+    frame["starred"] = frame["starred"].map(lambda text: "".join("abcdefghi"[place] for place in json.loads(text)))
     return frame
 
 

@@ -232,7 +232,7 @@ def test_the_frame_is_what_pandas_makes_with_the_same_conversions(journals) -> N
     pd = pytest.importorskip("pandas")
     growth, history = part("growth"), importlib.import_module("kling_notebook.results.history")
     journal = journals[3_000]
-    ours = history.frame(journal, growth._folder(journal), Filter(limit=None))
+    ours = history.frame(journal, Filter(limit=None))
     theirs = growth.by_pandas(journal)
     assert list(ours.columns) == list(theirs.columns)
     for name in ("images", "starred", "prompt", "num_outputs", "seconds", "created_at"):

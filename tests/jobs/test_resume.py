@@ -232,8 +232,7 @@ def test_a_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
     assert (sandbox.count("download"), sandbox.count("poll")) == (6, 3)
     assert session.record(1).status is JobStatus.EXPIRED
     assert colors(session.result(1)) == [0, None, 2, 3]
-    (paths,) = session.history()["images"]
-    assert [Path(path).exists() for path in paths] == [True, False, True, True]
+    assert [(session.folder / name).exists() for name in session.record(1).images] == [True, False, True, True]
     assert colors(session.resume(1).jobs[0].result(timeout=30)) == [0, 1, 2, 3]
     assert sandbox.count("submit") == 1
 

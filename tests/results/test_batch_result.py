@@ -134,6 +134,12 @@ def test_drawn_points_of_a_sweep_are_a_table_of_rows_and_say_their_draw(sandbox:
     assert set(table["pick_seed"]) == {3}
     assert set(table["pick_of"]) == {9}
     first = grid.points[0].coordinates
+    drawn = {"pick_seed": 3, "pick_of": 9, "point": dict(zip("ab", first, strict=True))}
+    assert kling.read_recipe(grid.done[0][0].path)["draw"] == drawn
+    assert kling.result(grid.handles[0].number).request.draw == drawn, "also in the journal"
+    frame = kling.images(grid)
+    assert (set(frame["pick_seed"]), set(frame["pick_of"]), frame["a"].iloc[0]) == ({3}, {9}, first[0])
+    assert set(grid[first[0]].table()["pick_of"]) == {9}, "a part of it was drawn from the same whole"
     assert grid[first].request.prompt == grid.points[0].prompt
     missing = next((a, b) for a in (1, 2, 3) for b in (4, 5, 6) if (a, b) not in {p.coordinates for p in grid.points})
     with pytest.raises(InputError, match="not drawn"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,7 @@ def test_comparison_says_what_differs(session: Session) -> None:
 
 
 def test_history_has_a_row_per_job_and_proper_dtypes(session: Session) -> None:
-    """Index n; every parameter; times with zone, categories, nullable integers, lists of paths that exist."""
+    """Index n; every parameter; times in UTC without a zone, categories, nullable integers, no lists."""
     empty = session.history()
     assert list(empty.index) == []
     made(session, "a red fox", num_outputs=2)
@@ -180,14 +181,14 @@ def test_history_has_a_row_per_job_and_proper_dtypes(session: Session) -> None:
     assert set(PARAMETERS) | {"job_id", "status", "backend", "credits", "images", "error", "source"} <= set(
         frame.columns
     )
-    assert str(frame["created_at"].dtype).endswith("UTC]")
+    assert frame["created_at"].dtype == "datetime64[us]"
+    assert abs(frame["created_at"].max().tz_localize("UTC").timestamp() - time.time()) < 600
     assert (frame["completed_at"] >= frame["submitted_at"]).all()
     assert frame["num_outputs"].dtype == "Int64"
     assert isinstance(frame["status"].dtype, pd.CategoricalDtype)
     assert list(frame["resolution"]) == ["1K", "2K"]
     assert frame.loc[2, "negative_prompt"] == "moon"
-    assert [len(paths) for paths in frame["images"]] == [2, 1]
-    assert all(Path(path).exists() for paths in frame["images"] for path in paths)
+    assert list(frame["images"]) == [2, 1]
     assert list(frame["source"]) == ["python", "python"]
 
 
@@ -213,7 +214,7 @@ def test_stars_notes_and_filters(session: Session) -> None:
     session.star(1, 1)
     session.note(2, "for the paper")
     frame = session.history()
-    assert list(frame["starred"]) == [[1], []]
+    assert list(frame["starred"]) == ["b", ""]
     assert frame.loc[2, "note"] == "for the paper"
     assert [record.number for record in session.rows(starred=True)] == [1]
     assert [record.number for record in session.rows(search="paper")] == [2]
@@ -378,11 +379,11 @@ def test_the_history_tells_replicates_and_models_apart(session: Session) -> None
     swept(session, "a fox", sample=["dusk"])
     made(session, "a fox")
     frame = session.history()
-    assert [value if isinstance(value, int | str) else None for value in frame["sample"]] == [1, 2, "dusk", None]
-    assert list(frame.query("sample == 2").index) == [2]
+    assert list(frame["sample"].dropna()) == ["1", "2", "dusk"], "words and numbers together are words"
+    assert list(frame.query("sample == '2'").index) == [2]
     assert list(frame.query("sample == 'dusk'").index) == [3]
+    assert list(session.history(limit=4)["sample"].dropna()) == ["1", "2", "dusk"]
     assert list(frame["model"]) == ["kling-image"] * 4
-    assert isinstance(frame["sample"].dtype, pd.CategoricalDtype)
     assert isinstance(frame["model"].dtype, pd.CategoricalDtype)
     assert list(session.history(limit=0).columns) == list(frame.columns)
     assert "dusk" in frame.to_csv()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +57,7 @@ def test_an_image_is_one_plain_row_whatever_holds_it(session: Session) -> None:
 
 
 def test_a_sweep_adds_its_axes_and_a_batch_its_rows() -> None:
-    grid = (
-        kling.sweep("a {animal}", animal=["fox", "owl"], note=["x"], prompt_=None, show_progress=False)
-        if False
-        else (kling.sweep("a {animal} {note}", animal=["fox", "owl"], note=["x"], show_progress=False))
-    )
+    grid = kling.sweep("a {animal} {note}", animal=["fox", "owl"], note=["x"], show_progress=False)
     frame = kling.images(grid)
     assert list(frame["animal"]) == ["fox", "owl"]
     assert set(frame["axis_note"]) == {"x"}, "an axis gives way to a column of that name"
@@ -70,19 +69,137 @@ def test_a_sweep_adds_its_axes_and_a_batch_its_rows() -> None:
     assert len(set(frame["address"])) == 1, "rows that ask for the same share their images"
 
 
-def test_the_columns_are_plain_for_other_tools(tmp_path: Path) -> None:
+# ---- plain columns ----
+
+
+def _excel(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    frame.to_excel(folder / "t.xlsx", index=False)
+    return pd.read_excel(folder / "t.xlsx")
+
+
+def _sql(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    with closing(sqlite3.connect(folder / "t.db")) as connection:
+        frame.to_sql("t", connection, index=False)
+        return pd.read_sql("SELECT * FROM t", connection)
+
+
+def _parquet(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    frame.to_parquet(folder / "t.parquet")
+    return pd.read_parquet(folder / "t.parquet")
+
+
+def _csv(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    frame.to_csv(folder / "t.csv", index=False)
+    return pd.read_csv(folder / "t.csv")
+
+
+def _polars(frame: pd.DataFrame, _: Path) -> pd.DataFrame:
+    import polars
+
+    return polars.from_pandas(frame).unique(maintain_order=True).to_pandas()
+
+
+def _duplicates(frame: pd.DataFrame, _: Path) -> pd.DataFrame:
+    return pd.concat([frame, frame]).drop_duplicates()
+
+
+def _json(frame: pd.DataFrame, _: Path) -> pd.DataFrame:
+    return pd.DataFrame(json.loads(frame.to_json(orient="records", date_format="iso")))
+
+
+@pytest.fixture
+def tables(session: Session) -> dict[str, pd.DataFrame]:
+    """`images` and `history` of a session that has a little of everything: source images, samples that are words and
+    numbers, mixed axes, stars, notes, measures of every kind, a failed job."""
     source = made()
     made("an owl", image=source[0], num_outputs=2)
+    grids = [kling.sweep("a {x}", x=["fox", 3, 2.5], sample=["dusk"], show_progress=False),
+             kling.sweep("a hare", sample=2, show_progress=False)]  # fmt: skip
+    session.star(2, 1)
+    session.note(1, "for the paper")
     kling.measure(area)
+    kling.measure(lambda image: {"odd": image.number % 2 == 1, "name": image.letter}, name="facts")
+    kling.measure(lambda image: image.number if image.number % 2 else "even", name="mixed")
+    return {"history": kling.history(), "images": kling.images([source, kling.result(2), *grids])}
+
+
+def test_the_columns_are_plain_for_other_tools(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    """No time zones, no lists, no objects: every tool takes the tables as they are, and gives the same rows back."""
+    for (name, frame), through in product(tables.items(), (_excel, _sql, _parquet, _csv, _polars, _duplicates, _json)):
+        folder = tmp_path / f"{name}{through.__name__}"
+        folder.mkdir()
+        back = through(frame, folder)
+        assert list(back.columns) == list(frame.columns)
+        assert list(back["prompt"]) == list(frame["prompt"])
+        number = "area" if name == "images" else "credits"
+        assert list(back[number].astype(float)) == list(frame[number].astype(float))
+        assert not frame[number].isna().any()
+        samples = [None if pd.isna(one) else str(one) for one in back["sample"]]
+        assert samples == [None if pd.isna(one) else one for one in frame["sample"]]
+
+
+def test_numbers_and_words_in_one_column_are_words(tables: dict[str, pd.DataFrame]) -> None:
+    frame = tables["images"]
+    assert list(frame["x"].dropna()) == ["fox", "3", "2.5"]
+    assert set(frame["mixed"]) == {"even", "1", "3", "5", "7"}
+    assert set(frame["sample"].dropna()) == {"dusk", "1", "2"}
+    assert frame["area"].dtype == "Int64"
+    assert frame["facts_odd"].tolist()[:3] == [True, False, False]
+
+
+def test_a_name_that_is_taken_gets_another_one_and_nothing_is_replaced(tmp_path: Path) -> None:
+    table = [{"row": "r1", "text": "a fox"}]
+    batch = kling.batch(table, prompt="text", id="row", show_progress=False)
+    kling.measure(lambda _: 7, batch, name="width")
+    kling.measure(lambda _: {"error": 8}, batch, name="odd")
+    frame = kling.images(batch)
+    assert (frame["row"].item(), frame["id_row"].item()) == (0, "r1")
+    assert (frame["width"].item(), frame["measure_width"].item()) == (1024, 7)
+    assert kling.measure(lambda _: {"error": 8}, batch, name="odd")["odd_error"].item() == 8
+    table = [{"file_name": "mine.png", "text": "a fox"}]
+    batch = kling.batch(table, prompt="text", id="file_name", show_progress=False)
+    line = json.loads((kling.export(batch, tmp_path / "set") / "metadata.jsonl").read_text(encoding="utf-8"))
+    assert line["file_name"].endswith(".png")
+    assert line["item_file_name"] == "mine.png"
+
+
+def test_the_size_of_an_image_is_read_from_the_first_bytes_of_its_file(monkeypatch: Any) -> None:
+    """A table of ten thousand images must not read gigabytes."""
+    made(num_outputs=2, resolution="2K")
+    read: list[int] = []
+
+    class Counting(io.FileIO):
+        def readinto(self, buffer: Any) -> Any:
+            got = super().readinto(buffer)
+            read.append(got or 0)
+            return got
+
+    opened = Path.open
+
+    def open_(path: Path, mode: str = "r", *more: Any, **options: Any) -> Any:
+        return io.BufferedReader(Counting(path, "r"), 8192) if mode == "rb" else opened(path, mode, *more, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
     frame = kling.images()
-    assert len(frame.drop_duplicates()) == 3
-    frame.to_csv(tmp_path / "images.csv", index=False)
-    assert list(pd.read_csv(tmp_path / "images.csv")["address"]) == list(frame["address"])
-    with sqlite3.connect(tmp_path / "images.db") as connection:
-        frame.to_sql("images", connection)
-        assert connection.execute("SELECT COUNT(*), SUM(area) FROM images").fetchone() == (3, 3 * 1024 * 1024)
-    connection.close()
-    json.loads(frame.to_json(orient="records"))
+    assert list(frame["width"]) == [2048, 2048]
+    assert 0 < sum(read) <= 2 * 8192
+
+
+def test_images_of_another_folder_are_measured_and_nothing_of_them_is_kept_here(
+    session: Session, make_session: Any, sandbox: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    """Their numbers mean other jobs here."""
+    mine = made("a fox")
+    session.star(1, 0)
+    other = make_session(sandbox, folder=str(tmp_path / "other"))
+    monkeypatch.setattr(current, "_session", other)
+    theirs = made("an owl", aspect_ratio="16:9")
+    assert list(kling.measure(area, [mine, theirs])["area"]) == [1024 * 1024, 1360 * 768]
+    frame = kling.images([mine, theirs])
+    assert list(frame["starred"]) == [False, False]
+    assert frame["area"].isna().tolist() == [True, False]
+    folder = kling.export([mine, theirs], tmp_path / "set")
+    assert len(list(folder.glob("*.png"))) == 2
 
 
 def test_no_images_is_an_empty_frame_and_nothing_of_ours_is_an_input_error() -> None:
