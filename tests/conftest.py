@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +124,32 @@ def make_session(folder: Path) -> Iterator[Callable[..., Session]]:
 @pytest.fixture
 def session(make_session: Callable[..., Session], sandbox: Sandbox) -> Session:
     return make_session(sandbox)
+
+
+@pytest.fixture
+def run_variant(tmp_path: Path) -> Callable[..., Any]:
+    """Run a script with a copy of the package in which texts are replaced, as another version of it; what it prints
+    last, which is JSON."""
+
+    def run(script: str, edits: dict[str, dict[str, str]], *arguments: str) -> Any:
+        package = Path(__file__).parent.parent / "kling_notebook"
+        copy = Path(tempfile.mkdtemp(dir=tmp_path)) / "kling_notebook"
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for name, replaced in edits.items():
+            text = (copy / name).read_text(encoding="utf-8")
+            for old, new in replaced.items():
+                assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+                text = text.replace(old, new)
+            (copy / name).write_text(text, encoding="utf-8")
+        environment = os.environ | {"PYTHONPATH": str(copy.parent)}
+        command = [sys.executable, "-c", script, *arguments]
+        ran = subprocess.run(
+            command, env=environment, cwd=copy.parent, capture_output=True, text=True, timeout=150, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout.splitlines()[-1])
+
+    return run
 
 
 @pytest.fixture

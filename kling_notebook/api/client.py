@@ -130,7 +130,7 @@ class ServiceClient:
         """
         source = request.image
         if source is not None:
-            request = request.replace(image=SourceImage(source.label, source.identity))
+            request = request.with_image(SourceImage(source.label, source.identity))
         with contextlib.suppress(KlingError):
             return dict(without_urls(run_body(request, self._schema)))
         return {}

@@ -6,33 +6,39 @@ import base64
 import hashlib
 import json
 import operator
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .address import MOST_IMAGES
 from .errors import InputError
 from .parameters import COUNT_KEYS, PARAMETERS, check, check_characters
 
 DEFAULT_MODEL = "kling-image"
+_STORED = ("label", "url", "sha256", "media_type", "pixels")
+"""What the journal keeps of a source image."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
     """A source image for image to image: a URL, or bytes of our own known by their hash.
 
-    ``label`` is what the person wrote (a path, ``12b``, a URL). ``data`` is left out of comparison and of the
-    journal, which keeps the hash.
+    ``label`` is what the user wrote (a path, ``12b``, a URL). ``data`` is left out of comparison and of the journal,
+    which keeps the hash. ``pixels`` is a hash of mode, size and pixels, for an image that was in memory: its file is
+    of our making, and another version of Pillow writes other bytes.
     """
 
     label: str
     url: str | None = None
     sha256: str | None = None
     media_type: str | None = None
+    pixels: str | None = None
     data: bytes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of_bytes(cls, data: bytes, media_type: str, label: str) -> SourceImage:
-        return cls(label, None, hashlib.sha256(data).hexdigest(), media_type, data)
+        return cls(label, None, hashlib.sha256(data).hexdigest(), media_type, data=data)
 
     @classmethod
     def of_url(cls, url: str) -> SourceImage:
@@ -49,7 +55,7 @@ class SourceImage:
     @property
     def identity(self) -> str:
         """What two requests must share to be the same request: the content, or for a URL the URL."""
-        return self.url or f"sha256:{self.sha256}"
+        return self.url or (f"pixels:{self.pixels}" if self.pixels else f"sha256:{self.sha256}")
 
     def on_the_wire(self) -> str:
         """The URL, or a data URL made from the bytes."""
@@ -60,7 +66,15 @@ class SourceImage:
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
     def as_json(self) -> dict[str, Any]:
-        return {"label": self.label, "url": self.url, "sha256": self.sha256, "media_type": self.media_type}
+        return {name: getattr(self, name) for name in _STORED}
+
+    @classmethod
+    def from_json(cls, what: Mapping[str, Any]) -> SourceImage:
+        """The source of a stored request. TypeError if it does not have the form of one."""
+        label, *facts = [what.get(name) for name in _STORED]
+        if not isinstance(label, str) or not all(isinstance(fact, str | None) for fact in facts):
+            raise TypeError("image is not a source image")
+        return cls(label, *facts)
 
 
 class GenerationRequest:
@@ -82,8 +96,10 @@ class GenerationRequest:
         InputError: naming the parameter and what was probably meant.
     """
 
-    __slots__ = ("_values", "draw", "extra", "model", "sample")
+    __slots__ = ("_identity", "_unknown", "_values", "draw", "extra", "model", "sample")
 
+    _identity: str
+    _unknown: dict[str, Any]  # parameters of another version, which only a stored request has
     _values: dict[str, Any]
     extra: dict[str, Any]
     sample: int | str | None
@@ -112,11 +128,29 @@ class GenerationRequest:
             raise InputError(f"image must be a URL or a source image, not {type(source).__name__}.", parameter="image")
         if source is not None:
             check_characters("image", source.label + (source.url or ""))
-        object.__setattr__(self, "_values", values)
-        object.__setattr__(self, "extra", _checked_extra(extra))
-        object.__setattr__(self, "sample", _checked_sample(sample))
-        object.__setattr__(self, "model", check_characters("model", model))
-        object.__setattr__(self, "draw", dict(draw) if draw else None)
+        beside = {
+            "extra": _checked_extra(extra),
+            "sample": _checked_sample(sample),
+            "draw": dict(draw) if draw else None,
+        }
+        self._set(values, beside | {"model": check_characters("model", model)}, {})
+
+    def _set(self, values: dict[str, Any], beside: Mapping[str, Any], unknown: dict[str, Any]) -> None:
+        for name, value in {"_values": values, "_unknown": unknown, **beside}.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_identity", self._hashed())
+
+    def _hashed(self) -> str:
+        parameters = {}
+        for name, value in (self._unknown | self._values).items():
+            row = PARAMETERS.get(name)
+            if isinstance(value, SourceImage):
+                parameters[name] = value.identity
+            elif value != (row.left_out if row else None):
+                parameters[name] = _canonical(value) if row is None or row.kind == "text" else value
+        sample = _canonical(self.sample)
+        what = {"model": self.model, "parameters": parameters, "extra": self.extra, "sample": sample}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode("ascii")).hexdigest()
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in PARAMETERS:
@@ -134,6 +168,16 @@ class GenerationRequest:
         """Every parameter by name, in the table's order; a copy."""
         return dict(self._values)
 
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides what is made, for one backend. A request of equal identity may be reused.
+
+        It stays the same from version to version, also if the table of parameters changes: what was paid for once must
+        be found again. So a parameter that equals its ``left_out`` is left out, and text counts by what it says:
+        stripped, in Unicode's composed form, with line feeds.
+        """
+        return self._identity
+
     def replace(self, **changes: Any) -> GenerationRequest:
         """A new request with some parameters, ``extra``, ``sample`` or ``model`` changed."""
         return GenerationRequest(**(self._values | self._beside() | changes))
@@ -142,32 +186,48 @@ class GenerationRequest:
         """What it has beside its parameters."""
         return {"extra": self.extra, "sample": self.sample, "model": self.model, "draw": self.draw}
 
-    def identity(self, backend: str) -> str:
-        """Hash of everything that decides what would be bought where. Equal identities may be reused."""
-        values = self._values | {"image": self._values["image"] and self._values["image"].identity}
-        what = {"backend": backend, "model": self.model, "values": values, "extra": self.extra, "sample": self.sample}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode("ascii")).hexdigest()
+    def with_image(self, image: SourceImage | None) -> GenerationRequest:
+        """The same request with another source image. Nothing is checked: a stored request stays as it was."""
+        return _restore(self._unknown | self._values | {"image": image}, self._beside())
 
     def as_json(self) -> dict[str, Any]:
-        """For the journal and the recipe: everything but the source image's bytes."""
+        """For the journal and the metadata: everything but the source image's bytes."""
         source = self._values["image"]
-        values = self._values | {"image": source and source.as_json()}
+        values = self._unknown | self._values | {"image": source and source.as_json()}
         drawn = {"draw": self.draw} if self.draw else {}
         return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample} | drawn
 
     @classmethod
     def from_json(cls, what: Mapping[str, Any]) -> GenerationRequest:
-        values = {name: value for name, value in what["values"].items() if name in PARAMETERS}
-        if values.get("image"):
-            values["image"] = SourceImage(**values["image"])
-        beside: dict[str, Any] = {name: what.get(name) for name in ("extra", "sample", "draw")}
-        return cls(**values, **beside, model=what.get("model", DEFAULT_MODEL))
+        """A stored request as it was, whatever choices, ranges and defaults today's table has.
+
+        A parameter that the stored request does not know has the value that leaving it out meant.
+
+        Raises:
+            InputError: it does not have the form of a request.
+        """
+        try:
+            values, sample, model = dict(what["values"]), what.get("sample"), what.get("model", DEFAULT_MODEL)
+            extra, draw = dict(what.get("extra") or {}), dict(what.get("draw") or {}) or None
+            if values.get("image") is not None:
+                values["image"] = SourceImage.from_json(values["image"])
+            check_characters("request", json.dumps(what, ensure_ascii=False))
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise InputError(f"This does not hold a request: {error!r}.") from None
+        for name, row in PARAMETERS.items():
+            if not row.has_form(values.setdefault(name, row.left_out)):
+                raise InputError(f"The {name} of a stored request has another form.", parameter=name)
+        if not 1 <= (values["num_outputs"] or 0) <= MOST_IMAGES:
+            raise InputError(f"A stored request asks for {values['num_outputs']} images.", parameter="num_outputs")
+        if not isinstance(model, str) or isinstance(sample, bool) or not isinstance(sample, int | str | None):
+            raise InputError("The model or sample of a stored request has another form.")
+        return _restore(values, {"extra": extra, "sample": sample, "model": model, "draw": draw})
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, GenerationRequest) and self.identity("") == other.identity("")
+        return isinstance(other, GenerationRequest) and self.identity == other.identity
 
     def __hash__(self) -> int:
-        return hash(self.identity(""))
+        return hash(self.identity)
 
     def __repr__(self) -> str:
         parts = [f"{k}={v!r}" for k, v in self._values.items() if k != "prompt" and v != PARAMETERS[k].default]
@@ -175,11 +235,22 @@ class GenerationRequest:
         return f"GenerationRequest({', '.join([repr(self._values['prompt']), *parts])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_request, (self._values | self._beside(),)
+        return _restore, (self._unknown | self._values, self._beside())
 
 
-def _rebuild_request(values: dict[str, Any]) -> GenerationRequest:
-    return GenerationRequest(**values)
+def _restore(values: Mapping[str, Any], beside: Mapping[str, Any]) -> GenerationRequest:
+    """A request that was checked when it was made. What its version of the table did not know is filled in."""
+    request = GenerationRequest.__new__(GenerationRequest)
+    known = {name: values.get(name, row.left_out) for name, row in PARAMETERS.items()}
+    request._set(known, beside, {name: value for name, value in values.items() if name not in known})
+    return request
+
+
+def _canonical(value: Any) -> Any:
+    """Text by what it says: no spaces around it, composed (NFC), with line feeds. Anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:

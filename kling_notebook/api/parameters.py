@@ -28,7 +28,9 @@ class Parameter:
     Attributes:
         name: the key of the request and of the Python call.
         kind: text, choice (one of ``choices``), integer (``minimum``..``maximum``) or image (a source image).
-        default: what is used if nothing is given; None means the key is not sent.
+        default: what is used if it is left out; None means the key is not sent.
+        left_out: what leaving it out meant when the parameter was first published. Frozen for ever: identities of
+            requests are made with it (see `GenerationRequest.identity`), ``default`` may change.
         flags: what the magic accepts for it, the long form first; empty for the prompt, which is the cell's text.
     """
 
@@ -36,6 +38,7 @@ class Parameter:
     kind: Kind
     help: str
     default: str | int | None = None
+    left_out: str | int | None = None
     choices: tuple[str, ...] = ()
     minimum: int = 0
     maximum: int = 0
@@ -55,6 +58,14 @@ class Parameter:
         if self.kind == "text":
             return self._check_text(value)
         return value  # an image is resolved where the folder and the notebook's variables are known
+
+    def has_form(self, value: Any) -> bool:
+        """Whether a stored value is of this kind. Choices and ranges may have been others when it was stored."""
+        if value is None:
+            return not self.required
+        if self.kind == "integer":
+            return type(value) is int
+        return self.kind == "image" or isinstance(value, str)
 
     def _check_text(self, value: Any) -> str | None:
         if not isinstance(value, str):
@@ -77,8 +88,8 @@ class Parameter:
 
     def _closest(self, text: str) -> str | None:
         """The choice that was probably meant: for a ratio the nearest one, else the most similar word."""
-        wanted = _ratio(text)
-        ratios = {choice: ratio for choice in self.choices if (ratio := _ratio(choice)) is not None}
+        wanted = ratio(text)
+        ratios = {choice: each for choice in self.choices if (each := ratio(choice)) is not None}
         if wanted is not None and ratios:
             return min(ratios, key=lambda choice: abs(math.log(ratios[choice] / wanted)))
         lowered = {"jpg": "jpeg"} | {choice.lower(): choice for choice in self.choices}
@@ -112,7 +123,7 @@ def check_characters(name: str, text: str) -> str:
     return text
 
 
-def _ratio(text: str) -> float | None:
+def ratio(text: str) -> float | None:
     """Width over height of ``16:9``, ``16x9`` or ``16/9``; None for anything else."""
     found = re.fullmatch(r"(\d{1,4})\s*[:x/]\s*(\d{1,4})", text.lower())
     return int(found[1]) / int(found[2]) if found and int(found[1]) and int(found[2]) else None
@@ -126,12 +137,19 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter("prompt", "text", "what the image should show", required=True),
     Parameter("negative_prompt", "text", "what to avoid in the image", flags=("--negative-prompt", "--negative")),
     Parameter(
-        "resolution", "choice", "size class of the image", "1K", choices=("1K", "2K"), flags=("--resolution", "-r")
+        "resolution",
+        "choice",
+        "size class of the image",
+        "1K",
+        "1K",
+        choices=("1K", "2K"),
+        flags=("--resolution", "-r"),
     ),
     Parameter(
         "aspect_ratio",
         "choice",
         "width to height",
+        "1:1",
         "1:1",
         choices=("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9"),
         flags=("--aspect-ratio", "-a"),
@@ -141,6 +159,7 @@ PARAMETERS: Mapping[str, Parameter] = _table(
         "integer",
         "how many images, each at one credit",
         1,
+        1,
         minimum=1,
         maximum=9,
         flags=("--num-outputs", "-n"),
@@ -149,6 +168,7 @@ PARAMETERS: Mapping[str, Parameter] = _table(
         "output_format",
         "choice",
         "file type of the image",
+        "png",
         "png",
         choices=("png", "jpeg", "webp"),
         flags=("--output-format", "-f"),

@@ -182,4 +182,5 @@ def _source(source: SourceImage | None) -> dict[str, Any] | None:
         url = bare if split.scheme in ("http", "https") else None
     inline = source.url is not None and url is None
     label = "data URL" if inline else url or PureWindowsPath(source.label).name[:80]  # it knows both kinds of slash
-    return {"label": label, "url": url, "sha256": sha256, "media_type": source.media_type}
+    kept = {"label": label, "url": url, "sha256": sha256, "media_type": source.media_type}
+    return kept | ({"pixels": source.pixels} if source.pixels else {})

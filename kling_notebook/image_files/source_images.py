@@ -6,10 +6,13 @@ The limits are those of the model behind the service: at most 10 MB, at least 30
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.errors import InputError
+from ..api.generation_request import SourceImage
 from . import containers, decode, decode_pool
 
 if TYPE_CHECKING:
@@ -41,6 +44,19 @@ def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
     except (OSError, ValueError) as error:
         raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
     return _checked(data, "The source image")
+
+
+def known_by_pixels(source: SourceImage) -> SourceImage:
+    """The source with a hash of its mode, size and pixels if it is a PNG: for images that come without a file.
+
+    The bytes of their file are of our making, and another version of Pillow writes others.
+    """
+    if source.data is None or source.media_type != "image/png":  # decoders of JPEG and WebP do not agree to the bit
+        return source
+    image = decode.whole(source.data)
+    image = image.convert("RGBA") if image.mode == "P" else image
+    pixels = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes())
+    return replace(source, pixels=pixels.hexdigest())
 
 
 def _file(path: Path) -> bytes:

@@ -126,7 +126,7 @@ class Dispatcher:
         request = job.record.request
         if request.image is not None:
             loaded = self.workspace.attachments.load(request.image)
-            job.record = job.record.replace(request=request.replace(image=loaded))
+            job.record = job.record.replace(request=request.with_image(loaded))
         error = advance(job)
         if job.unwritten is not None:
             self.unwritten[job.record.number] = job.record

@@ -117,13 +117,10 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
     if completed and workspace.has_all(record):
         return resolve_handle(workspace, JobHandle(record.request, n, record.status), record, reused=True)
     if (completed or record.status in _COLLECTABLE) and record.job_id:
-        taken = _own(workspace, record)
-        if taken is None:
-            raise InputError(f"Job {n} is being worked on by another kernel. It continues there.", parameter="job")
-        if completed:  # its files were deleted: the service may still have them
-            taken = taken.replace(status=JobStatus.PAUSED)  # the images still there stay in its row
-            workspace.journal.write(taken)
-        return dispatcher.resume(taken)
+        handle = fetch_again(dispatcher, record)
+        if handle is None:
+            raise InputError(f"Job {n} is being worked on by another kernel and continues there.", parameter="job")
+        return handle
     if record.status is JobStatus.UNCONFIRMED:
         raise InputError(
             f"Job {n} has no job id. Read it off the website, then `%kling resume {n} JOB_ID`; "
@@ -131,6 +128,18 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
             parameter="job",
         )
     raise InputError(f"Nothing is left to fetch of job {n}: it is {record.status.value}.", parameter="job")
+
+
+def fetch_again(dispatcher: Dispatcher, record: Record) -> JobHandle | None:
+    """Ask the service for a job's images once more; None if another session works on it. Buys nothing."""
+    workspace = dispatcher.workspace
+    taken = _own(workspace, record)
+    if taken is None:
+        return None
+    if record.status is JobStatus.COMPLETED:  # its files were deleted: the service may still have them
+        taken = taken.replace(status=JobStatus.PAUSED)  # the images still there stay in its row
+        workspace.journal.write(taken)
+    return dispatcher.resume(taken)
 
 
 def dismiss(dispatcher: Dispatcher, which: int | str) -> Record:

@@ -12,6 +12,7 @@ from ..journal.job_record import Record
 from ..journal.locks import alone
 from ..results.handle import JobHandle
 from .dispatcher import Dispatcher, resolve_handle
+from .resume import fetch_again
 
 
 @contextmanager
@@ -25,24 +26,29 @@ def reuse_lock(dispatcher: Dispatcher) -> Iterator[None]:
 def find_reusable(dispatcher: Dispatcher, request: GenerationRequest) -> Record | None:
     """The record that answers an identical request without buying, None if it must be bought."""
     workspace = dispatcher.workspace
-    record = workspace.journal.newest_identical(request.identity(workspace.backend))
+    record = workspace.journal.newest_identical(request.identity, workspace.backend)
     if record is None:
         return None
     if record.status is JobStatus.QUEUED:  # it is never sent if its kernel, or its call in this one, is gone
         return record if record.number in dispatcher.jobs or workspace.runs_elsewhere(record) else None
-    if record.status is JobStatus.COMPLETED:
-        return record if workspace.has_all(record) else None
+    if record.status is JobStatus.COMPLETED and not workspace.has_all(record) and not record.job_id:
+        return None
     return record
 
 
 def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | None:
-    """A handle that costs nothing: a completed result, a running or an unconfirmed job; None if it must be bought."""
+    """A handle that costs nothing, None if the request must be bought.
+
+    It is of a completed result, whose missing files are asked for again first, or of a running or an unconfirmed job.
+    """
     record = find_reusable(dispatcher, request)
     if record is None:
         return None
     if (going := dispatcher.jobs.get(record.number)) is not None:
         return going.handle
     handle = JobHandle(request, record.number, record.status)
+    if record.status is JobStatus.COMPLETED and not dispatcher.workspace.has_all(record):
+        return fetch_again(dispatcher, record) or dispatcher.follow(record)
     if record.status is JobStatus.COMPLETED:
         return resolve_handle(dispatcher.workspace, handle, record, reused=True)
     if record.status is JobStatus.UNCONFIRMED:

@@ -123,6 +123,6 @@ def new_record(
 ) -> Record:
     """A record in its first state; ``number`` is 0 until the journal has it."""
     return Record(
-        0, request.identity(backend), JobStatus.QUEUED, backend, source, session, session, request,
+        0, request.identity, JobStatus.QUEUED, backend, source, session, session, request,
         time.time() if now is None else now, estimate,
     )  # fmt: skip

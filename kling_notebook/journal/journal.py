@@ -217,12 +217,13 @@ class Journal:
     def by_job_id(self, job_id: str) -> Record | None:
         return next(iter(self._records("WHERE job_id=? ORDER BY n DESC LIMIT 1", (job_id,))), None)
 
-    def newest_identical(self, identity: str) -> Record | None:
-        """The newest record of the same request that decides whether it is bought again."""
+    def newest_identical(self, identity: str, backend: str) -> Record | None:
+        """The newest record of the same request on this backend that decides whether it is bought again."""
         find_reusable = [s.value for s in JobStatus if not s.over or s is JobStatus.COMPLETED]
         marks = ", ".join("?" * len(find_reusable))
         found = self._records(
-            f"WHERE identity=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1", (identity, *find_reusable)
+            f"WHERE identity=? AND backend=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1",
+            (identity, backend, *find_reusable),
         )
         return next(iter(found), None)
 

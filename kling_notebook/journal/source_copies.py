@@ -15,8 +15,8 @@ _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 def file_name(source: SourceImage) -> str:
-    """Of the copy, in ``.kling/sources``."""
-    return f"{str(source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
+    """Of the copy, in ``.kling/sources``: what identifies the source names it."""
+    return f"{str(source.pixels or source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
 
 
 def named_by_copy(source: SourceImage) -> SourceImage:

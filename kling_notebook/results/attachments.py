@@ -7,6 +7,7 @@ import binascii
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..api.address import parse_address, place_of
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
 from ..image_files import saving
-from ..image_files.source_images import load_source
+from ..image_files.source_images import known_by_pixels, load_source
 from ..journal.source_copies import file_name, named_by_copy
 from .handle import JobHandle
 from .result import SavedImage
@@ -73,7 +74,10 @@ class Attachments:
             return self._of_image(self._image(None, place_of(found[1] or "a")))
         path = self.file(text)
         source = SourceImage.of_bytes(*load_source(path), text)
-        return named_by_copy(source) if path.parent == self._folder else source
+        if path.parent != self._folder:
+            return source
+        by_bytes = str(source.sha256).startswith(path.stem)
+        return named_by_copy(source if by_bytes else known_by_pixels(source))
 
     def file(self, label: str) -> Path:
         """The file that a path or the label of a source means. A kept copy is named by its content: it is the one in
@@ -83,7 +87,8 @@ class Attachments:
         return here if here is not None and here.exists() else Path(label).expanduser()
 
     def _of_bytes(self, value: Any) -> SourceImage:
-        return named_by_copy(SourceImage.of_bytes(*load_source(value), ""))
+        source = SourceImage.of_bytes(*load_source(value), "")
+        return named_by_copy(source if isinstance(value, bytes | bytearray) else known_by_pixels(source))
 
     def _of_image(self, image: SavedImage) -> SourceImage:
         """An image of this folder by its address. One of another folder by its copy: its address would mean another
@@ -114,7 +119,7 @@ class Attachments:
         if source is None or source.url or source.data is not None or not self._path(source).exists():
             return source
         data = self._path(source).read_bytes()
-        return SourceImage(source.label, None, source.sha256, source.media_type, data)
+        return replace(source, data=data)
 
 
 def _data_of(url: str) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
-from ..api.parameters import PARAMETERS
+from ..api.parameters import PARAMETERS, ratio
 from ..image_files import decode, saving, thumbnails
 from ..journal import source_copies
 from ..journal.job_record import Record
@@ -132,9 +132,9 @@ class SavedImage:
 
 def placeholder_tile(request: GenerationRequest, state: State, note: str, caption: str = "") -> Tile:
     """The place where an image is missing, of the shape that was asked for."""
-    width, height = map(int, request.aspect_ratio.split(":"))
-    scale = LARGE / max(width, height)
-    return Tile(b"", round(width * scale), round(height * scale), request.prompt, caption, None, state, note)
+    wide = min(max(ratio(request.aspect_ratio) or 1.0, 0.1), 10.0)  # stored ratios may be any text
+    width, height = round(LARGE * min(1.0, wide)), round(LARGE / max(1.0, wide))
+    return Tile(b"", width, height, request.prompt, caption, None, state, note)
 
 
 def link(path: Path, seen_from: Path | None = None) -> str | None:
@@ -219,7 +219,8 @@ class Result(Sequence[SavedImage]):
         A source image that has changed or gone since is named by the copy that was kept of it.
         """
         source = self.request.image
-        return code_export.code_of(self.request.replace(image=source and source_copies.findable(source, self._folder)))
+        found = source and source_copies.findable(source, self._folder)
+        return code_export.code_of(self.request.with_image(found))
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The result as a mimebundle: one image large, several as a grid."""

@@ -224,7 +224,7 @@ def _check_duplicates(name: str, values: Sequence[Any]) -> None:
     seen: dict[Any, str] = {}
     for value in values:
         shown = repr(value) if isinstance(value, str | int | float) else label(value)
-        marks = {value, getattr(value, "identity", str(value))}
+        marks = {value, getattr(value, "identity", str(value)), getattr(value, "sha256", None) or value}
         for earlier in (seen[mark] for mark in marks if mark in seen):
             what = f"{shown} twice" if earlier == shown else f"{earlier} and {shown}, which are the same"
             raise InputError(f"The axis {name} has {what}. For replicates use sample=2.", parameter=name)

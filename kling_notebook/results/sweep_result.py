@@ -16,7 +16,7 @@ from ..api.generation_request import GenerationRequest, SourceImage
 from ..api.job import JobStatus
 from ..api.parameters import PARAMETERS, check
 from ..image_files import saving
-from ..image_files.source_images import load_source
+from ..image_files.source_images import known_by_pixels, load_source
 from ..view.facets import Facet
 from ..view.tiles import Tile
 from .handle import JobHandle
@@ -339,6 +339,9 @@ def _as_held(name: str, asked: Any) -> Any:
         if PARAMETERS[name].kind != "image":
             return check(name, asked)
         what = asked.path if isinstance(asked, SavedImage) else asked
-        return what if isinstance(what, str) else SourceImage.of_bytes(*load_source(what), "").identity
+        if isinstance(what, str):
+            return what
+        source = SourceImage.of_bytes(*load_source(what), "")
+        return (source if isinstance(what, Path | bytes | bytearray) else known_by_pixels(source)).identity
     except InputError:
         return asked

@@ -110,19 +110,109 @@ def test_equal_requests_are_equal_and_hash_alike() -> None:
 )
 def test_whatever_changes_what_is_bought_changes_the_identity(change: dict[str, Any]) -> None:
     request = GenerationRequest("a fox")
-    assert request.replace(**change).identity("pixeldojo") != request.identity("pixeldojo")
+    assert request.replace(**change).identity != request.identity
 
 
-def test_the_backend_is_part_of_the_identity() -> None:
-    assert GenerationRequest("a fox").identity("sandbox") != GenerationRequest("a fox").identity("pixeldojo")
+IN_MEMORY = SourceImage("x", None, "1" * 64, "image/png", "2" * 64)
+PINNED = [
+    ("a red fox", {}, "c988bd8821ecf767d8165e38574ef8e004198714b380294c5a3fcc858060d9b2"),
+    ("a red fox", {"resolution": "2K"}, "19da252c6e1833f9608beeaf9e1bc558a3d48401d672104b4b0147acda504d61"),
+    (
+        "a red fox",
+        {"aspect_ratio": "16:9", "num_outputs": 4},
+        "c8b7c3392cd3c485e875cefd18bcbea9c59c655a66dd634e3fa340594c78cb0c",
+    ),
+    ("a red fox", {"output_format": "webp"}, "d261069d80e24a054416cf249fc16bad37edf3a0e96f7c968cfbc34808240e45"),
+    ("a red fox", {"negative_prompt": "rain"}, "25e9b1557c11389e1f6ec9ecb68e4cb3eaa23f6d44299c3d4463d4854c207ff6"),
+    ("F\u00fcchse\r\nim Schnee", {}, "c9d1545c9558447588c3261281d94802544068cccac92c7cc07461f4770d5789"),
+    (
+        "a red fox",
+        {"image": "https://example.com/a.png"},
+        "3f487c80eada4846a36e94c9240152c2dbf993e13e142c055f81d0060c92b3f0",
+    ),
+    ("a red fox", {"image": PNG}, "592ee56eaac6a76b815475292d9a1dfd5819092b5c0ee1024458529e5a696f98"),
+    ("a red fox", {"image": IN_MEMORY}, "b8890c913018917cd75b5b90d0569fa20edea1ee4db5c8f0bd7b468f9d523c8a"),
+    (
+        "a red fox",
+        {"extra": {"style": ["ink", 2, None]}},
+        "131095b426bec3fa2f62500d0bcaf8bee34609ae2089add661f418c729d93b77",
+    ),
+    ("a red fox", {"sample": 3}, "eccf933bd6823b75b23265db355aefcaf33c39a6f83c4130ad9d48efa14fffaa"),
+    (
+        "a red fox",
+        {"sample": "left", "model": "kling-image-edit"},
+        "450174bd1b7ecbc7c19cccc601b9f771a970590aafced1f72ddba9c9392c1cf6",
+    ),
+]
+
+
+@pytest.mark.parametrize(("prompt", "parameters", "identity"), PINNED)
+def test_the_identity_of_a_request_never_changes(prompt: str, parameters: dict[str, Any], identity: str) -> None:
+    """What was paid for once must be found again, by every later version."""
+    assert GenerationRequest(prompt, **parameters).identity == identity
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("caf\u00e9 in the rain", "cafe\u0301 in the rain"),
+        ("a fox\nin the snow", "a fox\r\nin the snow"),
+        ("a fox\nin the snow", "a fox\rin the snow"),
+        ("a fox", "  a fox\n"),
+    ],
+)
+def test_text_counts_by_what_it_says_and_is_sent_as_written(one: str, other: str) -> None:
+    assert GenerationRequest(one).identity == GenerationRequest(other).identity
+    assert (
+        GenerationRequest("x", negative_prompt=one).identity == GenerationRequest("x", negative_prompt=other).identity
+    )
+    assert GenerationRequest(other).prompt == other.strip()
+
+
+def test_a_request_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[object] = []
+    whole = GenerationRequest._hashed
+    monkeypatch.setattr(GenerationRequest, "_hashed", lambda self: hashed.append(self) or whole(self))
+    request = GenerationRequest("a fox")
+    assert len({request, request}) == 1
+    assert request.identity == request.identity
+    assert len(hashed) == 1
+
+
+def test_a_source_in_memory_is_known_by_its_pixels() -> None:
+    """Another version of Pillow writes the same image as other bytes."""
+    here, there = (SourceImage("a", None, sha256, "image/png", "p" * 64) for sha256 in ("1" * 64, "2" * 64))
+    assert GenerationRequest("x", image=here).identity == GenerationRequest("x", image=there).identity
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"prompt": None},
+        {"prompt": 3},
+        {"prompt": "\ud800"},
+        {"num_outputs": "2"},
+        {"num_outputs": True},
+        {"num_outputs": 10**9},
+        {"num_outputs": None},
+        {"resolution": ["1K"]},
+        {"image": "a.png"},
+        {"image": {"label": 3}},
+    ],
+)
+def test_a_stored_request_of_another_form_is_refused(spoiled: dict[str, Any]) -> None:
+    record = GenerationRequest("a fox").as_json()
+    record["values"] |= spoiled
+    with pytest.raises(InputError):
+        GenerationRequest.from_json(record)
 
 
 def test_a_source_image_is_known_by_its_content_and_not_by_its_name() -> None:
     renamed = SourceImage.of_bytes(b"\x89PNG bytes", "image/png", "other.png")
     other = SourceImage.of_bytes(b"other bytes", "image/png", "fox.png")
-    identity = GenerationRequest("x", image=PNG).identity("b")
-    assert GenerationRequest("x", image=renamed).identity("b") == identity
-    assert GenerationRequest("x", image=other).identity("b") != identity
+    identity = GenerationRequest("x", image=PNG).identity
+    assert GenerationRequest("x", image=renamed).identity == identity
+    assert GenerationRequest("x", image=other).identity != identity
 
 
 def test_a_source_image_goes_as_its_url_or_as_a_data_url() -> None:
@@ -165,7 +255,7 @@ REQUESTS = st.builds(
 def test_any_request_comes_back_equal_from_json_pickle_and_copy(request: GenerationRequest) -> None:
     again = GenerationRequest.from_json(json.loads(json.dumps(request.as_json())))
     assert again == request
-    assert again.identity("b") == request.identity("b")
+    assert again.identity == request.identity
     assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301  # our own bytes
     assert copy.deepcopy(request) == request
     assert request.replace() == request
@@ -178,9 +268,14 @@ def test_a_pickled_request_keeps_the_bytes_of_its_source() -> None:
 
 def test_a_record_with_fields_of_another_version_still_opens() -> None:
     record = GenerationRequest("a fox").as_json()
-    record["values"]["seed"] = 3
     del record["values"]["resolution"]
     assert GenerationRequest.from_json(record) == GenerationRequest("a fox")
+    record["values"]["seed"] = 3
+    again = GenerationRequest.from_json(record)
+    assert again != GenerationRequest("a fox"), "it asked for something that this version does not know"
+    assert again.values == GenerationRequest("a fox").values
+    assert again.as_json()["values"]["seed"] == 3
+    assert pickle.loads(pickle.dumps(again)) == again  # noqa: S301  # our own bytes
 
 
 def test_a_repr_shows_what_differs_from_the_defaults() -> None:

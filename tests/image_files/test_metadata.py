@@ -290,7 +290,7 @@ def test_a_damaged_image_is_read_or_refused(data: bytes, at: float, kind: str):
     "change",
     [
         {"parameters": None},
-        {"parameters": {"resolution": "9K"}},
+        {"parameters": {"resolution": 9}},
         {"parameters": {"image": {"odd": 1}}},
         {"parameters": {"image": 5}},
         {"prompt": None},

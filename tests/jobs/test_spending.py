@@ -382,11 +382,24 @@ def test_reuse_shows_again_and_off_buys_again(session: Session, sandbox: Sandbox
     assert sandbox.count("submit") == 2
 
 
-def test_reuse_buys_when_a_file_was_deleted(session: Session, sandbox: Sandbox) -> None:
-    """A completed row whose image is gone answers nothing."""
+def test_reuse_fetches_a_file_that_was_deleted(session: Session, sandbox: Sandbox) -> None:
+    """The known job still gives it, for nothing."""
+    request = session.request("a red fox", num_outputs=3)
+    (result,) = results_of(session, request)
+    result[1].path.unlink()  # type: ignore[index]
+    assert session.estimate([request], reuse=True).jobs == 0
+    (again,) = results_of(session, request, reuse=True)
+    assert again.number == 1  # type: ignore[attr-defined]
+    assert all(image.path.exists() for image in again)  # type: ignore[attr-defined]
+    assert sandbox.count("submit") == 1
+
+
+def test_reuse_buys_when_a_deleted_file_has_no_job(session: Session, sandbox: Sandbox) -> None:
+    """An image found without a journal, and lost again, answers nothing if no job can be asked for it."""
     request = session.request("a red fox")
     (result,) = results_of(session, request)
     result[0].path.unlink()  # type: ignore[index]
+    session.journal.write(session.record(1).replace(job_id=None))
     results_of(session, request, reuse=True)
     assert sandbox.count("submit") == 2
 

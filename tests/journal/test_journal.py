@@ -790,7 +790,7 @@ def test_damage_to_the_indexes_costs_no_row(
 
 UNREADABLE = {
     "a status of another version": "status='dreaming'",
-    "a value of another version": "status='running', request=replace(request, '1:1', '5:4')",
+    "a value of another form": "status='running', request=replace(request, '\"1:1\"', '5')",
     "a torn reply": "raw='{broken'",
     "no text at all": "raw=x'ff00'",
 }

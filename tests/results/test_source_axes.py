@@ -92,7 +92,9 @@ def test_a_sweep_over_images_is_bought_once_each_shown_tabled_and_saved(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (lambda: [plain("red"), png("red")], "twice"),
+        (lambda: [plain("red"), plain("red")], "twice"),
+        (lambda: [png("red"), png("red")], "twice"),
+        (lambda: [plain("red"), png("red")], "which are the same"),
         (lambda: [np.zeros((400, 400, 3), dtype="uint8")], "image cannot be of the type ndarray. Give a path"),
         (lambda: [plain("red"), "nowhere.png"], "no file nowhere.png"),
         (lambda: [b"text"], "is text. Save the image as PNG"),
