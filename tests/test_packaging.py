@@ -84,6 +84,42 @@ def test_the_source_archive_holds_what_tests_and_binder_need(built: dict[str, Pa
     assert not [name for name in names if "stray" in name or "__pycache__" in name]
 
 
+def test_the_page_on_pypi_links_to_the_repository(built: dict[str, Path]) -> None:
+    """A relative link or image leads nowhere there."""
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        (metadata,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("METADATA"))
+    page = metadata.partition("\n\n")[2]
+    targets = re.findall(r"\]\(([^)]*)\)", page)
+    assert len(targets) >= 12
+    assert [target for target in targets if not target.startswith("https://")] == []
+    assert "raw.githubusercontent.com/OWNER/NAME/HEAD/docs/images/panel.png" in page
+
+
+PLACEHOLDER = "OWNER/NAME"
+PLACES = {
+    ".github/SECURITY.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "docs/front-ends.md",
+    "pyproject.toml",
+    "tests/test_docs.py",
+    "tests/test_packaging.py",
+}
+"""Where the address of the repository stands. CONTRIBUTING has the command that puts the real one there."""
+
+
+def test_the_repositorys_address_is_a_placeholder_in_known_places() -> None:
+    texts = [
+        path
+        for path in ROOT.rglob("*")
+        if path.suffix in {".md", ".py", ".toml", ".cff", ".yml", ".ipynb", ".txt", ".js"}
+        and not {".venv", ".git", "node_modules", "build", "dist"} & set(path.parts)
+    ]
+    found = {path.relative_to(ROOT).as_posix() for path in texts if PLACEHOLDER in path.read_text(encoding="utf-8")}
+    assert found == PLACES
+    assert f"s#{PLACEHOLDER}#" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
 def test_every_requirement_begins_with_its_lowest_version() -> None:
     """.ci/lowest installs exactly those; it must find one in each."""
     spec = importlib.util.spec_from_file_location("lowest_versions", ROOT / ".ci" / "lowest_versions.py")
