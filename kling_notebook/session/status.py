@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,8 +132,9 @@ def _listed(records: Sequence[Record]) -> str:
 
 
 def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, str]]:
-    """Rows of (what, ok | failed | unknown, text). Spends nothing and never POSTs."""
+    """Rows of (what, ok | failed | unknown | warning, text). Spends nothing and never POSTs."""
     rows = [_checked("folder", lambda: _folder(workspace)), _checked("journal", lambda: _journal(workspace))]
+    rows += pillow_row(importlib.metadata.version("Pillow"))
     try:
         answer = client.probe()
     except KlingError as error:
@@ -159,6 +161,13 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
         )
     rows.append(("submitting", "unknown", "never tried by this check: it would cost a credit"))
     return rows
+
+
+def pillow_row(version: str) -> list[tuple[str, str, str]]:
+    """A row if this Pillow decodes JPEGs with a known overflow, and no row otherwise."""
+    if int(version.partition(".")[0]) >= 13:
+        return []
+    return [("Pillow", "warning", f"{version} has an overflow in its JPEG decoder: pip install -U 'Pillow>=13'")]
 
 
 def _checked(what: str, look: Callable[[], str]) -> tuple[str, str, str]:

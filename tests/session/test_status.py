@@ -1,0 +1,21 @@
+"""What a session reports of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from kling_notebook.session import status
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"), [("12.3.0", True), ("12.9.1", True), ("13.0.0", False), ("14.1", False)]
+)
+def test_a_pillow_with_the_overflow_is_pointed_out(version: str, warned: bool) -> None:
+    rows = status.pillow_row(version)
+    assert [(what, verdict) for what, verdict, _ in rows] == [("Pillow", "warning")] * warned
+    assert all("pip install -U" in text for *_, text in rows)
+
+
+def test_the_check_looks_at_the_installed_pillow(session, monkeypatch) -> None:
+    monkeypatch.setattr(status.importlib.metadata, "version", lambda name: "12.3.0" if name == "Pillow" else "0")
+    assert [what for what, verdict, _ in session.check() if verdict == "warning"] == ["Pillow"]
