@@ -65,6 +65,7 @@ class Dispatcher:
             max_age=self.workspace.settings.job_max_age,
             resumed=resumed,
         )
+        # Known before it is started: an interrupt between the two must find it, to cancel it.
         self.jobs[record.number] = job
         if resumed:
             job.handle.set_running_or_notify_cancel()

@@ -25,6 +25,7 @@ def estimate(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], *, r
     unique = list(dict.fromkeys(requests))
     found = {request: find_reusable(dispatcher, request) for request in unique if reusing}
     here = {request: record for request, record in found.items() if record is not None}
+    # An unconfirmed request is neither reused nor bought: the call will refuse it and say what to do.
     unconfirmed = sum(record.status is JobStatus.UNCONFIRMED for record in here.values())
     to_buy = [request for request in unique if request not in here]
     return estimate_all(dispatcher, to_buy, reused=len(here) - unconfirmed, unconfirmed=unconfirmed)
@@ -38,7 +39,9 @@ def estimate_all(
     dearest = workspace.journal.dearest_image(workspace.backend)
     expected = [workspace.durations(request).expected for request in {kind(r): r for r in requests}.values()]
     known = [seconds for seconds in expected if seconds is not None]
+    # A time is shown only if every kind of job in the call has been timed: half a guess looks like a promise.
     slowest = max(known) if known and len(known) == len(expected) else None
+    # The sandbox has no rate limit unless it was started with one, and then the estimate may be short.
     rate = math.inf if workspace.is_sandbox else dispatcher.rate()
     return Estimate(
         len(requests),
@@ -79,12 +82,14 @@ def buy(
         unconfirmed = sum(handle.status is JobStatus.UNCONFIRMED for handle in known.values())
         to_buy = [request for request in unique if request not in known]
         total = estimate_all(dispatcher, to_buy, reused=len(known) - unconfirmed, unconfirmed=unconfirmed)
+        # The whole call is refused before a row is written; each POST is checked again when its turn comes.
         permit.check_call(total)
         records = add_records(dispatcher, to_buy, source)
         permit.numbers = frozenset(record.number for record in records)
         jobs = {record.request: dispatcher.add(record, permit) for record in records}
     handles = known | {request: job.handle for request, job in jobs.items()}
     call = Call(tuple(handles[request] for request in requests), total, permit.numbers)
+    # Starting many jobs takes a moment. An interrupt in between cancels those that were not sent, and only those.
     with call.cancelled_if_cut_short():
         for job in jobs.values():
             dispatcher.start(job)
@@ -102,6 +107,7 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
             )
     try:
         for request in requests:
+            # The source image is stored before the row that names it, so that a resume after a kill can read it.
             workspace.attachments.keep(request.image)
         return workspace.journal.add(
             new_record(
@@ -114,6 +120,7 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
             for request in requests
         )
     except (JournalError, OSError) as error:
+        # A journal that somebody removed gets a message of its own instead of SQLite's.
         workspace.journal.check_there()
         raise SettingsError(
             f"The journal in {workspace.folder / '.kling'} could not be written ({error}). Nothing was sent. "

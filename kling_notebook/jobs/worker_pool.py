@@ -45,6 +45,8 @@ class WorkerPool:
         """
         with self._changed:
             self._work.append(work)
+            # A thread is started only if the idle ones cannot take all that waits: a sweep gets its
+            # threads at once, and a single job reuses the one that has just become free.
             if self._idle >= len(self._work):  # one idle thread must not get all of a sweep
                 self._changed.notify()
             elif self._threads < self.in_flight:
@@ -77,6 +79,8 @@ class WorkerPool:
             with self._changed:
                 if not self._work:
                     self._idle += 1
+                    # An idle thread stays for a while, since the next cell usually comes soon,
+                    # and then ends: a kernel that is left alone keeps no threads of ours.
                     self._changed.wait(IDLE_SECONDS)
                     self._idle -= 1
                 surplus = self._threads - self._idle > self.in_flight  # it was lowered; those at work continue
@@ -84,5 +88,6 @@ class WorkerPool:
                     self._threads -= 1
                     return
                 work = self._work.popleft()
+            # The work reports its own errors; one that slips through must not take the thread with it.
             with suppress(Exception):
                 work()

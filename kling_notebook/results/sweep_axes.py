@@ -71,6 +71,9 @@ class Pick:
         """The indices that are drawn, in order; all of them if there are no more than asked for."""
         if points <= self.number:
             return list(range(points))
+        # A set instead of random.sample over a range: that one needs len(), which ends at 2**63, and a
+        # product of axes may have more points. Repeats are rare, since at most 10,000 of a larger number are
+        # drawn.
         chance = random.Random(self.seed)  # noqa: S311  # a draw that can be repeated, not a secret
         drawn: set[int] = set()
         while len(drawn) < self.number:
@@ -100,6 +103,7 @@ def expand(
     Raises:
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
     """
+    # Iterators first: they give their values once, and are looked at several times below.
     axes = {name: _kept(values) for name, values in axes.items()}
     if prompt is None and "prompt" not in axes:
         check("prompt", prompt)  # which says that it is required
@@ -108,6 +112,8 @@ def expand(
     texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
     checked = {name: _axis(name, values, texts, source) for name, values in axes.items()}
     written = checked.get("prompt", (prompt,))
+    # Prompts are told apart as they will be read, filled in; the request keeps them as written until the axes are
+    # filled in as well, in one pass, so that a value with braces of its own is not filled in again.
     labels = tuple(fill(text, filled) for text in written)
     if "prompt" in checked:
         _check_duplicates("prompt", labels)
@@ -118,6 +124,7 @@ def expand(
         raise InputError(
             f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it, or draw some: pick=100."
         )
+    # The product is never built in memory: all of it is at most MOST_JOBS points, and drawn points are computed each.
     combinations: Iterable[tuple[Any, ...]] = itertools.product(*checked.values())
     if pick is not None:
         combinations = (_combination(checked, index) for index in pick.indices(jobs))
@@ -128,6 +135,7 @@ def expand(
         sample = at.pop(SAMPLE, None)
         parameters = dict(fixed or {}) | {name: value for name, value in at.items() if name in PARAMETERS}
         varied = {name: value for name, value in at.items() if name not in PARAMETERS}
+        # Kept with the point, so that a file can say which draw it belongs to. Asking for all points is not a draw.
         draw = pick.drawn(checked, values) if pick is not None and pick.number < jobs else None
         points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample, draw))
     return checked, points
@@ -164,6 +172,7 @@ def parse_axes(
     fixed = {}
     for name, given in more.items():
         values = _kept(given)
+        # resolution="2K" fixes a parameter; resolution=["2K"] is an axis of one value, which appears in the table.
         single = len(as_list(values)) == 1 and not isinstance(values, list | tuple)
         if name in PARAMETERS and (values is None or single):
             fixed[name] = values
@@ -224,6 +233,8 @@ def _check_duplicates(name: str, values: Sequence[Any]) -> None:
     seen: dict[Any, str] = {}
     for value in values:
         shown = repr(value) if isinstance(value, str | int | float) else label(value)
+        # Equal by any of three: the value itself, its text (1 and "1" read the same in a label), an image by
+        # its content.
         marks = {value, getattr(value, "identity", str(value)), getattr(value, "sha256", None) or value}
         for earlier in (seen[mark] for mark in marks if mark in seen):
             what = f"{shown} twice" if earlier == shown else f"{earlier} and {shown}, which are the same"
@@ -268,6 +279,7 @@ def fill(prompt: str, values: Mapping[str, Any]) -> str:
     """Put values in place of ``{name}``; in one pass, so that a value's own braces stay as they are."""
     if not values:
         return prompt
+    # The longest name first, so that {animals} is not taken for {animal}.
     names = "|".join(re.escape(name) for name in sorted(values, key=len, reverse=True))
     return re.sub(rf"\{{({names})\}}", lambda found: str(values[found[1]]), prompt)
 
@@ -297,6 +309,7 @@ def layout(axes: Mapping[str, Sequence[Any]], *, complete: bool = True) -> Layou
     if len(names) == 2:
         return Layout(rows=names[:1], columns=names[1:], fixed=fixed)
     if len(names) == 3:
+        # Few large grids can be compared more easily than many small ones.
         fewest = min(names, key=lambda name: len(axes[name]))
         rest = tuple(name for name in names if name != fewest)
         return Layout((fewest,), rest[:1], rest[1:], fixed)

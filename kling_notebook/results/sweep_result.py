@@ -109,6 +109,7 @@ class SweepResult(Sequence[Result | None]):
 
     def _selects_numbers(self) -> bool:
         """An axis of numbers is selected by its values, never by place: 3 then means the value 3."""
+        # Only the first axis counts: it is the one that a single value in brackets selects from.
         first = next(iter(self.axes.values()), ())
         return any(map(_is_number, first))
 
@@ -126,6 +127,7 @@ class SweepResult(Sequence[Result | None]):
             if result is None:
                 raise KlingError(f"{self._name(chosen[0])} is missing: {self._reason(chosen[0])}.")
             return result
+        # Fewer values than axes: the part of the sweep that has them, a sweep again, over the same jobs.
         rest = {name: self.axes[name] for name in names[len(key) :]}
         points = [replace(self.points[i], coordinates=self.points[i].coordinates[len(key) :]) for i in chosen]
         return SweepResult(rest, points, [self.handles[i] for i in chosen], pick=self.pick)
@@ -134,6 +136,7 @@ class SweepResult(Sequence[Result | None]):
         """The value of an axis that is asked for: by itself, else as the axis would hold it, else by its label."""
         one = asked[0] if isinstance(asked, Result) else asked
         read, written = _as_held(name, one), label(one)
+        # From strict to lenient: a number must not find the label of another value that is written like it.
         for same in (
             lambda value: value == asked,
             lambda value: getattr(value, "identity", value) == read,
@@ -158,6 +161,7 @@ class SweepResult(Sequence[Result | None]):
     @property
     def credits(self) -> float:
         """What the completed jobs cost when they were bought. The sandbox's play money is never in a sum."""
+        # By job, since several points may share one: it was paid for once.
         paid = {result.number: result.credits or 0.0 for result in self.done if result.backend != "sandbox"}
         return sum(paid.values())
 
@@ -205,6 +209,8 @@ class SweepResult(Sequence[Result | None]):
     def facets(self, *, large: bool = False) -> list[Facet]:
         """The sweep as labeled grids: see sweeps.layout. ``large``: images good enough for print."""
         plan = layout(self.axes, complete=self.pick is None)
+        # facet -> row -> column -> point. Dictionaries keep the order in which points appear, which is the
+        # axes' order.
         groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
         for index in range(len(self)):
             at = self._at(index)
@@ -265,6 +271,7 @@ class SweepResult(Sequence[Result | None]):
             at = {name: label(v) if hasattr(v, "label") else v for name, v in self._at(index).items()}
             facts: dict[str, Any] = {"number": handle.number, "status": handle.status.value}
             if result is not None:
+                # The column can be summed: points that share a job share its price, too.
                 share = None if result.credits is None else result.credits / shares[handle.number]
                 facts |= {"seconds": result.seconds, "credits": share}
             for k, image in enumerate(self._places(index)):
@@ -293,6 +300,7 @@ class SweepResult(Sequence[Result | None]):
         into = not target.suffix or target.is_dir() or given.endswith(("/", os.sep))
         drawn = target / "figure.png" if into else target
         table = target / "table.csv" if into else target.with_suffix(".csv")
+        # Somebody asked for "figure.csv": the figure is written beside it.
         if drawn == table:
             drawn = table.with_suffix(".png")
         figure = self.figure()
