@@ -46,6 +46,8 @@ class Facet:
         for label, cells in zip(self.rows, self.cells, strict=True):
             for column, cell in zip(self.columns, cells, strict=True):
                 parts = [bounded(part, 60) for part in (title, label if self.row_axis else "", column) if part]
+                # Only the longest part is shortened: the short ones (a style, a ratio) are what tells
+                # two cells apart.
                 longest = max(parts, key=len, default="")
                 left = max(8, letters - len(", ".join(parts)) + len(longest))
                 yield ", ".join(bounded(part, left) if part is longest else part for part in parts), cell or (_EMPTY,)
@@ -57,6 +59,7 @@ def facets_bundle(facets: Sequence[Facet], *, title: str = "", notice: str = "")
     plain = _facets_text(facets, title, notice)
     if not tiles:
         return bundle(frame(heading(title, notice), tag("div", "No images.")), plain)
+    # All tiles of all facets share one byte budget: what counts is how large the whole output gets.
     light = iter(light_tiles(tiles))
     html = frame(heading(title, notice), *(_facet_html(_with_tiles(facet, light)) for facet in facets))
     return bundle(html, plain, _sheet(facets, title))
@@ -72,6 +75,7 @@ def _sheet(facets: Sequence[Facet], title: str) -> bytes:
     """The contact sheet, each tile's labels before its caption; the title of a single facet stands on top."""
     columns = _sheet_columns(facets)
     letters = side_of(sum(len(cell) for facet in facets for _, cell in facet.named()), columns) // LETTER
+    # On the sheet a tile has no table around it: its labels go into its caption, as many letters as fit under it.
     several = len(facets) > 1
     tiles = [
         replace(tile, caption=DOT.join(filter(None, (name, tile.caption))))
@@ -106,10 +110,12 @@ def _row(facet: Facet) -> Html:
     most = max((len(cell) for cell in cells), default=1)
     # One axis is one row if there is space; longer ones are broken into rows of about the same length.
     columns = math.ceil(len(cells) / math.ceil(len(cells) / (6 if most == 1 else 3)))
+    # Images of one shape fill their cells; of several shapes each stands in the middle of a mat of one height.
     fill = one_shape([tile for cell in cells for tile in cell])
     width = max(cell_width(tile) for cell in cells for tile in cell) if fill else 256
     wide = width * min(most, 2)
     least = least_width([cell[0] for cell in cells], columns)
+    # CSS alone decides how many fit, since the width of the page is not known here and no script may run there.
     track = f"minmax(max({min(wide, least)}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
     style = (
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP + 4}px {GAP}px; "
@@ -154,6 +160,7 @@ def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) ->
 
 def _table(facet: Facet) -> Html:
     """Two axes: axis names in small letters, labels in bold; long row labels go above their row."""
+    # A long label beside its row would leave the images no width; above it, it has the whole row.
     beside = all(len(label) <= BESIDE_LENGTH for label in facet.rows) and bool(facet.row_axis)
     count = len(facet.columns)
     # The first row of a table with a fixed layout sets the widths of its columns.
@@ -173,6 +180,7 @@ def _table(facet: Facet) -> Html:
     width = max((cell_width(tile) for row in facet.cells for cell in row for tile in cell), default=256)
     left = BESIDE_WIDTH if beside else 0
     widest = left + (width * min(most, 2) + GAP) * count
+    # Below 96 px a column says nothing: then the table scrolls sideways instead.
     bounds = f"width: 100%; min-width: {left + 96 * count}px; max-width: {widest}px"
     style = f"border-collapse: collapse; table-layout: fixed; {bounds}; margin: 0 0 12px 0; font-size: 13px"
     return tag("div", tag("table", tag("tbody", *rows), style=style), style="overflow-x: auto")

@@ -67,6 +67,8 @@ class NotebookFigure(Figure):
         if len(png) <= SMALL_PNG:
             return {"image/png": base64.b64encode(png).decode("ascii")}
         jpeg = b""
+        # Quality first, resolution after it: labels stay readable longer. The lists end where nothing smaller
+        # is of use.
         for dpi, quality in ((110, 85), (110, 70), (80, 70), (60, 60), (40, 50), (25, 40)):
             image = open_image(png if dpi == 110 else self._shown(dpi))
             jpeg = encode(image, quality) if image is not None else b""
@@ -94,6 +96,7 @@ def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.
         named = [one for facet in facets for one in facet.named()]
         axes = " \u00b7 ".join(filter(None, (facets[0].row_axis, facets[0].column_axis, facets[0].title)))
         return _rows_figure([cell for _, cell in named], [name for name, _ in named], title or axes, width, dpi)
+    # Sizes are computed before the figure is made, since constrained layout does not change the figure's own size.
     wide, tall = _sizes(facets, width)
     heights = [sum(t) + 0.44 + (0.28 if facet.title else 0.0) for facet, t in zip(facets, tall, strict=True)]
     width = max((sum(w) + _beside(facet) for facet, w in zip(facets, wide, strict=True)), default=width)
@@ -116,6 +119,7 @@ def _is_long(cells: Sequence[Cell]) -> bool:
 def _rows_figure(cells: Sequence[Cell], names: Sequence[str], title: str, width: float, dpi: int) -> Figure:
     """Cells in rows of equal height, each with its name under it."""
     columns = _columns(cells)
+    # Each row gets the height at which its images, side by side, are as wide as the page.
     rows = [range(start, min(start + columns, len(cells))) for start in range(0, len(cells), columns)]
     shapes = [_row_shape([_ratio(cells[place]) for place in row], columns) for row in rows]
     heights = [width / sum(shape) for shape in shapes] or [1.0]
@@ -138,6 +142,7 @@ def _columns(cells: Sequence[Cell]) -> int:
     """As a page shows them; where there are many, so that the whole is about as high as wide."""
     shapes = [_ratio(cell) for cell in cells]
     columns = columns_for([cell[0] for cell in cells])
+    # As many columns as rows, measured in images: a page of a paper is filled and not overrun.
     if len(cells) > MANY:
         columns = max(columns, math.ceil(math.sqrt(len(cells) / (sum(shapes) / len(shapes)))))
     return max(1, min(columns, len(cells)))
@@ -156,6 +161,7 @@ def _ratio(cell: Cell) -> float:
 
 def _fit(heights: Sequence[float], width: float) -> float:
     """How much smaller rows of these heights are drawn: together as high as wide, or as a good height for each."""
+    # One percent of tolerance: otherwise rounding alone would shrink a figure that fits.
     most = min(max(width, ROW_HEIGHT * len(heights)), MOST_HEIGHT)
     return most / sum(heights) if sum(heights) > most * 1.01 else 1.0
 
@@ -183,6 +189,7 @@ def _sizes(facets: Sequence[Facet], width: float) -> tuple[list[list[float]], li
         all_wide.append(wide)
         all_tall.append([max(w / ratio for w, ratio in zip(wide, row, strict=True)) for row in ratios] or [1.0])
     fit = _fit([height for tall in all_tall for height in tall] or [1.0], width)
+    # 0.06 inches between the rows, which the images' own heights do not include.
     return [[w * fit for w in wide] for wide in all_wide], [[t * fit + 0.06 for t in tall] for tall in all_tall]
 
 
@@ -251,11 +258,13 @@ def _mosaic(cell: Cell, images: Sequence[Image.Image | None], side: int) -> Pixe
     """One image made of a cell's images, as a page shows them; a crossed-out box stands for one that is missing."""
     columns = columns_of_cell(len(cell))
     ratio = mean_ratio(cell)
+    # Never drawn up: an image of few pixels stays as sharp as it is.
     most = max(max(image.size) for image in images if image is not None)
     longer = min(most, side // max(columns, math.ceil(len(cell) / columns)))
     size = (max(1, round(longer * min(ratio, 1.0))), max(1, round(longer / max(ratio, 1.0))))
     steps = [length + GAP for length in size]
     places = [(place % columns * steps[0], place // columns * steps[1]) for place in range(len(cell))]
+    # One array per cell, since matplotlib lays out one axes much faster than nine.
     made = Image.new("RGB", (max(x for x, _ in places) + size[0], max(y for _, y in places) + size[1]), "white")
     for place, image in zip(places, images, strict=True):
         made.paste(_crossed(*size) if image is None else image.resize(size), place)

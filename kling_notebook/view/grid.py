@@ -37,6 +37,7 @@ def grid_bundle(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> 
 
 def _grid(tiles: Sequence[Tile], columns: int) -> Html:
     fill = one_shape(tiles)
+    # With one shape the images fill their places, which may then be larger; with several they stand in equal squares.
     side = side_for(len(tiles)) if fill else SIDE
     cell = max(cell_width(tile, side) for tile in tiles) if fill else SIDE
     least = min(cell, least_width(tiles, columns))

@@ -79,6 +79,7 @@ def tag(name: str, *children: str, **attributes: str | int | None) -> Html:
         attribute = key.replace("_", "-")
         if attribute not in _ATTRIBUTES:
             raise ValueError(f"{attribute}= has no place in a saved notebook")
+        # Left out instead of refused: a link from a service's reply must not keep the image from being shown.
         allowed = address(str(value)) if attribute in {"href", "src"} and value is not None else value
         if allowed is not None:
             written.append(f' {attribute}="{escape(clean(str(allowed)), quote=True)}"')
@@ -99,6 +100,7 @@ def address(value: str) -> str | None:
         return value
     if value.startswith("https://"):
         return value if _HTTPS.fullmatch(value) else None
+    # A backslash is a slash to browsers, so that "\\host" would be another machine.
     path = clean(value).replace("\\", "/")
     if not path or path.startswith("/") or _SCHEME.match(path):
         return None
@@ -117,6 +119,7 @@ def bounded(text: str, limit: int) -> str:
         return line
     cut = line[: limit - 1]
     space = cut.rfind(" ")
+    # Not at a word if that costs over a third of the line, as with a very long word or a text without spaces.
     if space > limit * 0.6:
         cut = cut[:space]
     # A joiner or a variation selector without what it joined would change the image before it.

@@ -56,6 +56,8 @@ def fit_byte_budget(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
     Most thumbnails are light enough and stay as they are; only those above their share are encoded again.
     """
     count = sum(1 for jpeg in jpegs if jpeg)
+    # By the square root: a sweep of 36 images may weigh twice what nine do, not four times. At least a third of the
+    # bound is left to the images, however long the prompts are.
     bound = (NINE_BYTES - min(beside * 3 // 4, NINE_BYTES * 2 // 3)) * max(1.0, math.sqrt(count / 9))
     if sum(map(len, jpegs)) <= bound:
         return list(jpegs)
@@ -65,6 +67,7 @@ def fit_byte_budget(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
 
 def _within(jpeg: bytes, share: float) -> bytes:
     best = jpeg
+    # Smaller before coarser: on a page, tiles are shown at about 256 pixels.
     for side, quality in ((384, 64), (320, 64), (256, 70), (224, 60), (176, 55), (128, 45), (96, 35)):
         made = smaller(jpeg, side, quality)
         best = made if len(made) < len(best) else best

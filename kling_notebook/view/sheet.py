@@ -53,6 +53,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit
     columns = max(1, min(columns, len(tiles)))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     sizes = [[thumbnail_size(tile, side) for tile in row] for row in rows]
+    # At least two thirds of a side, so that a caption under a tall, narrow image has space for its facts.
     cell = max(max((width for row in sizes for width, _ in row), default=side), side * 2 // 3)
     heights = [max(height for _, height in row) for row in sizes]
     caption = 34 if any(tile.caption for tile in tiles) else 0
@@ -111,6 +112,7 @@ def _line(
     shown = drawable(text, size)
     while shown and font.getlength(shown) > width:
         shown = bounded(shown, max(2, min(len(shown) - 1, int(len(shown) * width / font.getlength(shown)))))
+        # One letter and an ellipsis: what is still too wide then is drawn over the edge.
         if len(shown) <= 2:
             break
     draw.text(at, shown, font=font, fill=color)
@@ -121,6 +123,7 @@ def _wrapped(text: str, width: int, size: int, lines: int) -> list[str]:
     font = _font(size)
     made: list[str] = []
     words = drawable(text, size).split()
+    # Greedy, a word at a time. A single word that is too long takes a line of its own, and is shortened when drawn.
     while words and len(made) < lines - 1:
         count = 1
         while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width:
@@ -145,6 +148,7 @@ def _has_shape(character: str, size: int) -> bool:
 def _encode(sheet: Image.Image, limit: int) -> bytes:
     """JPEG, at the best quality of a few that fits; drawn smaller where even the lowest does not."""
     data = b""
+    # A smaller sheet at a fair quality is easier to look at than a large one full of blocks.
     for scale, qualities in ((1.0, (82, 64, 48)), (0.75, (55, 40)), (0.5, (45, 30, 15))):
         size = (round(sheet.width * scale), round(sheet.height * scale))
         drawn = sheet if scale == 1.0 else sheet.resize(size)

@@ -95,6 +95,7 @@ def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: 
     """The same as a page that stands alone: one file, images inside, light or dark as the reader's system is."""
     foot = f"{plural(len(rows), 'job')} \u00b7 {bounded(footer, 300)}" if footer else plural(len(rows), "job")
     name = bounded(title, 200)
+    # No style block and no script here either: such pages are mailed, and opened from file systems.
     body = join(
         tag("h1", name, dir="auto", style="font-size: 22px; margin: 0 0 4px 0"),
         heading("", notice),
@@ -219,6 +220,7 @@ def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:
         return tag("div", "Their requests do not differ.", style="margin-top: 8px")
     body = []
     for name, a, b in differences:
+        # Word by word: two prompts of 60 words usually differ in one of them, which is what one looks for.
         marked = marked_words(a, b)
         cells = [tag("td", part, dir="auto", style=f"{_CELL}; width: 44%; overflow-wrap: anywhere") for part in marked]
         body.append(tag("tr", _name(f"\u2260 {name}", _CELL), *cells, style=_ROW))
@@ -231,6 +233,7 @@ def marked_words(left: str, right: str) -> tuple[Html, Html]:
     made: tuple[list[str], list[str]] = ([], [])
     for kind, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         for place, words in enumerate((a[a0:a1], b[b0:b1])):
+            # Of a long stretch that is equal the ends are enough, so that what differs stays on the screen.
             long = kind == "equal" and len(words) > 40
             text = bounded(" ".join([*words[:15], "\u2026", *words[-15:]] if long else words), 800)
             if text:

@@ -72,12 +72,14 @@ def side_for(count: int) -> int:
 
 def cell_width(tile: Tile, side: int = SIDE) -> int:
     """How wide a place may get in CSS pixels: images of all shapes get about the same area, drawn up a little."""
+    # A little over the thumbnail's own width: browsers scale up well, and a page looks better filled.
     width = thumbnail_size(tile, side)[0]
     return max(width, round(min(width * 1.28, side * math.sqrt(0.7 * tile.ratio))), 160)
 
 
 def one_shape(tiles: Sequence[Tile]) -> bool:
     """True where all have the same shape, so that images can fill their places without mats."""
+    # Four percent: services round sizes to multiples of eight, so that equal ratios differ a little.
     ratios = [tile.ratio for tile in tiles]
     return max(ratios) <= min(ratios) * 1.04
 
@@ -116,6 +118,7 @@ def columns_of_cell(count: int) -> int:
 
 def light_tiles(tiles: Sequence[Tile]) -> list[Tile]:
     """The same tiles, their images bounded in bytes together, counting the prompts that stand beside them."""
+    # The prompt is the alternative text of each image: a long one, times nine, weighs as much as an image.
     words = sum(len(escape_text(tile.alt).encode()) for tile in tiles)
     jpegs = fit_byte_budget([tile.jpeg if tile.shown else b"" for tile in tiles], beside=words)
     return [replace(tile, jpeg=jpeg) if tile.shown else tile for tile, jpeg in zip(tiles, jpegs, strict=True)]
@@ -148,6 +151,7 @@ def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None =
         width=width,
         style=f"display: block; {style}",
     )
+    # An address that may not stand in a saved notebook: the image without a link is still the image.
     if not tile.href or address(tile.href) is None:
         return image
     wide = "; width: 100%" if "width: 100%" in style else ""
