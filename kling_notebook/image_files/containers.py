@@ -1,7 +1,7 @@
 """PNG, JPEG and WebP as containers: what they hold, how large they are, and the EXIF block taken out or put in.
 
-Bytes in, bytes out; no decoder and no disk. The coded image is never touched. Everything here may be handed bytes
-from a stranger: whatever they are, the answer is a value or BrokenContainerError, in time that grows with their length.
+Bytes in, bytes out; no decoder and no disk. The coded image is never touched. The bytes may come from a stranger:
+whatever they are, the answer is a value or BrokenContainerError, in time that grows with their length.
 
 Sources: the PNG specification (third edition, eXIf), ITU T.81 with the Exif 2.32 APP1 layout, the WebP container
 specification (RIFF, VP8X).
@@ -13,18 +13,16 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
-from typing import Literal
 
-MediaType = Literal["image/png", "image/jpeg", "image/webp"]
-
-ENDINGS: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+from . import exif
+from .file_kinds import JPEG, PNG, WEBP, kind_of
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_HEADER = b"Exif\0\0"
 _MOST_PARTS = 100_000
-"""A 64 MB image has some thousand parts. More is somebody trying to keep us busy."""
+"""A 64 MB image has some thousand parts. More is meant to keep us busy."""
 
 
 class BrokenContainerError(ValueError):
@@ -33,16 +31,25 @@ class BrokenContainerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the headers say. ``width`` and ``height`` in pixels, the largest that any header names.
+    """What the headers say.
 
-    ``alpha`` is what a WebP's first header promises; in the other two no header of its own does.
+    Attributes:
+        width, height: in pixels, the largest that any header names; 0 for a file that is not decoded.
+        alpha: what a WebP's first header promises; the other two have no such header.
+        orientation: EXIF's, 1 to 8: how the stored pixels have to be turned to be upright.
     """
 
-    media_type: MediaType
+    media_type: str
     width: int
     height: int
     animated: bool
     alpha: bool = False
+    orientation: int = 1
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height as viewers show the image."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +63,6 @@ class _Part:
     end: int
 
 
-def media_type(head: bytes) -> MediaType | None:
-    """The type that the first dozen bytes say, None where it is none of the three."""
-    if head.startswith(_PNG_SIGNATURE):
-        return "image/png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return None
-
-
 def facts(data: bytes) -> Facts:
     """Type and size from the headers, after walking the whole container.
 
@@ -75,15 +71,12 @@ def facts(data: bytes) -> Facts:
     """
     kind = _known(data)
     parts = _parts(data, kind)
-    if kind == "image/png":
-        return _png_facts(data, parts)
-    if kind == "image/jpeg":
-        return _jpeg_facts(data, parts)
-    return _webp_facts(data, parts)
+    found = {PNG: _png_facts, JPEG: _jpeg_facts, WEBP: _webp_facts}[kind](data, parts)
+    return replace(found, orientation=exif.read_orientation(_exif_of(data, parts, kind)))
 
 
 def pixel_data(data: bytes) -> bytes:
-    """What decides the pixels, without metadata: equal essences are the same image.
+    """What decides the pixels, without metadata: the same image if it is equal.
 
     For PNG and JPEG it is a file of its own, which a decoder reads without meeting anything else that a stranger
     may have put in. For WebP it is the image chunks end to end.
@@ -101,22 +94,38 @@ def _essential(data: bytes) -> Iterator[bytes | memoryview]:
     kind = _known(data)
     view = memoryview(data)
     kept = (part for part in _parts(data, kind) if _is_essential(kind, part.kind))
-    heads: dict[MediaType, bytes] = {"image/png": _PNG_SIGNATURE, "image/jpeg": b"\xff\xd8", "image/webp": b""}
+    heads = {PNG: _PNG_SIGNATURE, JPEG: b"\xff\xd8", WEBP: b""}
     return chain([heads[kind]], (view[part.start : part.end] for part in kept))
 
 
-def _is_essential(kind: MediaType, part: bytes) -> bool:
+def _is_essential(kind: str, part: bytes) -> bool:
     """In JPEG all but comments and application segments, of which JFIF and Adobe's say how colors are coded."""
-    if kind == "image/jpeg":
+    if kind == JPEG:
         return part != b"\xfe" and (part[0] & 0xF0 != 0xE0 or part[0] in (0xE0, 0xEE))
-    return part in (_PNG_IMAGE if kind == "image/png" else _WEBP_IMAGE)
+    return part in (_PNG_IMAGE if kind == PNG else _WEBP_IMAGE)
 
 
 def read_exif(data: bytes) -> bytes | None:
-    """The EXIF block as a bare TIFF structure, None where there is none."""
+    """The EXIF block as a bare TIFF structure, None if there is none."""
     kind = _known(data)
-    part = next((p for p in _parts(data, kind) if _is_exif(data, p, kind)), None)
+    return _exif_of(data, _parts(data, kind), kind)
+
+
+def _exif_of(data: bytes, parts: list[_Part], kind: str) -> bytes | None:
+    part = next((part for part in parts if _is_exif(data, part, kind)), None)
     return None if part is None else data[part.body : part.body_end].removeprefix(_EXIF_HEADER)
+
+
+def may_be_edited(data: bytes) -> bool:
+    """False for a file with a manifest (C2PA), which any change would make invalid, and for other kinds of files."""
+    kind = kind_of(data).media_type
+    return kind in (PNG, JPEG, WEBP) and not any(_is_manifest(data, part, kind) for part in _parts(data, kind))
+
+
+def _is_manifest(data: bytes, part: _Part, kind: str) -> bool:
+    if kind == JPEG:
+        return part.kind == b"\xeb" and b"jumb" in data[part.body : part.body + 32]
+    return part.kind == (b"caBX" if kind == PNG else b"C2PA")
 
 
 def write_exif(data: bytes, exif: bytes) -> bytes:
@@ -127,23 +136,23 @@ def write_exif(data: bytes, exif: bytes) -> bytes:
     """
     kind = _known(data)
     parts = _parts(data, kind)
-    if kind == "image/png":
+    if kind == PNG:
         return _png_with(data, parts, exif)
-    if kind == "image/jpeg":
+    if kind == JPEG:
         return _jpeg_with(data, parts, exif)
     return _webp_with(data, parts, exif)
 
 
-def _known(data: bytes) -> MediaType:
-    kind = media_type(data[:16])
-    if kind is None:
+def _known(data: bytes) -> str:
+    kind = kind_of(data).media_type
+    if kind not in (PNG, JPEG, WEBP):
         raise BrokenContainerError("it is not a PNG, JPEG or WebP file")
     return kind
 
 
-def _parts(data: bytes, kind: MediaType) -> list[_Part]:
+def _parts(data: bytes, kind: str) -> list[_Part]:
     """Every part up to the end of the image. Bytes after that end are left alone."""
-    walk = {"image/png": _png_parts, "image/jpeg": _jpeg_parts, "image/webp": _webp_parts}[kind]
+    walk = {PNG: _png_parts, JPEG: _jpeg_parts, WEBP: _webp_parts}[kind]
     parts: list[_Part] = []
     for part in walk(data):
         parts.append(part)
@@ -152,10 +161,10 @@ def _parts(data: bytes, kind: MediaType) -> list[_Part]:
     return parts
 
 
-def _is_exif(data: bytes, part: _Part, kind: MediaType) -> bool:
-    if kind == "image/jpeg":
+def _is_exif(data: bytes, part: _Part, kind: str) -> bool:
+    if kind == JPEG:
         return part.kind == b"\xe1" and data[part.body : part.body + 6] == _EXIF_HEADER
-    return part.kind == (b"eXIf" if kind == "image/png" else b"EXIF")
+    return part.kind == (b"eXIf" if kind == PNG else b"EXIF")
 
 
 # PNG ----------------------------------------------------------------------------------------------------------------
@@ -188,7 +197,7 @@ def _png_facts(data: bytes, parts: list[_Part]) -> Facts:
             raise BrokenContainerError("a checksum in the PNG file does not match")
     if not any(part.kind == b"IDAT" for part in parts):
         raise BrokenContainerError("the PNG file holds no image")
-    return Facts("image/png", width, height, any(part.kind == b"acTL" for part in parts))
+    return Facts(PNG, width, height, any(part.kind == b"acTL" for part in parts))
 
 
 def _crc(data: bytes, part: _Part) -> int:
@@ -207,18 +216,16 @@ def _png_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
 # JPEG ---------------------------------------------------------------------------------------------------------------
 
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
+"""The next segment: what stands before it (fill bytes, junk) is skipped, as every decoder does."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def _jpeg_parts(data: bytes) -> Iterator[_Part]:
     position = 2
-    while position + 2 <= len(data):
-        if data[position] != 0xFF:
-            raise BrokenContainerError("the JPEG file is damaged")
+    while (found := _MARKER.search(data, position)) is not None:
+        position = found.start()
         marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
         kind = data[position + 1 : position + 2]
         if marker == 0xD9:
             yield _Part(kind, position, position + 2, position + 2, position + 2)
@@ -242,7 +249,7 @@ def _jpeg_facts(data: bytes, parts: list[_Part]) -> Facts:
     if not frames or not any(part.kind == b"\xda" for part in parts):
         raise BrokenContainerError("the JPEG file holds no image")
     sizes = [struct.unpack_from(">HH", data, part.body + 1) for part in frames]
-    return Facts("image/jpeg", max(w for _, w in sizes), max(h for h, _ in sizes), False)
+    return Facts(JPEG, max(w for _, w in sizes), max(h for h, _ in sizes), False)
 
 
 def _jpeg_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
@@ -251,7 +258,7 @@ def _jpeg_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
         raise BrokenContainerError("the EXIF block is too large for a JPEG file")
     before = next(part.start for part in parts if part.kind != b"\xe0")
     segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
-    return _edited(data, [p for p in parts if _is_exif(data, p, "image/jpeg")], before, segment)
+    return _edited(data, [p for p in parts if _is_exif(data, p, JPEG)], before, segment)
 
 
 # WebP ---------------------------------------------------------------------------------------------------------------
@@ -284,7 +291,7 @@ def _webp_facts(data: bytes, parts: list[_Part]) -> Facts:
         raise BrokenContainerError("the WebP file's headers contradict each other")
     first = parts[0]
     flags = data[first.body] if first.kind == b"VP8X" else _vp8x(data, first)[0]
-    return Facts("image/webp", max(w for w, _ in sizes), max(h for _, h in sizes), animated, bool(flags & _ALPHA))
+    return Facts(WEBP, max(w for w, _ in sizes), max(h for _, h in sizes), animated, bool(flags & _ALPHA))
 
 
 def _webp_size(data: bytes, part: _Part) -> tuple[int, int] | None:
@@ -339,3 +346,33 @@ def _edited(data: bytes, without: list[_Part], before: int, new: bytes) -> bytes
         pieces += [view[position:start], put]
         position = end
     return b"".join([*pieces, view[position:]])
+
+
+# Other files --------------------------------------------------------------------------------------------------------
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Whether the end of another kind of file is missing, as far as its first header tells."""
+    kind = kind_of(data).media_type
+    if data[4:8] in (b"ftyp", b"JXL ", b"jP  "):
+        return _boxes_cut_short(data)
+    if kind == "image/gif":
+        return not data.rstrip(b"\0").endswith(b";")
+    if kind == "image/svg+xml":
+        return b"</svg>" not in data and not data.rstrip().endswith(b"/>")
+    if kind == "image/tiff" and data[2:4] in (b"*\0", b"\0*"):
+        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data)
+    return kind == "image/bmp" and int.from_bytes(data[2:6], "little") > len(data)
+
+
+def _boxes_cut_short(data: bytes) -> bool:
+    """Of files made of boxes (ISO 14496-12): HEIC, AVIF, JPEG XL, MP4. What follows the last box is left alone."""
+    position = 0
+    while position + 8 <= len(data) and data[position + 4 : position + 8].strip().isalnum():
+        size = int.from_bytes(data[position : position + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[position + 8 : position + 16], "big")
+        if size == 0:  # to the end of the file
+            return False
+        position += max(size, 8)
+    return position > len(data)

@@ -1,16 +1,20 @@
 """Decoding: is it an image, and a small JPEG of it. The only module of this package that imports Pillow.
-Callers come here by way of `decoding.run`, which bounds the memory that all of them take together.
+
+Callers come here by way of `decode_pool.run`, which bounds the memory that all of them take together.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import containers
+from . import containers, exif
+from .containers import Facts
+from .file_kinds import HEAD, JPEG, PNG, WEBP, FileKind, kind_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,10 +22,14 @@ if TYPE_CHECKING:
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 64 * 2**20
 
+FORMATS = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", "image/gif": "GIF", "image/avif": "AVIF"}
+"""What is decoded, by media type, with Pillow's name for it. Nothing else reaches a decoder."""
 
-_FORMATS: dict[containers.MediaType, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 _GROUND = (160, 160, 160)
 """What shows through a transparent image in a thumbnail; neither of a notebook's two themes."""
+
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""By EXIF's orientation, the `PIL.Image.Transpose` that makes the image upright."""
 
 
 def warm_up() -> None:
@@ -32,115 +40,156 @@ def warm_up() -> None:
 
 
 class NotAnImageError(ValueError):
-    """The bytes are no image that we would show. The text is the reason, as the end of a sentence.
+    """The bytes are not an image that can be shown. The text is the reason, as the end of a sentence.
 
-    ``final``: True where the bytes are what was meant, only too large; fetching them again would not help.
+    Attributes:
+        final: the bytes are what was meant, only too large; fetching them again would not help.
+        whole: nothing of the file is missing as far as can be told; it is only not decoded.
     """
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    def __init__(self, reason: str, *, final: bool = False, whole: bool = False) -> None:
         super().__init__(reason)
         self.final = final
+        self.whole = whole
 
 
 def read_bounded(path: Path) -> bytes:
-    """The file's bytes. Raises NotAPictureError above 64 MB, OSError where it cannot be read."""
+    """The file's bytes. Raises NotAnImageError above 64 MB, OSError if it cannot be read."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise NotAnImageError("it is larger than 64 MB", final=True)
         return file.read(MOST_BYTES)
 
 
-def decode(data: bytes, side: int, *, draft: bool = False) -> tuple[containers.Facts, Image.Image]:
-    """Decode an image and return what its headers say and an RGB or gray copy of at most ``side`` pixels a side.
+def decode(data: bytes, side: int, *, draft: bool = False, lenient: bool = True) -> tuple[Facts, Image.Image]:
+    """Decode an image and return what its headers say and an upright RGB or gray copy of at most ``side`` pixels a
+    side. Of an animation the first image counts.
 
-    Its size is known from the headers before anything is decoded. PNG and JPEG reach the decoder without metadata, so
-    that nothing beside the pixels can make a good image fail. Of an animation the first image counts. With
-    ``draft`` a JPEG is decoded at a fraction of its size: much faster, and no proof that it is whole.
+    Args:
+        draft: decode a JPEG at a fraction of its size: much faster, and no proof that it is whole.
+        lenient: see `load`.
 
     Raises:
-        NotAPictureError: empty, another kind of file, cut short, damaged, or above 50 million pixels.
+        NotAnImageError: as `load`.
     """
-    facts = _facts(data)
-    image = _opened(data, facts)
-    if draft:
-        image.draft(None, (2 * side, 2 * side))
-    return facts, small(_loaded(image), side)
+    facts, image = load(data, lenient=lenient, draft=2 * side if draft else None)
+    return facts, upright(small(image, side), facts.orientation)
 
 
-def _facts(data: bytes) -> containers.Facts:
-    if containers.media_type(data[:16]) is None:
-        raise NotAnImageError(f"it is {what_it_is(data[:1024])}")
+def load(
+    data: bytes, *, lenient: bool = True, draft: int | None = None, as_it_is: bool = False
+) -> tuple[Facts, Image.Image]:
+    """Decode an image. Whoever saves, opens, measures, shows or compares an image comes here.
+
+    Its size is known from the headers before anything is decoded. PNG and JPEG reach the decoder without metadata, so
+    that nothing beside the pixels can make a good image fail; if that fails, as they came.
+
+    Args:
+        lenient: also take a file whose container is broken if the decoder reads all of its pixels.
+        draft: pixels a side that are enough. as_it_is: with the metadata, if the decoder can read it.
+
+    Raises:
+        NotAnImageError: empty, another kind of file, cut short, damaged, or above 50 million pixels.
+    """
+    kind = kind_of(data)
+    if kind.media_type not in FORMATS:
+        raise NotAnImageError(f"it is {kind.name}", whole=kind.kept)
+    facts, reason = _facts(data, kind, lenient)
+    forms = [data]
+    if facts is not None and kind.media_type in (PNG, JPEG):
+        bare = containers.pixel_data(data)
+        forms = [data, bare] if as_it_is else [bare, data]
+    for form in forms:
+        try:
+            image = _opened(form, kind, facts)
+            if draft is not None:
+                image.draft(None, (draft, draft))
+            image.load()
+        except NotAnImageError:
+            raise
+        except Exception as error:  # decoders raise anything at all on damaged input
+            reason = reason or f"it is damaged ({_reason(error)})"
+        else:
+            return facts or _facts_of(image, kind), image
+    whole = not containers.is_cut_short(data) if kind.media_type not in (PNG, JPEG, WEBP) else facts is not None
+    raise NotAnImageError(reason, whole=whole)
+
+
+def header(path: Path) -> tuple[int, int, str]:
+    """Width and height in pixels, 0 if it cannot be decoded, and the format, from the first bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    from PIL import Image
+
+    with path.open("rb") as file:
+        kind = kind_of(file.read(HEAD))
+        file.seek(0)
+        width, height = 0, 0
+        with contextlib.suppress(Exception):  # decoders raise anything at all on damaged input
+            if kind.media_type in FORMATS:
+                width, height = Image.open(file, formats=(FORMATS[kind.media_type],)).size
+    if not width and kind.media_type in FORMATS:
+        with contextlib.suppress(NotAnImageError):
+            width, height = load(read_bounded(path))[1].size
+    return width, height, kind.media_type.partition("/")[2]
+
+
+def _facts(data: bytes, kind: FileKind, lenient: bool) -> tuple[Facts | None, str]:
+    """What the container says; or None, and why not."""
+    from PIL import ImageFile
+
+    if kind.media_type not in (PNG, JPEG, WEBP):
+        return None, ""
     try:
         facts = containers.facts(data)
     except containers.BrokenContainerError as error:
+        # With that option of Pillow's, which is the user's to set, half an image decodes as well.
+        if lenient and not ImageFile.LOAD_TRUNCATED_IMAGES:
+            return None, str(error)
         raise NotAnImageError(str(error)) from None
-    if facts.width < 1 or facts.height < 1:
-        raise NotAnImageError("it has no pixels")
-    if facts.width * facts.height > MOST_PIXELS:
-        size = f"{facts.width} x {facts.height}"
-        raise NotAnImageError(f"it has {size} pixels, above the limit of 50 million", final=True)
-    return facts
+    _check_size(facts.width, facts.height)
+    return facts, ""
 
 
-def _opened(data: bytes, facts: containers.Facts) -> Image.Image:
+def _opened(data: bytes, kind: FileKind, facts: Facts | None) -> Image.Image:
     """The image, known to the decoder and not decoded yet."""
     from PIL import Image
 
-    plain = data if facts.media_type == "image/webp" else containers.pixel_data(data)
     try:
-        image = Image.open(io.BytesIO(plain), formats=(_FORMATS[facts.media_type],))
-    except Exception as error:  # decoders raise anything at all on damaged input
-        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
-    if image.width * image.height > facts.width * facts.height:
+        image = Image.open(io.BytesIO(data), formats=(FORMATS[kind.media_type],))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise NotAnImageError("it has more pixels than the limit of 50 million", final=True) from None
+    if facts is not None and image.width * image.height > facts.width * facts.height:
         raise NotAnImageError("its headers contradict each other")
+    _check_size(image.width, image.height)
     return image
 
 
-def _loaded(image: Image.Image) -> Image.Image:
-    try:
-        image.load()
-    except Exception as error:
-        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
-    return image
+def _facts_of(image: Image.Image, kind: FileKind) -> Facts:
+    block = image.info.get("exif", b"")
+    orientation = exif.read_orientation(block.removeprefix(b"Exif\0\0") if isinstance(block, bytes) else None)
+    return Facts(kind.media_type, *image.size, bool(getattr(image, "is_animated", False)), orientation=orientation)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise NotAnImageError("it has no pixels")
+    if width * height > MOST_PIXELS:
+        raise NotAnImageError(f"it has {width} x {height} pixels, above the limit of 50 million", final=True)
 
 
 def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:120].replace("<_io.BytesIO object", "<data")
 
 
-_KINDS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GIF8", "a GIF"),
-    (4, b"ftypheic", "a HEIC image"),
-    (4, b"ftypheix", "a HEIC image"),
-    (4, b"ftypmif1", "a HEIF image"),
-    (4, b"ftypavif", "an AVIF image"),
-    (4, b"ftypavis", "an AVIF image"),
-    (0, b"II*\0", "a TIFF image"),
-    (0, b"MM\0*", "a TIFF image"),
-    (0, b"BM", "a BMP image"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"\0\0\x01\0", "an icon file"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    (0, b"\xff\x0a", "a JPEG XL image"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "gzip data"),
-)
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image as viewers show it, given EXIF's orientation."""
+    from PIL import Image
 
-
-def what_it_is(head: bytes) -> str:
-    """A word for bytes that are no PNG, JPEG or WebP file, for an error message."""
-    for offset, magic, word in _KINDS:
-        if head[offset : offset + len(magic)] == magic:
-            return word
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith(b"<"):
-        return "an SVG drawing" if b"<svg" in start else "HTML"
-    if start.startswith((b"{", b"[")):
-        return "JSON"
-    if b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n\f\x1b" for byte in head):
-        return "text" if head else "empty"
-    return "not an image"
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(Image.Transpose(turn))
 
 
 def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:
@@ -175,42 +224,6 @@ def small(image: Image.Image, side: int) -> Image.Image:
         ground.paste(small, mask=small.getchannel("A"))
         return ground
     return small if small.mode in ("RGB", "L") else small.convert("RGB")
-
-
-def encode(image: Image.Image, most_bytes: int) -> tuple[bytes, containers.MediaType]:
-    """An image in memory as a PNG; as a JPEG where the PNG is above ``most_bytes`` and nothing is transparent."""
-    image = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
-    out = io.BytesIO()
-    image.save(out, "PNG", compress_level=6)
-    if out.tell() <= most_bytes or image.mode in ("LA", "RGBA") or "transparency" in image.info:
-        return out.getvalue(), "image/png"
-    out = io.BytesIO()
-    image.convert("RGB").save(out, "JPEG", quality=95)
-    return out.getvalue(), "image/jpeg"
-
-
-def whole(data: bytes) -> Image.Image:
-    """The file's bytes as a PIL image for a person: decoded, with all its metadata. Raises NotAPictureError."""
-    from PIL import Image
-
-    facts = _facts(data)
-    try:
-        image = Image.open(io.BytesIO(data), formats=(_FORMATS[facts.media_type],))
-    except Exception as error:
-        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
-    return _loaded(image)
-
-
-def header(path: Path) -> tuple[int, int, str]:
-    """Width and height in pixels, and the format, from the first bytes of a file. Raises NotAnImageError, OSError."""
-    from PIL import Image
-
-    with path.open("rb") as file:
-        try:
-            image = Image.open(file, formats=tuple(_FORMATS.values()))
-        except Exception as error:  # decoders raise anything at all on damaged input
-            raise NotAnImageError(f"it is damaged ({_reason(error)})") from None
-        return image.width, image.height, str(image.format).lower()
 
 
 def as_image(value: object) -> Image.Image | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-_DESCRIPTION = 0x010E
+_DESCRIPTION, _ORIENTATION = 0x010E, 0x0112
 _ASCII = 2
 
 
@@ -28,7 +28,7 @@ class _Directory:
 
 
 def read_description(block: bytes) -> str | None:
-    """ImageDescription of a TIFF structure, None where there is none.
+    """ImageDescription of a TIFF structure, None if there is none.
 
     Raises:
         BrokenExifError: the block is damaged or the text is not ASCII.
@@ -48,6 +48,17 @@ def read_description(block: bytes) -> str | None:
         return text.rstrip(b"\0").decode("ascii")
     except UnicodeDecodeError:
         raise BrokenExifError("the description is not ASCII") from None
+
+
+def read_orientation(block: bytes | None) -> int:
+    """How the image has to be turned to be upright: EXIF's 1 to 8, 1 if nothing says so."""
+    try:
+        directory = _first_directory(block or b"")
+    except BrokenExifError:
+        return 1
+    entry = directory.entries.get(_ORIENTATION, bytes(12))
+    value: int = struct.unpack_from(directory.order + "H", entry, 8)[0]
+    return value if 1 <= value <= 8 else 1
 
 
 def with_description(block: bytes | None, text: str) -> bytes:

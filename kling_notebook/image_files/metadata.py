@@ -1,6 +1,7 @@
 """The recipe inside the file: what an image was made from, as ASCII JSON in EXIF's ImageDescription.
 
-One payload in one tag for PNG, JPEG and WebP, put in by editing the container: the pixels are never coded anew.
+One payload in one tag for PNG, JPEG and WebP, put in by editing the container: the pixels are never coded anew. Files
+that are signed, or of another kind, stay byte for byte; their recipe is in a JSON file beside them.
 """
 
 from __future__ import annotations
@@ -21,12 +22,19 @@ from . import containers, exif
 
 FORMAT = "kling_notebook recipe"
 VERSION = 1
+BESIDE = ".json"
+"""The ending of the file beside an image that holds its recipe."""
 
 MOST_BYTES = 60_000
 """A JPEG segment ends at 65 535 bytes, and other tags need space too."""
 
 _LONG_EXTRA = 2_000
+_MOST_BESIDE = 1_000_000
 _MOST_FILE_BYTES = 64 * 2**20
+
+
+class NotEditedError(InputError):
+    """The file is signed, so that any change would make the signature invalid, or it is of another kind."""
 
 
 def build(
@@ -78,12 +86,15 @@ def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
     """The image's file with the recipe in it; the coded pixels are the same bytes as before.
 
     Raises:
-        InputError: the recipe is too long, or the file cannot be edited. Keep the file as it is then.
+        NotEditedError: the file is signed. InputError: the recipe is too long, or the file cannot be edited. Keep the
+            file as it is then.
     """
     text = json.dumps(dict(recipe), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     if len(text) > MOST_BYTES:
         raise InputError(f"The recipe has {len(text)} bytes; an image's file has space for {MOST_BYTES}.")
     try:
+        if not containers.may_be_edited(data):
+            raise NotEditedError("The file is signed, or of a kind that is not edited.")
         spliced = containers.write_exif(data, exif.with_description(containers.read_exif(data), text))
         same = containers.same_pixel_data(spliced, data) and containers.facts(spliced) == containers.facts(data)
         if not same or read(spliced) != json.loads(text):
@@ -93,27 +104,37 @@ def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
     return spliced
 
 
+def write_beside(path: Path, recipe: Mapping[str, Any]) -> Path:
+    """Write the recipe of the image at ``path`` into a file beside it, which is returned."""
+    beside = path.with_suffix(BESIDE)
+    temporary = beside.with_name(f".{beside.name}.part")
+    temporary.write_text(json.dumps(dict(recipe), allow_nan=False, indent=2) + "\n", encoding="ascii")
+    temporary.replace(beside)
+    return beside
+
+
 def read(source: str | Path | bytes) -> dict[str, Any]:
-    """The recipe of an image, from its path or its bytes.
+    """The recipe of an image, from its path or its bytes: inside the file, or in the file beside it.
 
     Raises:
-        InputError: there is no such file, it is not an image, or it carries no recipe.
+        InputError: there is no such file, or it carries no recipe.
     """
     name = "The image" if isinstance(source, bytes) else str(source)
+    path = None if isinstance(source, bytes) else Path(source).expanduser()
     data = source if isinstance(source, bytes) else _file(Path(source).expanduser())
+    failure = "carries no recipe of kling_notebook. Programs that save an image anew often drop it"
+    recipe = None
     try:
         block = containers.read_exif(data)
-        text = exif.read_description(block) if block else None
+        recipe = _parsed(exif.read_description(block)) if block else None
     except containers.BrokenContainerError as error:
-        raise InputError(f"{name} cannot be read: {error}.", parameter="path") from None
+        failure = f"cannot be read: {error}"
     except exif.BrokenExifError:
-        text = None
-    recipe = _parsed(text)
+        pass
+    if recipe is None and path is not None:
+        recipe = _beside(path.with_suffix(BESIDE))
     if recipe is None:
-        raise InputError(
-            f"{name} carries no recipe of kling_notebook. Programs that save an image anew often drop it.",
-            parameter="path",
-        )
+        raise InputError(f"{name} {failure}.", parameter="path")
     return recipe
 
 
@@ -135,6 +156,14 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
         raise InputError(f"The recipe does not hold a request: {error!r}.", parameter="path") from None
 
 
+def _beside(path: Path) -> dict[str, Any] | None:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return _parsed(file.read(_MOST_BESIDE), _MOST_BESIDE)
+    except (OSError, ValueError):
+        return None
+
+
 def _file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -146,8 +175,8 @@ def _file(path: Path) -> bytes:
     return data
 
 
-def _parsed(text: str | None) -> dict[str, Any] | None:
-    if not text or len(text) > MOST_BYTES:
+def _parsed(text: str | None, most: int = MOST_BYTES) -> dict[str, Any] | None:
+    if not text or len(text) > most:
         return None
     try:
         recipe = json.loads(text)

@@ -1,7 +1,7 @@
-"""An image on its way into the folder: to a temporary file, checked, with its recipe, and only then under its name.
+"""An image on its way into the folder: to a temporary file, checked, with its metadata, and only then under its name.
 
-What stands under an image's name is always a whole image: a crash at any moment leaves the file or nothing, beside
-a temporary that the next session removes.
+What stands under an image's name arrived whole: a crash at any moment leaves the file or nothing, beside a temporary
+that the next session removes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from ..api.address import letter_of
 from ..api.errors import DownloadError, InputError
 from . import containers, decode, decode_pool, metadata
+from .containers import Facts
+from .file_kinds import HEAD, UNKNOWN, kind_of
 from .thumbnails import LARGE, keep, previews
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<owner>[A-Za-z0-9_-]{1,64})\.part")
 _SLUG_LENGTH = 40
 _STRANGE_TEMPORARY_AGE = 3600.0
 _SAME_NAMES = 1000
+UNSAVED = Path(".kling", "unsaved")
+"""In the images' folder: the last bytes of what could not be kept, until its job is dismissed."""
 
 Wanted = tuple[Sequence[int], bool]
 """Which views of an image the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
@@ -39,7 +43,7 @@ Wanted = tuple[Sequence[int], bool]
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """One image in the folder. ``width`` and ``height`` in pixels, ``bytes`` the file's size."""
+    """One image in the folder. ``width`` and ``height`` in pixels (0 if it is not decoded), ``bytes`` its size."""
 
     path: Path
     width: int
@@ -58,27 +62,30 @@ def file_stem(number: int, place: int, prompt: str, job_id: str) -> str:
     return "-".join(part for part in (f"{number:04d}{letter_of(place)}", _slug(prompt), mark) if part)
 
 
-def check(path: Path) -> tuple[containers.MediaType, int, int]:
+def check(path: Path) -> tuple[str, int, int]:
     """Media type, width and height of a file that is a whole image, decoded to its last pixel.
 
     Raises:
-        DownloadError: it is not a PNG, JPEG or WebP image, is cut short or damaged, or has above 50 million pixels.
+        DownloadError: it cannot be decoded, or has above 50 million pixels.
     """
-    try:
-        facts, _ = decode_pool.run(lambda: decode.decode(decode.read_bounded(path), 1))
-    except decode.NotAnImageError as error:
-        raise _no_image(error) from None
-    except OSError as error:
-        raise DownloadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    facts, _ = _decoded_from(path, f"{path.name} is not an image that can be shown", 1)
     return facts.media_type, facts.width, facts.height
 
 
 def open_image(path: Path) -> Image.Image:
-    """A saved image as a PIL image, decoded, the file closed. Raises DownloadError where it cannot be read."""
+    """A saved image as a PIL image, decoded, the file closed. Raises DownloadError if it cannot be read."""
+    return _decoded_from(path, f"{path.name} cannot be opened", None)[1]
+
+
+def _decoded_from(path: Path, failure: str, side: int | None) -> tuple[Facts, Image.Image]:
+    def work() -> tuple[Facts, Image.Image]:
+        data = decode.read_bounded(path)
+        return decode.load(data, as_it_is=True) if side is None else decode.decode(data, side, lenient=False)
+
     try:
-        return decode_pool.run(lambda: decode.whole(decode.read_bounded(path)))
+        return decode_pool.run(work)
     except decode.NotAnImageError as error:
-        raise DownloadError(f"{path} can no longer be opened: {error}.") from None
+        raise DownloadError(f"{failure}: {error}.") from None
     except OSError as error:
         raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
 
@@ -93,60 +100,84 @@ def save(
     thumbnails: Path,
     thumbnail_sizes: Sequence[int] = (256,),
     alone: bool = False,
+    last: bool = False,
     on_warning: Callable[[str], object],
 ) -> Saved:
     """Fetch one image and put it in ``folder`` as ``stem`` with the ending that its bytes say.
 
+    What arrived whole is kept, whatever it is. Its metadata is inside the file, or in a JSON file beside it if the
+    file is signed or cannot be edited.
+
     Args:
         fetch: called once with a function that takes the body in pieces; what it raises is passed on.
-        owner: the session's id, part of the temporary's name. recipe: None leaves it out.
+        owner: the session's id, part of the temporary's name. recipe: the metadata; None leaves it out.
         thumbnails: the folder of the cache. thumbnail_sizes: what to keep there, in pixels a side. alone: keep the
             large view too, for an image shown by itself.
-        on_warning: told where the recipe had to be left out.
+        last: it will not be fetched again. What may be damaged is then kept too, and bytes that are not an image stay
+            in `unsaved_folder`.
+        on_warning: told that the metadata could not be written.
 
-    A file of that name that is the same image is kept; where it is another one, a number is added to the name.
+    A file of that name that is the same image is kept; if it is another one, a number is added to the name.
 
     Raises:
-        DownloadError: no image came, or it cannot be written; ``final`` where fetching it again would not help.
-            The temporary is gone.
+        DownloadError: no image came, or it cannot be written; ``final`` if fetching it again would not help.
     """
     temporary = folder / f".{stem}.{_safe(owner)}.part"
     try:
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        _fetch_into(temporary, fetch, folder)
-        facts, views = decode_pool.run(_checked_with_recipe, temporary, recipe, (thumbnail_sizes, alone), on_warning)
+        try:
+            _fetch_into(temporary, fetch, folder)
+            checked = decode_pool.run(_check_and_add_metadata, temporary, recipe, (thumbnail_sizes, alone), last)
+        except (decode.NotAnImageError, DownloadError) as error:
+            raise _refused(error, temporary, folder / UNSAVED / stem, last) from error.__cause__
         with _disk(folder):
             _sync(temporary)
-            target = _put(temporary, folder, stem, containers.ENDINGS[facts.media_type])
+            target = _put(temporary, folder, stem, checked.ending)
             sync_folder(folder)
             size = target.stat().st_size
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    keep(target, thumbnails, views)
+    if recipe is not None and checked.left_out is not None:
+        _write_beside(target, recipe, checked.left_out, on_warning)
+    forget_unsaved(folder, stem)
+    facts = checked.facts
+    keep(target, thumbnails, checked.views)
     return Saved(target, facts.width, facts.height, facts.media_type, size)
 
 
 def is_saved_image(path: Path) -> bool:
-    """Whether an image stands at ``path``, as far as its first bytes say: an emptied file is none."""
+    """Whether a file that was paid for stands at ``path``, as far as its first bytes tell: not an emptied file."""
     try:
         with path.open("rb") as file:
-            return containers.media_type(file.read(16)) is not None
-    except (FileNotFoundError, NotADirectoryError):
+            kind = kind_of(file.read(HEAD))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except OSError:  # it cannot be read just now, which is not a reason to pay again
         return True
+    return kind.kept and (kind is not UNKNOWN or path.suffix == UNKNOWN.ending)
 
 
 def find(folder: Path, stem: str) -> Path | None:
-    """A whole image saved as ``stem`` earlier, for a session that was killed between the rename and its record."""
-    for ending in containers.ENDINGS.values():
-        path = folder / f"{stem}{ending}"
+    """What was saved whole as ``stem`` earlier, for a session that was killed between the rename and its record."""
+    for path in sorted(folder.glob(f"{stem}.*")):
         with contextlib.suppress(DownloadError):
-            if path.is_file() and check(path):
+            if path.suffix != metadata.BESIDE and is_saved_image(path) and (_not_decoded(path) or check(path)):
                 return path
     return None
+
+
+def _not_decoded(path: Path) -> bool:
+    with path.open("rb") as file:
+        return kind_of(file.read(HEAD)).media_type not in decode.FORMATS
+
+
+def forget_unsaved(folder: Path, stem: str) -> None:
+    """Remove what `save` left of an image that could not be kept: it came after all, or its job was dismissed."""
+    for path in (folder / UNSAVED).glob(f"{stem}.*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def remove_temporaries(folder: Path, *, living: set[str]) -> int:
@@ -203,49 +234,96 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         raise trouble[0]
 
 
-def _checked_with_recipe(
-    temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, on_warning: Callable[[str], object]
-) -> tuple[containers.Facts, Mapping[str, bytes]]:
-    """Check the temporary, put the recipe into it, and make its views. Facts, and JPEGs as `previews` gives them.
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What arrived. ``left_out``: why the metadata is not inside the file, "" for no fault; None if it is there."""
 
-    What is decoded is the file with its recipe in it: one decoding tells that the image is whole and that it still
-    is with the recipe. Where that fails, the bytes that came are looked at by themselves.
+    facts: Facts
+    ending: str
+    views: Mapping[str, bytes]
+    left_out: str | None
+
+
+def _check_and_add_metadata(temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, last: bool) -> _Checked:
+    """Check the temporary, put the metadata into it, and make its views.
+
+    What is decoded is the file with its metadata: one decoding tells that the image is whole and that it still is
+    with the metadata. If that fails, the bytes that came are looked at by themselves.
     """
+    data = _read(temporary)
+    kind = kind_of(data)
+    if kind.media_type not in decode.FORMATS:
+        whole = kind.kept and not containers.is_cut_short(data)
+        if not whole or (kind is UNKNOWN and not last):
+            raise decode.NotAnImageError(f"it is {kind.name}{', cut short' * (kind.kept and not whole)}", whole=whole)
+        return _Checked(Facts(kind.media_type, 0, 0, False), kind.ending, {}, "")
+    del data
+    reason = ""
     if recipe is not None:
         try:
-            return _with_recipe(temporary, recipe, wanted)
+            return _Checked(*_with_metadata(temporary, recipe, wanted), None)
+        except metadata.NotEditedError:
+            pass
         except Exception as error:
             reason = str(error) if isinstance(error, (InputError, decode.NotAnImageError)) else repr(error)
-    try:
-        result = _decoded(_read(temporary), *wanted)
-    except decode.NotAnImageError as error:
-        raise _no_image(error) from None
-    if recipe is not None:
-        with contextlib.suppress(Exception):
-            on_warning(f"The image was saved without its recipe: {reason}")
-    return result
-
-
-def _with_recipe(
-    temporary: Path, recipe: Mapping[str, Any], wanted: Wanted
-) -> tuple[containers.Facts, Mapping[str, bytes]]:
-    """Replace the temporary by itself with its recipe. Whatever is raised, the temporary is as it was."""
     data = _read(temporary)
-    spliced = metadata.splice(data, recipe)
+    try:
+        facts, views = _decoded(data, *wanted, lenient=last)
+    except decode.NotAnImageError as error:
+        if error.final or not (error.whole and last):
+            raise
+        facts, views = Facts(kind.media_type, 0, 0, False), {}
+    return _Checked(facts, kind.ending, views, reason)
+
+
+def _with_metadata(
+    temporary: Path, recipe: Mapping[str, Any], wanted: Wanted
+) -> tuple[Facts, str, Mapping[str, bytes]]:
+    """Replace the temporary by itself with its metadata. Whatever is raised, the temporary is as it was."""
+    data = _read(temporary)
+    edited = metadata.splice(data, recipe)
     del data
-    result = _decoded(spliced, *wanted)
+    facts, views = _decoded(edited, *wanted, lenient=False)
     second = temporary.with_name(f".{temporary.name}")
     try:
-        second.write_bytes(spliced)
+        second.write_bytes(edited)
         second.replace(temporary)
     finally:
         second.unlink(missing_ok=True)
-    return result
+    return facts, kind_of(edited).ending, views
 
 
-def _decoded(data: bytes, sizes: Sequence[int], alone: bool) -> tuple[containers.Facts, Mapping[str, bytes]]:
-    facts, reduced = decode.decode(data, max(*sizes, LARGE if alone else 0))
+def _decoded(data: bytes, sizes: Sequence[int], alone: bool, *, lenient: bool) -> tuple[Facts, Mapping[str, bytes]]:
+    facts, reduced = decode.decode(data, max(*sizes, LARGE if alone else 0), lenient=lenient)
     return facts, previews(reduced, facts, sizes, alone)
+
+
+def _write_beside(target: Path, recipe: Mapping[str, Any], reason: str, on_warning: Callable[[str], object]) -> None:
+    """The metadata in a file of its own. A warning if it should have been inside the image, or cannot be written."""
+    try:
+        beside = metadata.write_beside(target, recipe)
+        text = f"The metadata of {target.name} is in {beside.name} beside it: {reason}" if reason else ""
+    except (OSError, ValueError) as error:
+        text = f"{target.name} was saved without its metadata: {reason or error}"
+    with contextlib.suppress(Exception):
+        if text:
+            on_warning(text)
+
+
+def _refused(
+    error: decode.NotAnImageError | DownloadError, temporary: Path, unsaved: Path, last: bool
+) -> DownloadError:
+    """The error to raise. The bytes of the last attempt are put aside: they may be all there will ever be."""
+    refusal = error if isinstance(error, DownloadError) else _no_image(error)
+    if (last and not refusal.final) or (isinstance(error, decode.NotAnImageError) and error.final):
+        with contextlib.suppress(OSError):
+            if temporary.stat().st_size:
+                with temporary.open("rb") as file:
+                    kept = unsaved.with_name(unsaved.name + kind_of(file.read(HEAD)).ending)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(kept)
+                refusal.args = (f"{refusal} What came is kept as {kept.relative_to(kept.parents[2])}.",)
+    return refusal
 
 
 def _read(temporary: Path) -> bytes:
@@ -280,7 +358,8 @@ def _claim(temporary: Path, target: Path) -> bool:
 
 def _same_image(temporary: Path, target: Path) -> bool:
     def same() -> bool:
-        return containers.same_pixel_data(decode.read_bounded(target), decode.read_bounded(temporary))
+        one, other = decode.read_bounded(target), decode.read_bounded(temporary)
+        return one == other or containers.same_pixel_data(one, other)
 
     try:
         return decode_pool.run(same)

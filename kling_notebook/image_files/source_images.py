@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
-from . import containers, decode, decode_pool
+from . import decode, decode_pool
+from .file_kinds import JPEG, PNG, WEBP, kind_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,7 +42,7 @@ def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
         )
     _check_size("The source image", image.width, image.height)
     try:
-        data, _ = decode_pool.run(decode.encode, image, MOST_BYTES)
+        data, _ = decode_pool.run(_encoded, image)
     except (OSError, ValueError) as error:
         raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
     return _checked(data, "The source image")
@@ -51,12 +53,24 @@ def known_by_pixels(source: SourceImage) -> SourceImage:
 
     The bytes of their file are of our making, and another version of Pillow writes others.
     """
-    if source.data is None or source.media_type != "image/png":  # decoders of JPEG and WebP do not agree to the bit
+    if source.data is None or source.media_type != PNG:  # decoders of JPEG and WebP do not agree to the bit
         return source
-    image = decode.whole(source.data)
+    image = decode.load(source.data, as_it_is=True)[1]
     image = image.convert("RGBA") if image.mode == "P" else image
     pixels = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes())
     return replace(source, pixels=pixels.hexdigest())
+
+
+def _encoded(image: Image.Image) -> tuple[bytes, str]:
+    """A PNG; a JPEG if the PNG is too large and nothing is transparent."""
+    image = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=6)
+    if out.tell() <= MOST_BYTES or image.mode in ("LA", "RGBA") or "transparency" in image.info:
+        return out.getvalue(), PNG
+    out = io.BytesIO()
+    image.convert("RGB").save(out, "JPEG", quality=95)
+    return out.getvalue(), JPEG
 
 
 def _file(path: Path) -> bytes:
@@ -77,10 +91,10 @@ def _file(path: Path) -> bytes:
 
 def _checked(data: bytes, name: str) -> tuple[bytes, str]:
     _check_bytes(name, len(data))
-    kind = containers.media_type(data[:16])
-    if kind is None:
+    kind = kind_of(data)
+    if kind.media_type not in (PNG, JPEG, WEBP):
         way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the image"
-        raise _refused(f"{name} is {decode.what_it_is(data[:1024])}. {way} as PNG, JPEG or WebP.")
+        raise _refused(f"{name} is {kind.name}. {way} as PNG, JPEG or WebP.")
     try:
         facts, _ = decode_pool.run(decode.decode, data, 1)
     except decode.NotAnImageError as error:
@@ -88,7 +102,7 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
     if facts.animated:
         raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")
     _check_size(name, facts.width, facts.height)
-    return data, kind
+    return data, kind.media_type
 
 
 def _check_bytes(name: str, size: int) -> None:

@@ -32,7 +32,7 @@ _COMMENT = re.compile(rb"\xff\xfe\x00.kling (\d{1,6})x(\d{1,6})", re.DOTALL)
 
 
 def thumbnail(path: Path, cache: Path, size: int = 256) -> tuple[bytes, int, int]:
-    """JPEG bytes of at most ``size`` pixels a side, and the image's own width and height in pixels.
+    """JPEG bytes of at most ``size`` pixels a side, upright, and the image's own width and height in pixels.
 
     Raises:
         DownloadError: the image is gone or can no longer be read.
@@ -46,8 +46,8 @@ def large(path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT) -> tup
 
 
 def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> dict[str, bytes]:
-    """What the cache shall keep of an image that is decoded just now, by kind: its thumbnails, and where it will be
-    shown by itself the large view. ``reduced``: it, at most as large as is needed."""
+    """What the cache shall keep of an image that is decoded just now, by kind: its thumbnails, and the large view if
+    it will be shown by itself. ``reduced``: it, at most as large as is needed."""
     views = {_kind(size): make(decode.small(reduced, size), facts, size) for size in sizes}
     return views | {_kind(LARGE, LIMIT): make(reduced, facts, LARGE, LIMIT)} if alone else views
 
@@ -65,7 +65,7 @@ def _kind(size: int, limit: int | None = None) -> str:
 
 def make(small: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
     """The JPEG of an image already reduced to ``size`` pixels a side; its comment says the image's own size."""
-    comment = b"kling %dx%d" % (facts.width, facts.height)
+    comment = b"kling %dx%d" % facts.upright_size
     if limit is None:
         return decode.jpeg(small, QUALITY, comment)
     jpeg = b""
@@ -89,10 +89,10 @@ def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) ->
         reason = error.strerror or error
         raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
     except decode.NotAnImageError as error:
-        raise DownloadError(f"{path.name} can no longer be shown: {error}.") from None
+        raise DownloadError(f"{path.name} cannot be shown: {error}.") from None
     with contextlib.suppress(OSError):
         _write(place, jpeg)
-    return jpeg, facts.width, facts.height
+    return jpeg, *facts.upright_size
 
 
 def _made(path: Path, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:

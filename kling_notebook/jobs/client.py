@@ -119,7 +119,7 @@ class _MemoryStore:
     def commit(self, record: Record) -> None:
         """Nothing is kept."""
 
-    def save(self, record: Record, place: int, fetch: Fetch) -> str:  # noqa: ARG002
+    def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:  # noqa: ARG002
         parts: list[bytes] = []
         fetch(parts.append)
         self.images[place] = b"".join(parts)

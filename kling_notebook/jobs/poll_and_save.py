@@ -292,9 +292,10 @@ def _save_one(job: RunningJob, url: str | None, k: int) -> str | DownloadError:
         return there
     for attempt in range(1, ASSET_TRIES + 1):
         try:
-            return job.store.save(job.record, k, lambda write: job.client.download(url, write))
+            last = attempt == ASSET_TRIES
+            return job.store.save(job.record, k, lambda write: job.client.download(url, write), last=last)
         except DownloadError as error:
-            if attempt == ASSET_TRIES or error.final or error.status in GONE:
+            if last or error.final or error.status in GONE:
                 return error
             job.notify(waiting_for=f"image {k + 1} again: {error}")
             time.sleep(rate_limiter.backoff(attempt, _random.random()))

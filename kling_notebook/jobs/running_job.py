@@ -32,8 +32,8 @@ class RecordStore(Protocol):
     def commit(self, record: Record) -> None:
         """Make the record durable. Raises JournalError or OSError if it cannot be, LostOwnership."""
 
-    def save(self, record: Record, place: int, fetch: Fetch) -> str:
-        """Fetch and keep one image; its name. Raises DownloadError."""
+    def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:
+        """Fetch and keep one image; its name. ``last``: it will not be fetched again. Raises DownloadError."""
 
     def find(self, record: Record, place: int) -> str | None:
         """The name of an image that an earlier process saved and did not record."""

@@ -97,7 +97,7 @@ class FolderStore:
         self.commit = commit
         self._downloads = downloads
 
-    def save(self, record: Record, place: int, fetch: Fetch) -> str:
+    def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:
         settings, folder = self._workspace.settings, self._workspace.folder
         asked = record.request.num_outputs
         saved = saving.save(
@@ -109,6 +109,7 @@ class FolderStore:
             thumbnails=folder / ".kling" / "thumbnails",
             thumbnail_sizes=result.thumbnail_sizes(settings.thumbnail_size, asked),
             alone=asked == 1,
+            last=last,
             on_warning=self.warn,
         )
         return saved.path.name

@@ -109,8 +109,9 @@ def measured_frame(
 def _of_the_file(image: SavedImage) -> Sequence[Any]:
     """Width, height, format and size of the file; missing if it is gone or cannot be read."""
     try:
-        return *decode.header(image.path), image.path.stat().st_size
-    except (OSError, ValueError):
+        width, height, kind = decode.header(image.path)
+        return width or None, height or None, kind, image.path.stat().st_size
+    except OSError:
         return None, None, None, None
 
 

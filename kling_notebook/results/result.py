@@ -84,13 +84,13 @@ class SavedImage:
 
     @property
     def width(self) -> int:
-        """Pixels."""
-        return self.image().width
+        """Pixels, as stored: a photograph's orientation is not applied. 0 for a file that cannot be decoded."""
+        return decode.header(self.path)[0]
 
     @property
     def height(self) -> int:
-        """Pixels."""
-        return self.image().height
+        """Pixels, see `width`."""
+        return decode.header(self.path)[1]
 
     def image(self) -> PIL.Image.Image:
         """The original as a PIL image; its pixels are read on first use."""
@@ -116,9 +116,11 @@ class SavedImage:
     def _as_tile(self, render: Any, size: int) -> Tile:
         try:
             jpeg, width, height = render(self.path, self._cache, size)
-        except Exception as error:  # never saved, or deleted or damaged since: shown as such, with the rest of the grid
-            note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
-            return placeholder_tile(self.request, "missing", note, self.caption)
+        except Exception as error:  # shown as such, with the rest of the grid
+            if not saving.is_saved_image(self.path):  # never saved, or deleted or emptied since
+                note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
+                return placeholder_tile(self.request, "missing", note, self.caption)
+            return replace(placeholder_tile(self.request, "file", str(error), self.caption), href=link(self.path))
         return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002

@@ -23,7 +23,7 @@ _PAPER = (255, 255, 255)
 _INK = (38, 42, 48)
 _MUTED = (88, 94, 102)
 _MAT = (243, 244, 246)
-_EDGES = {"missing": (163, 104, 0), "failed": (214, 58, 48), "waiting": (108, 114, 122)}
+_EDGES = {"file": (108, 114, 122), "missing": (163, 104, 0), "failed": (214, 58, 48), "waiting": (108, 114, 122)}
 
 
 @lru_cache(maxsize=8)

@@ -18,9 +18,9 @@ SIDE, ROOMY = 256, 384
 FEW = 4
 DOT = " \u00b7 "
 
-State = Literal["image", "missing", "failed", "waiting"]
-SYMBOLS = {"image": "", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
-_COLOURS = {"image": GRAY, "missing": AMBER, "failed": RED, "waiting": GRAY}
+State = Literal["image", "file", "missing", "failed", "waiting"]
+SYMBOLS = {"image": "", "file": "\u25a4", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
+_COLOURS = {"image": GRAY, "file": GRAY, "missing": AMBER, "failed": RED, "waiting": GRAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Tile:
         alt: the whole prompt.
         caption: short facts, separated by " · "; the first is set in bold (the address, ``12b``).
         href: the original's path relative to the notebook (a path: it is quoted here), or an https URL.
-        state: "image", or why there is none.
+        state: "image", or why there is none; "file" for one that is here and cannot be shown.
         note: the reason, in words.
     """
 
@@ -176,7 +176,10 @@ def _hole(tile: Tile, height: int) -> Html:
         f"border: 1px dashed {_COLOURS[state]}; border-radius: 4px"
     )
     word = pill(f"{SYMBOLS[state]} {state}", _COLOURS[state])
-    note = tag("div", bounded(tile.note, NOTE_LENGTH), dir="auto", style="font-size: 12px")
+    words: Html | str = bounded(tile.note, NOTE_LENGTH)
+    if tile.href and address(tile.href) is not None:
+        words = tag("a", words, href=tile.href, target="_blank", rel="noopener")
+    note = tag("div", words, dir="auto", style="font-size: 12px")
     return tag("div", join(word, note if tile.note else ""), style=style, title=bounded(tile.alt, TITLE_LENGTH) or None)
 
 
@@ -197,11 +200,11 @@ def tile_line(tile: Tile) -> str:
     parts = [bounded(tile.caption, CAPTION_LENGTH)] if tile.caption else []
     if tile.shown:
         parts.append(f"{tile.width} x {tile.height}")
-        if tile.href:
-            parts.append(tile.href if len(tile.href) <= 260 else "\u2026" + tile.href[-259:])
     else:
         state = "missing" if tile.state == "image" else tile.state
         parts.append(f"{state}: {bounded(tile.note, NOTE_LENGTH)}" if tile.note else state)
+    if tile.href:
+        parts.append(tile.href if len(tile.href) <= 260 else "\u2026" + tile.href[-259:])
     return DOT.join(parts)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from kling_notebook.image_files import containers, exif
 from kling_notebook.image_files.containers import BrokenContainerError
+from kling_notebook.image_files.file_kinds import WEBP, kind_of
 
 BLOCK = exif.with_description(None, "hello")
 
@@ -100,7 +101,7 @@ def test_a_block_put_in_twice_stands_there_once(image: bytes):
 
 
 def test_the_essence_of_png_and_jpeg_is_a_file_of_its_own(image: bytes):
-    if containers.media_type(image) != "image/webp":
+    if kind_of(image).media_type != WEBP:
         assert (
             decoded(containers.pixel_data(image)).convert("RGBA").tobytes() == decoded(image).convert("RGBA").tobytes()
         )

@@ -111,10 +111,12 @@ def test_the_folder_is_made(save: Any, tmp_path: Path):
 
 def test_a_recipe_that_cannot_go_in_costs_a_warning_not_the_image(save: Any):
     told: list[str] = []
-    saved = save(image("JPEG"), recipe={"prompt": "a" * 70_000}, on_warning=told.append)
+    long = {**RECIPE, "prompt": "a" * 70_000}
+    saved = save(image("JPEG"), recipe=long, on_warning=told.append)
     assert saved.path.read_bytes() == image("JPEG")
     assert len(told) == 1
-    assert "without its recipe" in told[0]
+    assert "job_1_fox_0.json beside it" in told[0]
+    assert metadata.read(saved.path) == long
 
 
 def test_a_splice_that_goes_wrong_costs_a_warning_not_the_image(save: Any, monkeypatch: pytest.MonkeyPatch):
@@ -153,7 +155,8 @@ def test_a_disk_without_room_for_the_recipe_keeps_the_image(save: Any, monkeypat
     told: list[str] = []
     assert save(image(), on_warning=told.append).path.read_bytes() == image()
     assert len(told) == 1
-    assert files(tmp_path) == ["job_1_fox_0.png"]
+    assert files(tmp_path) == ["job_1_fox_0.json", "job_1_fox_0.png"]
+    assert metadata.read(tmp_path / "job_1_fox_0.png") == RECIPE
 
 
 def test_an_animation_is_saved_as_it_is_with_its_first_image_as_thumbnail(save: Any, tmp_path: Path):
@@ -194,9 +197,9 @@ WRONG = {
     "html": (b"<!DOCTYPE html><p>Gone", "HTML"),
     "json": (b'{"error": "gone"}', "JSON"),
     "text": (b"Not found", "text"),
-    "gif": (b"GIF89a\1\0\1\0", "GIF"),
-    "zeros": (bytes(500), "not an image"),
-    "png cut short": (image("PNG")[:-20], "cut short"),
+    "gif cut short": (b"GIF89a\1\0\1\0", "damaged"),
+    "zeros": (bytes(500), "unknown kind"),
+    "png cut short": (image("PNG")[:-200], "cut short"),
     "jpeg cut short": (image("JPEG")[:-2], "cut short"),
     "jpeg cut in the middle": (image("JPEG")[:900], "cut short"),
     "webp cut short": (image("WEBP")[:-2], "cut short"),
@@ -485,7 +488,7 @@ def test_a_saved_image_opens_for_a_person_with_its_metadata(kind: str, save: Any
 
 def test_a_image_that_is_gone_or_spoilt_says_so(save: Any):
     path = save(image()).path
-    path.write_bytes(path.read_bytes()[:-40])
+    path.write_bytes(path.read_bytes()[:-400])
     for open_it in (saving.open_image, saving.check):
         with pytest.raises(DownloadError, match="cut short"):
             open_it(path)
@@ -536,14 +539,14 @@ def test_at_most_two_images_are_decoded_at_a_time(save: Any, monkeypatch: pytest
     now, most, lock = 0, 0, threading.Lock()
     right = decode.decode
 
-    def watched(data: bytes, side: int) -> Any:
+    def watched(data: bytes, side: int, **options: Any) -> Any:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
         time.sleep(0.02)
         try:
-            return right(data, side)
+            return right(data, side, **options)
         finally:
             with lock:
                 now -= 1

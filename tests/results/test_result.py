@@ -84,7 +84,7 @@ def test_a_damaged_image_is_named_once_and_without_its_folder(session: Session) 
     fox = made(session, "a red fox", num_outputs=2)
     fox[0].path.write_bytes(b"no image")
     bundle = fox._repr_mimebundle_()
-    assert fox[0].tile().note == f"{fox[0].path.name} can no longer be shown: it is text."
+    assert fox[0].tile().note == f"{fox[0].path.name} cannot be shown: it is text."
     assert str(session.folder) not in str(bundle)
 
 
