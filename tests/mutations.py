@@ -54,6 +54,7 @@ LIFE, COLLECTING, PAST = "jobs/advance.py", "jobs/poll_and_save.py", "jobs/resum
 IMAGES, JOURNAL, RUNNING = "image_files/saving.py", "journal/journal.py", "jobs/dispatcher.py"
 TWINS, TRANSPORTING = "jobs/test_reuse.py", "api/test_transport.py"
 RECOVERY, TABLES = "journal/recovery.py", "journal/schema.py"
+KEPT = "jobs/test_kept_files.py"
 FAULTS, CRASH, MONEY = "jobs/test_faults.py", "jobs/test_crash.py", "jobs/test_spending.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 
@@ -126,13 +127,19 @@ MUTATIONS = (
     row("a download goes straight to its final name", IMAGES, 'temporary = folder / f".{stem}.{_safe(owner)}.part"',
         'temporary = folder / f"{stem}.png"', CRASH, "middle"),
     row("the content is not checked", IMAGES,
-        "facts, views = decode_pool.run(_checked_with_recipe, temporary, recipe, (thumbnail_sizes, alone), on_warning)",
-        'facts, views = containers.Facts("image/png", 16, 16, False), {}', FAULTS, "download and HTML"),
+        "checked = decode_pool.run(_check_and_add_metadata, temporary, recipe, (thumbnail_sizes, alone), last)",
+        'checked = _Checked(Facts("image/png", 16, 16, False), ".png", {}, "")', FAULTS, "download and HTML"),
     row("an image cut short is taken", "image_files/decode.py",
-        '        image.load()\n    except Exception as error:\n'
-        '        raise NotAnImageError(f"it is damaged ({_reason(error)})") from None\n    return image',
-        '        image.load()\n    except Exception:\n        pass\n    return image',
+        "            image.load()\n", "            try:\n                image.load()\n            except OSError:\n                pass\n",
         "image_files/test_saving.py", "damaged_pixels"),
+    row("what cannot be shown is thrown away", IMAGES, "whole = kind.kept and not containers.is_cut_short(data)",
+        "whole = False", KEPT, "another_kind"),
+    row("the last bytes are thrown away", IMAGES, "if (last and not refusal.final) or (", "if not last and (",
+        KEPT, "last_bytes_stay"),
+    row("of what is too large nothing is kept", COLLECTING, "            if saved.too_large:", "            if False:",
+        KEPT, "too_large"),
+    row("half an image is taken if Pillow is told to read such", "image_files/decode.py",
+        "if lenient and not ImageFile.LOAD_TRUNCATED_IMAGES:", "if lenient:", KEPT, "half_an_image"),
     row("an expired URL is a failure", COLLECTING,
         "if refresh == ASSET_REFRESHES or not any(error.status in GONE for error in errors.values()):", "if True:",
         FAULTS, "download and 410"),

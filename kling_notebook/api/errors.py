@@ -166,14 +166,18 @@ class DownloadError(KlingError):
     """An image could not be fetched, checked or saved. The job id is kept.
 
     ``status`` is the asset's HTTP status, None where there was no reply. ``final`` is True where fetching the same
-    URL again cannot help: a refused host, an image too large, a full disk. ``images``, from ``KlingClient.run``: the
-    bytes of those that came, None in the place of those that did not.
+    URL again cannot help: a refused host, an image too large, a full disk. ``too_large``: the bytes of an image that is
+    too large to be kept, as far as they were counted. ``images``, from ``KlingClient.run``: the bytes of those that
+    came, None in the place of those that did not.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, final: bool = False, **facts: Any) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, final: bool = False, too_large: int = 0, **facts: Any
+    ) -> None:
         super().__init__(message, **facts)
         self.status = status
         self.final = final
+        self.too_large = too_large
         self.images: tuple[bytes | None, ...] = ()
 
 

@@ -195,7 +195,8 @@ def _save_data_url(url: str, write: Callable[[bytes], object], limit: int) -> in
     if not data:
         raise DownloadError("The image in the service's reply cannot be decoded.", final=True)
     if len(data) > limit:
-        raise DownloadError(f"The image in the reply is above {limit / 2**20:.0f} MB and was not kept.", final=True)
+        too_big = f"The image in the reply is above {limit / 2**20:.0f} MB and was not kept."
+        raise DownloadError(too_big, final=True, too_large=len(data))
     for start in range(0, len(data), CHUNK):
         write(data[start : start + CHUNK])
     return len(data)
@@ -208,10 +209,10 @@ def _save(response: requests.Response, url: str, write: Callable[[bytes], object
     too_big = f"The image from {host} is above {limit / 2**20:.0f} MB and was not kept."
     promised = promised_length(response.headers)
     if promised is not None and promised > limit:
-        raise DownloadError(too_big, final=True)
+        raise DownloadError(too_big, final=True, too_large=promised)
     written = 0
     arriving = pieces(response.raw, response.headers, limit)
-    while piece := _next(arriving, host, too_big):
+    while piece := _next(arriving, host, too_big, limit):
         write(piece)  # outside of what translates: a full disk is not a network error
         written += len(piece)
         if time.monotonic() > deadline:
@@ -221,11 +222,11 @@ def _save(response: requests.Response, url: str, write: Callable[[bytes], object
     return written
 
 
-def _next(arriving: Iterator[bytes], host: str, too_big: str) -> bytes:
+def _next(arriving: Iterator[bytes], host: str, too_big: str, limit: int) -> bytes:
     try:
         return next(arriving, b"")
     except TooBigError:
-        failure = DownloadError(too_big, final=True)
+        failure = DownloadError(too_big, final=True, too_large=limit + 1)
     except CutShortError as error:
         failure = DownloadError(f"The image from {host} is not whole: {error}. Try again.")
     except Exception as error:

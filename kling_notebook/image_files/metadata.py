@@ -113,6 +113,12 @@ def write_beside(path: Path, recipe: Mapping[str, Any]) -> Path:
     return beside
 
 
+def copy_beside(path: Path, copy: Path) -> None:
+    """Give a copy of an image the file beside it, if there is one."""
+    if (recipe := _beside(path.with_suffix(BESIDE))) is not None:
+        write_beside(copy, recipe)
+
+
 def read(source: str | Path | bytes) -> dict[str, Any]:
     """The recipe of an image, from its path or its bytes: inside the file, or in the file beside it.
 

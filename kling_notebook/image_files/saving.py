@@ -212,7 +212,7 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         written += len(piece)
         try:
             if written > decode.MOST_BYTES:
-                raise DownloadError("The image is larger than 64 MB and was refused.", final=True)
+                raise DownloadError("The image is larger than 64 MB and was refused.", final=True, too_large=written)
             with _disk(folder):
                 file.write(piece)
         except DownloadError as error:
@@ -317,7 +317,8 @@ def _refused(
     refusal = error if isinstance(error, DownloadError) else _no_image(error)
     if (last and not refusal.final) or (isinstance(error, decode.NotAnImageError) and error.final):
         with contextlib.suppress(OSError):
-            if temporary.stat().st_size:
+            if (size := temporary.stat().st_size) > 0:
+                refusal.too_large = size if refusal.final else 0
                 with temporary.open("rb") as file:
                     kept = unsaved.with_name(unsaved.name + kind_of(file.read(HEAD)).ending)
                 kept.parent.mkdir(parents=True, exist_ok=True)

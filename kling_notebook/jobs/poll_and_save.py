@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from ..api import poll_schedule, rate_limiter, retry_policy, url_policy
-from ..api.address import address_of
+from ..api.address import address_of, letter_of
 from ..api.errors import (
     ApiError,
     DownloadError,
@@ -262,10 +262,20 @@ def _save_images(job: RunningJob, reply: Job, number: int) -> dict[int, Download
     for k, saved in zip(places, job.store.download_all(tasks), strict=True):
         if isinstance(saved, DownloadError):
             errors[k] = saved
+            if saved.too_large:
+                _note_too_large(job, k, reply.image_urls[k], saved)
         else:
             job.record = job.record.replace(images=_placed(job.record, k, saved))
             job.notify()
     return errors
+
+
+def _note_too_large(job: RunningJob, k: int, url: str, error: DownloadError) -> None:
+    """Of an image that is too large to keep, the user gets to know where it is: in the message and in `Result.raw`."""
+    url = "the reply itself" if url_policy.is_data_url(url) else url
+    known = {**job.record.raw.get("too_large", {}), letter_of(k): {"url": url, "bytes": error.too_large}}
+    job.record = job.record.replace(raw={**job.record.raw, "too_large": known})
+    error.args = (f"{error} It is at <{url}>.",)
 
 
 def _placed(record: Record, k: int, name: str) -> tuple[str, ...]:

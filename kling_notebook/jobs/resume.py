@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..api.address import address_of
+from ..api.address import MOST_IMAGES, address_of
 from ..api.errors import InputError
 from ..api.job import JobStatus
 from ..api.parameters import check_characters
@@ -15,6 +15,7 @@ from ..journal.journal import JournalError
 from ..results.handle import JobHandle
 from ..results.result import Result, SavedImage
 from .dispatcher import Dispatcher, resolve_handle
+from .poll_and_save import image_stem
 from .workspace import Workspace
 
 RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.PAUSED)
@@ -158,6 +159,8 @@ def dismiss(dispatcher: Dispatcher, which: int | str) -> Record:
     )
     if not stopped or not workspace.journal.settle(n, JobStatus.DISMISSED, status):
         raise InputError(f"Job {n} is {status.value}; there is nothing to dismiss.", parameter="job")
+    for place in range(MOST_IMAGES):
+        saving.forget_unsaved(workspace.folder, image_stem(record, place))
     # What the service reported as charged is spent.
     dispatcher.ledger.settle(n, record.credits or 0.0)
     return record.replace(status=JobStatus.DISMISSED)

@@ -24,7 +24,6 @@ from .journal import Journal, JournalError
 from .locks import alone
 from .schema import lenient
 
-_ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
 _MOST_PICTURES = 100
 _MOST_ROWS = 10_000_000
 """The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours."""
@@ -148,7 +147,7 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
     jobs: dict[str, list[tuple[int, str, Record]]] = {}
     for path in folder.iterdir():
         with suppress(Exception):  # whatever is odd about a stranger's file, the others are found all the same
-            if path.suffix.lower() in _ENDINGS and path.is_file():
+            if path.suffix != metadata.BESIDE and path.is_file() and saving.is_saved_image(path):
                 place, record = _record(path, session)
                 jobs.setdefault(str(record.job_id), []).append((place, path.name, record))
     with journal.reading_untranslated() as connection:

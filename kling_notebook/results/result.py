@@ -16,7 +16,7 @@ from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
-from ..image_files import decode, saving, thumbnails
+from ..image_files import decode, metadata, saving, thumbnails
 from ..journal import source_copies
 from ..journal.job_record import Record
 from ..view.table import HistoryRow
@@ -318,6 +318,7 @@ def _copy(path: Path, folder: Path) -> Path:
         target = folder / (path.name if attempt == 1 else f"{path.stem}-{attempt}{path.suffix}")
         if not target.exists():
             shutil.copy2(path, target)
+            metadata.copy_beside(path, target)
             return target
         if target.read_bytes() == path.read_bytes():
             return target
