@@ -326,7 +326,7 @@ def test_a_full_disk_is_told_as_such_and_leaves_nothing(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIMITED, tmp_path], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.startswith("True There is no room left for the image")
+    assert done.stdout.startswith("True There is no space left for the image")
     assert files(tmp_path) == ["whole.png"]
 
 
@@ -336,7 +336,7 @@ def test_room_that_runs_out_at_the_last_moment_is_told_too(number: int, save: An
         raise OSError(number, "full")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DownloadError, match="no room left") as caught:
+    with pytest.raises(DownloadError, match="no space left") as caught:
         save(image())
     assert isinstance(caught.value.__cause__, OSError)
     assert files(tmp_path) == []
