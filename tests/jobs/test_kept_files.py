@@ -252,7 +252,7 @@ def test_what_was_saved_can_be_opened_measured_shown_and_compared(
     assert (first.width, first.height) == (256, 256)
     assert first.tile().state == first.large().state == "image"
     assert metadata.read(first.path)["number"] == 1
-    row = images_frame([first], {}, {}).iloc[0]
+    row = images_frame([first], {}).iloc[0]
     assert (row["width"], row["height"], row["bytes"]) == (256, 256, first.path.stat().st_size)
 
 
