@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from . import containers, exif
 from .containers import Facts
 from .file_kinds import HEAD, JPEG, PNG, WEBP, FileKind, kind_of
+from .regular_file import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,7 +56,7 @@ class NotAnImageError(ValueError):
 
 def read_bounded(path: Path) -> bytes:
     """The file's bytes. Raises NotAnImageError above 64 MB, OSError if it cannot be read."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise NotAnImageError("it is larger than 64 MB", final=True)
         return file.read(MOST_BYTES)
@@ -123,7 +124,7 @@ def header(path: Path) -> tuple[int, int, str]:
     """
     from PIL import Image
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         kind = kind_of(file.read(HEAD))
         file.seek(0)
         width, height = 0, 0

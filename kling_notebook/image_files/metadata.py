@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest, SourceImage
 from . import containers, exif
+from .regular_file import open_regular
 
 FORMAT = "kling_notebook recipe"
 VERSION = 1
@@ -164,18 +165,19 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
 
 def _beside(path: Path) -> dict[str, Any] | None:
     try:
-        with path.open(encoding="utf-8") as file:
-            return _parsed(file.read(_MOST_BESIDE), _MOST_BESIDE)
+        with open_regular(path) as file:
+            return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
     except (OSError, ValueError):
         return None
 
 
 def _file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.", parameter="path") from None
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {reason}.", parameter="path") from None
     if len(data) > _MOST_FILE_BYTES:
         raise InputError(f"{path} is larger than any image we save: above 64 MB.", parameter="path")
     return data

@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import re
-import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,16 +22,15 @@ from ..api.errors import DownloadError, InputError
 from . import containers, decode, decode_pool, metadata
 from .containers import Facts
 from .file_kinds import HEAD, UNKNOWN, kind_of
+from .regular_file import open_regular
 from .thumbnails import LARGE, keep, previews
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<owner>[A-Za-z0-9_-]{1,64})\.part")
+_TEMPORARY = re.compile(r"\.{1,2}[0-9]{4,9}[a-z]-[a-z0-9-]*[0-9a-f]{6}\.(?P<owner>[0-9a-f]{12})\.part")
 _SLUG_LENGTH = 40
-_STRANGE_TEMPORARY_AGE = 3600.0
 _SAME_NAMES = 1000
 UNSAVED = Path(".kling", "unsaved")
 """In the images' folder: the last bytes of what could not be kept, until its job is dismissed."""
@@ -122,7 +120,7 @@ def save(
     Raises:
         DownloadError: no image came, or it cannot be written; ``final`` if fetching it again would not help.
     """
-    temporary = folder / f".{stem}.{_safe(owner)}.part"
+    temporary = folder / f".{stem}.{owner}.part"
     try:
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -150,12 +148,12 @@ def save(
 def is_saved_image(path: Path) -> bool:
     """Whether a file that was paid for stands at ``path``, as far as its first bytes tell: not an emptied file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             kind = kind_of(file.read(HEAD))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
-    except OSError:  # it cannot be read just now, which is not a reason to pay again
-        return True
+    except OSError as error:  # it cannot be read just now, which is not a reason to pay again; a pipe never can
+        return error.errno != errno.EINVAL
     return kind.kept and (kind is not UNKNOWN or path.suffix == UNKNOWN.ending)
 
 
@@ -169,7 +167,7 @@ def find(folder: Path, stem: str) -> Path | None:
 
 
 def _not_decoded(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return kind_of(file.read(HEAD)).media_type not in decode.FORMATS
 
 
@@ -183,21 +181,17 @@ def forget_unsaved(folder: Path, stem: str) -> None:
 def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     """Remove what crashed sessions left half-fetched; how many files that were.
 
-    Files of the sessions in ``living`` stay, those of other sessions go at once. Those whose owner cannot be told go
-    when they are an hour old. Files that are not named like ours are never touched.
+    Files of the sessions in ``living`` stay. Files that are not named exactly as ours are never touched.
     """
-    tags = {_safe(owner) for owner in living}
     removed = 0
     try:
-        candidates = [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".part")]
+        names = [found for path in folder.iterdir() if (found := _TEMPORARY.fullmatch(path.name))]
     except OSError:
         return 0
-    for path in candidates:
-        ours = _TEMPORARY.fullmatch(path.name)
-        with contextlib.suppress(OSError):
-            left = ours["owner"] not in tags if ours else _age(path) > _STRANGE_TEMPORARY_AGE
-            if left:
-                path.unlink()
+    for name in names:
+        if name["owner"] not in living:
+            with contextlib.suppress(OSError):
+                (folder / name[0]).unlink()
                 removed += 1
     return removed
 
@@ -411,17 +405,6 @@ def _disk_error(error: OSError, folder: Path) -> DownloadError:
 
 def _no_image(error: decode.NotAnImageError) -> DownloadError:
     return DownloadError(f"What came is not an image that can be kept: {error}.", final=error.final)
-
-
-def _age(path: Path) -> float:
-    return time.time() - path.stat().st_mtime
-
-
-def _safe(name: str) -> str:
-    """The name itself where it is harmless, else a hash of it."""
-    if _JOB_ID.fullmatch(name):
-        return name
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _slug(prompt: str) -> str:

@@ -16,6 +16,7 @@ from ..api.errors import InputError
 from ..api.generation_request import SourceImage
 from . import decode, decode_pool
 from .file_kinds import JPEG, PNG, WEBP, kind_of
+from .regular_file import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,7 +82,7 @@ def _file(path: Path) -> bytes:
         if path.is_dir():
             raise _refused(f"{path} is a folder. Give the path of an image in it.")
         _check_bytes(str(path), size)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise _refused(f"There is no file {path} (looked in {Path.cwd()}). Check its spelling.") from None

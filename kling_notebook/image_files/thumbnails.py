@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..api.errors import DownloadError
 from . import containers, decode, decode_pool
+from .regular_file import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +28,7 @@ LARGE = 1024
 LIMIT = 200_000
 """Bytes of an image shown by itself, at most."""
 
+_MOST_CACHED = 2**22
 _LOWER_QUALITIES = (85, 75, 65, 50, 35, 20)
 _COMMENT = re.compile(rb"\xff\xfe\x00.kling (\d{1,6})x(\d{1,6})", re.DOTALL)
 
@@ -109,7 +111,8 @@ def _place(path: Path, cache: Path, kind: str) -> Path:
 def _read(place: Path) -> tuple[bytes, int, int] | None:
     """A cached JPEG with its image's size, None if it is missing, cut short or not a thumbnail of this package."""
     try:
-        jpeg = place.read_bytes()
+        with open_regular(place, follow=False) as file:
+            jpeg = file.read(_MOST_CACHED)
     except OSError:
         return None
     comment = _COMMENT.search(jpeg, 0, 1024)

@@ -123,6 +123,6 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
         # A journal that somebody removed gets a message of its own instead of SQLite's.
         workspace.journal.check_there()
         raise SettingsError(
-            f"The journal in {workspace.folder / '.kling'} could not be written ({error}). Nothing was sent. "
+            f"The journal in {workspace.journal.path.parent} could not be written ({error}). Nothing was sent. "
             "Free some space, or choose another folder with kling.connect(folder=...)."
         ) from None

@@ -13,6 +13,7 @@ from ..api.generation_request import GenerationRequest
 from ..api.poll_schedule import Durations
 from ..api.price_class import kind
 from ..image_files import metadata, saving
+from ..journal import layout
 from ..journal.job_record import Record
 from ..journal.journal import Journal
 from ..journal.locks import Locks
@@ -106,7 +107,7 @@ class FolderStore:
             image_stem(record, place),
             owner=record.owner,
             recipe=_metadata(record, place) if settings.recipe else None,
-            thumbnails=folder / ".kling" / "thumbnails",
+            thumbnails=layout.thumbnails(folder),
             thumbnail_sizes=result.thumbnail_sizes(settings.thumbnail_size, asked),
             alone=asked == 1,
             last=last,

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ..api.address import MOST_IMAGES
 from ..api.errors import KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
+from . import layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,71 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
+_NUMBERS: Mapping[str, tuple[float, float]] = {
+    "n": (1, 999_999_999),
+    "created_at": (0, 2.5e11),
+    "submitted_at": (0, 2.5e11),
+    "completed_at": (0, 2.5e11),
+    "seconds": (0, 1e9),
+    "estimate": (0, 1e6),
+    "credits": (0, 1e6),
+    "credits_remaining": (-1e12, 1e12),
+}
+"""Columns that hold a number, and from where to where it can be. Up to the year 9999, a date can be shown."""
+_MAY_BE_MISSING = frozenset(
+    {"job_id", "status_url", "submitted_at", "completed_at", "seconds", "credits", "credits_remaining", "error", "note"}
+)
+_TEXT, _TEXT_OR_NULL = "('text')", "('text', 'null')"
+_MOST_LETTERS = {"job_id": 500, "status_url": 4000, "backend": 300, "source": 40}
+
+
+def impossible_in_sql() -> str:
+    """A condition for rows that `_check` refuses or that are not JSON where they must be, as far as SQL can tell.
+
+    A text is greater than every number in SQLite, so that BETWEEN holds for numbers only.
+    """
+    fits = [f"{n} BETWEEN {low} AND {high}" for n, (low, high) in _NUMBERS.items()]
+    fits = [f"({fit} OR {fit.split()[0]} IS NULL)" if fit.split()[0] in _MAY_BE_MISSING else fit for fit in fits]
+    for name in COLUMNS:
+        if name not in _NUMBERS:
+            fits.append(f"typeof({name}) IN {_TEXT_OR_NULL if name in _MAY_BE_MISSING else _TEXT}")
+    for name, kind in (("request", "object"), ("raw", "object"), ("images", "array"), ("starred", "array")):
+        fits.append(f"CASE WHEN json_valid({name}) THEN json_type({name}) = '{kind}' ELSE 0 END")
+    fits += [f"length({name}) = 12 AND {name} NOT GLOB '*[^0-9a-f]*'" for name in ("session", "owner")]
+    return f"NOT ({' AND '.join(fits)})"
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    """Raise ValueError for a row that kling_notebook cannot have written: a folder may come from a stranger."""
+    for name, value in row.items():
+        low, high = _NUMBERS.get(name, (0, 0))
+        if value is None:
+            possible = name in _MAY_BE_MISSING
+        elif high:
+            possible = isinstance(value, int | float) and low <= value <= high
+        else:
+            most = _MOST_LETTERS.get(name)
+            possible = isinstance(value, str) and (most is None or (len(value) <= most and value.isprintable()))
+        if name in ("session", "owner"):
+            possible = possible and layout.SESSION_ID.fullmatch(value) is not None
+        if not possible:
+            raise ValueError(f"its {name} cannot be {value!r:.60}")
+
+
 def record_of(row: Sequence[Any]) -> Record:
+    """The record that a row holds. Raises ValueError or another error if the row cannot be one of ours."""
     facts = dict(zip(COLUMNS, row, strict=True))
+    _check(facts)
     facts["number"] = facts.pop("n")
     facts["status"] = JobStatus(facts["status"])
     facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
     facts["images"] = tuple(json.loads(facts["images"]))
     facts["raw"] = json.loads(facts["raw"])
     facts["starred"] = frozenset(json.loads(facts["starred"]))
+    if len(facts["images"]) > MOST_IMAGES or not all(map(layout.is_plain_name, facts["images"])):
+        raise ValueError("its images are not names of files")
+    if not isinstance(facts["raw"], dict) or not all(isinstance(place, int) for place in facts["starred"]):
+        raise TypeError("its facts are of the wrong type")
     return Record(**facts)
 
 
@@ -105,7 +164,15 @@ class Reader:
         for row in rows:
             try:
                 records.append(record_of(row))
-            except (KlingError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (
+                KlingError,
+                ValueError,
+                LookupError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:
                 torn[int(row[0])] = error
         new = sorted(torn.keys() - self._named)
         if new:

@@ -296,7 +296,7 @@ class Journal:
         """The largest ``creditCost`` per image that a backend has named, as far back as one looks."""
         with self._using():
             row = self._connection.execute(
-                f"SELECT MAX(credits / json_extract(request, '$.values.num_outputs')) FROM {_NEWEST}"  # noqa: S608  # constants
+                f"SELECT MAX(credits / MAX(1, json_extract(request, '$.values.num_outputs'))) FROM {_NEWEST}"  # noqa: S608  # constants
                 " WHERE credits IS NOT NULL",
                 (backend, _LOOK_BACK),
             ).fetchone()

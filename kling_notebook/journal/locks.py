@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..api.errors import SettingsError
+from . import layout
 
 PATIENCE = 5.0  # seconds: another session that starts at this moment may be looking at the file
 
@@ -23,6 +24,8 @@ def alone(path: Path) -> Iterator[None]:
     lock = FileLock(path, timeout=60.0)
     try:
         lock.acquire()
+    except NotImplementedError:
+        raise _no_locks(path) from None
     except (Timeout, OSError) as error:
         raise SettingsError(
             f"{path} could not be locked ({error}). Nothing was sent. Is another kernel stuck in this folder?"
@@ -33,18 +36,29 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _no_locks(path: Path) -> SettingsError:
+    """What filelock 3.16 to 3.20 raise bare."""
+    return SettingsError(
+        f"{path} cannot be locked: its file system has no locks, and two kernels could pay for one request twice. "
+        "Nothing was sent. Choose a folder on another disk: KLING_FOLDER, or kling.connect(folder=...)."
+    )
+
+
 class Locks:
-    """The folder's ``locks/``. A session takes its lock before it writes its first row."""
+    """The lock files of a folder's sessions. A session takes its lock before it writes its first row."""
 
     def __init__(self, folder: Path, own: str) -> None:
         self._folder = folder
         self._own = own
+        self._own_file = layout.lock(folder, own)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            layout.locks(folder).mkdir(parents=True, exist_ok=True)
             self._lock = self._taken()
+        except NotImplementedError:
+            raise _no_locks(layout.locks(folder)) from None
         except (OSError, Timeout) as error:
             raise SettingsError(
-                f"The folder {folder.parent.parent} cannot be written ({error}). Nothing was sent. Choose another: "
+                f"The folder {folder} cannot be written ({error}). Nothing was sent. Choose another: "
                 "KLING_FOLDER, or kling.connect(folder=...)."
             ) from None
 
@@ -54,20 +68,18 @@ class Locks:
         A file that is there and not yet held looks like a dead session's to one that starts at the same moment: it
         would be removed, and this session taken for dead while it lives.
         """
-        unseen = self._folder / f".{self._own}.new"
+        own = self._own_file
+        unseen = own.with_name(f".{self._own}.new")
         lock = FileLock(unseen, thread_local=False)  # any thread may let go of it
         lock.acquire(timeout=PATIENCE)
         try:
-            unseen.rename(self._path(self._own))
+            unseen.rename(own)
         except OSError:  # Windows renames no open file, and removes none either: there the file may be seen early
             lock.release()
             unseen.unlink(missing_ok=True)
-            lock = FileLock(self._path(self._own), thread_local=False)
+            lock = FileLock(own, thread_local=False)
             lock.acquire(timeout=PATIENCE)
         return lock
-
-    def _path(self, session: str) -> Path:
-        return self._folder / f"{session}.lock"
 
     @property
     def held(self) -> bool:
@@ -78,15 +90,16 @@ class Locks:
         """True while the session's process lives (or cannot be asked: then its jobs are left to it)."""
         if session == self._own:
             return True
-        path = self._path(session)
+        try:
+            path = layout.lock(self._folder, session)
+        except SettingsError:  # not a session of ours, and nothing that may be removed
+            return False
         if not path.exists():
             return False
         probe = FileLock(path)
         try:
             probe.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
+        except (Timeout, OSError, NotImplementedError):
             return True
         with suppress(OSError):
             path.unlink()
@@ -98,12 +111,12 @@ class Locks:
     def living(self) -> set[str]:
         """The ids of all living sessions, this one among them."""
         with suppress(OSError):
-            return {path.stem for path in self._folder.glob("*.lock") if self.alive(path.stem)} | {self._own}
+            return {session for session in layout.locked_sessions(self._folder) if self.alive(session)} | {self._own}
         return {self._own}
 
     def release(self) -> None:
         with suppress(OSError):
-            self._path(self._own).unlink(missing_ok=True)
+            self._own_file.unlink(missing_ok=True)
         with suppress(OSError):
             self._lock.release()
-            self._path(self._own).unlink(missing_ok=True)
+            self._own_file.unlink(missing_ok=True)

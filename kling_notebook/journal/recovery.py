@@ -6,7 +6,6 @@ from __future__ import annotations
 import calendar
 import math
 import os
-import secrets
 import shutil
 import sqlite3
 import time
@@ -19,7 +18,8 @@ from ..api.errors import SettingsError
 from ..api.job import JobStatus
 from ..api.quantities import count
 from ..image_files import metadata, saving
-from .job_record import Record, new_record
+from . import layout
+from .job_record import Record, impossible_in_sql, new_record
 from .journal import Journal, JournalError
 from .locks import alone
 from .schema import lenient
@@ -28,8 +28,8 @@ _MOST_PICTURES = 100
 _MOST_ROWS = 10_000_000
 """The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours."""
 
-# What SQL looks into must be JSON: else each sum over past jobs fails, and with it each purchase.
-_NOT_WHOLE = "NOT (json_valid(request) AND json_valid(images) AND json_valid(starred))"
+# With a row of impossible values each sum over past jobs would fail or be wrong, and with it each purchase.
+_NOT_WHOLE = impossible_in_sql()
 
 
 def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
@@ -38,12 +38,12 @@ def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> J
     Raises:
         SettingsError: it can neither be opened nor put aside.
     """
-    path = folder / ".kling" / "journal.sqlite3"
+    path = layout.journal(folder)
     try:
         return _sound(path, tell)
     except sqlite3.DatabaseError:
         # One at a time: of two kernels that see the damage, the second must not put the first one's new journal aside.
-        with alone(path.with_name("recovery.lock")):
+        with alone(layout.recovery_lock(folder)):
             return _recovered(path, folder, session, tell)
 
 
@@ -58,7 +58,9 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             broken = connection.execute(f"SELECT n FROM jobs WHERE {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
         if verdict != "ok" or broken:
-            raise sqlite3.DatabaseError(" ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} is torn")
+            raise sqlite3.DatabaseError(
+                " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} is not one of ours"
+            )
     except BaseException:
         journal.close()
         raise
@@ -94,8 +96,7 @@ def _replace(path: Path, folder: Path, session: str) -> tuple[int, int, Path]:
 
     The new journal gets its name last and in one step: whoever is killed before leaves the damaged one for the next.
     """
-    new = path.with_name("journal.new")
-    aside = path.with_name(f"journal.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.sqlite3")
+    new, aside = layout.new_journal(folder), layout.put_aside(folder, "damaged")
     for leftover in (new, new.with_name("journal.new-journal")):
         leftover.unlink(missing_ok=True)
     with closing(Journal(new)) as journal:
@@ -147,7 +148,7 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
     jobs: dict[str, list[tuple[int, str, Record]]] = {}
     for path in folder.iterdir():
         with suppress(Exception):  # whatever is odd about a stranger's file, the others are found all the same
-            if path.suffix != metadata.BESIDE and path.is_file() and saving.is_saved_image(path):
+            if path.suffix != metadata.BESIDE and not path.is_symlink() and saving.is_saved_image(path):
                 place, record = _record(path, session)
                 jobs.setdefault(str(record.job_id), []).append((place, path.name, record))
     with journal.reading_untranslated() as connection:

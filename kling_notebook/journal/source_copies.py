@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from ..api.address import parse_address
+from ..api.errors import SettingsError
 from ..api.generation_request import SourceImage
-
-_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
-
-
-def file_name(source: SourceImage) -> str:
-    """Of the copy, in ``.kling/sources``: what identifies the source names it."""
-    return f"{str(source.pixels or source.sha256)[:32]}{_ENDINGS.get(source.media_type or '', '.img')}"
+from ..image_files.regular_file import open_regular
+from . import layout
 
 
 def named_by_copy(source: SourceImage) -> SourceImage:
-    """Relative, so that the folder can move and no notebook shows where it is."""
-    return replace(source, label=f".kling/sources/{file_name(source)}")
+    """Named by its copy, if there can be one."""
+    name = layout.source_name(source.pixels or source.sha256, source.media_type)
+    return source if name is None else replace(source, label=layout.source_label(name))
 
 
 def findable(source: SourceImage, folder: Path) -> SourceImage:
     """The source as it was named, or by its copy where that name means other bytes by now, or nothing."""
-    copy = folder / ".kling" / "sources" / file_name(source)
-    if source.url or not copy.exists() or _same(_meant(source.label, folder), copy):
+    name = layout.source_name(source.pixels or source.sha256, source.media_type)
+    copy = layout.source(folder, name) if name and not source.url else None
+    if copy is None or not copy.exists() or _same(_meant(source.label, folder), copy):
         return source
     return named_by_copy(source)
 
@@ -42,19 +41,22 @@ def _meant(label: str, folder: Path) -> Path | None:
 
 def _image(folder: Path, number: int, place: int) -> Path | None:
     """The file with an address, by the journal alone: whoever holds a result need not have a session."""
-    journal = (folder / ".kling" / "journal.sqlite3").absolute()
     try:
+        journal = layout.journal(folder).absolute()
         with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
             row = connection.execute("SELECT images FROM jobs WHERE n=?", (number,)).fetchone()
-        return folder / json.loads(row[0])[place] if row else None
-    except (sqlite3.Error, ValueError, IndexError, OverflowError):
+        name = json.loads(row[0])[place] if row else None
+        return folder / str(name) if layout.is_plain_name(name) else None
+    except (SettingsError, sqlite3.Error, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 
 
 def _same(path: Path | None, copy: Path) -> bool:
+    if path is None:
+        return False
     try:
-        return (
-            path is not None and path.stat().st_size == copy.stat().st_size and path.read_bytes() == copy.read_bytes()
-        )
+        with open_regular(path) as one, open_regular(copy, follow=False) as other:
+            size = os.fstat(one.fileno()).st_size
+            return size == os.fstat(other.fileno()).st_size and one.read(size) == other.read(size)
     except (OSError, ValueError):  # ValueError for a NUL in the path
         return False

@@ -6,6 +6,7 @@ import base64
 import binascii
 import os
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,20 +17,20 @@ from ..api.errors import InputError
 from ..api.generation_request import SourceImage
 from ..image_files import saving
 from ..image_files.source_images import known_by_pixels, load_source
-from ..journal.source_copies import file_name, named_by_copy
+from ..journal import layout
+from ..journal.source_copies import named_by_copy
 from .handle import JobHandle
-from .result import SavedImage
+from .result import SavedImage, leads_out
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
 _LAST = re.compile(r"last([a-z])?")
-_KEPT = re.compile(r"(?:.*[/\\])?\.kling[/\\]sources[/\\](?P<name>[0-9a-f]{32}\.\w+)")
 
 
 class Attachments:
     """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
 
     Args:
-        folder: ``.kling/sources``. image: finds a saved image by (number or job id, place); None means the latest.
+        folder: where the session works. image: finds a saved image by (number or job id, place); None means the latest.
     """
 
     def __init__(self, folder: Path, image: Callable[[Any, int], SavedImage]) -> None:
@@ -72,19 +73,19 @@ class Attachments:
             return self._of_image(self._image(*address))
         if found := _LAST.fullmatch(text):
             return self._of_image(self._image(None, place_of(found[1] or "a")))
-        path = self.file(text)
-        source = SourceImage.of_bytes(*load_source(path), text)
-        if path.parent != self._folder:
-            return source
-        by_bytes = str(source.sha256).startswith(path.stem)
-        return named_by_copy(source if by_bytes else known_by_pixels(source))
+        copy = layout.source_of_label(self._folder, text)
+        if copy is not None and copy.exists():
+            source = SourceImage.of_bytes(*load_source(copy), text)
+            by_bytes = str(source.sha256).startswith(copy.stem)
+            return named_by_copy(source if by_bytes else known_by_pixels(source))
+        return SourceImage.of_bytes(*load_source(Path(text)), text)
 
-    def file(self, label: str) -> Path:
-        """The file that a path or the label of a source means. A kept copy is named by its content: it is the one in
-        this folder, wherever the folder was when it was named."""
-        kept = _KEPT.fullmatch(label)
-        here = self._folder / kept["name"] if kept else None
-        return here if here is not None and here.exists() else Path(label).expanduser()
+    def file(self, source: SourceImage) -> Path | None:
+        """A file with the bytes of a source. What a row names is not looked at: only the copy, known by its hash."""
+        copy = self._copy(source)
+        if copy is not None and copy.exists():
+            return copy
+        return Path(source.label).expanduser() if source.data is not None else None
 
     def _of_bytes(self, value: Any) -> SourceImage:
         source = SourceImage.of_bytes(*load_source(value), "")
@@ -93,33 +94,47 @@ class Attachments:
     def _of_image(self, image: SavedImage) -> SourceImage:
         """An image of this folder by its address. One of another folder by its copy: its address would mean another
         image here."""
-        here = image.path.parent == self._folder.parent.parent
+        here = image.path.parent == self._folder
         if not saving.is_saved_image(image.path):
             name = image.address if here else image.path.name
             way = f"; `%kling resume {image.number}` asks for it again." if here else ". Was it moved or deleted?"
             raise InputError(f"{name} is not here any more{way}", parameter="image")
+        if leads_out(image.path):
+            raise InputError(
+                f"{image.path} is a link to a file outside of its folder, and was not sent. Give the path of that "
+                "file if you mean it.",
+                parameter="image",
+            )
         data, media_type = load_source(image.path)
         source = SourceImage.of_bytes(data, media_type, image.address)
         return source if here else named_by_copy(source)
 
-    def _path(self, source: SourceImage) -> Path:
-        return self._folder / file_name(source)
+    def _copy(self, source: SourceImage) -> Path | None:
+        name = layout.source_name(source.pixels or source.sha256, source.media_type)
+        return layout.source(self._folder, name) if name else None
 
     def keep(self, source: SourceImage | None) -> None:
         """Keep the bytes beside the journal, once per content."""
-        if source is None or source.data is None or self._path(source).exists():
+        copy = self._copy(source) if source is not None and source.data is not None else None
+        if source is None or source.data is None or copy is None or copy.exists():
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._path(source).with_suffix(f".{os.getpid()}.part")
-        temporary.write_bytes(source.data)
-        temporary.replace(self._path(source))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        temporary = copy.with_suffix(f".{secrets.token_hex(6)}.part")
+        try:
+            temporary.write_bytes(source.data)
+            temporary.replace(copy)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def load(self, source: SourceImage | None) -> SourceImage | None:
         """A source from the journal with its bytes at hand again, where they were kept."""
-        if source is None or source.url or source.data is not None or not self._path(source).exists():
+        copy = self._copy(source) if source is not None and not source.url and source.data is None else None
+        if source is None or copy is None or not copy.exists():
             return source
-        data = self._path(source).read_bytes()
-        return replace(source, data=data)
+        kept = SourceImage.of_bytes(*load_source(copy), source.label)
+        if (known_by_pixels(kept) if source.pixels else kept).identity != source.identity:
+            raise InputError(f"{copy} is not the source image any more. Give the image again.", parameter="image")
+        return replace(source, data=kept.data)
 
 
 def _data_of(url: str) -> bytes:

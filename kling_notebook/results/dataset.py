@@ -15,7 +15,7 @@ from ..api.errors import InputError
 from ..api.generation_request import SourceImage
 from ..api.parameters import PARAMETERS
 from ..api.quantities import count
-from .result import SavedImage
+from .result import SavedImage, leads_out
 from .sweep_result import free_name
 from .table_rows import is_missing
 
@@ -60,6 +60,8 @@ def export(images: Sequence[SavedImage], rows: Sequence[Mapping[str, Any]], fold
         part.mkdir(parents=True)
         with (part / "metadata.jsonl").open("w", encoding="utf-8") as file:
             for name, image, row in zip(_names(images), images, rows, strict=True):
+                if leads_out(image.path):
+                    raise InputError(f"{image.path} is a link to a file outside of its folder.", parameter="what")
                 shutil.copyfile(image.path, part / name)
                 known = {key: value for key, value in row.items() if not is_missing(value)}
                 if "image" in known:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..api.address import letter_of
+from ..api.address import MOST_IMAGES, letter_of
 from ..api.parameters import PARAMETERS
 from ..journal.journal import Filter, Journal
 
@@ -74,19 +74,19 @@ def _column(name: str, values: tuple[Any, ...]) -> Any:
     import pandas as pd
 
     if name in _TIMES:
-        seconds = np.array([np.nan if v is None else v for v in values], dtype="float64")
+        seconds = np.array([_number(v) for v in values], dtype="float64")
         stamps = np.where(np.isnan(seconds), np.iinfo("int64").min, np.nan_to_num(seconds) * 1e6).astype("int64")
         return pd.DatetimeIndex(stamps.view("datetime64[us]"))
     if name == "starred":
-        values = tuple("".join(map(letter_of, json.loads(text))) if text != "[]" else "" for text in values)
+        values = tuple(_letters(text) if text != "[]" else "" for text in values)
     if name == "sample":
         return plain_column(values)
     if name in _CATEGORIES:
         return pd.Categorical(values)
     if name in _WHOLE:
-        return pd.array(list(values), dtype="Int64")
+        return pd.array([v if isinstance(v, int) and abs(v) < 2**53 else None for v in values], dtype="Int64")
     if name in ("seconds", "credits", "credits_remaining"):
-        return np.array([np.nan if v is None else v for v in values], dtype="float64")
+        return np.array([_number(v) for v in values], dtype="float64")
     return pd.array(list(values), dtype="str")
 
 
@@ -101,3 +101,13 @@ def plain_column(values: Sequence[Any]) -> Any:
     if len(kinds) > 1 and not kinds <= {int, float}:
         return [None if value is None else str(value) for value in values]
     return list(values)
+
+
+def _letters(starred: str) -> str:
+    """The letters of the places in a JSON list; a place that no image has is left out."""
+    return "".join(letter_of(place) for place in json.loads(starred) if place in range(MOST_IMAGES))
+
+
+def _number(value: Any) -> float:
+    """The value, or NaN for one that is missing or that no job can have: the row is somebody else's."""
+    return value if isinstance(value, int | float) and abs(value) < 2.5e11 else float("nan")

@@ -17,7 +17,7 @@ from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
 from ..image_files import decode, metadata, saving, thumbnails
-from ..journal import source_copies
+from ..journal import layout, source_copies
 from ..journal.job_record import Record
 from ..view.table import HistoryRow
 from ..view.tiles import SIDE, State, Tile, side_for
@@ -103,7 +103,7 @@ class SavedImage:
 
     @property
     def _cache(self) -> Path:
-        return self.path.parent / ".kling" / "thumbnails"
+        return layout.thumbnails(self.path.parent)
 
     def tile(self) -> Tile:
         """The image as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
@@ -293,19 +293,26 @@ def writing(target: Path, kind: str = "path") -> Iterator[None]:
         raise InputError(reason, parameter="path") from None
 
 
+def leads_out(path: Path) -> bool:
+    """Whether it is a link to a file outside of its folder. Such an image is shown, and never sent or copied: the
+    folder may be a stranger's, and the file private."""
+    return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+
+
 def copied(images: Iterable[SavedImage], folder: Path) -> list[Path]:
     """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
     copies, gone = [], []
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for image in images:
-            if saving.is_saved_image(image.path):
+            if saving.is_saved_image(image.path) and not leads_out(image.path):
                 copies.append(_copy(image.path, folder))
             else:
                 gone.append(image)
     if gone:
         raise KlingError(
-            f"{', '.join(one.address for one in gone)}: {gone[0].path} is not here. The other {len(copies)} are "
+            f"{', '.join(one.address for one in gone)}: {gone[0].path} is gone, or a link that leads out. "
+            f"The other {len(copies)} are "
             f"in {folder}. Put it there, or ask the service for it once more: `%kling resume {gone[0].number}`.",
             number=gone[0].number,
         )

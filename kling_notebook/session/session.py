@@ -6,7 +6,6 @@ It never decides how to show or how to wait: it takes requests and an observer, 
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..jobs.dispatcher import Dispatcher
 from ..jobs.send_permit import SpendingLedger
 from ..jobs.spending import Estimate, SpendingLimits
 from ..jobs.workspace import Workspace
+from ..journal import layout
 from ..journal.job_record import Record
 from ..journal.journal import Filter, Journal
 from ..journal.locks import Locks
@@ -73,16 +73,16 @@ class Session:
         self._inputs = self._inputs_of(self.given, config)
         self.settings: Settings = resolve(self.given, config)
         self._backend = choose_backend(self.settings, person_present=person_present)
-        self.id = secrets.token_hex(6)
+        self.id = layout.new_session_id()
         self.folder: Path = folder_of(self.settings)
-        self._hidden = self.folder / ".kling"
         self._notices: list[str] = [self._backend.notice] if self._backend.notice else []
         self._client: ServiceClient | None = None
         self._sandbox: Any = None
         self._starting = threading.RLock()
         if not self.is_sandbox:
             self._client = self._connect(self._backend.base_url, self.settings.api_key)
-        locks = Locks(self._hidden / "locks", self.id)
+        layout.check(self.folder)
+        locks = Locks(self.folder, self.id)
         self.journal: Journal = open_journal(self.folder, self.id, self._notices.append)
         self.workspace: Workspace = Workspace(
             (*(before.workspace.sessions if before else ()), self.id),
@@ -90,7 +90,7 @@ class Session:
             self.folder,
             self.journal,
             locks,
-            Attachments(self._hidden / "sources", self.image),
+            Attachments(self.folder, self.image),
             self.settings,
             self._notices,
         )
@@ -123,7 +123,7 @@ class Session:
             if self._client is None:
                 from ..sandbox import Sandbox
 
-                self._sandbox = Sandbox(state_path=self._hidden / "sandbox.json").start()
+                self._sandbox = Sandbox(state_path=layout.sandbox_state(self.folder)).start()
                 self._client = self._connect(self._sandbox.base_url, self._sandbox.key)
             return self._client
 

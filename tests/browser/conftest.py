@@ -112,7 +112,7 @@ def running(command: Sequence[str], ready_url: str, log: Path, **options: Any) -
             command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
         )
         try:
-            deadline = time.monotonic() + 180
+            deadline = time.monotonic() + 60
             while not answers(ready_url):
                 if process.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"{command[2]} did not come up:\n{log.read_text(errors='replace')[-3000:]}")

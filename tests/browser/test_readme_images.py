@@ -47,7 +47,7 @@ def test_the_readme_s_image_of_the_panel_can_be_taken(open_notebook):
     area.get_by_label("Images", exact=True).first.fill("4")
     area.get_by_label("Images", exact=True).first.blur()
     area.get_by_role("button", name="Generate", exact=True).click()
-    area.locator(".kling-tile img").nth(3).wait_for(timeout=40_000)
+    area.get_by_role("button", name="Larger", exact=True).nth(3).wait_for(timeout=40_000)
     page.page.mouse.move(0, 0)
     page.page.wait_for_timeout(500)
     page.page.set_viewport_size({"width": 1240, "height": 2000})

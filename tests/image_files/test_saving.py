@@ -502,33 +502,34 @@ def test_a_image_that_is_gone_or_spoilt_says_so(save: Any):
 
 
 def test_temporaries_of_dead_sessions_go_and_those_of_living_ones_stay(tmp_path: Path):
-    names = [
-        ".fox.dead.part",
-        ".job_1.fox.alive.part",
-        "fox.dead.part",
+    """What is not named exactly as ours stays, however old: it may be somebody's file."""
+    dead, alive, hour_ago = "deaddeaddead", "a11fea11feaa", time.time() - 3700
+    ours = [f".0012b-a-fox-3f9c1a.{dead}.part", f"..12345a-3f9c1a.{dead}.part"]
+    kept = [
+        f".0012b-a-fox-3f9c1a.{alive}.part",
+        f"0012b-a-fox-3f9c1a.{dead}.part",
+        f".0012b-a-fox-3f9c1a.{dead}.part.txt",
+        ".0012b-a-fox-3f9c1a.dead.part",
+        ".notes.2.part",
         "mine.part",
         ".hidden",
     ]
-    strange = [".strange.part", ".young-strange.part"]
-    for name in [*names, *strange]:
+    for name in [*ours, *kept]:
         (tmp_path / name).write_text("x")
-    hour_ago = time.time() - 3700
-    for name in (".strange.part", ".job_1.fox.alive.part", "fox.dead.part", "mine.part"):
         os.utime(tmp_path / name, (hour_ago, hour_ago))
-    assert saving.remove_temporaries(tmp_path, living={"alive"}) == 2
-    left = [".hidden", ".job_1.fox.alive.part", ".young-strange.part", "fox.dead.part", "mine.part"]
-    assert files(tmp_path) == left
+    assert saving.remove_temporaries(tmp_path, living={alive}) == 2
+    assert files(tmp_path) == sorted(kept)
 
 
-def test_an_owner_of_odd_characters_is_known_again(save: Any, tmp_path: Path):
+def test_what_a_killed_session_leaves_is_known_again(save: Any, tmp_path: Path):
     def fetch(write: Callable[[bytes], object]) -> None:
         write(image())
-        assert saving.remove_temporaries(tmp_path, living={"host/1:2"}) == 0
+        assert saving.remove_temporaries(tmp_path, living={"a11fea11feaa"}) == 0
         assert saving.remove_temporaries(tmp_path, living=set()) == 1
         raise TransportError("enough")
 
     with pytest.raises(TransportError):
-        save(fetch=fetch, owner="host/1:2")
+        save(fetch=fetch, stem=saving.file_stem(12, 1, "a fox", "job_1"), owner="a11fea11feaa")
 
 
 def test_a_missing_folder_has_no_temporaries(tmp_path: Path):

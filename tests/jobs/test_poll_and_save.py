@@ -159,7 +159,7 @@ def test_a_job_submitted_in_the_future_is_seen_when_it_is_done(make_sandbox: Mak
     session = make_session(sandbox)
     job_id = session.client.submit(GenerationRequest("a red fox")).job_id
     record = new_record(
-        GenerationRequest("a red fox"), backend=session.backend, source="magic", session="dead", estimate=1.0
+        GenerationRequest("a red fox"), backend=session.backend, source="magic", session="deaddeaddead", estimate=1.0
     )
     ahead = time.time() + 3600
     session.journal.add([record.replace(status=JobStatus.RUNNING, job_id=job_id, submitted_at=ahead)])

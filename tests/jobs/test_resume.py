@@ -49,7 +49,7 @@ def left_behind(session: Session, status: JobStatus, prompt: str = "a red fox", 
     backend = facts.pop("backend", session.backend)
     record = new_record(
         GenerationRequest(prompt, num_outputs=facts.pop("num_outputs", 1)),
-        backend=backend, source="magic", session="dead", estimate=1.0,
+        backend=backend, source="magic", session="deaddeaddead", estimate=1.0,
     )  # fmt: skip
     return session.journal.add([record.replace(status=status, submitted_at=record.created_at, **facts)])[0].number
 
@@ -95,7 +95,7 @@ def test_other_backends_rows_are_named_and_left(make_session: Make, sandbox: San
     assert not session.resume().jobs
     with pytest.raises(InputError, match="belongs to pixeldojo"):
         session.resume(number)
-    assert session.record(number).owner == "dead"
+    assert session.record(number).owner == "deaddeaddead"
     assert not sandbox.log
 
 
@@ -125,7 +125,7 @@ def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_ses
     record = session.record(1)
     session.journal.write(record.replace(status=JobStatus.DOWNLOADING, images=record.images[:1]))
     result[2].path.unlink()
-    (session.folder / f".{result[2].path.stem}.dead.part").write_bytes(b"half a pic")
+    (session.folder / f".{result[2].path.stem}.deaddeaddead.part").write_bytes(b"half a pic")
     session.close()
     before = sandbox.count("download")
     session = make_session(sandbox)

@@ -44,7 +44,8 @@ CREATE TABLE jobs (n INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT NOT NULL, 
     images TEXT NOT NULL DEFAULT '[]', error TEXT, raw TEXT NOT NULL DEFAULT '{}', starred TEXT NOT NULL DEFAULT '[]',
     note TEXT);
 INSERT INTO jobs (n, identity, status, backend, source, session, owner, prompt, request, job_id, created_at, images,
-    credits, starred, note) VALUES (7, 'aa', 'completed', 'pixeldojo', 'magic', 's1', 's1', 'a red fox',
+    credits, starred, note) VALUES
+    (7, 'aa', 'completed', 'pixeldojo', 'magic', '5e5510000001', '5e5510000001', 'a red fox',
     '{"model": "kling-image", "values": {"prompt": "a red fox", "num_outputs": 2, "long_gone": 1}, "sample": null}',
     'job_1', 1750000000.5, '["a.png", "b.png"]', 2.0, '[1]', 'the good one');
 """
@@ -62,7 +63,7 @@ def journal(path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-def a_record(prompt: str = "a fox", session: str = "s1", **facts: Any) -> Record:
+def a_record(prompt: str = "a fox", session: str = "5e5510000001", **facts: Any) -> Record:
     return new_record(
         GenerationRequest(prompt), backend="pixeldojo", source="python", session=session, estimate=1.0
     ).replace(**facts)
@@ -206,18 +207,18 @@ def test_a_second_journal_in_one_process_leaves_the_locks_of_the_first(journal: 
 def test_a_row_is_taken_over_once_and_then_lost_to_its_old_owner(journal: Journal) -> None:
     """Compare and swap: of two takers one gets it, and the old owner's next commit changes nothing."""
     (record,) = journal.add([a_record(status=JobStatus.RUNNING, job_id="job_1")])
-    assert journal.take_over(record, "s2") == record.replace(owner="s2")
-    assert journal.take_over(record, "s3") is None
+    assert journal.take_over(record, "5e5510000002") == record.replace(owner="5e5510000002")
+    assert journal.take_over(record, "5e5510000003") is None
     with pytest.raises(LostOwnership):
         journal.write(record.replace(status=JobStatus.COMPLETED))
-    assert journal.get(record.number) == record.replace(owner="s2")
+    assert journal.get(record.number) == record.replace(owner="5e5510000002")
 
 
 def test_a_row_that_moved_on_is_not_taken_over(journal: Journal) -> None:
     """What was seen as running and is completed by now is nobody's to take."""
     (record,) = journal.add([a_record(status=JobStatus.RUNNING)])
     journal.write(record.replace(status=JobStatus.COMPLETED))
-    assert journal.take_over(record, "s2") is None
+    assert journal.take_over(record, "5e5510000002") is None
 
 
 def test_marks_survive_a_commit_of_the_worker(journal: Journal) -> None:
@@ -260,7 +261,7 @@ def test_a_lock_frees_itself_with_its_process(tmp_path: Path) -> None:
     code = f"""
     from pathlib import Path
     from kling_notebook.journal.locks import Locks
-    locks = Locks(Path({str(tmp_path)!r}) / "locks", "them")
+    locks = Locks(Path({str(tmp_path)!r}), "7e7e7e7e7e7e")
     print("held", flush=True)
     input()
     """
@@ -270,24 +271,24 @@ def test_a_lock_frees_itself_with_its_process(tmp_path: Path) -> None:
     with child:
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
-        mine = Locks(tmp_path / "locks", "me")
-        assert mine.living() == {"me", "them"}
+        mine = Locks(tmp_path, "3e3e3e3e3e3e")
+        assert mine.living() == {"3e3e3e3e3e3e", "7e7e7e7e7e7e"}
         child.kill()
-    assert mine.living() == {"me"}
-    assert not mine.alive("them")
-    assert [file.name for file in (tmp_path / "locks").iterdir()] == ["me.lock"]
+    assert mine.living() == {"3e3e3e3e3e3e"}
+    assert not mine.alive("7e7e7e7e7e7e")
+    assert [file.name for file in (tmp_path / ".kling" / "locks").iterdir()] == ["3e3e3e3e3e3e.lock"]
     mine.release()
-    assert not list((tmp_path / "locks").iterdir())
+    assert not list((tmp_path / ".kling" / "locks").iterdir())
 
 
 def test_sessions_that_start_together_see_each_other(tmp_path: Path) -> None:
     """A lock is held before its file can be seen: nobody takes a session that is just starting for dead."""
-    folder, started, faults = tmp_path / "locks", [], []
+    started, faults = [], []
 
     def start(name: str) -> None:
         try:
             for k in range(25):
-                locks = Locks(folder, f"{name}-{k}")
+                locks = Locks(tmp_path, f"{name}{k:011}")
                 started.append(locks)
                 locks.living()
         except SettingsError as fault:
@@ -583,7 +584,9 @@ def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_ker
     """What is left behind is named and shown; the plan is closed and the doubt recorded when there is room again."""
     sandbox, folder = make_sandbox(), small[1] / "k"
     opened = Journal(folder / ".kling" / "journal.sqlite3")
-    dead = [a_record(f"fox {status}", "dead", status=status) for status in (JobStatus.SUBMITTING, JobStatus.QUEUED)]
+    dead = [
+        a_record(f"fox {status}", "deaddeaddead", status=status) for status in (JobStatus.SUBMITTING, JobStatus.QUEUED)
+    ]
     host = sandbox.base_url.partition("//")[2].partition("/")[0]
     opened.add(record.replace(backend=host) for record in dead)
     opened.close()
@@ -745,7 +748,7 @@ def test_damage_in_the_middle_is_seen_at_once_and_costs_only_what_stood_there(
     lost = session.start([session.request("an owl")], source="python").handles[0].result(timeout=60)
     session.journal.add(filler)
     paid = session.client.submit(session.request("a hare")).job_id
-    left = a_record("a hare", "dead", status=JobStatus.PAUSED, job_id=paid, backend=session.backend)
+    left = a_record("a hare", "deaddeaddead", status=JobStatus.PAUSED, job_id=paid, backend=session.backend)
     (left,) = session.journal.add([left])
     session.close()
     session.journal.close()
@@ -830,7 +833,7 @@ def test_a_row_whose_json_is_torn_stops_no_purchase(
     write(session.journal.path, f"UPDATE jobs SET {column}='[' WHERE n=1")  # noqa: S608
     session = make_session(sandbox)
     (notice,) = session.pop_notices()
-    assert "(row 1 is torn)" in notice
+    assert "(row 1 is not one of ours)" in notice
     assert "1 job could still be read, 1 job found again" in notice
     assert [(record.number, record.job_id) for record in session.rows()] == [(3, first.job_id), (2, None)]
     session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)

@@ -124,7 +124,9 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     folder = tmp_path_factory.mktemp("long")
     session = Session({"sandbox": True, "folder": str(folder)})
     request = GenerationRequest("a red fox")
-    row = new_record(request, backend="sandbox", source="python", session="earlier", estimate=1.0, now=1_700_000_000.0)
+    row = new_record(
+        request, backend="sandbox", source="python", session="ea511e000000", estimate=1.0, now=1_700_000_000.0
+    )
     session.journal.add([row.replace(status=JobStatus.COMPLETED, seconds=8.0, images=("gone.png",))])
     names = [c[1] for c in session.journal._connection.execute("PRAGMA table_info(jobs)") if c[1] != "n"]
     columns = ", ".join(names)

@@ -135,7 +135,7 @@ def test_a_image_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
 def test_a_label_of_a_copy_that_is_gone_is_a_path_like_any_other(tmp_path: Path) -> None:
     """It says which file is missing."""
     with pytest.raises(InputError, match=r"There is no file .*sources"):
-        Attachments(tmp_path / ".kling" / "sources", lambda *_: None).resolve(f".kling/sources/{'0' * 32}.png")  # type: ignore[arg-type,return-value]
+        Attachments(tmp_path, lambda *_: None).resolve(f".kling/sources/{'0' * 32}.png")  # type: ignore[arg-type,return-value]
 
 
 def test_a_image_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(

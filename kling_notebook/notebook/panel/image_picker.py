@@ -12,6 +12,7 @@ from ...api.address import parse_address
 from ...api.errors import InputError
 from ...api.generation_request import GenerationRequest, SourceImage
 from ...image_files import metadata, thumbnails
+from ...journal import layout
 from ...session.session import Session
 from ...view.markup import bounded, image_source, tag
 from .widgets import LINE, Toolkit, column, html, labeled, row, say, shown, text_html
@@ -151,9 +152,10 @@ class ImagePicker:
             if found := parse_address(source.label):
                 jpeg = session.image(*found).tile().jpeg
             else:
-                jpeg, *_ = thumbnails.thumbnail(
-                    session.workspace.attachments.file(source.label), session.folder / ".kling" / "thumbnails", 256
-                )
+                path = session.workspace.attachments.file(source)
+                if path is None:
+                    return ""
+                jpeg, *_ = thumbnails.thumbnail(path, layout.thumbnails(session.folder), 256)
         except Exception:  # a URL, or a file that went away: the image is used, there is only nothing to show of it
             return ""
         style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"

@@ -15,7 +15,7 @@ from ...api.errors import KlingError
 from ...api.generation_request import GenerationRequest
 from ...journal.job_record import Record
 from ...results.handle import JobHandle
-from ...results.result import Result
+from ...results.result import Result, SavedImage
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
 from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, plural, tag
@@ -25,9 +25,8 @@ from .busy_indicator import BusyIndicator
 from .code import Code
 from .explorer import Explorer
 from .form import Form
-from .gallery import Card, Gallery, persistent_output
+from .gallery import Callbacks, Gallery, persistent_output
 from .history import History, RowCallbacks
-from .image_grid import Content
 from .input_sync import InputSync
 from .queue import Queue, Row
 from .widgets import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
@@ -61,25 +60,22 @@ class KlingPanel:
         self.code = Code()
         self._arrival = InputSync(kit)
         self.queue = Queue(kit, self._done, self._retry)
-        pressed = {"source": self._use_as_source, "echo": self._arrival.echoed}
-        self.gallery = Gallery(kit, self._run_card_again, pressed)
-        self._arrival.ask = self.gallery.grid.send
+        self.gallery = Gallery(kit, Callbacks(self._use_as_source, self._vary, self._load_image))
         self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
         self.explorer = Explorer(kit, session, self._arrival, self.form, self._swept)
         self.history = History(kit, session, RowCallbacks(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
-        self.view.add_class("kling-panel")
         self._watch = BusyIndicator(self._cell_runs_long, self._cell_ended)
         self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
         self._end.atexit = False
         self._follow()
 
     def _laid_out(self) -> widgets.Tab:
-        made = column(self.queue.view, self.gallery.grid, flex="3 1 420px", width="auto", gap="14px")
+        made = column(self.queue.view, self.gallery.view, flex="3 1 420px", width="auto", gap="14px")
         create = row(self.form.view, made, gap="20px 32px", align_items="flex-start")
         pages = [create, self.explorer.view, self.history.view, self.code.view]
-        boxes = [column(page, padding="10px 4px 4px 4px").add_class("kling-page") for page in pages]
+        boxes = [column(page, padding="10px 4px 4px 4px") for page in pages]
         tabs = widgets.Tab(boxes, titles=TABS, layout=widgets.Layout(width="100%", margin="0"))
         tabs.observe(self.kit.when(self._tab_changed), names="selected_index")
         return tabs
@@ -222,18 +218,19 @@ class KlingPanel:
 
     # ---- the gallery ----
 
-    def _use_as_source(self, content: Content) -> None:
-        """By its address if that means this image here; in another folder by its path."""
-        grid = self.gallery.grid
-        image = grid.image(content["tile"])
-        here = self._session().folder == grid.session(content["tile"]).folder
+    def _use_as_source(self, image: SavedImage, session: Session) -> None:
+        """By its address where that means this image; in another folder by its path."""
+        here = self._session().folder == session.folder
         self.form.use_as_source(image.address if here else str(image.path))
         self.tabs.selected_index = CREATE
 
-    def _run_card_again(self, card: Card) -> None:
-        handle = self._start("Run again", card.result.request, reuse=False)
+    def _vary(self, image: SavedImage) -> None:
+        handle = self._start("Vary", image.request, reuse=False)
         if handle is not None:
-            self.form.tell(f"Job {handle.number} makes job {card.result.number} again")
+            self.form.tell(f"Job {handle.number} varies {image.address}")
+
+    def _load_image(self, image: SavedImage) -> None:
+        self.form.load_request(image.request)
 
     # ---- the explorer and the history ----
 

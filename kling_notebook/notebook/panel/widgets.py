@@ -87,26 +87,22 @@ class Toolkit:
     def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
         """A callback that calls the bound method ``act`` with ``args``, as long as its object lives."""
         target = weakref.WeakMethod(act)
-        return lambda *_: self._call(target, args)
 
-    def given(self, act: Callable[..., object]) -> Callable[..., None]:
-        """A callback that passes on what it is given."""
-        target = weakref.WeakMethod(act)
-        return lambda *args: self._call(target, args)
+        def called(*_: object) -> None:
+            method = target()
+            if method is None:
+                return
+            if threading.current_thread().name.startswith("subshell"):
+                self.answered_meanwhile = True
+            with self.lock:
+                try:
+                    method(*args)
+                except Exception as error:
+                    if not isinstance(error, KlingError):
+                        logger.exception("a callback of the panel failed")
+                    self.on_fault(error)
 
-    def _call(self, target: weakref.WeakMethod[Any], args: Sequence[Any]) -> None:
-        method = target()
-        if method is None:
-            return
-        if threading.current_thread().name.startswith("subshell"):
-            self.answered_meanwhile = True
-        with self.lock:
-            try:
-                method(*args)
-            except Exception as error:
-                if not isinstance(error, KlingError):
-                    logger.exception("a callback of the panel failed")
-                self.on_fault(error)
+        return called
 
     def button(
         self, name: str, act: Callable[..., object], *args: Any, tooltip: str = "", look: Look = "plain"

@@ -98,23 +98,8 @@ def generate(panel, **values):
     return panel.gallery.cards[0] if len(panel.gallery.cards) > before else None
 
 
-def press(panel, what, *, tile=0, card=0, **more):
-    """What the page sends for a button of the gallery: of a group, or of one of its images."""
-    key = panel.gallery.cards[card].key
-    content = {"group": key} if what in ("again", "remove") else {"tile": f"{key}:{tile}"}
-    panel.gallery.grid._handle_custom_msg({"do": what, **content, **more}, [])
-
-
-def answers_of(panel, what, **options):
-    """What the kernel sends the page when a button is pressed: messages with their buffers."""
-    sent = []
-    grid = panel.gallery.grid
-    grid.send = lambda content, buffers=(): sent.append((content, list(buffers)))
-    try:
-        press(panel, what, **options)
-    finally:
-        del grid.send
-    return sent
+def tile_buttons(card, place=0):
+    return {button.description: button for button in card.tiles[place].children[1].children}
 
 
 def text_of(widget):
@@ -386,125 +371,94 @@ def test_stopping_before_the_post_cancels(connect, make_sandbox, open_panel):
 # the gallery ----------------------------------------------------------------------------------------------------------
 
 
-def buttons_of(panel, card=0):
-    return {what: label for what, label, _ in panel.gallery.grid.groups[card]["buttons"]}
-
-
-def test_buttons_that_charge_say_what_such_a_job_was_seen_to_cost(make_sandbox, connect, open_panel):
+def test_buttons_that_buy_say_what_such_a_image_was_seen_to_cost(make_sandbox, connect, open_panel):
     """And not the documented credit apiece, once a reply has named another price."""
     session = connect(make_sandbox(credit_cost=2.5, latency=0))
     panel = open_panel(lambda: session)
-    generate(panel, prompt="a fox", num_outputs=2)
-    assert buttons_of(panel)["again"] == "Run again \u00b7 about 5 credits"
+    card = generate(panel, prompt="a fox", num_outputs=2)
+    assert tile_buttons(card)["Vary"].tooltip.endswith("about 5 credits")
     panel.tabs.selected_index = HISTORY
     assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 5 credits")
 
 
 def test_one_credit_is_not_called_credits(panel):
-    generate(panel, prompt="a fox")
-    assert buttons_of(panel)["again"].endswith("about 1 credit")
+    card = generate(panel, prompt="a fox")
+    assert tile_buttons(card)["Vary"].tooltip.endswith("about 1 credit")
     panel.tabs.selected_index = HISTORY
     assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 1 credit")
     assert repr(panel) == "<KlingPanel with 1 result, 0 jobs under way>"
 
 
-def test_the_page_is_told_of_each_image_once_and_its_state_holds_no_thumbnail(panel):
-    sent = []
-    panel.gallery.grid.send = lambda content, buffers=(): sent.append((content, list(buffers)))
-    generate(panel, num_outputs=2)
-    ((content, buffers),) = sent
-    (cell,) = content["cells"]
-    assert [tile["name"] for tile in cell["tiles"]] == ["1a", "1b"]
-    assert [Image.open(io.BytesIO(jpeg)).width for jpeg in buffers] == [512, 512]
-    assert len(repr(panel.gallery.grid.groups)) < 1000
-    del panel.gallery.grid.send
+def test_each_tile_has_its_labeled_buttons(panel):
+    card = generate(panel, num_outputs=2)
+    assert [set(tile_buttons(card, k)) for k in range(2)] == [
+        {"Larger", "Use as source", "Vary", "\u2606 Star", "Recipe", "Compare"}
+    ] * 2
 
 
-def test_a_page_that_is_loaded_again_is_told_what_it_asks_for(panel):
-    card = generate(panel)
-    ((content, buffers),) = answers_of(panel, "cells", cells=[card.key, "no such cell"])
-    assert [cell["cell"] for cell in content["cells"]] == [card.key]
-    assert len(buffers) == 1
+def test_what_is_shown_large_has_the_whole_width(panel):
+    """On a narrow page an image shown large was smaller than its tile by the detail's padding."""
+    generate(panel, num_outputs=1)
+    layout = panel.gallery.cards[0]._detail.layout
+    assert layout.padding == "10px 0"
+    assert not layout.border_left
+    assert not layout.border_right
 
 
-def test_larger_recipe_compare_and_download_send_what_is_shown_of_them(panel):
-    card = generate(panel, num_outputs=2, negative_prompt="people")
-    panel.form.controls["negative_prompt"].value = "animals"
-    other = generate(panel)
-    ((content, (jpeg,)),) = answers_of(panel, "large", card=1)
-    assert content == {"large": f"{card.key}:0"}
-    assert max(Image.open(io.BytesIO(jpeg)).size) == 1024
-    (((_, code), (_, recipe)),) = (content["detail"] for content, _ in answers_of(panel, "recipe"))
-    assert "%%kling" in code
-    assert "job_id" in recipe
-    (((title, text),),) = (content["detail"] for content, _ in answers_of(panel, "compare", first=f"{card.key}:1"))
-    assert "1b" in title
-    assert "2a" in title
-    assert "negative prompt: people" in text
-    ((content, (data,)),) = answers_of(panel, "download")
-    assert content["file"] == other.result[0].path.name
-    assert data == other.result[0].path.read_bytes()
+def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
+    card = generate(panel, num_outputs=2)
+    tile_buttons(card)["Larger"].click()
+    assert text_of(card.detail).count("<img") == 1
+    tile_buttons(card)["Recipe"].click()
+    assert "%%kling" in text_of(card.detail)
+    assert "job_id" in text_of(card.detail)
+    tile_buttons(card)["Compare"].click()
+    assert "ress Compare under another" in text_of(card.detail)
+    tile_buttons(card, 1)["Compare"].click()
+    assert text_of(card.detail).count("<img") == 2
+    card.close_detail.click()
+    assert text_of(card.detail) == ""
 
 
-def test_a_card_that_is_removed_takes_no_file_along_and_keeps_no_state(panel, session):
-    card = generate(panel)
-    press(panel, "remove")
-    assert panel.gallery.cards == []
-    assert panel.gallery.grid.groups == []
-    assert panel.gallery.grid.cells == {}
-    assert card.result[0].path.is_file()
-    assert session.record(1).images
-
-
-def test_a_message_about_an_image_that_is_gone_is_answered_with_a_reason(panel):
-    generate(panel)
-    panel.gallery.grid._handle_custom_msg({"do": "large", "tile": "nothing:7"}, [])
-    assert "not shown any more" in panel.fault.value
-    panel.gallery.grid._handle_custom_msg({"do": "no such thing"}, [])
-
-
-def test_the_code_of_an_image_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
+def test_the_code_of_a_image_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "source.png").write_bytes(png(color=(200, 30, 30)))
     panel.form.well.text.value = "source.png"
-    generate(panel)
+    card = generate(panel)
     (tmp_path / "source.png").write_bytes(png(color=(30, 30, 200)))
-    assert ".kling/sources/" in answers_of(panel, "recipe")[0][0]["detail"][0][1]
+    tile_buttons(card)["Recipe"].click()
+    assert ".kling/sources/" in text_of(card.detail)
 
 
 @pytest.mark.parametrize("lost", ["recipe", "file"])
-def test_the_code_of_an_image_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
+def test_the_code_of_a_image_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
     """It was refused together with the recipe."""
     session = connect(service, recipe=lost != "recipe")
-    panel = open_panel(lambda: session)
-    card = generate(panel, prompt="a lonely fox")
+    card = generate(open_panel(lambda: session), prompt="a lonely fox")
     if lost == "file":
         card.result[0].path.unlink()
-    (_, code), (title, recipe) = answers_of(panel, "recipe")[0][0]["detail"]
-    assert "a lonely fox" in code
-    assert "%%kling" in code
-    assert card.result[0].path.name in title
-    assert recipe
+    tile_buttons(card)["Recipe"].click()
+    assert "a lonely fox" in text_of(card.detail)
+    assert "%%kling" in text_of(card.detail)
+    assert card.result[0].path.name in text_of(card.detail)
 
 
-def test_a_star_is_kept_shown_and_found_in_the_history(panel, session):
-    generate(panel)
-    ((content, buffers),) = answers_of(panel, "star")
-    assert content["cells"][0]["tiles"][0]["starred"]
-    assert buffers == [], "the page has the thumbnail"
+def test_a_star_is_kept_and_found_in_the_history(panel, session):
+    card = generate(panel)
+    tile_buttons(card)["\u2606 Star"].click()
     assert session.record(1).starred == {0}
-    panel.tabs.selected_index = HISTORY
     panel.history.starred.value = True
+    panel.tabs.selected_index = HISTORY
     assert "1 to 1 of 1 job" in panel.history.message.value
-    press(panel, "star")
+    card.stars[0].click()
     assert session.record(1).starred == frozenset()
 
 
-def test_run_again_charges_the_same_request_again_also_with_reuse(connect, service, open_panel):
+def test_vary_buys_the_same_request_again_also_with_reuse(connect, service, open_panel):
     session = connect(service, reuse=True)
     panel = open_panel(lambda: session)
-    generate(panel)
-    press(panel, "again")
+    card = generate(panel)
+    tile_buttons(card)["Vary"].click()
     settled(panel)
     assert service.count("submit") == 2
     generate(panel)
@@ -512,13 +466,13 @@ def test_run_again_charges_the_same_request_again_also_with_reuse(connect, servi
     assert service.count("submit") == 2
 
 
-def test_a_double_click_on_run_again_or_a_sweep_charges_once(connect, service, open_panel):
-    """Also if reuse is off, so that nothing else would catch the second press."""
+def test_a_double_click_on_vary_run_again_or_a_sweep_buys_once(connect, service, open_panel):
+    """Also where reuse is off, so that nothing else would catch the second press."""
     session = connect(service, reuse=False)
     panel = open_panel(lambda: session)
-    generate(panel)
+    card = generate(panel)
     for _ in range(2):
-        press(panel, "again")
+        tile_buttons(card)["Vary"].click()
     settled(panel)
     assert service.count("submit") == 2
     panel.tabs.selected_index = HISTORY
@@ -535,8 +489,8 @@ def test_a_double_click_on_run_again_or_a_sweep_charges_once(connect, service, o
 
 
 def test_use_as_source_puts_the_address_into_the_form(panel):
-    generate(panel)
-    press(panel, "source")
+    card = generate(panel)
+    tile_buttons(card)["Use as source"].click()
     assert panel.form.well.text.value == "1a"
     again = generate(panel, prompt="as a watercolour")
     assert again.result.request.image.label == "1a"
@@ -544,7 +498,10 @@ def test_use_as_source_puts_the_address_into_the_form(panel):
 
 def test_a_hostile_prompt_is_text_everywhere(panel):
     hostile = '<img src=x onerror="boom()">\'&<script>boom()</script>'
-    generate(panel, prompt=hostile)
+    card = generate(panel, prompt=hostile)
+    for name in ("Larger", "Recipe"):
+        tile_buttons(card)[name].click()
+        assert "<script" not in text_of(card.detail)
     for tab in (CREATE, EXPLORE, HISTORY):
         panel.tabs.selected_index = tab
         markup = " ".join(w.value for w in below(panel.view) if isinstance(w, widgets.HTML))
@@ -789,14 +746,14 @@ def test_two_panels_share_the_session_and_do_not_disturb_each_other(open_panel, 
 def test_a_session_on_another_backend_is_followed(connect, make_sandbox, open_panel, service):
     sessions = [connect(service)]
     panel = open_panel(lambda: sessions[-1])
-    generate(panel)
+    card = generate(panel)
     sessions.append(connect(make_sandbox(), folder="elsewhere"))
     panel._cell_ended()
     assert sessions[1].backend in panel.title.value
     assert "balance not known yet" in panel.form.account.value
-    press(panel, "star")
+    tile_buttons(card)["\u2606 Star"].click()
     assert sessions[0].record(1).starred == {0}, "the mark goes to the folder of the image"
-    press(panel, "source")
+    tile_buttons(card)["Use as source"].click()
     assert generate(panel).result.request.image.sha256
     assert sessions[1].record(1).backend == sessions[1].backend
 

@@ -1,0 +1,37 @@
+"""A folder from a stranger can neither read, change, send nor remove a file outside of it, nor hang anything."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kling_notebook.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:  # the suite is found from the root of the repository, as by `python -m tests.attacks`
+    sys.path.append(str(ROOT))
+folders = importlib.import_module("tests.attacks.folders")
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes need rights that Windows does not give")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Sandbox]:
+    with Sandbox(latency=0.0, paint=folders.paint) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def ours(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.begin(tmp_path_factory.mktemp("ours"), service)
+
+
+@pytest.mark.parametrize("way", list(folders.WAYS))
+def test_a_hostile_folder_leads_nowhere(way: str, ours: Path, service: Sandbox, tmp_path: Path) -> None:
+    """No witness beside it is changed, opened or sent; what it cannot say is left out, and the rest works."""
+    assert folders.attack(ours, tmp_path, way, service).faults == []
