@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -19,6 +20,8 @@ from .sources import Source, Sources
 from .state import JobTable
 
 MAX_JOBS = 2_000
+#: Pictures a job can have been made to deliver, by a fault too.
+MOST_PICTURES = 100
 #: The share of a job's time in which it is still ``pending``.
 PENDING_SHARE = 0.2
 FAILURE = "The model could not make this picture. Try another prompt."
@@ -301,7 +304,27 @@ def _from_record(record: Mapping[str, Any]) -> Job | None:
         values["wanted"] = Wanted(**values["wanted"])
         values["source"] = Source(**values["source"]) if values["source"] else None
         job = Job(**values)
-        job.status(0.0)
-        return job
     except (TypeError, KeyError, ValueError):
         return None
+    return job if _is_possible(job) else None
+
+
+def _is_possible(job: Job) -> bool:
+    """Whether a sandbox can have made this job: the table may be a stranger's, and must not keep anybody busy."""
+    wanted, source = job.wanted, job.source
+    texts = [job.id, wanted.prompt, wanted.resolution, wanted.aspect_ratio, wanted.output_format]
+    texts += [source.kind, source.value, source.problem] if source else []
+    whole = [job.ordinal, job.seed, job.issue, job.revoked]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and re.fullmatch("job_[0-9a-f]{24}", job.id) is not None
+        and re.fullmatch("png|jpeg|webp", wanted.output_format) is not None
+        and re.fullmatch("[1-9][0-9]?:[1-9][0-9]?", wanted.aspect_ratio) is not None
+        and all(type(number) is int and 0 <= number < 2**32 for number in whole)
+        and type(job.count) is int
+        and 0 <= job.count <= MOST_PICTURES
+        and all(
+            type(number) in (int, float) and 0 <= number < 1e11 for number in (job.created_at, job.seconds, job.cost)
+        )
+        and (job.error is None or isinstance(job.error, (str, dict)))
+    )

@@ -7,6 +7,7 @@ import binascii
 import contextlib
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .state import MAX_JOBS, write_privately
+from .state import MAX_JOBS, read_plain, write_privately
 
 MAX_PICTURE = 10 * 2**20
 MAX_KEPT = 64 * 2**20
 #: More files than jobs in the table are of no use.
 MAX_FILES = MAX_JOBS
+#: A source is named by its hash, and nothing else in the folder is read or removed.
+NAME = re.compile("[0-9a-f]{64}")
 MIN_SIDE = 300
 MIN_RATIO, MAX_RATIO = 0.4, 2.5
 
@@ -83,10 +86,10 @@ class Sources:
         """The bytes with this hash; None where they were dropped, or sent to a sandbox that kept no files."""
         with self._lock:
             kept = self._kept.get(name)
-        if kept is not None or self._folder is None:
+        if kept is not None or self._folder is None or not NAME.fullmatch(name):
             return kept
         with contextlib.suppress(OSError, ValueError):
-            data = (self._folder / name).read_bytes()
+            data = read_plain(self._folder / name, MAX_PICTURE)
             return data if hashlib.sha256(data).hexdigest() == name else None
         return None
 
@@ -96,18 +99,21 @@ class Sources:
             return
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._folder.is_symlink():
+                return
             write_privately(self._folder / name, data)
             now = time.time_ns()
             os.utime(self._folder / name, ns=(now, now))  # a file system's own clock may be too coarse to order them
             room = MAX_KEPT
-            for place, path in enumerate(sorted(self._folder.iterdir(), key=_modified, reverse=True)):
-                room -= path.stat().st_size
+            kept = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
+            for place, path in enumerate(sorted(kept, key=_modified, reverse=True)):
+                room -= path.lstat().st_size
                 if room < 0 or place >= MAX_FILES:
                     path.unlink(missing_ok=True)
 
 
 def _modified(path: Path) -> int:
-    return path.stat().st_mtime_ns
+    return path.lstat().st_mtime_ns
 
 
 def check_picture(data: bytes) -> str:

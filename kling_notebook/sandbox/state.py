@@ -6,15 +6,18 @@ The source pictures they are painted from stand in files beside it (see `sources
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 #: A table is rewritten at every submit: only the newest jobs are kept in it.
 MAX_JOBS = 200
+MAX_TABLE = 16 * 2**20
 #: Windows would write \r\n for every \n in a picture.
 BINARY = getattr(os, "O_BINARY", 0)
 
@@ -39,11 +42,11 @@ class JobTable:
     def credits(self) -> float | None:
         """What was left when the table was last written; None where nobody knows."""
         left = self._read().get("credits")
-        return left if isinstance(left, (int, float)) and left >= 0 else None
+        return left if isinstance(left, (int, float)) and 0 <= left < 1e12 else None
 
     def _read(self) -> dict[str, Any]:
         try:
-            value = json.loads(self.path.read_bytes())
+            value = json.loads(read_plain(self.path, MAX_TABLE))
         except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
@@ -55,6 +58,21 @@ class JobTable:
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_privately(self.path, json.dumps({"version": 1, "credits": credits, "jobs": newest}).encode())
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """A file's bytes. The folder may be a stranger's: no link is followed, and nobody waits for a pipe.
+
+    Raises:
+        OSError: it cannot be read, or is another kind of file. ValueError: it is above the limit.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path} is above {limit} bytes")
+    return data
 
 
 def write_privately(path: Path, data: bytes) -> None:
