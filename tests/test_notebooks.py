@@ -113,15 +113,15 @@ class TestSweeps:
 
     def test_it_was_stopped_in_the_middle_and_completed(self, executed):
         stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "again")
-        assert "cancelled before it was sent" in stopped
+        assert "cancelled before being sent" in stopped
         # Two at a time: one may just have ended, and one that is just being sent has no id yet.
         assert re.search("still being made: [0-2]$", stopped, re.M)
-        assert "from this folder at no cost" in rest
+        assert "already made, at no cost" in rest
         assert text_of(executed["sweeps"], "missing") == "[]"
 
     def test_it_leaves_a_figure_for_a_paper(self, executed, folders):
         assert (folders["sweeps"] / "notebook_output" / "houses.pdf").read_bytes().startswith(b"%PDF")
-        assert "6 from this folder at no cost" in text_of(executed["sweeps"], "nothing")
+        assert "6 already made, at no cost" in text_of(executed["sweeps"], "nothing")
 
 
 class TestHistory:

@@ -5,44 +5,75 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .errors import KlingError
 from .generation_request import GenerationRequest
 
 
 class JobStatus(StrEnum):
-    """Where a job's record stands in its life. The history's ``status`` column holds these words."""
+    """Where a job's record stands in its life. The history's ``status`` column holds these words; see `STATUSES`."""
 
-    QUEUED = "queued"  # written down; nothing was sent
-    SUBMITTING = "submitting"  # the intent is committed; the POST may be under way
-    UNCONFIRMED = "unconfirmed"  # it is unknown whether a job was made; never sent again by itself
-    RUNNING = "running"  # the service gave a job id
-    DOWNLOADING = "downloading"  # the service is done; images are being saved
-    PAUSED = "paused"  # not polled now, its job id is kept; resume does
-    COMPLETED = "completed"  # every image is in the folder
-    FAILED = "failed"  # the service says that the job failed
-    EXPIRED = "expired"  # the images' URLs died before they were saved; the id is kept
-    REJECTED = "rejected"  # no job was made
-    CANCELLED = "cancelled"  # taken back before the POST
-    DISMISSED = "dismissed"  # was unconfirmed or paused; the user gave it up
+    QUEUED = "queued"
+    SUBMITTING = "submitting"
+    UNCONFIRMED = "unconfirmed"
+    RUNNING = "running"
+    DOWNLOADING = "downloading"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    DISMISSED = "dismissed"
 
     @property
     def over(self) -> bool:
-        """True where nothing is left to do."""
-        return self in _OVER
+        """True if nothing is left to do."""
+        return STATUSES[self].over
 
 
-_OVER = frozenset(
-    {
-        JobStatus.COMPLETED,
-        JobStatus.FAILED,
-        JobStatus.EXPIRED,
-        JobStatus.REJECTED,
-        JobStatus.CANCELLED,
-        JobStatus.DISMISSED,
-    }
-)
+Tone = Literal["waiting", "moving", "good", "stopped", "unsure", "bad"]
+
+
+class StatusRow(NamedTuple):
+    """What a status means and how it is shown.
+
+    Attributes:
+        meaning: one sentence. icon, text: what stands beside a job. tone: what kind of news it is, for a color.
+        over: True if nothing is left to do.
+    """
+
+    meaning: str
+    icon: str
+    text: str
+    tone: Tone
+    over: bool = False
+
+
+STATUSES: Mapping[JobStatus, StatusRow] = {
+    JobStatus.QUEUED: StatusRow("It is written down; nothing was sent.", "\u25cb", "queued", "waiting"),
+    JobStatus.SUBMITTING: StatusRow("It is being sent.", "\u25cc", "submitting", "moving"),
+    JobStatus.UNCONFIRMED: StatusRow(
+        "It may have been submitted and charged; it is never sent again by itself.", "?", "unconfirmed", "unsure"
+    ),
+    JobStatus.RUNNING: StatusRow("The service gave a job id and makes the images.", "\u25b8", "running", "moving"),
+    JobStatus.DOWNLOADING: StatusRow("The images are being saved.", "\u2193", "downloading", "moving"),
+    JobStatus.PAUSED: StatusRow("It is not polled now; resume continues it.", "\u2016", "paused", "stopped"),
+    JobStatus.COMPLETED: StatusRow("Every image is in the folder.", "\u2713", "completed", "good", True),
+    JobStatus.FAILED: StatusRow("The service says that the job failed.", "\u2715", "failed", "bad", True),
+    JobStatus.EXPIRED: StatusRow(
+        "The links to its images ended before they were saved.", "\u29d7", "expired", "bad", True
+    ),
+    JobStatus.REJECTED: StatusRow(
+        "The service refused the request; no job was made.", "\u2298", "rejected", "bad", True
+    ),
+    JobStatus.CANCELLED: StatusRow("It was cancelled before it was sent.", "\u2013", "cancelled", "stopped", True),
+    JobStatus.DISMISSED: StatusRow(
+        "It was unconfirmed or paused, and was given up.", "\u00d7", "dismissed", "stopped", True
+    ),
+}
+"""One row per status. Views get its fields as arguments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ class Stopped:
 
     Attributes:
         cancelled: numbers of the jobs that were cancelled before they were sent.
-        still_running: job ids of those that keep running in the background; "job N" if no id is known yet.
+        still_running: those that keep running in the background.
     """
 
     cancelled: tuple[int, ...]
-    still_running: tuple[str, ...]
+    still_running: tuple[JobHandle, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Call:
         return tuple(dict.fromkeys(self.handles))
 
     def cancel_unsent(self) -> Stopped:
-        """Cancel what was not sent, and return what keeps running. Another call's jobs are left to it."""
-        still_running: list[str] = []
+        """Cancel what was not sent, and say what keeps running. What another call asked for first is left to it."""
+        still_running: list[JobHandle] = []
         cancelled: list[int] = []
         for handle in self.jobs:
             if handle.done():
@@ -51,7 +51,7 @@ class Call:
             if handle.number in self.numbers and handle.cancel():
                 cancelled.append(handle.number)
             else:
-                still_running.append(handle.job_id or f"job {handle.number}")
+                still_running.append(handle)
         return Stopped(tuple(cancelled), tuple(still_running))
 
     @contextmanager

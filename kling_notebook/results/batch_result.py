@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.quantities import count
 from .handle import JobHandle
-from .result import Result, SavedImage, grid_tiles, name_after_prompt
+from .result import Result, SavedImage, Shown, grid_tiles
 from .table_rows import Row
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def plan_batch(
     return BatchPlan(row_labels, ids, [None if isinstance(one, str) else one for one in requests], invalid)
 
 
-class BatchResult(Sequence[Result | None]):
+class BatchResult(Shown, Sequence[Result | None]):
     """The results of a batch, one per row of its table and in its order; None for a row that has none.
 
     Rows that ask for the same share one job.
@@ -108,7 +108,6 @@ class BatchResult(Sequence[Result | None]):
         self.ids = ids
         self.handles = tuple(handles)
         self.invalid = dict(invalid)
-        self.already_shown: Callable[[], bool] = bool
 
     def __len__(self) -> int:
         return len(self.handles)
@@ -199,11 +198,6 @@ class BatchResult(Sequence[Result | None]):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
         return self.bundle()
-
-    def _ipython_display_(self) -> None:
-        if not self.already_shown():
-            raise NotImplementedError
-        name_after_prompt(self)
 
     def __repr__(self) -> str:
         return f"<BatchResult {self.summary}>"

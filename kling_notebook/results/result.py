@@ -152,7 +152,23 @@ def link(path: Path, seen_from: Path | None = None) -> str | None:
     return None if relative.startswith("..") else relative.replace(os.sep, "/")
 
 
-class Result(Sequence[SavedImage]):
+class Shown:
+    """What a call shows by itself: IPython then need not show it again as the value of the cell.
+
+    ``already_shown`` is set by the call that showed it: asked with the value, it says whether this is that echo.
+    """
+
+    already_shown: Callable[[object], bool] | None = None
+
+    def _ipython_display_(self) -> None:
+        """Its name or nothing if the cell that ends with this value has shown it; otherwise the mimebundle is shown."""
+        if self.already_shown is None or not self.already_shown(self):
+            raise NotImplementedError
+        if is_terminal():  # ``Out[1]:`` stands there already, and something has to follow it
+            print(repr(self))
+
+
+class Result(Shown, Sequence[SavedImage]):
     """One completed request with its saved images: ``result[0].path``, ``len(result)``, ``for image in result``.
 
     Attributes:
@@ -181,7 +197,6 @@ class Result(Sequence[SavedImage]):
         self.note = record.note
         self.starred = record.starred
         self.raw: Mapping[str, Any] = record.raw
-        self.already_shown: Callable[[], bool] = bool  # set by an entry point that has just shown it in this very cell
         self._images = tuple(
             SavedImage(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
             for k, name in enumerate(record.images)
@@ -235,12 +250,6 @@ class Result(Sequence[SavedImage]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
         return self.bundle()
 
-    def _ipython_display_(self) -> None:
-        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
-        if not self.already_shown():
-            raise NotImplementedError
-        name_after_prompt(self)
-
     def __repr__(self) -> str:
         here = sum(saving.is_saved_image(image.path) for image in self)
         images = f"{f'{here} of ' * (here < len(self))}{len(self)} image{'s' * (len(self) != 1)}"
@@ -277,10 +286,12 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
     return " · ".join(words)
 
 
-def name_after_prompt(value: object) -> None:
-    """In a terminal ``Out[1]:`` stands there already, and something has to follow it."""
-    if sys.stdout is not None and sys.stdout.isatty():
-        print(repr(value))
+def is_terminal() -> bool:
+    """Whether what is printed goes to a terminal. False for a stream that is closed or was replaced by a writer."""
+    try:
+        return bool(sys.stdout is not None and sys.stdout.isatty())
+    except Exception:
+        return False
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from ..image_files.source_images import known_by_pixels, load_source
 from ..view.facets import Facet
 from ..view.tiles import Tile
 from .handle import JobHandle
-from .result import Result, SavedImage, copied, name_after_prompt, placeholder_tile, writing
+from .result import Result, SavedImage, Shown, copied, placeholder_tile, writing
 from .sweep_axes import Axes, Pick, Point, label, layout, plain, shape
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SweepPlan:
         return SweepResult(self.axes, self.points, handles, pick=self.pick)
 
 
-class SweepResult(Sequence[Result | None]):
+class SweepResult(Shown, Sequence[Result | None]):
     """The results of a sweep, in the order of its points, the last axis turning fastest; None where one is missing.
 
     ``sweep["fox", "dawn"]`` selects by value, in the axes' order, as it was given or as its label is written; fewer
@@ -80,7 +80,6 @@ class SweepResult(Sequence[Result | None]):
         self.pick = pick
         self.points = tuple(points)
         self.handles = tuple(handles)
-        self.already_shown: Callable[[], bool] = bool
 
     def _result(self, index: int) -> Result | None:
         handle = self.handles[index]
@@ -241,12 +240,6 @@ class SweepResult(Sequence[Result | None]):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
         return self.bundle()
-
-    def _ipython_display_(self) -> None:
-        """Its name or nothing, where the cell that ends with this value has shown it; else the mimebundle speaks."""
-        if not self.already_shown():
-            raise NotImplementedError
-        name_after_prompt(self)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""

@@ -1,4 +1,4 @@
-"""What is shown while one waits, and short messages: slim bars, a status word, an honest estimate."""
+"""What is shown while one waits, and short messages: slim bars, an icon with a word, an honest estimate."""
 
 from __future__ import annotations
 
@@ -26,33 +26,36 @@ from .markup import (
     tag,
 )
 
-State = Literal["queued", "waiting", "running", "saving", "done", "reused", "failed", "stopped", "unknown"]
+Tone = Literal["moving", "unsure", "bad", "stopped", "waiting", "good"]
 
 MOST_ROWS = 8
-_LOOK: dict[State, tuple[str, str]] = {
-    "saving": ("\u2193", BLUE),
-    "running": ("\u25b8", BLUE),
-    "unknown": ("?", AMBER),
-    "failed": ("\u2715", RED),
-    "stopped": ("\u25aa", AMBER),
-    "waiting": ("\u25cc", BLUE),
-    "queued": ("\u25cb", GRAY),
-    "done": ("\u2713", GREEN),
-    "reused": ("\u21ba", GREEN),
+_COLORS: dict[Tone, str] = {
+    "moving": BLUE,
+    "unsure": AMBER,
+    "bad": RED,
+    "stopped": GRAY,
+    "waiting": GRAY,
+    "good": GREEN,
 }
-_ORDER = {state: place for place, state in enumerate(_LOOK)}
-_OVER = frozenset({"done", "reused", "failed", "stopped", "unknown"})
+_ORDER = {tone: place for place, tone in enumerate(_COLORS)}
+_ENDED = frozenset({"unsure", "bad", "stopped"})
+"""Tones without a bar: the icon and the words say what became of the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressRow:
-    """One job while one waits. Times in seconds; ``expected`` is the whole time such jobs took, None if unknown.
+    """One job while one waits. Times in seconds.
 
-    ``fraction`` 0..1 overrides what elapsed and expected say; ``detail`` says what it waits for, or the reason.
+    Attributes:
+        icon, text, tone: how its status is shown; words with the same text are counted together.
+        expected: the whole time such jobs took, None if unknown.
+        detail: what it waits for, or the reason. fraction: 0..1, instead of what elapsed and expected say.
     """
 
     label: str
-    state: State
+    icon: str
+    text: str
+    tone: Tone
     elapsed: float
     expected: float | None
     detail: str = ""
@@ -60,53 +63,56 @@ class ProgressRow:
 
 
 def fraction_of(row: ProgressRow) -> float | None:
-    """How full the bar is, or None where nothing honest can be shown.
+    """How full the bar is, or None if nothing honest can be said.
 
     Up to nine tenths it is elapsed over expected; then it creeps on and never arrives before the job does.
     """
-    if row.state in {"done", "reused"}:
+    if row.tone == "good":
         return 1.0
+    if row.tone != "moving":
+        return 0.0
     if row.fraction is not None and math.isfinite(row.fraction):
         return min(max(row.fraction, 0.0), 1.0)
-    if row.state == "queued":
-        return 0.0
     if not row.expected or row.expected <= 0 or not math.isfinite(row.expected):
-        # What is over has an end: a bar that stays in a saved notebook must not look as if it still moved.
-        return 1.0 if row.state in _OVER else None
+        return None
     share = max(row.elapsed, 0.0) / row.expected
     return share if share <= 0.9 else 0.9 + 0.08 * (1 - math.exp(-(share - 0.9) / 0.5))
 
 
 def estimate_text(row: ProgressRow) -> str:
-    """'about 12 s left', 'longer than usual', or nothing where no past job says anything."""
-    if row.state not in {"running", "waiting"} or not row.expected or row.expected <= 0:
+    """'about 12 s left', then 'usually 20 s'; nothing if no past job says anything, or if it waits for something."""
+    expected = row.expected
+    if row.tone != "moving" or row.fraction is not None or not expected or expected <= 0 or not math.isfinite(expected):
         return ""
-    left = row.expected - row.elapsed
-    if left <= -0.15 * row.expected:
-        return "longer than usual"
-    if left < 3:
-        return "nearly there"
-    step = 1 if left < 15 else 5 if left < 90 else 30
-    return f"about {seconds_text(math.ceil(left / step) * step)} left"
+    left = expected - max(row.elapsed, 0.0)
+    if left <= 0:
+        return f"usually {_rounded(expected)}"
+    return f"about {_rounded(left)} left"
+
+
+def _rounded(seconds: float) -> str:
+    """A duration as exact as an estimate is, at least one second."""
+    step = 1 if seconds < 15 else 5 if seconds < 90 else 30
+    return seconds_text(math.ceil(seconds / step) * step)
 
 
 def status_text(row: ProgressRow) -> str:
-    """'running · 8 s · about 12 s left'."""
-    parts: list[str] = [row.state]
-    if row.elapsed > 0 and row.state not in {"queued", "reused"}:
-        parts.append(seconds_text(round(row.elapsed)))
-    estimate = estimate_text(row)
-    return " \u00b7 ".join([*parts, estimate] if estimate else parts)
+    """'running \u00b7 8 s \u00b7 about 12 s left'."""
+    elapsed = round(row.elapsed) if row.tone in ("moving", "good") else 0
+    return " \u00b7 ".join(
+        filter(None, [bounded(row.text, 24), seconds_text(elapsed) if elapsed else "", estimate_text(row)])
+    )
 
 
 def progress_bundle(
     rows: Sequence[ProgressRow], *, title: str = "", notice: str = "", footer: str = ""
 ) -> dict[str, Any]:
-    """Bars for jobs that run, under an overall line where there are several; of more than eight the liveliest eight."""
-    many, several = len(rows) > MOST_ROWS, len(rows) > 1
-    shown = _liveliest(rows) if many else list(rows)
-    rest = Counter(row.state for row in rows) - Counter(row.state for row in shown)
-    tail = f"and {rest.total()} more: {_counts(rest)}" if rest else ""
+    """Bars for jobs that run, under an overall line where there are several; the liveliest eight of more than eight."""
+    several = len(rows) > 1
+    shown = _liveliest(rows) if len(rows) > MOST_ROWS else list(rows)
+    seen = {id(row) for row in shown}
+    rest = [row for row in rows if id(row) not in seen]
+    tail = f"and {len(rest)} more: {_counts(rest)}" if rest else ""
     html = frame(
         heading(title, notice),
         _overall(rows) if several else "",
@@ -123,34 +129,33 @@ def progress_bundle(
 
 
 def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
-    """Eight rows: what runs first; two places are kept for what went wrong, whose reason wants to be read."""
-    ordered = sorted(rows, key=lambda row: _ORDER[row.state])
-    wrong = [row for row in ordered if row.state in {"unknown", "failed", "stopped"}][:2]
-    others = [row for row in ordered if row not in wrong][: MOST_ROWS - len(wrong)]
-    return sorted(others + wrong, key=lambda row: _ORDER[row.state])
+    """Eight rows: what moves first; two places are kept for what went wrong, whose reason should be read."""
+    ordered = sorted(rows, key=lambda row: _ORDER[row.tone])
+    wrong = [row for row in ordered if row.tone in _ENDED]
+    others = [row for row in ordered if row.tone not in _ENDED] + wrong[2:]
+    return sorted([*wrong[:2], *others][:MOST_ROWS], key=lambda row: _ORDER[row.tone])
 
 
 def _row(row: ProgressRow) -> Html:
-    symbol, color = _LOOK[row.state]
     name = "flex: 1 1 auto; min-width: 0px"
     apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
-    label = status_text(row)
+    text = status_text(row)
     line = tag(
         "div",
         tag("span", bounded(row.label, 90), dir="auto", style=name),
-        tag("span", f"{symbol} {label}", style="flex: 0 0 auto; font-size: 12px"),
+        tag("span", f"{row.icon} {text}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
-    bar = _bar([(fraction_of(row), color)], row.elapsed, label)
+    bar = "" if row.tone in _ENDED else _bar([(fraction_of(row), _COLORS[row.tone])], row.elapsed, text)
     return tag("div", line, bar, _small(row.detail), style="margin: 5px 0 7px 0")
 
 
-def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, label: str) -> Html:
+def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, text: str) -> Html:
     track = f"display: flex; height: 5px; margin: 3px 0; border-radius: 3px; overflow: hidden; background-color: {LINE}"
     fills = [_fill(share, color, elapsed) for share, color in parts]
     shares = [share for share, _ in parts if share is not None]
     now = round(sum(shares) * 100) if shares else None
-    return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=label)
+    return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=text)
 
 
 def _fill(share: float | None, color: str, elapsed: float) -> Html:
@@ -163,24 +168,23 @@ def _fill(share: float | None, color: str, elapsed: float) -> Html:
 
 
 def _overall(rows: Sequence[ProgressRow]) -> Html:
-    count = len(rows)
-    done = sum(row.state in {"done", "reused"} for row in rows) / count
-    lost = sum(row.state in {"failed", "stopped", "unknown"} for row in rows) / count
-    under = sum((fraction_of(row) or 0.0) for row in rows if row.state not in _OVER) / count
-    label = _overall_text(rows)
-    bar = _bar([(done, GREEN), (lost, RED), (under, BLUE)], 0.0, label)
-    return tag("div", tag("div", label, style="font-weight: 600"), bar, style="margin: 2px 0 8px 0")
+    tones = Counter(row.tone for row in rows)
+    under = sum((fraction_of(row) or 0.0) for row in rows if row.tone == "moving") / len(rows)
+    parts = [(tones[tone] / len(rows), _COLORS[tone]) for tone in ("good", "bad", "unsure")]
+    text = _overall_text(rows)
+    bar = _bar([*parts, (under, BLUE)], 0.0, text)
+    return tag("div", tag("div", text, style="font-weight: 600"), bar, style="margin: 2px 0 8px 0")
 
 
 def _overall_text(rows: Sequence[ProgressRow]) -> str:
-    counts = Counter(row.state for row in rows)
-    done = counts.pop("done", 0) + counts["reused"]
-    text = f"{done} of {len(rows)} done"
-    return f"{text} \u00b7 {_counts(counts)}" if +counts else text
+    good = sum(row.tone == "good" for row in rows)
+    counts = _counts([row for row in rows if row.text != "completed"])
+    return f"{good} of {len(rows)} completed" + (f" \u00b7 {counts}" if counts else "")
 
 
-def _counts(counts: Counter[State]) -> str:
-    return ", ".join(f"{counts[state]} {state}" for state in sorted(+counts, key=_ORDER.__getitem__))
+def _counts(rows: Sequence[ProgressRow]) -> str:
+    counts = Counter(bounded(row.text, 24) for row in sorted(rows, key=lambda row: _ORDER[row.tone]))
+    return ", ".join(f"{count} {text}" for text, count in counts.items())
 
 
 def _small(text: str) -> Html:
@@ -191,7 +195,8 @@ def _small(text: str) -> Html:
 def _row_text(row: ProgressRow) -> str:
     share = fraction_of(row)
     bar = "." * 20 if share is None else ("#" * round(share * 20)).ljust(20, "-")
-    line = f"[{bar}] {bounded(row.label, 60)} \u00b7 {status_text(row)}"
+    start = row.icon if row.tone in _ENDED else f"[{bar}]"
+    line = f"{start} {bounded(row.label, 60)} \u00b7 {status_text(row)}"
     return f"{line} \u00b7 {bounded(row.detail, 240)}" if row.detail else line
 
 

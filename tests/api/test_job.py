@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
 from kling_notebook.api.generation_request import GenerationRequest, SourceImage
-from kling_notebook.api.job import Job, JobStatus, Snapshot
+from kling_notebook.api.job import STATUSES, Job, JobStatus, Snapshot
 from kling_notebook.api.parameters import PARAMETERS
 
 PNG = SourceImage.of_bytes(b"\x89PNG bytes", "image/png", "fox.png")
@@ -302,3 +302,12 @@ def test_the_states_that_are_over_are_those_with_nothing_left_to_do() -> None:
         "cancelled",
         "dismissed",
     }
+
+
+def test_every_status_has_a_row_of_its_own() -> None:
+    assert set(STATUSES) == set(JobStatus)
+    for field in ("meaning", "icon", "text"):
+        values = [getattr(row, field) for row in STATUSES.values()]
+        assert len(set(values)) == len(values), f"two statuses share a {field}"
+        assert all(values)
+    assert all(len(row.icon) == 1 for row in STATUSES.values())

@@ -219,7 +219,7 @@ def _sweeps(folder: Path, runs: int) -> Iterator[Row]:
     started: dict[int, float] = {}
     shown: dict[int, float] = {}
     for count in (10, 100, 1000):
-        lines = [ProgressRow(f"fox {i}", "running", 3.0, 10.0) for i in range(count)]
+        lines = [ProgressRow(f"fox {i}", ">", "running", "moving", 3.0, 10.0) for i in range(count)]
 
         def start(count: int = count) -> None:
             requests = [begun.request(f"fox {next(fresh)}") for _ in range(count)]

@@ -446,7 +446,7 @@ def test_a_withdrawn_request_is_not_sent(
         time.sleep(0.05)
     stopped = batch.cancel_unsent()
     assert stopped.cancelled == (2,)
-    assert stopped.still_running == (batch.handles[0].job_id,)
+    assert stopped.still_running == (batch.handles[0],)
     assert session.record(2).status is JobStatus.CANCELLED
     assert batch.handles[0].result(timeout=30).number == 1
     assert sandbox.count("submit") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from jupyter_client.manager import KernelManager
+from PIL import Image
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -215,12 +217,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 
 @pytest.fixture(scope="module")
 def shared_service(tmp_path_factory):
-    """One kernel and one sandbox for cells that must send nothing."""
+    """One kernel and one sandbox for a module's cells; what its images show does not matter."""
 
     from kling_notebook.sandbox import Sandbox
 
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "#446688").save(out, "PNG")
     folder = tmp_path_factory.mktemp("nothing")
-    with Sandbox(latency=0.0) as service:
+    with Sandbox(latency=0.0, paint=lambda *_, **__: out.getvalue()) as service:
         kernel = Kernel(folder, {"PIXELDOJO_API_BASE": service.base_url, "PIXELDOJO_API_KEY": service.key})
         kernel.ok("%load_ext kling_notebook")
         yield kernel, service

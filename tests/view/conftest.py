@@ -65,8 +65,8 @@ def render_everything(make_tile: Callable[..., Tile]) -> Callable[[str], dict[st
         two = Facet(text, text, (text, "b"), text, (text, "d"), (((shown,), (wide, wide)), ((holes[1],), ())))
         one = Facet(text, "", ("",), text, (text, "d"), (((shown,), (holes[0],)),))
         long = Facet(text, text, (text * 30, "b"), text, (text,), (((shown,),), ((wide,),)))
-        states = ("queued", "waiting", "running", "saving", "done", "reused", "failed", "stopped", "unknown")
-        rows = [ProgressRow(text, state, 8.0, 20.0, text) for state in states]  # type: ignore[arg-type]
+        tones = ("waiting", "moving", "good", "stopped", "unsure", "bad")
+        rows = [ProgressRow(text, text, text, tone, 8.0, 20.0, text) for tone in tones]  # type: ignore[arg-type]
         history = [
             HistoryRow(n, (shown, *holes, wide), text, text, s, text, text, 8.4, 5, ("12b",), text, text)
             for n, s in enumerate(("completed", "failed", "unconfirmed", "running", "cancelled", "paused", text))
@@ -80,7 +80,7 @@ def render_everything(make_tile: Callable[..., Tile]) -> Callable[[str], dict[st
             "large, missing": large_bundle(holes[0], title=text, notice=text),
             "facets": facets_bundle([two, one, long], title=text, notice=text),
             "progress": progress_bundle(rows[:5], title=text, notice=text, footer=text),
-            "progress, no estimate": progress_bundle([ProgressRow(text, "running", 8.0, None, text)]),
+            "progress, no estimate": progress_bundle([ProgressRow(text, text, text, "moving", 8.0, None, text)]),
             "progress of many": progress_bundle(rows * 4, title=text, notice=text, footer=text),
             "history": history_bundle(history, total=99, footer=text, title=text, notice=text),
             "no history": history_bundle([], total=0, footer=text),

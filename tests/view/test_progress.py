@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -15,9 +16,21 @@ from kling_notebook.view.progress import (
     status_text,
 )
 
+LOOKS = {
+    "queued": ("o", "waiting"),
+    "submitting": ("-", "moving"),
+    "running": (">", "moving"),
+    "completed": ("v", "good"),
+    "reused": ("r", "good"),
+    "failed": ("x", "bad"),
+    "cancelled": ("c", "stopped"),
+    "unconfirmed": ("?", "unsure"),
+}
 
-def row(state: str = "running", elapsed: float = 8.0, expected: float | None = 20.0, **fields: object) -> ProgressRow:
-    return ProgressRow(fields.pop("label", "fox"), state, elapsed, expected, **fields)  # type: ignore[arg-type]
+
+def row(text: str = "running", elapsed: float = 8.0, expected: float | None = 20.0, **fields: object) -> ProgressRow:
+    icon, tone = LOOKS[text]
+    return ProgressRow(fields.pop("label", "fox"), icon, text, tone, elapsed, expected, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -33,11 +46,12 @@ def row(state: str = "running", elapsed: float = 8.0, expected: float | None = 2
         (row("running", 8, 20, fraction=7.0), 1.0),
         (row("running", 8, 20, fraction=float("nan")), 0.4),
         (row("queued", 0, None), 0.0),
-        (row("waiting", 4, 20), 0.2),
-        (row("done", 8, None), 1.0),
+        (row("submitting", 4, 20), 0.2),
+        (row("completed", 8, None), 1.0),
         (row("reused", 0, None), 1.0),
-        (row("failed", 8, None), 1.0),
-        (row("failed", 8, 20), 0.4),
+        (row("failed", 8, None), 0.0),
+        (row("cancelled", 8, 20), 0.0),
+        (row("unconfirmed", 8, 20, fraction=0.9), 0.0),
     ],
 )
 def test_the_bar_is_as_full_as_is_known(given: ProgressRow, expected: float | None) -> None:
@@ -57,12 +71,16 @@ def test_a_late_job_never_looks_finished_and_never_runs_backwards() -> None:
         (row(elapsed=8, expected=20), "about 12 s left"),
         (row(elapsed=0, expected=62), "about 65 s left"),
         (row(elapsed=0, expected=200), "about 3 min 30 s left"),
-        (row(elapsed=18, expected=20), "nearly there"),
-        (row(elapsed=22, expected=20), "nearly there"),
-        (row(elapsed=25, expected=20), "longer than usual"),
+        (row(elapsed=0, expected=2), "about 2 s left"),
+        (row(elapsed=0, expected=0.3), "about 1 s left"),
+        (row(elapsed=19.5, expected=20), "about 1 s left"),
+        (row(elapsed=22, expected=20), "usually 20 s"),
+        (row(elapsed=500, expected=20), "usually 20 s"),
+        (row(elapsed=25, expected=float("nan")), ""),
+        (row(elapsed=8, expected=20, fraction=0.95), ""),
         (row(elapsed=25, expected=None), ""),
         (row("queued", 0, 20), ""),
-        (row("done", 20, 20), ""),
+        (row("completed", 20, 20), ""),
         (row("failed", 25, 20), ""),
     ],
 )
@@ -73,12 +91,12 @@ def test_the_estimate_is_honest(given: ProgressRow, expected: str) -> None:
 
 def test_a_row_shows_label_state_time_estimate_and_what_it_waits_for() -> None:
     bundle = progress_bundle(
-        [row("waiting", 4, detail="rate limit: next request in 6 s")], title="two foxes", footer="1 credit"
+        [row("submitting", 4, detail="rate limit: next request in 6 s")], title="two foxes", footer="1 credit"
     )
     for text in (
         "two foxes",
         "fox",
-        "waiting \u00b7 4 s \u00b7 about 20 s left",
+        "submitting \u00b7 4 s \u00b7 about 20 s left",
         "rate limit: next request in 6 s",
         "1 credit",
     ):
@@ -87,12 +105,31 @@ def test_a_row_shows_label_state_time_estimate_and_what_it_waits_for() -> None:
 
 
 def test_the_state_is_a_word_and_a_sign_not_only_a_color() -> None:
-    signs = set()
-    for state in ("queued", "waiting", "running", "saving", "done", "reused", "failed", "stopped", "unknown"):
-        found = re.search(rf">(\S) {state}", progress_bundle([row(state)])["text/html"])
-        assert found, state
-        signs.add(found[1])
-    assert len(signs) == 9
+    for text, (icon, _) in LOOKS.items():
+        assert f">{html.escape(icon)} {text}" in progress_bundle([row(text)])["text/html"]
+
+
+def test_what_ended_without_images_has_no_bar_and_no_time() -> None:
+    """A full or red bar under a job that was cancelled would look like a failure, or like a success."""
+    for text in ("failed", "cancelled", "unconfirmed"):
+        bundle = progress_bundle([row(text, fraction=0.9)])
+        assert "progressbar" not in bundle["text/html"]
+        assert "[" not in bundle["text/plain"]
+        assert " s" not in bundle["text/plain"]
+
+
+def test_the_total_is_red_only_for_what_failed() -> None:
+    red = "rgb(214, 58, 48)"
+    assert f"width: 0.0%; height: 5px; background-color: {red}" in progress_bundle([row("cancelled")] * 2)["text/html"]
+    assert (
+        f"width: 50.0%; height: 5px; background-color: {red}"
+        in (progress_bundle([row("cancelled"), row("failed")])["text/html"])
+    )
+
+
+def test_nothing_untrue_is_said_at_the_first_moment() -> None:
+    assert status_text(row("running", 0.2, 2.0)) == "running \u00b7 about 2 s left"
+    assert status_text(row("queued", 0.0, None)) == "queued"
 
 
 def test_without_an_estimate_the_bar_has_no_length_and_moves_with_time() -> None:
@@ -103,31 +140,33 @@ def test_without_an_estimate_the_bar_has_no_length_and_moves_with_time() -> None
 
 
 def test_a_bar_that_stays_in_a_saved_notebook_does_not_look_alive() -> None:
-    for state in ("done", "failed", "stopped", "unknown"):
-        assert "gradient" not in progress_bundle([row(state, 8, None)])["text/html"]
+    for text in ("completed", "failed", "cancelled", "unconfirmed"):
+        assert "gradient" not in progress_bundle([row(text, 8, None)])["text/html"]
 
 
 def test_up_to_eight_rows_are_all_shown_under_an_overall_line() -> None:
     bundle = progress_bundle([row(label=f"job {k}") for k in range(8)])
     assert bundle["text/html"].count("progressbar") == 9
-    assert bundle["text/plain"].startswith("0 of 8 done")
+    assert bundle["text/plain"].startswith("0 of 8 completed")
     assert "more" not in bundle["text/plain"]
 
 
 def test_one_row_needs_no_overall_line() -> None:
     bundle = progress_bundle([row()])
     assert bundle["text/html"].count("progressbar") == 1
-    assert " of 1 done" not in bundle["text/plain"]
+    assert " of 1 completed" not in bundle["text/plain"]
 
 
 def test_many_rows_are_an_overall_line_and_the_liveliest_eight() -> None:
-    states = ["done"] * 20 + ["queued"] * 25 + ["running"] * 3 + ["failed"] * 2
+    states = ["completed"] * 20 + ["queued"] * 25 + ["running"] * 3 + ["failed"] * 2
     bundle = progress_bundle([row(state, label=f"job {k}") for k, state in enumerate(states)])
-    assert bundle["text/html"].count("progressbar") == 9
+    assert bundle["text/html"].count("progressbar") == 7, (
+        "one for all, and one for each of the eight that has not failed"
+    )
     plain = bundle["text/plain"].splitlines()
-    assert plain[0] == "20 of 50 done \u00b7 3 running, 2 failed, 25 queued"
+    assert plain[0] == "20 of 50 completed \u00b7 3 running, 2 failed, 25 queued"
     assert [line.split("job ")[1].split(" ")[0] for line in plain[1:4]] == ["45", "46", "47"]
-    assert plain[-1] == "and 42 more: 22 queued, 20 done"
+    assert plain[-1] == "and 42 more: 22 queued, 20 completed"
     assert len(bundle["text/html"]) < 12_000
 
 
@@ -138,7 +177,7 @@ def test_a_failure_is_seen_although_many_run() -> None:
 
 def test_reused_jobs_count_as_done() -> None:
     plain = progress_bundle([row("reused")] * 9)["text/plain"]
-    assert plain.startswith("9 of 9 done \u00b7 9 reused")
+    assert plain.startswith("9 of 9 completed \u00b7 9 reused")
 
 
 def test_no_rows_is_no_error() -> None:

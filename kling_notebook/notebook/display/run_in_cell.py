@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
+from ...api.event_log import log_suppressed
 from ...api.generation_request import GenerationRequest
 from ...jobs.call import Call, Stopped
 from ...results.batch_result import BatchPlan, BatchResult
@@ -15,16 +16,19 @@ from ...results.handle import JobHandle
 from ...results.result import Result, grid_tiles
 from ...results.sweep_result import SweepPlan, SweepResult
 from ...session.session import Session, Source
-from ...view.markup import plural
+from ...view.markup import bounded, plural
+from ...view.progress import message_bundle
 from ..checks import check_reuse, check_timeout
 from . import wait as waiting
+from .echo import held_back
+from .outputs import attempt
 from .progress_display import LiveDisplay
 
 Bind = Callable[[Any], object]
 Plan = SweepPlan | BatchPlan | None
 Held = SweepResult | BatchResult | JobHandle
 AGAIN = "Run it again to make only what is missing."
-COLLECTED = "Collecting buys nothing: `%kling status` says what is left of them."
+COLLECTED = "Resuming is free: `%kling status` says what is left of them."
 
 
 def perform(
@@ -45,112 +49,152 @@ def perform(
     Args:
         plan: what the requests belong to, a sweep or a batch; None for a single request.
         wait: False returns at once, and the display fills in when the jobs are done.
-        bind: is given the handle (or the paused SweepResult) as soon as there is one, so that a variable holds it
+        show_progress: False shows nothing, and draws nothing.
+        bind: is given the handle (or the running SweepResult) as soon as there is one, so that a variable holds it
             whatever happens, and the Result at the end.
 
     Raises:
-        As `generate`; of a sweep only where not one job succeeded.
+        As `generate`; of a sweep only if not one job succeeded.
     """
     check_timeout(timeout)
     check_reuse(reuse)
     begun: list[Call] = []
+    live = LiveDisplay((), show=False)
     with interrupts_explained(session, begun), waiting.interrupts_noted():
-        batch = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
-        begun.append(batch)
-        held: Held = plan.gather(batch.handles) if plan is not None else batch.handles[0]
+        call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
+        begun.append(call)
+        held: Held = plan.gather(call.handles) if plan is not None else call.handles[0]
         if bind:
-            bind(held)
-        notice = " ".join(session.pop_notices()) if show_progress else ""  # taken when they will be shown
-        labels = plan.labels(requests) if plan is not None else {}
-        live = LiveDisplay(
-            requests,
-            labels=labels,
-            title=_title(batch, plan.shape) if plan is not None else "",
-            notice=notice,
-            show=show_progress,
-            free=session.is_sandbox,
-            background=not wait,
-        )
-        for handle in batch.jobs:
-            handle.add_observer(live)
+            attempt("binding the variable", lambda: bind(held), None)
+        notice = attempt("reading the notices", lambda: _notices(session, show_progress), "")
+        if show_progress:
+            options = {"notice": notice, "free": session.is_sandbox, "background": not wait}
+            naming: dict[str, Any] = attempt("naming the jobs", lambda: _naming(call, requests, plan), {})
+            live = _following(live, call, **naming, **options)
         if not wait:
-            _finish_later(session, batch, plan, held, live, notice=notice)
+            _finish_later(session, call, plan, held, live, notice=notice)
             return held
-        _wait(session, batch, live, timeout)
+        _wait(session, call, live, timeout)
     with interrupts_explained(session, begun):
         try:
-            done = _shown(session, batch, plan, held, live, notice=notice)
+            done = _completed(session, call, plan, held, live, notice=notice)
         finally:
             live.finish()
-    done.already_shown = waiting.in_this_cell() if show_progress else bool
     if bind:
-        bind(done)
+        attempt("binding the variable", lambda: bind(done), None)
     return done
+
+
+def _notices(session: Session, show: bool) -> str:
+    """What the session has to say once; it waits until somebody sees it."""
+    return " ".join(session.pop_notices()) if show else ""
+
+
+def _naming(call: Call, requests: Sequence[GenerationRequest], plan: Plan) -> dict[str, Any]:
+    """What the rows and the whole are called; nothing for a single request."""
+    if plan is None:
+        return {}
+    return {"labels": plan.labels(requests), "title": _title(call, plan.shape)}
+
+
+def _following(nothing: LiveDisplay, call: Call, **options: Any) -> LiveDisplay:
+    """A display that follows the jobs of a call; ``nothing`` if there cannot be one."""
+    first = attempt("naming the jobs", lambda: _first_text(call.jobs), "")
+    requests = [handle.request for handle in call.jobs]
+
+    def open_display() -> LiveDisplay:
+        live = LiveDisplay(requests, first=first, **options)
+        for handle in call.jobs:
+            handle.add_observer(live)
+        return live
+
+    return attempt("opening the display", open_display, nothing)
+
+
+def _first_text(jobs: Sequence[JobHandle]) -> str:
+    """Stays true if nothing after it arrives: some front ends drop what comes later."""
+    numbers = [str(handle.number) for handle in jobs]
+    if len(jobs) == 1:
+        prompt = bounded(jobs[0].request.prompt, 80)
+        return f"Job {numbers[0]}: {prompt}. Its images appear below; `%kling show {numbers[0]}` shows them again."
+    named = ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else "")
+    return f"Jobs {named}. Their images appear below; `%kling show {numbers[0]}` shows those of one again."
 
 
 @contextlib.contextmanager
 def interrupts_explained(session: Session, begun: Sequence[Call]) -> Iterator[None]:
-    """An interrupt beside the waiting, while jobs are started or their images drawn, does and says as one within."""
+    """Handle an interrupt beside the waiting, while jobs are started or their images drawn, like one within it."""
     try:
         yield
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        for batch in begun:
-            batch.cancel_unsent()
-        jobs = [handle for batch in begun for handle in batch.jobs if not handle.cancelled()]
+        jobs = [handle for call in begun for handle in call.jobs]
+        done = [handle for handle in jobs if handle.done() and not handle.cancelled()]
         ids = [handle.job_id for handle in jobs if handle.job_id]
-        line = "Nothing was sent." if not jobs else ""
-        going = {str(handle.number): handle for handle in jobs if not handle.done()}
-        _leave(session, going.values())
-        if done := [number for handle in jobs if (number := str(handle.number)) not in going]:
-            line += f"Done: {', '.join(done)}; `%kling show {done[0]}` shows it. "
-        if going:
-            line += f"Still running: {', '.join(going)}; `%kling resume` shows the images."
-        raise Interrupted(f"Stopped. {line}".strip(), ids) from None
+        running: list[JobHandle] = []
+        cancelled: list[int] = []
+        for call in begun:
+            stopped = call.cancel_unsent()
+            running += stopped.still_running
+            cancelled += stopped.cancelled
+        _leave(session, running)
+        line = f"{plural(len(done), 'job')} completed; `%kling show {done[0].number}`. " if done else ""
+        if running or cancelled:
+            line += waiting.what_keeps_running(Stopped(tuple(cancelled), tuple(running)))
+        raise Interrupted(f"Stopped. {line or 'Nothing was sent.'}".strip(), ids) from None
 
 
 def _leave(session: Session, still_running: Iterable[JobHandle]) -> None:
     session.unwatched.update({handle.number: handle for handle in still_running})
 
 
-def _wait(session: Session, batch: Call, live: LiveDisplay, timeout: float | None) -> None:
+def _wait(session: Session, call: Call, live: LiveDisplay, timeout: float | None) -> None:
     def stop() -> Stopped:
-        still_running = [handle for handle in batch.jobs if not handle.done()]
-        stopped = batch.cancel_unsent()
-        _leave(session, (handle for handle in still_running if not handle.cancelled()))
+        stopped = call.cancel_unsent()
+        _leave(session, stopped.still_running)
         return stopped
 
     try:
-        waiting.wait(batch.jobs, timeout=timeout, cancel_unsent=stop, nest=session.settings.nest)
-    except (Interrupted, StillRunningError) as stopped:
-        live.finish(footer=str(stopped))
-        if isinstance(stopped, StillRunningError) and len(batch.jobs) == 1:
-            stopped.with_job(number=batch.handles[0].number)
+        waiting.wait(call.jobs, timeout=timeout, cancel_unsent=stop, nest=session.settings.nest)
+    except StillRunningError as error:
+        if len(call.jobs) == 1:
+            error.with_job(number=call.handles[0].number)
         raise
-    except BaseException:
-        live.finish()
-        raise
+    finally:
+        if not all(handle.done() for handle in call.jobs):
+            live.finish()
 
 
-def _shown(
-    session: Session, batch: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str
+def _completed(
+    session: Session, call: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str
 ) -> Result | SweepResult | BatchResult:
     """All jobs are done: the result in place of the progress, or the error."""
-    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
-    if errors and len(errors) == len(batch.jobs):
+    errors = [error for handle in call.jobs if (error := _error_of(handle)) is not None]
+    if errors and len(errors) == len(call.jobs):
         raise errors[0]
-    if errors:
-        notice = " ".join([notice, _what_failed(errors, len(batch.jobs), AGAIN)]).strip()
     done = held.result() if isinstance(held, JobHandle) else held
-    notice = " ".join([notice, *(session.pop_notices() if live.shows else ())]).strip()
-    live.finish(done.bundle(title=_summary(batch, plan.shape) if plan is not None else "", notice=notice))
+
+    def draw() -> Mapping[str, Any]:
+        failed = [_what_failed(errors, len(call.jobs), AGAIN)] if errors else []
+        more = attempt("reading the notices", session.pop_notices, [])
+        words = " ".join([notice, *failed, *more]).strip()
+        return done.bundle(title=_summary(call, plan.shape) if plan is not None else "", notice=words)
+
+    if live.shows and _show_result(live, draw):
+        done.already_shown = attempt("looking at the cell", held_back, None)
     return done
 
 
-def _finish_later(session: Session, batch: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str) -> None:
+def _show_result(live: LiveDisplay, draw: Callable[[], Mapping[str, Any]]) -> bool:
+    """Whether the result is on the screen, or a line that says that it cannot be drawn."""
+    failed = message_bundle("The images are saved, but they cannot be drawn here. `%kling log` says why.")
+    return live.finish(attempt("drawing the result", draw, failed))
+
+
+def _finish_later(session: Session, call: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str) -> None:
     """Let the last job to end put the result in place of the progress."""
-    left = set(batch.jobs)
+    left = set(call.jobs)
     lock = threading.Lock()
 
     def one_done(handle: Any) -> None:
@@ -159,11 +203,13 @@ def _finish_later(session: Session, batch: Call, plan: Plan, held: Held, live: L
             if left:
                 return
         try:
-            _shown(session, batch, plan, held, live, notice=notice)
-        except BaseException as error:  # there is no caller to raise it to: the display shows it
-            live.finish(footer=str(error))
+            _completed(session, call, plan, held, live, notice=notice)
+        except BaseException as error:  # nothing waits for it: the rows say it
+            log_suppressed("a job that nothing waits for", error)
+        finally:
+            live.finish()
 
-    for handle in batch.jobs:
+    for handle in call.jobs:
         handle.add_done_callback(one_done)
 
 
@@ -180,18 +226,17 @@ def _what_failed(errors: Sequence[BaseException], jobs: int, then: str) -> str:
     return f"{len(errors)} of {jobs} jobs did not succeed ({reason}). {advice}{then}"
 
 
-def _title(batch: Call, shape: str) -> str:
+def _title(call: Call, shape: str) -> str:
     """What is about to happen, before it does: shape, images, cost, time, what comes from the folder."""
-    estimate = batch.estimate
-    verb = "make" if estimate.free else "buy"
-    here = f"{estimate.reused} of {len(batch.jobs)} from this folder, {estimate.jobs} to {verb}: "
-    return f"{shape}, {here if estimate.reused and estimate.jobs else ''}{estimate.cost}"
+    estimate = call.estimate
+    here = f"{estimate.reused} already made, {estimate.jobs} new: " if estimate.reused and estimate.jobs else ""
+    return f"{shape}, {here}{estimate.cost}"
 
 
-def _summary(batch: Call, shape: str) -> str:
-    reused = batch.estimate.reused
-    many = "all" if not batch.estimate.jobs else str(reused)
-    return f"{shape}{f', {many} from this folder at no cost' if reused else ''}"
+def _summary(call: Call, shape: str) -> str:
+    reused = call.estimate.reused
+    many = "all" if not call.estimate.jobs else str(reused)
+    return f"{shape}{f', {many} already made, at no cost' if reused else ''}"
 
 
 def collect(
@@ -202,35 +247,34 @@ def collect(
     timeout: float | None = None,
     show_progress: bool = True,
 ) -> list[Result]:
-    """Resume jobs with one progress display, and show what was fetched. See `kling_notebook.resume`."""
+    """Resume jobs with one progress display, and show their results. See `kling_notebook.resume`."""
     check_timeout(timeout)
     if job_id is not None and which is None:
         raise InputError(
-            f"Say which job {job_id} is: the number of the job unconfirmed goes before it.", parameter="job"
+            f"Say which job {job_id} is: put the number of the unconfirmed job before it.", parameter="job"
         )
     begun: list[Call] = []
     with interrupts_explained(session, begun), waiting.interrupts_noted():
-        batch = session.resume(which, job_id)
+        call = session.resume(which, job_id)
         if which is None:
-            jobs = session.unwatched | {handle.number: handle for handle in batch.jobs}
-            batch = Call(tuple(jobs.values()), batch.estimate)
-        begun.append(batch)
-        if not batch.jobs:
+            jobs = session.unwatched | {handle.number: handle for handle in call.jobs}
+            call = Call(tuple(jobs.values()), call.estimate)
+        begun.append(call)
+        if not call.jobs:
             return []
-        live = LiveDisplay(
-            [handle.request for handle in batch.jobs], title="Resuming", show=show_progress, free=session.is_sandbox
-        )
-        for handle in batch.jobs:
-            handle.add_observer(live)
-        _wait(session, batch, live, timeout)
-    errors = [error for handle in batch.jobs if (error := _error_of(handle)) is not None]
+        live = LiveDisplay((), show=False)
+        if show_progress:
+            live = _following(live, call, title="Resuming", free=session.is_sandbox)
+        _wait(session, call, live, timeout)
+    errors = [error for handle in call.jobs if (error := _error_of(handle)) is not None]
     with interrupts_explained(session, begun):
         try:
-            if errors and (which is not None or len(errors) == len(batch.jobs)):
+            if errors and (which is not None or len(errors) == len(call.jobs)):
                 raise errors[0]
-            results = [handle.result() for handle in batch.jobs if _error_of(handle) is None]
-            live.finish(resumed_bundle(results, errors))
-            for handle in batch.jobs:  # shown: another resume need not show it again
+            results = [handle.result() for handle in call.jobs if _error_of(handle) is None]
+            if live.shows:
+                _show_result(live, lambda: resumed_bundle(results, errors))
+            for handle in call.jobs:  # shown: another resume need not show it again
                 session.unwatched.pop(handle.number, None)
         finally:
             live.finish()
@@ -242,9 +286,9 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     from ...view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
-    title = f"{plural(len(results), 'job')} fetched"
+    title = f"{plural(len(results), 'job')} resumed"
     if len(results) == 1:
         if results[0].reused:
-            title = f"Job {results[0].number}: all of it is here already"
+            title = f"Job {results[0].number}: all its images are here already"
         return results[0].bundle(title=title, notice=notice)
     return grid_bundle(grid_tiles([image for one in results for image in one]), title=title, notice=notice)

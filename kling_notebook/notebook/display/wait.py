@@ -23,6 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...api.errors import Interrupted, StillRunningError
+from ...api.event_log import log_suppressed
 
 if TYPE_CHECKING:
     from ...jobs.call import Stopped
@@ -31,7 +32,7 @@ SLICE = 0.2
 """Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
 
 PATIENCE = 2.0
-"""Seconds after which an interrupt that nothing here handled is raised as it would have been without us."""
+"""Seconds after which an interrupt that was not handled goes where it would have gone without us."""
 
 
 def running_shell() -> Any | None:
@@ -45,30 +46,20 @@ def in_notebook() -> bool:
     return getattr(running_shell(), "kernel", None) is not None
 
 
-class _ThisCell:
-    """See in_this_cell. A class, so that a result that carries it can be pickled."""
-
-    def __init__(self, cell: int | None) -> None:
-        self._cell = cell
-
-    def __call__(self) -> bool:
-        return self._cell is not None and getattr(running_shell(), "execution_count", None) == self._cell
-
-
-def in_this_cell() -> Callable[[], bool]:
-    """A question for later: does the cell that runs now still run? Always no outside IPython."""
-    return _ThisCell(getattr(running_shell(), "execution_count", None))
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal. False for one that is closed, or that the user replaced by a plain writer."""
+    try:
+        return bool(stream is not None and stream.isatty())
+    except Exception:
+        return False
 
 
 def person_is_present() -> bool:
-    """True where somebody could answer: the kernel's front end allows stdin, or stdin is a terminal."""
+    """True if a person can answer: the kernel's front end allows stdin, or stdin is a terminal."""
     kernel = getattr(running_shell(), "kernel", None)
     if kernel is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
-    try:
-        return bool(sys.stdin is not None and sys.stdin.isatty())
-    except ValueError:  # a closed stdin
-        return False
+    return is_terminal(sys.stdin)
 
 
 def wait(
@@ -83,7 +74,8 @@ def wait(
     Args:
         handles: real futures; they may be equal, and may be done already.
         timeout: seconds from now, None for no limit.
-        cancel: cancels what was not sent, returns what keeps running. Called once, on an interrupt or a time-out.
+        cancel_unsent: cancels what was not sent yet and says what keeps running. Called once, on an interrupt or a
+            time-out.
         nest: keep a running loop turning; False blocks it.
 
     Raises:
@@ -101,26 +93,25 @@ def wait(
             return
         interrupts.answered = interrupted
         stopped = cancel_unsent() if cancel_unsent else None
-    line = _still_running_line(stopped)
-    # A job that has no id yet stands there as "job 12".
-    ids = [name for name in stopped.still_running if not name.startswith("job ")] if stopped else []
+    line = what_keeps_running(stopped) if stopped else ""
+    ids = [job.job_id for job in stopped.still_running if job.job_id] if stopped else []
     if interrupted:
         raise Interrupted(f"Stopped waiting. {line}", ids) from None
-    raise StillRunningError(f"Still not done after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
+    raise StillRunningError(f"Not completed after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
 
 
 @contextlib.contextmanager
 def interrupts_noted() -> Iterator[None]:
-    """An interrupt in here is answered by the wait in here, also where it comes before the waiting has begun.
+    """Defer Ctrl-C until the wait inside this block handles it, even if it arrives before waiting starts.
 
-    Starting many jobs takes a moment; interrupted halfway, the jobs already started would belong to no call.
+    Starting many jobs takes a moment; without this, nothing would wait for the jobs already started.
     """
     with _Interrupts():
         yield
 
 
 def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Interrupts, nest: bool) -> bool:
-    """Wait until all are done or the deadline has passed; False where an interrupt came first."""
+    """Wait until all are done or the deadline has passed; False if an interrupt came first."""
 
     def over() -> bool:
         done = all(handle.done() for handle in pending)
@@ -128,23 +119,27 @@ def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Inte
 
     loop = _patched_loop() if nest and not over() else None
     if loop is not None:
-        loop.run_until_complete(_turning(loop, pending, over, interrupts, deadline))
+        try:
+            loop.run_until_complete(_turning(loop, pending, over, interrupts, deadline))
+        except Exception as error:  # the jobs were started: whatever the loop has against it, wait without it
+            log_suppressed("keeping the event loop turning", error)
     while not over():
         wait_for_futures(pending, timeout=_slice(deadline))
     return not interrupts.seen
 
 
 def _patched_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop running on this thread, made re-entrant; None where there is none or it cannot be."""
+    """The loop running on this thread, made re-entrant; None if there is none or it cannot be."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return None
-    import nest_asyncio2  # type: ignore[import-untyped]  # it ships no types
-
     try:
-        nest_asyncio2.apply(loop)
-    except ValueError:  # not a loop of asyncio's own, such as uvloop's
+        import nest_asyncio2  # type: ignore[import-untyped]  # it ships no types
+
+        nest_asyncio2.apply(loop, error_on_mispatched=True)
+    except Exception as error:  # uvloop's loop, or one that the archived nest_asyncio patched: it loses queued cells
+        log_suppressed("making the event loop re-entrant", error)
         return None
     return loop
 
@@ -229,21 +224,18 @@ class _Interrupts:
             self._tell = None
 
 
-def _still_running_line(stopped: Stopped | None) -> str:
-    """One line on what was cancelled and what keeps running."""
-    going = stopped.still_running if stopped else ()
-    back = len(stopped.cancelled) if stopped else 0
+def what_keeps_running(stopped: Stopped) -> str:
+    """What was cancelled and what keeps running, in one line."""
+    numbers = [str(job.number) for job in stopped.still_running]
     parts = []
-    if back:
-        parts.append(f"{_count(back, 'request was', 'requests were')} cancelled before being sent.")
-    if going:
-        named = ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")
-        hint = "%kling resume" if running_shell() is not None else "kling.resume()"
-        parts.append(f"{_count(len(going), 'job is', 'jobs are')} still running ({named}); {hint} shows the images.")
-    elif stopped is not None:
+    if count := len(stopped.cancelled):
+        parts.append(f"{count} request{'s were' if count > 1 else ' was'} cancelled before being sent.")
+    hint = "%kling resume" if running_shell() is not None else "kling.resume()"
+    if len(numbers) == 1:
+        parts.append(f"Job {numbers[0]} keeps running; {hint} shows its images.")
+    elif numbers:
+        named = ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else "")
+        parts.append(f"{len(numbers)} jobs keep running ({named}); {hint} shows their images.")
+    else:
         parts.append("No jobs are still running.")
     return " ".join(parts)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -15,7 +15,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from ...api import errors
 from ...settings import SETTINGS
 from ..config import MAGICS
-from ..display.wait import in_this_cell, person_is_present
+from ..display.wait import person_is_present
 from .options_table import help_text
 
 if TYPE_CHECKING:
@@ -90,8 +90,10 @@ assert KlingMagics.__name__ == MAGICS  # noqa: S101  # the name under which %con
 
 def run_cell(options: CellOptions, shell: Any) -> Any:
     """Make what a cell asks for. The cell's value is None, or with ``--quiet`` what was made."""
-    from ...results.result import Result
+    from ...results.result import Result, Shown
     from .. import kernel_session
+    from ..display.echo import held_back
+    from ..display.outputs import attempt
     from ..display.run_in_cell import perform
 
     session = kernel_session.current_session()
@@ -120,8 +122,9 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
     )
     if not options.quiet:
         return None
-    if hasattr(made, "already_shown"):
-        made.already_shown = in_this_cell()  # quiet: it is the cell's value, and not displayed for being that
+    if isinstance(made, Shown):
+        # The value of a quiet cell is not displayed for being that.
+        made.already_shown = attempt("looking at the cell", held_back, None)
     return made
 
 

@@ -240,7 +240,7 @@ class Explorer:
             if self._noted.get(handle, (None, 0))[0] is not snapshot:
                 self._noted[handle] = (snapshot, now)
             rows.append(row_of(snapshot, label, now - self._noted[handle][1], free=session.is_sandbox))
-        failed = sum(row.state in ("failed", "unknown") for row in rows)
+        failed = sum(row.tone in ("bad", "unsure") for row in rows)
         footer = "Run it again to make only what is missing." if failed else ""
         return say(self.progress, progress_bundle(rows, footer=footer)["text/html"])
 

@@ -26,10 +26,13 @@ def later(seconds, value=None):
     timer = threading.Timer(seconds, lambda: future.set_result(value)); timer.daemon = True; timer.start()
     return future
 
+def job(number, job_id=None):
+    return SimpleNamespace(number=number, job_id=job_id)
+
 withdrawals = []
 def cancel():
     withdrawals.append(time.monotonic())
-    return SimpleNamespace(cancelled=[3], still_running=["job-1", "job 2"])
+    return SimpleNamespace(cancelled=[3], still_running=[job(1, "job-1"), job(2)])
 """
 
 
@@ -58,13 +61,13 @@ def test_it_returns_when_all_are_done_whatever_their_outcome():
     assert 0.25 < time.monotonic() - started < 1.0
 
 
-def test_a_time_out_withdraws_and_says_what_keeps_running():
-    stopped = SimpleNamespace(cancelled=[4, 5], still_running=["job-1"])
+def test_a_time_out_withdraws_and_says_what_goes_on():
+    stopped = SimpleNamespace(cancelled=[4, 5], still_running=[SimpleNamespace(number=1, job_id="job-1")])
     with pytest.raises(StillRunningError) as caught:
         wait.wait([Future()], timeout=0.3, cancel_unsent=lambda: stopped)
     assert str(caught.value) == (
-        "Still not done after 0.3 s. 2 requests were cancelled before being sent. "
-        "1 job is still running (job-1); kling.resume() shows the images."
+        "Not completed after 0.3 s. 2 requests were cancelled before being sent. "
+        "Job 1 keeps running; kling.resume() shows its images."
     )
     assert caught.value.job_id == "job-1"
 
@@ -83,9 +86,10 @@ def test_off_the_main_thread_it_waits_too():
 
 
 def test_the_line_names_few_jobs_and_counts_the_rest():
-    line = wait._still_running_line(SimpleNamespace(cancelled=[], still_running=[f"job-{k}" for k in range(8)]))
-    assert line == "8 jobs are still running (job-0, job-1, job-2 and 5 more); kling.resume() shows the images."
-    assert wait._still_running_line(SimpleNamespace(cancelled=[], still_running=[])) == "No jobs are still running."
+    jobs = [SimpleNamespace(number=k, job_id=None) for k in range(8)]
+    line = wait.what_keeps_running(SimpleNamespace(cancelled=[], still_running=jobs))
+    assert line == "8 jobs keep running (0, 1, 2 and 5 more); kling.resume() shows their images."
+    assert wait.what_keeps_running(SimpleNamespace(cancelled=[], still_running=[])) == "No jobs are still running."
 
 
 def script(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -129,7 +133,7 @@ def test_with_ipython_absent_it_waits_and_shows_in_a_script():
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == "False False\n"
-    assert ran.stderr.splitlines() == ["kling: queued", "kling: done · 2 s"]
+    assert ran.stderr.splitlines() == ["kling: queued", "kling: completed · 2 s"]
 
 
 def test_a_running_loop_of_a_script_keeps_turning():
@@ -190,7 +194,7 @@ def test_an_interrupt_cancels_once_and_names_what_keeps_running(kernel, before, 
         assert reply.ename == "Interrupted"
         assert reply.traceback == [
             "Interrupted: Stopped waiting. 1 request was cancelled before being sent. "
-            "2 jobs are still running (job-1, job 2); %kling resume shows the images."
+            "2 jobs keep running (1, 2); %kling resume shows their images."
         ]
         assert kernel.ok("print(len(withdrawals))").text.strip() == str(attempt)
     assert kernel.ok("wait([later(0.2, 7)]); print('goes on')").text.strip() == "goes on"
@@ -206,7 +210,7 @@ def test_a_second_interrupt_while_withdrawing_is_harmless(kernel):
         kernel.drain(0.2)
     reply = kernel.wait(cell_id)
     assert reply.ename == "Interrupted"
-    assert "2 jobs are still running (job-1, job 2)" in reply.evalue
+    assert "2 jobs keep running (1, 2)" in reply.evalue
     assert kernel.ok("print(len(withdrawals))").text.strip() == "1"
 
 
@@ -254,7 +258,7 @@ def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, 
     )
     kernel.drain(0.5)
     kernel.interrupt()
-    assert "2 jobs are still running" in kernel.wait(cell_id).evalue
+    assert "2 jobs keep running" in kernel.wait(cell_id).evalue
     assert kernel.ok("print(len(steps), len(withdrawals))").text.strip() == "10 1"
 
 

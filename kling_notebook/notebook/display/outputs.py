@@ -1,0 +1,210 @@
+"""Where a call shows its progress and its result: the output of a cell, a terminal, plain lines, or nowhere.
+
+IPython is touched only if a shell is found running.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from ...api.event_log import log_suppressed
+from ...view.progress import ProgressRow, fraction_of, status_text
+from .wait import is_terminal, person_is_present, running_shell
+
+_Value = TypeVar("_Value")
+_Otherwise = TypeVar("_Otherwise")
+
+
+def attempt(what: str, show: Callable[[], _Value], otherwise: _Otherwise) -> _Value | _Otherwise:
+    """What ``show`` returns; if it raises, ``otherwise``, and the error goes to the log.
+
+    Whoever catches an exception of a paid call tries again, and pays again: so a display must not raise one.
+    """
+    try:
+        return show()
+    except Exception as error:
+        log_suppressed(what, error)
+        return otherwise
+
+
+class Message(NamedTuple):
+    """One thing to show: the start, an update, the end (the last state stays) or the result (the progress goes)."""
+
+    what: Literal["start", "update", "end", "result"]
+    bundle: dict[str, Any]
+    rows: Sequence[ProgressRow]
+    above: Sequence[str] = ()  # shown once before the rows, if no display holds it
+
+    @property
+    def last(self) -> bool:
+        return self.what in ("end", "result")
+
+
+class Output(Protocol):
+    """Where a display shows. ``live``: it takes the updates between start and end."""
+
+    live: bool
+
+    def show(self, message: Message) -> None: ...
+
+
+def output_for(show: bool, background: bool) -> Output:
+    """The output of the cell, terminal or script that runs now on this thread."""
+    shell = running_shell()
+    if not show:
+        return NoOutput()
+    if getattr(shell, "kernel", None) is not None:
+        publisher = shell.display_pub  # type: ignore[union-attr]  # a shell with a kernel is a shell
+        if hasattr(publisher, "pub_socket") and hasattr(publisher, "session"):
+            return CellOutput(publisher, live=person_is_present())
+        return EndOnly(publisher)
+    if is_terminal(sys.stderr) and not background:
+        return attempt("opening a bar", lambda: TextBar(shell), Lines(shell))
+    return Lines(shell)
+
+
+class NoOutput:
+    live = False
+
+    def show(self, message: Message) -> None:
+        pass
+
+
+class CellOutput:
+    """The output of the cell it was made in. The result is an output of its own.
+
+    Updates are optional messages: ``widgets.Output``, Voila's callbacks and ``jupyter console`` drop them.
+
+    Publisher and parent header are kept: another cell's ``%%capture`` swaps the shell's publisher, and the header of a
+    thread is that of whichever cell ran last, whose messages nbclient then drops.
+    """
+
+    def __init__(self, publisher: Any, *, live: bool) -> None:
+        self.live = live
+        self._publisher = publisher
+        self._parent = dict(getattr(publisher, "parent_header", None) or {})
+        self._transient = {"display_id": uuid.uuid4().hex}
+
+    def show(self, message: Message) -> None:
+        if message.what == "start":
+            self._display(message.bundle, self._transient)
+        elif message.what != "result":
+            self._send("update_display_data", message.bundle, self._transient)
+        else:
+            attempt("removing the progress", lambda: self._send("update_display_data", {}, self._transient), None)
+            self._display(message.bundle, {})
+
+    def _display(self, bundle: dict[str, Any], transient: dict[str, Any]) -> None:
+        """A new output: by the publisher, which flushes what was printed and calls the user's hooks, if the cell is
+        still the same, and without it if it fails (a sys.stdout that cannot be flushed)."""
+        if dict(getattr(self._publisher, "parent_header", None) or {}) == self._parent:
+            try:
+                self._publisher.publish(bundle, transient=transient)
+                return
+            except Exception as error:
+                log_suppressed("publishing an output", error)
+        self._send("display_data", bundle, transient)
+
+    def _send(self, kind: str, bundle: dict[str, Any], transient: dict[str, Any]) -> None:
+        content = {"data": bundle, "metadata": {}, "transient": transient}
+        publisher = self._publisher
+        message = publisher.session.msg(kind, content, parent=self._parent)
+        publisher.session.send(publisher.pub_socket, message, ident=publisher.topic)
+
+
+class EndOnly:
+    """A publisher we do not know (``%%capture`` around our own cell, other kernels): the end, as one output."""
+
+    live = False
+
+    def __init__(self, publisher: Any) -> None:
+        self._publisher = publisher
+
+    def show(self, message: Message) -> None:
+        if message.last:
+            self._publisher.publish(message.bundle)
+
+
+class TextBar:
+    """A bar in the terminal; the result's text in its place."""
+
+    live = True
+
+    def __init__(self, shell: Any | None) -> None:
+        from tqdm import tqdm
+
+        class Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
+            monitor_interval = 0  # no thread of tqdm's beside our ticker
+
+        self._shell = shell
+        self._bar = Bar(
+            total=1.0,
+            file=sys.stderr,
+            leave=False,
+            ncols=80,
+            nrows=20,  # tqdm shows nothing if it cannot find the size of the terminal; the columns likewise
+            bar_format="{desc}",  # nothing before the first message
+        )
+
+    def show(self, message: Message) -> None:
+        attempt("moving the bar", lambda: self._move(message), None)
+        if message.what == "result" or (message.last and len(message.rows) > 1):  # of one job the error says all
+            _print(self._shell, message.bundle)
+
+    def _move(self, message: Message) -> None:
+        _print_above(message)
+        shares = [fraction_of(row) for row in message.rows]
+        known = any(share is not None for share in shares)
+        self._bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| {unit}" if known else "{desc} {unit}"
+        self._bar.ncols = shutil.get_terminal_size().columns - 1
+        self._bar.n = sum(share or 0.0 for share in shares) / max(1, len(shares))
+        self._bar.set_description_str(_summary(message.rows), refresh=False)
+        self._bar.unit = next((row.detail for row in message.rows if row.detail), "")[:60]
+        self._bar.leave = message.what == "end"
+        self._bar.refresh()
+        if message.last:
+            self._bar.close()
+
+
+class Lines:
+    """Neither a terminal nor a kernel: a line at the start and a line at the end, on stderr."""
+
+    live = False
+
+    def __init__(self, shell: Any | None) -> None:
+        self._shell = shell
+
+    def show(self, message: Message) -> None:
+        attempt("printing a line", lambda: self._tell(message), None)
+        if message.last:
+            _print(self._shell, message.bundle)
+
+    def _tell(self, message: Message) -> None:
+        _print_above(message)
+        if sys.stderr is not None:
+            print(f"kling: {_summary(message.rows)}", file=sys.stderr)
+
+
+def _print_above(message: Message) -> None:
+    """What is about to happen and what it will cost, before it does."""
+    if message.what == "start" and sys.stderr is not None:
+        print(*(f"kling: {line}\n" for line in message.above if line), sep="", end="", file=sys.stderr)
+
+
+def _summary(rows: Sequence[ProgressRow]) -> str:
+    if len(rows) == 1:
+        return status_text(rows[0])
+    texts = [row.text for row in rows]
+    counts = ", ".join(f"{texts.count(text)} {text}" for text in dict.fromkeys(texts) if text != "completed")
+    done = f"{texts.count('completed')} of {len(rows)} completed"
+    return f"{done}, {counts}" if counts else done
+
+
+def _print(shell: Any | None, bundle: Mapping[str, Any]) -> None:
+    """In a terminal IPython the text of the end; a script has the value the call returns."""
+    if shell is not None and bundle.get("text/plain"):
+        print(bundle["text/plain"])
