@@ -167,6 +167,10 @@ class Shown:
         if is_terminal():  # ``Out[1]:`` stands there already, and something has to follow it
             print(repr(self))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without the cell that showed it."""
+        return {name: value for name, value in self.__dict__.items() if name != "already_shown"}
+
 
 class Result(Shown, Sequence[SavedImage]):
     """One completed request with its saved images: ``result[0].path``, ``len(result)``, ``for image in result``.

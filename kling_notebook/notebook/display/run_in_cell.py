@@ -286,7 +286,7 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     from ...view.grid import grid_bundle
 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
-    title = f"{plural(len(results), 'job')} resumed"
+    title = f"{plural(len(results), 'job')} fetched"
     if len(results) == 1:
         if results[0].reused:
             title = f"Job {results[0].number}: all its images are here already"

@@ -61,7 +61,7 @@ def test_it_returns_when_all_are_done_whatever_their_outcome():
     assert 0.25 < time.monotonic() - started < 1.0
 
 
-def test_a_time_out_withdraws_and_says_what_goes_on():
+def test_a_time_out_withdraws_and_says_what_keeps_running():
     stopped = SimpleNamespace(cancelled=[4, 5], still_running=[SimpleNamespace(number=1, job_id="job-1")])
     with pytest.raises(StillRunningError) as caught:
         wait.wait([Future()], timeout=0.3, cancel_unsent=lambda: stopped)

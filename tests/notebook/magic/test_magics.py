@@ -263,7 +263,7 @@ def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sa
     """As the line says that named the job: it said "Nothing is left to fetch." of an image nobody had seen."""
     service = make_sandbox(latency=4.0)
     kernel = on(service)
-    assert "%kling resume shows the images" in kernel.run("%%kling --timeout 2 -o fox\na fox").evalue
+    assert "%kling resume shows its image" in kernel.run("%%kling --timeout 2 -o fox\na fox").evalue
     kernel.ok("fox.result()\nNone")
     assert kernel.ok(resume).html.count("<img") == 1
     assert "Nothing is left to fetch" in kernel.ok("%kling resume").text, "shown once"
