@@ -27,7 +27,8 @@ from kling_notebook.api import errors
 from kling_notebook.api.job import JobStatus
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.command import notebooks
-from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS
+from kling_notebook.notebook.magic.options_table import OPTIONS
+from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS
 from kling_notebook.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -200,6 +201,7 @@ def tables() -> dict[str, list[str]]:
     for option in OPTIONS:
         typed = ", ".join(f"`{in_a_cell(f'{flag} {option.metavar}'.strip())}`" for flag in option.flags)
         options.append(f"| {typed} | {in_a_cell(option.help)} |")
+        options += [f"| `{option.flags[0]} {in_a_cell(form)}` | {in_a_cell(words)} |" for form, words in option.forms]
     subcommands = [
         f"| `%kling {in_a_cell(f'{row.name} {row.usage}'.strip())}` | {in_a_cell(row.help)} |"
         for row in SUBCOMMANDS.values()

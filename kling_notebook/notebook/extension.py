@@ -7,6 +7,7 @@ session and outlives a reload. Loading imports little: what a cell or a Tab need
 from __future__ import annotations
 
 import os
+import re
 from itertools import islice
 from pathlib import Path
 from types import MethodType
@@ -18,12 +19,14 @@ from .magic.magics import KlingMagics, recent_jobs
 
 COMPLETION = "kling_notebook.completion"
 MOST_PATHS = 200
+_CELL = re.compile(r"%%kling(\s|$)")
 
 
 def load(shell: Any) -> None:
     """Register the magics, their defaults for ``%config`` and their completions; once, however often it is called."""
     unload(shell)
     shell.register_magics(KlingMagics(shell))
+    shell.input_transformers_cleanup.append(let_through)
     _offer_completions(shell)
 
 
@@ -31,6 +34,8 @@ def unload(shell: Any) -> None:
     """Remove everything that loading put there."""
     matchers = getattr(getattr(shell, "Completer", None), "custom_matchers", [])
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != COMPLETION]
+    cleanup = shell.input_transformers_cleanup
+    cleanup[:] = [known for known in cleanup if getattr(known, "__qualname__", "") != let_through.__qualname__]
     manager = shell.magics_manager
     manager.registry.pop(MAGICS, None)
     for table in manager.magics.values():
@@ -39,6 +44,18 @@ def unload(shell: Any) -> None:
             del table[name]
     shell.configurables[:] = [known for known in shell.configurables if not _is_ours(known)]
     errors.full_traceback = False
+
+
+def let_through(lines: list[str]) -> list[str]:
+    """An input transformer: comments above ``%%kling`` are dropped, and a cell without a body gets an empty line.
+
+    IPython would take the first for Python and refuse the second before the magic sees it.
+    """
+    first = next((k for k, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
+    if first is None or not _CELL.match(lines[first]):
+        return lines
+    head, *body = lines[first:]
+    return [head if head.endswith("\n") else f"{head}\n", *(body if any(map(str.strip, body)) else ["\n"])]
 
 
 def _is_ours(what: object) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS
+from kling_notebook.notebook.magic.options_table import OPTIONS
+from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS
 
 SETUP = "%load_ext kling_notebook\naspect = history = resolution_of_mine = 1"
 

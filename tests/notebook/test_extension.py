@@ -7,7 +7,9 @@ import json
 import pytest
 
 from kling_notebook.api.parameters import PARAMETERS
-from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS, help_text
+from kling_notebook.notebook.extension import let_through
+from kling_notebook.notebook.magic.options_table import OPTIONS, help_of_options
+from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS, help_of, help_text, short_help
 
 STATE = """
 import json
@@ -114,14 +116,73 @@ def test_debug_shows_the_full_traceback(shared):
 # help -----------------------------------------------------------------------------------------------------------------
 
 
-def test_help_is_the_same_wherever_it_is_asked_for(shared):
-    expected = help_text()
-    for code in ("%kling", "%kling help", "%kling --help", "%%kling --help\nx"):
+def test_help_is_ten_lines_then_all_subcommands_then_one(shared):
+    assert len(short_help().splitlines()) == 10
+    for code, expected in (
+        ("%kling", short_help()),
+        ("%kling --help", short_help()),
+        ("%kling help", help_text()),
+        ("%kling help history", help_of(SUBCOMMANDS["history"])),
+        ("%%kling --help", help_of_options()),
+        ("%%kling --help\nx", help_of_options()),
+    ):
         assert shared.ok(code).text.strip() == expected
+    assert "--search TEXT" in help_of(SUBCOMMANDS["history"])
+    assert "Did you mean history?" in shared.run("%kling help histroy").evalue
     for code in ("%kling?", "%%kling?"):
         shown = shared.help(code)
-        for line in expected.splitlines():
+        for line in [*help_text().splitlines(), *help_of_options().splitlines()]:
             assert line.strip() in shown
+
+
+# first tries ----------------------------------------------------------------------------------------------------------
+
+
+def test_words_on_the_first_line_are_the_prompt_of_a_cell_without_a_body(shared):
+    for cell, prompt in (
+        ("%%kling --quiet -o fox a cat in the rain", "a cat in the rain"),
+        ("%%kling a cat's tail -o fox --quiet\n\n   \n", "a cat's tail"),
+        ("# a note\n\n  # and another\n%%kling --quiet -o fox\nan owl", "an owl"),
+        ("%%kling --quiet -o fox\n# not a comment", "# not a comment"),
+    ):
+        shared.ok(cell)
+        assert shared.ok("print(fox.request.prompt)").text.strip() == prompt
+    assert "The prompt is empty" in shared.run("%%kling").evalue
+    assert "Unexpected 'a'" in shared.run("%%kling a cat\nin the rain").evalue
+    assert "%%kling a cat in the rain" in shared.run("%kling a cat in the rain").evalue
+    assert shared.ok("# a comment\nprint(1)").text.strip() == "1"
+
+
+def test_other_cells_are_left_as_they_are():
+    for lines in ([], ["x = 1\n"], ["%%time\n", "%%kling\n"], ["# only\n"], ["%%klinger\n"], ["x = (\n", "%%kling"]):
+        assert let_through(lines) is lines
+
+
+def test_unloading_removes_the_transformer(kernel):
+    for code in ("%load_ext", "%reload_ext", "%reload_ext", "%unload_ext"):
+        kernel.ok(f"{code} kling_notebook")
+        left = kernel.ok("print(sum('let_through' in str(f) for f in get_ipython().input_transformers_cleanup))")
+        assert left.text.strip() == ("0" if code == "%unload_ext" else "1")
+
+
+# the caller's names ---------------------------------------------------------------------------------------------------
+
+
+def test_names_are_looked_up_in_the_function_that_runs_the_magic_and_then_in_the_notebook(shared):
+    shared.ok(
+        "animal, place, animals = 'left over', 'in snow', ['wrong']\n"
+        "def paint(animal): return get_ipython().run_cell_magic('kling', '--fill --quiet', 'a {animal} {place}')\n"
+        "def many(animals): return get_ipython().run_cell_magic('kling', '--quiet --sweep x=$animals', 'a {x}')\n"
+        "def again(source): return get_ipython().run_cell_magic('kling', '--quiet --image source', 'at night')"
+    )
+    assert shared.ok("made = paint('owl'); print(made.request.prompt)").text.strip() == "a owl in snow"
+    assert shared.ok("print(list(many(['fox', 'owl']).axes['x']))").text.strip() == "['fox', 'owl']"
+    assert shared.ok("print(again(made).request.image is not None)").text.strip() == "True"
+    code = "[get_ipython().run_cell_magic('kling', '--fill --quiet', 'a {animal}') for animal in ['elk']][0]"
+    assert shared.ok(f"print({code}.request.prompt)").text.strip() == "a elk"
+    lines = "%%kling --fill --quiet -o fox\na {animal}"
+    assert shared.ok(f"{lines}").status == "ok"
+    assert shared.ok("print(fox.request.prompt)").text.strip() == "a left over"
 
 
 def test_a_misspelt_subcommand_says_what_was_meant(shared):

@@ -11,9 +11,10 @@ from typing import Any
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
 from ...results.sweep_axes import fill
+from ...results.typed_values import unquoted
 from .options_table import OPTIONS
 from .parsing import number, parse_options, unexpected_word
-from .tokenizer import split, unquoted
+from .tokenizer import split
 from .user_variables import batch_table, parse_axis, placeholder_values, source
 
 _COLUMN = re.compile(r"\s*\{([^{}]+)\}\s*")
@@ -54,7 +55,7 @@ class CellOptions:
 
 
 def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOptions:
-    """What the first line and the body of a ``%%kling`` cell ask for.
+    """What the first line and the body of a ``%%kling`` cell ask for. Without a body, its words are the prompt.
 
     Raises:
         InputError: one line that says what was wrong, and what was probably meant.
@@ -64,43 +65,29 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
             "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
             "Write all options on the first line."
         )
-    given, words = parse_options(split(line), OPTIONS, line)
-    if words:
-        raise InputError(unexpected_word(words[0]))
+    given, words = parse_options(split(line, apostrophes=not cell.strip()), OPTIONS, line)
     if "help" in given:
         return CellOptions(help=True)
+    if words and cell.strip():
+        raise InputError(unexpected_word(words[0]))
+    prompts = split_prompts(" ".join(word.text for word in words) if words else cell)
     table = batch_table(given["batch"], variables) if "batch" in given else None
     columns = {
         n: found[1] for n in PARAMETERS if n in given and table is not None and (found := _COLUMN.fullmatch(given[n]))
     }
-    if table is not None and "sweep" in given:
-        raise InputError("--batch and --sweep exclude each other: put the values of the sweep into the table.")
     names = [name for name in PARAMETERS if name in given and name not in columns]
     parameters = {name: _parameter(name, given[name], variables) for name in names}
     axes = _axes(given.get("sweep", ()), variables)
-    prompts = split_prompts(cell)
-    if "prompt" in axes:
-        raise InputError(
-            "The prompt stands in the cell; an axis would give it twice. Separate prompts by lines of three dashes, or "
-            "write {name} below and --sweep name=a,b."
-        )
+    _check_together(given, prompts, parameters, axes)
     if len(prompts) > 1:
         axes = {"prompt": list(prompts)} | axes
-    for name in axes:
-        if name in parameters:
-            raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
-    if table is not None and len(prompts) > 1:
-        raise InputError("--batch takes one text with {column} in it; remove the lines of three dashes.")
-    filled = placeholder_values(prompts, variables, axes) if "fill" in given else {}
-    pick, seed = _pick(given["pick"]) if "pick" in given else (None, 0)
-    if pick is not None and not axes:
-        raise InputError("--pick draws points of a sweep. Add --sweep NAME=VALUES.")
     negative = parameters.get("negative_prompt")
     if "fill" in given and negative is not None:
         parameters["negative_prompt"] = fill(negative, placeholder_values([negative], variables, axes))
+    pick, seed = _pick(given["pick"]) if "pick" in given else (None, 0)
     return CellOptions(
         prompts=prompts,
-        filled=filled,
+        filled=placeholder_values(prompts, variables, axes) if "fill" in given else {},
         parameters=parameters,
         axes=axes,
         output=_identifier(given["output"]) if "output" in given else None,
@@ -115,6 +102,26 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         table=table,
         columns=columns,
     )
+
+
+def _check_together(
+    given: Mapping[str, Any], prompts: Sequence[str], parameters: Mapping[str, Any], axes: Mapping[str, Any]
+) -> None:
+    """InputError for what is right by itself and makes no sense together."""
+    if "batch" in given and "sweep" in given:
+        raise InputError("--batch and --sweep exclude each other: put the values of the sweep into the table.")
+    if "batch" in given and len(prompts) > 1:
+        raise InputError("--batch takes one text with {column} in it; remove the lines of three dashes.")
+    if "prompt" in axes:
+        raise InputError(
+            "The prompt stands in the cell; an axis would give it twice. Separate prompts by lines of three dashes, or "
+            "write {name} below and --sweep name=a,b."
+        )
+    for name in axes:
+        if name in parameters:
+            raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
+    if "pick" in given and not axes and len(prompts) < 2:
+        raise InputError("--pick draws points of a sweep. Add --sweep NAME=VALUES.")
 
 
 def _axes(raws: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from ...api.address import address_of
 from ...api.parameters import PARAMETERS
-from .options_table import OPTIONS, SUBCOMMANDS, Option
-from .tokenizer import QUOTES
+from ...results.typed_values import QUOTES
+from .options_table import OPTIONS, Option
+from .subcommands import SUBCOMMANDS
 
 _PICTURES = frozenset({"Result", "SweepResult", "Image"})
 _CELL = re.compile(r"\s*%%kling(?:\s|$)")
@@ -103,10 +104,6 @@ def _values(option: Option, fragment: str, known: Known) -> Offer:
         return _axis(fragment, known)
     if option.key == "image":
         return _images(fragment, known)
-    if option.key == "status":
-        from ...api.job import JobStatus
-
-        return _starting(fragment, [status.value for status in JobStatus])
     return _starting(fragment, option.choices)
 
 

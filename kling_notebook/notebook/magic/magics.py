@@ -16,7 +16,8 @@ from ...api import errors
 from ...settings import SETTINGS
 from ..config import MAGICS
 from ..display.wait import person_is_present
-from .options_table import help_text
+from .options_table import help_of_options
+from .subcommands import help_text
 
 if TYPE_CHECKING:
     from ...api.generation_request import GenerationRequest
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ...session.session import Session
     from .cell_arguments import CellOptions
 
-_HELP = help_text()
 RECENT = 12
 """How many past jobs completion offers."""
 
@@ -44,10 +44,14 @@ _Defaults = type(
 )
 
 
-def _with_help(magic: _Magic) -> _Magic:
+def _with_help(text: str) -> Callable[[_Magic], _Magic]:
     """IPython shows a magic's docstring for ``%kling?`` and ``%%kling?``."""
-    magic.__doc__ = _HELP
-    return magic
+
+    def give(magic: _Magic) -> _Magic:
+        magic.__doc__ = text
+        return magic
+
+    return give
 
 
 @magics_class
@@ -66,19 +70,20 @@ class KlingMagics(_Defaults):  # type: ignore[misc,valid-type]  # made from the 
 
     @no_var_expand
     @cell_magic("kling")  # type: ignore[arg-type]  # IPython's annotations fit no method, here and below
-    @_with_help
+    @_with_help(f"{help_of_options()}\n\n{help_text()}")
     def kling_cell(self, line: str, cell: str) -> Any:
+        from .caller_names import names_of_caller
         from .cell_arguments import parse_cell
 
-        options = parse_cell(line, cell, self.shell.user_ns)
+        options = parse_cell(line, cell, names_of_caller(self.shell))
         if options.help:
-            print(_HELP)
+            print(help_of_options())
             return None
         return run_cell(options, self.shell)
 
     @no_var_expand
     @line_magic("kling")  # type: ignore[arg-type]
-    @_with_help
+    @_with_help(f"{help_text()}\n\n{help_of_options()}")
     def kling_line(self, line: str) -> Any:
         from .subcommands import run
 
@@ -151,9 +156,9 @@ def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:
         shell.push({options.output: estimate})
     if options.quiet:
         return estimate
-    from .subcommands import show_plan
+    from .dry_run import planned_bundle
 
-    shell.display_pub.publish(show_plan(estimate, *plan))
+    shell.display_pub.publish(planned_bundle(estimate, *plan))
     return None
 
 

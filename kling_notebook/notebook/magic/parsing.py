@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ...api.errors import InputError
+from ...results.typed_values import literal
 from .options_table import Option
-from .tokenizer import CURLY, Token, literal
+from .tokenizer import CURLY, Token
 
 
 def parse_options(

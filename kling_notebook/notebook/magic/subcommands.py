@@ -1,4 +1,8 @@
-"""The subcommands of ``%kling``: each takes its words and options, asks the session, and shows what it says."""
+"""The subcommands of ``%kling``: each is one row of a table with its arguments, its help and the function that does it.
+
+A function takes its words and options, asks the session, and returns what to show. What is heavy is imported when a
+subcommand runs: loading the extension reads the table.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +11,48 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...api.address import address_of, split_address
 from ...api.errors import InputError
 from ...api.event_log import log_lines
-from ...api.generation_request import GenerationRequest
 from ...api.job import JobStatus
-from ...api.parameters import PARAMETERS
-from ...jobs.spending import Estimate
-from ...results import sweep_axes
-from ...results.result import history_row
 from ...view.markup import plural
 from ...view.progress import message_bundle
-from ...view.table import credits_text, facts_bundle, history_bundle
-from .. import kernel_session
-from ..display.run_in_cell import collect
-from .login import login
-from .options_table import SUBCOMMANDS, help_text
+from .options_table import Option, two_columns
 from .parsing import closest, number, parse_options
-from .tokenizer import split, unwrap
+from .tokenizer import split
+
+if TYPE_CHECKING:
+    from ...session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """One word after ``%kling``.
+
+    Attributes:
+        usage: its arguments, as shown in the help. run: gets the words by place and the options by key; it returns a
+            bundle to show, or the value of the line.
+        jobs: it takes a job's number or an image's address. choices: what its first word may be.
+        verbatim: the rest of the line is one text, quotes and dashes included.
+    """
+
+    name: str
+    usage: str
+    help: str
+    run: Callable[..., Any]
+    options: tuple[Option, ...] = ()
+    choices: tuple[str, ...] = ()
+    jobs: bool = False
+    verbatim: bool = False
+
 
 PAGE = 20
-MOST_PLANNED = 50
-"""Rows of a history page unless given otherwise, and of a dry run at most."""
+"""Jobs on a page of the history, by default."""
 MOST_WHOLE = 1_000_000_000
 
 
@@ -44,32 +64,40 @@ def run(line: str, shell: Any) -> Any:
     """
     name, _, rest = line.strip().partition(" ")
     if name in ("", "-h", "--help", "?"):
-        name = "help"
+        print(short_help())
+        return None
     row = SUBCOMMANDS.get(name.lower())
     if row is None:
-        raise InputError(_unknown(name))
-    if row.name == "note":  # the text is taken as it stands, quotes and dashes included
-        _show(shell, _note(rest.split(None, 1)))
-        return None
-    given, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
-    function = _SUBCOMMANDS[row.name]
+        raise InputError(_unknown(name, rest))
+    if row.verbatim:
+        given: dict[str, Any] = {}
+        words = tuple(rest.split(None, 1))
+    else:
+        given, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
+        words = tuple(token.text for token in tokens)
     try:
-        call = inspect.signature(function).bind(*(token.text for token in tokens), **given)
+        call = inspect.signature(row.run).bind(*words, **given)
     except TypeError:
         raise InputError(f"Write: %kling {row.name} {row.usage}".rstrip() + ".") from None
-    shown = function(*call.args, **call.kwargs)
+    shown = row.run(*call.args, **call.kwargs)
     if isinstance(shown, dict):  # something to show, and not a value
         _show(shell, shown)
         return None
     return shown
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, rest: str) -> str:
     if name.startswith("-"):
         return f"{name} is not a subcommand. Options for images go on the first line of a cell, after %%kling."
-    close = closest(name.lower(), list(SUBCOMMANDS))
-    hint = close or " To make images, write %%kling on the first line of a cell and the prompt below it."
+    close = closest(name.lower(), list(SUBCOMMANDS)) if len(rest.split()) < 2 else ""
+    hint = close or f" To make an image, write two percent signs: %%kling {name} {rest}".rstrip()
     return f"There is no subcommand {name!r}.{hint}"
+
+
+def _session() -> Session:
+    from .. import kernel_session
+
+    return kernel_session.current_session()
 
 
 def _show(shell: Any, bundle: dict[str, Any]) -> None:
@@ -81,7 +109,7 @@ def _show(shell: Any, bundle: dict[str, Any]) -> None:
 
 def _show_job(where: str, *, code: bool = False) -> Any:
     job, place = split_address(where)
-    result = kernel_session.current_session().result(job)
+    result = _session().result(job)
     if code:
         print(result.code())
         return None
@@ -94,13 +122,15 @@ def _show_job(where: str, *, code: bool = False) -> Any:
 
 
 def _resume(job: str | None = None, job_id: str | None = None) -> Any:
-    if not collect(kernel_session.current_session(), job, job_id):
+    from ..display.run_in_cell import collect
+
+    if not collect(_session(), job, job_id):
         return message_bundle("Nothing is left to fetch.")
     return None
 
 
 def _dismiss(job: str) -> Any:
-    record = kernel_session.current_session().dismiss(job)
+    record = _session().dismiss(job)
     return message_bundle(f"Job {record.number} is dismissed; it is not asked about again.")
 
 
@@ -108,21 +138,24 @@ def _star(where: str, *, off: bool = False) -> Any:
     job, place = split_address(where)
     if place is None:
         raise InputError(f"Say which image of job {job}: %kling star {job}a.")
-    kernel_session.current_session().star(job, place, not off)
+    _session().star(job, place, not off)
     return message_bundle(f"{'No longer starred' if off else 'Starred'}: {where.strip().lower()}.")
 
 
-def _note(words: Sequence[str]) -> dict[str, Any]:
-    if len(words) < 2:
-        raise InputError('Write: %kling note JOB TEXT. (%kling note JOB "" removes it.)')
-    job, _ = split_address(words[0])
-    text = unwrap(words[1].strip())[0]
-    kernel_session.current_session().note(job, text)
+def _note(where: str, text: str) -> dict[str, Any]:
+    from ...results.typed_values import unwrap
+
+    job, _ = split_address(where)
+    text = unwrap(text.strip())[0]
+    _session().note(job, text)
     return message_bundle(f"Note to job {job}: {text}" if text.strip() else f"The note to job {job} is removed.")
 
 
 def _history(**given: Any) -> Any:
-    session = kernel_session.current_session()
+    from ...results.result import history_row
+    from ...view.table import history_bundle
+
+    session = _session()
     where: dict[str, Any] = {"search": given.get("search"), "starred": "starred" in given, "noted": "noted" in given}
     if "status" in given:
         where["status"] = _status_word(given["status"])
@@ -183,13 +216,17 @@ def _whole(flag: str, text: str) -> int:
 
 
 def _status() -> Any:
-    session = kernel_session.current_session()
+    from ...view.table import facts_bundle
+
+    session = _session()
     rows = session.status().rows()
     return facts_bundle("Status", [*rows, *(("note", line) for line in session.pop_notices())])
 
 
 def _budget(credits: str | None = None) -> Any:
-    session = kernel_session.current_session()
+    from ...view.table import credits_text
+
+    session = _session()
     if credits is not None:
         off = credits.lower() in ("off", "none")
         session.configure(budget="off" if off else number("%kling budget", credits, zero=True))
@@ -209,7 +246,7 @@ def _switch(word: str | None) -> bool | None:
 
 
 def _reuse(switch: str | None = None) -> Any:
-    session, on = kernel_session.current_session(), _switch(switch)
+    session, on = _session(), _switch(switch)
     if on is not None:
         session.configure(reuse=on)
     texts = {
@@ -221,19 +258,25 @@ def _reuse(switch: str | None = None) -> Any:
 
 
 def _sandbox(switch: str | None = None) -> Any:
+    from .. import kernel_session
+
     on = _switch(switch)
-    session = kernel_session.current_session() if on is None else kernel_session.reconnect(sandbox=on)
+    session = _session() if on is None else kernel_session.reconnect(sandbox=on)
     lines = session.pop_notices()
     text = "The sandbox is on." if session.is_sandbox else f"The sandbox is off; the service is {session.backend}."
     return message_bundle(text, lines=lines)
 
 
 def _login() -> Any:
+    from .login import login
+
     return message_bundle(login())
 
 
 def _check() -> Any:
-    rows = kernel_session.current_session().check()
+    from ...view.table import facts_bundle
+
+    rows = _session().check()
     if "ipykernel" in sys.modules and (fault := kernel_fault(sys.modules["ipykernel"].__version__)):
         rows.append(("kernel", "failed", fault))
     return facts_bundle("Check (spends nothing)", rows)
@@ -251,6 +294,9 @@ def kernel_fault(version: str) -> str | None:
 
 def _config() -> Any:
     """Needs no session: it is what one looks at when none can be made."""
+    from ...view.table import facts_bundle
+    from .. import kernel_session
+
     return facts_bundle("Settings", kernel_session.settings_in_force().described(), header=("setting", "value", "from"))
 
 
@@ -261,45 +307,79 @@ def _log() -> Any:
 def _panel() -> Any:
     from ..panel.panel import KlingPanel
 
-    return KlingPanel(kernel_session.current_session)
+    return KlingPanel(_session)
 
 
-def _help(*_: str) -> Any:
-    print(help_text())
+def _help(command: str | None = None) -> Any:
+    row = SUBCOMMANDS.get((command or "help").lower())
+    if row is None:
+        raise InputError(f"There is no subcommand {command!r}.{closest(str(command), list(SUBCOMMANDS))}")
+    print(help_of(row) if command else help_text())
 
 
-_SUBCOMMANDS: Mapping[str, Callable[..., Any]] = {
-    "panel": _panel,
-    "history": _history,
-    "show": _show_job,
-    "resume": _resume,
-    "dismiss": _dismiss,
-    "status": _status,
-    "star": _star,
-    "budget": _budget,
-    "reuse": _reuse,
-    "sandbox": _sandbox,
-    "login": _login,
-    "check": _check,
-    "log": _log,
-    "config": _config,
-    "help": _help,
-}
+_SWITCH = ("on", "off")
+_CODE = Option("code", ("--code",), "show the cell that makes it again")
+_OFF = Option("off", ("--off",), "take the star away")
+_FILTERS = (
+    Option("all", ("--all",), "everything in the folder, not this session only"),
+    Option("search", ("--search",), "jobs whose prompt or note holds TEXT", "TEXT"),
+    Option("status", ("--status",), "jobs of this status", "S", tuple(status.value for status in JobStatus)),
+    Option("starred", ("--starred",), "jobs with a starred image"),
+    Option("noted", ("--noted",), "jobs with a note"),
+    Option("since", ("--since",), "jobs of the last 30m, 12h, 2d or 1w, or since 2026-01-31", "AGE"),
+    Option("limit", ("--limit",), "jobs on a page", "N"),
+    Option("page", ("--page",), "the page to show, from 1", "N"),
+)
+_SHOWN = "a past result again, or the cell that makes it again"
+_FETCH = "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one"
+_SAVE = "show the result of an identical completed request instead of paying again"
+_PRACTICE = "the local practice service: no key, no cost"
+_ROWS = (
+    Subcommand("panel", "", "the widget panel", _panel),
+    Subcommand("history", "[options]", "past jobs with thumbnails, newest first", _history, _FILTERS),
+    Subcommand("show", "JOB|IMAGE [--code]", _SHOWN, _show_job, (_CODE,), jobs=True),
+    Subcommand("resume", "[JOB [JOB_ID]]", _FETCH, _resume, jobs=True),
+    Subcommand("dismiss", "JOB", "dismiss an unconfirmed job", _dismiss, jobs=True),
+    Subcommand("status", "", "what runs, what is paused, what was spent and what is left", _status),
+    Subcommand("star", "IMAGE [--off]", "star an image", _star, (_OFF,), jobs=True),
+    Subcommand("note", "JOB TEXT", "write a note to a job", _note, jobs=True, verbatim=True),
+    Subcommand("budget", "[N|off]", "what this session may spend, in credits", _budget, choices=("off",)),
+    Subcommand("reuse", "[on|off]", _SAVE, _reuse, choices=_SWITCH),
+    Subcommand("sandbox", "[on|off]", _PRACTICE, _sandbox, choices=_SWITCH),
+    Subcommand("login", "", "enter the API key, masked", _login),
+    Subcommand("check", "", "check host, key, folder and journal; spends nothing", _check),
+    Subcommand("log", "", "the last 500 lines of what happened to each job", _log),
+    Subcommand("config", "", "every setting and where it came from", _config),
+    Subcommand("help", "[COMMAND]", "all subcommands, or one", _help),
+)
+SUBCOMMANDS: Mapping[str, Subcommand] = {row.name: row for row in _ROWS}
 
 
-def show_plan(estimate: Estimate, requests: Sequence[GenerationRequest], plan: Any) -> dict[str, Any]:
-    """What a dry run shows: the shape, the estimate, and the jobs one by one."""
-    axes = getattr(plan, "axes", {})
-    names = [name for name in axes if name != "prompt"]
-    fixed = [name for name in PARAMETERS if name not in ("prompt", *axes)]
-    values = {name: {sweep_axes.label(request.values[name]) for request in requests} for name in fixed}
-    rows = []
-    for place, request in enumerate(requests[:MOST_PLANNED], 1):
-        at = dict(zip(axes, plan.points[place - 1].coordinates, strict=True)) if names else {}
-        rows.append((str(place), *(sweep_axes.label(at[name]) for name in names), request.prompt))
-    if len(requests) > MOST_PLANNED:
-        rows.append(("", *("" for _ in names), f"and {len(requests) - MOST_PLANNED} more"))
-    same = ", ".join(f"{name} {next(iter(one))}" for name, one in values.items() if len(one) == 1 and one != {"none"})
-    shape = f"{plan.shape}, " if plan is not None and len(requests) > 1 else ""
-    title = f"Dry run, nothing was sent: {shape}{estimate.cost if shape else estimate}; {same}"
-    return facts_bundle(title, rows, header=("job", *names, "prompt"))
+def short_help() -> str:
+    """What ``%kling`` alone prints: ten lines."""
+    names = " ".join(SUBCOMMANDS)
+    half = names.index(" ", len(names) // 2)
+    return f"""\
+Make images with Kling Image V3. The cell is the prompt, taken literally:
+
+  %%kling -a 16:9 -n 4 -o fox
+  A red fox in fresh snow, golden hour
+
+  %%kling --help       the options of a cell
+  %kling panel         the widget panel
+  %kling help COMMAND  one of: {names[:half]}
+                       {names[half:].strip()}
+No key? %kling sandbox on. Past jobs: %kling history. Anything wrong: %kling check."""
+
+
+def help_of(row: Subcommand) -> str:
+    """What ``%kling help COMMAND`` prints."""
+    options = two_columns([(" ".join([*option.flags, option.metavar]).strip(), option.help) for option in row.options])
+    return "\n".join([f"%kling {row.name} {row.usage}".rstrip(), f"  {row.help}", *options])
+
+
+def help_text() -> str:
+    """The help of ``%kling help`` and ``%kling?``: all subcommands."""
+    rows = [(f"%kling {row.name} {row.usage}".rstrip(), row.help) for row in _ROWS]
+    where = "JOB is a number of the history or a job id, IMAGE an address such as 12b:"
+    return "\n".join([f"Subcommands of %kling; {where}", *two_columns(rows)])

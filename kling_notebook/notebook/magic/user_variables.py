@@ -12,9 +12,9 @@ from typing import Any
 
 from ...api.errors import InputError
 from ...results.sweep_axes import as_list, plain
+from ...results.typed_values import literal, samples, typed_values, unquoted, unwrap
 from ...view.markup import plural
 from .parsing import closest
-from .tokenizer import literal, typed_values, unquoted, unwrap
 
 
 def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
@@ -75,12 +75,6 @@ def _lines_of(name: str, path: str) -> list[str]:
     if not values:
         raise InputError(f"{path} has no values for the axis {name}. Write one a line.", parameter=name)
     return values
-
-
-def samples(values: list[str]) -> list[int | str] | int:
-    """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
-    labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
-    return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
 
 
 def _variable(name: str, variables: Mapping[str, Any]) -> Any:

@@ -9,8 +9,7 @@ import ipywidgets as widgets
 
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
-from ..magic.tokenizer import split_values
-from ..magic.user_variables import samples
+from ...results.typed_values import samples, split_values
 from .form import title_of
 from .widgets import Toolkit, labeled, row, shown
 

@@ -15,11 +15,13 @@ from kling_notebook.api.errors import InputError
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook.magic.cell_arguments import parse_cell, split_prompts
-from kling_notebook.notebook.magic.options_table import OPTIONS, SUBCOMMANDS, help_text
-from kling_notebook.notebook.magic.tokenizer import split, split_values
+from kling_notebook.notebook.magic.options_table import OPTIONS, help_of_options
+from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS, help_text
+from kling_notebook.notebook.magic.tokenizer import split
 from kling_notebook.notebook.magic.user_variables import parse_axis, placeholder_values, source
 from kling_notebook.results.code_export import code_of
 from kling_notebook.results.sweep_axes import expand
+from kling_notebook.results.typed_values import split_values
 
 
 def parse(line: str, cell: str = "a fox", **variables: object):
@@ -433,18 +435,18 @@ def test_quotes_in_a_subscript_ask_for_a_value_and_not_for_a_place(word):
 
 
 def test_the_help_names_every_option_and_subcommand_and_has_three_examples():
-    text = help_text()
+    text = help_of_options()
     for option in OPTIONS:
         assert all(flag in text for flag in option.flags)
     for parameter in PARAMETERS.values():
         assert all(choice in text for choice in parameter.choices)
-    assert all(f"%kling {name}" in text for name in SUBCOMMANDS)
+    assert all(f"%kling {name}" in help_text() for name in SUBCOMMANDS)
     assert text[text.index("Examples:") :].count("%%kling") == 3
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
 def test_the_examples_of_the_help_are_valid():
-    text = help_text().partition("Examples:\n\n")[2]
+    text = help_of_options().partition("Examples:\n\n")[2]
     for example_ in text.split("\n\n"):
         line, cell = (part.strip() for part in example_.split("\n", 1))
         parse_cell(line.removeprefix("%%kling"), cell, {})

@@ -1,0 +1,101 @@
+"""Read the values of an axis as a person types them: commas separate, quotes protect, literals are read. Pure."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..api.errors import InputError
+
+QUOTES = "\"'"
+
+
+def split_values(raw: str) -> list[str]:
+    """The values between the commas of ``raw``; commas inside quotes belong to the value.
+
+    >>> split_values('"red fox, asleep",owl')
+    ['red fox, asleep', 'owl']
+
+    Raises:
+        InputError: a value is empty and not quoted, or a quote is not closed.
+    """
+    return [unquoted(value) for value in typed_values(raw)]
+
+
+def typed_values(raw: str) -> list[str]:
+    """As `split_values`, each value with its quotes."""
+    pieces = [piece.strip() for piece in _pieces(raw)]
+    if not all(pieces):
+        raise InputError(f'A value of the sweep is empty in {cut(raw)}. Remove the comma, or write "".')
+    return pieces
+
+
+def unwrap(raw: str) -> tuple[str, bool]:
+    """``raw`` without the quotes around the whole of it, and whether there were any.
+
+    >>> unwrap("'animal=red fox, asleep'"), unwrap('animal="red fox",owl')
+    (('animal=red fox, asleep', True), ('animal="red fox",owl', False))
+    """
+    if len(raw) >= 2 and raw[0] in QUOTES and raw.find(raw[0], 1) == len(raw) - 1:
+        return raw[1:-1], True
+    return raw, False
+
+
+def literal(text: str) -> object:
+    """The value of a Python literal. Nothing is evaluated but literals.
+
+    Raises:
+        InputError: it is not one.
+    """
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise InputError(
+            f"{cut(text)} is not a Python list of plain values. Put texts in quotes, as in ['fox', 'owl'], or leave "
+            "out the brackets."
+        ) from None
+
+
+def _pieces(raw: str) -> Iterator[str]:
+    start, quote = 0, ""
+    for place, character in enumerate(raw):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in QUOTES:
+            quote = character
+        elif character == ",":
+            yield raw[start:place]
+            start = place + 1
+    if quote:
+        raise InputError(f"A quote ({quote}) is not closed: {cut(raw)}. Close it.")
+    yield raw[start:]
+
+
+def unquoted(typed: str) -> str:
+    """What was meant by what was typed: the same without its quotes.
+
+    >>> unquoted('"red fox", asleep')
+    'red fox, asleep'
+    """
+    text, quote = "", ""
+    for character in typed:
+        if quote and character == quote:
+            quote = ""
+        elif not quote and character in QUOTES:
+            quote = character
+        else:
+            text += character
+    return text
+
+
+def samples(values: list[str]) -> list[int | str] | int:
+    """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
+    labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
+    return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
+
+
+def cut(text: str, length: int = 60) -> str:
+    """Short enough for one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
