@@ -47,8 +47,7 @@ MOST_PIXELS = 16_000_000
 GAP = 6
 SMALL_PNG, SHOWN_BYTES = 100_000, 220_000
 """Bytes of a figure shown in a cell, at most; a third more in the notebook, in base64."""
-_INLINE = "matplotlib_inline.backend_inline"
-"""What `%matplotlib inline`, or a first import of pyplot in a notebook, loads."""
+INK, PAPER = "black", "white"
 
 
 class NotebookFigure(Figure):
@@ -60,12 +59,10 @@ class NotebookFigure(Figure):
             super().savefig(fname, **options)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
-        """A PNG where that is small, else a JPEG of at most `SHOWN_BYTES`: a notebook keeps what it shows."""
-        if _INLINE in sys.modules:  # it draws each Figure by itself, and a notebook would keep both
-            return {}
+        """A PNG if that is small, otherwise a JPEG of at most `SHOWN_BYTES`: a notebook keeps what it shows."""
         png = self._shown(110)
         if len(png) <= SMALL_PNG:
-            return {"image/png": base64.b64encode(png).decode("ascii")}
+            return {"text/plain": repr(self), "image/png": base64.b64encode(png).decode("ascii")}
         jpeg = b""
         # Quality first, resolution after it: labels stay readable longer. The lists end where nothing smaller
         # is of use.
@@ -74,11 +71,18 @@ class NotebookFigure(Figure):
             jpeg = encode(image, quality) if image is not None else b""
             if len(jpeg) <= SHOWN_BYTES:
                 break
-        return {"image/jpeg": base64.b64encode(jpeg).decode("ascii")}
+        return {"text/plain": repr(self), "image/jpeg": base64.b64encode(jpeg).decode("ascii")}
+
+    def _ipython_display_(self) -> None:
+        """Shown by itself: the inline backend makes a PNG or SVG of every other Figure, of megabytes."""
+        show = getattr(sys.modules.get("IPython.display"), "display", None)
+        if show is None:
+            raise NotImplementedError
+        show(self._repr_mimebundle_(), raw=True)
 
     def _shown(self, dpi: int) -> bytes:
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=min(self.dpi, dpi), facecolor="white")
+        self.savefig(buffer, format="png", dpi=min(self.dpi, dpi), facecolor=PAPER)
         return buffer.getvalue()
 
 
@@ -172,7 +176,7 @@ def _side(cells: int) -> int:
 
 
 def _figure(width: float, height: float, dpi: int) -> Figure:
-    figure = NotebookFigure(figsize=(width, max(height, 0.8)), dpi=dpi)
+    figure = NotebookFigure(figsize=(width, max(height, 0.8)), dpi=dpi, facecolor=PAPER)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
     FigureCanvasAgg(figure)
     return figure
@@ -235,13 +239,14 @@ def _letters(inches: float, size: int) -> int:
 
 def _draw(ax: Axes, cell: Cell, side: int) -> None:
     """The images of one cell in a square of ``side`` pixels; where there is none, a dashed frame with the reason."""
+    ax.set_facecolor(PAPER)
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(False)
     images = [open_image(tile.jpeg) if tile.shown else None for tile in cell]
     if any(images):
-        ax.imshow(_mosaic(cell, images, side), interpolation="lanczos")
+        ax.imshow(_mosaic(cell, images, side), interpolation="lanczos", origin="upper", aspect="equal")
         return
     ax.set_box_aspect(1 / _ratio(cell))
     for spine in ax.spines.values():
@@ -286,8 +291,8 @@ def _text(text: str, inches: float, size: int) -> dict[str, Any]:
 
 
 def _style() -> dict[str, Any]:
-    # A dollar sign in a prompt is a dollar sign, not mathematics.
-    return {"parse_math": False, "family": [name for name, _ in _fonts()]}
+    # A dollar sign in a prompt is a dollar sign, not mathematics, and no style of the user's changes what a label says.
+    return {"parse_math": False, "usetex": False, "color": INK, "family": [name for name, _ in _fonts()]}
 
 
 @lru_cache(maxsize=1)

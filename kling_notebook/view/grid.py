@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .markup import Html, bundle, frame, heading, tag
+from .pixels import within
 from .sheet import contact_sheet
 from .tiles import (
     SIDE,
@@ -50,14 +51,21 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Html:
     return tag("div", *(tile_html(tile, side=side, fill=fill) for tile in tiles), style=style)
 
 
+ALONE_BYTES, FALLBACK_BYTES = 71_000, 19_000
+"""Of one image, and of the smaller one for pages without HTML: with base64 at most 130 kB in a notebook."""
+_ALONE = ((1024, 78), (1024, 68), (1024, 58), (1024, 46), (896, 46), (768, 42), (512, 40))
+_FALLBACK = ((640, 66), (512, 66), (512, 50), (384, 50), (256, 45))
+
+
 def large_bundle(tile: Tile, *, title: str = "", notice: str = "") -> dict[str, Any]:
-    """One image, large; ``tile.jpeg`` is the large JPEG and goes out as it is."""
+    """One image, large in HTML and once more, smaller, for pages that show no HTML (PDF, a Qt console)."""
     plain = tiles_text([tile], title=title, notice=notice)
     if not tile.shown:
         return bundle(frame(heading(title, notice), tile_html(tile), width="420px"), plain)
     # Up to 1024 wide, and low enough that it can be seen without scrolling on most screens.
     width = min(1024, round(840 * tile.ratio), max(tile.width, 1))
-    image = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 4px", width=width)
+    jpeg = within(tile.jpeg, ALONE_BYTES, _ALONE)
+    image = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 4px", jpeg=jpeg, width=width)
     caption = caption_html(tile.caption) if tile.caption else ""
     figure = tag("figure", image, caption, style="margin: 0; padding: 0")
-    return bundle(frame(heading(title, notice), figure), plain, tile.jpeg)
+    return bundle(frame(heading(title, notice), figure), plain, within(jpeg, FALLBACK_BYTES, _FALLBACK))

@@ -61,16 +61,19 @@ def fit_byte_budget(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
     bound = (NINE_BYTES - min(beside * 3 // 4, NINE_BYTES * 2 // 3)) * max(1.0, math.sqrt(count / 9))
     if sum(map(len, jpegs)) <= bound:
         return list(jpegs)
-    share = bound / count
-    return [_within(jpeg, share) if len(jpeg) > share else jpeg for jpeg in jpegs]
+    return [within(jpeg, bound / count) for jpeg in jpegs]
 
 
-def _within(jpeg: bytes, share: float) -> bytes:
+# Smaller before coarser: on a page, tiles are shown at about 256 pixels.
+_STEPS = ((384, 64), (320, 64), (256, 70), (224, 60), (176, 55), (128, 45), (96, 35))
+
+
+def within(jpeg: bytes, limit: float, steps: Sequence[tuple[int, int]] = _STEPS) -> bytes:
+    """The image in at most about ``limit`` bytes: the first of some (pixels a side, quality) that fits, or the last."""
     best = jpeg
-    # Smaller before coarser: on a page, tiles are shown at about 256 pixels.
-    for side, quality in ((384, 64), (320, 64), (256, 70), (224, 60), (176, 55), (128, 45), (96, 35)):
+    for side, quality in steps:
+        if len(best) <= limit:
+            break
         made = smaller(jpeg, side, quality)
         best = made if len(made) < len(best) else best
-        if len(best) <= share:
-            break
     return best

@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
 
+import matplotlib
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -177,7 +178,7 @@ def test_a_figure_of_photographs_is_shown_as_a_jpeg_of_at_most_300_kb(make_tile:
     """A PNG of it takes more than a megabyte of the notebook. What is saved is drawn in full."""
     figure: Any = tiles_figure([make_tile(k, side=400, noise=True) for k in range(count)])
     bundle = figure._repr_mimebundle_()
-    assert list(bundle) == ["image/jpeg"]
+    assert list(bundle) == ["text/plain", "image/jpeg"]
     assert len(bundle["image/jpeg"]) < 300_000
     shown = Image.open(io.BytesIO(b64decode(bundle["image/jpeg"])))
     assert shown.format == "JPEG"
@@ -186,13 +187,23 @@ def test_a_figure_of_photographs_is_shown_as_a_jpeg_of_at_most_300_kb(make_tile:
     assert Image.open(io.BytesIO(drawn(figure))).width == pytest.approx(figure.get_figwidth() * 150, abs=1)
 
 
-def test_a_figure_that_the_inline_backend_draws_is_not_in_the_notebook_twice(
-    make_tile: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once it is loaded, IPython makes a PNG of every Figure whatever the figure says of itself."""
-    monkeypatch.setitem(sys.modules, "matplotlib_inline.backend_inline", sys)
-    figure: Any = tiles_figure([make_tile(0)], width=3, dpi=40)
-    assert figure._repr_mimebundle_() == {}
+def test_no_setting_of_the_users_changes_what_a_figure_says(make_tile: Make) -> None:
+    """LaTeX, mathematics, white text on white paper, images upside down or stretched."""
+    hole = make_tile(1, state="failed", note="50% & $x_1$")
+    settings = {"text.usetex": True, "text.color": "white", "axes.labelcolor": "white", "figure.facecolor": "black"}
+    settings |= {"axes.facecolor": "black", "image.origin": "lower", "image.aspect": "auto", "axes.grid": True}
+    with matplotlib.rc_context(settings | {"savefig.facecolor": "auto"}):
+        figures = [tiles_figure([make_tile(0), hole], title="a_b", width=3, dpi=40)]
+        figures.append(facets_figure([facet(make_tile, rows=("50%", "$x$"))], title="#1 & _", dpi=40))
+        for figure in figures:
+            shown = [text for text in figure.findobj(Text) if text.get_text()]
+            assert len(shown) >= 3
+            assert not any(text.get_usetex() or text.get_parse_math() for text in shown)  # type: ignore[union-attr]
+            assert {text.get_color() for text in shown} == {"black"}  # type: ignore[union-attr]
+            pixels = Image.open(io.BytesIO(drawn(figure))).convert("RGB")
+            assert pixels.getpixel((0, 0)) == (255, 255, 255)
+            assert all(ax.images[0].origin == "upper" for ax in figure.axes if ax.images)
+            assert all(ax.get_aspect() in (1, "equal") for ax in figure.axes if ax.images)
 
 
 def test_a_figure_can_be_pickled(make_tile: Make) -> None:
