@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..api.errors import InputError, KlingError
+from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
 from ..api.quantities import count
 from .handle import JobHandle
@@ -201,8 +201,3 @@ class BatchResult(Shown, Sequence[Result | None]):
 
     def __repr__(self) -> str:
         return f"<BatchResult {self.summary}>"
-
-    def __reduce__(self) -> Any:
-        if not all(handle is None or handle.done() for handle in self.handles):
-            raise KlingError("A batch can be pickled when all its jobs are over. Wait for them first.")
-        return super().__reduce__()

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from ..api.errors import StillRunningError
+from ..api.errors import KlingError, StillRunningError
 from ..api.event_log import log_event, log_suppressed
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus, Observer, Snapshot
@@ -99,6 +99,14 @@ class JobHandle(Future[Result]):
     def __repr__(self) -> str:
         return f"<JobHandle {self.number} {self.status.value} {self.job_id or 'no job id yet'}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is over can be pickled, its result or error included."""
+        if not self.done():
+            message = f"Job {self.number} is still {self.status.value}. It can be pickled when it is over."
+            raise KlingError(message, number=self.number, job_id=self.job_id)
+        outcome = None if self.cancelled() else self.exception() or self.result()
+        return _ended, (self.request, self.number, self._snapshot, outcome)
+
     # ---- observers ----
 
     def add_observer(self, observer: Observer, *, at_once: bool = True) -> None:
@@ -142,3 +150,18 @@ class JobHandle(Future[Result]):
         with suppress(RuntimeError):  # two threads cancel at once: one of them tells it
             self.set_running_or_notify_cancel()
         return True
+
+
+def _ended(
+    request: GenerationRequest, number: int, snapshot: Snapshot, outcome: Result | BaseException | None
+) -> JobHandle:
+    """Unpickle a job that is over."""
+    handle = JobHandle(request, number)
+    handle._snapshot = snapshot
+    if outcome is None:
+        Future.cancel(handle)
+    elif isinstance(outcome, BaseException):
+        handle.set_exception(outcome)
+    else:
+        handle.set_result(outcome)
+    return handle

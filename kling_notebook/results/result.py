@@ -139,17 +139,31 @@ def placeholder_tile(request: GenerationRequest, state: State, note: str, captio
     return Tile(b"", width, height, request.prompt, caption, None, state, note)
 
 
+MOST_UP = 3
+"""Folders that a link may go up; one that goes further shows names that are none of a reader's business."""
+
+
+def page_folder() -> Path:
+    """The folder of the notebook that shows a result, wherever ``%cd`` has gone since."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    started = Path(getattr(shell, "starting_dir", None) or Path.cwd())
+    output = getattr(shell, "user_ns", {}).get("PAPERMILL_OUTPUT_PATH")  # papermill --inject-paths
+    notebook = str(output or os.environ.get("JPY_SESSION_NAME", ""))  # the second is Jupyter's
+    return (started / notebook).parent if notebook.endswith(".ipynb") else started
+
+
 def link(path: Path, seen_from: Path | None = None) -> str | None:
-    """The relative address under which a page reaches the file, None where it cannot.
+    """The relative address under which a page reaches the file, None if it cannot.
 
     Args:
-        seen_from: the folder of the page; of the notebook, which is the working directory, by default.
+        seen_from: the folder of the page; by default of the notebook, see `page_folder`.
     """
     try:
-        relative = os.path.relpath(path, seen_from or Path.cwd())
+        relative = os.path.relpath(path, seen_from or page_folder())
     except (ValueError, OSError):  # another drive; a working directory that is gone
         return None
-    return None if relative.startswith("..") else relative.replace(os.sep, "/")
+    up = Path(relative).parts.count("..")
+    return None if up > MOST_UP else relative.replace(os.sep, "/")
 
 
 class Shown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..api.errors import InputError
 
@@ -93,6 +93,26 @@ def samples(values: list[str]) -> list[int | str] | int:
     """``3`` is three replicates; ``1,2,7`` and ``first,second`` are labels of replicates."""
     labels = [int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else value for value in values]
     return labels[0] if len(labels) == 1 and isinstance(labels[0], int) else labels
+
+
+_BRACES = re.compile(r"\{(?:([^\W\d]\w*)|([^{}|]+(?:\|[^{}|]+)+))\}")
+
+
+def left_in_braces(prompts: Iterable[str]) -> list[str]:
+    """A line for each ``{name}`` and ``{a|b}`` of prompts that are about to be sent: the model gets them as they are.
+
+    >>> left_in_braces(["a {red|blue} fox"])
+    ['{red|blue} is sent as it is. For an axis write {color} in the prompt, and --sweep color=red,blue.']
+    """
+    lines = {}
+    for name, choices in _BRACES.findall(" ".join(sorted(prompts))):
+        if name:
+            how = f"Fill it with --fill from a variable {name}, or with --sweep {name}=one,two."
+        else:
+            values = ",".join(value.strip() for value in choices.split("|"))
+            how = f"For an axis write {{color}} in the prompt, and --sweep color={values}."
+        lines[name or choices] = f"{{{name or choices}}} is sent as it is. {how}"
+    return list(lines.values())
 
 
 def cut(text: str, length: int = 60) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from ...api.event_log import log_suppressed
-from ...view.progress import ProgressRow, fraction_of, status_text
+from ...view.progress import ProgressRow, fraction_of, message_bundle, status_text
 from .wait import is_terminal, person_is_present, running_shell
 
 _Value = TypeVar("_Value")
@@ -208,3 +208,12 @@ def _print(shell: Any | None, bundle: Mapping[str, Any]) -> None:
     """In a terminal IPython the text of the end; a script has the value the call returns."""
     if shell is not None and bundle.get("text/plain"):
         print(bundle["text/plain"])
+
+
+def point_out(lines: Sequence[str]) -> None:
+    """Something to know before anything is sent, as an output of its own; nothing if there are no lines."""
+    shell = running_shell()
+    if lines and getattr(shell, "kernel", None) is not None:
+        shell.display_pub.publish(message_bundle(lines[0], kind="warning", lines=lines[1:]))  # type: ignore[union-attr]
+    elif lines:
+        print(*(f"kling: {line}\n" for line in lines), sep="", end="", file=sys.stderr)

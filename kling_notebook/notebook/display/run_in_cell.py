@@ -15,13 +15,14 @@ from ...results.batch_result import BatchPlan, BatchResult
 from ...results.handle import JobHandle
 from ...results.result import Result, grid_tiles
 from ...results.sweep_result import SweepPlan, SweepResult
+from ...results.typed_values import left_in_braces
 from ...session.session import Session, Source
 from ...view.markup import bounded, plural
 from ...view.progress import message_bundle
 from ..checks import check_reuse, check_timeout
 from . import wait as waiting
 from .echo import held_back
-from .outputs import attempt
+from .outputs import attempt, point_out
 from .progress_display import LiveDisplay
 
 Bind = Callable[[Any], object]
@@ -60,6 +61,8 @@ def perform(
     check_reuse(reuse)
     begun: list[Call] = []
     live = LiveDisplay((), show=False)
+    if show_progress:
+        attempt("pointing out braces", lambda: point_out(left_in_braces({r.prompt for r in requests})), None)
     with interrupts_explained(session, begun), waiting.interrupts_noted():
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
         begun.append(call)

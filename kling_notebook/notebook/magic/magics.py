@@ -156,8 +156,11 @@ def _planned(estimate: Any, options: CellOptions, shell: Any, plan: Any) -> Any:
         shell.push({options.output: estimate})
     if options.quiet:
         return estimate
+    from ...results.typed_values import left_in_braces
+    from ..display.outputs import point_out
     from .dry_run import planned_bundle
 
+    point_out(left_in_braces({request.prompt for request in plan[0]}))
     shell.display_pub.publish(planned_bundle(estimate, *plan))
     return None
 

@@ -29,7 +29,8 @@ def kernel(on, service):
 
 def test_a_cell_becomes_a_grid_and_a_variable(kernel, service):
     reply = kernel.ok('%%kling --aspect-ratio 16:9 -n 4 -o fox\nA mountain, {literally} $5 "quoted" #1\nat dusk')
-    progress, result = reply.outputs
+    hint, progress, result = reply.outputs
+    assert "{literally} is sent as it is" in hint["data"]["text/plain"]
     assert progress["data"] == {}, "it has gone, and the result is an output of its own"
     assert reply.html.count("<img") == 4
     assert set(result["data"]) == {"text/html", "image/jpeg", "text/plain"}
