@@ -55,7 +55,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "budget": Setting("number", None, "KLING_BUDGET", "credits this session may spend in all"),
         "reuse": Setting("switch", None, "KLING_REUSE", "show an identical completed request again instead of buying"),
         "credits_without_asking": Setting("number", 25.0, None, "credits one call may spend by default"),
-        "in_flight": Setting("count", 32, None, "jobs worked on at once", 1, 256),
+        "in_flight": Setting("count", 64, None, "jobs worked on at once", 1, 256),
         "thumbnail_size": Setting("count", 256, None, "longer side of a grid's images, in pixels", 32, 1024),
         "recipe": Setting("switch", True, None, "put prompt, parameters and job id into each image's file"),
         "nest": Setting("switch", True, None, "keep the kernel's event loop turning while a cell waits"),

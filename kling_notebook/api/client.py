@@ -69,7 +69,7 @@ class ServiceClient:
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
-        self._line = RequestQueue(RateLimiter(rate))
+        self._queue = RequestQueue(RateLimiter(rate))
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._schema_lock = threading.Lock()
@@ -223,28 +223,24 @@ class ServiceClient:
         return "accepted" if answered else "unknown"
 
     def queue(self, kind: Kind, due: float = 0.0) -> Slot:
-        """A place in the line of everything this client's threads want to send. ``due``: ``time.monotonic()`` seconds.
+        """A place in the queue of all requests of this client. ``due``: ``time.monotonic()`` seconds.
 
-        `submit` and `poll` do not wait by themselves: whoever sends many requests asks for a turn before each.
+        `submit` and `poll` do not wait by themselves: a caller that sends many requests waits for a slot before each.
         """
-        return self._line.ticket(kind, due)
-
-    def release_unused(self) -> None:
-        """Give back a turn whose request was not sent after all."""
-        self._line.release_unused()
+        return self._queue.slot(kind, due)
 
     @property
-    def pace(self) -> RateLimiter:
-        """The allowance as it stands, for whoever plans polls; on the clock of ``time.monotonic()``."""
-        return self._line.pace
+    def rate_limit(self) -> int:
+        """Requests a minute that are thought to pass."""
+        return self._queue.limiter.limit
 
     def report_load(self, running: int, waiting: int) -> None:
-        """Say how many jobs run and how many requests wait for one to end: polls are then spent where they pay."""
-        self._line.report_load(running, waiting)
+        """See `RateLimiter.report_load`."""
+        self._queue.report_load(running, waiting)
 
     def share(self, horizon: float = 30.0) -> float:
-        """Polls that the allowance pays for per running job in the next ``horizon`` seconds: see `pacing.next_poll`."""
-        return self._line.share(horizon)
+        """See `RateLimiter.share`."""
+        return self._queue.share(horizon)
 
     def _out(self) -> Transport:
         if self._transport is None:
@@ -261,10 +257,16 @@ class ServiceClient:
     def _exchange(self, send: Callable[..., Reply], *what: object) -> Reply:
         try:
             reply = send(*what)
-        except TransportError:
-            self._line.learn(0, {})
+        except TransportError as error:
+            if error.never_left:
+                self._queue.release_unused()
+            else:
+                self._queue.observe_reply(0, {})
             raise
-        self._line.learn(reply.status, reply.headers)
+        except Exception:  # a setting that cannot work, or the hook before the first byte: nothing was sent
+            self._queue.release_unused()
+            raise
+        self._queue.observe_reply(reply.status, reply.headers)
         return reply
 
 

@@ -1,14 +1,4 @@
-"""When to ask again: pure arithmetic over numbers. Time and random numbers are parameters; nothing sleeps here.
-
-Four questions are answered, each by something that can be tested with a table:
-
-- May this be sent again? ``after_submit`` is the one place that decides it for the POST that costs credits;
-  ``retry_after`` and ``backoff`` say when.
-- Is a job asked again after a poll that failed? ``FailedPolls`` counts them and says when it is enough.
-- When is the next poll due? ``next_poll``, from how long such jobs took before (``Durations``) and from how many
-  polls the allowance pays for (``Pace.share``).
-- May a request go out now? ``Pace`` (in ``allowance``), the one allowance that all requests of a session share.
-"""
+"""May a request be sent again, and is a job asked again after a poll that failed? Pure: nothing sleeps here."""
 
 from __future__ import annotations
 
@@ -110,6 +100,3 @@ class FailedPolls:
 def retry_after_seconds(error: KlingError) -> float:
     """Seconds, 0.0 where the service did not say."""
     return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
-
-
-# --- when to poll -----------------------------------------------------------------------------------------------

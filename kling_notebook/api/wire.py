@@ -28,7 +28,7 @@ from .errors import (
     UnexpectedReplyError,
 )
 from .job import Job
-from .rate_limiter import retry_after
+from .rate_headers import retry_after
 from .sanitize import clean, parse, parse_torn, without_urls
 from .url_policy import id_in_job_url, is_data_url, same_origin_url
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
+from ..api.price_class import Kind, kind
 from ..journal.job_record import Record
 from ..journal.journal import JournalError, LostOwnership
 from ..results.handle import JobHandle
@@ -60,7 +61,7 @@ class Dispatcher:
         """A job that is about to run. A resumed one was bought: there is nothing to cancel."""
         job = RunningJob(
             record,
-            FolderStore(self.workspace, self.commit, self.downloads),
+            FolderStore(self.workspace, self.commit, self.downloads, self._running_ages),
             permit=permit,
             max_age=self.workspace.settings.job_max_age,
             resumed=resumed,
@@ -133,6 +134,11 @@ class Dispatcher:
             self.unwritten[job.record.number] = job.record
         self._conclude(job, error)
         self._report_load()
+
+    def _running_ages(self, which: Kind) -> list[float]:
+        """The ages at which jobs of a kind were last found running: how long such jobs take shows in these, too."""
+        jobs = list(self.jobs.values())
+        return [job.found_running for job in jobs if job.found_running and kind(job.record.request) == which]
 
     def _report_load(self) -> None:
         """Report the load so the limiter can divide polls among jobs."""

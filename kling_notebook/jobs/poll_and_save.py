@@ -117,7 +117,7 @@ def ask_until_over(job: RunningJob) -> Job:
         failed = retry_policy.FailedPolls()
         reply, before = completed_by_evidence(before, reply, record.request.num_outputs), reply
         if reply.state == "running":
-            running = age
+            running = job.found_running = age
             job.notify(service_status=reply.status)
             continue
         # A job that was done when a later kernel first asked may have been done for hours.

@@ -69,7 +69,7 @@ class RunningJob:
     Attributes:
         answered: the service's reply to the submit, if it is completed and names no job that could be polled.
         unwritten: the error of the last commit while it is being retried. submitted: when this process submitted it,
-            on the monotonic clock.
+            on the monotonic clock. found_running: its age in seconds at the last poll that found it running.
     """
 
     client: ServiceClient
@@ -96,6 +96,7 @@ class RunningJob:
         self.answered: Job | None = None
         self.submitted: float | None = None
         self.durations = Durations()
+        self.found_running = 0.0
         self._lock = threading.Lock()
         self._sending = False
         self.cancelled = threading.Event()
@@ -201,14 +202,10 @@ class RunningJob:
         """
         body = self.client.body_of(self.record.request)
         intent = self.record.replace(status=JobStatus.SUBMITTING, submitted_at=time.time(), raw={"body": body})
-        try:
-            if self.permit is None:
-                self._commit_intent(intent)
-            else:
-                self.permit.acquire(self.record, lambda: self._commit_intent(intent))
-        except BaseException:
-            self.client.release_unused()  # hundreds of refusals would otherwise leave nothing for the polls
-            raise
+        if self.permit is None:
+            self._commit_intent(intent)
+        else:
+            self.permit.acquire(self.record, lambda: self._commit_intent(intent))
         self.submitted = time.monotonic()
         self.notify()
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from ..api.errors import DownloadError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.poll_schedule import Durations
-from ..api.price_class import kind
+from ..api.price_class import Kind, kind
 from ..image_files import metadata, saving
 from ..journal import layout
 from ..journal.job_record import Record
@@ -77,10 +77,10 @@ class Workspace:
         """Whether this backend has stated what such a job costs."""
         return self.journal.has_price(self.backend, kind(request))
 
-    def durations(self, request: GenerationRequest) -> Durations:
-        """How long such jobs took before on this backend."""
+    def durations(self, request: GenerationRequest, running: Iterable[float] = ()) -> Durations:
+        """How long such jobs took before on this backend. ``running``: ages of those that were found running."""
         past = self.journal.past_seconds(self.backend, kind(request))
-        return Durations.of(past or (SANDBOX_SECONDS if self.is_sandbox else ()))
+        return Durations.of(past or (SANDBOX_SECONDS if self.is_sandbox else ()), running)
 
     def as_result(self, record: Record, *, reused: bool = False) -> Result:
         return Result(record, self.folder, reused=reused, thumbnail_size=self.settings.thumbnail_size)
@@ -91,10 +91,18 @@ class FolderStore:
 
     Args:
         commit: makes a record durable. downloads: the session's threads for downloads.
+        running_ages: the ages at which jobs of a kind were last found running.
     """
 
-    def __init__(self, workspace: Workspace, commit: Callable[[Record], None], downloads: WorkerPool) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        commit: Callable[[Record], None],
+        downloads: WorkerPool,
+        running_ages: Callable[[Kind], Iterable[float]],
+    ) -> None:
         self._workspace = workspace
+        self._running_ages = running_ages
         self.commit = commit
         self._downloads = downloads
 
@@ -145,7 +153,7 @@ class FolderStore:
         result.warm_up()
 
     def durations(self, record: Record) -> Durations:
-        return self._workspace.durations(record.request)
+        return self._workspace.durations(record.request, self._running_ages(kind(record.request)))
 
     def is_other_job(self, record: Record, job_id: str) -> bool:
         other = self._workspace.journal.by_job_id(job_id)

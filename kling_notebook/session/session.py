@@ -139,7 +139,7 @@ class Session:
 
     def _current_rate(self) -> float:
         """The limit the service announced counts more than the setting; no client is made for it."""
-        return float(self._client.pace.limit if self._client else self.rate)
+        return float(self._client.rate_limit if self._client else self.rate)
 
     @property
     def sandbox_key(self) -> str | None:

@@ -21,6 +21,7 @@ from kling_notebook.api.rate_limiter import RateLimiter
 
 EPOCH = 1_700_000_000.0
 WINDOW = 60.0
+PLAN_SECONDS = 2.0
 
 Model = Literal["sliding", "fixed", "minutes", "bucket", "blend", "none"]
 
@@ -96,16 +97,40 @@ class Limiter:
         return allowed, int(self.tokens), now + max(0.0, 1 - self.tokens) / speed
 
 
-def bound(
-    durations: Sequence[float], limiter: Limiter, in_flight: int, trip: float = 0.0, saving: float = 0.0
-) -> float:
-    """A batch end that nobody can beat, even knowing the limiter and when each job will be done.
+@dataclass
+class Shared(Limiter):
+    """Another client sends a request every so many seconds."""
+
+    every: float = 2.0
+    other: float = 0.0
+
+    def ask(self, now: float) -> tuple[bool, dict[str, str]]:
+        while self.other <= now:
+            super().ask(self.other)
+            self.other += self.every
+        return super().ask(now)
+
+
+@dataclass
+class Changing(Limiter):
+    """The limit is another one from a moment on."""
+
+    after: int = 10
+    at: float = 60.0
+
+    def ask(self, now: float) -> tuple[bool, dict[str, str]]:
+        if now >= self.at:
+            self.limit = self.after
+        return super().ask(now)
+
+
+def bound(durations: Sequence[float], limiter: Limiter, trip: float = 0.0) -> float:
+    """A batch end that cannot be beaten, even knowing the limiter and when each job will be done.
 
     Every job needs one submit and one poll, so there are at least 2n requests, and ``earliest(k)`` is the soonest that
-    the limiter lets the k-th of them (from 1) pass. With J jobs in flight at most, the submit of job i (from 0) has at
-    least i submits and, from i = J on, i + 1 - J polls before it; and it has to wait until one of the J places is free.
-    Jobs start in the order given. ``trip`` and ``saving`` are the quickest way of a request there and back and the
-    quickest saving of images, in seconds. No poll comes too early or too late.
+    the limiter lets the k-th of them (from 1) pass: all submits first, in the order given, then the polls. ``trip`` is
+    the quickest way of a request there and back, in seconds. No poll comes too early or too late, and no setting of
+    ours is in it.
     """
 
     def earliest(k: int) -> float:
@@ -117,14 +142,8 @@ def bound(
         first = WINDOW - limiter.phase if limiter.model in ("minutes", "blend") else WINDOW
         return first + WINDOW * ((k - 1) // n - 1)
 
-    free = [0.0] * in_flight
-    end = earliest(2 * len(durations))
-    for i, duration in enumerate(durations):
-        request = i + 1 if i < in_flight else 2 * i + 2 - in_flight
-        seen = max(free[0], earliest(request)) + duration + trip
-        heapq.heapreplace(free, seen + saving)
-        end = max(end, seen)
-    return end
+    longest = max(earliest(i + 1) + duration + trip for i, duration in enumerate(durations))
+    return max(longest, earliest(2 * len(durations)))
 
 
 @dataclass
@@ -163,7 +182,7 @@ class Call:
         limiter: Limiter,
         *,
         rate: float = 60.0,
-        in_flight: int = 32,
+        in_flight: int = 64,
         past: Sequence[float] = (),
         learning: bool = True,
         trip: tuple[float, float] = (0.06, 0.4),
@@ -178,7 +197,7 @@ class Call:
         self.learning = learning
         self.random = random.Random(seed)  # noqa: S311 - a simulation
         self.trip = trip
-        self.pace = RateLimiter(rate)
+        self.limiter_of_ours = RateLimiter(rate)
         self.waiting = [_Job(i, d) for i, d in enumerate(durations)][::-1]
         self.line: list[tuple[int, float, int, _Job]] = []  # (kind, due, tie, job)
         self.running = 0
@@ -187,14 +206,15 @@ class Call:
         self.now = 0.0
         self.lateness: list[float] = []
         self.polls: list[int] = []
+        self.found_running: dict[int, float] = {}
         self.requests = self.refused = 0
-        self.bound = bound(durations, limiter, in_flight, trip[0], download[0])
+        self.bound = bound(durations, limiter, trip[0])
 
     def run(self) -> Outcome:
         """Until the last image's job was seen to be done, or a simulated day."""
         while self.running < self.in_flight and self.waiting:
             self._employ()
-        self.pace = self.pace.report_load(self.running, len(self.waiting))
+        self.limiter_of_ours = self.limiter_of_ours.report_load(self.running, len(self.waiting))
         self._move()
         while self.events and self.now < 86400.0:
             self.now, _, happen = heapq.heappop(self.events)
@@ -223,9 +243,9 @@ class Call:
                 self._at(min(ticket[1] for ticket in self.line), lambda: None)
                 return
             head = min(ready)
-            self.pace, wait = self.pace.turn(self.now, "poll" if head[0] else "submit")
+            self.limiter_of_ours, wait = self.limiter_of_ours.try_acquire(self.now, "poll" if head[0] else "submit")
             if wait > 0:
-                self._at(self.now + wait, lambda: None)
+                self._at(self.now + max(wait, 0.05), lambda: None)
                 return
             self.line.remove(head)
             self._send(head[0], head[3])
@@ -249,7 +269,9 @@ class Call:
         self._at(there, arrive)
 
     def _learn(self, allowed: bool, headers: dict[str, str]) -> None:
-        self.pace = self.pace.learn(self.now, 200 if allowed else 429, headers, EPOCH + self.now)
+        self.limiter_of_ours = self.limiter_of_ours.observe_reply(
+            self.now, 200 if allowed else 429, headers, EPOCH + self.now
+        )
         self.refused += not allowed
 
     def _reply(self, kind: int, job: _Job, finished: bool, sent: float) -> None:
@@ -261,30 +283,33 @@ class Call:
             self._finish(job, sent)
             return
         if kind == 1:
-            job.last = sent - job.submitted
-        self._queue(1, self._due(job), job)
+            job.last = self.found_running[job.number] = sent - job.submitted
+        self._plan(job)
 
     def _due(self, job: _Job) -> float:
-        past = Durations.of(self.past)
-        share = self.pace.share(self.now, past.expected or 30.0)
+        past = self._durations()
+        share = self.limiter_of_ours.share(self.now, past.expected or 30.0)
         return job.submitted + job.last + next_poll(job.last, job.polls, past, share)
 
-    def _revise(self) -> None:
-        """Jobs that wait for their poll look again whether the allowance now pays for an earlier or later one."""
-        self.line = [
-            (kind, due if kind == 0 or due <= self.now else self._due(job), tie, job)
-            for kind, due, tie, job in self.line
-        ]
-        if self.running:
-            self._at(self.now + self.revise, self._revise)
+    def _durations(self) -> Durations:
+        return Durations.of(self.past, self.found_running.values())
+
+    def _plan(self, job: _Job) -> None:
+        """A job that waits for its poll looks again every few seconds whether it is now due earlier or later."""
+        due = self._due(job)
+        if due <= self.now + PLAN_SECONDS:
+            self._queue(1, due, job)
+        else:
+            self._at(self.now + PLAN_SECONDS, lambda: self._plan(job))
 
     def _finish(self, job: _Job, sent: float) -> None:
+        self.found_running.pop(job.number, None)
         self.lateness.append(max(0.0, sent - job.done))
         self.polls.append(job.polls)
         self.end = self.now
         if self.learning:
             seen = sent - job.submitted
-            self.past.append(estimate_duration(job.last, seen, Durations.of(self.past)))
+            self.past.append(estimate_duration(job.last, seen, self._durations()))
         self._at(self.now + self.random.uniform(*self.download), self._free)
 
     def _free(self) -> None:
@@ -292,7 +317,7 @@ class Call:
         self.running -= 1
         if self.waiting:
             self._employ()
-        self.pace = self.pace.report_load(self.running, len(self.waiting))
+        self.limiter_of_ours = self.limiter_of_ours.report_load(self.running, len(self.waiting))
 
 
 def lognormal(n: int, median: float, sigma: float, seed: int) -> list[float]:

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -693,3 +694,19 @@ def test_importing_and_making_a_client_imports_no_heavy_library() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_request_that_was_never_sent_uses_up_nothing_of_the_rate_limit() -> None:
+    with socket.socket() as closed:  # bound and not listening: connections are refused
+        closed.bind(("127.0.0.1", 0))
+        client = KlingClient("key-of-a-test", base_url=f"http://127.0.0.1:{closed.getsockname()[1]}", rate=3)
+
+        def refuse() -> None:
+            raise InputError("not now")
+
+        for _ in range(5):
+            assert client.queue("submit").ready() == 0.0
+            with pytest.raises(TransportError) as caught:
+                client.submit(GenerationRequest("a fox"), before_first_byte=refuse)
+            assert caught.value.never_left
+    assert client._queue.limiter.granted == client._queue.limiter.under_way == ()

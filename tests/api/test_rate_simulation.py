@@ -31,8 +31,8 @@ sim = load()
 
 def one_by_one(median: float, sigma: float) -> tuple[list[float], list[int], list[float]]:
     """Lateness, polls and durations of jobs one after the other, without those it still learned from."""
-    durations = [sim.lognormal(350, median, sigma, seed) for seed in range(4)]
-    outcomes = [sim.one_by_one(350, median, sigma, seed=seed) for seed in range(4)]
+    durations = [sim.lognormal(350, median, sigma, seed) for seed in range(2)]
+    outcomes = [sim.one_by_one(350, median, sigma, seed=seed) for seed in range(2)]
     return (
         [x for o in outcomes for x in o.lateness[50:]],
         [x for o in outcomes for x in o.polls[50:]],
@@ -83,17 +83,54 @@ def ratios(name: str, known: bool, seeds: int = 20) -> tuple[float, float, float
 
 
 @pytest.mark.parametrize("name", ["60 fixed from the first request", "60 sliding"])
-def test_50_jobs_under_60_a_minute_end_within_1_1_of_the_bound(name: str) -> None:
-    ratio, _, refused = ratios(name, known=True)
-    assert ratio <= 1.1
+def test_50_jobs_under_60_a_minute_end_within_1_15_of_the_bound(name: str) -> None:
+    ratio, _, refused = ratios(name, known=True, seeds=4)
+    assert ratio <= 1.15
     assert refused < 0.02
 
 
-@pytest.mark.parametrize("name", ["60 fixed from the first request", "60 sliding", "60 unannounced"])
-def test_50_jobs_of_which_nothing_is_known_end_nearly_as_soon(name: str) -> None:
-    ratio, _, refused = ratios(name, known=False)
-    assert ratio <= 1.12
-    assert refused < 0.02
+@pytest.mark.parametrize(
+    ("name", "most"), [("60 fixed from the first request", 0.02), ("60 sliding", 0.02), ("60 unannounced", 0.1)]
+)
+def test_50_jobs_of_which_nothing_is_known_end_as_soon(name: str, most: float) -> None:
+    ratio, _, refused = ratios(name, known=False, seeds=4)
+    assert ratio <= 1.15
+    assert refused <= most
+
+
+def test_without_a_limit_nothing_is_held_back() -> None:
+    assert ratios("no limit", known=True, seeds=4)[0] <= 1.1
+    batch = [sim.Call([5.0] * 100, sim.Limiter(model="none"), seed=seed).run() for seed in range(3)]
+    pool = 4 * (5.0 + 2.0)  # 32 threads that poll every two seconds
+    assert fmean(outcome.end for outcome in batch) <= 2 * pool
+
+
+def test_a_first_batch_learns_from_jobs_that_still_run() -> None:
+    batch = [
+        sim.Call(sim.lognormal(64, 20.0, 0.5, seed), sim.Limiter(model="none"), seed=seed).run() for seed in (1, 2)
+    ]
+    assert fmean(polls for outcome in batch for polls in outcome.polls) <= 10
+    assert fmean(late for outcome in batch for late in outcome.lateness) <= 1.5
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_limit_shared_with_another_client_is_found_out(announced: bool) -> None:
+    """The other one takes half of it, evenly."""
+    limiter = sim.Shared(60, "sliding", "epoch" if announced else "none", every=2.0)
+    outcome = sim.Call(sim.lognormal(50, 20.0, 0.5, 1), limiter, seed=1).run()
+    assert outcome.unseen == 0
+    assert outcome.end <= 1.15 * 60.0  # ours and the other's of the first minute are below 60 and 100 together
+    assert outcome.refused <= 0.1 * outcome.requests
+
+
+@pytest.mark.parametrize(("before", "after"), [(60, 10), (10, 60)])
+def test_a_limit_that_changes_is_followed(before: int, after: int) -> None:
+    limiter = sim.Changing(before, "sliding", "none", after=after, at=90.0)
+    outcome = sim.Call(sim.lognormal(100, 20.0, 0.5, 1), limiter, seed=1).run()
+    assert outcome.unseen == 0
+    least = 60.0 * (200 - 120) / 10 if after == 10 else 240.0
+    assert outcome.end <= 1.3 * least + 90.0
+    assert outcome.refused <= 0.15 * outcome.requests
 
 
 @pytest.mark.parametrize("name", ["60 by the minute", "60 bucket", "60 blend"])
@@ -114,10 +151,10 @@ def test_limiters_of_other_kinds_are_hardly_ever_made_to_refuse(name: str) -> No
     ],
 )
 @pytest.mark.parametrize("known", [True, False])
-def test_50_jobs_under_10_a_minute_all_end_within_1_3_of_the_bound(name: str, known: bool) -> None:
-    _, worst, refused = ratios(name, known, seeds=4)
-    assert worst <= 1.3
-    assert refused == 0.0 if name == "10 announced" else refused < 0.2
+def test_50_jobs_under_10_a_minute_all_end_within_1_1_of_the_bound(name: str, known: bool) -> None:
+    _, worst, refused = ratios(name, known, seeds=2)
+    assert worst <= 1.1
+    assert refused < (0.02 if name == "10 announced" else 0.15)
 
 
 def test_a_limiter_that_counts_what_it_refused_is_survived() -> None:
@@ -143,13 +180,10 @@ def test_an_announced_allowance_is_kept_from_the_first_reply_on(
     assert outcome.end >= outcome.bound
 
 
-@given(durations=st.lists(st.floats(0.1, 100.0), min_size=1, max_size=40), in_flight=st.integers(1, 32))
+@given(durations=st.lists(st.floats(0.1, 100.0), min_size=1, max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_the_bound_is_the_plain_schedule_where_there_is_no_limit(durations: Sequence[float], in_flight: int) -> None:
-    bound = sim.bound(durations, sim.Limiter(model="none"), in_flight)
-    assert bound >= max(durations)
-    assert bound >= sum(durations) / in_flight - 1e-6
-    assert bound <= sum(durations) / in_flight + max(durations) + 1e-6
+def test_the_bound_is_the_longest_job_if_there_is_no_limit(durations: Sequence[float]) -> None:
+    assert sim.bound(durations, sim.Limiter(model="none")) == max(durations)
 
 
 def test_the_same_seed_gives_the_same_batch() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.utils import formatdate
 from itertools import pairwise
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from kling_notebook.api import errors
 from kling_notebook.api.poll_schedule import Durations, estimate_duration, next_poll
-from kling_notebook.api.rate_limiter import LONGEST_WAIT, RateLimiter, backoff, retry_after
+from kling_notebook.api.rate_headers import retry_after
+from kling_notebook.api.rate_limiter import LONGEST_WAIT, RateLimiter, backoff
 from kling_notebook.api.retry_policy import AfterPoll, AfterSubmit, FailedPolls, after_submit
 
 NOW = 1_700_000_000.0
@@ -260,13 +262,15 @@ def test_a_job_took_between_its_last_two_polls(running: float, gap: float, secon
 # --- the allowance
 
 
-def spend(pace: RateLimiter, now: float, most: int = 1000) -> tuple[RateLimiter, int]:
-    """Take turns until one is refused; each reply comes at once and says nothing."""
+def spend(
+    pace: RateLimiter, now: float, most: int = 1000, headers: Mapping[str, str] = MappingProxyType({})
+) -> tuple[RateLimiter, int]:
+    """Send until there is no room; each reply comes at once."""
     for count in range(most):
-        pace, wait = pace.turn(now, "submit")
+        pace, wait = pace.try_acquire(now, "submit")
         if wait:
             return pace, count
-        pace = pace.learn(now, 200, {})
+        pace = pace.observe_reply(now, 200, headers)
     return pace, most
 
 
@@ -278,59 +282,99 @@ def announced(limit: object, remaining: object, reset: object) -> dict[str, str]
     }
 
 
-def test_the_setting_is_all_that_goes_out_in_a_minute_where_nothing_is_announced() -> None:
-    pace, count = spend(RateLimiter(60), 0.0)
+LIMIT_ONLY = {"X-RateLimit-Limit": "60"}
+
+
+def test_an_announced_limit_is_all_that_goes_out_in_a_minute() -> None:
+    pace, count = spend(RateLimiter(60), 0.0, headers=LIMIT_ONLY)
     assert count == 60
-    assert spend(pace, 59.9)[1] == 0
-    assert spend(pace, 60.1)[1] == 60
+    assert spend(pace, 59.9, headers=LIMIT_ONLY)[1] == 0
+    assert spend(pace, 60.1, headers=LIMIT_ONLY)[1] == 60
+
+
+def test_without_a_refusal_the_limit_grows_with_each_granted_request() -> None:
+    pace, count = spend(RateLimiter(60), 0.0, most=300)
+    assert count == pace.limit == 300
+
+
+def test_beyond_the_limit_few_are_under_way_at_once() -> None:
+    """If the real limit is met, few are refused: 60 were granted, and three go, not sixty."""
+    pace, _ = spend(RateLimiter(60), 0.0, most=60)
+    sent = []
+    for replies in (1, 2, 3, 3):
+        sent.append(0)
+        while not (step := pace.try_acquire(1.0, "submit"))[1]:
+            pace, sent[-1] = step[0], sent[-1] + 1
+        for _ in range(sent[-1]):
+            pace = pace.observe_reply(1.0, 200, {})
+        assert sent[-1] <= replies
+    assert sent == [1, 2, 3, 3]
+
+
+def test_one_refusal_teaches_nothing_and_a_second_one_what_held() -> None:
+    pace, _ = spend(RateLimiter(60), 0.0, most=80)
+    pace = refuse(pace, 0.1)
+    assert pace.limit == 80
+    pace = refuse(pace, 2.0)
+    assert pace.limit == pace.learned == 80
+    assert spend(pace, 10.0)[1] == 0
+    assert spend(pace, 60.5, most=80)[1] == 80
+    pace, _ = spend(refuse(RateLimiter(60), 0.0), 1.1, most=80)
+    assert refuse(pace, 500.0).limit == 80, "what was refused long before says nothing of this minute"
+
+
+def refuse(pace: RateLimiter, now: float) -> RateLimiter:
+    pace, wait = pace.try_acquire(now, "submit")
+    assert wait == 0.0
+    return pace.observe_reply(now, 429, {})
 
 
 def test_a_rate_without_end_never_waits_and_keeps_no_books() -> None:
     pace, count = spend(RateLimiter(math.inf), 0.0, most=20_000)
     assert count == 20_000
-    assert pace.log == pace.out == ()
+    assert pace.granted == pace.under_way == ()
 
 
 def test_until_a_reply_tells_more_only_a_few_go_out_at_once() -> None:
     pace, went = RateLimiter(60), 0
     while went < 60:
-        pace, wait = pace.turn(0.0, "submit")
+        pace, wait = pace.try_acquire(0.0, "submit")
         if wait:
             break
         went += 1
     assert went == 4
-    pace = pace.learn(0.2, 200, announced(60, 59, 60))
+    pace = pace.observe_reply(0.2, 200, announced(60, 59, 60))
     went = 0
-    while not pace.turn(0.2, "submit")[1]:
-        pace, _ = pace.turn(0.2, "submit")
+    while not pace.try_acquire(0.2, "submit")[1]:
+        pace, _ = pace.try_acquire(0.2, "submit")
         went += 1
     assert went == 56
 
 
 def test_an_announced_limit_replaces_the_setting_either_way() -> None:
     for limit in (10, 300):
-        pace, _ = RateLimiter(60).turn(0.0, "submit")
-        assert pace.learn(0.1, 200, announced(limit, limit - 1, 60)).limit == limit
+        pace, _ = RateLimiter(60).try_acquire(0.0, "submit")
+        assert pace.observe_reply(0.1, 200, announced(limit, limit - 1, 60)).limit == limit
 
 
 def test_what_others_spend_on_the_same_key_is_seen_in_the_remaining_count() -> None:
-    pace, _ = RateLimiter(60).turn(0.0, "submit")
-    pace = pace.learn(0.1, 200, announced(60, 1, 30))
-    pace, wait = pace.turn(0.1, "poll")
+    pace, _ = RateLimiter(60).try_acquire(0.0, "submit")
+    pace = pace.observe_reply(0.1, 200, announced(60, 1, 30))
+    pace, wait = pace.try_acquire(0.1, "poll")
     assert wait == 0.0
-    pace = pace.learn(0.2, 200, announced(60, 0, 30))
-    wait = pace.turn(0.2, "poll")[1]
+    pace = pace.observe_reply(0.2, 200, announced(60, 0, 30))
+    wait = pace.try_acquire(0.2, "poll")[1]
     assert wait == pytest.approx(30.0, abs=0.1)
 
 
 def test_after_the_named_moment_one_request_goes_ahead_and_its_reply_decides() -> None:
-    pace, _ = RateLimiter(60).turn(0.0, "submit")
-    pace = pace.learn(0.1, 200, announced(60, 0, 20))
-    pace, wait = pace.turn(20.2, "poll")
+    pace, _ = RateLimiter(60).try_acquire(0.0, "submit")
+    pace = pace.observe_reply(0.1, 200, announced(60, 0, 20))
+    pace, wait = pace.try_acquire(20.2, "poll")
     assert wait == 0.0
-    assert pace.turn(20.2, "poll")[1] > 0.0
-    pace = pace.learn(20.4, 200, announced(60, 59, 60))
-    assert pace.turn(20.4, "poll")[1] == 0.0
+    assert pace.try_acquire(20.2, "poll")[1] > 0.0
+    pace = pace.observe_reply(20.4, 200, announced(60, 59, 60))
+    assert pace.try_acquire(20.4, "poll")[1] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -345,22 +389,22 @@ def test_after_the_named_moment_one_request_goes_ahead_and_its_reply_decides() -
     ],
 )
 def test_a_refusal_holds_every_kind_for_as_long_as_it_says(headers: dict[str, str], wait: float) -> None:
-    pace, _ = RateLimiter(60).turn(0.0, "poll")
-    pace = pace.learn(0.0, 429, headers, NOW)
-    assert pace.turn(wait - 0.01, "submit")[1] == pytest.approx(0.01)
-    assert pace.turn(wait - 0.01, "other")[1] == pytest.approx(0.01)
-    assert pace.turn(wait + 0.01, "submit")[1] == 0.0
+    pace, _ = RateLimiter(60).try_acquire(0.0, "poll")
+    pace = pace.observe_reply(0.0, 429, headers, NOW)
+    assert pace.try_acquire(wait - 0.01, "submit")[1] == pytest.approx(0.01)
+    assert pace.try_acquire(wait - 0.01, "other")[1] == pytest.approx(0.01)
+    assert pace.try_acquire(wait + 0.01, "submit")[1] == 0.0
 
 
 def test_refusals_in_a_row_are_asked_again_ever_more_slowly_even_where_retry_after_is_zero() -> None:
     pace, now, waits = RateLimiter(60), 0.0, []
     for _ in range(8):
-        pace, wait = pace.turn(now, "poll")
+        pace, wait = pace.try_acquire(now, "poll")
         waits.append(wait)
         now += wait
         if wait:
-            pace, _ = pace.turn(now, "poll")
-        pace = pace.learn(now, 429, {"Retry-After": "0"})
+            pace, _ = pace.try_acquire(now, "poll")
+        pace = pace.observe_reply(now, 429, {"Retry-After": "0"})
     assert waits[-1] == 30.0
     assert waits == sorted(waits)
 
@@ -373,37 +417,38 @@ def test_jitter_shortens_the_back_off_and_no_wait_that_was_asked_for(
 ) -> None:
     pace, now, waited = RateLimiter(60), 0.0, []
     for _ in waits:
-        pace, _ = pace.turn(now, "poll")
-        pace = pace.learn(now, 429, headers, jitter=0.8)
-        waited.append(pace.turn(now, "poll")[1])
+        pace, _ = pace.try_acquire(now, "poll")
+        pace = pace.observe_reply(now, 429, headers, jitter=0.8)
+        waited.append(pace.try_acquire(now, "poll")[1])
         now += waited[-1]
     assert waited == pytest.approx(waits)
 
 
 def test_an_unannounced_limit_is_learned_from_what_passed_and_more_is_tried_later() -> None:
     pace, count = spend(RateLimiter(60), 0.0, most=10)
-    pace, _ = pace.turn(0.1, "poll")
-    pace = pace.learn(0.2, 429, {})
+    pace = refuse(refuse(pace, 0.1), 1.5)
     assert pace.limit == count == 10
-    for minute in range(1, 6):  # nothing is refused any more
-        pace, count = spend(pace, 61.0 * minute)
-    assert count > 30
-    for minute in range(6, 9):
-        pace, count = spend(pace, 61.0 * minute)
-    assert count == 60  # back to the setting, and no further
+    assert spend(pace, 5.0)[1] == 0
+    pace = refuse(spend(pace, 62.0, most=10)[0], 62.1)  # a minute later one more is tried, and refused
+    assert pace.limit == 10
+    pace, count = spend(pace, 124.0)  # the next try is two minutes later
+    assert count == 10
+    pace, count = spend(pace, 190.0, most=50)  # the limit was raised
+    assert count == pace.limit == 50
 
 
 def test_a_poll_leaves_something_for_the_request_that_waits_for_its_job_to_end() -> None:
-    pace = spend(RateLimiter(60), 0.0, most=40)[0].report_load(running=32, waiting=18)
-    pace, wait = pace.turn(1.0, "poll")
+    pace = spend(RateLimiter(60), 0.0, most=40, headers=LIMIT_ONLY)[0].report_load(running=32, waiting=18)
+    pace, wait = pace.try_acquire(1.0, "poll")
     assert wait == 0.0
-    assert pace.turn(1.0, "poll")[1] == pytest.approx(1.0)
-    assert pace.turn(1.0, "submit")[1] == 0.0
-    assert pace.report_load(running=32, waiting=0).turn(1.0, "poll")[1] == 0.0
+    assert pace.try_acquire(1.0, "poll")[1] == pytest.approx(1.0)
+    assert pace.try_acquire(1.0, "submit")[1] == 0.0
+    assert pace.report_load(running=32, waiting=0).try_acquire(1.0, "poll")[1] == 0.0
 
 
 def test_the_share_of_polls_falls_with_the_jobs_and_is_never_below_one() -> None:
-    pace = RateLimiter(60)
+    assert RateLimiter(60).report_load(500, 0).share(0.0) == math.inf, "nothing is known of a limit"
+    pace = RateLimiter(60, announced=60)
     shares = [pace.report_load(jobs, 0).share(0.0) for jobs in (0, 1, 5, 9, 32, 500)]
     assert shares == sorted(shares, reverse=True)
     assert shares[1] > 7.0
@@ -434,14 +479,14 @@ def test_whatever_a_service_says_waits_are_finite_and_a_turn_comes_in_the_end(
         pace, waited, now = wait_for_a_turn(pace, now)
         assert waited <= 400.0
         now += later
-        pace = pace.learn(now, status, headers, NOW + now)
+        pace = pace.observe_reply(now, status, headers, NOW + now)
     assert wait_for_a_turn(pace, now)[1] <= 400.0
 
 
 def wait_for_a_turn(pace: RateLimiter, now: float) -> tuple[RateLimiter, float, float]:
     waited = 0.0
     for _ in range(2000):
-        pace, wait = pace.turn(now, "poll")
+        pace, wait = pace.try_acquire(now, "poll")
         assert 0.0 <= wait <= 2 * LONGEST_WAIT
         if wait == 0.0:
             return pace, waited, now
@@ -451,12 +496,12 @@ def wait_for_a_turn(pace: RateLimiter, now: float) -> tuple[RateLimiter, float, 
 
 @given(rate=st.integers(1, 40), gaps=st.lists(st.floats(0.0, 8.0), min_size=50, max_size=90))
 @settings(max_examples=30, deadline=None)
-def test_no_minute_ever_holds_more_than_the_setting(rate: int, gaps: list[float]) -> None:
-    pace, now, replies = RateLimiter(rate), 0.0, []
+def test_no_minute_ever_holds_more_than_the_announced_limit(rate: int, gaps: list[float]) -> None:
+    pace, now, replies = RateLimiter(60, announced=rate), 0.0, []
     for gap in gaps:
         pace, _, now = wait_for_a_turn(pace, now)
         replies.append(now)
-        pace = pace.learn(now, 200, {})
+        pace = pace.observe_reply(now, 200, {})
         now += gap
     for i in range(len(replies) - rate):
         assert replies[i + rate] - replies[i] >= 59.999
@@ -471,7 +516,7 @@ def test_no_count_of_what_remains_can_push_it_above_twice_the_announced_limit(
     for gap in gaps:
         pace, _, now = wait_for_a_turn(pace, now)
         replies.append(now)
-        pace = pace.learn(now, 200, announced(10, remaining, reset), NOW + now)
+        pace = pace.observe_reply(now, 200, announced(10, remaining, reset), NOW + now)
         now += gap
     for i in range(1, len(replies) - 20):
         assert replies[i + 20] - replies[i] >= 59.999
@@ -479,14 +524,14 @@ def test_no_count_of_what_remains_can_push_it_above_twice_the_announced_limit(
 
 def test_a_stray_refusal_holds_for_as_long_as_it_says_and_no_longer() -> None:
     """Refused after hardly any request of ours: somebody else used the allowance; of the limit it says nothing."""
-    pace, _ = RateLimiter(60).turn(0.0, "submit")
-    pace = pace.learn(0.1, 429, {"Retry-After": "1"})
-    pace, wait = pace.turn(0.1, "submit")
+    pace, _ = RateLimiter(60).try_acquire(0.0, "submit")
+    pace = pace.observe_reply(0.1, 429, {"Retry-After": "1"})
+    pace, wait = pace.try_acquire(0.1, "submit")
     assert wait == pytest.approx(1.0)
-    pace, wait = pace.turn(1.1, "submit")
+    pace, wait = pace.try_acquire(1.1, "submit")
     assert wait == 0.0
-    pace = pace.learn(1.2, 200, {})
+    pace = pace.observe_reply(1.2, 200, {})
     for now in (1.5, 2.0, 2.5):
-        pace, wait = pace.turn(now, "poll")
+        pace, wait = pace.try_acquire(now, "poll")
         assert wait == 0.0
-        pace = pace.learn(now + 0.01, 200, {})
+        pace = pace.observe_reply(now + 0.01, 200, {})

@@ -57,23 +57,35 @@ def _lateness(simulation: Any) -> Iterator[Row]:
 
 
 def _limited(simulation: Any, seeds: int) -> Iterator[Row]:
-    for name, most in (
-        ("60 sliding", 1.1),
-        ("60 fixed from the first request", 1.1),
-        ("10 unannounced", 1.3),
-        ("10 unannounced, Retry-After", 1.3),
+    scenarios = {
+        "60 sliding": (1.15, 0.02),
+        "60 fixed from the first request": (1.15, 0.02),
+        "60 unannounced": (1.15, 0.1),
+        "10 unannounced": (1.1, 0.1),
+        "10 unannounced, Retry-After": (1.1, 0.1),
+        "no limit": (1.15, 0.0),
+    }
+    for name, (most, refusals) in scenarios.items():
+        got = simulation.batches(JOBS, simulation.SCENARIOS[name], seeds=seeds, known=False)
+        yield _limited_row(f"{JOBS} jobs, {name} (simulated)", got, most, refusals)
+    for name, limiter, most in (
+        ("60 announced, another client takes half", simulation.Shared(LIMIT, every=2.0), 1.15),
+        ("60, from 90 s on 10", simulation.Changing(LIMIT, headers="none", after=10, at=90.0), 1.15),
+        ("10, from 90 s on 60", simulation.Changing(10, headers="none", after=LIMIT, at=90.0), 1.15),
     ):
-        got = simulation.batches(JOBS, simulation.SCENARIOS[name], seeds=seeds, known=True)
-        refused = sum(one.refused for one in got) / sum(one.requests for one in got)
-        ratio, lost = fmean(one.ratio for one in got), sum(one.unseen for one in got)
-        asked = fmean(one.requests for one in got)
-        goal = f"at most {most:g} x, none lost" + (", under 2 % 429s" if most < 1.2 else "")
-        met = ratio <= most and not lost and (refused < 0.02 or most > 1.2)
-        end, least = fmean(one.end for one in got), fmean(one.bound for one in got)
-        counts = (
-            f"{asked:.0f} requests, {100 * refused:.1f} % 429s, {fmean(x for o in got for x in o.lateness):.1f} s late"
-        )
-        yield Row(f"{JOBS} jobs, {name} (simulated)", ms(end), f"bound {ms(least)}", ratio, goal, met, counts)
+        run = simulation.Call(simulation.lognormal(JOBS, 20.0, 0.5, 1), limiter, seed=1)
+        yield _limited_row(f"{JOBS} jobs, {name} (simulated)", [run.run()], most, 0.15)
+
+
+def _limited_row(title: str, got: list[Any], most: float, refusals: float) -> Row:
+    refused = sum(one.refused for one in got) / sum(one.requests for one in got)
+    ratio, lost = fmean(one.ratio for one in got), sum(one.unseen for one in got)
+    late = fmean(x for one in got for x in one.lateness)
+    goal = f"at most {most:g} x, none lost, at most {100 * refusals:g} % refused"
+    met = ratio <= most and not lost and refused <= refusals
+    end, least = fmean(one.end for one in got), fmean(one.bound for one in got)
+    counts = f"{fmean(one.requests for one in got):.0f} requests, {100 * refused:.1f} % refused, {late:.1f} s late"
+    return Row(title, ms(end), f"bound {ms(least)}", ratio, goal, met, counts)
 
 
 def _in_real_time(simulation: Any, folder: Path) -> Iterator[Row]:
