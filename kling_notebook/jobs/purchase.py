@@ -116,6 +116,7 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
                 source=source,
                 session=workspace.id,
                 estimate=price(request, dearest),
+                key=workspace.key,
             )
             for request in requests
         )

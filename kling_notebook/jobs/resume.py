@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from ..api.address import MOST_IMAGES, address_of
-from ..api.errors import InputError
+from ..api.errors import ApiError, InputError, KlingError
+from ..api.event_log import log_suppressed
 from ..api.job import JobStatus
 from ..api.parameters import check_characters
 from ..api.quantities import count
@@ -24,7 +25,7 @@ _COLLECTABLE = (*RESUMABLE, JobStatus.EXPIRED)
 
 def recover_on_start(workspace: Workspace) -> list[str]:
     """At first use: what dead kernels left behind is named, what was never sent is closed."""
-    here, unconfirmed_here, elsewhere = 0, 0, []
+    here, unconfirmed_here, elsewhere, other_key = 0, 0, [], []
     for record in workspace.journal.open_records():
         if workspace.locks.alive(record.owner):
             continue
@@ -37,6 +38,8 @@ def recover_on_start(workspace: Workspace) -> list[str]:
             elsewhere.append(record.backend)
         elif record.status in (JobStatus.SUBMITTING, JobStatus.UNCONFIRMED):
             unconfirmed_here += 1
+        elif workspace.has_other_key(record):
+            other_key.append(record.number)
         else:
             here += 1
     notices = []
@@ -44,6 +47,8 @@ def recover_on_start(workspace: Workspace) -> list[str]:
         notices.append(f"{count(here, 'job')} {'are' if here > 1 else 'is'} paused: `%kling resume` fetches them.")
     if unconfirmed_here:
         notices.append(f"{count(unconfirmed_here, 'job')} may have been submitted: see `%kling status`.")
+    if other_key:
+        notices.append(_with_another_key(other_key))
     if elsewhere:
         notices.append(f"{len(elsewhere)} paused on another backend ({', '.join(sorted(set(elsewhere)))}).")
     saving.remove_temporaries(workspace.folder, living=workspace.locks.living())
@@ -76,15 +81,50 @@ def get(workspace: Workspace, which: int | str) -> Record:
 def resume_all(dispatcher: Dispatcher) -> list[JobHandle]:
     """Fetch every paused job of this backend whose kernel is gone. Other backends' jobs are left alone."""
     dispatcher.write_again()
-    workspace, handles = dispatcher.workspace, []
+    workspace, handles, other_key = dispatcher.workspace, [], []
     for record in workspace.journal.open_records():
         if record.backend != workspace.backend or record.status not in RESUMABLE:
+            continue
+        if workspace.has_other_key(record):
+            other_key.append(record.number)
             continue
         if (job := dispatcher.jobs.get(record.number)) is not None:
             handles += [job.handle] if record.status is not JobStatus.PAUSED else []
         elif (taken := _own(workspace, record)) is not None:
             handles.append(dispatcher.resume(taken))
+    if other_key:
+        workspace.notices.append(_with_another_key(other_key))
     return handles
+
+
+def _with_another_key(numbers: list[int]) -> str:
+    jobs = f"Job{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+    return (
+        f"{jobs} of this folder {'were' if len(numbers) > 1 else 'was'} paid for with another API key and left alone. "
+        f"`%kling resume {numbers[0]}` asks with the present key."
+    )
+
+
+def _ask_with_this_key(dispatcher: Dispatcher, record: Record) -> None:
+    """Raise what the service answers if it gives another key's job not to the present one; nothing has changed then."""
+    client, n = dispatcher.client(), record.number
+    for status_url in dict.fromkeys((record.status_url, None)):
+        try:
+            client.poll(str(record.job_id), status_url)
+        except ApiError as error:
+            if error.status not in (401, 403, 404):
+                return
+            refusal = error
+        except KlingError as error:  # the job's own polls will see what it is
+            log_suppressed(f"asking for job {n} with another key", error)
+            return
+        else:
+            return
+    refusal.args = (
+        f"Job {n} was paid for with another API key, and the service does not give it to the present one "
+        f"({refusal.status}). Nothing was changed. Connect with that key, then `%kling resume {n}`.",
+    )
+    raise refusal.with_job(job_id=record.job_id, number=n)
 
 
 def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = None) -> JobHandle:
@@ -117,7 +157,11 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
     completed = record.status is JobStatus.COMPLETED
     if completed and workspace.has_all(record):
         return resolve_handle(workspace, JobHandle(record.request, n, record.status), record, reused=True)
-    if (completed or record.status in _COLLECTABLE) and record.job_id:
+    recovered = record.source == "recovered"
+    if (completed or record.status in _COLLECTABLE) and record.job_id and not recovered:
+        if workspace.has_other_key(record):
+            _ask_with_this_key(dispatcher, record)
+            record = record.replace(key=workspace.key)
         handle = fetch_again(dispatcher, record)
         if handle is None:
             raise InputError(f"Job {n} is being worked on by another kernel and continues there.", parameter="job")
@@ -128,7 +172,8 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
             f"or `%kling dismiss {n}`.",
             parameter="job",
         )
-    raise InputError(f"Nothing is left to fetch of job {n}: it is {record.status.value}.", parameter="job")
+    why = "it was found again from its images" if recovered else f"it is {record.status.value}"
+    raise InputError(f"Nothing is left to fetch of job {n}: {why}.", parameter="job")
 
 
 def fetch_again(dispatcher: Dispatcher, record: Record) -> JobHandle | None:

@@ -32,7 +32,8 @@ def find_reusable(dispatcher: Dispatcher, request: GenerationRequest) -> Record 
         return None
     if record.status is JobStatus.QUEUED:  # it is never sent if its kernel, or its call in this one, is gone
         return record if record.number in dispatcher.jobs or workspace.runs_elsewhere(record) else None
-    if record.status is JobStatus.COMPLETED and not workspace.has_all(record) and not record.job_id:
+    can_be_asked = record.job_id and record.source != "recovered" and not workspace.has_other_key(record)
+    if record.status is JobStatus.COMPLETED and not workspace.has_all(record) and not can_be_asked:
         return None
     return record
 
@@ -47,18 +48,21 @@ def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | Non
         return None
     if (going := dispatcher.jobs.get(record.number)) is not None:
         return going.handle
-    handle = JobHandle(request, record.number, record.status)
-    if record.status is JobStatus.COMPLETED and not dispatcher.workspace.has_all(record):
-        return fetch_again(dispatcher, record) or dispatcher.follow(record)
+    workspace, handle = dispatcher.workspace, JobHandle(request, record.number, record.status)
+    if record.status is JobStatus.COMPLETED and workspace.has_all(record):
+        return resolve_handle(workspace, handle, record, reused=True)
     if record.status is JobStatus.COMPLETED:
-        return resolve_handle(dispatcher.workspace, handle, record, reused=True)
+        return fetch_again(dispatcher, record) or dispatcher.follow(record)
+    if record.status is not JobStatus.UNCONFIRMED and not workspace.has_other_key(record):
+        return dispatcher.follow(record)
+    way_out = f"`%kling resume {record.number}` asks for it with the present API key"
     if record.status is JobStatus.UNCONFIRMED:
-        error = KlingError(
-            f"The same request may have been bought already (job {record.number}). Not sent. "
-            f"`%kling dismiss {record.number}` gives it up; --fresh buys afresh.",
-            number=record.number,
-            maybe_submitted=True,
-        )
-        handle.set_exception(error)
-        return handle
-    return dispatcher.follow(record)
+        way_out = f"`%kling dismiss {record.number}` gives it up"
+    error = KlingError(
+        f"The same request may have been paid for already (job {record.number}). Not sent. {way_out}; --fresh pays "
+        "again.",
+        number=record.number,
+        maybe_submitted=True,
+    )
+    handle.set_exception(error)
+    return handle

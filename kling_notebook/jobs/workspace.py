@@ -44,7 +44,8 @@ class JobSettings(Protocol):
 class Workspace:
     """Where a session works: its folder, what lies there, and what it has to say once.
 
-    ``sessions``: the ids of this kernel's sessions, the one that works here last.
+    ``sessions``: the ids of this kernel's sessions, the one that works here last. ``key``: the fingerprint of the
+    account's key, None on the sandbox.
     """
 
     sessions: tuple[str, ...]
@@ -55,6 +56,7 @@ class Workspace:
     attachments: Attachments
     settings: JobSettings
     notices: list[str] = field(default_factory=list)
+    key: str | None = None
 
     @property
     def id(self) -> str:
@@ -68,6 +70,10 @@ class Workspace:
     def runs_elsewhere(self, record: Record) -> bool:
         """Whether another session that is alive works on it."""
         return record.owner != self.id and self.locks.alive(record.owner)
+
+    def has_other_key(self, record: Record) -> bool:
+        """Whether another account's key paid for it: with the present one the service may not know it."""
+        return None not in (record.key, self.key) and record.key != self.key
 
     def has_all(self, record: Record) -> bool:
         """Whether the record has images, and every one of them is there."""

@@ -20,7 +20,7 @@ class Record:
     """One job of the folder. Times are seconds since the epoch, ``seconds`` a duration, ``images`` relative paths.
 
     ``session`` bought it; ``owner`` is the session that works on it now. ``estimate`` is what it was thought to cost
-    before the reply's ``credits`` arrived.
+    before the reply's ``credits`` arrived. ``key`` is a salted fingerprint of the account's key; None on the sandbox.
     """
 
     number: int
@@ -45,6 +45,7 @@ class Record:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     starred: frozenset[int] = frozenset()
     note: str | None = None
+    key: str | None = None
 
     @property
     def id_unverified(self) -> bool:
@@ -64,6 +65,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "identity": record.identity,
         "status": record.status.value,
         "backend": record.backend,
+        "key": record.key,
         "source": record.source,
         "session": record.session,
         "owner": record.owner,
@@ -96,10 +98,21 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
 }
 """Columns that hold a number, and from where to where it can be. Up to the year 9999, a date can be shown."""
 _MAY_BE_MISSING = frozenset(
-    {"job_id", "status_url", "submitted_at", "completed_at", "seconds", "credits", "credits_remaining", "error", "note"}
+    {
+        "job_id",
+        "status_url",
+        "submitted_at",
+        "completed_at",
+        "seconds",
+        "credits",
+        "credits_remaining",
+        "error",
+        "note",
+        "key",
+    }
 )
 _TEXT, _TEXT_OR_NULL = "('text')", "('text', 'null')"
-_MOST_LETTERS = {"job_id": 500, "status_url": 4000, "backend": 300, "source": 40}
+_MOST_LETTERS = {"job_id": 500, "status_url": 4000, "backend": 300, "source": 40, "key": 40}
 
 
 def impossible_in_sql() -> str:
@@ -186,10 +199,17 @@ class Reader:
 
 
 def new_record(
-    request: GenerationRequest, *, backend: str, source: str, session: str, estimate: float, now: float | None = None
+    request: GenerationRequest,
+    *,
+    backend: str,
+    source: str,
+    session: str,
+    estimate: float,
+    now: float | None = None,
+    key: str | None = None,
 ) -> Record:
     """A record in its first state; ``number`` is 0 until the journal has it."""
     return Record(
         0, request.identity, JobStatus.QUEUED, backend, source, session, session, request,
-        time.time() if now is None else now, estimate,
+        time.time() if now is None else now, estimate, key=key,
     )  # fmt: skip

@@ -6,7 +6,9 @@ network file systems, where WAL does not work. A busy time-out of 60 s lets seve
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -31,6 +33,13 @@ _OF_KIND = (
     "json_extract(request, '$.model')=? AND json_extract(request, '$.values.resolution')=?"
     " AND json_extract(request, '$.values.num_outputs')=?"
 )
+
+SPENT = (
+    "CASE WHEN backend='sandbox' OR source='recovered' OR status IN ('queued', 'rejected', 'cancelled') THEN 0.0"
+    " WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0.0) ELSE COALESCE(credits, estimate) END"
+)
+"""Credits that a row counts as spent or unconfirmed: the reply's cost, the estimate if no reply came. What was found
+again from images was paid for by somebody, some time."""
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
 
@@ -57,6 +66,7 @@ class Journal:
         self.path = path
         self._reader = Reader(tell)
         self._lock = threading.RLock()
+        self._process = os.getpid()
         self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +90,8 @@ class Journal:
             connection.execute("PRAGMA synchronous=FULL")
             connection.create_function("holds", 2, _holds, deterministic=True)
             bring_up(connection)
+            salt = connection.execute("SELECT value FROM about WHERE name='salt'").fetchone()
+            self._salt = str(salt[0]) if salt else ""
         except BaseException:
             connection.close()
             raise
@@ -100,6 +112,9 @@ class Journal:
     @contextmanager
     def _using(self) -> Iterator[None]:
         """Hold the lock; what SQLite raises meanwhile is a JournalError."""
+        if self._process != os.getpid():  # a forked child: SQLite forbids it the parent's connection
+            self._lock, self._inherited = threading.RLock(), self._connection
+            self._process, self._connection = os.getpid(), self._open()
         with self._lock:
             try:
                 yield
@@ -118,6 +133,10 @@ class Journal:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def fingerprint(self, key: str) -> str:
+        """What the rows of an account's key have in common: tells keys apart, and gives none away."""
+        return hashlib.sha256(f"{self._salt} {key}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
     # ---- writing ----
 
     def add(self, records: Iterable[Record]) -> list[Record]:
@@ -125,11 +144,20 @@ class Journal:
         numbered = []
         with self._transaction() as connection:
             for record in records:
-                row = row_of(record)
+                row = row_of(record) | ({"n": record.number} if record.number else {})
                 names, marks = ", ".join(row), ", ".join("?" * len(row))
                 cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
                 numbered.append(record.replace(number=int(cursor.lastrowid or 0)))
+                _add_to_sums(connection, numbered[-1].number, 0.0)
         return numbered
+
+    @contextmanager
+    def _change(self, number: int) -> Iterator[sqlite3.Connection]:
+        """A transaction that changes one row, and with it the sum of its session's credits."""
+        with self._transaction() as connection:
+            before = _spent_for(connection, number)
+            yield connection
+            _add_to_sums(connection, number, before)
 
     def write(self, record: Record) -> None:
         """Commit the whole record, if its owner still holds it.
@@ -139,7 +167,7 @@ class Journal:
         """
         row = row_of(record)
         changes = ", ".join(f"{name}=?" for name in row)
-        with self._transaction() as connection:
+        with self._change(record.number) as connection:
             cursor = connection.execute(
                 f"UPDATE jobs SET {changes} WHERE n=? AND owner=?",  # noqa: S608  # names of our own dataclass
                 (*row.values(), record.number, record.owner),
@@ -158,7 +186,7 @@ class Journal:
 
     def settle(self, number: int, status: JobStatus, expected: JobStatus, error: str | None = None) -> bool:
         """Move a record that no session is working on from one status to another."""
-        with self._transaction() as connection:
+        with self._change(number) as connection:
             cursor = connection.execute(
                 "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?",
                 (status.value, error, number, expected.value),
@@ -262,15 +290,9 @@ class Journal:
         Args:
             sessions: only what these bought; without it the whole folder.
         """
-        none = tuple(s.value for s in (JobStatus.QUEUED, JobStatus.REJECTED, JobStatus.CANCELLED))
-        only = f" AND session IN ({_marks(sessions)})" if sessions else ""
+        only = f" WHERE session IN ({_marks(sessions)})" if sessions else ""
         with self._using():
-            row = self._connection.execute(
-                "SELECT TOTAL(CASE WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0)"  # noqa: S608
-                " ELSE COALESCE(credits, estimate) END) FROM jobs"
-                f" WHERE backend <> 'sandbox' AND status NOT IN (?, ?, ?){only}",
-                (*none, *sessions),
-            ).fetchone()
+            row = self._connection.execute(f"SELECT TOTAL(credits) FROM sums{only}", sessions).fetchone()  # noqa: S608
         return float(row[0])
 
     def past_seconds(self, backend: str, which: Kind, limit: int = 200) -> list[float]:
@@ -363,6 +385,22 @@ class Journal:
             if verdict != "ok":
                 raise JournalError(f"damaged: {verdict}")
             return int(connection.execute("SELECT COUNT(*) FROM jobs").fetchone()[0])
+
+
+def _spent_for(connection: sqlite3.Connection, number: int) -> float:
+    row = connection.execute(f"SELECT {SPENT} FROM jobs WHERE n=?", (number,)).fetchone()  # noqa: S608  # a constant
+    return float(row[0]) if row else 0.0
+
+
+def _add_to_sums(connection: sqlite3.Connection, number: int, before: float) -> None:
+    """Add what a row counts now, and did not count before, to the sum of its session."""
+    change = _spent_for(connection, number) - before
+    if change:
+        connection.execute(
+            "INSERT INTO sums SELECT session, ? FROM jobs WHERE n=?"
+            " ON CONFLICT (session) DO UPDATE SET credits = credits + excluded.credits",
+            (change, number),
+        )
 
 
 def _holds(text: bytes | None, folded: str) -> bool:

@@ -1,11 +1,15 @@
-"""A journal that is damaged is kept aside and a new one begun: from what can still be read of it, row by row, and from
-the recipes inside the images."""
+"""The folder's journal, and a new one if there is none that can be used.
+
+A journal that is damaged, or is not one of ours, is kept aside. The new one is begun from what can still be read of a
+damaged one, row by row, and from the metadata inside the images.
+"""
 
 from __future__ import annotations
 
 import calendar
 import math
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -14,17 +18,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from ..api.address import MOST_IMAGES
 from ..api.errors import SettingsError
 from ..api.job import JobStatus
 from ..api.quantities import count
 from ..image_files import metadata, saving
 from . import layout
 from .job_record import Record, impossible_in_sql, new_record
-from .journal import Journal, JournalError
+from .journal import SPENT, Journal, JournalError
 from .locks import alone
-from .schema import lenient
+from .schema import OtherSchemaError, lenient
 
-_MOST_PICTURES = 100
+_NUMBER = re.compile(r"([0-9]{4,9})[a-z]-")
 _MOST_ROWS = 10_000_000
 """The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours."""
 
@@ -33,18 +38,18 @@ _NOT_WHOLE = impossible_in_sql()
 
 
 def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
-    """The folder's journal; where it is damaged, a new one with what is left of it and what the images tell.
+    """The folder's journal; if there is none that can be used, a new one with what its images tell.
 
     Raises:
         SettingsError: it can neither be opened nor put aside.
     """
     path = layout.journal(folder)
-    try:
-        return _sound(path, tell)
-    except sqlite3.DatabaseError:
-        # One at a time: of two kernels that see the damage, the second must not put the first one's new journal aside.
-        with alone(layout.recovery_lock(folder)):
-            return _recovered(path, folder, session, tell)
+    with suppress(sqlite3.DatabaseError):
+        if path.exists():
+            return _sound(path, tell)
+    # One at a time: of two kernels that see the damage, the second must not put the first one's new journal aside.
+    with alone(layout.recovery_lock(folder)):
+        return _begun_anew(path, folder, session, tell)
 
 
 def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
@@ -67,49 +72,61 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     return journal
 
 
-def _recovered(path: Path, folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
+def _begun_anew(path: Path, folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
+    problem: sqlite3.DatabaseError | None = None
     try:
-        return _sound(path, tell)
+        if path.exists():
+            return _sound(path, tell)
+        if not any(map(_may_be_ours, folder.iterdir())):
+            return Journal(path, tell)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             raise SettingsError(
                 f"The journal {path} cannot be opened ({error}). Nothing was sent. Choose another folder: "
                 "KLING_FOLDER, or kling.connect(folder=...)."
             ) from None
-        damage = error
+        problem = error
     try:
-        kept, found, aside = _replace(path, folder, session)
+        kept, found, aside = _replace(path, folder, session, salvage=not isinstance(problem, OtherSchemaError))
     except (JournalError, sqlite3.Error, OSError) as error:
         raise SettingsError(
-            f"The journal {path} is damaged ({damage}), and no new one could be put in its place ({error}). Nothing "
-            "was sent. Free space and close the folder's other kernels, or choose another folder with KLING_FOLDER."
+            f"The journal {path} is damaged or not ours ({problem}), and no new one could be put in its place "
+            f"({error}). Nothing was sent. Free some space and close the folder's other kernels, or choose another "
+            "folder with KLING_FOLDER."
         ) from None
-    tell(
-        f"The journal was damaged ({damage}). It is kept as {aside.name}, and a new one was begun: "
-        f"{count(kept, 'job')} could still be read, {count(found, 'job')} found again from the recipes in the images."
-    )
+    from_images = f"{count(found, 'job')} found again from the metadata in the images"
+    if isinstance(problem, OtherSchemaError):
+        tell(f"The journal cannot be used: {problem}. It is kept as {aside.name}; in a new one, {from_images}.")
+    elif problem is not None:
+        tell(
+            f"The journal was damaged ({problem}). It is kept as {aside.name}, and a new one was begun: "
+            f"{count(kept, 'job')} could still be read, {from_images}."
+        )
+    elif found:
+        tell(f"This folder had no journal: {from_images}.")
     return Journal(path, tell)
 
 
-def _replace(path: Path, folder: Path, session: str) -> tuple[int, int, Path]:
+def _replace(path: Path, folder: Path, session: str, *, salvage: bool) -> tuple[int, int, Path]:
     """How many jobs were read from the old journal and found again, and where the old one is now.
 
     The new journal gets its name last and in one step: whoever is killed before leaves the damaged one for the next.
     """
-    new, aside = layout.new_journal(folder), layout.put_aside(folder, "damaged")
+    new, aside = layout.new_journal(folder), layout.put_aside(folder, "damaged" if salvage else "earlier")
     for leftover in (new, new.with_name("journal.new-journal")):
         leftover.unlink(missing_ok=True)
     with closing(Journal(new)) as journal:
-        kept = _salvage(path, journal)
+        kept = _salvage(path, journal) if salvage and path.exists() else 0
         found = import_from_metadata(journal, folder, session)
     new.with_name("journal.new-journal").unlink(missing_ok=True)  # emptied, and not removed, by each commit
     rollback = path.with_name(path.name + "-journal")
     if rollback.exists() and rollback.stat().st_size:  # SQLite would roll it back into whatever has the journal's name
         rollback.rename(aside.with_name(aside.name + "-journal"))
-    try:
-        os.link(path, aside)
-    except OSError:  # a file system without hard links
-        shutil.copy2(path, aside)
+    if path.exists():
+        try:
+            os.link(path, aside)
+        except OSError:  # a file system without hard links
+            shutil.copy2(path, aside)
     new.replace(path)
     return kept, found, aside
 
@@ -118,11 +135,15 @@ def _salvage(path: Path, journal: Journal) -> int:
     """Take over the rows that can still be read, with their numbers; how many that were."""
     with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(journal.path)) as new, new:
         old.text_factory = lenient
+        old.execute("PRAGMA trusted_schema=OFF")
         columns = [name for _, name, *_ in new.execute("PRAGMA table_info(jobs)")]
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         rows = _rows(old, f"SELECT {names} FROM jobs NOT INDEXED WHERE n > ? AND n <= ? ORDER BY n")  # noqa: S608
         new.executemany(f"INSERT OR IGNORE INTO jobs ({names}) VALUES ({marks})", rows)  # noqa: S608
         new.execute(f"DELETE FROM jobs WHERE {_NOT_WHOLE}")  # noqa: S608
+        new.execute(f"INSERT INTO sums SELECT session, TOTAL({SPENT}) FROM jobs GROUP BY session")  # noqa: S608
+        with suppress(sqlite3.Error):  # with another salt, the keys of the old rows would be strangers
+            new.execute("UPDATE about SET value=?", old.execute("SELECT value FROM about WHERE name='salt'").fetchone())
     return journal.count()
 
 
@@ -143,23 +164,36 @@ def _rows(old: sqlite3.Connection, select: str) -> Iterator[tuple[Any, ...]]:
             last += 1
 
 
+def _may_be_ours(path: Path) -> bool:
+    return path.suffix != metadata.BESIDE and not path.is_symlink() and path.is_file() and saving.is_saved_image(path)
+
+
 def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
-    """Add one completed record per job whose images carry our recipe and that has no row; how many jobs that were."""
+    """Add one completed record per job whose images carry our metadata and that has no row; how many jobs that were.
+
+    A job keeps the number that its files' names have, unless another job has it.
+    """
     jobs: dict[str, list[tuple[int, str, Record]]] = {}
     for path in folder.iterdir():
         with suppress(Exception):  # whatever is odd about a stranger's file, the others are found all the same
-            if path.suffix != metadata.BESIDE and not path.is_symlink() and saving.is_saved_image(path):
+            if _may_be_ours(path):
                 place, record = _record(path, session)
                 jobs.setdefault(str(record.job_id), []).append((place, path.name, record))
     with journal.reading_untranslated() as connection:
-        known = {job_id for (job_id,) in connection.execute("SELECT job_id FROM jobs")}
+        known, numbers = set(), {0}
+        for number, job_id in connection.execute("SELECT n, job_id FROM jobs"):
+            known.add(job_id)
+            numbers.add(number)
     records = []
-    for job_id in jobs.keys() - known:
+    for job_id in sorted(jobs.keys() - known, key=lambda job_id: jobs[job_id][0][2].created_at):
         images = sorted(jobs[job_id], key=lambda found: found[:2], reverse=True)
         record, names = images[-1][2], {place: name for place, name, _ in images}
-        gaps = {place: saving.file_stem(0, place, record.request.prompt, job_id) for place in range(max(names))}
+        record = record.replace(number=0 if record.number in numbers else record.number)
+        numbers.add(record.number)
+        stems = [saving.file_stem(record.number, place, record.request.prompt, job_id) for place in range(max(names))]
+        gaps = dict(enumerate(stems))
         records.append(record.replace(images=tuple((gaps | names)[place] for place in range(max(names) + 1))))
-    records.sort(key=lambda record: record.created_at)
+    records.sort(key=lambda record: not record.number)  # those without a number come after all that have one
     journal.add(records)
     return len(records)
 
@@ -175,8 +209,10 @@ def _record(path: Path, session: str) -> tuple[int, Record]:
     created = float(calendar.timegm(time.strptime(recipe["created"], "%Y-%m-%dT%H:%M:%SZ")))
     about = {"backend": backend, "source": "recovered", "session": session, "estimate": credits or 0.0}
     record = new_record(metadata.request_of(recipe), **about, now=created)
-    record = record.replace(status=JobStatus.COMPLETED, job_id=job_id, submitted_at=created, credits=credits)
+    named = _NUMBER.match(path.name)
+    facts = {"number": int(named[1]) if named else 0, "job_id": job_id, "submitted_at": created, "credits": credits}
+    record = record.replace(status=JobStatus.COMPLETED, **facts)
     place = int(recipe.get("image") or 0)
-    if not 0 <= place < _MOST_PICTURES:
+    if not 0 <= place < MOST_IMAGES:
         raise ValueError("no job has so many images")
     return place, record

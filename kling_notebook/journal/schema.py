@@ -1,25 +1,26 @@
-"""The journal's file and its table: made for its user alone, brought up from older versions, refused where newer."""
+"""The journal's file and tables: made for its user alone, brought up by named migrations, used only if it is ours."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
 from ..api.errors import SettingsError
 
-VERSION = 3
+APPLICATION_ID = 0x4B4C4E47  # "KLNG": with it a file is ours, of a version since 0.1.0
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS jobs (
+_FIRST = """
+CREATE TABLE jobs (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
     identity TEXT NOT NULL,
     status TEXT NOT NULL,
     backend TEXT NOT NULL,
+    key TEXT,
     source TEXT NOT NULL,
     session TEXT NOT NULL,
     owner TEXT NOT NULL,
@@ -40,13 +41,16 @@ CREATE TABLE IF NOT EXISTS jobs (
     starred TEXT NOT NULL DEFAULT '[]',
     note TEXT
 );
-CREATE INDEX IF NOT EXISTS jobs_identity ON jobs (identity, n);
-CREATE INDEX IF NOT EXISTS jobs_job_id ON jobs (job_id);
-CREATE INDEX IF NOT EXISTS jobs_session ON jobs (session, n);
-CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, n);
-CREATE INDEX IF NOT EXISTS jobs_status ON jobs (status, n);
-CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n);
-CREATE TABLE IF NOT EXISTS measures (
+CREATE INDEX jobs_identity ON jobs (identity, n);
+CREATE INDEX jobs_job_id ON jobs (job_id);
+CREATE INDEX jobs_session ON jobs (session, n);
+CREATE INDEX jobs_owner ON jobs (owner, n);
+CREATE INDEX jobs_status ON jobs (status, n);
+CREATE INDEX jobs_backend ON jobs (backend, n);
+CREATE INDEX jobs_created ON jobs (created_at);
+CREATE INDEX jobs_starred ON jobs (n) WHERE starred <> '[]';
+CREATE INDEX jobs_noted ON jobs (n) WHERE note IS NOT NULL;
+CREATE TABLE measures (
     n INTEGER NOT NULL,
     place INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -54,13 +58,18 @@ CREATE TABLE IF NOT EXISTS measures (
     value TEXT NOT NULL,
     PRIMARY KEY (n, place, name)
 ) WITHOUT ROWID;
+CREATE TABLE sums (session TEXT PRIMARY KEY, credits REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO about VALUES ('salt', hex(randomblob(16)));
 """
 
-MIGRATIONS: Mapping[int, str] = {
-    1: "CREATE INDEX IF NOT EXISTS jobs_backend ON jobs (backend, n)",
-    2: "",  # the table of measures, which every journal gets below
-}
-"""From version -> statements that lead to the next one."""
+MIGRATIONS: tuple[tuple[str, str], ...] = (("0.1.0: jobs, measures, sums of credits", _FIRST),)
+"""Name and statements of each step, in order. A released step never changes: a journal is ours if its schema is, word
+for word, what the steps up to its version make."""
+
+
+class OtherSchemaError(sqlite3.DatabaseError):
+    """A sound database that is not a journal of ours: from before 0.1.0, or made or changed by something else."""
 
 
 lenient = partial(str, encoding="utf-8", errors="replace")
@@ -81,30 +90,56 @@ def make_file(path: Path) -> None:
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    """Bring a journal of an older version up to this one; refuse one of a newer version."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise SettingsError(
-            f"The journal was written by a newer kling_notebook (version {version}, this one knows {VERSION}). "
-            "Update kling_notebook, or choose another folder."
-        )
-    if version == VERSION:
+    """Make the tables of a new journal, or bring one of an older version up to this one.
+
+    Raises:
+        SettingsError: it is of a newer version. OtherSchemaError: it is not ours.
+    """
+    connection.execute("PRAGMA trusted_schema=OFF")
+    if _version(connection) == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been faster
-        while 0 < version < VERSION:
-            for statement in _statements(MIGRATIONS[version]):
+        for _, script in MIGRATIONS[_version(connection) :]:  # asked again: another process may have been faster
+            for statement in _statements(script):
                 connection.execute(statement)
-            version += 1
-        for statement in _statements(_TABLE):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """How many migrations the journal has seen."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    found = _schema_of(connection)
+    if not found and not application and not version:
+        return 0
+    if application == APPLICATION_ID and version > len(MIGRATIONS):
+        raise SettingsError(
+            f"The journal was written by a newer kling_notebook (version {version}, this one knows "
+            f"{len(MIGRATIONS)}). Update kling_notebook, or choose another folder."
+        )
+    if application != APPLICATION_ID or version < 1 or found != _schema_up_to(version):
+        raise OtherSchemaError("it has another schema than the journals of kling_notebook since 0.1.0")
+    return int(version)
+
+
+def _schema_of(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Everything the schema holds, triggers and views too; not the statistics that ANALYZE leaves."""
+    ask = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type <> 'table' OR name NOT LIKE 'sqlite_stat_'"
+    return sorted(map(tuple, connection.execute(ask)), key=repr)
+
+
+def _schema_up_to(version: int) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for _, script in MIGRATIONS[:version]:
+            connection.executescript(script)
+        return _schema_of(connection)
 
 
 def _statements(script: str) -> Iterator[str]:

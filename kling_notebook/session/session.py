@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.address import address_of
 from ..api.client import ServiceClient
-from ..api.errors import InputError
+from ..api.errors import InputError, SettingsError
 from ..api.generation_request import GenerationRequest
 from ..api.job import Observer
 from ..api.parameters import check_characters
@@ -74,6 +74,7 @@ class Session:
         self.settings: Settings = resolve(self.given, config)
         self._backend = choose_backend(self.settings, person_present=person_present)
         self.id = layout.new_session_id()
+        self._process: int = before._process if before else os.getpid()
         self.folder: Path = folder_of(self.settings)
         self._notices: list[str] = [self._backend.notice] if self._backend.notice else []
         self._client: ServiceClient | None = None
@@ -93,6 +94,7 @@ class Session:
             Attachments(self.folder, self.image),
             self.settings,
             self._notices,
+            None if self.is_sandbox else self.journal.fingerprint(self.settings.api_key),
         )
         self.ledgers: dict[str, SpendingLedger] = before.ledgers if before else {}
         ledger = SpendingLedger(self.workspace.has_price, self.ledgers.get(self.backend))
@@ -188,8 +190,16 @@ class Session:
     def _let_go(self) -> None:
         if not self.dispatcher.jobs:
             self.workspace.locks.release()
-            if self._sandbox is not None:
+            if self._sandbox is not None and self._process == os.getpid():
                 self._sandbox.stop()
+
+    def _check_process(self) -> None:
+        """SettingsError in a forked child: what it spends would be missing in its parent's budget, and its jobs too."""
+        if self._process != os.getpid():
+            raise SettingsError(
+                "Images are paid for by the process that began the session, not by its forked children. Nothing was "
+                f"sent. Ask in process {self._process}, for example with kling.batch; this one may read the results."
+            )
 
     # ---- asking ----
 
@@ -249,6 +259,7 @@ class Session:
             BudgetExceededError: the estimate is above what may be spent. SettingsError: the journal cannot be written.
                 Nothing was sent.
         """
+        self._check_process()
         limits = SpendingLimits(max_credits, self.settings.budget, self.settings.credits_without_asking)
         reusing = self.reusing(reuse, sweep=sweep)
         call = purchase.buy(self.dispatcher, requests, source=source, limits=limits, reusing=reusing)
@@ -274,6 +285,7 @@ class Session:
         Raises:
             InputError: see `resume_one`.
         """
+        self._check_process()
         with self.dispatcher.planning:  # two threads that ask for one row at once must not both take it
             if which is None:
                 handles = past_jobs.resume_all(self.dispatcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kling_notebook.api.errors import SettingsError
+from kling_notebook.api.errors import InputError, SettingsError
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
@@ -27,9 +28,8 @@ from kling_notebook.jobs.running_job import RunningJob
 from kling_notebook.journal import journal as journal_module
 from kling_notebook.journal import schema
 from kling_notebook.journal.job_record import Record, new_record
-from kling_notebook.journal.journal import Filter, Journal, JournalError, LostOwnership
+from kling_notebook.journal.journal import SPENT, Filter, Journal, JournalError, LostOwnership
 from kling_notebook.journal.locks import Locks
-from kling_notebook.journal.schema import VERSION
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -79,32 +79,36 @@ def write(path: Path, script: str) -> None:
 # ---- versions ----
 
 
-def test_a_journal_of_the_first_version_opens_for_ever(path: Path) -> None:
-    """The rows of the first version ever used are read, parameters that are gone included, and numbered on."""
-    write(path, FIRST_VERSION)
+SCHEMA_1 = "9f4d3cbb21087508f977de2537ebac3e817b9ea4289e06c07473fad48c1a6b9b"
+NEXT = (("mood", "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'"),)
+WEATHER = (("weather", "ALTER TABLE jobs ADD COLUMN weather TEXT"),)
+BROKEN = (("broken", "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'; UPDATE nothing SET here=1"),)
+
+
+@pytest.fixture
+def first(path: Path) -> Path:
+    """A journal of schema 1 with one job, number 7."""
     opened = Journal(path)
-    (record,) = opened.latest()
-    assert (record.number, record.status, record.request.num_outputs) == (7, JobStatus.COMPLETED, 2)
-    assert (record.images, record.starred, record.note) == (("a.png", "b.png"), frozenset({1}), "the good one")
-    assert opened.add([a_record()])[0].number == 8
+    opened.add([a_record(number=7)])
     opened.close()
+    return path
 
 
-NEXT = {VERSION: "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'"}
-BROKEN = "ALTER TABLE jobs ADD COLUMN mood TEXT; UPDATE jobs SET mood='calm'; UPDATE nothing SET here=1"
+def test_the_schema_of_010_never_changes() -> None:
+    """A journal of a released version is opened by all later ones: steps are added, none is edited."""
+    name, script = schema.MIGRATIONS[0]
+    assert name == "0.1.0: jobs, measures, sums of credits"
+    assert hashlib.sha256(script.encode()).hexdigest() == SCHEMA_1
 
 
-def test_an_older_journal_is_brought_up_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_journal_is_brought_up_once(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step once and in order, whoever opens it first; every row is there afterwards."""
-    write(path, FIRST_VERSION)
-    steps = {**schema.MIGRATIONS, **NEXT} | {VERSION + 1: "ALTER TABLE jobs ADD COLUMN weather TEXT"}
-    monkeypatch.setattr(schema, "VERSION", VERSION + 2)
-    monkeypatch.setattr(schema, "MIGRATIONS", steps)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *NEXT, *WEATHER))
     faults: list[BaseException] = []
 
     def use() -> None:
         try:
-            opened = Journal(path)
+            opened = Journal(first)
             assert opened.get(7)
             opened.close()
         except BaseException as fault:
@@ -116,36 +120,165 @@ def test_an_older_journal_is_brought_up_once(path: Path, monkeypatch: pytest.Mon
     for thread in threads:
         thread.join()
     assert not faults
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION + 2,)
+    connection = sqlite3.connect(first)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert connection.execute("SELECT n, mood, weather FROM jobs").fetchall() == [(7, "calm", None)]
     connection.close()
 
 
-def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it or nothing: the version that wrote it can still open it."""
-    write(path, FIRST_VERSION)
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", VERSION + 1)
-        patch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, VERSION: BROKEN})
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *BROKEN))
         with pytest.raises(sqlite3.Error):
-            Journal(path)
-    opened = Journal(path)
+            Journal(first)
+    opened = Journal(first)
     assert [record.number for record in opened.latest()] == [7]
     opened.close()
 
 
 def test_a_journal_of_a_newer_version_is_refused_and_not_touched(
-    path: Path, folder: Path, make_session: Callable[..., Session], sandbox: Sandbox
+    folder: Path, make_session: Callable[..., Session], sandbox: Sandbox
 ) -> None:
     """Its rows may mean what we do not know: say so, and do not take it for damaged."""
     path = folder / ".kling" / "journal.sqlite3"
-    write(path, FIRST_VERSION.replace("user_version=1", f"user_version={VERSION + 1}"))
+    make_session(sandbox).close()
+    write(path, "ALTER TABLE jobs ADD COLUMN later TEXT; PRAGMA user_version=2;")
     before = path.read_bytes()
     with pytest.raises(SettingsError, match=r"newer kling_notebook.*Update"):
         make_session(sandbox)
     assert path.read_bytes() == before
-    assert not list(path.parent.glob("*damaged*"))
+    assert not list(path.parent.glob("journal.*-*.sqlite3"))
+
+
+NOT_OURS = {
+    "before 0.1.0": None,
+    "with a trigger": "CREATE TRIGGER t AFTER UPDATE ON jobs BEGIN UPDATE jobs SET images='[]'; END",
+    "with a view": "CREATE VIEW v AS SELECT * FROM jobs",
+    "jobs as a view": "ALTER TABLE jobs RENAME TO kept; CREATE VIEW jobs AS SELECT * FROM kept",
+    "with another column": "ALTER TABLE jobs ADD COLUMN odd TEXT",
+    "with another type": "PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql=replace(sql, 'note T', 'note R')",
+}
+
+
+@pytest.mark.parametrize("change", NOT_OURS.values(), ids=list(NOT_OURS))
+def test_a_journal_that_is_not_literally_ours_is_kept_aside_and_its_images_are_read_back(
+    change: str | None, folder: Path, make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    session = make_session(sandbox)
+    asked = [session.request(f"fox {k}", num_outputs=2) for k in range(3)]
+    for handle in session.start(asked, source="python").handles:
+        handle.result(timeout=60)
+    (folder / session.record(2).images[0]).unlink()
+    session.close()
+    session.journal.close()
+    path = folder / ".kling" / "journal.sqlite3"
+    if change is None:
+        path.unlink()
+    write(path, change or FIRST_VERSION)
+    before = path.read_bytes()
+
+    later = make_session(sandbox)
+    (notice,) = later.pop_notices()
+    (aside,) = path.parent.glob("journal.earlier-*")
+    assert aside.name in notice
+    assert "3 jobs found again" in notice
+    assert aside.read_bytes() == before
+    records = {record.number: record for record in later.rows()}
+    assert {number: record.request.prompt for number, record in records.items()} == {1: "fox 0", 2: "fox 1", 3: "fox 2"}
+    assert not make_session(sandbox).pop_notices(), "it is told once"
+    # What was found again is shown and reused; it was not paid for by this folder, and the service is not asked.
+    polls = sandbox.count("poll")
+    assert later.status().spent_folder == 0
+    assert later.start([asked[0]], source="python", reuse=True).handles[0].result(timeout=60).reused
+    assert later.resume().handles == ()
+    with pytest.raises(InputError, match="found again from its images"):
+        later.resume(2)
+    assert sandbox.count("poll") == polls
+    assert sandbox.count("submit") == 3
+
+
+def test_a_folder_without_a_journal_gets_its_history_back_once(
+    folder: Path, make_session: Callable[..., Session], sandbox: Sandbox
+) -> None:
+    """Numbers are those of the file names; of two jobs with one number, from folders put together, the later moves."""
+    session = make_session(sandbox)
+    for k in range(3):
+        session.start([session.request(f"fox {k}")], source="python").handles[0].result(timeout=60)
+    session.close()
+    session.journal.close()
+    shutil.rmtree(folder / ".kling")
+    twin = next(folder.glob("0003a-*"))
+    twin.rename(folder / twin.name.replace("0003a", "0001a"))
+    later = make_session(sandbox)
+    (notice,) = later.pop_notices()
+    assert notice == "This folder had no journal: 3 jobs found again from the metadata in the images."
+    assert {record.number: record.request.prompt for record in later.rows()} == {1: "fox 0", 2: "fox 1", 3: "fox 2"}
+    assert later.start([later.request("one more")], source="python").handles[0].result(timeout=60).number == 4
+    assert not make_session(sandbox).pop_notices()
+
+
+# ---- sums, keys, and what reaches the disk ----
+
+
+def test_the_sums_are_those_of_the_rows(journal: Journal) -> None:
+    """Whatever a row goes through: they change in the transaction of the row."""
+    rows = journal.add([a_record(f"fox {k}", session=f"{k % 2:012x}", estimate=2.0) for k in range(6)])
+    assert journal.spent() == 0
+    journal.write(rows[0].replace(status=JobStatus.SUBMITTING))
+    assert journal.spent() == 2
+    journal.write(rows[0].replace(status=JobStatus.RUNNING, credits=3.0))
+    journal.write(rows[1].replace(status=JobStatus.UNCONFIRMED))
+    assert (journal.spent(), journal.spent(sessions=["000000000001"])) == (5, 2)
+    journal.settle(2, JobStatus.DISMISSED, JobStatus.UNCONFIRMED)
+    journal.write(rows[2].replace(status=JobStatus.FAILED))
+    journal.write(rows[3].replace(status=JobStatus.COMPLETED, credits=1.0))
+    journal.settle(5, JobStatus.CANCELLED, JobStatus.QUEUED)
+    with pytest.raises(LostOwnership):
+        journal.write(rows[5].replace(status=JobStatus.COMPLETED, credits=9.0, owner="another"))
+    journal.add([a_record(backend="sandbox", status=JobStatus.COMPLETED, credits=5.0)])
+    assert journal.spent() == 4
+    with journal.reading() as connection:
+        (counted,) = connection.execute(f"SELECT TOTAL({SPENT}) FROM jobs").fetchone()  # noqa: S608  # a constant
+    assert counted == 4
+
+
+def test_a_key_is_known_by_a_salted_fingerprint(journal: Journal, tmp_path: Path) -> None:
+    other = Journal(tmp_path / "other" / "journal.sqlite3")
+    assert re.fullmatch("[0-9a-f]{16}", journal.fingerprint("a key"))
+    assert journal.fingerprint("a key") == journal.fingerprint("a key") != journal.fingerprint("another key")
+    assert journal.fingerprint("a key") != other.fingerprint("a key")
+    other.close()
+
+
+COMMIT = """
+import sys
+from pathlib import Path
+from kling_notebook.api.generation_request import GenerationRequest
+from kling_notebook.journal.job_record import new_record
+from kling_notebook.journal.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+record = new_record(GenerationRequest("a fox"), backend="b", source="python", session="s", estimate=1.0)
+(record,) = journal.add([record])
+Path(sys.argv[2]).touch()
+journal.write(record.replace(note="x"))
+Path(sys.argv[3]).touch()
+"""
+
+
+def test_the_last_system_call_of_a_commit_is_a_sync(tmp_path: Path) -> None:
+    """TRUNCATE and FULL: what was acknowledged survives a power cut. DELETE would end with an unlink."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed: apt-get install strace")
+    trace, began, ended = tmp_path / "trace", tmp_path / "began", tmp_path / "ended"
+    calls = "trace=fsync,fdatasync,write,pwrite64,ftruncate,unlink,openat,rename"
+    command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls, sys.executable, "-c", COMMIT]
+    subprocess.run([*command, str(tmp_path / "j" / "journal.sqlite3"), str(began), str(ended)], check=True, timeout=120)
+    lines = trace.read_text().splitlines()
+    first, last = (next(k for k, line in enumerate(lines) if str(mark) in line) for mark in (began, ended))
+    touching = [line for line in lines[first:last] if "journal.sqlite3" in line]
+    assert any("pwrite64" in line for line in touching)
+    assert re.search(r"(fsync|fdatasync)\(", touching[-1]), touching[-3:]
 
 
 # ---- who may read and write ----
