@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .api.address import split_address
+from .api.api_key import Secret
 from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .image_files import metadata
@@ -31,7 +32,6 @@ from .results.table_rows import is_table
 from .session import image_tables
 from .session.plans import batch_plan, sweep_plan
 from .session.session import Session
-from .settings import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,9 +67,9 @@ def connect(
     >>> kling.connect(sandbox=True, folder="my_images").backend
     'sandbox'
     """
-    api_key = api_key and Secret(api_key)  # no frame shows it from here on
+    key, api_key = (Secret(api_key) if isinstance(api_key, str) else api_key), None  # no frame shows it from here on
     names = {"base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
-    return kernel_session.connect(api_key=api_key, **names, **settings)
+    return kernel_session.connect(api_key=key, **names, **settings)
 
 
 def current_session() -> Session:

@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from .api.api_key import KEYS_PAGE, Secret
 from .api.errors import SettingsError
+from .api.url_policy import origin as origin_of
 
 DEFAULT_BASE_URL = "https://pixeldojo.ai/api/v1"
-KEY_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
 KEYRING_SERVICE, KEYRING_NAME = "pixeldojo", "api_key"
+KEYRING_SECONDS = 3.0
 
 
-class Secret(str):
-    """A key in the settings. Its repr hides it, so that a traceback that prints local variables does too."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
+_Answer = TypeVar("_Answer")
 
 Kind = Literal["text", "secret", "path", "switch", "number", "count"]
 
@@ -132,17 +130,20 @@ def checked(name: str, value: Any, origin: str) -> Any:
         raise SettingsError(f"There is no setting {name!r}. {way_out}")
     setting = SETTINGS[name]
     wrong = f"{name} ({origin}) cannot be {value!r}." if setting.kind != "secret" else f"{name} ({origin}) is not text."
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str | Secret) and not str(value).strip()):
         return setting.default
+    if setting.kind == "secret" and isinstance(value, str | Secret):
+        return Secret(value)
     if setting.kind in ("text", "secret"):
         if not isinstance(value, str):
             raise SettingsError(f"{wrong} Give a text.")
-        return Secret(value) if setting.kind == "secret" else value.strip()
+        return value.strip()
     if setting.kind == "path":
         if not isinstance(value, str | os.PathLike):
             raise SettingsError(f"{wrong} Give a path.")
         try:
-            os.fsencode(value)
+            if b"\0" in os.fsencode(value):
+                raise SettingsError(f"{wrong} It holds a NUL. Give a path: KLING_FOLDER, or kling.connect(folder=...).")
         except UnicodeEncodeError:
             raise SettingsError(f"{wrong} It holds half of a surrogate pair. Give a path.") from None
         return os.fspath(value)
@@ -182,9 +183,10 @@ def resolve(
     Raises:
         SettingsError: an impossible value, or a name that is not a setting's.
     """
-    environment = os.environ if environment is None else environment
     for name, value in given.items():
-        if isinstance(value, str) and not value.strip():  # an empty variable is one that is not set; this is a mistake
+        if (
+            isinstance(value, str | Secret) and not str(value).strip()
+        ):  # an empty variable is one that is not set; this is a mistake
             raise SettingsError(f"{name} is empty. Give it a value, or leave it out for the default.")
         checked(name, value, SET_HERE)
     values: dict[str, Any] = {}
@@ -192,8 +194,7 @@ def resolve(
     for name, setting in SETTINGS.items():
         layers = [(SET_HERE, given.get(name)), ("%config", (config or {}).get(name))]
         if setting.variable:
-            found = environment.get(setting.variable) or None
-            layers.append((setting.variable, Secret(found) if found and setting.kind == "secret" else found))
+            layers.append((setting.variable, variable(setting.variable, environment)))
         where, value = next(((where, value) for where, value in layers if value is not None), ("default", None))
         values[name] = checked(name, value, where)
         origin[name] = where
@@ -203,23 +204,63 @@ def resolve(
     return Settings(MappingProxyType(values), MappingProxyType(origin))
 
 
-def key_from_keyring() -> str | None:
-    """The key kept in the system's keyring, None without keyring or without one. A broken keyring is none."""
-    try:
+_SECRET_VARIABLES = frozenset(setting.variable for setting in SETTINGS.values() if setting.kind == "secret")
+
+
+def variable(name: str, environment: Mapping[str, str] | None = None) -> str | Secret | None:
+    """What a variable of the environment holds, None if it is not set or empty; a key wrapped.
+
+    ``os.environ`` is never a local variable: a traceback that prints those would print all of it, the key included.
+    """
+    found = (os.environ if environment is None else environment).get(name) or None
+    return Secret(found) if found and name in _SECRET_VARIABLES else found
+
+
+def _on_a_thread(function: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
+    """What the function returns. On a thread, so that an interrupt or a time-out leaves its frames, and the key in
+    them, where nobody prints them."""
+    answer: Future[_Answer] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(function())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="kling keyring", daemon=True).start()
+    return answer.result(seconds)
+
+
+@functools.cache
+def key_from_keyring() -> Secret | None:
+    """The key kept in the system's keyring; None if there is none, or if the keyring fails or does not answer.
+
+    Asked once: a keyring that waits for a password nobody types must not hold up every call. ``key_from_keyring.
+    cache_clear()`` lets it be asked again.
+    """
+
+    def ask() -> Secret:
         import keyring  # optional, and slow to load
-    except ImportError:
-        return None
+
+        return Secret(keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or "")
+
     with contextlib.suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
-        return Secret(keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or "") or None
+        return _on_a_thread(ask, KEYRING_SECONDS) or None
     return None
 
 
-def keep_in_keyring(key: str) -> None:
-    """Store the key in the system's keyring. SettingsError where there is none."""
-    try:
+def keep_in_keyring(key: str | Secret) -> None:
+    """Store the key in the system's keyring. SettingsError if there is none."""
+    key = Secret(key)
+
+    def store() -> None:
         import keyring  # optional, and slow to load
 
-        keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, key)
+        keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, key.reveal())
+
+    try:
+        _on_a_thread(store)
+        key_from_keyring.cache_clear()
     except ImportError:
         raise SettingsError('No keyring here. Install it with: pip install "kling-notebook[keyring]"') from None
     except Exception as error:  # back ends raise what they like
@@ -251,7 +292,7 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
     if settings.api_key:
         base = settings.base_url or DEFAULT_BASE_URL
         return Backend(False, backend_name(base), base)
-    way_out = f"Set PIXELDOJO_API_KEY (get one at {KEY_PAGE}) or KLING_SANDBOX=1 for painted images at no cost."
+    way_out = f"Set PIXELDOJO_API_KEY (get one at {KEYS_PAGE}) or KLING_SANDBOX=1 for painted images at no cost."
     if settings.base_url:
         raise SettingsError(f"A base URL is set ({settings.origin['base_url']}) and no API key. {way_out}")
     if settings.sandbox is False:
@@ -267,11 +308,30 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
 
 def backend_name(base_url: str) -> str:
     """``pixeldojo`` for the hosted service, ``host`` or ``host:port`` for another base."""
-    if base_url.rstrip("/") == DEFAULT_BASE_URL:
+    found = origin_of(base_url)
+    if found is None:  # it will be refused; its name must not hold a password
+        return urlsplit(base_url).netloc.rpartition("@")[2].lower() or base_url
+    scheme, host, port = found
+    if found == origin_of(DEFAULT_BASE_URL) and base_url.rstrip("/").endswith(urlsplit(DEFAULT_BASE_URL).path):
         return "pixeldojo"
-    return urlsplit(base_url).netloc.rpartition("@")[2].lower() or base_url
+    name = _THIS_MACHINE if host == "localhost" else f"[{host}]" if ":" in host else host
+    return name if port == {"https": 443, "http": 80}[scheme] else f"{name}:{port}"
+
+
+_THIS_MACHINE = "127.0.0.1"
 
 
 def folder_of(settings: Settings) -> Path:
-    """The folder as an absolute path, ``~`` filled in."""
-    return Path(settings.folder).expanduser().absolute()
+    """The folder as an absolute path, ``~`` filled in.
+
+    Raises:
+        SettingsError: there is no such home directory, the working directory is gone, or the path is not one.
+    """
+    try:
+        return Path(settings.folder).expanduser().absolute()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise SettingsError(
+            f"The folder {settings.folder!r} ({settings.origin['folder']}) cannot be used: "
+            f"{getattr(error, 'strerror', None) or error}. Give an absolute path: KLING_FOLDER, or "
+            "kling.connect(folder=...)."
+        ) from None

@@ -18,6 +18,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from kling_notebook.settings import key_from_keyring
+
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
     from kling_notebook.session.session import Session
@@ -52,6 +54,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name in list(os.environ):
         if name.startswith(("PIXELDOJO_", "KLING_")):
             monkeypatch.delenv(name)
+    key_from_keyring.cache_clear()
     empty = tmp_path_factory.mktemp("nobody")
     monkeypatch.setenv("IPYTHONDIR", str(empty / "ipython"))
     monkeypatch.setenv("NETRC", str(empty / "netrc"))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
 import pytest
 
 from kling_notebook import settings
-from kling_notebook.api.errors import SettingsError
+from kling_notebook.api.errors import InputError, SettingsError
 from kling_notebook.calls import connect
 from kling_notebook.jobs.client import KlingClient
+from kling_notebook.notebook import kernel_session
+from kling_notebook.session import current
 from kling_notebook.session.session import Session
 from kling_notebook.settings import (
     BEGUN_WITH,
@@ -355,4 +361,89 @@ def test_a_key_that_turns_up_later_is_not_shown_as_in_force(folder: Path, monkey
     session.refresh({})
     assert session.settings.described()[0] == ("api_key", "not set", "default")
     assert session.is_sandbox
+    session.close()
+
+
+# ---- what never answers, what leads nowhere, what shows the key ----
+
+
+def test_a_keyring_that_never_answers_is_given_up_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a password that nobody types: the first call goes on without it, and no later one asks again."""
+    asked, never = [], threading.Event()
+    monkeypatch.setattr(sys.modules["keyring"], "get_password", lambda *_: asked.append(1) or never.wait())
+    monkeypatch.setattr(settings, "KEYRING_SECONDS", 0.05)
+    assert [resolve({}, {}, {}).api_key for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
+    never.set()
+
+
+def test_connect_asks_the_keyring_again(
+    keyring: dict[tuple[str, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that was stored in a terminal meanwhile is found."""
+    monkeypatch.setattr(current, "_session", None)
+    with pytest.raises(SettingsError, match="PIXELDOJO_API_KEY"):
+        kernel_session.current_session()
+    keyring[("pixeldojo", "api_key")] = KEY
+    session = kernel_session.connect(folder=str(tmp_path))
+    assert session.settings.origin["api_key"] == "keyring"
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://localhost:8000/v1", "http://127.0.0.1:8000/v1/"),
+        ("https://pixeldojo.ai/api/v1", "HTTPS://PixelDojo.ai:443/api/v1/"),
+        ("https://example.com", "https://EXAMPLE.com.:443/"),
+    ],
+)
+def test_one_service_is_one_backend(one: str, other: str) -> None:
+    """Else everything would be paid for again, and the budget begin anew, after another way to write its address."""
+    assert backend_name(one) == backend_name(other)
+    assert backend_name(one) != backend_name("https://other.example:8443")
+
+
+@pytest.mark.parametrize("folder", ["~nosuchuser/images", "a\0b", "x" * 5000])
+def test_a_folder_that_cannot_be_is_refused_with_the_way_out(folder: str) -> None:
+    with pytest.raises(SettingsError, match="KLING_FOLDER"):
+        Session({"sandbox": True, "folder": folder})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder that is in use")
+def test_a_working_directory_that_was_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SettingsError, match="absolute path"):
+        Session({"sandbox": True})
+    session = Session({"sandbox": True, "folder": str(tmp_path / "k")})
+    with pytest.raises(InputError, match="There is no file"):
+        session.request("a fox", image="fox.png")
+    session.close()
+
+
+def test_nothing_of_a_session_shows_the_key_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON, in a DataFrame, formatted: settings, what was given, what a session holds."""
+    monkeypatch.setenv("PIXELDOJO_API_KEY", KEY)
+    session = Session({"api_key": KEY, "folder": str(tmp_path)})
+    for what in (dict(session.settings.values), session.given, vars(session), vars(session)["_inputs"][2]):
+        shown = json.dumps(what, default=str) + str(pd.DataFrame([what]).to_dict()) + pd.DataFrame([what]).to_csv()
+        assert KEY not in shown + f"{what}" + "%s" % what  # noqa: UP031  # one more way to show it
+    assert KEY not in f"{session.settings.api_key}{session.settings.api_key!s:>50}"
+    session.close()
+
+
+def test_a_key_in_a_prompt_is_pointed_out_once(tmp_path: Path) -> None:
+    """It is in the notebook, the journal and the image now: the way out is to revoke it."""
+    session = Session({"api_key": KEY, "folder": str(tmp_path)})
+    session.request("a red fox")
+    assert not session.pop_notices()
+    for _ in range(2):
+        session.request(f"a red fox, {KEY}")
+    (notice,) = session.pop_notices()
+    assert "revoke" in notice
+    assert "%kling login" in notice
+    assert KEY not in notice
     session.close()

@@ -11,14 +11,52 @@ from .errors import SettingsError
 KEYS_PAGE = "https://pixeldojo.ai/api-platform/api-keys"
 
 
-def clean_key(api_key: str) -> str:
+class Secret:
+    """A key that is shown nowhere: not by ``repr`` or ``str``, as JSON, in a DataFrame, a pickle or a traceback."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str | Secret) -> None:
+        try:
+            self._text: str = text.reveal() if isinstance(text, Secret) else text
+        finally:
+            text = ""  # no frame below an error or an interrupt shows it
+
+    def reveal(self) -> str:
+        """The key itself."""
+        return self._text
+
+    def is_in(self, text: str) -> bool:
+        """Whether the text holds the key. A short one may stand there by chance."""
+        return len(self._text) >= 8 and self._text in text
+
+    def __repr__(self) -> str:
+        return "<secret>" if self._text.strip() else ""
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == (other.reveal() if isinstance(other, Secret) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An API key is not pickled.")
+
+
+def clean_key(api_key: str | Secret) -> str:
     """The key without the spaces, line breaks or quotation marks that come along when it is pasted.
 
     Raises:
         SettingsError: the key is empty or holds what no key can hold. The message never repeats the key.
     """
+    if isinstance(api_key, Secret):
+        api_key = api_key.reveal()
     if not isinstance(api_key, str):
-        raise SettingsError(f"The API key must be text, not {type(api_key).__name__}. Copy it from {KEYS_PAGE}.")
+        kind, api_key = type(api_key).__name__, ""
+        raise SettingsError(f"The API key must be text, not {kind}. Copy it from {KEYS_PAGE}.")
     key, api_key = api_key.strip(), ""  # fewer frames that would show it where local variables are printed
     if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'`":
         key = key[1:-1].strip()
@@ -62,20 +100,16 @@ def _spelling(character: str) -> str:
     return f"(?:{in_json}|{in_url}|{in_html})"
 
 
-class Key:
-    """An API key, checked, that is shown only to code that asks for it by name."""
+class Key(Secret):
+    """An API key that has been checked."""
 
-    __slots__ = ("_text",)
+    __slots__ = ()
 
-    def __init__(self, api_key: str) -> None:
-        self._text = clean_key(api_key)
-
-    def reveal(self) -> str:
-        """The key itself. Only transport.py asks for it."""
-        return self._text
+    def __init__(self, api_key: str | Secret) -> None:
+        try:
+            super().__init__(clean_key(api_key))
+        finally:
+            api_key = ""
 
     def __repr__(self) -> str:
         return "<API key>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("An API key is not pickled.")

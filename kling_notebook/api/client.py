@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import url_policy, wire
-from .api_key import Key
+from .api_key import Key, Secret
 from .errors import InputError, KlingError, SettingsError, TransportError
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from .job import Job
@@ -53,7 +53,7 @@ class ServiceClient:
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str | Secret,
         *,
         base_url: str = BASE_URL,
         model: str = DEFAULT_MODEL,
@@ -62,7 +62,10 @@ class ServiceClient:
         download_timeout: float = 120.0,
         rate: float = REQUESTS_PER_MINUTE,
     ) -> None:
-        self._key, api_key = Key(api_key), ""  # no frame below an error shows it
+        try:
+            self._key = Key(api_key)
+        finally:
+            api_key = ""  # no frame below an error shows it
         self._base_url = url_policy.check_base_url(base_url)
         self._model = url_policy.check_model(model)
         seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}

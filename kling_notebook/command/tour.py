@@ -69,13 +69,14 @@ def environment(given: Mapping[str, str], *, live: bool, max_credits: float | No
 
 def check_key(env: Mapping[str, str]) -> None:
     """Raise CannotStartError or SettingsError if the kernel of a live tour would find no key, or an impossible one."""
+    from ..api.api_key import KEYS_PAGE
     from ..api.client import ServiceClient
-    from ..settings import KEY_PAGE, choose_backend, resolve
+    from ..settings import choose_backend, resolve
 
     settings = resolve({}, {}, env)
     if not settings.api_key:
         raise CannotStartError(
-            f"A live tour needs a key: set PIXELDOJO_API_KEY (get one at {KEY_PAGE}). Without --live it needs none."
+            f"A live tour needs a key: set PIXELDOJO_API_KEY (get one at {KEYS_PAGE}). Without --live it needs none."
         )
     ServiceClient(settings.api_key, base_url=choose_backend(settings, person_present=False).base_url)
 

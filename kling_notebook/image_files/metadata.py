@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -108,7 +109,7 @@ def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
 def write_beside(path: Path, recipe: Mapping[str, Any]) -> Path:
     """Write the recipe of the image at ``path`` into a file beside it, which is returned."""
     beside = path.with_suffix(BESIDE)
-    temporary = beside.with_name(f".{beside.name}.part")
+    temporary = beside.with_name(f".{beside.name}.{secrets.token_hex(6)}.part")  # no link can wait under that name
     temporary.write_text(json.dumps(dict(recipe), allow_nan=False, indent=2) + "\n", encoding="ascii")
     temporary.replace(beside)
     return beside

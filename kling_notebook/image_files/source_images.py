@@ -85,7 +85,7 @@ def _file(path: Path) -> bytes:
         with open_regular(path) as file:
             return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise _refused(f"There is no file {path} (looked in {Path.cwd()}). Check its spelling.") from None
+        raise _refused(f"There is no file {path} (looked in {_working_folder()}). Check its spelling.") from None
     except (OSError, ValueError) as error:  # ValueError for a NUL in the path
         raise _refused(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
@@ -128,3 +128,10 @@ def _check_size(name: str, width: int, height: int) -> None:
 
 def _refused(message: str) -> InputError:
     return InputError(message, parameter="image")
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "a folder that was removed"

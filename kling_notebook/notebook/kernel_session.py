@@ -6,24 +6,33 @@ from typing import Any
 
 from ..session import current
 from ..session.session import Session
-from ..settings import Settings
+from ..settings import Settings, key_from_keyring
 from .config import configured
-from .display.wait import person_is_present
+from .display.wait import person_is_present, running_shell
 
 
 def connect(**settings: Any) -> Session:
     """See `kling_notebook.connect`."""
-    return current.connect(settings, config=configured(), person_present=person_is_present())
+    key_from_keyring.cache_clear()
+    return _with_warning(current.connect(settings, config=configured(), person_present=person_is_present()))
 
 
 def current_session() -> Session:
     """See `kling_notebook.current_session`."""
-    return current.current_session(config=configured(), person_present=person_is_present())
+    return _with_warning(current.current_session(config=configured(), person_present=person_is_present()))
 
 
 def reconnect(**changes: Any) -> Session:
     """Begin a session like the current one, with some settings changed: ``sandbox=False``, ``api_key=...``."""
-    return current.reconnect(changes, config=configured(), person_present=person_is_present())
+    return _with_warning(current.reconnect(changes, config=configured(), person_present=person_is_present()))
+
+
+def _with_warning(session: Session) -> Session:
+    """The session, with a notice if a cell of this kernel holds the API key."""
+    cells = getattr(running_shell(), "user_ns", {}).get("In", [])
+    session.warn_of_key_in(*cells[session.cells_seen :])
+    session.cells_seen = len(cells)
+    return session
 
 
 def settings_in_force() -> Settings:

@@ -5,6 +5,7 @@ It never decides how to show or how to wait: it takes requests and an observer, 
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.address import address_of
+from ..api.api_key import KEYS_PAGE, Secret
 from ..api.client import ServiceClient
 from ..api.errors import InputError, SettingsError
 from ..api.generation_request import GenerationRequest
@@ -36,7 +38,7 @@ from ..results.attachments import Attachments
 from ..results.handle import JobHandle
 from ..results.result import Result, SavedImage
 from ..results.sweep_axes import Point
-from ..settings import Secret, Settings, choose_backend, folder_of, resolve
+from ..settings import Settings, choose_backend, folder_of, resolve, variable
 from . import status
 from .status import SessionStatus
 
@@ -68,9 +70,10 @@ class Session:
         before: Session | None = None,
     ) -> None:
         self.given: dict[str, Any] = {
-            name: Secret(v) if name == "api_key" and v else v for name, v in (given or {}).items()
+            name: Secret(v) if name == "api_key" and isinstance(v, str) else v for name, v in (given or {}).items()
         }
-        self._inputs = self._inputs_of(self.given, config)
+        given = self.given  # no frame below an error shows the key
+        self._inputs = self._inputs_of(given, config)
         self.settings: Settings = resolve(self.given, config)
         self._backend = choose_backend(self.settings, person_present=person_present)
         self.id = layout.new_session_id()
@@ -80,6 +83,8 @@ class Session:
         self._client: ServiceClient | None = None
         self._sandbox: Any = None
         self._starting = threading.RLock()
+        self._warned_of_key = False
+        self.cells_seen = 0  # cells of the kernel that were looked through for the key
         if not self.is_sandbox:
             self._client = self._connect(self._backend.base_url, self.settings.api_key)
         layout.check(self.folder)
@@ -129,7 +134,7 @@ class Session:
                 self._client = self._connect(self._sandbox.base_url, self._sandbox.key)
             return self._client
 
-    def _connect(self, base_url: str, key: str) -> ServiceClient:
+    def _connect(self, base_url: str, key: str | Secret) -> ServiceClient:
         names = ("connect_timeout", "read_timeout", "download_timeout", "model")
         options = {name: getattr(self.settings, name) for name in names}
         return ServiceClient(key, base_url=base_url, rate=self.rate, **options)
@@ -171,10 +176,20 @@ class Session:
     @staticmethod
     def _inputs_of(
         given: Mapping[str, Any], config: Mapping[str, Any] | None
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """What settings are resolved from: the same inputs are not resolved twice."""
-        environment = {name: value for name, value in os.environ.items() if name.startswith(("KLING_", "PIXELDOJO_"))}
+        environment = {name: variable(name) for name in os.environ if name.startswith(("KLING_", "PIXELDOJO_"))}
         return dict(given), dict(config or {}), environment
+
+    def warn_of_key_in(self, *texts: str) -> None:
+        """Leave a notice, once, if one of the texts holds the API key: a cell or a prompt is saved as it stands."""
+        key = self.settings.api_key
+        if key and not self._warned_of_key and any(key.is_in(text) for text in texts):
+            self._warned_of_key = True
+            self._notices.append(
+                f"Your API key stands in a cell or a prompt, and is saved with it. Remove it there, revoke it at "
+                f"{KEYS_PAGE}, and give the new one with %kling login."
+            )
 
     def pop_notices(self) -> list[str]:
         """Lines to be shown once: the sandbox, paused jobs, warnings."""
@@ -212,7 +227,9 @@ class Session:
         if "image" in parameters:
             parameters["image"] = self.workspace.attachments.resolve(parameters["image"])
         parameters.setdefault("model", self.settings.model)
-        return GenerationRequest(prompt, **parameters)
+        request = GenerationRequest(prompt, **parameters)
+        self.warn_of_key_in(json.dumps(request.as_json(), ensure_ascii=False))
+        return request
 
     def requests(self, points: Sequence[Point], extra: Mapping[str, Any] | None = None) -> list[GenerationRequest]:
         """The checked request of each point of a sweep; a source image that several points share is read once."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import getpass
 import importlib.util
 
+from ...api.api_key import Secret
 from ...api.client import ServiceClient
 from ...api.errors import InputError, KlingError, SettingsError, UnauthorizedError
-from ...settings import DEFAULT_BASE_URL, Secret, keep_in_keyring
+from ...settings import DEFAULT_BASE_URL, keep_in_keyring
 from .. import kernel_session
 from ..display.wait import person_is_present
 
@@ -32,7 +33,7 @@ def login() -> str:
     return f"{verdict} This session now uses {session.backend}.{kept}"
 
 
-def _checked(key: str, base_url: str) -> str:
+def _checked(key: Secret, base_url: str) -> str:
     """Ask the service for a job that does not exist: free, and it tells whether the key is accepted."""
     try:
         answer = ServiceClient(key, base_url=base_url).probe()
@@ -47,7 +48,7 @@ def _checked(key: str, base_url: str) -> str:
     return "The key is accepted." if answer == "accepted" else "The service did not say whether the key is accepted."
 
 
-def _offer_keyring(key: str) -> str:
+def _offer_keyring(key: Secret) -> str:
     if importlib.util.find_spec("keyring") is None:
         return ""
     if input("Keep the key in this system's keyring? [y/N] ").strip().lower() not in ("y", "yes"):
