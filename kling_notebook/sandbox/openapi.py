@@ -172,6 +172,7 @@ def _schemas(shape: Shape) -> dict[str, Any]:
             {"jobId": _TEXT, "status": status, "creditCost": _CREDITS},
             output=_record({"images": images}),
             error={"description": "Why a failed job failed: text, or an object"},
+            warnings={"type": "array", "items": _TEXT, "description": "What the images do not show"},
         ),
         "JobList": _record({"jobs": {"type": "array", "items": _object("JobLine")}, "total": {"type": "integer"}}),
         "JobLine": _record(

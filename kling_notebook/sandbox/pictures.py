@@ -70,6 +70,14 @@ class Pictures:
         """The bytes of picture ``k``, now or when it is painted."""
         return self._ask(job, k, urgency=0)
 
+    def warnings(self, job: Job) -> list[str]:
+        """What the job's images do not show; nothing is known of another painter's."""
+        if self._paint is not None:
+            return []
+        from .painter import warnings_of
+
+        return warnings_of(job.wanted.prompt, job.wanted.negative_prompt, source=job.source is not None)
+
     def paint_ahead(self, job: Job) -> None:
         """Begin with a job's pictures while it is still running, unless there is enough to do."""
         with self._lock:

@@ -238,7 +238,10 @@ class Router:
         return json_reply(self._service.submitted(job, request.origin))
 
     async def _poll(self, request: Request, job_id: str) -> Reply:
-        return json_reply(self._service.polled(job_id, request.origin))
+        reply = self._service.polled(job_id, request.origin)
+        if warnings := self._pictures.warnings(self._service.find(job_id)):
+            reply["warnings"] = warnings
+        return json_reply(reply)
 
     async def _jobs(self, request: Request, _: str) -> Reply:
         text = request.query.get("limit", ["20"])[-1]

@@ -233,7 +233,7 @@ def test_a_plural_means_several_whatever_stands_before_it(prompt: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["a street", "a landscape", "a portrait", "a cup of coffee", "a bowl of fruit"])
 def test_words_typed_first_are_known(prompt: str) -> None:
-    assert not compose(prompt).abstract
+    assert compose(prompt).view != "card"
 
 
 @pytest.mark.parametrize("prompt", ["a red house by the sea", "a tree by the lake"])
@@ -261,8 +261,9 @@ def test_plurals_and_emoji_are_words_too() -> None:
     assert compose("\N{FOX FACE}").subjects[0].name == "fox"
 
 
-def test_unknown_prompts_are_abstract_and_made_from_their_words() -> None:
-    assert compose("quantum melancholy").abstract
+def test_unknown_prompts_become_a_card_of_their_own_words() -> None:
+    assert compose("quantum melancholy").view == "card"
+    assert not compose("quantum melancholy").abstract
     one, other = small("quantum melancholy"), small("classical melancholy")
     assert difference(one, other) > 0.02
     assert one.std() > 0.08

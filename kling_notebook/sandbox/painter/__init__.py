@@ -1,13 +1,14 @@
-"""Paints pictures from prompts.
+"""Paints images from prompts.
 
 The sandbox has no model behind it, only this: a few thousand lines of NumPy and Pillow that know some words. The
-words are one table (`vocabulary`), a prompt becomes a `scene`, and a scene becomes pixels. Importing this package
+words are a table (`vocabulary`) and those of a published set of drawings (`illustrations`), a prompt becomes a `scene`,
+and a scene becomes pixels. Importing this package
 imports neither NumPy nor Pillow; painting does.
 """
 
 from __future__ import annotations
 
-__all__ = ["paint"]
+__all__ = ["paint", "warnings_of"]
 
 
 def paint(
@@ -35,3 +36,20 @@ def paint(
     width, height = pixel_size(resolution, aspect_ratio)
     image = render(prompt, width, height, negative_prompt=negative_prompt, index=index, seed=seed, source=source)
     return encode(image, output_format)
+
+
+def warnings_of(prompt: str, negative_prompt: str | None = None, *, source: bool = False) -> list[str]:
+    """What an image of this prompt does not show, in sentences; empty if everything is drawn.
+
+    `source` is True if the job starts from an image.
+    """
+    from .scene import compose
+
+    scene = compose(prompt, negative_prompt)
+    if scene.view == "card" and not (source and (scene.styles or scene.tints or scene.moods)):
+        shown = "changes only the colors" if source else "shows them as text"
+        return [f"The sandbox reads English and knows no thing that these words name; the image {shown}."]
+    if not scene.undrawn:
+        return []
+    names = ", ".join(scene.undrawn[:8]) + (", ..." if len(scene.undrawn) > 8 else "")
+    return [f"The sandbox has not drawn: {names}."]

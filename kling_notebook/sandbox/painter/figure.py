@@ -75,6 +75,25 @@ def sheet_of(c: Canvas, name: str, parts: Sequence[Part], own: RGB, place: tuple
     return Sheet(_lit(c, name, colour, (alpha, lamps), height), alpha, glowing)
 
 
+def lit_drawing(c: Canvas, colour: Array, alpha: Array) -> Array:
+    """A drawing of the published set in the scene's light: it is shaded already."""
+    height = alpha.shape[0]
+    if "underwater" in c.scene.places:
+        lit = mix(colour, (0.10, 0.45, 0.60), 0.22) * np.float32(0.55 + 0.45 * max(c.light.ambient))
+    elif {"space", "lunar", "studio"} & set(c.scene.places) or c.scene.view in {"top", "logo", "title"}:
+        lit = colour * np.float32(0.55 + 0.42 * max(c.light.ambient) if c.scene.time != "day" else 0.97)
+    else:
+        distance = float(np.clip(0.24 - 0.5 * height / c.unit, 0.0, 0.24))
+        lit = c.light.on(colour, distance) + colour * np.float32(0.12 + 0.14 * c.light.dark)
+    across = np.linspace(-1, 1, alpha.shape[1], dtype=np.float32)[None, :, None] * np.float32(c.side())
+    lit *= 1 + 0.09 * across
+    if not c.flat and height > 24:
+        shade = rounded(c, alpha, 0.07 * height)
+        lit *= 1 + (shade - 1) * np.float32(0.6)
+        lit += rim(c, alpha) * np.asarray(c.light.sun, np.float32) * np.float32(0.5)
+    return np.asarray(lit, np.float32)
+
+
 def _spot(parts: Sequence[Part], size: tuple[int, int], frame: Frame) -> Spot:
     """The rows and columns of the sheet that these parts can touch."""
     left, bottom, right, top = extent(parts)

@@ -9,6 +9,7 @@ from .brush import to_image
 from .canvas import Canvas
 from .encode import open_source, sign
 from .grade import finish, grade
+from .lettering import paint_badge, paint_card, paint_lettering
 from .light import light_of
 from .places import paint_place
 from .restyle import restyle
@@ -85,8 +86,12 @@ def _paint(canvas: Canvas, source: bytes | None) -> None:
         paint_abstract(canvas)
         paint_weather(canvas)
         return
+    elif canvas.scene.view == "card":
+        paint_card(canvas)
     else:
-        paint_place(canvas)
-        paint_subjects(canvas)
+        (paint_badge if canvas.scene.view == "logo" else paint_place)(canvas)
+        if canvas.scene.view != "neonsign":
+            paint_subjects(canvas)
         paint_weather(canvas)
+        paint_lettering(canvas)
     grade(canvas)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import alps, land, mountains, perch, room, town, valley, water
+from collections.abc import Callable, Mapping
+
+from . import alps, land, mountains, perch, room, stage, town, valley, water
 from .canvas import Canvas
 from .cosmos import deep_space, moonscape
 from .sky import paint_sky
@@ -36,19 +38,7 @@ def paint_place(c: Canvas) -> None:
         c.pixels[:] = 0.62
         c.sun = (c.width * 0.8, 0.1 * c.height)
         return
-    if "lunar" in places:
-        moonscape(c)
-        return
-    if "room" in places:
-        room.room(c)
-        return
-    if "street" in places and not c.scene.water:
-        paint_sky(c)
-        street(c)
-        return
-    if "underwater" in places:
-        c.sun = (c.width * 0.5, 0.0)
-        water.underwater(c)
+    if _closed(c, places):
         return
     if "space" in places:
         deep_space(c, grounded=len(places) > 1)
@@ -62,6 +52,32 @@ def paint_place(c: Canvas) -> None:
     _ground(c, places)
     if "branch" in places:
         perch.branch(c)
+
+
+def _closed(c: Canvas, places: set[str]) -> bool:
+    """Paint the places that fill the canvas by themselves. Whether there is one."""
+    if c.scene.view == "top":
+        stage.table_top(c)
+        return True
+    for name, painted in _CLOSED.items():
+        if name in places and not (name == "street" and c.scene.water):
+            if name == "street":
+                paint_sky(c)
+            if name == "underwater":
+                c.sun = (c.width * 0.5, 0.0)
+            painted(c)
+            return True
+    return False
+
+
+_CLOSED: Mapping[str, Callable[[Canvas], None]] = {
+    "lunar": moonscape,
+    "interior": stage.interior,
+    "studio": stage.backdrop,
+    "room": room.room,
+    "street": street,
+    "underwater": water.underwater,
+}
 
 
 def _far(c: Canvas, places: set[str]) -> None:

@@ -218,35 +218,6 @@ _BELL = smooth(
 _BELL_INNER = smooth("bodylight", -0.20, 0.74, -0.16, 0.90, 0.0, 0.96, 0.16, 0.90, 0.20, 0.74, 0.0, 0.80)
 
 
-def _jellyfish(rng: np.random.Generator) -> tuple[Part, ...]:
-    strands: list[Part] = []
-    for k in range(11):
-        x = -0.26 + 0.052 * k
-        sway = rng.uniform(-0.10, 0.10)
-        strands.append(
-            limb(
-                "body",
-                x,
-                0.64,
-                0.012,
-                x + sway,
-                0.36,
-                0.010,
-                x - sway * 0.6,
-                0.10,
-                0.008,
-                x + sway * 1.4,
-                -0.25 - 0.2 * rng.random(),
-                0.003,
-            )
-        )
-    arms = [
-        limb("bodylight", x, 0.64, 0.045, x + 0.05, 0.44, 0.040, x - 0.05, 0.22, 0.028, x + 0.04, -0.02, 0.008)
-        for x in (-0.10, 0.0, 0.10)
-    ]
-    return (*strands, *arms, _BELL, _BELL_INNER)
-
-
 GROWN: Mapping[str, tuple[tuple[float, float, float], float, Callable[[np.random.Generator], tuple[Part, ...]]]] = {
     "tree": ((0.28, 0.48, 0.20), 0.50, _tree),
     "pine": ((0.16, 0.34, 0.24), 0.46, _pine),
@@ -258,7 +229,6 @@ GROWN: Mapping[str, tuple[tuple[float, float, float], float, Callable[[np.random
     "sunflower": ((0.98, 0.76, 0.10), 0.30, _flower),
     "mushroom": ((0.82, 0.18, 0.14), 0.17, _mushroom),
     "rock": ((0.52, 0.50, 0.50), 0.12, _rock),
-    "jellyfish": ((0.86, 0.52, 0.86), 0.34, _jellyfish),
 }
 
 

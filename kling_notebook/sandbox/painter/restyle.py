@@ -31,16 +31,14 @@ def restyle(c: Canvas, source: Image.Image) -> None:
         _weathered(c)
     if scene.season is not None or {"snow"} & set(scene.places):
         _season(c, "winter" if "snow" in scene.places else scene.season or "")
-    if scene.abstract and not (scene.styles or scene.tints or scene.moods):
+    if scene.view == "card" and not (scene.styles or scene.tints or scene.moods):
         _unknown(c)
     _changed(c)
     _sky(c)
-    # What the prompt names is often in the source already: a second one stays small.
-    # A portrait names nobody new.
-    named = () if scene.close else scene.subjects
-    small = tuple(replace(item, scale=item.scale * 0.5) for item in named)
-    c.scene = replace(scene, subjects=small, close=False)
-    paint_subjects(c)
+    # What the prompt names is in the source already, unless the prompt asks for more.
+    if scene.adding and not scene.close:
+        c.scene = replace(scene, subjects=tuple(replace(item, scale=item.scale * 0.6) for item in scene.subjects))
+        paint_subjects(c)
     paint_weather(c)
 
 

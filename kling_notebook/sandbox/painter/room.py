@@ -14,11 +14,11 @@ def room(c: Canvas) -> None:
     left = rng.random() < 0.5
     c.sun = (c.width * (0.12 if left else 0.88), 0.2 * c.height)
     _wall(c, rng)
-    _window(c, 0.04 if left else 0.60)
+    room_window(c, 0.04 if left else 0.60)
     _table(c, rng)
 
 
-def _level(c: Canvas) -> Array:
+def room_level(c: Canvas) -> Array:
     """Daylight, or lamplight after dark."""
     day = np.asarray(c.light.ambient, np.float32)
     lamp = np.array((0.72, 0.56, 0.40), np.float32)
@@ -32,11 +32,12 @@ def _wall(c: Canvas, rng: np.random.Generator) -> None:
     tone = np.asarray(c.scene.place_tint or c.scene.sky_tint or (0.66, 0.60, 0.52), np.float32)
     plaster = c.fbm(rng, 3, 4, size=(c.height, c.width)) * np.float32(0.025)
     fall = (1.02 - 0.62 * away - 0.18 * y + plaster)[..., None]
-    c.pixels[:] = tone * fall * _level(c)
+    c.pixels[:] = tone * fall * room_level(c)
 
 
-def _window(c: Canvas, start: float) -> None:
-    x0, x1 = int(start * c.width), int((start + 0.36) * c.width)
+def room_window(c: Canvas, start: float, *, wide: float = 0.36) -> None:
+    """A window with a view. `start` and `wide` are shares of the canvas."""
+    x0, x1 = int(start * c.width), int((start + wide) * c.width)
     y0, y1 = int(0.06 * c.height), int(0.50 * c.height)
     h, w = y1 - y0, x1 - x0
     if h < 8 or w < 8:
@@ -48,7 +49,7 @@ def _window(c: Canvas, start: float) -> None:
     ground = step(-0.01, 0.01, t[..., 0] - hills[None, :])[..., None]
     view = sky + (light.on((0.42, 0.54, 0.30), 0.5) - sky) * ground
     c.lay(slice(y0, y1), 1.0, np.broadcast_to(view, (h, w, 3)).astype(np.float32), slice(x0, x1))
-    wood = np.array((0.92, 0.90, 0.86), np.float32) * _level(c)
+    wood = np.array((0.92, 0.90, 0.86), np.float32) * room_level(c)
     bar = max(2, int(0.014 * c.unit))
     for a, b, d, e in (
         (y0 - bar, y0 + bar, x0 - bar, x1 + bar),
@@ -79,7 +80,7 @@ def _table(c: Canvas, rng: np.random.Generator) -> None:
     tone *= 1 - 0.35 * np.clip(1 - seam / 0.02, 0, 1)
     away = np.abs(np.arange(c.width, dtype=np.float32)[None, :] - np.float32(c.sun[0])) / c.width
     tone = tone * (1.12 - 0.55 * away) * (0.86 + 0.2 * (1 - near))
-    colour = mix((0.50, 0.32, 0.19), (0.60, 0.42, 0.27), 0.3) * tone[..., None] * _level(c)
+    colour = mix((0.50, 0.32, 0.19), (0.60, 0.42, 0.27), 0.3) * tone[..., None] * room_level(c)
     c.pixels[top:] = colour
     edge = max(2, int(0.008 * c.unit))
     c.pixels[top : top + edge] *= np.float32(1.25)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .illustrations import index as drawings
 from .vocabulary import BREAK, SEVERAL, Word, read
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ COLOURS: Mapping[str, RGB] = {
 WATERS = frozenset(("sea", "lake", "river", "beach", "island", "cliff", "glacier"))
 _HOMES: Mapping[str, str] = {
     "boat": "lake", "sailboat": "sea", "ship": "sea", "swan": "lake", "heron": "lake", "whale": "sea",
-    "dolphin": "sea", "fish": "underwater", "turtle": "underwater", "jellyfish": "underwater", "lighthouse": "cliff",
-    "penguin": "glacier", "camel": "desert", "cactus": "desert", "palm": "beach", "astronaut": "space",
+    "dolphin": "sea", "fish": "underwater", "lighthouse": "cliff",
+    "penguin": "glacier", "cactus": "desert", "palm": "beach", "astronaut": "space",
     "rocket": "space", "ufo": "hills", "dragon": "mountain", "torii": "lake", "temple": "mountain", "robot": "city",
-    "car": "road", "bicycle": "road", "tent": "mountain", "campfire": "forest", "wolf": "mountain", "bear": "forest",
+    "tent": "mountain", "campfire": "forest", "wolf": "mountain", "bear": "forest",
     "deer": "forest", "fox": "field", "mushroom": "forest", "owl": "branch", "flower": "garden", "sunflower": "field",
     "lavender": "field",    "cabin": "forest",
-    "elephant": "field", "windmill": "field", "umbrella": "street", "bridge": "river", "snowyowl": "branch",
+    "windmill": "field", "umbrella": "street", "bridge": "river", "snowyowl": "branch",
     "polarbear": "glacier", "lion": "field", "unicorn": "field", "flamingo": "lake", "fruit": "room",
     "rose": "garden", "tiger": "jungle", "cup": "room",
 }  # fmt: skip
@@ -60,7 +61,30 @@ _MEDIA = frozenset(
 _LINES = frozenset(
     ("ink", "sumi", "pencil", "charcoal", "comic", "woodblock", "blueprint", "glass", "papercut", "poster")
 )
-_PLENTY = frozenset(("bird", "balloon", "lantern", "fish", "butterfly", "jellyfish", "flower", "sheep", "penguin"))
+_PLENTY = frozenset(("bird", "balloon", "lantern", "fish", "flower", "penguin"))
+_PLACE_OF_HOME: Mapping[str, str] = {
+    "table": "room", "studio": "studio", "room": "interior", "ground": "field", "sport": "field", "snow": "snow",
+    "afloat": "sea", "underwater": "underwater", "sky": "hills", "road": "road", "town": "field",
+}  # fmt: skip
+"""Where a drawing of the published set stands if the prompt names no place."""
+FURNITURE: Mapping[str, tuple[str, ...]] = {
+    "interior": ("couch-and-lamp", "framed-picture", "potted-plant"),
+    "bedroom": ("bed", "framed-picture", "file-cabinet"),
+    "kitchen": ("teapot", "potted-plant", "chair"),
+    "bathroom": ("bathtub", "toilet", "mirror"),
+    "office": ("desktop-computer", "books", "chair"),
+}
+"""What stands in a room, whether the prompt names it or not."""
+_WORN = frozenset(
+    ("dress", "coat", "t-shirt", "necktie", "jeans", "kimono", "sari", "shorts", "scarf", "gloves", "womans-clothes",
+     "womans-hat", "lab-coat", "running-shirt", "safety-vest", "bikini", "glasses", "sunglasses", "top-hat", "crown",
+     "billed-cap", "hiking-boot", "running-shoe", "socks", "military-helmet", "rescue-workers-helmet")
+)  # fmt: skip
+"""Clothes: after a person they are what the person wears, and no subject of their own."""
+_PEOPLE = frozenset(("person", "woman"))
+_DOERS = frozenset(name for name, drawing in drawings().items() if drawing.home in {"sport", "snow"}) | {
+    "person-surfing", "person-swimming", "person-rowing-boat", "person-playing-water-polo", "ballet-dancer",
+}  # fmt: skip
 _DEFAULT_COUNTS: Mapping[str, int] = {
     "bird": 6,
     "flower": 5,
@@ -69,7 +93,7 @@ _DEFAULT_COUNTS: Mapping[str, int] = {
     "lantern": 5,
     "fish": 4,
     "mushroom": 3,
-    "sheep": 3,
+    "ewe": 3,
 }
 
 
@@ -106,6 +130,14 @@ class Scene:
     close: bool
     placed: frozenset[str]
     """The places that were named, and not only thought of."""
+    view: str
+    """How it is shown: "" (a scene), top, logo, sign, neonsign, title, or card if the prompt names nothing known."""
+    lettering: tuple[str, ...]
+    """Words to be written into the image: what the prompt quotes, or the prompt itself on a card."""
+    adding: bool
+    """Whether the prompt asks to add something to a source."""
+    undrawn: tuple[str, ...]
+    """Words of the prompt that may name something and are not drawn."""
     variation: str
     index: int = field(default=0)
 
@@ -117,7 +149,7 @@ class Scene:
     @property
     def studio(self) -> bool:
         """Whether the subject stands alone on the sheet, as in a technical drawing."""
-        elsewhere = self.placed or self.sky or self.weather
+        elsewhere = (self.placed - {"studio"}) or self.sky or self.weather
         return "blueprint" in self.styles and len(self.subjects) == 1 and not elsewhere
 
     @property
@@ -137,13 +169,24 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     attached = _attach(known)
     drawn = found["place"] + found["time"] + found["sky"] + found["weather"] + found["season"]
     close = "close" in found["size"]
+    view = found["view"][0] if found["view"] else ""
     subjects = tuple(attached.subjects.values())[:6]
+    if any(item.name in _DOERS for item in subjects):  # the drawing shows whoever does it
+        subjects = tuple(item for item in subjects if item.name not in _PEOPLE)
+    rooms = [name for name in found["place"] if name in FURNITURE]
+    if rooms:  # a lamp in a room is the one beside the sofa
+        subjects = tuple(item for item in subjects if item.name != "lantern")
+    if rooms and view != "logo" and not close:
+        there = {item.name for item in subjects} | unwanted
+        subjects += tuple(Subject(name) for name in FURNITURE[rooms[-1]] if name not in there)[: 4 - len(subjects)]
     if any(item.name == "umbrella" for item in subjects):  # somebody holds it already
         subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
     if close and not subjects and "person" not in unwanted:
         subjects = (Subject("person"),)
     styles = _styles(found["style"])
-    abstract = "abstract" in found["style"] or not (drawn or subjects)
+    abstract = "abstract" in found["style"]
+    if not (drawn or subjects or abstract or reading.quoted):
+        view = "card"
     places = _places(found, subjects, unwanted)
     unknown = tuple(dict.fromkeys(reading.unknown))
     return Scene(
@@ -163,6 +206,10 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         unwanted_colours=tuple(COLOURS[value] for kind, value in sorted(refused) if kind == "colour"),
         words=unknown,
         abstract=abstract,
+        view=view,
+        lettering=(" ".join(prompt.split()),) if view == "card" else reading.quoted,
+        undrawn=reading.undrawn,
+        adding="add" in unknown or "adding" in unknown,
         close=close,
         placed=frozenset(found["place"]),
         variation=repr((seed, index, unknown, against.unknown)),
@@ -178,7 +225,7 @@ def _styles(found: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _by_kind(words: list[Word]) -> dict[str, tuple[str, ...]]:
-    kinds = ("place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood")
+    kinds = ("place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "view", "mood")
     return {kind: tuple(dict.fromkeys(w.value for w in words if w.kind == kind)) for kind in kinds}
 
 
@@ -224,12 +271,10 @@ def _attach(known: list[Word]) -> _Attached:
             case "other":
                 others += 1
             case "subject":
-                before = out.subjects.get(word.value, Subject(word.value))
-                usual = _DEFAULT_COUNTS.get(word.value, 1)
-                many = max(count or usual, usual if several else 1, before.count)
-                own = _natural(word.value, colour) if colour is not None and others < 2 else before.colour
-                out.subjects[word.value] = Subject(word.value, many, scale, own)
+                many = count or (_DEFAULT_COUNTS.get(word.value, 3) if several else 0)
+                _name(out, word.value, (many, scale, colour if others < 2 else None, colour))
                 count, scale, colour, others = 0, 1.0, None, 0
+                several = False
             case "sky" | "place" if colour is not None and word.value != "landscape":
                 out.tint(word, colour)
                 colour = None
@@ -240,6 +285,18 @@ def _attach(known: list[Word]) -> _Attached:
         name, last = out.subjects.popitem()
         out.subjects[name] = Subject(name, count or last.count, last.scale * scale, last.colour)
     return out
+
+
+def _name(out: _Attached, name: str, said: tuple[int, float, RGB | None, RGB | None]) -> None:
+    """A subject is named; what was said of it before holds if nothing new is. Clothes belong to the person before."""
+    many, scale, own, worn = said
+    if name in _WORN and _PEOPLE & set(out.subjects):
+        if worn is not None:
+            _wear(out, worn)
+        return
+    before = out.subjects.get(name, Subject(name))
+    count = max(many or _DEFAULT_COUNTS.get(name, 1), before.count)
+    out.subjects[name] = Subject(name, count, scale, before.colour if own is None else _natural(name, own))
 
 
 def _wear(out: _Attached, colour: RGB) -> None:
@@ -260,6 +317,9 @@ def _natural(name: str, colour: RGB) -> RGB:
 def _places(
     found: dict[str, tuple[str, ...]], subjects: tuple[Subject, ...], unwanted: frozenset[str]
 ) -> tuple[str, ...]:
+    rooms = [name for name in found["place"] if name in FURNITURE]
+    if rooms:
+        return ("interior", rooms[-1])
     places = found["place"]
     if "landscape" in places:
         # A landscape is whatever else is named; mountains, if nothing is.
@@ -267,7 +327,10 @@ def _places(
         places = tuple(name for name in places if name != "landscape")
         places = places if set(places) - {"snow", "road"} else (*places, scenic)
     if not set(places) - {"snow", "road"}:
-        homes = [_HOMES[item.name] for item in subjects if item.name in _HOMES] or ["hills" for _ in subjects]
+        homes = [home_of(item.name) for item in subjects]
+        homes = [home for home in homes if home != "hills"] or homes
+        if places:  # on snow or a road stands what would be shown in a studio otherwise
+            homes = ["hills" if home in {"studio", "room", "interior"} else home for home in homes]
         places += tuple(dict.fromkeys(home for home in homes if home not in unwanted))[:1]
     if "snowyowl" in {item.name for item in subjects} and not {"snow"} & (set(places) | unwanted):
         places += ("snow",)
@@ -291,6 +354,14 @@ def _time(
         if hour is not None and hour not in unwanted and hint not in unwanted:
             return hour
     return "day"
+
+
+def home_of(name: str) -> str:
+    """The place that goes with a subject, if the prompt names none."""
+    drawing = drawings().get(name)
+    if name in _HOMES or drawing is None:
+        return _HOMES.get(name, "hills")
+    return _PLACE_OF_HOME[drawing.home]
 
 
 def plenty(name: str) -> bool:

@@ -6,25 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import Canvas, blur
+from . import stage
+from .canvas import Canvas
 from .creatures import CREATURES
-from .figure import sheet_of
+from .figure import Sheet, lit_drawing, sheet_of
+from .illustrations import bounds, render_drawing
+from .illustrations import index as drawings
 from .land import snowy
 from .people import BUSTS
 from .perch import out_of_focus
 from .plants import GROWN, bare_tree
+from .shadows import AFLOAT, SKY, SWIMMING, WADING, lay_sheet, pool, shine, snow_cap, tie
 from .shapes import Frame, Part, extent
 from .things import THINGS
-from .ties import AFLOAT, SKY, SWIMMING, WADING, glow_sheet, lay_sheet, pool, shine, snow_cap, tie
 
 if TYPE_CHECKING:
     from .scene import RGB, Subject
 
-_MOUNTS = frozenset(("horse", "unicorn", "camel", "elephant"))
-_PERCHING = frozenset(("owl", "snowyowl", "bird", "cat"))
+_MOUNTS = frozenset(("horse", "unicorn"))
+_PERCHING = frozenset(("owl", "snowyowl", "bird", "cat", "parrot", "eagle", "dove", "butterfly", "chipmunk", "koala"))
 _FAR = frozenset(
-    ("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "train", "pine")
-)
+    ("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "pine",
+     *(name for name, drawing in drawings().items() if drawing.home == "town"))
+)  # fmt: skip
 _SYMMETRIC = frozenset(
     ("bridge", "balloon", "rocket", "ufo", "castle", "temple", "torii", "lantern", "owl", "snowyowl", "robot", "fruit")
 )
@@ -70,13 +74,23 @@ def _rank(name: str) -> int:
     return 0 if name in SKY else 1 if name in _FAR else 2
 
 
+def _by_hand(name: str) -> bool:
+    """Whether a subject is drawn by this painter, and not one of the published set."""
+    return name in CREATURES or name in THINGS or name in GROWN
+
+
 def _usual(name: str) -> tuple[RGB, float]:
+    if not _by_hand(name):
+        return (0.5, 0.5, 0.5), drawings()[name].height
     colour, height = (CREATURES.get(name) or THINGS.get(name) or GROWN[name])[:2]
     return colour, height
 
 
 def _breadth(name: str) -> float:
     """Width of a figure in its own heights."""
+    if not _by_hand(name):
+        x0, y0, x1, y1 = bounds(name)
+        return (x1 - x0) / max(y1 - y0, 1.0)
     figure = CREATURES.get(name) or THINGS.get(name)
     if figure is None:
         return 0.8
@@ -87,6 +101,10 @@ def _breadth(name: str) -> float:
 def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) -> list[tuple[float, float, float]]:
     """Foot x, foot y and height in pixels for each of them."""
     height = _usual(subject.name)[1] * c.unit * subject.scale * _emphasis(c, subject)
+    if _shown(c) and not c.scene.close:
+        return _displayed(c, rng, subject, order)
+    if "interior" in c.scene.places and not c.scene.close:
+        return _furnished(c, subject, height)
     away = 0.36 if c.side() > 0 else 0.64
     across = (away, 1 - away + 0.04, 0.5, 0.16, 0.84, 0.7)[order % 6] + rng.uniform(-0.03, 0.03)
     underwater = "underwater" in c.scene.places
@@ -95,7 +113,6 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     if (subject.name in SKY and not perched) or adrift:
         return _floating(c, rng, subject, height, across)
     down = _footing(c, subject.name, order)
-    spots = []
     if c.scene.close:
         return _near(c, subject, order)
     if c.scene.studio:
@@ -111,6 +128,15 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     if subject.count > 1:
         across += (0.5 - across) * (0.4 if subject.count == 2 else 0.8)
         height *= min(1.0, 0.92 * c.width / (min(subject.count, 4) * _breadth(subject.name) * height))
+    return _side_by_side(c, rng, subject, (across, down, height))
+
+
+def _side_by_side(
+    c: Canvas, rng: np.random.Generator, subject: Subject, first: tuple[float, float, float]
+) -> list[tuple[float, float, float]]:
+    """The first of them, and the others to its left and right. `first` is x and y as shares, and the height."""
+    across, down, height = first
+    spots = []
     apart = _breadth(subject.name) * height / c.width * 0.95 + 0.01
     for k in range(subject.count):
         if k == 0:
@@ -125,6 +151,70 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     return sorted(spots, key=lambda spot: spot[1])
 
 
+def _shown(c: Canvas) -> bool:
+    """Whether things are shown for themselves: on a backdrop, from above, or in a logo."""
+    return bool({"studio"} & set(c.scene.places)) or c.scene.view in {"top", "logo", "title"}
+
+
+_ON_THE_WALL = frozenset(("framed-picture", "mirror", "window", "alarm-clock", "mantelpiece-clock", "calendar"))
+
+
+def _furnished(c: Canvas, subject: Subject, height: float) -> list[tuple[float, float, float]]:
+    """Places in a room: on the wall, along the wall, on the counter, or in the middle of the floor."""
+    order = [item.name for item in c.scene.subjects].index(subject.name)
+    lit_left = c.sun[0] < c.width / 2
+    floor = c.height - c.horizon
+    drawing = drawings().get(subject.name)
+    home = drawing.home if drawing is not None and not _by_hand(subject.name) else "ground"
+    counter = bool({"kitchen", "office"} & set(c.scene.places))
+    away = 0.34 if not lit_left else 0.66  # the side without the window
+    if subject.name in _ON_THE_WALL:
+        return [((0.30 if not lit_left else 0.72) * c.width, 0.36 * c.height, min(height, 0.24 * c.unit))]
+    if home == "room":
+        taken = [item.name for item in c.scene.subjects[:order] if _home(item.name) == "room"]
+        x = (away, 1 - away + 0.06 * (1 if lit_left else -1), 0.5)[min(len(taken), 2)]
+        return [(x * c.width, c.horizon + 0.22 * floor + 0.30 * floor * counter, height * 0.92)]
+    if counter and home in {"table", "studio"}:
+        spread = (0.5, 0.30, 0.70, 0.40, 0.6)[order % 5]
+        return [(spread * c.width, stage.counter_top(c) + 0.012 * c.unit, min(height, 0.30 * c.unit))]
+    if home in {"table", "studio"}:
+        return [((1 - away) * c.width, c.horizon + 0.30 * floor, min(height, 0.34 * c.unit))]
+    apart = (
+        [0.0] if subject.count == 1 else [0.18 * (k - (subject.count - 1) / 2) for k in range(min(subject.count, 4))]
+    )
+    return [((0.52 + dx) * c.width, c.horizon + 0.66 * floor, height * 1.25) for dx in apart]
+
+
+def _home(name: str) -> str:
+    """Where a drawing of the published set is at home; "" for a figure of our own."""
+    drawing = drawings().get(name)
+    return drawing.home if drawing is not None and not _by_hand(name) else ""
+
+
+def _displayed(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) -> list[tuple[float, float, float]]:
+    """In rows about the middle: one large, several smaller, a second subject beside the first."""
+    kinds = len(c.scene.subjects)
+    wide, count = _breadth(subject.name), min(subject.count, 9)
+    columns = min(count, 3 if c.width < 1.4 * c.height else 5)
+    rows = -(-count // columns)
+    share = 1 / kinds
+    above = c.scene.view in {"top", "logo"}
+    field = (0.86 * c.width * share, (0.74 if above else 0.66) * c.height)
+    size = min(max(0.52, _usual(subject.name)[1]) * c.unit * min(subject.scale, 1.3), field[1] / rows * 0.94)
+    size = min(size, field[0] / columns / wide * 0.92)
+    middle = c.width * (share * (order + 0.5))
+    floor = c.height * (0.5 if above else 0.80) + (size * rows * 0.5 if above else 0)
+    if c.scene.view == "logo" and c.scene.lettering:
+        floor -= 0.08 * c.height
+    spots = []
+    for k in range(count):
+        row, column = divmod(k, columns)
+        inside = min(columns, count - row * columns)
+        x = middle + (column - (inside - 1) / 2) * size * wide * 1.08 + rng.uniform(-0.01, 0.01) * c.unit
+        spots.append((x, floor - (rows - 1 - row) * size * (1.04 if above else 0.62), size))
+    return spots
+
+
 def _emphasis(c: Canvas, subject: Subject) -> float:
     """Alone in the picture, an animal or a person may be larger; where the style is coarse, it has to be."""
     if c.scene.studio:
@@ -134,7 +224,7 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
     coarse = bool({"lowpoly", "mosaic", "pixel", "stitch", "glass"} & set(c.scene.styles))
-    if subject.name in CREATURES and subject.name not in {"bear", "polarbear", "elephant"}:
+    if subject.name in CREATURES and subject.name not in {"bear", "polarbear"}:
         return 1.6 if coarse else 1.22
     if subject.name in {"boat", "sailboat"}:
         return 1.45
@@ -153,7 +243,7 @@ def _near(c: Canvas, subject: Subject, order: int) -> list[tuple[float, float, f
 
 def _grounded(c: Canvas, name: str, x: float, y: float, size: float) -> tuple[float, float, float]:
     """The spot moved onto the road or onto raised ground, where there is one."""
-    if c.lane is not None and name in {"car", "bicycle"}:
+    if c.lane is not None and _home(name) == "road":
         row = min(c.height - 1, int(c.horizon + 0.52 * (c.height - c.horizon)))
         return float(c.lane[row]), row, size * 0.8
     if c.shelf is not None and not (name in AFLOAT or name in WADING or name in SWIMMING):
@@ -238,6 +328,9 @@ def _paint_one(
     x, y, height = spot
     subject, number = which
     name = subject.name
+    if not _by_hand(name):
+        _paint_drawing(c, which, spot)
+        return
     own = _own_colour(c, subject, number)
     parts = _parts(c, rng, "woman" if name == "person" and number % 2 else name)
     left, bottom, right, top = extent(parts)
@@ -246,7 +339,7 @@ def _paint_one(
         scale = 0.92 * c.width / (right - left)
     mirror = 1.0 if name in _SYMMETRIC or x < c.width / 2 else -1.0
     ahead, behind = (right, -left) if mirror > 0 else (-left, right)
-    if name != "train" and (behind + ahead) * scale < 0.96 * c.width:
+    if (behind + ahead) * scale < 0.96 * c.width:
         x = min(max(x, behind * scale + 0.02 * c.width), c.width * 0.98 - ahead * scale)
     reach = max(-left, right) * scale + 4
     x0, x1 = int(x - reach), int(x + reach)
@@ -258,12 +351,27 @@ def _paint_one(
     sheet = sheet_of(c, name, parts, own, (size, frame))
     aloft = c.scene.close or "branch" in c.scene.places or name in _mounted(c)
     tie(c, subject, sheet, (x0, y0), (x, y, (right - left) * scale * 0.46, scale), aloft=aloft)
-    lay_sheet(c, (x0, y0), sheet.alpha * np.float32(0.62 if name == "jellyfish" else 1.0), sheet.colour)
-    if name == "jellyfish":
-        halo = blur(sheet.alpha, max(2.0, 0.02 * c.unit))
-        glow_sheet(c, (x0, y0), halo * np.float32(0.5), own)
+    lay_sheet(c, (x0, y0), sheet.alpha, sheet.colour)
     shine(c, sheet, (x0, y0))
     if (name in {"house", "cabin", "church"} and sheet.glowing and c.light.dark > 0.5) or name == "campfire":
         pool(c, x, y, (right - left) * scale)
     if snowy(c) and name in _FAR | {"rock", "cactus"}:
         snow_cap(c, sheet.alpha, (x0, y0))
+
+
+def _paint_drawing(c: Canvas, which: tuple[Subject, int], spot: tuple[float, float, float]) -> None:
+    """One drawing of the published set, in this scene's light and with its shadow or reflection."""
+    (subject, number), (x, y, height) = which, spot
+    height = min(height, 0.94 * c.width / max(_breadth(subject.name), 0.1), 1.5 * c.height)
+    mirror = not _shown(c) and x > c.width / 2 and drawings()[subject.name].home in {"ground", "road", "afloat"}
+    pixels, alpha = render_drawing(subject.name, max(6, round(height)), colour=subject.colour, mirror=mirror)
+    lit = lit_drawing(c, pixels, alpha)
+    h, w = alpha.shape
+    x = min(max(x, 0.5 * w + 0.01 * c.width), max(c.width - 0.5 * w - 0.01 * c.width, 0.5 * w))
+    corner = (round(x - w / 2), round(y - h))
+    sheet = Sheet(lit, alpha, [])
+    if c.scene.view == "top":
+        stage.drop_shadow(c, alpha, corner, height)
+    elif c.scene.view != "logo":
+        tie(c, subject, sheet, corner, (x, y, 0.46 * w, height), aloft=c.scene.close and number > 0)
+    lay_sheet(c, corner, alpha, lit)

@@ -12,11 +12,26 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .illustrations import index
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Kind = Literal[
-    "place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "mood", "break", "other"
+    "place",
+    "time",
+    "sky",
+    "weather",
+    "season",
+    "subject",
+    "style",
+    "colour",
+    "count",
+    "size",
+    "view",
+    "mood",
+    "break",
+    "other",
 ]
 
 
@@ -38,7 +53,7 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "desert": "desert dune sahara sand_dunes oasis",
         "sea": "sea ocean wave harbour harbor",
         "lake": "lake pond lagoon loch lakeside",
-        "river": "river stream creek brook",
+        "river": "river stream creek brook river_bank riverbank",
         "waterfall": "waterfall cascade cataract",
         "beach": "beach shore coast seaside coastline",
         "island": "island isle atoll",
@@ -57,7 +72,13 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "road": "road path trail highway lane",
         "lunar": "on_the_moon moonscape lunar lunar_surface moon_surface",
         "branch": "branch twig perch",
-        "room": "room table kitchen interior cafe indoors bedroom window windowsill desk still_life",
+        "room": "room table tabletop desk still_life windowsill wooden_table kitchen_table dining_table on_a_plate",
+        "interior": "interior indoors living_room cafe restaurant hotel_room classroom lounge",
+        "bedroom": "bedroom",
+        "kitchen": "kitchen",
+        "bathroom": "bathroom",
+        "office": "office",
+        "studio": "studio studio_lighting white_background plain_background backdrop product_shot product_photo",
         "landscape": "landscape scenery vista panorama nature view",
     },
     "time": {
@@ -123,19 +144,16 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "campfire": "campfire fire bonfire",
         "lantern": "lantern paper_lantern sky_lantern lamp",
         "bridge": "bridge viaduct",
-        "boat": "boat rowboat canoe rowing_boat gondola kayak",
+        "boat": "boat rowboat rowing_boat gondola",
         "sailboat": "sailboat sailing_boat yacht sail",
         "ship": "ship galleon vessel pirate_ship",
-        "train": "train locomotive railway steam_train",
-        "car": "car automobile vehicle",
-        "bicycle": "bicycle bike cyclist",
         "balloon": "balloon hot_air_balloon airship",
         "rocket": "rocket spaceship spacecraft starship",
         "ufo": "ufo flying_saucer alien",
-        "bird": "bird seagull gull swallow crow raven eagle hawk",
+        "bird": "bird seagull gull swallow crow raven sparrow robin",
         "owl": "owl",
         "snowyowl": "snowy_owl white_owl",
-        "swan": "swan goose duck",
+        "swan": "swan",
         "heron": "heron crane stork egret",
         "flamingo": "flamingo",
         "penguin": "penguin",
@@ -143,33 +161,28 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "wolf": "wolf coyote",
         "dog": "dog puppy hound",
         "cat": "cat kitten kitty",
-        "deer": "deer stag elk doe reindeer moose",
+        "deer": "deer stag elk doe reindeer",
         "horse": "horse stallion mare pony",
         "unicorn": "unicorn",
-        "bear": "bear grizzly panda",
+        "bear": "bear grizzly",
         "polarbear": "polar_bear white_bear",
         "lion": "lion lioness",
-        "tiger": "tiger leopard cheetah",
+        "tiger": "tiger",
         "rabbit": "rabbit hare bunny",
-        "elephant": "elephant mammoth",
-        "camel": "camel dromedary",
-        "cow": "cow bull bison cattle",
-        "sheep": "sheep lamb",
-        "whale": "whale orca humpback",
+        "whale": "whale humpback",
         "dolphin": "dolphin",
-        "fish": "fish koi goldfish shark",
-        "turtle": "turtle tortoise",
-        "jellyfish": "jellyfish medusa",
-        "butterfly": "butterfly moth",
+        "fish": "fish koi goldfish salmon trout",
         "dragon": "dragon wyvern",
-        "person": "person man figure hiker traveller traveler boy child people wanderer samurai wizard king knight",
-        "woman": "woman girl lady queen princess dancer",
+        "person": "person man figure hiker traveller traveler boy child people wanderer samurai wizard king knight guy "
+        "businessman worker doctor chef teacher farmer soldier sailor pirate grandfather father son student fisherman "
+        "kid human monk scientist artist musician singer prince cowboy toddler baby gentleman waiter police_officer",
+        "woman": "woman girl lady queen princess dancer businesswoman grandmother mother daughter bride nurse actress "
+        "witch",
         "astronaut": "astronaut cosmonaut spaceman",
         "robot": "robot android mech",
-        "umbrella": "umbrella parasol",
-        "fruit": "fruit bowl_of_fruit fruit_bowl bowl apple",
-        "cup": "cup coffee mug tea cup_of_coffee cup_of_tea coffee_cup teacup",
-        "crystal": "crystal gem prism obelisk monolith",
+        "umbrella": "under_an_umbrella with_an_umbrella holding_an_umbrella",
+        "fruit": "fruit bowl_of_fruit fruit_bowl",
+        "cup": "cup coffee mug tea cup_of_coffee cup_of_tea coffee_cup teacup coffee_shop cafe_logo",
     },
     "style": {
         "watercolour": "watercolour watercolor aquarelle gouache water_colour water_color",
@@ -184,7 +197,8 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "pixel": "pixel_art pixel pixelated 8_bit 8bit 16_bit",
         "mono": "black_and_white monochrome grayscale greyscale b_w bw noir",
         "sepia": "sepia vintage antique daguerreotype retro",
-        "film": "cinematic film analog film_still 35mm photograph photo",
+        "film": "cinematic film analog film_still movie_still",
+        "photo": "photo photograph photorealistic photography 35mm dslr realistic photo_realistic",
         "blueprint": "blueprint technical_drawing schematic cyanotype",
         "woodblock": "woodblock ukiyo_e woodcut hokusai japanese_print",
         "poster": "poster flat minimalist minimal vector flat_design screenprint",
@@ -200,8 +214,8 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
     },
     "colour": {
         "red": "red crimson scarlet vermilion ruby",
-        "orange": "orange tangerine amber copper",
-        "yellow": "yellow lemon",
+        "orange": "orange amber copper",
+        "yellow": "yellow",
         "gold": "gold golden gilded",
         "green": "green emerald jade",
         "olive": "olive moss khaki",
@@ -227,6 +241,13 @@ _ROWS: Mapping[Kind, Mapping[str, str]] = {
         "close": "portrait close_up closeup headshot selfie",
         "small": "tiny small little distant miniature far_away",
     },
+    "view": {
+        "top": "top_view flat_lay from_above overhead top_down overhead_view bird_s_eye_view birds_eye_view",
+        "logo": "logo logotype emblem badge sticker icon app_icon brand_mark",
+        "neonsign": "neon_sign neon_lettering",
+        "sign": "sign signboard signpost street_sign road_sign shop_sign wooden_sign billboard placard lettering",
+        "title": "movie_poster film_poster concert_poster travel_poster book_cover album_cover magazine_cover flyer",
+    },
     "mood": {
         "warm": "warm cosy cozy",
         "cold": "cold chilly cool",
@@ -245,14 +266,42 @@ TABLE: tuple[Word, ...] = tuple(
     for value, words in rows.items()
 )
 
-_INDEX: Mapping[str, Word] = {phrase: word for word in TABLE for phrase in word.phrases}
+SET: tuple[Word, ...] = tuple(Word("subject", name, drawing.words) for name, drawing in index().items())
+"""The words for drawings of the published set."""
+_INDEX: Mapping[str, Word] = {phrase: word for table in (SET, TABLE) for word in table for phrase in word.phrases}
 _LONGEST = max(phrase.count(" ") + 1 for phrase in _INDEX)
 _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "geese": "goose"}
 _SILENT_WORDS = """
 a an the of in on at by with and or to from over under above below near beside into is are its his her their this
 that some very as for along through across between against behind front it
 """
+_FILLER_WORDS = """
+image picture illustration artwork art
+style beautiful pretty nice lovely stunning gorgeous amazing detailed highly hyper ultra quality high resolution hd 4k
+8k best masterpiece professional award winning trending artstation realistic render rendering 3d octane unreal engine
+background foreground sharp focus depth field bokeh shot shallow wide angle lens camera lighting light lights lit soft
+natural simple clean modern classic fresh delicious tasty old new young elderly aged middle cute adorable funny happy
+smiling sad angry calm quiet peaceful serene restless tranquil busy empty full standing sitting lying walking running
+looking holding wearing dressed flying playing sleeping resting floating growing eating drinking riding driving reading
+up down left right top bottom side center centre middle inside outside around out off next there here these those you
+me my your our we i he she they them who what which while during after before just only also too so more most much
+made making make create generate draw drawing add adding turn change convert
+paint give show showing depicting featuring displayed placed set word
+words text says saying reading written labeled labelled called named hand drawn inspired scene set
+view perfect
+wooden leather glass metal metallic plastic silk cotton steel ceramic marble stone paper close macro extreme shiny
+glossy matte smooth rough wet dry hot iced sliced ripe grilled baked fried served elegant luxury luxurious fancy
+minimalistic stylish traditional japanese chinese italian french german english american european asian african indian
+colored coloured color colour tone toned palette pattern design concept product mockup isolated
+"""
 _SILENT = frozenset(_SILENT_WORDS.split())
+_FILLERS = frozenset(_FILLER_WORDS.split())
+"""Words that name nothing to be drawn; they move the layout, and that they are not drawn need not be said."""
+_PHRASES = frozenset(
+    ("hand drawn", "hand painted", "hand made", "hand held", "eye level", "eye view", "brush stroke", "brush strokes",
+     "school of fish", "school of", "ring light", "on top of", "in the middle of", "light trails", "leg room")
+)  # fmt: skip
+"""Phrases whose words mean something else than they do alone: they are skipped."""
 _STOPS = frozenset(",")
 _NOT = frozenset(("no", "without", "not", "minus"))
 LETTERS = 12_000
@@ -268,19 +317,26 @@ OTHER = Word("other", "", ())
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A prompt, read: known words in order, those it denies ("no moon"), and the words that mean nothing here."""
+    """A prompt, read: known words in order, those it denies ("no moon"), and the words that mean nothing here.
+
+    `undrawn` are those of the unknown words that may name something. `quoted` are the words in quotation marks.
+    """
 
     known: tuple[Word, ...]
     denied: frozenset[tuple[Kind, str]]
     unknown: tuple[str, ...]
+    undrawn: tuple[str, ...] = ()
+    quoted: tuple[str, ...] = ()
 
 
 def read(text: str) -> Reading:
     """Find the table's words in `text`, the longest phrase first. Never fails, whatever the text holds."""
-    tokens = _tokens(text)
+    rest, quoted = _quotes(text[:LETTERS])
+    tokens = _tokens(rest)
     known: list[Word] = []
     denied: set[tuple[Kind, str]] = set()
     unknown: list[str] = []
+    undrawn: list[str] = []
     at, negated = 0, False
     while at < len(tokens):
         word, length, plural = _longest(tokens, at)
@@ -294,6 +350,8 @@ def read(text: str) -> Reading:
                     known.append(SEVERAL)
                 known.append(word)
             negated = False
+        elif length > 1:
+            continue
         elif token in _STOPS:
             known.append(BREAK)
             negated = False
@@ -303,8 +361,27 @@ def read(text: str) -> Reading:
             if token != "any":  # noqa: S105 - an English word
                 negated = False
             unknown.append(token[:40])
+            if token not in _FILLERS and not _verb(token):
+                undrawn.append(token[:40])
             known.append(OTHER)
-    return Reading(tuple(known), frozenset(denied), tuple(unknown))
+    return Reading(tuple(known), frozenset(denied), tuple(unknown), tuple(dict.fromkeys(undrawn)), quoted)
+
+
+def _verb(token: str) -> bool:
+    """Whether a word looks like a verb, an adverb, a number or a single letter."""
+    return len(token) < 2 or token.isdigit() or token.endswith(("ing", "ly", "ed"))
+
+
+_QUOTED = re.compile(
+    '["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00bb]{1,80})["\u201d\u201c\u00bb]'
+    "|(?<!\\w)['\u2018]([^'\u2019]{1,80})['\u2019](?!\\w)"
+)
+
+
+def _quotes(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text without what stands in quotation marks, and that."""
+    found = tuple(" ".join((a or b).split()) for a, b in _QUOTED.findall(text))
+    return _QUOTED.sub(" , ", text), tuple(part for part in found if part)[:3]
 
 
 def _counted(before: list[Word]) -> bool:
@@ -321,6 +398,8 @@ def _longest(tokens: list[str], at: int) -> tuple[Word | None, int, bool]:
     """The word at this place, how many tokens it takes, and whether it stood in the plural."""
     for length in range(min(_LONGEST, len(tokens) - at), 0, -1):
         head = tokens[at : at + length - 1]
+        if length > 1 and " ".join(tokens[at : at + length]) in _PHRASES:
+            return None, length, False
         for last in _singulars(tokens[at + length - 1]):
             word = _INDEX.get(" ".join((*head, last)))
             if word is not None:

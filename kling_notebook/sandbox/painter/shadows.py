@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .canvas import Array, Canvas, blur
+from .illustrations import index as drawings
 from .shapes import ROLES
 
 if TYPE_CHECKING:
     from .figure import Sheet
     from .scene import RGB, Subject
 
-SKY = frozenset(("bird", "balloon", "dragon", "rocket", "ufo", "butterfly", "lantern"))
-AFLOAT = frozenset(("boat", "sailboat", "ship", "swan", "whale", "dolphin"))
-SWIMMING = frozenset(("fish", "turtle", "jellyfish", "whale", "dolphin"))
+
+def _at_home(home: str, *names: str) -> frozenset[str]:
+    """These, and the drawings of the published set that are at home there."""
+    return frozenset(names) | {name for name, drawing in drawings().items() if drawing.home == home}
+
+
+SKY = _at_home("sky", "bird", "balloon", "dragon", "rocket", "ufo", "lantern")
+AFLOAT = _at_home("afloat", "boat", "sailboat", "ship", "swan", "whale", "dolphin")
+SWIMMING = _at_home("underwater", "fish", "whale", "dolphin")
 WADING = frozenset(("heron", "flamingo", "torii", "bridge"))
 
 

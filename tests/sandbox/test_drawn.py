@@ -1,0 +1,124 @@
+"""What the sandbox draws of everyday prompts, and what it says if it does not."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kling_notebook.sandbox.painter import illustrations, warnings_of
+from kling_notebook.sandbox.painter.picture import render
+from kling_notebook.sandbox.painter.scene import compose
+from kling_notebook.sandbox.painter.vocabulary import TABLE, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def small(prompt: str, size: int = 128) -> np.ndarray:
+    return np.asarray(render(prompt, size, size), np.float32) / 255
+
+
+def _sheets() -> Any:
+    spec = importlib.util.spec_from_file_location("contact_sheets", Path(__file__).with_name("contact_sheets.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_most_nouns_of_quick_draw_are_drawn() -> None:
+    sheets = _sheets()
+    assert len(sheets.nouns()) == 345
+    assert sum(map(sheets.drawn, sheets.nouns())) >= 270
+
+
+def test_every_drawing_of_the_set_can_be_filled() -> None:
+    for name in illustrations.index():
+        pixels, alpha = illustrations.render_drawing(name, 32)
+        assert pixels.shape == (*alpha.shape, 3), name
+        assert alpha.mean() > 0.03, name
+        assert alpha.max() > 0.9, name
+
+
+def test_every_word_of_the_set_means_its_drawing_unless_the_table_has_it() -> None:
+    table = {phrase for word in TABLE for phrase in word.phrases}
+    words: dict[str, str] = {}
+    for name, drawing in illustrations.index().items():
+        for phrase in drawing.words:
+            assert words.setdefault(phrase, name) == name, phrase
+            if phrase not in table:
+                found = [word.value for word in read(phrase).known if word.kind == "subject"]
+                assert found == [name], phrase
+
+
+def test_several_of_a_drawing_and_its_color_follow_the_prompt() -> None:
+    scene = compose("three green apples and a violin")
+    assert [(item.name, item.count) for item in scene.subjects] == [("green-apple", 3), ("violin", 1)]
+    red, blue = (small(f"a {name} car, plain background").mean(axis=(0, 1)) for name in ("red", "blue"))
+    assert red[0] > blue[0] + 0.005
+    assert blue[2] > red[2] + 0.005
+
+
+def test_a_name_that_is_not_known_is_named_in_a_warning() -> None:
+    assert warnings_of("a zorble beside a fox") == ["The sandbox has not drawn: zorble."]
+    assert warnings_of("a beautiful red fox in the snow, highly detailed, 8k") == []
+
+
+def test_a_prompt_of_which_nothing_is_known_becomes_a_card_and_says_so() -> None:
+    assert compose("zorble florp").view == "card"
+    assert compose("zorble florp").lettering == ("zorble florp",)
+    assert "reads English" in warnings_of("zorble florp")[0]
+    assert np.abs(small("zorble florp") - small("florp zorble flump")).mean() > 0.005
+
+
+@pytest.mark.parametrize("prompt", ["zorble", "an unheard-of zorble, watercolor", "Привет, мир", "狐"])
+def test_abstract_shapes_only_if_they_are_asked_for(prompt: str) -> None:
+    assert not compose(prompt).abstract
+    assert compose(f"{prompt}, abstract").abstract
+
+
+def test_a_card_shows_its_own_words_in_the_asked_style_and_ratio() -> None:
+    assert render("zorble", 200, 120).size == (200, 120)
+    assert np.abs(small("zorble") - small("zorble, blueprint")).mean() > 0.05
+
+
+def test_quoted_words_are_lettering_and_not_subjects() -> None:
+    scene = compose('a wooden sign "The Red Fox"')
+    assert scene.lettering == ("The Red Fox",)
+    assert scene.subjects == ()
+    assert compose("a fox's den, it's cold").lettering == ()
+    with_words, other = small('a sign "OPEN"', 256), small('a sign "SHUT"', 256)
+    assert np.abs(with_words - other).mean() > 0.002
+
+
+@pytest.mark.parametrize("size", [(320, 180), (180, 320), (240, 240), (336, 144)])
+def test_a_photo_has_neither_frame_nor_bars(size: tuple[int, int]) -> None:
+    image = np.asarray(render("a photo of a hill at noon, cinematic", *size).convert("L"), np.float32)
+    assert image[0].mean() > 40
+    assert image[:, 0].mean() > 40
+
+
+def test_a_room_has_furniture() -> None:
+    for prompt in ("a living room", "a bedroom", "a kitchen", "a bathroom"):
+        assert compose(prompt).subjects, prompt
+
+
+def test_the_reply_of_a_job_carries_the_warnings(quick: Callable[..., Any]) -> None:
+    api = quick(latency=0, paint=None)
+    told = api.poll(api.submit("a zorble beside a fox").json()["jobId"]).json()
+    assert told["warnings"] == ["The sandbox has not drawn: zorble."]
+    assert "warnings" not in api.poll(api.submit("a red fox").json()["jobId"]).json()
+
+
+def test_a_drawing_is_the_same_every_time_and_sharp_at_every_size() -> None:
+    one, other = (illustrations.render_drawing("camera", 300)[0] for _ in range(2))
+    assert np.array_equal(one, other)
+    large = illustrations.render_drawing("camera", 600)[0]
+    halved = np.asarray(Image.fromarray((large * 255).astype(np.uint8)).resize(one.shape[1::-1]), np.float32) / 255
+    assert np.abs(halved - one).mean() < 0.03
