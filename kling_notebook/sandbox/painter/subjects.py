@@ -173,10 +173,11 @@ def _furnished(c: Canvas, subject: Subject, height: float) -> list[tuple[float, 
     if home == "room":
         taken = [item.name for item in c.scene.subjects[:order] if _home(item.name) == "room"]
         x = (away, 1 - away + 0.06 * (1 if lit_left else -1), 0.5)[min(len(taken), 2)]
-        return [(x * c.width, c.horizon + 0.22 * floor + 0.30 * floor * counter, height * 0.92)]
+        small = 0.62 if subject.name in {"file-cabinet", "toilet", "chair"} else 0.92
+        return [(x * c.width, c.horizon + 0.22 * floor + 0.42 * floor * counter, height * small)]
     if counter and home in {"table", "studio"}:
         spread = (0.5, 0.30, 0.70, 0.40, 0.6)[order % 5]
-        return [(spread * c.width, stage.counter_top(c) + 0.012 * c.unit, min(height, 0.30 * c.unit))]
+        return [(spread * c.width, stage.counter_top(c) + 0.012 * c.unit, min(height, 0.22 * c.unit))]
     if home in {"table", "studio"}:
         return [((1 - away) * c.width, c.horizon + 0.30 * floor, min(height, 0.34 * c.unit))]
     apart = (
@@ -221,14 +222,15 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
         return 0.62 / max(_usual(subject.name)[1], 0.1)
     if "branch" in c.scene.places or "room" in c.scene.places:
         return 1.7 if subject.name in CREATURES and "room" in c.scene.places else 1.0
+    if _home(subject.name) in {"studio", "table", "room"}:
+        return 0.55  # out of doors, where it is not shown for itself
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
     coarse = bool({"lowpoly", "mosaic", "pixel", "stitch", "glass"} & set(c.scene.styles))
     if subject.name in CREATURES and subject.name not in {"bear", "polarbear"}:
         return 1.6 if coarse else 1.22
-    if subject.name in {"boat", "sailboat"}:
-        return 1.45
-    return 1.25 if coarse else 1.0
+    usual = 1.45 if subject.name in {"boat", "sailboat"} else 1.0
+    return max(usual, 1.25) if coarse else usual
 
 
 def _near(c: Canvas, subject: Subject, order: int) -> list[tuple[float, float, float]]:
