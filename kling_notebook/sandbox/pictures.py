@@ -10,14 +10,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from .painting_process import PaintingProcess
 from .replies import Refusal
 from .service import Job, Service
 
 MAX_THREADS = 2
-MAX_KEPT = 48 * 2**20
+MAX_KEPT = 32 * 2**20
+#: Seconds without anything to paint after which the process for large images ends.
+IDLE = 20.0
 #: Pictures painted before anyone asks for them, at most.
 MAX_AHEAD = 36
 #: Pictures made of pictures made of ...: so many are painted again for one.
@@ -65,6 +68,7 @@ class Pictures:
         self._threads = 0
         self._idle = 0
         self._stopped = False
+        self._large = PaintingProcess()
 
     def get(self, job: Job, k: int) -> Future[bytes]:
         """The bytes of picture ``k``, now or when it is painted."""
@@ -117,8 +121,10 @@ class Pictures:
             with self._work:
                 while not self._waiting and not self._stopped:
                     self._idle += 1
-                    self._work.wait()
+                    called = self._work.wait(IDLE)
                     self._idle -= 1
+                    if not called and self._idle == self._threads - 1:
+                        self._large.close()
                 if self._stopped:
                     self._threads -= 1
                     return
@@ -160,12 +166,14 @@ class Pictures:
                 if future.cancel():
                     del self._futures[place]
             self._work.notify_all()
+        self._large.kill()
+        self._large.close()
 
     # -- painting -----------------------------------------------------------------------------------------------
 
     def _render(self, job: Job, k: int, depth: int = 0) -> bytes:
         """Paint, from the source picture where there is one. A Refusal (gone) where that can no longer be had."""
-        paint = self._paint or _painter()
+        paint = self._paint or self._painter(job.wanted.resolution)
         wanted = job.wanted
 
         def picture(source: bytes | None) -> bytes:
@@ -185,6 +193,20 @@ class Pictures:
             with contextlib.suppress(ValueError):  # its header was fine and the rest is not a picture
                 return picture(source)
         return picture(None)
+
+    def _painter(self, resolution: str) -> Paint:
+        """What paints an image of this size: the process for large ones, if there can be one."""
+        from .painter import paint
+
+        def large(prompt: str, **arguments: Any) -> bytes:
+            try:
+                return self._large.paint(prompt=prompt, **arguments)
+            except OSError:
+                if self._stopped:
+                    raise
+                return paint(prompt, **arguments)
+
+        return large if resolution == "2K" and not self._stopped else paint
 
     def _source(self, job: Job, depth: int) -> bytes | None:
         source = job.source
@@ -217,7 +239,7 @@ class Pictures:
         """A picture painted from the words in a URL: the sandbox fetches nothing from outside."""
         path = unquote(urlsplit(url).path.rpartition(".")[0] or url)
         words = " ".join(re.findall(r"[^\W\d_]+", path)) or "picture"
-        paint = self._paint or _painter()
+        paint = self._paint or self._painter("1K")
         seed = sum(url.encode()) % 2**32
         return paint(
             words,
@@ -234,9 +256,3 @@ class Pictures:
 def _begin(future: Future[bytes]) -> bool:
     """Whether this future is still to be worked on."""
     return not future.done() and not future.running() and future.set_running_or_notify_cancel()
-
-
-def _painter() -> Paint:
-    from .painter import paint
-
-    return paint

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kling_notebook.sandbox.painter import illustrations, warnings_of
+from kling_notebook.sandbox.painter import illustrations, paint, warnings_of
 from kling_notebook.sandbox.painter.picture import render
 from kling_notebook.sandbox.painter.scene import compose
 from kling_notebook.sandbox.painter.vocabulary import TABLE, read
+from kling_notebook.sandbox.painting_process import PaintingProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,3 +125,38 @@ def test_a_drawing_is_the_same_every_time_and_sharp_at_every_size() -> None:
     large = illustrations.render_drawing("camera", 600)[0]
     halved = np.asarray(Image.fromarray((large * 255).astype(np.uint8)).resize(one.shape[1::-1]), np.float32) / 255
     assert np.abs(halved - one).mean() < 0.03
+
+
+def test_a_large_image_is_painted_in_a_process_of_its_own() -> None:
+    painter, wanted = PaintingProcess(), {"resolution": "2K", "output_format": "jpeg"}
+    try:
+        first = painter.paint(prompt="a teapot", source=None, **wanted)
+        assert first == paint("a teapot", **wanted)
+        child = painter._process
+        assert child is not None
+        assert child.poll() is None
+        with pytest.raises(ValueError, match="source"):
+            painter.paint(prompt="a teapot", source=b"no image", **wanted)
+        assert painter._process is child
+        child.kill()
+        with pytest.raises(OSError, match="broke off"):
+            painter.paint(prompt="a teapot", source=None, **wanted)
+        assert painter.paint(prompt="a teapot", source=first, **wanted)
+    finally:
+        painter.close()
+    assert painter._process is None
+
+
+def test_the_kernel_does_not_import_the_painter_for_large_images() -> None:
+    code = """
+import sys, requests, kling_notebook
+with kling_notebook.Sandbox(latency=0) as sandbox:
+    headers = {"Authorization": f"Bearer {sandbox.key}"}
+    job = requests.post(f"{sandbox.base_url}/models/kling-image/run", headers=headers,
+                        json={"prompt": "a teapot", "resolution": "2K"}).json()
+    done = requests.get(f"{sandbox.base_url}/jobs/{job['jobId']}", headers=headers).json()
+    assert len(requests.get(done["output"]["images"][0]).content) > 100_000
+print("kling_notebook.sandbox.painter.picture" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
