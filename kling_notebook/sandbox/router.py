@@ -136,12 +136,20 @@ class Router:
         same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._key)
         return same and scheme.lower() == "bearer"
 
-    def take_fault(self, request: Request) -> Fault | None:
-        """The fault that applies to a request, as soon as its header is known; a stranger's request is not counted."""
+    def stranger(self, request: Request) -> Reply | None:
+        """The refusal of a request that comes from a web page or under another host's name; None for any other."""
         try:
             _guard(request)
-        except Refusal:
-            return None
+        except Refusal as refusal:
+            return refusal.reply()
+        return None
+
+    def reads_body(self, request: Request) -> bool:
+        """Whether what a request carries will be looked at: not without the key."""
+        return request.kind == "submit" and self.has_key(request)
+
+    def take_fault(self, request: Request) -> Fault | None:
+        """The fault that applies to a request, as soon as its header is known."""
         return self._script.take(request.point) if request.point else None
 
     async def answer(self, request: Request, fault: Fault | None) -> Reply:

@@ -11,10 +11,11 @@ import secrets
 import socket
 import threading
 import time
+from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
@@ -26,7 +27,7 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 
 from .faults import Fault, Script
 from .limits import LimitModel, RateLimit
@@ -43,6 +44,9 @@ logger = logging.getLogger("kling_notebook.sandbox")
 #: Above this the server does not even read on.
 MAX_READ = 2**30
 DRIP_STEPS = 50
+#: Seconds until a connection ends on which nothing is asked; longer than clients keep theirs.
+MAX_IDLE = 120.0
+MAX_CONNECTIONS = 256
 
 
 class Sandbox:
@@ -252,7 +256,13 @@ class _Running:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        server = HTTPServer(_Door(self), max_body_size=MAX_READ, max_buffer_size=MAX_READ, chunk_size=2**16)
+        server = _Server(
+            _Door(self),
+            max_body_size=MAX_READ,
+            max_buffer_size=MAX_READ,
+            chunk_size=2**16,
+            idle_connection_timeout=MAX_IDLE,
+        )
         server.add_sockets([self._socket])
         self._ready.set()
         await self._end.wait()
@@ -282,11 +292,15 @@ class _Running:
             )
         )
 
+    def answered(self, number: int, status: int) -> None:
+        """Log the status of an answer."""
+        self._log.answered(number, status)
+
     async def answer(self, request: Request, fault: Fault | None, connection: HTTP1Connection, port: int) -> None:
         """Log, answer and send; nothing escapes."""
         number = self.note(request, port)
         reply = await self.router.answer(request, fault)
-        self._log.answered(number, reply.sent_status)
+        self.answered(number, reply.sent_status)
         try:
             await _send(reply, connection, request.method)
         except StreamClosedError:
@@ -310,6 +324,16 @@ def _bind(port: int) -> socket.socket:
     return bound
 
 
+class _Server(HTTPServer):
+    """With a bound on its connections: what comes beyond it is closed unread."""
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if len(self._connections) >= MAX_CONNECTIONS:
+            stream.close()
+        else:
+            super().handle_stream(stream, address)
+
+
 class _Door(HTTPServerConnectionDelegate):
     def __init__(self, running: _Running) -> None:
         self._running = running
@@ -320,7 +344,11 @@ class _Door(HTTPServerConnectionDelegate):
 
 
 class _Reading(HTTPMessageDelegate):
-    """Collects one request. A body that is too large is read and dropped, so that the client hears why."""
+    """Collects one request.
+
+    A body that is too large, or comes without a key, is read and dropped, so that the client hears why. One that
+    comes from a web page or to another host's name is not read at all.
+    """
 
     def __init__(self, running: _Running, connection: HTTP1Connection) -> None:
         self._running = running
@@ -330,19 +358,30 @@ class _Reading(HTTPMessageDelegate):
         self._request: Request | None = None
         self._fault: Fault | None = None
         self._body = bytearray()
+        self._kept = True
 
     def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server reads requests; tells the type
         lowered = {name.lower(): value for name, value in headers.get_all()}
         self._request = Request(start_line.method, start_line.path, lowered)
-        self._fault = self._running.router.take_fault(self._request)
+        router = self._running.router
+        refusal = router.stranger(self._request)
+        if refusal is not None:  # answered at once: Tornado then reads no body and ends the connection
+            number = self._running.note(self._request, self._port)
+            self._running.answered(number, refusal.status)
+            _start(refusal, self._connection)
+            self._connection.write(b"" if start_line.method == "HEAD" else refusal.body)
+            self._connection.finish()
+            return
+        self._kept = router.reads_body(self._request)
+        self._fault = router.take_fault(self._request)
         if self._fault is not None and self._fault.unread:
             self._running.note(self._request, self._port)
             self._connection.detach().close()
 
     def data_received(self, chunk: bytes) -> None:
         room = MAX_BODY + 1 - len(self._body)
-        if room > 0:
+        if room > 0 and self._kept:
             self._body += chunk[:room]
 
     def finish(self) -> None:
@@ -361,14 +400,19 @@ async def _send(reply: Reply, connection: HTTP1Connection, method: str) -> None:
     if reply.raw is not None:
         await _send_raw(reply.raw, reply, connection)
         return
-    headers = HTTPHeaders({"Server": SERVER, **reply.headers})
-    if reply.sized:
-        headers["Content-Length"] = str(reply.length)
     body = b"" if method == "HEAD" else reply.body
-    await connection.write_headers(ResponseStartLine("HTTP/1.1", reply.status, reply.reason), headers)
+    await _start(reply, connection)
     for _ in range(reply.repeat if body else 0):
         await connection.write(body)
     connection.finish()
+
+
+def _start(reply: Reply, connection: HTTP1Connection) -> Future[None]:
+    """Write the status and the headers."""
+    headers = HTTPHeaders({"Server": SERVER, **reply.headers})
+    if reply.sized:
+        headers["Content-Length"] = str(reply.length)
+    return connection.write_headers(ResponseStartLine("HTTP/1.1", reply.status, reply.reason), headers)
 
 
 async def _send_raw(raw: bytes, reply: Reply, connection: HTTP1Connection) -> None:

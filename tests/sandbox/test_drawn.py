@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kling_notebook.sandbox.painter import illustrations, paint, warnings_of
+from kling_notebook.sandbox.painter import catalog, illustrations, paint, warnings_of
 from kling_notebook.sandbox.painter.picture import render
 from kling_notebook.sandbox.painter.scene import compose
 from kling_notebook.sandbox.painter.vocabulary import TABLE, read
@@ -42,7 +42,7 @@ def test_most_nouns_of_quick_draw_are_drawn() -> None:
 
 
 def test_every_drawing_of_the_set_can_be_filled() -> None:
-    for name in illustrations.index():
+    for name in catalog.index():
         pixels, alpha = illustrations.render_drawing(name, 32)
         assert pixels.shape == (*alpha.shape, 3), name
         assert alpha.mean() > 0.03, name
@@ -52,7 +52,7 @@ def test_every_drawing_of_the_set_can_be_filled() -> None:
 def test_every_word_of_the_set_means_its_drawing_unless_the_table_has_it() -> None:
     table = {phrase for word in TABLE for phrase in word.phrases}
     words: dict[str, str] = {}
-    for name, drawing in illustrations.index().items():
+    for name, drawing in catalog.index().items():
         for phrase in drawing.words:
             assert words.setdefault(phrase, name) == name, phrase
             if phrase not in table:

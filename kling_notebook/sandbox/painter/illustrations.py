@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import colorsys
 import functools
-import io
-import json
-import threading
-import zipfile
-from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from .catalog import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from PIL import Image
 
     from .canvas import Array
@@ -25,32 +20,6 @@ if TYPE_CHECKING:
 
 SHEET = 2560
 """Width and height of a drawing in its own units."""
-_LOCK = threading.Lock()
-
-
-class Drawing(NamedTuple):
-    """An entry of the index: the words that mean it, where it is at home, and its usual height in units."""
-
-    words: tuple[str, ...]
-    home: str
-    height: float
-
-
-@functools.lru_cache(maxsize=1)
-def _archive() -> zipfile.ZipFile:
-    data = resources.files(__package__).joinpath("illustrations.zip").read_bytes()
-    return zipfile.ZipFile(io.BytesIO(data))
-
-
-def _read(name: str) -> Any:
-    with _LOCK:  # a ZipFile is one open file
-        return json.loads(_archive().read(f"{name}.json"))
-
-
-@functools.lru_cache(maxsize=1)
-def index() -> Mapping[str, Drawing]:
-    """Every drawing by its name."""
-    return {name: Drawing(tuple(words), home, height) for name, (words, home, height) in _read("index").items()}
 
 
 @functools.lru_cache(maxsize=32)
@@ -60,7 +29,7 @@ def _layers(name: str) -> list[tuple[Any, float, list[Array]]]:
     def points(ring: list[int]) -> Array:
         return np.cumsum(np.array(ring, np.int32).reshape(-1, 2), axis=0)
 
-    return [(paint, opacity, [points(ring) for ring in rings]) for paint, opacity, rings in _read(name)]
+    return [(paint, opacity, [points(ring) for ring in rings]) for paint, opacity, rings in read(name)]
 
 
 def bounds(name: str) -> tuple[float, float, float, float]:

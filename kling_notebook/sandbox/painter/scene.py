@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .illustrations import index as drawings
+from .catalog import index as drawings
 from .vocabulary import BREAK, SEVERAL, Word, read
 
 if TYPE_CHECKING:

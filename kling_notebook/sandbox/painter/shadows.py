@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .canvas import Array, Canvas, blur
-from .illustrations import index as drawings
+from .catalog import index as drawings
 from .shapes import ROLES
 
 if TYPE_CHECKING:

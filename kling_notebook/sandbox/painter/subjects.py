@@ -8,10 +8,10 @@ import numpy as np
 
 from . import stage
 from .canvas import Canvas
+from .catalog import index as drawings
 from .creatures import CREATURES
 from .figure import Sheet, lit_drawing, sheet_of
 from .illustrations import bounds, render_drawing
-from .illustrations import index as drawings
 from .land import snowy
 from .people import BUSTS
 from .perch import out_of_focus

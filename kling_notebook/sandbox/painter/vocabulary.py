@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .illustrations import index
+from .catalog import index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
