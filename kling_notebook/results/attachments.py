@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,31 +139,21 @@ class Attachments:
 
 def _data_of(url: str) -> bytes:
     head, _, body = url.partition(",")
-    try:
-        if not head.lower().endswith(";base64"):
-            raise ValueError
-        return base64.b64decode(body, validate=True)
-    except (ValueError, binascii.Error):
-        raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image") from None
+    with suppress(ValueError):
+        if head.lower().endswith(";base64"):
+            return base64.b64decode(body, validate=True)
+    raise InputError("image is a data URL that is not base64. Give a path instead.", parameter="image")
 
 
 def _only_image(value: Any) -> SavedImage:
     """The image meant by a Result, a handle or a list: its only one."""
     if isinstance(value, JobHandle):
-        if not value.done():
-            raise InputError(
-                f"Job {value.number} is not completed yet: it is {value.status.value}. Wait for it: NAME.result().",
-                parameter="image",
+        if not value.done() or value.failed is not None:
+            what = (
+                f"has no image: {value.failed}" if value.done() else f"is not completed yet: it is {value.status.value}"
             )
-        if value.cancelled() or (error := value.exception()) is not None:
-            what = "it was cancelled before it was sent." if value.cancelled() else str(error)
-            raise InputError(f"Job {value.number} has no image: {what}", parameter="image")
-        if len(value.result()) == 1:
-            return value.result()[0]
-        raise InputError(
-            f"Job {value.number} has {len(value.result())} images. Say which: {value.number}a, {value.number}b, ...",
-            parameter="image",
-        )
+            raise InputError(f"Job {value.number} {what}. Wait for it with NAME.result().", parameter="image")
+        value = value.result()
     try:
         found = [item for item in value if isinstance(item, SavedImage)]
     except TypeError:
@@ -171,7 +161,8 @@ def _only_image(value: Any) -> SavedImage:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"image holds {len(found)} images. Say which: NAME[K].", parameter="image")
+        which = ", ".join(image.address for image in found[:3])
+        raise InputError(f"image holds {len(found)} images. Say which: {which}, ...", parameter="image")
     raise InputError(
         f"image cannot be of the type {type(value).__name__}. "
         "Give a path, a URL, an address such as 12b, a PIL image or an image of a result.",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
 from ..api.quantities import count
+from .gathered import Gathered
 from .handle import JobHandle
-from .result import Result, SavedImage, Shown, grid_tiles
+from .result import grid_tiles
 from .table_rows import Row
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def plan_batch(
     return BatchPlan(row_labels, ids, [None if isinstance(one, str) else one for one in requests], invalid)
 
 
-class BatchResult(Shown, Sequence[Result | None]):
+class BatchResult(Gathered):
     """The results of a batch, one per row of its table and in its order; None for a row that has none.
 
     Rows that ask for the same share one job.
@@ -109,55 +110,21 @@ class BatchResult(Shown, Sequence[Result | None]):
         self.handles = tuple(handles)
         self.invalid = dict(invalid)
 
-    def __len__(self) -> int:
-        return len(self.handles)
-
-    def _result(self, place: int) -> Result | None:
-        handle = self.handles[place]
-        if handle is None or not handle.done() or handle.cancelled() or handle.exception() is not None:
-            return None
-        return handle.result()
-
     def __getitem__(self, key: Any) -> Any:
         """The result of a row, by its place from 0; a slice gives a list."""
         if isinstance(key, slice):
             return [self._result(place) for place in range(len(self))[key]]
         return self._result(range(len(self))[key])
 
-    def __iter__(self) -> Iterator[Result | None]:
-        return (self._result(place) for place in range(len(self)))
-
-    @property
-    def done(self) -> list[Result]:
-        """The completed results, one per job."""
-        return list({result.number: result for result in self if result is not None}.values())
-
-    @property
-    def images(self) -> list[SavedImage]:
-        """Every image, in the rows' order; those of rows that share a job once."""
-        return [image for result in self.done for image in result]
-
-    @property
-    def credits(self) -> float:
-        """What the completed jobs cost. Sandbox credits are not counted."""
-        return sum(result.credits or 0.0 for result in self.done if result.backend != "sandbox")
-
     def status(self, place: int) -> str:
         """The status of a row: that of its job, or ``invalid``."""
         handle = self.handles[place]
-        if handle is None:
-            return "invalid"
-        return "cancelled" if handle.cancelled() else handle.status.value
+        return "invalid" if handle is None else handle.status.value
 
     def error(self, place: int) -> str | None:
         """Why a row has no images; None if it has, or its job is not over."""
         handle = self.handles[place]
-        if handle is None:
-            return self.invalid[place]
-        if handle.cancelled():
-            return "cancelled before it was sent"
-        error = handle.exception() if handle.done() else None
-        return None if error is None else str(error)
+        return self.invalid[place] if handle is None else handle.failed
 
     def table(self) -> pd.DataFrame:
         """One row per row of the table, on the table's own index.
@@ -184,9 +151,7 @@ class BatchResult(Shown, Sequence[Result | None]):
     def summary(self) -> str:
         """``500 rows: 497 completed, 2 failed, 1 invalid``."""
         counts = Counter(self.status(place) for place in range(len(self)))
-        return (
-            f"{len(self)} row{'s' * (len(self) != 1)}: {', '.join(f'{n} {word}' for word, n in counts.most_common())}"
-        )
+        return f"{count(len(self), 'row')}: {', '.join(f'{n} {word}' for word, n in counts.most_common())}"
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The batch as a mimebundle: its first images as a grid, under what became of its rows."""
@@ -195,9 +160,6 @@ class BatchResult(Shown, Sequence[Result | None]):
         images = self.images
         more = f", the first {MOST_SHOWN} of {len(images)} images" if len(images) > MOST_SHOWN else ""
         return grid_bundle(grid_tiles(images[:MOST_SHOWN]), title=title or self.summary + more, notice=notice)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        return self.bundle()
 
     def __repr__(self) -> str:
         return f"<BatchResult {self.summary}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..api.generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
+from ..api.generation_request import DEFAULT_MODEL, GenerationRequest
 from ..api.parameters import PARAMETERS
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
@@ -22,9 +22,9 @@ def code_of(request: GenerationRequest) -> str:
 def cell_of(request: GenerationRequest) -> str | None:
     """The ``%%kling`` cell, or None where the magic cannot say it: raw keys, odd line ends, both kinds of quotes."""
     prompt = request.prompt
-    if request.extra or request.model != DEFAULT_MODEL or _UNSAYABLE.search(prompt):
-        return None
-    if any(line.strip() == "---" for line in prompt.split("\n")) or prompt.startswith("%%") or _STRIPPED.search(prompt):
+    divided = any(line.strip() == "---" for line in prompt.split("\n"))
+    told = request.extra or request.model != DEFAULT_MODEL or not isinstance(request.sample, int | None)
+    if told or divided or prompt.startswith("%%") or _UNSAYABLE.search(prompt) or _STRIPPED.search(prompt):
         return None
     line = ["%%kling"]
     for name, value in _given_arguments(request):
@@ -33,8 +33,6 @@ def cell_of(request: GenerationRequest) -> str | None:
             return None
         line += [PARAMETERS[name].flags[0], word]
     if request.sample is not None:
-        if not isinstance(request.sample, int):
-            return None
         line += ["--sweep", f"sample=[{request.sample}]"]
     return f"{' '.join(line)}\n{prompt}"
 
@@ -54,21 +52,15 @@ def call_of(request: GenerationRequest) -> str:
 
 def _given_arguments(request: GenerationRequest) -> list[tuple[str, Any]]:
     """The parameters that differ from their defaults, a source image by what names it."""
-    arguments = []
-    for name, value in request.values.items():
-        if name != "prompt" and value != PARAMETERS[name].default:
-            arguments.append((name, value.label if isinstance(value, SourceImage) else value))
-    return arguments
+    given = [(name, value) for name, value in request.values.items() if value != PARAMETERS[name].default]
+    return [(name, getattr(value, "label", value)) for name, value in given if name != "prompt"]
 
 
 def _quoted(value: Any) -> str | None:
     """The value as one word of the magic's line, None where no quoting can say it."""
     text = str(value)
-    if _PLAIN.fullmatch(text) and not text.startswith("-"):
-        return text
-    if _UNSAYABLE.search(text) or "\n" in text or "\t" in text or text.startswith("-"):
+    if text.startswith("-") or re.search(r"[\n\t]", text) or _UNSAYABLE.search(text):
         return None
-    for mark in ('"', "'"):
-        if mark not in text:
-            return f"{mark}{text}{mark}"
-    return None
+    if _PLAIN.fullmatch(text):
+        return text
+    return next((f"{mark}{text}{mark}" for mark in ('"', "'") if mark not in text), None)

@@ -42,33 +42,34 @@ may be used.
 """
 
 
-def export(images: Sequence[SavedImage], rows: Sequence[Mapping[str, Any]], folder: str | os.PathLike[str]) -> Path:
+def export(what: Sequence[tuple[SavedImage, Mapping[str, Any]]], folder: str | os.PathLike[str]) -> Path:
     """Write the data set. It appears under its name when it is complete, or not at all.
 
     Args:
-        images: each once. rows: for each image its columns, without paths. folder: new or empty.
+        what: each image once, and its columns without paths. folder: new or empty.
 
     Raises:
         InputError: there are no images, one is gone, the folder is not empty, or it cannot be written.
     """
     target = Path(folder).expanduser()
-    if not images:
+    if not what:
         raise InputError("There are no images to export.", parameter="what")
     _check_empty(target)
     part = target.with_name(f".{target.name}.part")
     try:
         part.mkdir(parents=True)
         with (part / "metadata.jsonl").open("w", encoding="utf-8") as file:
-            for name, image, row in zip(_names(images), images, rows, strict=True):
+            for image, row in what:
                 if leads_out(image.path):
                     raise InputError(f"{image.path} is a link to a file outside of its folder.", parameter="what")
-                shutil.copyfile(image.path, part / name)
+                shutil.copyfile(image.path, part / image.path.name)
                 known = {key: value for key, value in row.items() if not is_missing(value)}
-                if "image" in known:
-                    known["image"] = _file_name(known["image"])
-                line = {"file_name": name} | {free_name(key, {"file_name"}, "item"): known[key] for key in known}
+                if "image" in known:  # a name that the images themselves get there
+                    known["source_image"] = _file_name(known.pop("image"))
+                known = {free_name(key, {"file_name"}, "item"): value for key, value in known.items()}
+                line = {"file_name": image.path.name} | known
                 file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-        (part / "README.md").write_text(_readme(target.name, images), encoding="utf-8")
+        (part / "README.md").write_text(_readme(target.name, [image for image, _ in what]), encoding="utf-8")
         if target.exists():
             target.rmdir()
         part.replace(target)
@@ -80,9 +81,9 @@ def export(images: Sequence[SavedImage], rows: Sequence[Mapping[str, Any]], fold
         ) from None
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        what = f"{Path(error.filename).name}: {error.strerror}" if error.filename else str(error)
+        why = f"{Path(error.filename).name}: {error.strerror}" if error.filename else str(error)
         raise InputError(
-            f"{target} could not be written ({what}). Nothing was left behind.", parameter="folder"
+            f"{target} could not be written ({why}). Nothing was left behind.", parameter="folder"
         ) from None
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -97,17 +98,6 @@ def _check_empty(target: Path) -> None:
         raise InputError(f"{target} cannot be read: {error.strerror}.", parameter="folder") from None
     if occupied:
         raise InputError(f"{target} is not an empty folder. Give a new name.", parameter="folder")
-
-
-def _names(images: Sequence[SavedImage]) -> list[str]:
-    """The files' names in the data set: their own, with a number if two folders hold the same one."""
-    seen: Counter[str] = Counter()
-    names = []
-    for image in images:
-        seen[image.path.name] += 1
-        again = seen[image.path.name]
-        names.append(image.path.name if again == 1 else f"{image.path.stem}-{again}{image.path.suffix}")
-    return names
 
 
 def _file_name(label: str) -> str:

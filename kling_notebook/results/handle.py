@@ -63,19 +63,23 @@ class JobHandle(Future[Result]):
         self._cancel_request = cancel
         self._lock = threading.RLock()
         self._observers: tuple[Observer, ...] = ()
-        self._snapshot = Snapshot(request, status, number, images=request.num_outputs)
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
+        self.snapshot = Snapshot(request, status, number, images=request.num_outputs)
 
     @property
     def status(self) -> JobStatus:
-        return self._snapshot.status
+        return self.snapshot.status
 
     @property
     def job_id(self) -> str | None:
-        return self._snapshot.job_id
+        return self.snapshot.job_id
+
+    @property
+    def failed(self) -> str | None:
+        """Why a job that is over has no result; None if it has one, or is not over."""
+        if self.cancelled():
+            return "cancelled before it was sent"
+        error = self.exception() if self.done() else None
+        return None if error is None else str(error)
 
     def result(self, timeout: float | None = None) -> Result:
         """Wait for the Result.
@@ -105,7 +109,7 @@ class JobHandle(Future[Result]):
             message = f"Job {self.number} is still {self.status.value}. It can be pickled when it is over."
             raise KlingError(message, number=self.number, job_id=self.job_id)
         outcome = None if self.cancelled() else self.exception() or self.result()
-        return _ended, (self.request, self.number, self._snapshot, outcome)
+        return _ended, (self.request, self.number, self.snapshot, outcome)
 
     # ---- observers ----
 
@@ -113,7 +117,7 @@ class JobHandle(Future[Result]):
         """Call ``observer`` with each snapshot from now on, and ``at_once`` with the latest."""
         with self._lock:
             self._observers = (*self._observers, observer)
-            latest = self._snapshot
+            latest = self.snapshot
         if at_once:
             with suppress(Exception):
                 observer(latest)
@@ -126,7 +130,7 @@ class JobHandle(Future[Result]):
     def publish(self, snapshot: Snapshot) -> None:
         """Called by the worker at each change. What an observer raises never reaches the job."""
         with self._lock:
-            before, self._snapshot = self._snapshot, snapshot
+            before, self.snapshot = self.snapshot, snapshot
             observers = self._observers
         if snapshot.status is not before.status and snapshot.status in _LOGGED:
             log_event(logging.INFO, _line(snapshot))
@@ -157,7 +161,7 @@ def _ended(
 ) -> JobHandle:
     """Unpickle a job that is over."""
     handle = JobHandle(request, number)
-    handle._snapshot = snapshot
+    handle.snapshot = snapshot
     if outcome is None:
         Future.cancel(handle)
     elif isinstance(outcome, BaseException):

@@ -13,8 +13,6 @@ from ..journal.journal import Filter, Journal
 if TYPE_CHECKING:
     import pandas as pd
 
-_BEFORE = ("job_id", "prompt")
-_BESIDE = ("sample", "model")  # of the request, and no parameters: replicates differ in nothing else
 _AFTER = (
     "status",
     "backend",
@@ -44,26 +42,22 @@ def frame(journal: Journal, where: Filter) -> pd.DataFrame:
     """
     import pandas as pd
 
-    columns, expressions = ["n"], ["n"]
-    for name in _BEFORE:
-        columns.append(name)
-        expressions.append(name)
+    expressions = {"n": "n", "job_id": "job_id", "prompt": "prompt"}
     for name, parameter in PARAMETERS.items():
-        if name == "prompt":
-            continue
-        columns.append(name)
-        path = f"$.values.{name}" + (".label" if parameter.kind == "image" else "")
-        expressions.append(f"json_extract(request, '{path}')")
-    columns += _BESIDE + _AFTER
-    expressions += [f"json_extract(request, '$.{name}')" for name in _BESIDE]
-    expressions += ["json_array_length(images)" if name == "images" else name for name in _AFTER]
+        if name != "prompt":
+            path = f"$.values.{name}" + (".label" if parameter.kind == "image" else "")
+            expressions[name] = f"json_extract(request, '{path}')"
+    # Of the request, and no parameters: replicates differ in nothing else.
+    expressions |= {name: f"json_extract(request, '$.{name}')" for name in ("sample", "model")}
+    expressions |= {name: name for name in _AFTER} | {"images": "json_array_length(images)"}
     clause, values = where.sql()
     with journal.reading() as connection:
-        rows = connection.execute(f"SELECT {', '.join(expressions)} FROM jobs {clause}", values).fetchall()  # noqa: S608
+        select = f"SELECT {', '.join(expressions.values())} FROM jobs {clause}"  # noqa: S608  # names of our own
+        rows = connection.execute(select, values).fetchall()
     rows.reverse()
-    data = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
+    data = dict(zip(expressions, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(expressions, ())
     return pd.DataFrame(
-        {name: _column(name, data[name]) for name in columns[1:]},
+        {name: _column(name, column) for name, column in data.items() if name != "n"},
         index=pd.Index(data["n"], name="n", dtype="int64"),
     )
 

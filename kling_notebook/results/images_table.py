@@ -12,7 +12,7 @@ from ..image_files import decode
 from .batch_result import BatchResult
 from .history import plain_column
 from .measures import columns_of
-from .result import Result, SavedImage
+from .result import SavedImage
 from .sweep_axes import label
 from .sweep_result import SweepResult, free_name
 from .table_rows import is_missing
@@ -25,20 +25,18 @@ _OF_THE_FILE = ("width", "height", "format", "bytes")
 
 
 def images_of(what: Any) -> list[SavedImage]:
-    """The images of an image, a result, a sweep, a batch, or a list of these; each once.
+    """The images of an image, a result, a sweep, a batch, or a list of these; each once, by the name of its file.
 
     Raises:
         InputError: it is none of these.
     """
-    return list({image.path: image for image, _ in _walk(what)}.values())
+    return list({image.path.name: image for image, _ in _walk(what)}.values())
 
 
 def _walk(what: Any) -> Iterator[tuple[SavedImage, Mapping[str, Any]]]:
     """Each image, and the columns that its sweep or batch adds: its axes and draw, or its row and id."""
     if isinstance(what, SavedImage):
         yield what, {}
-    elif isinstance(what, Result):
-        yield from ((image, {}) for image in what)
     elif isinstance(what, SweepResult):
         for point, result in zip(what.points, what, strict=True):
             at = dict(zip(what.axes, point.coordinates, strict=True)) | what.draw
@@ -116,6 +114,5 @@ def _of_the_file(image: SavedImage) -> Sequence[Any]:
 
 
 def _cell(value: Any) -> Any:
-    if is_missing(value):
-        return None
-    return value if isinstance(value, str | int | float) else label(value)
+    plain = isinstance(value, str | int | float)
+    return None if is_missing(value) else value if plain else label(value)

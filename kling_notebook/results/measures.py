@@ -8,8 +8,9 @@ import math
 import pickle
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import islice
 from types import CodeType
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..api.errors import InputError
 from .result import SavedImage
 from .sweep_axes import plain
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 16
 """Tasks given to an executor at a time: each carries an image's bytes."""
 
 Value = float | int | str | bool | None | Mapping[str, float | int | str | bool | None]
@@ -82,27 +83,36 @@ def run(
     """
     if executor is None:
         for image in images:
-            yield _measured(image, _call(function, image))
+            yield Measured(image, *_call(function, image))
         return
     _check_executor(executor, function)
     left = iter(images)
-    running: dict[Future[Any], SavedImage] = {}
-    while True:
-        for image in left:
-            try:
-                running[executor.submit(_call, function, image)] = image
-            except RuntimeError as error:  # it was shut down, or its workers died
-                raise InputError(f"The executor takes no more tasks ({error}).", parameter="executor") from None
-            if len(running) >= MOST_AT_ONCE:
-                break
-        if not running:
-            return
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            image = running.pop(future)
-            failed = future.exception()
-            answer = future.result() if failed is None else (None, f"{type(failed).__name__}: {failed}")
-            yield _measured(image, answer)
+    running: dict[Future[tuple[Any, str]], SavedImage] = {}
+    try:
+        while True:
+            for image in islice(left, MOST_AT_ONCE - len(running)):
+                running[_submitted(executor, function, image)] = image
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                failed = future.exception()
+                answer = future.result() if failed is None else (None, f"{type(failed).__name__}: {failed}")
+                yield Measured(running.pop(future), *answer)
+    finally:  # after an interrupt, those that have not begun
+        for future in running:
+            future.cancel()
+
+
+def _submitted(executor: Executor, function: Any, image: SavedImage) -> Future[tuple[Any, str]]:
+    """The task, with the image's bytes if it may run on another machine."""
+    try:
+        data = None if isinstance(executor, ThreadPoolExecutor) else image.path.read_bytes()
+    except OSError:  # the function is told when it asks for the image
+        data = None
+    try:
+        return executor.submit(_call, function, replace(image, data=data))
+    except RuntimeError as error:  # it was shut down, or its workers died
+        raise InputError(f"The executor takes no more tasks ({error}).", parameter="executor") from None
 
 
 def _check_executor(executor: Any, function: Any) -> None:
@@ -127,10 +137,6 @@ def _call(function: Callable[[SavedImage], Any], image: SavedImage) -> tuple[Any
         return _plain(function(image)), ""
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
-
-
-def _measured(image: SavedImage, answer: tuple[Any, str]) -> Measured:
-    return Measured(image, *answer)
 
 
 def _plain(value: Any) -> Value:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -16,7 +17,7 @@ from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
-from ..image_files import decode, metadata, saving, thumbnails
+from ..image_files import decode, decode_pool, metadata, saving, thumbnails
 from ..journal import layout, source_copies
 from ..journal.job_record import Record
 from ..view.table import HistoryRow
@@ -60,6 +61,7 @@ class SavedImage:
     Attributes:
         path: the original file. number: its job's number in the folder. place: its place in the result, from 0.
         request: what was asked for. caption: its address, parameters, seconds and credits in one line.
+        data: the file's bytes if they travel with the image, to a worker on another machine; else None.
 
     >>> kling.generate("a red fox", show_progress=False)[0].width
     1024
@@ -71,6 +73,7 @@ class SavedImage:
     request: GenerationRequest
     caption: str = ""
     thumbnail_size: int = THUMBNAIL
+    data: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def address(self) -> str:
@@ -85,25 +88,27 @@ class SavedImage:
     @property
     def width(self) -> int:
         """Pixels, as stored: a photograph's orientation is not applied. 0 for a file that cannot be decoded."""
-        return decode.header(self.path)[0]
+        return self._size[0]
 
     @property
     def height(self) -> int:
         """Pixels, see `width`."""
-        return decode.header(self.path)[1]
+        return self._size[1]
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return decode.header(self.path)[:2] if self.data is None else self.image().size
 
     def image(self) -> PIL.Image.Image:
         """The original as a PIL image; its pixels are read on first use."""
+        if self.data is not None:
+            return decode_pool.run(decode.load, self.data, as_it_is=True)[1]
         return saving.open_image(self.path)
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
         """``numpy.asarray(image)`` gives the pixels: (height, width, channels), uint8 for most files."""
         return self.image().__array_interface__
-
-    @property
-    def _cache(self) -> Path:
-        return layout.thumbnails(self.path.parent)
 
     def tile(self) -> Tile:
         """The image as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
@@ -115,7 +120,7 @@ class SavedImage:
 
     def _as_tile(self, render: Any, size: int) -> Tile:
         try:
-            jpeg, width, height = render(self.path, self._cache, size)
+            jpeg, width, height = render(self.path, layout.thumbnails(self.path.parent), size)
         except Exception as error:  # shown as such, with the rest of the grid
             if not saving.is_saved_image(self.path):  # never saved, or deleted or emptied since
                 note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
@@ -174,6 +179,13 @@ class Shown:
 
     already_shown: Callable[[object], bool] | None = None
 
+    def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
+        """What is shown, as a mimebundle."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        return self.bundle()
+
     def _ipython_display_(self) -> None:
         """Its name or nothing if the cell that ends with this value has shown it; otherwise the mimebundle is shown."""
         if self.already_shown is None or not self.already_shown(self):
@@ -230,10 +242,6 @@ class Result(Shown, Sequence[SavedImage]):
     def __len__(self) -> int:
         return len(self._images)
 
-    @property
-    def tiles(self) -> list[Tile]:
-        return grid_tiles(self)
-
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """The images as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import tiles_figure  # matplotlib is heavy
@@ -263,21 +271,13 @@ class Result(Shown, Sequence[SavedImage]):
 
         if len(self) == 1:
             return large_bundle(self[0].large(), title=title, notice=notice)
-        return grid_bundle(self.tiles, title=title, notice=notice)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        return self.bundle()
+        return grid_bundle(grid_tiles(self), title=title, notice=notice)
 
     def __repr__(self) -> str:
         here = sum(saving.is_saved_image(image.path) for image in self)
         images = f"{f'{here} of ' * (here < len(self))}{len(self)} image{'s' * (len(self) != 1)}"
         prompt = self.request.prompt if len(self.request.prompt) <= 40 else self.request.prompt[:39] + "…"
         return f"<Result {self.number}: {images} of {prompt!r}{', reused' * self.reused}>"
-
-
-def _for_all(images: int) -> str:
-    """Keeps the price of a job from being read as the price of each of its images."""
-    return f" for {images}" if images > 1 else ""
 
 
 def _charged(record: Record) -> float | None:
@@ -287,21 +287,19 @@ def _charged(record: Record) -> float | None:
 
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
     """``12d · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
-    values = record.request.values
-    words = [address_of(record.number, place), *(str(values[n]) for n in ("aspect_ratio", "resolution") if n in values)]
-    if record.request.sample is not None:
-        words.append(f"sample {record.request.sample}")
-    if values.get("image"):
-        words.append("from an image")
-    if record.seconds is not None:
-        words.append(f"{record.seconds:.1f} s")
-    if (credits := _charged(record)) is not None:
-        words.append(f"{credits:g} credit{'s' * (credits != 1)}" + _for_all(len(record.images)))
-    if record.backend == "sandbox":
-        words.append("sandbox")
-    if reused:
-        words.append("reused")
-    return " · ".join(words)
+    values, credits, images = record.request.values, _charged(record), len(record.images)
+    facts = (
+        address_of(record.number, place),
+        *(str(values[name]) for name in ("aspect_ratio", "resolution") if name in values),
+        "" if record.request.sample is None else f"sample {record.request.sample}",
+        "from an image" if values.get("image") else "",
+        "" if record.seconds is None else f"{record.seconds:.1f} s",
+        # Of several images it says so: nobody should take the price of a job for that of each of its images.
+        "" if credits is None else f"{credits:g} credit{'s' * (credits != 1)}" + f" for {images}" * (images > 1),
+        "sandbox" if record.backend == "sandbox" else "",
+        "reused" if reused else "",
+    )
+    return " · ".join(filter(None, facts))
 
 
 def is_terminal() -> bool:
@@ -350,25 +348,19 @@ def copied(images: Iterable[SavedImage], folder: Path) -> list[Path]:
 
 def _copy(path: Path, folder: Path) -> Path:
     """A copy that never overwrites another image: ``name-2.png`` where ``name.png`` is something else."""
-    for attempt in range(1, 1000):
-        target = folder / (path.name if attempt == 1 else f"{path.stem}-{attempt}{path.suffix}")
-        if not target.exists():
-            shutil.copy2(path, target)
-            metadata.copy_beside(path, target)
-            return target
-        if target.read_bytes() == path.read_bytes():
-            return target
-    raise InputError(f"{folder} holds a thousand files named like {path.name}. Choose another folder.")
+    names = itertools.chain([path.name], (f"{path.stem}-{k}{path.suffix}" for k in itertools.count(2)))
+    places = (folder / name for name in names)
+    target = next(place for place in places if not place.exists() or place.read_bytes() == path.read_bytes())
+    if not target.exists():
+        shutil.copy2(path, target)
+        metadata.copy_beside(path, target)
+    return target
 
 
 def differences(a: GenerationRequest, b: GenerationRequest) -> list[tuple[str, str, str]]:
     """What differs between two requests: (name, in a, in b), in the table's order."""
-    rows = []
-    for name in (*PARAMETERS, "extra", "sample", "model"):
-        left, right = getattr(a, name), getattr(b, name)
-        if left != right:
-            rows.append((name, _words(left), _words(right)))
-    return rows
+    both = ((name, getattr(a, name), getattr(b, name)) for name in (*PARAMETERS, "extra", "sample", "model"))
+    return [(name, _words(left), _words(right)) for name, left, right in both if left != right]
 
 
 def _words(value: Any) -> str:

@@ -26,8 +26,13 @@ Axes = Mapping[str, tuple[Any, ...]]
 Source = Callable[[Any], Any]
 
 
-def _as_given(value: Any) -> Any:
-    return value
+def plain(value: Any) -> Any:
+    """A NumPy scalar, or an array of no dimensions, as the Python value it holds; everything else as it is.
+
+    Times stay what they are: those in nanoseconds would come out as bare integers.
+    """
+    single = getattr(value, "ndim", None) == 0
+    return value.item() if single and not str(value.dtype).startswith(("datetime64", "timedelta64")) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,12 @@ class Pick:
     seed: int | str = 0
 
     def __post_init__(self) -> None:
-        number, seed = self.number, self.seed
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_JOBS:
-            raise InputError(f"pick must be a whole number from 1 to {MOST_JOBS}, not {number!r}.", parameter="pick")
-        if isinstance(seed, bool) or not isinstance(seed, int | str):
-            raise InputError(f"pick_seed must be a whole number or a text, not {seed!r}.", parameter="pick_seed")
+        if isinstance(self.number, bool) or not isinstance(self.number, int) or not 1 <= self.number <= MOST_JOBS:
+            raise InputError(
+                f"pick must be a whole number from 1 to {MOST_JOBS}, not {self.number!r}.", parameter="pick"
+            )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int | str):
+            raise InputError(f"pick_seed must be a whole number or a text, not {self.seed!r}.", parameter="pick_seed")
 
     def drawn(self, axes: Axes, values: Sequence[Any]) -> dict[str, Any]:
         """What is kept with a drawn point: the seed, the number of all points, and its place along each axis."""
@@ -87,7 +93,7 @@ def expand(
     fixed: Mapping[str, Any] | None = None,
     *,
     filled: Mapping[str, str] = MappingProxyType({}),
-    source: Source = _as_given,
+    source: Source = plain,
     pick: Pick | None = None,
 ) -> tuple[Axes, list[Point]]:
     """The product of the axes' values, the last axis turning fastest; with ``pick`` the points it draws.
@@ -155,7 +161,7 @@ def parse_axes(
     axes: Mapping[str, Any] | None,
     more: Mapping[str, Any],
     *,
-    source: Source = _as_given,
+    source: Source = plain,
     pick: Pick | None = None,
 ) -> tuple[Axes, list[Point]]:
     """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
@@ -169,15 +175,13 @@ def parse_axes(
     both = set(all_axes) & set(more)
     if both:
         raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
-    fixed = {}
+    fixed: dict[str, Any] = {}
     for name, given in more.items():
         values = _kept(given)
         # resolution="2K" fixes a parameter; resolution=["2K"] is an axis of one value, which appears in the table.
         single = len(as_list(values)) == 1 and not isinstance(values, list | tuple)
-        if name in PARAMETERS and (values is None or single):
-            fixed[name] = values
-        else:
-            all_axes[name] = values
+        kept = fixed if name in PARAMETERS and (values is None or single) else all_axes
+        kept[name] = values
     return expand(prompt, all_axes, fixed, source=source, pick=pick)
 
 
@@ -189,15 +193,6 @@ def _named(axes: Any) -> dict[str, Any]:
         if not isinstance(name, str):
             raise InputError(f"The name of an axis must be text, not {name!r}.", parameter="axes")
     return dict(axes or {})
-
-
-def plain(value: Any) -> Any:
-    """A NumPy scalar, or an array of no dimensions, as the Python value it holds; everything else as it is.
-
-    Times stay what they are: those in nanoseconds would come out as bare integers.
-    """
-    single = getattr(value, "ndim", None) == 0
-    return value.item() if single and not str(value.dtype).startswith(("datetime64", "timedelta64")) else value
 
 
 def _kept(values: Any) -> Any:
@@ -302,18 +297,13 @@ def layout(axes: Mapping[str, Sequence[Any]], *, complete: bool = True) -> Layou
     """
     names = tuple(name for name in axes if len(axes[name]) > 1)
     fixed = tuple(name for name in axes if name not in names)
-    if not complete:
+    if not complete or len(names) > 3:
         return Layout(rows=names, fixed=fixed)
-    if len(names) <= 1:
-        return Layout(columns=names, fixed=fixed)
-    if len(names) == 2:
-        return Layout(rows=names[:1], columns=names[1:], fixed=fixed)
     if len(names) == 3:
         # Few large grids can be compared more easily than many small ones.
         fewest = min(names, key=lambda name: len(axes[name]))
-        rest = tuple(name for name in names if name != fewest)
-        return Layout((fewest,), rest[:1], rest[1:], fixed)
-    return Layout(rows=names, fixed=fixed)
+        names = (fewest, *(name for name in names if name != fewest))
+    return Layout(names[:-2], names[-2:-1], names[-1:], fixed)
 
 
 def label(value: Any) -> str:

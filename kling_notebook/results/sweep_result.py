@@ -19,8 +19,9 @@ from ..image_files import saving
 from ..image_files.source_images import known_by_pixels, load_source
 from ..view.facets import Facet
 from ..view.tiles import Tile
+from .gathered import Gathered
 from .handle import JobHandle
-from .result import Result, SavedImage, Shown, copied, placeholder_tile, writing
+from .result import Result, SavedImage, copied, placeholder_tile, writing
 from .sweep_axes import Axes, Pick, Point, label, layout, plain, shape
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class SweepPlan:
         return SweepResult(self.axes, self.points, handles, pick=self.pick)
 
 
-class SweepResult(Shown, Sequence[Result | None]):
+class SweepResult(Gathered):
     """The results of a sweep, in the order of its points, the last axis turning fastest; None where one is missing.
 
     ``sweep["fox", "dawn"]`` selects by value, in the axes' order, as it was given or as its label is written; fewer
@@ -79,20 +80,10 @@ class SweepResult(Shown, Sequence[Result | None]):
         self.axes = dict(axes)
         self.pick = pick
         self.points = tuple(points)
-        self.handles = tuple(handles)
-
-    def _result(self, index: int) -> Result | None:
-        handle = self.handles[index]
-        return handle.result() if handle.done() and not handle.cancelled() and handle.exception() is None else None
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __iter__(self) -> Iterator[Result | None]:
-        return (self._result(index) for index in range(len(self)))  # by place, also where [] selects by number
+        self.handles: tuple[JobHandle, ...] = tuple(handles)
 
     def __reversed__(self) -> Iterator[Result | None]:
-        return (self._result(index) for index in reversed(range(len(self))))
+        return map(self._result, reversed(range(len(self))))
 
     def index(self, value: Any, start: int = 0, stop: int = sys.maxsize) -> int:
         """The place of a result: by place, also where [] selects by number."""
@@ -100,17 +91,13 @@ class SweepResult(Shown, Sequence[Result | None]):
 
     def __getitem__(self, key: Any) -> Any:
         key = plain(key)
-        if _is_number(key) and isinstance(key, int) and not self._selects_numbers():
+        # An axis of numbers is selected by its values, never by place: 3 then means the value 3.
+        numbers = any(map(_is_number, next(iter(self.axes.values()), ())))
+        if isinstance(key, int) and not isinstance(key, bool) and not numbers:
             return self._result(range(len(self))[key])
         if isinstance(key, slice):
             return [self._result(i) for i in range(len(self))[key]]
         return self._select(key if isinstance(key, tuple) else (key,))
-
-    def _selects_numbers(self) -> bool:
-        """An axis of numbers is selected by its values, never by place: 3 then means the value 3."""
-        # Only the first axis counts: it is the one that a single value in brackets selects from.
-        first = next(iter(self.axes.values()), ())
-        return any(map(_is_number, first))
 
     def _select(self, key: tuple[Any, ...]) -> Any:
         names = tuple(self.axes)
@@ -147,22 +134,10 @@ class SweepResult(Shown, Sequence[Result | None]):
         raise InputError(f"{name} has no value {asked!r}. It has {known}.", parameter=name)
 
     @property
-    def done(self) -> list[Result]:
-        """The completed results."""
-        return [result for result in self if result is not None]
-
-    @property
     def missing(self) -> list[dict[str, Any]]:
         """The points whose images are not all there, as {axis: value}: not made, or gone from the folder since."""
         results = enumerate(self)
         return [self._at(i) for i, one in results if one is None or not all(saving.is_saved_image(p.path) for p in one)]
-
-    @property
-    def credits(self) -> float:
-        """What the completed jobs cost when they were bought. The sandbox's play money is never in a sum."""
-        # By job, since several points may share one: it was paid for once.
-        paid = {result.number: result.credits or 0.0 for result in self.done if result.backend != "sandbox"}
-        return sum(paid.values())
 
     @property
     def draw(self) -> dict[str, Any]:
@@ -178,12 +153,9 @@ class SweepResult(Shown, Sequence[Result | None]):
 
     def _reason(self, index: int) -> str:
         handle = self.handles[index]
-        if handle.cancelled():
-            return "cancelled before it was sent"
         if not handle.done():
             return f"still {handle.status.value}"
-        error = handle.exception()
-        return str(error).partition(". ")[0] if error else ""
+        return (handle.failed or "").partition(". ")[0]
 
     # ---- shown ----
 
@@ -193,9 +165,8 @@ class SweepResult(Shown, Sequence[Result | None]):
         if result is not None:
             return tuple(image.large() if large else image.tile() for image in result)
         handle = self.handles[index]
-        state: Any = "waiting" if not handle.done() else "missing"
-        if handle.done() and handle.status in (JobStatus.FAILED, JobStatus.REJECTED, JobStatus.EXPIRED):
-            state = "failed"
+        bad = handle.status in (JobStatus.FAILED, JobStatus.REJECTED, JobStatus.EXPIRED)
+        state: Any = "waiting" if not handle.done() else "failed" if bad else "missing"
         return (placeholder_tile(handle.request, state, self._reason(index)),)
 
     def point_bundle(self, index: int) -> dict[str, Any]:
@@ -237,9 +208,6 @@ class SweepResult(Shown, Sequence[Result | None]):
         from ..view.facets import facets_bundle
 
         return facets_bundle(self.facets(), title=title, notice=notice)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        return self.bundle()
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
@@ -307,7 +275,7 @@ class SweepResult(Shown, Sequence[Result | None]):
             drawn.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(drawn)
             self.table().to_csv(table, index=False)
-        originals = copied((image for result in self.done for image in result), target) if into else []
+        originals = copied(self.images, target) if into else []
         return [drawn, table, *originals]
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ The table is a pandas DataFrame, anything with ``to_pandas``, a list of dicts, o
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -179,10 +180,8 @@ def _names(frame: pd.DataFrame, value: Any) -> bool:
 
 def is_missing(cell: Any) -> bool:
     """Whether a cell holds nothing: None, NaN, NaT, pandas' NA."""
-    import pandas as pd
-
-    missing = pd.isna(cell) if not isinstance(cell, str | bytes | list | dict) else False
-    return bool(missing) if getattr(missing, "ndim", 0) == 0 else False
+    named = type(cell).__name__ in ("NAType", "NaTType")
+    return cell is None or named or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _written(cell: Any) -> str:
@@ -195,8 +194,10 @@ def _as_parameter(name: str, cell: Any) -> Any:
     """A cell as its parameter takes it: a column of whole numbers with a gap holds floats, a CSV file holds text."""
     cell = plain(cell)
     kind = PARAMETERS[name].kind if name in PARAMETERS else "sample"
-    if isinstance(cell, float) and cell.is_integer() and kind in ("integer", "sample"):
-        return int(cell)
-    if isinstance(cell, str) and kind == "integer" and re.fullmatch(r"\s*[-+]?\d+\s*", cell):
-        return int(cell)
+    if (
+        kind in ("integer", "sample")
+        and re.fullmatch(r"\s*[-+]?\d+(\.0)?\s*", str(cell))
+        and not isinstance(cell, bool)
+    ):
+        return int(float(cell)) if kind == "integer" or isinstance(cell, float) else cell
     return cell

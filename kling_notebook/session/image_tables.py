@@ -87,6 +87,7 @@ def measure(
 
 def export(session: Session, what: Any, folder: str | os.PathLike[str]) -> Path:
     """See `kling_notebook.export`."""
-    frame = images(session, what).drop_duplicates("path").drop(columns="path")
-    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    return dataset.export(images_of(holder(session, what, everything=False)), rows, folder)
+    held = holder(session, what, everything=False)
+    frame = images(session, held).iloc[::-1]  # of two rows with one image, the first counts
+    rows: dict[str, Any] = {row.pop("path"): row for row in frame.to_dict("records")}
+    return dataset.export([(image, rows[str(image.path)]) for image in images_of(held)], folder)

@@ -249,7 +249,7 @@ def test_a_finished_handle_is_a_source_image_and_another_says_what_it_is(
     assert session.request("at night", image=handle) == session.request("at night", image="1a")
     several = kling.submit("several", num_outputs=2)
     several.result(timeout=30)
-    with pytest.raises(InputError, match=r"Job 2 has 2 images\. Say which: 2a, 2b"):
+    with pytest.raises(InputError, match=r"image holds 2 images\. Say which: 2a, 2b"):
         session.request("at night", image=several)
     faulty = make_session(make_sandbox(faults=[Fault("submit", "failed", at=1, error="no foxes")]))
     slow = make_session(make_sandbox(latency=30.0))
