@@ -162,13 +162,24 @@ def fault_table(record_property: Callable[[str, object], None]) -> Callable[...,
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what each fault cost: fault, POSTs, charges, outcome."""
+    """Print what each fault cost, and where the images of a result are seen."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
-    told = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "fault"]
-    if not told:
+    noted = [one for report in reports for one in getattr(report, "user_properties", ())]
+    faults = sorted(tuple(map(str, value)) for name, value in noted if name == "fault")
+    title = "faults: what was sent, what was charged, what became of it"
+    _print_table(terminalreporter, title, [("fault", "POSTs", "charges", "outcome"), *faults])
+    ends = dict(value for name, value in noted if name == "matrix")
+    ways = list(next(iter(ends.values()), ()))
+    title = "results: where their images are seen, by front end and way of asking"
+    _print_table(
+        terminalreporter, title, [("", *ends), *((way, *(cells[way] for cells in ends.values())) for way in ways)]
+    )
+
+
+def _print_table(terminalreporter: Any, title: str, table: list[tuple[str, ...]]) -> None:
+    if len(table) < 2:
         return
-    table = [("fault", "POSTs", "charges", "outcome"), *sorted(tuple(map(str, row)) for row in told)]
-    terminalreporter.write_sep("-", "faults: what was sent, what was charged, what became of it")
-    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    terminalreporter.write_sep("-", title)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         terminalreporter.write_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))

@@ -342,3 +342,54 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
         # Taken before the pages close: a page whose kernel ends complains of that.
         complaints = [complaint for page in pages for complaint in page.errors]
     assert not complaints, "the browser's console held errors:\n" + "\n".join(complaints)
+
+
+@pytest.fixture
+def notebook_7(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A running Notebook 7: its address, and the folder it serves."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_", "JUPYTER"))
+    }
+    home = tmp_path / "home"
+    folder = tmp_path / "served"
+    for path in (home, folder, home / "runtime"):
+        path.mkdir()
+    settings = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "notebook-extension/tracker": {"windowingMode": "none"},
+    }
+    for name, values in settings.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    own = {
+        "HOME": home,
+        "KLING_SANDBOX": "1",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "JUPYTER_CONFIG_DIR": home / "config",
+    }
+    own["JUPYTERLAB_SETTINGS_DIR"] = home / "settings"
+    command = [sys.executable, "-m", "notebook", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    command += ["--IdentityProvider.token=", f"--ServerApp.root_dir={folder}", "--expose-app-in-browser"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=kept | {k: str(v) for k, v in own.items()}, stdout=log, stderr=log)
+    try:
+        yield address(home / "runtime", process, tmp_path / "log"), folder
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def address(runtime: Path, process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where it answers, read from the file Jupyter leaves for that."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        for path in runtime.glob("jpserver-*.json"):
+            try:
+                url = str(json.loads(path.read_text(encoding="utf-8"))["url"]).rstrip("/")
+                with urllib.request.urlopen(f"{url}/api", timeout=2):  # noqa: S310 - our own loopback address
+                    return url
+            except (OSError, ValueError):
+                continue
+        time.sleep(0.1)
+    pytest.fail(f"Notebook 7 did not come up:\n{log.read_text(errors='replace')[-3000:]}")

@@ -155,8 +155,8 @@ def test_a_sweep_is_a_labeled_grid_and_buys_only_what_is_missing(kernel, service
     again = kernel.ok(cell)
     assert again.html.count("<img") == 6
     assert submits(service) == 6
-    assert "4 from this folder" in again.text
-    assert "4 of 6 from this folder, 2 to buy: 2 images" in str(again.messages), "said before"
+    assert "4 already made, at no cost" in again.text
+    assert "4 already made, 2 new: 2 images" in str(again.messages), "said before"
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
 
 
