@@ -145,7 +145,12 @@ def test_papermill(setup: str, record: Record, tmp_path: Path) -> None:
 
 TERMINALS = {
     "terminal IPython": ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--no-confirm-exit"],
-    "jupyter console": ["-m", "jupyter_console", "--simple-prompt", "--no-confirm-exit"],
+    "jupyter console": [
+        *["-m", "jupyter_console", "--simple-prompt", "--no-confirm-exit"],
+        # It hands images to a viewer; here to a program that notes their sizes.
+        "--ZMQTerminalInteractiveShell.image_handler=stream",
+        "--ZMQTerminalInteractiveShell.stream_image_handler=['sh', '-c', 'wc -c >> viewed.txt']",
+    ],
 }
 
 
@@ -158,6 +163,9 @@ def test_a_terminal(front_end: str, setup: str, record: Record, tmp_path: Path) 
     (tmp_path / "setup.ipy").write_text(setup, encoding="utf-8")
     options = {"env": environment, "cwd": str(tmp_path), "encoding": "utf-8", "timeout": 60, "dimensions": (40, 200)}
     program = pexpect.spawn(sys.executable, command, **options)
+
+    viewed = tmp_path / "viewed.txt"
+    viewed.touch()
 
     def run(code: str) -> str:
         """Type a cell by way of a file: a terminal takes several lines in ways of its own."""
@@ -180,10 +188,12 @@ def test_a_terminal(front_end: str, setup: str, record: Record, tmp_path: Path) 
             if way in WIDGETS:
                 cells[way] = "not applicable"
                 continue
+            before = len(viewed.read_text().splitlines())
             text = run(code)
             if way not in QUIET:
                 slug = re.sub(r"[^a-z]+", "-", PROMPTS.get(way, way)).strip("-")
-                cells[way] = judged(way, len(re.findall(rf"kling_images/\d+a-{slug}-\w+\.png", text)), text)
+                images = len(re.findall(rf"kling_images/\d+a-{slug}-\w+\.png", text))
+                cells[way] = judged(way, images + len(viewed.read_text().splitlines()) - before, text)
                 if way == "--no-wait" and cells[way] == "lost":  # its text comes when the terminal is free
                     text += run("made = handle.result(60)") + run("None")
                     cells[way] = judged(way, text.count(f"-{slug}-"), text)
