@@ -213,7 +213,9 @@ def test_what_is_saved_is_valid_html_that_runs_nothing(executed: Executed) -> No
 
 def test_a_failure_and_an_interrupt_leave_their_last_state_with_reason_and_next_step(executed: Executed) -> None:
     failed = executed.outputs("failed")
-    assert "content policy" in failed[0]["data"]["text/html"]
+    assert "failed" in failed[0]["data"]["text/html"]
+    assert "content policy" not in failed[0]["data"]["text/html"], "said once"
+    assert "content policy" in failed[1]["evalue"]
     assert failed[1]["ename"] == "JobFailedError"
     assert len(failed[1]["traceback"]) == 1
     interrupted = executed.outputs("interrupted")

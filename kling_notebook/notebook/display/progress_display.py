@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from ...api.generation_request import GenerationRequest
@@ -87,7 +88,7 @@ class LiveDisplay:
         self._labels = {request: (labels or {}).get(request) or _label(request) for request in requests}
         now = time.monotonic()
         self._last = {request: (Snapshot(request, JobStatus.QUEUED), now) for request in self._labels}
-        self._title, self._notice, self._free = title, notice, free
+        self._title, self._notice, self._free, self._background = title, notice, free, background
         self._lock = threading.Lock()
         self._finished = False
         self._sent: dict[str, Any] | None = None
@@ -131,6 +132,8 @@ class LiveDisplay:
         with self._lock:
             last, finished = list(self._last.values()), self._finished
         rows = [row_of(snapshot, self._labels[snapshot.request], now - at, free=self._free) for snapshot, at in last]
+        if finished and len(rows) == 1 and not self._background:  # the error that is raised has the reason
+            rows = [replace(rows[0], detail="")]
         return [_not_waited_for(row) for row in rows] if finished else rows
 
     def tick(self) -> bool:
