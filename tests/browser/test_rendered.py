@@ -102,7 +102,7 @@ class Executed:
     def outputs(self, name: str) -> list[dict[str, Any]]:
         """Those that show something: where the progress was, an empty one stays."""
         found: list[dict[str, Any]] = self.notebook.cells[list(CELLS).index(name)].outputs
-        return [output for output in found if output.get("data") != {}]
+        return [output for output in found if any(output.get("data", {"error": True}).values())]
 
     def html(self, name: str) -> str:
         return "".join(output.get("data", {}).get("text/html", "") for output in self.outputs(name))

@@ -342,7 +342,7 @@ _ROWS = (
     Subcommand("dismiss", "JOB", "dismiss an unconfirmed job", _dismiss, jobs=True),
     Subcommand("status", "", "what runs, what is paused, what was spent and what is left", _status),
     Subcommand("star", "IMAGE [--off]", "star an image", _star, (_OFF,), jobs=True),
-    Subcommand("note", "JOB TEXT", "write a note to a job", _note, jobs=True, verbatim=True),
+    Subcommand("note", "JOB TEXT", 'write a note to a job; "" removes it', _note, jobs=True, verbatim=True),
     Subcommand("budget", "[N|off]", "what this session may spend, in credits", _budget, choices=("off",)),
     Subcommand("reuse", "[on|off]", _SAVE, _reuse, choices=_SWITCH),
     Subcommand("sandbox", "[on|off]", _PRACTICE, _sandbox, choices=_SWITCH),
