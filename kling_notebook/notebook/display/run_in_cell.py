@@ -29,7 +29,7 @@ Bind = Callable[[Any], object]
 Plan = SweepPlan | BatchPlan | None
 Held = SweepResult | BatchResult | JobHandle
 AGAIN = "Run it again to make only what is missing."
-COLLECTED = "Resuming is free: `%kling status` says what is left of them."
+COLLECTED = "Fetching again costs nothing: `%kling status` says what is left of them."
 
 
 def perform(

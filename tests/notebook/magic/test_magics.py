@@ -339,7 +339,7 @@ def test_resume_says_of_what_failed_that_collecting_buys_nothing(on, make_sandbo
     kernel.wait(cell)
     reply = kernel.ok("%kling resume")
     assert "1 of 2 jobs did not succeed" in reply.text
-    assert "Collecting buys nothing: `%kling status` says what is left of them." in reply.text
+    assert "Fetching again costs nothing: `%kling status` says what is left of them." in reply.text
     assert "Run it again" not in reply.text
 
 
