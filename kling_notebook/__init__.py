@@ -155,13 +155,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext kling_notebook``: the ``%%kling`` and ``%kling`` magics and their completion."""
-    from .notebook.extension import load
+    from .notebook.magic.extension import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """``%unload_ext kling_notebook``: leaves the shell as it was."""
-    from .notebook.extension import unload
+    from .notebook.magic.extension import unload
 
     unload(shell)

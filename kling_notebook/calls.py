@@ -20,8 +20,8 @@ from .image_files import metadata
 from .jobs.call import Call
 from .jobs.spending import Estimate
 from .notebook import kernel_session
-from .notebook.checks import check_limit, check_reuse
 from .notebook.display import wait
+from .notebook.display.checks import check_limit, check_reuse
 from .notebook.display.counted import counted
 from .notebook.display.run_in_cell import collect, interrupts_explained, perform
 from .results.batch_result import BatchResult

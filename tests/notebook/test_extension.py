@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kling_notebook.api.parameters import PARAMETERS
-from kling_notebook.notebook.extension import let_through
+from kling_notebook.notebook.magic.extension import let_through
 from kling_notebook.notebook.magic.options_table import OPTIONS, help_of_options
 from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS, help_of, help_text, short_help
 

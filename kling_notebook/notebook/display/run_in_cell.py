@@ -19,8 +19,8 @@ from ...results.typed_values import left_in_braces
 from ...session.session import Session, Source
 from ...view.markup import bounded, plural
 from ...view.progress import message_bundle
-from ..checks import check_reuse, check_timeout
 from . import wait as waiting
+from .checks import check_reuse, check_timeout
 from .echo import held_back
 from .outputs import attempt, point_out
 from .progress_display import LiveDisplay

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-from ..api import errors
-from .config import MAGICS
-from .magic.magics import KlingMagics, recent_jobs
+from ...api import errors
+from ..config import MAGICS
+from .magics import KlingMagics, recent_jobs
 
 COMPLETION = "kling_notebook.completion"
 MOST_PATHS = 200
@@ -72,7 +72,7 @@ def _offer_completions(shell: Any) -> None:
 
     @context_matcher(identifier=COMPLETION, priority=1000)  # type: ignore[untyped-decorator]  # IPython's
     def matcher(context: Any) -> dict[str, Any]:
-        from .magic.completion import Known, complete
+        from .completion import Known, complete
 
         lines = context.full_text.split("\n")
         first = not any(line.strip() for line in lines[: context.cursor_line])

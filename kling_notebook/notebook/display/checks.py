@@ -6,7 +6,7 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
-from ..api.errors import InputError
+from ...api.errors import InputError
 
 
 def check_timeout(timeout: Any) -> None:
