@@ -54,7 +54,8 @@ LIFE, COLLECTING, PAST = "jobs/advance.py", "jobs/poll_and_save.py", "jobs/resum
 IMAGES, JOURNAL, RUNNING = "image_files/saving.py", "journal/journal.py", "jobs/dispatcher.py"
 TWINS, TRANSPORTING = "jobs/test_reuse.py", "api/test_transport.py"
 RECOVERY, TABLES = "journal/recovery.py", "journal/schema.py"
-KEPT = "jobs/test_kept_files.py"
+KEPT, ARRIVING = "jobs/test_kept_files.py", "session/test_source_images_arrive.py"
+SOURCES = "image_files/source_images.py"
 FAULTS, CRASH, MONEY = "jobs/test_faults.py", "jobs/test_crash.py", "jobs/test_spending.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 
@@ -138,13 +139,28 @@ MUTATIONS = (
         KEPT, "last_bytes_stay"),
     row("of what is too large nothing is kept", COLLECTING, "            if saved.too_large:", "            if False:",
         KEPT, "too_large"),
+    row("a signed image is edited", "image_files/containers.py",
+        "kind in (PNG, JPEG, WEBP) and not any(", "kind in (PNG, JPEG, WEBP) or not any(",
+        "jobs/test_signed_images.py", "stays_valid"),
+    row("a source image from 0 to 1 is taken for one from 0 to 255", SOURCES, 'image.mode == "F" and high <= 1', "False",
+        ARRIVING, "arrives_as_it_looks"),
+    row("the orientation of a source image is ignored", SOURCES, "image = decode.upright(_as_it_looks(image), orientation)",
+        "image = _as_it_looks(image)", ARRIVING, "arrives_as_it_looks"),
+    row("values that mean nothing are sent", SOURCES, "if not np.isfinite(values).all():", "if False:",
+        ARRIVING, "cannot_be_sent"),
+    row("a URL that the service cannot fetch is sent", "api/url_policy.py", "if _is_local(host) or is_inner_name or (",
+        "if False and (", ARRIVING, "cannot_fetch"),
+    row("a pickled image forgets its bytes", "results/result.py", "return SavedImage, (*about, held)",
+        "return SavedImage, (*about, None)", "results/test_saved_image.py", "needs_no_file"),
+    row("thumbnails lie on their side", "image_files/decode.py", "return facts, upright(small(image, side), facts.orientation)",
+        "return facts, small(image, side)", "results/test_saved_image.py", "upright"),
     row("half an image is taken if Pillow is told to read such", "image_files/decode.py",
         "if lenient and not ImageFile.LOAD_TRUNCATED_IMAGES:", "if lenient:", KEPT, "half_an_image"),
     row("an expired URL is a failure", COLLECTING,
         "if refresh == ASSET_REFRESHES or not any(error.status in GONE for error in errors.values()):", "if True:",
         FAULTS, "download and 410"),
-    row("one bad image holds back the rest", COLLECTING, "            errors[k] = saved\n        else:",
-        "            errors[k] = saved\n            break\n        else:", "jobs/test_resume.py", "one_bad_image"),
+    row("one bad image holds back the rest", COLLECTING, "            errors[k] = saved\n            if saved",
+        "            errors[k] = saved\n            break\n            if saved", "jobs/test_resume.py", "one_bad_image"),
     row("a gap moves the images after it", COLLECTING, "(*record.images[:k], *gaps, name,", "(*record.images[:k], name,",
         "jobs/test_resume.py", "one_bad_image"),
     row("a failed poll is a failed job", COLLECTING, "if after is not retry_policy.AfterPoll.AGAIN:", "if True:",

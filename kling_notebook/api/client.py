@@ -201,6 +201,11 @@ class ServiceClient:
                 f" Use request.replace(model={self._model!r}).",
                 parameter="model",
             )
+        url = request.image.url if request.image is not None else None
+        if url and not url_policy.is_data_url(url) and (why := url_policy.why_out_of_reach(url, self._base_url)):
+            raise InputError(
+                f"The service cannot fetch the source image: {why}. Save it and give its path.", parameter="image"
+            )
         check_body(request, self._schema_for(request))
 
     def _schema_for(self, request: GenerationRequest) -> ModelSchema | None:

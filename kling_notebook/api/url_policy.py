@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import re
 import socket
+import unicodedata
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from .errors import SettingsError
@@ -154,6 +155,29 @@ def why_blocked(url: str, base_url: str) -> str | None:
         return "its address is inside a private network"
     if address is None and _NUMERIC_HOST.fullmatch(host):
         return "its address is not a plain http(s) URL"
+    return None
+
+
+_INNER_NAMES = (".local", ".internal", ".lan", ".home.arpa")
+
+
+def why_out_of_reach(url: str, base_url: str) -> str | None:
+    """Why the service cannot fetch a source image from this URL, as the end of a sentence; None if it may be able to.
+
+    A service on this machine reaches what this machine reaches.
+    """
+    if is_loopback(base_url):
+        return None
+    try:
+        host = unicodedata.normalize("NFKC", urlsplit(url).hostname or "").rstrip(".").lower()
+    except ValueError:
+        host = ""
+    if not host:
+        return "its address is not a plain http(s) URL"
+    address = _literal(host.partition("%")[0])
+    is_inner_name = address is None and ("." not in host or host.endswith(_INNER_NAMES))
+    if _is_local(host) or is_inner_name or (address is not None and not _is_public(address)):
+        return f"{host} is this machine or inside a private network"
     return None
 
 

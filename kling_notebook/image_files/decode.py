@@ -116,7 +116,7 @@ def load(
     raise NotAnImageError(reason, whole=whole)
 
 
-def header(path: Path) -> tuple[int, int, str]:
+def header(source: Path | bytes) -> tuple[int, int, str]:
     """Width and height in pixels, 0 if it cannot be decoded, and the format, from the first bytes of a file.
 
     Raises:
@@ -124,7 +124,7 @@ def header(path: Path) -> tuple[int, int, str]:
     """
     from PIL import Image
 
-    with open_regular(path) as file:
+    with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
         kind = kind_of(file.read(HEAD))
         file.seek(0)
         width, height = 0, 0
@@ -133,7 +133,7 @@ def header(path: Path) -> tuple[int, int, str]:
                 width, height = Image.open(file, formats=(FORMATS[kind.media_type],)).size
     if not width and kind.media_type in FORMATS:
         with contextlib.suppress(NotAnImageError):
-            width, height = load(read_bounded(path))[1].size
+            width, height = load(source if isinstance(source, bytes) else read_bounded(source))[1].size
     return width, height, kind.media_type.partition("/")[2]
 
 

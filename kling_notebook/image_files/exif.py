@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-_DESCRIPTION, _ORIENTATION = 0x010E, 0x0112
+_DESCRIPTION, ORIENTATION = 0x010E, 0x0112
 _ASCII = 2
 
 
@@ -56,7 +56,7 @@ def read_orientation(block: bytes | None) -> int:
         directory = _first_directory(block or b"")
     except BrokenExifError:
         return 1
-    entry = directory.entries.get(_ORIENTATION, bytes(12))
+    entry = directory.entries.get(ORIENTATION, bytes(12))
     value: int = struct.unpack_from(directory.order + "H", entry, 8)[0]
     return value if 1 <= value <= 8 else 1
 

@@ -70,14 +70,18 @@ def check(path: Path) -> tuple[str, int, int]:
     return facts.media_type, facts.width, facts.height
 
 
-def open_image(path: Path) -> Image.Image:
-    """A saved image as a PIL image, decoded, the file closed. Raises DownloadError if it cannot be read."""
-    return _decoded_from(path, f"{path.name} cannot be opened", None)[1]
+def open_image(path: Path, data: bytes | None = None) -> Image.Image:
+    """A saved image as a PIL image, decoded, the file closed; from ``data`` if its bytes are at hand.
+
+    Raises:
+        DownloadError: it cannot be read.
+    """
+    return _decoded_from(path, f"{path.name} cannot be opened", None, data)[1]
 
 
-def _decoded_from(path: Path, failure: str, side: int | None) -> tuple[Facts, Image.Image]:
+def _decoded_from(path: Path, failure: str, side: int | None, held: bytes | None = None) -> tuple[Facts, Image.Image]:
     def work() -> tuple[Facts, Image.Image]:
-        data = decode.read_bounded(path)
+        data = held or decode.read_bounded(path)
         return decode.load(data, as_it_is=True) if side is None else decode.decode(data, side, lenient=False)
 
     try:

@@ -8,26 +8,42 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
-from . import decode, decode_pool
+from . import decode, decode_pool, exif
 from .file_kinds import JPEG, PNG, WEBP, kind_of
 from .regular_file import open_regular
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 MOST_BYTES = 10_000_000
 LEAST_SIDE = 300
 LEAST_RATIO, MOST_RATIO = 0.4, 2.5
+_ROUNDING = 1e-4  # what a resize or a change of color space adds at the ends of a range
 
 
-def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
-    """Bytes and media type of a source image given as a path, as a file's bytes or as a PIL image.
+def has_pixels(value: object) -> bool:
+    """Whether the value is an image without a file: a PIL image or a NumPy array."""
+    return decode.as_image(value) is not None or _as_array(value) is not None
+
+
+def is_loadable(value: object) -> bool:
+    """Whether the value itself holds an image: pixels, bytes or an open file."""
+    is_file = isinstance(value, bytes | bytearray | memoryview) or callable(getattr(value, "read", None))
+    return is_file or has_pixels(value)
+
+
+def load_source(value: Any) -> tuple[bytes, str]:
+    """Bytes and media type of a source image: a path, a file's bytes, an open file, a PIL image or a NumPy array.
+
+    A file is passed on as it is, unless its EXIF says that it has to be turned. Images in memory arrive as they look.
 
     Raises:
         InputError: it cannot be read or the service would refuse it. The last sentence says what to do.
@@ -36,17 +52,82 @@ def load_source(value: str | Path | bytes | Image.Image) -> tuple[bytes, str]:
         return _checked(_file(Path(value)), str(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _checked(bytes(value), "The source image")
-    image = decode.as_image(value)
+    if callable(getattr(value, "read", None)):
+        return _checked(_read(value), "The source image")
+    image, array = decode.as_image(value), _as_array(value)
+    if array is not None:
+        image = _image_of(array)
     if image is None:
         raise _refused(
-            f"A source image cannot be of type {type(value).__name__}. Give a path, a URL, bytes or a PIL image."
+            f"A source image cannot be of type {type(value).__name__}. Give a path, a URL, bytes, a PIL image or a "
+            "NumPy array."
         )
     _check_size("The source image", image.width, image.height)
     try:
-        data, _ = decode_pool.run(_encoded, image)
-    except (OSError, ValueError) as error:
+        data, media_type = decode_pool.run(_encoded, image)
+    except InputError:
+        raise
+    except Exception as error:  # of a file behind the image, or a mode that Pillow cannot convert
         raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
-    return _checked(data, "The source image")
+    _check_bytes("The source image", len(data))
+    return data, media_type
+
+
+def _read(file: Any) -> bytes:
+    """All of a BytesIO, wherever it stands; of any other file what is left of it."""
+    try:
+        data = file.getvalue() if isinstance(file, io.BytesIO) else file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise _refused(f"The source image cannot be read: {error}.") from None
+    if not isinstance(data, bytes):
+        raise _refused("The source image is a file opened as text. Open it with open(path, 'rb'), or give its path.")
+    return data
+
+
+def _as_array(value: object) -> np.ndarray[Any, Any] | None:
+    """``value`` if it is a NumPy array, without importing NumPy if it was not imported yet."""
+    module = sys.modules.get("numpy")
+    return value if module is not None and isinstance(value, module.ndarray) else None
+
+
+def _image_of(array: np.ndarray[Any, Any]) -> Image.Image:
+    """An array of gray, RGB or RGBA pixels as an image."""
+    import numpy as np
+    from PIL import Image
+
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)) or not array.size:
+        channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = " Use numpy.moveaxis(array, 0, -1)." if channels_first else ""
+        raise _refused(
+            f"A source image as an array has the shape (height, width), (height, width, 3) or (height, width, 4), not "
+            f"{array.shape}.{hint}"
+        )
+    if array.dtype.kind == "f":
+        array = _as_bytes(array, 1)
+    if array.dtype != np.uint8:
+        hint = {"b": "array * numpy.uint8(255)", "u": "array / 65535 for 16 bits"}.get(
+            array.dtype.kind, "a float array"
+        )
+        raise _refused(
+            f"A source image as an array is uint8 (0 to 255) or float (0 to 1), not {array.dtype}. Convert it: {hint}."
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _as_bytes(values: Any, most: float) -> np.ndarray[Any, Any]:
+    """Values from 0 to ``most`` as bytes from 0 to 255."""
+    import numpy as np
+
+    values = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise _refused("The source image holds NaN or infinite values. Replace them: numpy.nan_to_num(array).")
+    low, high = values.min(), values.max()
+    if low < -most * _ROUNDING or high > most * (1 + _ROUNDING):
+        raise _refused(
+            f"The source image has values from {low:g} to {high:g}; 0 to {most:g} are understood. Scale it, or convert "
+            "it to uint8."
+        )
+    return (values.clip(0, most) * (255 / most) + 0.5).astype(np.uint8)
 
 
 def known_by_pixels(source: SourceImage) -> SourceImage:
@@ -63,15 +144,38 @@ def known_by_pixels(source: SourceImage) -> SourceImage:
 
 
 def _encoded(image: Image.Image) -> tuple[bytes, str]:
-    """A PNG; a JPEG if the PNG is too large and nothing is transparent."""
-    image = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
+    """A PNG of the image as it looks; a JPEG if the PNG is too large and nothing is transparent."""
+    orientation = image.getexif().get(exif.ORIENTATION, 1)
+    profile = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None
+    image = decode.upright(_as_it_looks(image), orientation)
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=6)
-    if out.tell() <= MOST_BYTES or image.mode in ("LA", "RGBA") or "transparency" in image.info:
+    image.save(out, "PNG", compress_level=6, icc_profile=profile)
+    if out.tell() <= MOST_BYTES or image.mode in ("LA", "RGBA"):
         return out.getvalue(), PNG
     out = io.BytesIO()
-    image.convert("RGB").save(out, "JPEG", quality=95)
+    image.save(out, "JPEG", quality=95, icc_profile=profile)
     return out.getvalue(), JPEG
+
+
+def _as_it_looks(image: Image.Image) -> Image.Image:
+    """The image in the mode L, LA, RGB or RGBA: what every reader of a PNG understands alike."""
+    import numpy as np
+    from PIL import Image, ImageCms
+
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image, dtype=np.float64)
+        high = values.max()
+        most = 65535 if image.mode.startswith("I;") or (image.mode == "I" and high > 255) else 255
+        return Image.fromarray(_as_bytes(values, 1 if image.mode == "F" and high <= 1 else most))
+    if image.mode == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        return ImageCms.ImageCmsTransform(lab, srgb, "LAB", "RGB").apply(image)
+    if image.mode in ("L", "LA", "RGB", "RGBA") and "transparency" not in image.info:
+        return image
+    if image.has_transparency_data:
+        return image.convert("LA" if image.mode == "La" else "RGBA")
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _file(path: Path) -> bytes:
@@ -98,12 +202,14 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
         raise _refused(f"{name} is {kind.name}. {way} as PNG, JPEG or WebP.")
     try:
         facts, _ = decode_pool.run(decode.decode, data, 1)
+        turned = facts.orientation > 1 and not facts.animated
+        image = decode_pool.run(decode.load, data, as_it_is=True)[1] if turned else None
     except decode.NotAnImageError as error:
         raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
     if facts.animated:
         raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")
     _check_size(name, facts.width, facts.height)
-    return data, kind.media_type
+    return (data, kind.media_type) if image is None else load_source(image)
 
 
 def _check_bytes(name: str, size: int) -> None:

@@ -33,18 +33,20 @@ _LOWER_QUALITIES = (85, 75, 65, 50, 35, 20)
 _COMMENT = re.compile(rb"\xff\xfe\x00.kling (\d{1,6})x(\d{1,6})", re.DOTALL)
 
 
-def thumbnail(path: Path, cache: Path, size: int = 256) -> tuple[bytes, int, int]:
+def thumbnail(path: Path, cache: Path, size: int = 256, *, data: bytes | None = None) -> tuple[bytes, int, int]:
     """JPEG bytes of at most ``size`` pixels a side, upright, and the image's own width and height in pixels.
 
     Raises:
         DownloadError: the image is gone or can no longer be read.
     """
-    return _cached(path, cache, _kind(size), size, None)
+    return _cached(path, cache, size, None, data)
 
 
-def large(path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT) -> tuple[bytes, int, int]:
+def large(
+    path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT, *, data: bytes | None = None
+) -> tuple[bytes, int, int]:
     """As `thumbnail`, for an image shown by itself: of the best quality that stays within ``limit`` bytes."""
-    return _cached(path, cache, _kind(size, limit), size, limit)
+    return _cached(path, cache, size, limit, data)
 
 
 def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> dict[str, bytes]:
@@ -80,25 +82,27 @@ def make(small: Image.Image, facts: containers.Facts, size: int, limit: int | No
     return jpeg
 
 
-def _cached(path: Path, cache: Path, kind: str, size: int, limit: int | None) -> tuple[bytes, int, int]:
+def _cached(path: Path, cache: Path, size: int, limit: int | None, data: bytes | None) -> tuple[bytes, int, int]:
+    """``data``: the image's bytes, of one whose file may be out of reach; nothing is cached of it."""
     try:
-        place = _place(path, cache, kind)
-        known = _read(place)
+        place = _place(path, cache, _kind(size, limit)) if data is None else None
+        known = _read(place) if place is not None else None
         if known is not None:
             return known
-        jpeg, facts = decode_pool.run(_made, path, size, limit)
+        jpeg, facts = decode_pool.run(_made, path, data, size, limit)
     except OSError as error:
         reason = error.strerror or error
         raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
     except decode.NotAnImageError as error:
         raise DownloadError(f"{path.name} cannot be shown: {error}.") from None
     with contextlib.suppress(OSError):
-        _write(place, jpeg)
+        if place is not None:
+            _write(place, jpeg)
     return jpeg, *facts.upright_size
 
 
-def _made(path: Path, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:
-    facts, small = decode.decode(decode.read_bounded(path), size, draft=True)
+def _made(path: Path, data: bytes | None, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:
+    facts, small = decode.decode(data or decode.read_bounded(path), size, draft=True)
     return make(small, facts, size, limit), facts
 
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..api import url_policy
 from ..api.address import parse_address, place_of
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
 from ..image_files import saving
-from ..image_files.source_images import known_by_pixels, load_source
+from ..image_files.source_images import has_pixels, is_loadable, known_by_pixels, load_source
 from ..journal import layout
 from ..journal.source_copies import named_by_copy
 from .handle import JobHandle
@@ -31,15 +32,17 @@ class Attachments:
 
     Args:
         folder: where the session works. image: finds a saved image by (number or job id, place); None means the latest.
+        base_url: the service's address, which has to reach the URLs of source images; "" for the sandbox.
     """
 
-    def __init__(self, folder: Path, image: Callable[[Any, int], SavedImage]) -> None:
+    def __init__(self, folder: Path, image: Callable[[Any, int], SavedImage], base_url: str = "") -> None:
         self._folder = folder
         self._image = image
+        self._base_url = base_url
 
     def resolve(self, value: Any) -> SourceImage | None:
-        """The source image meant by a path, URL, data URL, address (``12b``), ``last``, ``lastb``, bytes, PIL image,
-        SavedImage or completed handle.
+        """The source image meant by a path, URL, data URL, address (``12b``), ``last``, ``lastb``, bytes, open file,
+        PIL image, NumPy array, SavedImage or completed handle.
 
         Raises:
             InputError: it is not a usable image (png, jpeg or webp, at most 10 MB, 300 px or more a side, ratio 0.4
@@ -51,12 +54,17 @@ class Attachments:
             return self._of_text(value.strip())
         if isinstance(value, os.PathLike):
             return SourceImage.of_bytes(*load_source(Path(value).expanduser()), os.fspath(value))
-        if isinstance(value, bytes | bytearray) or (hasattr(value, "save") and hasattr(value, "getpixel")):
+        if is_loadable(value):
             return self._of_bytes(value)
         return self._of_image(value if isinstance(value, SavedImage) else _only_image(value))
 
     def _of_text(self, text: str) -> SourceImage:
         if text.lower().startswith(("https://", "http://")):
+            why = url_policy.why_out_of_reach(text, self._base_url) if self._base_url else None
+            if why is not None:
+                raise InputError(
+                    f"The service cannot fetch the source image: {why}. Save it and give its path.", parameter="image"
+                )
             return SourceImage(text, text)
         if text.lower().startswith("data:"):
             return self._of_bytes(_data_of(text))
@@ -89,7 +97,7 @@ class Attachments:
 
     def _of_bytes(self, value: Any) -> SourceImage:
         source = SourceImage.of_bytes(*load_source(value), "")
-        return named_by_copy(source if isinstance(value, bytes | bytearray) else known_by_pixels(source))
+        return named_by_copy(known_by_pixels(source) if has_pixels(value) else source)
 
     def _of_image(self, image: SavedImage) -> SourceImage:
         """An image of this folder by its address. One of another folder by its copy: its address would mean another

@@ -17,7 +17,7 @@ from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
-from ..image_files import decode, decode_pool, metadata, saving, thumbnails
+from ..image_files import decode, metadata, saving, thumbnails
 from ..journal import layout, source_copies
 from ..journal.job_record import Record
 from ..view.table import HistoryRow
@@ -75,6 +75,15 @@ class SavedImage:
     thumbnail_size: int = THUMBNAIL
     data: bytes | None = field(default=None, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With the file's bytes: another process may not see the file."""
+        held = self.data
+        if held is None:
+            with contextlib.suppress(OSError):
+                held = self.path.read_bytes()
+        about = (self.path, self.number, self.place, self.request, self.caption, self.thumbnail_size)
+        return SavedImage, (*about, held)
+
     @property
     def address(self) -> str:
         """``12b``, as in captions and in ``--image 12b``."""
@@ -88,27 +97,24 @@ class SavedImage:
     @property
     def width(self) -> int:
         """Pixels, as stored: a photograph's orientation is not applied. 0 for a file that cannot be decoded."""
-        return self._size[0]
+        return decode.header(self.data or self.path)[0]
 
     @property
     def height(self) -> int:
         """Pixels, see `width`."""
-        return self._size[1]
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        return decode.header(self.path)[:2] if self.data is None else self.image().size
+        return decode.header(self.data or self.path)[1]
 
     def image(self) -> PIL.Image.Image:
         """The original as a PIL image; its pixels are read on first use."""
-        if self.data is not None:
-            return decode_pool.run(decode.load, self.data, as_it_is=True)[1]
-        return saving.open_image(self.path)
+        return saving.open_image(self.path, self.data)
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
         """``numpy.asarray(image)`` gives the pixels: (height, width, channels), uint8 for most files."""
-        return self.image().__array_interface__
+        image = self.image()
+        if image.mode in ("P", "PA"):
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        return image.__array_interface__
 
     def tile(self) -> Tile:
         """The image as a grid shows it: a bounded thumbnail, its alternative text, caption and link."""
@@ -120,7 +126,7 @@ class SavedImage:
 
     def _as_tile(self, render: Any, size: int) -> Tile:
         try:
-            jpeg, width, height = render(self.path, layout.thumbnails(self.path.parent), size)
+            jpeg, width, height = render(self.path, layout.thumbnails(self.path.parent), size, data=self.data)
         except Exception as error:  # shown as such, with the rest of the grid
             if not saving.is_saved_image(self.path):  # never saved, or deleted or emptied since
                 note = f"{self.path.name} is not here" if not self.path.exists() else str(error)
@@ -241,6 +247,11 @@ class Result(Shown, Sequence[SavedImage]):
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def images(self) -> list[SavedImage]:
+        """The images as a list. Each can be pickled, with its bytes."""
+        return list(self._images)
 
     def figure(self, **options: Any) -> matplotlib.figure.Figure:
         """The images as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""

@@ -16,7 +16,7 @@ from ..api.generation_request import GenerationRequest, SourceImage
 from ..api.job import JobStatus
 from ..api.parameters import PARAMETERS, check
 from ..image_files import saving
-from ..image_files.source_images import known_by_pixels, load_source
+from ..image_files.source_images import has_pixels, known_by_pixels, load_source
 from ..view.facets import Facet
 from ..view.tiles import Tile
 from .gathered import Gathered
@@ -311,6 +311,6 @@ def _as_held(name: str, asked: Any) -> Any:
         if isinstance(what, str):
             return what
         source = SourceImage.of_bytes(*load_source(what), "")
-        return (source if isinstance(what, Path | bytes | bytearray) else known_by_pixels(source)).identity
+        return (known_by_pixels(source) if has_pixels(what) else source).identity
     except InputError:
         return asked

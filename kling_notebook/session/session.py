@@ -96,7 +96,7 @@ class Session:
             self.folder,
             self.journal,
             locks,
-            Attachments(self.folder, self.image),
+            Attachments(self.folder, self.image, "" if self.is_sandbox else self._backend.base_url),
             self.settings,
             self._notices,
             None if self.is_sandbox else self.journal.fingerprint(self.settings.api_key),
