@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _TEMPORARY = re.compile(r"\.{1,2}[0-9]{4,9}[a-z]-[a-z0-9-]*[0-9a-f]{6}\.(?P<owner>[0-9a-f]{12})\.part")
 _SLUG_LENGTH = 40
 _SAME_NAMES = 1000
-UNSAVED = Path(".kling", "unsaved")
-"""In the images' folder: the last bytes of what could not be kept, until its job is dismissed."""
 
 Wanted = tuple[Sequence[int], bool]
 """Which views of an image the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
@@ -100,6 +98,7 @@ def save(
     owner: str,
     recipe: Mapping[str, Any] | None,
     thumbnails: Path,
+    unsaved: Path,
     thumbnail_sizes: Sequence[int] = (256,),
     alone: bool = False,
     last: bool = False,
@@ -113,10 +112,10 @@ def save(
     Args:
         fetch: called once with a function that takes the body in pieces; what it raises is passed on.
         owner: the session's id, part of the temporary's name. recipe: the metadata; None leaves it out.
-        thumbnails: the folder of the cache. thumbnail_sizes: what to keep there, in pixels a side. alone: keep the
+        thumbnails: the folder of the cache. unsaved: the folder for bytes that are not an image, kept if this was the
+            ``last`` attempt. thumbnail_sizes: what to keep there, in pixels a side. alone: keep the
             large view too, for an image shown by itself.
-        last: it will not be fetched again. What may be damaged is then kept too, and bytes that are not an image stay
-            in `unsaved_folder`.
+        last: it will not be fetched again; what may be damaged is then kept too.
         on_warning: told that the metadata could not be written.
 
     A file of that name that is the same image is kept; if it is another one, a number is added to the name.
@@ -132,7 +131,7 @@ def save(
             _fetch_into(temporary, fetch, folder)
             checked = decode_pool.run(_check_and_add_metadata, temporary, recipe, (thumbnail_sizes, alone), last)
         except (decode.NotAnImageError, DownloadError) as error:
-            raise _refused(error, temporary, folder / UNSAVED / stem, last) from error.__cause__
+            raise _refused(error, temporary, unsaved / stem, last) from error.__cause__
         with _disk(folder):
             _sync(temporary)
             target = _put(temporary, folder, stem, checked.ending)
@@ -143,7 +142,7 @@ def save(
             temporary.unlink(missing_ok=True)
     if recipe is not None and checked.left_out is not None:
         _write_beside(target, recipe, checked.left_out, on_warning)
-    forget_unsaved(folder, stem)
+    forget_unsaved(unsaved, stem)
     facts = checked.facts
     keep(target, thumbnails, checked.views)
     return Saved(target, facts.width, facts.height, facts.media_type, size)
@@ -175,9 +174,9 @@ def _not_decoded(path: Path) -> bool:
         return kind_of(file.read(HEAD)).media_type not in decode.FORMATS
 
 
-def forget_unsaved(folder: Path, stem: str) -> None:
+def forget_unsaved(unsaved: Path, stem: str) -> None:
     """Remove what `save` left of an image that could not be kept: it came after all, or its job was dismissed."""
-    for path in (folder / UNSAVED).glob(f"{stem}.*"):
+    for path in unsaved.glob(f"{stem}.*"):
         with contextlib.suppress(OSError):
             path.unlink()
 

@@ -11,6 +11,7 @@ from ..api.job import JobStatus
 from ..api.parameters import check_characters
 from ..api.quantities import count
 from ..image_files import saving
+from ..journal import layout
 from ..journal.job_record import Record
 from ..journal.journal import JournalError
 from ..results.handle import JobHandle
@@ -205,7 +206,7 @@ def dismiss(dispatcher: Dispatcher, which: int | str) -> Record:
     if not stopped or not workspace.journal.settle(n, JobStatus.DISMISSED, status):
         raise InputError(f"Job {n} is {status.value}; there is nothing to dismiss.", parameter="job")
     for place in range(MOST_IMAGES):
-        saving.forget_unsaved(workspace.folder, image_stem(record, place))
+        saving.forget_unsaved(layout.unsaved(workspace.folder), image_stem(record, place))
     # What the service reported as charged is spent.
     dispatcher.ledger.settle(n, record.credits or 0.0)
     return record.replace(status=JobStatus.DISMISSED)

@@ -122,6 +122,7 @@ class FolderStore:
             owner=record.owner,
             recipe=_metadata(record, place) if settings.recipe else None,
             thumbnails=layout.thumbnails(folder),
+            unsaved=layout.unsaved(folder),
             thumbnail_sizes=result.thumbnail_sizes(settings.thumbnail_size, asked),
             alone=asked == 1,
             last=last,

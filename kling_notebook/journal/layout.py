@@ -139,6 +139,11 @@ def thumbnails(folder: Path) -> Path:
     return _place(folder, "thumbnails")
 
 
+def unsaved(folder: Path) -> Path:
+    """The last bytes of images that could not be kept, until their jobs are dismissed."""
+    return _place(folder, "unsaved")
+
+
 def locks(folder: Path) -> Path:
     return _place(folder, "locks")
 

@@ -58,6 +58,7 @@ def save(tmp_path: Path) -> Callable[..., saving.Saved]:
             "owner": "me",
             "recipe": RECIPE,
             "thumbnails": tmp_path / ".kling" / "thumbnails",
+            "unsaved": tmp_path / ".kling" / "unsaved",
             "on_warning": complain,
         }
         stem = options.pop("stem", "job_1_fox_0")
@@ -104,6 +105,7 @@ def test_the_folder_is_made(save: Any, tmp_path: Path):
         owner="me",
         recipe=None,
         thumbnails=tmp_path / "elsewhere",
+        unsaved=tmp_path / "unsaved",
         on_warning=print,
     )
     assert saved.path.is_file()
@@ -314,7 +316,8 @@ def fetch(write):
         raise TransportError("as a client would that takes any OSError for the network's")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 try:
-    saving.save(fetch, folder, "fox", owner="me", recipe=None, thumbnails=folder / "t", on_warning=print)
+    places = {"thumbnails": folder / "t", "unsaved": folder / "u"}
+    saving.save(fetch, folder, "fox", owner="me", recipe=None, **places, on_warning=print)
 except DownloadError as error:
     print(error.final, error)
 """
@@ -352,6 +355,7 @@ def test_a_folder_that_is_a_file_is_told(tmp_path: Path):
             owner="me",
             recipe=None,
             thumbnails=tmp_path,
+            unsaved=tmp_path / "unsaved",
             on_warning=print,
         )
     assert caught.value.final
@@ -427,6 +431,7 @@ def test_many_threads_saving_under_one_name_keep_every_image(tmp_path: Path):
             owner=f"owner{seed}",
             recipe=RECIPE,
             thumbnails=tmp_path / ".kling",
+            unsaved=tmp_path / "unsaved",
             on_warning=print,
         )
 

@@ -25,7 +25,8 @@ def fetch(write):
 
 def save(k):
     recipe = {"format": metadata.FORMAT, "image": k}
-    saving.save(fetch, folder, f"fox_{k}", owner="me", recipe=recipe, thumbnails=folder / "t", on_warning=print)
+    places = {"thumbnails": folder / "t", "unsaved": folder / "u"}
+    saving.save(fetch, folder, f"fox_{k}", owner="me", recipe=recipe, **places, on_warning=print)
 
 def peak():  # kB on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 2**20)

@@ -160,6 +160,7 @@ def test_saving_leaves_the_thumbnail_ready(red: Path, cache: Path, tmp_path: Pat
         owner="me",
         recipe=None,
         thumbnails=cache,
+        unsaved=tmp_path / "unsaved",
         on_warning=print,
     )
     assert thumbnails.thumbnail(saved.path, cache)[1:] == (800, 400)
@@ -205,6 +206,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(red: Path, tmp_path: Path):
         owner="me",
         recipe=None,
         thumbnails=tmp_path / "file",
+        unsaved=tmp_path / "unsaved",
         on_warning=print,
     )
     assert saved.path.is_file()
