@@ -49,7 +49,7 @@ HOMES = {
     "traitlets": {"notebook"},
     "matplotlib": {"view.figure"},
     "PIL": {"image_files", "view", "sandbox.painter"},
-    "numpy": {"sandbox.painter", "results.history", "view.figure"},
+    "numpy": {"sandbox.painter", "results.history", "view.figure", "image_files.source_images"},
     "tornado": {"sandbox.server"},
     "nest_asyncio2": {"notebook.display"},
     "tqdm": {"notebook.display"},
