@@ -79,8 +79,8 @@ class SavedImage:
         """With the file's bytes: another process may not see the file."""
         held = self.data
         if held is None:
-            with contextlib.suppress(OSError):
-                held = self.path.read_bytes()
+            with contextlib.suppress(OSError, ValueError):  # ValueError above 64 MB
+                held = decode.read_bounded(self.path)
         about = (self.path, self.number, self.place, self.request, self.caption, self.thumbnail_size)
         return SavedImage, (*about, held)
 
