@@ -182,7 +182,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120].replace("<_io.BytesIO object", "<data")
+    return (str(error) or type(error).__name__).splitlines()[0].partition(" <_io")[0][:120]
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
