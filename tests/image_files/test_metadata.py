@@ -151,7 +151,7 @@ def test_an_extra_that_leaves_no_room_is_hashed_though_short():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recipe_without_room_is_refused(kind: str):
     recipe = recipe_of(GenerationRequest("日" * 12_000))
-    with pytest.raises(InputError, match="room for 60000"):
+    with pytest.raises(InputError, match="space for 60000"):
         metadata.splice(image(kind), recipe)
 
 
