@@ -51,25 +51,25 @@ class PanelDoor:
 
     def make(self, prompt, **parameters):
         """Fill the form, press the button; what the panel says where it is refused is raised, to be compared."""
-        form, queue = self.panel.form, self.panel.queue
+        form, gallery = self.panel.form, self.panel.gallery
         form.load({"prompt": prompt, **parameters})
         self.panel.kit.asked(None)  # each press of a test is one of its own
         if form.button.disabled:
             name = next(name for name, reason in form.reasons.items() if reason.value)
             raise InputError(said(form.reasons[name].value), parameter=name)
         form.button.click()
-        if form.message.value and not queue.running and "under way" not in form.message.value:
+        if form.message.value and not gallery.running and "under way" not in form.message.value:
             raise BudgetExceededError(said(form.message.value))
         deadline = time.monotonic() + 30
-        while queue.running:
+        while gallery.running:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         with self.panel.kit.lock:
-            if queue.rows:
-                failed = queue.rows[-1]
-                assert str(failed.handle.exception()) == said(failed.message.value), "the row says the whole reason"
-                raise failed.handle.exception()
-            return self.panel.gallery.cards[0].result
+            card = gallery.cards[0]
+            if card.result is None:
+                assert f"\u26a0 {card.handle.exception()}" == card.message, "the card says the whole reason"
+                raise card.handle.exception()
+            return card.result
 
     def close(self):
         self.panel.close()

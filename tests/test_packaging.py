@@ -146,6 +146,7 @@ def test_the_bare_client_needs_nothing_of_the_notebook(make_sandbox: Callable[..
     absent = (
         "IPython",
         "ipywidgets",
+        "anywidget",
         "ipykernel",
         "traitlets",
         "pandas",

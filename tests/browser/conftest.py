@@ -112,7 +112,7 @@ def running(command: Sequence[str], ready_url: str, log: Path, **options: Any) -
             command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
         )
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 400
             while not answers(ready_url):
                 if process.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"{command[2]} did not come up:\n{log.read_text(errors='replace')[-3000:]}")
@@ -194,7 +194,7 @@ class NotebookPage:
         for name in names[1:]:
             self.page.locator(f".lm-Menu-itemLabel:text-is('{name}')").click()
 
-    def wait_for_kernel(self, timeout: float = 60) -> None:
+    def wait_for_kernel(self, timeout: float = 180) -> None:
         """Until the notebook's own kernel is up: whoever runs cells before is asked to choose one."""
         self.page.wait_for_function(
             """() => {
@@ -212,12 +212,12 @@ class NotebookPage:
         """What Run > Run All Cells does; returns at once. ``wait_idle`` waits for its end."""
         self.page.evaluate("() => { window.allRun = window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
-    def run_all(self, timeout: float = 90) -> None:
+    def run_all(self, timeout: float = 240) -> None:
         """Run all cells and wait for the end, or for the first that fails. Says nothing of which it was."""
         self.start_all()
         self.wait_idle(timeout)
 
-    def wait_idle(self, timeout: float = 90) -> None:
+    def wait_idle(self, timeout: float = 240) -> None:
         """Until the cells that were started have ended, none shows [*], and the kernel says idle."""
         self.page.evaluate(
             """async (seconds) => {
@@ -332,7 +332,7 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
             opened.callback(page.end_kernel)
             listen(page.page, page.errors)
             page.page.goto(f"{jupyter_lab.url}/lab/tree/{path.relative_to(jupyter_lab.folder).as_posix()}?reset")
-            page.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+            page.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=150_000)
             page.wait_for_kernel()
             pages.append(page)
             page.page.keyboard.press("Control+b")  # the file browser only takes room

@@ -1,24 +1,41 @@
-"""One axis of the explorer: what varies, and over which values."""
+"""The values an axis of the explorer takes, as a person types or ticks them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
-from ...results.typed_values import samples, split_values
+from ...results.sweep_axes import SAMPLE
 from .form import title_of
-from .widgets import Toolkit, labeled, row, shown
+from .widgets import Toolkit, column, labeled, row, shown
 
-PLACEHOLDER = "{}"
-STARTS = {"num_outputs": "1, 4", "sample": "1, 2, 3"}
+STARTS = {"num_outputs": "1, 4", SAMPLE: "3"}
+HINTS = {SAMPLE: "how many, or labels", "text": "one per line", "": "one per line, or separated by commas"}
 
 
-class Axis:
-    """A parameter with its choices to tick, a name in the prompt with values of one's own, or replicates.
+def lines_of(text: str) -> list[str]:
+    """The lines that are not empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def values_of(text: str) -> list[str]:
+    """One value per line; of a single line those between its commas."""
+    lines = lines_of(text)
+    return lines if len(lines) != 1 else [part.strip() for part in lines[0].split(",") if part.strip()]
+
+
+def words_of(prompts: Sequence[str]) -> list[str]:
+    """The words that stand in braces, in order, each once."""
+    return list(dict.fromkeys(word for prompt in prompts for word in re.findall(r"\{([^{}|]+)\}", prompt)))
+
+
+class ParameterAxis:
+    """A parameter with its choices to tick or its values to type, or replicates.
 
     Args:
         title: beside the choice. changed: called when anything of it changes.
@@ -28,25 +45,14 @@ class Axis:
         self._kit = kit
         self._changed = changed
         self._turning = False
-        names = [name for name, row in PARAMETERS.items() if row.kind in ("choice", "integer", "text")]
-        options = [(title_of(name), name) for name in names]
-        options += [("Replicates", "sample"), ("A {word} in the prompt", PLACEHOLDER)]
-        self.which = labeled(
-            widgets.Dropdown, title, above=False, options=[("nothing", ""), *options], layout={"width": "250px"}
-        )
-        self.name = labeled(widgets.Text, "Word", above=False, placeholder="animal", layout={"width": "170px"})
-        self.values = labeled(
-            widgets.Text,
-            "Values",
-            above=False,
-            placeholder="separated by commas",
-            layout={"width": "auto", "flex": "1 1 240px"},
-        )
+        names = [name for name, row in PARAMETERS.items() if row.kind != "image" and name != "prompt"]
+        options = [("nothing", ""), *((title_of(name), name) for name in names), ("Replicates", SAMPLE)]
+        self.which = labeled(widgets.Dropdown, title, above=False, options=options)
+        self.values = labeled(widgets.Textarea, "Values", rows=3)
         self.boxes: list[widgets.Checkbox] = []
-        self._ticks = row(gap="2px 14px", width="auto", flex="1 1 240px")
-        self.view = row(self.which, self.name, self.values, self._ticks, gap="6px 14px")
+        self._ticks = row(gap="2px 14px")
+        self.view = column(self.which, self.values, self._ticks, gap="6px", flex="1 1 150px", width="auto")
         kit.watch(self.which, self._turned)
-        kit.watch(self.name, self._moved)
         kit.watch(self.values, self._moved)
         self._arrange("")
 
@@ -64,38 +70,37 @@ class Axis:
 
     def _arrange(self, name: str) -> None:
         """The fields that this choice needs, filled with something that can run."""
-        choices = PARAMETERS[name].choices if name in PARAMETERS else ()
+        parameter = PARAMETERS.get(name)
+        choices = parameter.choices if parameter else ()
         old, self.boxes = self.boxes, [self._box(choice, k < 3) for k, choice in enumerate(choices)]
         self._ticks.children = tuple(self.boxes)
         self._kit.close(*old)
         shown(self._ticks, bool(choices))
-        shown(self.name, name == PLACEHOLDER)
         shown(self.values, bool(name) and not choices)
         self.values.value = STARTS.get(name, "")
+        kind = parameter.kind if parameter else ""
+        self.values.placeholder = HINTS.get(name) or HINTS.get(kind, HINTS[""])
 
     def _box(self, choice: str, on: bool) -> widgets.Checkbox:
         layout = widgets.Layout(width="auto", margin="0")
         return self._kit.watch(widgets.Checkbox(value=on, description=choice, indent=False, layout=layout), self._moved)
 
     def chosen(self) -> tuple[str, Any] | None:
-        """(name, values), None where nothing varies; of replicates how many, or their labels, as the magic takes them.
+        """(name, values), None if nothing varies; of replicates how many, or their labels.
 
         Raises:
-            InputError: no values, or a quote that is not closed.
+            InputError: there are no values.
         """
-        name = self.which.value
+        name, text = self.which.value, self.values.value
         if not name:
             return None
         if self.boxes:
-            values = [box.description for box in self.boxes if box.value]
-            if not values:
-                raise InputError(f"Tick at least one value of {title_of(name).lower()}.", parameter=name)
-            return name, values
-        if name == PLACEHOLDER:
-            name = self.name.value.strip("{} ")
-            if not name:
-                raise InputError("Which word? Write {animal} in the prompt, and animal here.")
-        if not self.values.value.strip():
-            raise InputError("Give the values to vary over, separated by commas.", parameter=name)
-        values = split_values(self.values.value)
-        return name, samples(values) if name == "sample" else values
+            values: list[Any] = [box.description for box in self.boxes if box.value]
+        else:
+            values = lines_of(text) if name in PARAMETERS and PARAMETERS[name].kind == "text" else values_of(text)
+        if not values:
+            raise InputError(f"{'Tick' if self.boxes else 'Give'} at least one value of {title_of(name).lower()}.")
+        if name == SAMPLE:
+            values = [int(value) if re.fullmatch(r"[-+]?\d+", value) else value for value in values]
+            return name, values[0] if len(values) == 1 and isinstance(values[0], int) else values
+        return name, values

@@ -6,21 +6,21 @@ import ipywidgets as widgets
 
 from ...api.generation_request import GenerationRequest
 from ...results import code_export
-from .widgets import column, html, labeled, say, shown, text_html
+from .widgets import Toolkit, column, labeled, say, shown, text_html
 
-HOW = "What the form asks for, as code. Click into it, select all, copy: run in a cell, it is the same request."
+HOW = "The same request as code. Copy it into a cell."
 INVALID = "The form is not valid yet, so no code can be made for it."
-ONLY_CALL = "The cell magic cannot say this request: use the Python call."
+ONLY_CALL = "The cell magic has no way to write this request; use the Python call."
 
 
 class Code:
     """Two fields of text, kept in step with the form. Editing them changes nothing."""
 
-    def __init__(self) -> None:
-        self.note = html(text_html(HOW, "muted"))
+    def __init__(self, kit: Toolkit) -> None:
+        self.note = kit.html(text_html(HOW, "muted"))
         self.cell = labeled(widgets.Textarea, "Cell", rows=6)
         self.call = labeled(widgets.Textarea, "Python call", rows=4)
-        self._cell_note = html()
+        self._cell_note = kit.html()
         self.view = column(self.note, self.cell, self._cell_note, self.call, max_width="900px")
 
     def show(self, request: GenerationRequest | None) -> None:

@@ -1,10 +1,9 @@
-"""Explore: one or two things to vary, the cost, the sweep; then sliders that move among images already bought."""
+"""Explore: a prompt whose words vary, the values and the price, then the sweep as a labeled grid."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,30 +16,36 @@ from ...jobs.call import Call
 from ...results import sweep_axes
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
-from ...view.markup import join
-from ...view.progress import progress_bundle
+from ...view.markup import FAINT, bounded, plural, tag
+from ...view.progress import ProgressRow, progress_bundle
 from ...view.table import credits_text
-from ..display.progress_display import TICKER, row_of
-from .axis import Axis
-from .form import Form, title_of
+from .axis import HINTS, ParameterAxis, lines_of, values_of, words_of
+from .form import EXAMPLES, Form, title_of
+from .image_grid import Cell, ImageGrid, group
 from .input_sync import InputSync
-from .queue import PATIENCE
-from .widgets import PRESSED_TWICE, Toolkit, column, html, labeled, output, row, say, shown, text_html
+from .widgets import PRESSED_TWICE, Ticks, Toolkit, column, labeled, row, say, shown, text_html
 
 INTRO = (
-    "Pick one or two things to vary; everything else is taken from the form. Each combination is bought once, and what "
-    "this folder has already is not bought again. Then move the sliders: looking costs nothing."
+    "Write words in {braces} to vary them, or several prompts, one per line. Everything else is taken from Create. "
+    "What this folder has already is not charged again."
 )
-
+EXAMPLE = "A {animal} at {time}, watercolor"
+VALUES = {"animal": "red fox\nsnowy owl\nhare", "time": "dawn\nnoon\nnight"}
+"""What the page opens with: a grid of three by three."""
+EMPTY = "Your grid appears here, with its rows and columns labeled."
 RUNNING = "A sweep is running; the next one can begin when it has ended."
+SIDE = 256  # pixels of a thumbnail in the grid
+
+
+_Planned = tuple[sweep_axes.Axes, list[sweep_axes.Point], list[GenerationRequest]]
 
 
 class Explorer:
-    """Axes on top of the form's request, the sweep, and the browser of its images.
+    """Axes on top of the form's request, the sweep, and the grid of its images.
 
     Args:
         session: gives the current session. arrival: waits for what was typed before a press.
-        form: what does not vary is taken from it.
+        form: what does not vary is taken from it. use_as_source: called with an image and its session.
         on_done: called with the completed sweep.
     """
 
@@ -50,6 +55,8 @@ class Explorer:
         session: Callable[[], Session],
         arrival: InputSync,
         form: Form,
+        *,
+        use_as_source: Callable[..., object],
         on_done: Callable[[SweepResult], object],
     ) -> None:
         self._kit = kit
@@ -58,216 +65,243 @@ class Explorer:
         self._form = form
         self._on_done = on_done
         self.sweep: SweepResult | None = None
-        self._batch: Call | None = None
-        self._bought_from: Session | None = None
-        self._ticking: _Weakly | None = None
-        self._noted: dict[Any, tuple[Any, float]] = {}
-        self.axes = [Axis(kit, "Vary", self.check), Axis(kit, "and", self.check)]
-        self.run = kit.button("Run the sweep", self._pressed, tooltip="Make what is missing of it", look="primary")
-        self.run.disabled = True
-        self.most = labeled(
-            widgets.BoundedFloatText,
-            "Spend at most (credits)",
-            above=False,
-            value=25,
-            min=0,
-            max=1e6,
-            layout={"width": "230px"},
+        self._call: Call | None = None
+        self._charged_by: Session | None = None
+        self._started = 0.0
+        self._shown: dict[int, object] = {}
+        self.ticks = Ticks(kit, self._tick)
+        self._edited = False
+        self._texts = dict(VALUES)
+        own = form.controls["prompt"].value
+        untouched = own in {example["prompt"] for example in EXAMPLES.values()}
+        self.prompt = labeled(
+            widgets.Textarea, "Prompt, one per line", rows=3, value=EXAMPLE if untouched else " ".join(own.split())
         )
-        kit.watch(self.most, self.check)
-        self.cost, self.progress, self.image = html(), html(width="100%"), output(max_width="860px")
-        self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Take back what was not sent yet")
-        self._stop_row = row(self.stop)
-        self.sliders = column(gap="2px", max_width="640px")
-        self.view = column(
-            html(text_html(INTRO, "muted")),
-            *(axis.view for axis in self.axes),
-            self.most,
-            column(self.run, self.cost, gap="4px", max_width="460px"),
-            self.progress,
-            self._stop_row,
-            self.sliders,
-            self.image,
-            gap="12px",
+        self.words: dict[str, Any] = {}
+        self._word_fields = column(gap="10px")
+        self.axes = [ParameterAxis(kit, "Vary", self._changed), ParameterAxis(kit, "and", self._changed)]
+        self.run = kit.button("Run", self._pressed, tooltip="Make what is missing of this grid", look="primary")
+        limit = {"value": 25, "min": 0, "max": 1e6, "layout": {"width": "230px"}}
+        self.most = labeled(widgets.BoundedFloatText, "Spend at most (credits)", above=False, **limit)
+        self.plan, self.cost, self.progress = kit.html(), kit.html(), kit.html()
+        self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Cancel what was not sent yet")
+        self.grid = kit.track(ImageGrid(kit, "sweep", EMPTY, use_as_source, {}))
+        kit.watch(self.prompt, self._reworded)
+        kit.watch(self.most, self._changed)
+        price = column(self.plan, self.most, self.run, self.cost, self.progress, self.stop, gap="6px")
+        intro = kit.html(text_html(INTRO, "muted"))
+        fields = (
+            intro,
+            self.prompt,
+            self._word_fields,
+            row(*(axis.view for axis in self.axes), align_items="flex-start"),
+            price,
         )
-        shown(self._stop_row, False)
+        left = column(*fields, gap="12px", flex="1 1 300px", max_width="420px", width="auto")
+        right = column(self.grid, flex="3 1 460px", width="auto")
+        self.view = row(left, right, gap="20px 28px", align_items="flex-start")
+        shown(self.stop, False)
+        self._arrange_words()
 
     # ---- before ----
 
-    def _planned(self, session: Session) -> tuple[sweep_axes.Axes, list[sweep_axes.Point], list[GenerationRequest]]:
+    def _reworded(self) -> None:
+        self._arrange_words()
+        self._changed()
+
+    def _arrange_words(self) -> None:
+        """A field of values for each word in braces; what was typed for a word stays, also while it is gone."""
+        words = words_of(lines_of(self.prompt.value))
+        if words == list(self.words):
+            return
+        self._texts |= {word: field.value for word, field in self.words.items()}
+        old = self.words.values()
+        self.words = {word: self._word_field(word) for word in words}
+        self._word_fields.children = tuple(self.words.values())
+        self._kit.close(*old)
+
+    def _word_field(self, word: str) -> widgets.Textarea:
+        text = self._texts.get(word, "")
+        field = labeled(widgets.Textarea, f"{{{word}}}", rows=3, value=text, placeholder=HINTS[""])
+        return self._kit.watch(field, self._changed)
+
+    def _changed(self) -> None:
+        self._edited = True
+        self.check()
+
+    def _planned(self, session: Session) -> _Planned:
         fixed, beyond = self._form.values, self._form.beyond
-        prompt = fixed.pop("prompt") or ""
+        del fixed["prompt"]
+        prompts = lines_of(self.prompt.value)
         axes: dict[str, Any] = {}
-        for axis in self.axes:
-            chosen = axis.chosen()
-            if chosen is None:
-                continue
-            name, values = chosen
+        typed = {word: values_of(field.value) for word, field in self.words.items()}
+        for name, values in [*typed.items(), *filter(None, (axis.chosen() for axis in self.axes))]:
+            if not values:
+                raise InputError(f"Give {{{name}}} at least one value.", parameter=name)
             if name in axes:
                 raise InputError(f"{title_of(name)} is chosen twice. Vary something else as well, or one alone.")
             fixed.pop(name, None)
             axes[name] = values
-        if "prompt" in axes:
-            prompt = axes.pop("prompt")
+        prompt = prompts if len(prompts) > 1 else "".join(prompts)
         planned, points = sweep_axes.expand(prompt, axes, fixed)
         if sweep_axes.SAMPLE not in planned:
             points = [replace(point, sample=beyond.get("sample")) for point in points]
         return planned, points, session.requests(points, beyond.get("extra"))
 
-    def check(self) -> bool:
-        """Show the shape and the cost, or why there is no sweep; True if it can run."""
+    def check(self) -> _Planned | None:
+        """Say the values, their count and the price, or why there is no sweep; what can run."""
         self.run.disabled = True
         with contextlib.suppress(KlingError):  # no session: what is planned below says so
             shown(self.most, not self._session().is_sandbox)
-        if all(not axis.which.value for axis in self.axes):
-            say(self.cost, text_html("Nothing is chosen to vary yet.", "muted"))
-            return False
         try:
             session = self._session()
-            axes, _, requests = self._planned(session)
+            planned = axes, _, requests = self._planned(session)
+            if not axes:
+                raise InputError("Nothing varies yet: write a word in {braces}, a second prompt, or choose below.")
             estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
-            priced = text_html(f"{sweep_axes.shape(axes)}: {estimate.cost}")
-            say(self.cost, priced)
         except KlingError as error:
-            say(self.cost, text_html(str(error), "reason"))
-            return False
+            say(self.plan, text_html(str(error), "reason" if self._edited else "muted"))
+            return None
+        say(self.plan, _plan_html(axes, f"{sweep_axes.shape(axes)}: {estimate.cost}"))
+        made = f"Make {plural(estimate.images, 'image')} \u00b7 {estimate.money}"
+        self.run.description = made if estimate.jobs else "Show the grid \u00b7 no cost"
+        refusal = ""
         if not estimate.free and estimate.credits > self.most.value:
-            limit = f"That is above the {credits_text(self.most.value)} allowed beside it. Raise them, or vary less."
-            say(self.cost, join(priced, text_html(limit, "reason")))
-            return False
-        if self._ticking is not None:  # it would take the place of the one that runs, whose end would not be shown
-            say(self.cost, join(priced, text_html(RUNNING, "muted")))
-            return False
-        self.run.disabled = False
-        return True
+            allowed = credits_text(self.most.value)
+            refusal = f"That is above the {allowed} allowed beside it. Raise them, or vary less."
+        elif self.ticks.running:  # it would take the place of the one that runs, whose end would not be shown
+            refusal = RUNNING
+        say(self.cost, text_html(refusal, "warning"))
+        self.run.disabled = bool(refusal)
+        return planned if not refusal else None
 
     def _pressed(self) -> None:
         self._arrival.then(self.start)
 
     def start(self) -> None:
-        """Run the sweep; what is in the folder already is not bought again."""
-        if not self.check():
+        """Run the sweep; what is in the folder already is not charged again."""
+        if (planned := self.check()) is None:
+            return
+        axes, points, requests = planned
+        if self._kit.asked_just_now(requests):
+            say(self.cost, text_html(PRESSED_TWICE, "muted"))
             return
         try:
             session = self._session()
-            axes, points, requests = self._planned(session)
-            if self._kit.asked_just_now(requests):
-                say(self.cost, text_html(PRESSED_TWICE, "muted"))
-                return
             limit = None if session.is_sandbox else self.most.value
-            self._batch = session.start(requests, source="panel", sweep=True, max_credits=limit)
+            self._call = session.start(requests, source="panel", sweep=True, max_credits=limit)
         except KlingError as error:
             say(self.cost, text_html(str(error), "reason"))
             return
         self._kit.asked(requests)
-        self._bought_from = session
-        self.sweep = SweepResult(axes, points, self._batch.handles)
-        self._noted.clear()
-        shown(self._stop_row, True)
-        self._make_sliders()
-        self._ticking = _Weakly(self)
-        TICKER.add(self._ticking)
+        self._charged_by, self._started = session, time.monotonic()
+        self.sweep = SweepResult(axes, points, self._call.handles)
+        self._shown.clear()
+        self._show_changes(self.sweep)
+        self.grid.show(_groups(self.sweep, session))
+        shown(self.stop, True)
+        self.ticks.start()
         self.run.disabled = True
 
     def stop_waiting(self) -> None:
-        """Cancel what was not sent; the rest keeps running and its images are saved."""
-        if self._batch is None:
-            return
-        stopped = self._batch.cancel_unsent()
-        words = f"{len(stopped.cancelled)} cancelled before they were sent, {len(stopped.still_running)} still running."
-        say(self.cost, text_html(words, "muted"))
-
-    # ---- after ----
-
-    def _make_sliders(self) -> None:
-        """One slider per axis. They are told of nothing but their own move: looking buys nothing."""
-        assert self.sweep is not None  # noqa: S101  # made just before
-        old = self.sliders.children
-        sliders = []
-        for name, values in self.sweep.axes.items():
-            options = [(sweep_axes.label(value), place) for place, value in enumerate(values)]
-            slider = widgets.SelectionSlider(
-                options=options,
-                description=name.replace("_", " "),
-                style={"description_width": "130px"},
-                layout=widgets.Layout(width="100%", margin="0"),
-            )
-            sliders.append(self._kit.watch(slider, self.show))
-        self.sliders.children = tuple(sliders)
-        self._kit.close(*old)
-        self.show()
-
-    def show(self) -> bool:
-        """The images at the sliders' place, what is missing as missing; True where that took a message."""
-        if self.sweep is None:
-            return False
-        values = zip(self.sliders.children, self.sweep.axes.values(), strict=True)
-        at = tuple(choices[slider.value] for slider, choices in values)
-        index = next(i for i, point in enumerate(self.sweep.points) if point.coordinates == at)
-        return say(self.image, self.sweep.point_bundle(index)["text/html"])
+        """Cancel what was not sent; the rest runs on and its images are saved."""
+        if self._call is not None:
+            stopped = self._call.cancel_unsent()
+            cancelled, running = len(stopped.cancelled), len(stopped.still_running)
+            told = f"{cancelled} cancelled before they were sent, {running} still running."
+            say(self.cost, text_html(told, "muted"))
 
     # ---- the ticker ----
 
-    def tick(self) -> bool:
-        """Say how far it is; False where nothing was to be shown."""
-        if not self._kit.lock.acquire(timeout=PATIENCE):
+    def _tick(self) -> bool:
+        """Say how far it is; False if nothing was to be shown."""
+        if self.sweep is None or self._call is None:
+            self.ticks.stop()
             return False
-        try:
-            if self.sweep is None or self._batch is None or self._bought_from is None:
-                self._end_ticking()
-                return False
-            moved = self._say_progress(self.sweep, self._batch, self._bought_from)
-            if all(handle.done() for handle in self._batch.jobs):
-                self._end_ticking()
-                shown(self._stop_row, False)
-                if not self.sweep.missing:
-                    done = f"{sweep_axes.shape(self.sweep.axes)}, all here. Move the sliders to look at them."
-                    say(self.progress, text_html(done))
-                self.show()
-                self._kit.when(self._finished, self.sweep)()
-                return True
-            return self.show() or moved
-        finally:
-            self._kit.lock.release()
+        over = all(handle.done() for handle in self._call.jobs)
+        moved = self._show_changes(self.sweep) | self._say_progress(self.sweep, self._call)
+        if over:
+            self.ticks.stop()
+            shown(self.stop, False)
+            self._kit.when(self._finished, self.sweep)()
+        return moved or over
 
-    def _say_progress(self, sweep: SweepResult, batch: Call, session: Session) -> bool:
-        now = time.monotonic()
-        rows = []
-        for handle in batch.jobs:
-            place = sweep.points[batch.handles.index(handle)]
-            label = ", ".join(sweep_axes.label(value) for value in place.coordinates)
-            snapshot = handle.snapshot
-            if self._noted.get(handle, (None, 0))[0] is not snapshot:
-                self._noted[handle] = (snapshot, now)
-            rows.append(row_of(snapshot, label, now - self._noted[handle][1], free=session.is_sandbox))
-        failed = sum(row.tone in ("bad", "unsure") for row in rows)
-        footer = "Run it again to make only what is missing." if failed else ""
-        return say(self.progress, progress_bundle(rows, footer=footer)["text/html"])
+    def _show_changes(self, sweep: SweepResult) -> bool:
+        """Send the page the cells that have changed since, and no other."""
+        assert self._charged_by is not None  # noqa: S101  # there is a sweep
+        now = {index: (handle.done(), handle.status) for index, handle in enumerate(sweep.handles)}
+        changed = [index for index, state in now.items() if self._shown.get(index) != state]
+        self._shown |= now
+        results = list(sweep) if changed else []
+        cells = {}
+        for index in changed:
+            result = results[index]
+            reason = None if result is not None else sweep.tiles(index)[0]
+            cells[_cell(self._charged_by, sweep, index)] = Cell(self._charged_by, result, reason, SIDE, brief=True)
+        self.grid.put(cells)
+        return bool(cells)
+
+    def _say_progress(self, sweep: SweepResult, call: Call) -> bool:
+        jobs = call.jobs
+        done = sum(handle.done() for handle in jobs)
+        elapsed, expected, share = time.monotonic() - self._started, call.estimate.seconds, done / len(jobs)
+        detail, shape = f"{done} of {len(jobs)} jobs", sweep_axes.shape(sweep.axes)
+        bar = ProgressRow(shape, "\u25b6", "running", "moving", elapsed, expected, detail, share)
+        return say(self.progress, progress_bundle([bar])["text/html"])
 
     def _finished(self, sweep: SweepResult) -> None:
+        missing = len(sweep.missing)
+        ended = f"{missing} of {len(sweep)} are missing. Press the button again to make only those."
+        say(self.progress, text_html(ended if missing else "All images are here.", "warning" if missing else "muted"))
         self._on_done(sweep)
         self.check()
 
-    def _end_ticking(self) -> None:
-        if self._ticking is not None:
-            TICKER.remove(self._ticking)
-            self._ticking = None
-
     def close(self) -> None:
-        """Forget the sweep that is being watched; its jobs keep running."""
-        self._end_ticking()
-        self.sweep = self._batch = None
+        """Forget the sweep that is being watched; its jobs go on."""
+        self.ticks.stop()
+        self.sweep = self._call = None
 
 
-class _Weakly:
-    """An explorer as the ticker holds it."""
+def _plan_html(axes: sweep_axes.Axes, price: str) -> str:
+    """Each axis with its values as they were understood, then the count and the price."""
+    lines = []
+    for name, values in axes.items():
+        read = [tag("span", bounded(sweep_axes.label(value), 60), style=_VALUE, dir="auto") for value in values[:12]]
+        more = f" and {len(values) - 12} more" if len(values) > 12 else ""
+        title = tag("strong", f"{name.replace('_', ' ')} ({len(values)}): ")
+        lines.append(tag("div", title, *(part for one in read for part in (one, " ")), more, style="margin: 2px 0"))
+    return tag("div", *lines, tag("div", price, style="margin-top: 6px; font-size: 13px"), style="font-size: 12px")
 
-    def __init__(self, explorer: Explorer) -> None:
-        self._explorer = weakref.ref(explorer)
 
-    def tick(self) -> bool:
-        explorer = self._explorer()
-        if explorer is None:
-            TICKER.remove(self)
-            return False
-        return explorer.tick()
+_VALUE = f"display: inline-block; padding: 0 6px; margin: 1px 0; border-radius: 4px; background-color: {FAINT}"
+
+
+def _cell(session: Session, sweep: SweepResult, index: int) -> str:
+    """A name for a place of this sweep that no other sweep has."""
+    return f"{session.id}.{id(sweep)}.{index}"
+
+
+def _groups(sweep: SweepResult, session: Session) -> list[dict[str, Any]]:
+    """A grid over the two axes with the most values; one for each combination of the others."""
+    varied = [name for name, values in sweep.axes.items() if len(values) > 1]
+    inner = sorted(varied, key=lambda name: -len(sweep.axes[name]))[:2]
+    outer = [name for name in varied if name not in inner]
+    rows, columns = [name for name in varied if name in inner][:-1], [name for name in varied if name in inner][-1:]
+    pages: dict[tuple[Any, ...], list[str]] = {}
+    for index, point in enumerate(sweep.points):
+        at = dict(zip(sweep.axes, point.coordinates, strict=True))
+        pages.setdefault(tuple(at[name] for name in outer), []).append(_cell(session, sweep, index))
+    labels = {name: [sweep_axes.label(value) for value in values] for name, values in sweep.axes.items()}
+    wide = len(labels[columns[0]]) if columns else 1
+    return [
+        group(
+            f"{id(sweep)}.{k}",
+            ", ".join(map(sweep_axes.label, page)),
+            ", ".join(outer),
+            cells=[cells[start : start + wide] for start in range(0, len(cells), wide)],
+            rows=labels[rows[0]] if rows else (),
+            columns=labels[columns[0]] if columns else (),
+            axes=" \\ ".join(rows + columns),
+        )
+        for k, (page, cells) in enumerate(pages.items())
+    ]

@@ -15,11 +15,11 @@ from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
 from ...api.quantities import duration
 from ...jobs.spending import Estimate
 from ...session.session import Session
-from ...view.markup import join, plural, tag
+from ...view.markup import plural, tag
 from ...view.table import credits_text
 from .image_picker import ImagePicker
 from .input_sync import InputSync
-from .widgets import Toolkit, column, html, labeled, row, say, text_html
+from .widgets import Toolkit, column, labeled, row, say, text_html
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},
@@ -35,7 +35,8 @@ TITLES = {"num_outputs": "Images", "output_format": "File format"}
 """Where the table's name is not what a person would say."""
 
 
-KINDS = ("text", "choice", "integer", "image")
+KINDS = ("text", "choice", "switch", "integer", "number", "image")
+FEW = 100  # steps up to which a whole number has a slider
 
 
 def _place(parameter: Parameter) -> int:
@@ -77,10 +78,10 @@ class Form:
         self._estimated: tuple[Any, Estimate] | None = None
         self.beyond: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
-        self.reasons = {name: html() for name in PARAMETERS}
+        self.reasons = {name: kit.html() for name in PARAMETERS}
         self.well = ImagePicker(kit, session, self._changed, self.load)
         self.button = kit.button("Generate", self._pressed, tooltip="Make what the form says", look="primary")
-        self.cost, self.account, self.message = html(), html(), html()
+        self.cost, self.account, self.message = kit.html(), kit.html(), kit.html()
         self.examples = [
             kit.button(name, self._example, name, tooltip=str(values["prompt"]), look="small")
             for name, values in EXAMPLES.items()
@@ -90,11 +91,11 @@ class Form:
 
     def _laid_out(self) -> widgets.VBox:
         """The prompt first; what is chosen from lists side by side; what costs, last and together."""
-        try_one = row(html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px")
+        try_one = row(self._kit.html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px")
         fields: list[Any] = []
         for kind, parameters in groupby(sorted(PARAMETERS.values(), key=_place), key=lambda each: each.kind):
             made = [self._field(parameter) for parameter in parameters]
-            fields += [row(*made, align_items="flex-start")] if kind == "choice" else made
+            fields += [row(*made, align_items="flex-start")] if kind in ("choice", "switch") else made
         fields.insert(1, try_one)
         price = column(self.button, self.cost, self.account, self.message, gap="4px", margin="6px 0 0 0")
         return column(*fields, price, gap="12px", flex="1 1 320px", max_width="460px", width="auto")
@@ -102,30 +103,36 @@ class Form:
     def _field(self, parameter: Parameter) -> widgets.VBox:
         """A control with its reason under it."""
         control = self.well.view if parameter.kind == "image" else self._control(parameter)
-        layout = {"flex": "1 1 96px", "width": "auto"} if parameter.kind == "choice" else {}
+        layout = {"flex": "1 1 96px", "width": "auto"} if parameter.kind in ("choice", "switch") else {}
         return column(control, self.reasons[parameter.name], gap="2px", **layout)
 
     def _control(self, parameter: Parameter) -> Any:
         """The control a row of the table asks for. Adding a row adds a control."""
-        name, title = parameter.name, title_of(parameter.name)
-        if parameter.kind == "choice":
-            made = labeled(widgets.Dropdown, title, options=parameter.choices, value=parameter.default)
-        elif parameter.kind == "integer":
-            bounds = {"min": parameter.minimum, "max": parameter.maximum, "value": parameter.default}
-            made = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
+        kind, default = parameter.kind, parameter.default
+        title = title_of(parameter.name)
+        beside: dict[str, Any] = {"above": False, "layout": {"width": "130px"}}
+        numeric = kind in ("integer", "number")
+        if kind in ("choice", "switch"):
+            options: Any = parameter.choices or (("on", True), ("off", False))
+            if default is None:
+                pairs = [one if isinstance(one, tuple) else (one, one) for one in options]
+                options = [("not set", None), *pairs]
+            made = labeled(widgets.Dropdown, title, options=options, value=default)
+        elif numeric and default is not None:
+            field = widgets.BoundedIntText if kind == "integer" else widgets.BoundedFloatText
+            bounds: dict[str, Any] = {"min": parameter.minimum, "max": parameter.maximum, "value": default}
+            made = labeled(field, title, **bounds, **beside)
+        elif numeric:
+            made = labeled(widgets.Text, title, placeholder="not set", **beside)
         else:
-            rows = 4 if parameter.required else 2
-            made = labeled(widgets.Textarea, title, rows=rows, placeholder=parameter.help)
+            made = labeled(widgets.Textarea, title, rows=3 if parameter.required else 2, placeholder=parameter.help)
         made.tooltip = parameter.help
-        self.controls[name] = self._kit.watch(made, self._changed)
-        if parameter.kind != "integer":
+        self.controls[parameter.name] = self._kit.watch(made, self._changed)
+        if not (kind == "integer" and default is not None and parameter.maximum - parameter.minimum <= FEW):
             return made
-        # A slider's label is not tied to its handle by ipywidgets; that of a number field is.
-        number = labeled(
-            widgets.BoundedIntText, title, above=False, layout={"width": "130px"}, tooltip=parameter.help, **bounds
-        )
-        widgets.link((made, "value"), (number, "value"))
-        return row(number, made)
+        slider = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
+        widgets.link((made, "value"), (slider, "value"))
+        return row(made, slider)
 
     # ---- what it says ----
 
@@ -145,18 +152,22 @@ class Form:
 
         ``beyond`` stays until the next loading.
         """
+        self._set({name: values.get(name, parameter.default) for name, parameter in PARAMETERS.items()})
+        self.beyond = {name: value for name, value in beyond.items() if value not in (None, {})}
+        self.check()
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        """Put values into the controls, and say nothing in between."""
         self._loading = True
         try:
-            for name, parameter in PARAMETERS.items():
-                value = values.get(name, parameter.default)
-                if parameter.kind == "image":
+            for name, value in values.items():
+                if PARAMETERS[name].kind == "image":
                     self.well.load(value)
                 else:
-                    self.controls[name].value = "" if value is None else value
+                    typed = isinstance(self.controls[name], widgets.Text | widgets.Textarea)
+                    self.controls[name].value = ("" if value is None else str(value)) if typed else value
         finally:
             self._loading = False
-        self.beyond = {name: value for name, value in beyond.items() if value not in (None, {})}
-        self._changed()
 
     def load_request(self, request: GenerationRequest) -> None:
         """Fill the form with all of a request."""
@@ -165,15 +176,12 @@ class Form:
     def use_as_source(self, value: Any) -> None:
         """Put a source image into the well and leave the rest as it is."""
         self.well.load(value)
-        self._changed()
+        self.check()
 
     def _example(self, name: str) -> None:
         """Another prompt and shape; what else was chosen stays."""
-        self._loading = True
-        for key, value in {"aspect_ratio": PARAMETERS["aspect_ratio"].default, **EXAMPLES[name]}.items():
-            self.controls[key].value = value
-        self._loading = False
-        self._changed()
+        self._set({"aspect_ratio": PARAMETERS["aspect_ratio"].default, **EXAMPLES[name]})
+        self.check()
 
     def request(self) -> GenerationRequest:
         """The request of the form.
@@ -202,7 +210,10 @@ class Form:
         request: GenerationRequest | None = None
         try:
             request = self.request()
-            cost = _cost_html(self._estimate(request))
+            estimate = self._estimate(request)
+            free = estimate.reused and not estimate.jobs
+            self.button.description = f"Generate \u00b7 {'no cost' if free else estimate.money}"
+            cost = _cost_html(estimate)
             if len(request.prompt) > LONG_PROMPT:
                 long = f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
                 reasons["prompt"] = text_html(long, "warning")
@@ -216,8 +227,8 @@ class Form:
             say(self.reasons[name], reason)
         say(self.cost, cost)
         self.button.disabled = request is None
-        if fresh or not self.account.value:
-            self._say_account()
+        if request is not None and (fresh or not self.account.value):
+            say(self.account, text_html(_account(self._session()), "muted"))
         say(self.message, "")
         self._on_change(request)
         return request
@@ -231,12 +242,6 @@ class Form:
             self._estimated = (key, session.estimate([request], reuse=reuse))
         return self._estimated[1]
 
-    def _say_account(self) -> None:
-        try:
-            say(self.account, text_html(_account(self._session()), "muted"))
-        except KlingError:
-            say(self.account, "")  # the reason stands in the place of the cost
-
     def refuse(self, error: KlingError) -> None:
         """Say beside the button why nothing was sent."""
         say(self.message, text_html(str(error), "reason"))
@@ -247,12 +252,11 @@ class Form:
 
 
 def _cost_html(estimate: Estimate) -> str:
-    """``1 image · about 1 credit · about 12 s``, the money in bold."""
+    """``1 image · about 12 s``; the price stands on the button."""
     if estimate.reused and not estimate.jobs:
-        return tag("div", tag("strong", "No cost"), " \u00b7 this folder has it already", style="font-size: 13px")
-    time_text = "" if not estimate.seconds else f" \u00b7 about {duration(estimate.seconds)}"
-    words = join(plural(estimate.images, "image"), " \u00b7 ", tag("strong", estimate.money), time_text)
-    return tag("div", words, style="font-size: 13px; text-align: center")
+        return text_html("This folder has it already.", "muted")
+    time_text = f" \u00b7 about {duration(estimate.seconds)}" if estimate.seconds else ""
+    return text_html(f"{plural(estimate.images, 'image')}{time_text}", "muted")
 
 
 def _account(session: Session) -> str:
@@ -260,9 +264,7 @@ def _account(session: Session) -> str:
     status = session.status()
     if session.is_sandbox:
         return ""
-    words = ["balance not known yet" if status.balance is None else f"{credits_text(status.balance)} left"]
+    balance = "balance not known yet" if status.balance is None else f"{credits_text(status.balance)} left"
     if status.budget is None:
-        words.append("no budget set")
-    else:
-        words.append(f"{max(0.0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left")
-    return " \u00b7 ".join(words)
+        return f"{balance} \u00b7 no budget set"
+    return f"{balance} \u00b7 {max(0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left"

@@ -15,12 +15,12 @@ from ...image_files import metadata, thumbnails
 from ...journal import layout
 from ...session.session import Session
 from ...view.markup import bounded, image_source, tag
-from .widgets import LINE, Toolkit, column, html, labeled, row, say, shown, text_html
+from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
 SIDE = 96  # of the preview, in CSS pixels
 LIMITS = "PNG, JPEG or WebP, up to 10 MB"
 """Said beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page."""
-PLACEHOLDER = "a path, a URL, or an image's number such as 12:0"
+PLACEHOLDER = "a path, a URL, or an image's number such as 12b"
 
 
 class ImagePicker:
@@ -41,8 +41,7 @@ class ImagePicker:
         self._session = session
         self._changed = changed
         self._load_form = load
-        self._given: SourceImage | None = None
-        self._upload: tuple[str, bytes] | None = None
+        self._chosen: SourceImage | tuple[str, bytes] | None = None  # loaded, or a file's name and bytes; else the text
         self._read: tuple[Any, SourceImage | None, InputError | None] = (None, None, None)
         self._recipe: GenerationRequest | None = None
         self._setting = False
@@ -51,15 +50,13 @@ class ImagePicker:
             accept="image/png,image/jpeg,image/webp",
             description="Upload an image",
             tooltip="PNG, JPEG or WebP, at most 10 MB, at least 300 pixels a side",
-            style={"font_size": "12px", "button_color": "transparent"},
-            layout=widgets.Layout(width="auto", height="28px", margin="0", padding="0 10px", border=LINE),
-        )
+        ).add_class("kling-button")
         self.remove = kit.button("Remove", self.clear, tooltip="Use no source image")
         self.load_recipe = kit.button("Load its recipe", self._use_recipe, tooltip="Fill the form with what made it")
-        self.preview, self.offer = html(), html(flex="1 1 140px")
+        self.preview, self.offer = kit.html(), kit.html(look="kling-wide")
         self._offer_row = row(self.offer, self.load_recipe)
         self._remove_row = row(self.remove, width="auto")
-        limits = html(text_html(LIMITS, "muted"), flex="1 1 120px")
+        limits = kit.html(text_html(LIMITS, "muted"), look="kling-wide")
         self.view = column(
             self.text, row(self.upload, self._remove_row, limits), self.preview, self._offer_row, gap="6px"
         )
@@ -69,10 +66,10 @@ class ImagePicker:
 
     def load(self, value: Any) -> None:
         """A source image of the journal, a path, URL, address, or None. Notifies nothing."""
-        self._set(value if isinstance(value, SourceImage) else None, None, str(getattr(value, "label", value) or ""))
+        self._set(value if isinstance(value, SourceImage) else None, str(getattr(value, "label", value) or ""))
 
     def clear(self) -> None:
-        self._set(None, None, "")
+        self._set(None, "")
         self._changed()
 
     def forget(self) -> None:
@@ -86,54 +83,50 @@ class ImagePicker:
             InputError: it cannot be used; the message says why.
         """
         session = self._session()
-        key = (str(session.folder), self._given, self._upload and id(self._upload), self.text.value.strip())
+        key = (str(session.folder), self._chosen, self.text.value.strip())
         if key != self._read[0]:
             self._read = (key, *self._resolved(session))
             self._show()
-        _, source, error = self._read
-        if error is not None:
-            raise error
-        return source
+        if self._read[2] is not None:
+            raise self._read[2]
+        return self._read[1]
 
     def _resolved(self, session: Session) -> tuple[SourceImage | None, InputError | None]:
-        attachments = session.workspace.attachments
+        attachments, chosen = session.workspace.attachments, self._chosen
         text = self.text.value.strip()
-        name = self._upload[0] if self._upload else None
+        if isinstance(chosen, SourceImage):
+            return chosen, None
+        if not text:
+            return None, None
         try:
-            if self._given is not None:
-                return self._given, None
-            if self._upload is None:
-                return attachments.resolve(text) if text else None, None
-            source = attachments.resolve(self._upload[1])
-            attachments.keep(source)  # so that the code shown names a file that is there
+            source = attachments.resolve(chosen[1] if chosen else text)
+            if chosen:
+                attachments.keep(source)  # so that the code shown names a file that is there
             return source, None
         except InputError as error:
-            if name is None:  # an address may name a job that is not there: the reason stands here all the same
+            if chosen is None:  # an address may name a job that is not there: the reason stands here all the same
                 error.parameter = "image"
                 return None, error
-            message = re.sub(r"^The source image", lambda _: str(name), str(error))
+            message = re.sub(r"^The source image", lambda _: str(chosen[0]), str(error))
             return None, InputError(f"{message} Or remove it.", parameter="image")
 
     def _uploaded(self) -> None:
         if not self.upload.value:
             return
         file = self.upload.value[0]
-        self._set(None, (file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
+        self._set((file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
         self.upload.value = ()  # else the bytes travel to every page that is loaded
         self._changed()
 
     def _typed(self) -> None:
         if not self._setting:
-            self._given = self._upload = None
+            self._chosen = None
             self._changed()
 
-    def _set(self, given: SourceImage | None, upload: tuple[str, bytes] | None, text: str) -> None:
-        self._setting = True
-        try:
-            self._given, self._upload = given, upload
-            self.text.value = text
-        finally:
-            self._setting = False
+    def _set(self, chosen: SourceImage | tuple[str, bytes] | None, text: str) -> None:
+        self._setting, self._chosen = True, chosen
+        self.text.value = text
+        self._setting = False
 
     # ---- what it shows ----
 

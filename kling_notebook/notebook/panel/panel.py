@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import ipywidgets as widgets
@@ -25,11 +26,10 @@ from .busy_indicator import BusyIndicator
 from .code import Code
 from .explorer import Explorer
 from .form import Form
-from .gallery import Callbacks, Gallery, persistent_output
-from .history import History, RowCallbacks
+from .gallery import Card, Gallery, persistent_output
+from .history import History
 from .input_sync import InputSync
-from .queue import Queue, Row
-from .widgets import PRESSED_TWICE, Toolkit, column, html, row, say, text_html
+from .widgets import PRESSED_TWICE, Toolkit, column, row, say, text_html
 
 TABS = ("Create", "Explore", "History", "Code")
 CREATE, EXPLORE, HISTORY, CODE = range(4)
@@ -38,7 +38,7 @@ NO_NOTEBOOK = (
     "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
 )
 CLOSED = "This panel was closed; kling.panel() opens another."
-BUSY = "A cell is running. What is pressed here is answered when it ends."
+BUSY = "A cell is running; clicks here take effect when it ends."
 LASTING = "The last result of the panel, kept in the notebook"
 
 
@@ -55,30 +55,59 @@ class KlingPanel:
         self._last: Result | SweepResult | None = None
         self._known: Session | None = None
         self.kit = kit = Toolkit()
-        kit.on_press, kit.on_fault = _weak(self, KlingPanel._forget_fault), _weak(self, KlingPanel._fault)
-        self.title, self.notice, self.fault, self.busy = (html(width="100%") for _ in range(4))
-        self.code = Code()
+        kit.on_press, kit.on_fault = kit.when(self._forget_fault), kit.given(self._fault)
+        self.title, self.notice, self.fault, self.busy = (kit.html() for _ in range(4))
         self._arrival = InputSync(kit)
-        self.queue = Queue(kit, self._done, self._retry)
-        self.gallery = Gallery(kit, Callbacks(self._use_as_source, self._vary, self._load_image))
+        self.gallery = Gallery(
+            kit,
+            on_done=self._finished,
+            start_again=self._start_again,
+            use_as_source=self._use_as_source,
+            echoed=self._arrival.echoed,
+        )
+        self._arrival.ask = self.gallery.grid.send
         self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
-        self.explorer = Explorer(kit, session, self._arrival, self.form, self._swept)
-        self.history = History(kit, session, RowCallbacks(self._load, self._rerun, self._show, self._collect))
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
-        self._watch = BusyIndicator(self._cell_runs_long, self._cell_ended)
+        self.view.add_class("kling-panel")
+        self._watch = BusyIndicator(self._cell_runs)
         self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
         self._end.atexit = False
         self._follow()
 
     def _laid_out(self) -> widgets.Tab:
-        made = column(self.queue.view, self.gallery.view, flex="3 1 420px", width="auto", gap="14px")
+        made = column(self.gallery.grid, flex="3 1 420px", width="auto")
         create = row(self.form.view, made, gap="20px 32px", align_items="flex-start")
-        pages = [create, self.explorer.view, self.history.view, self.code.view]
-        boxes = [column(page, padding="10px 4px 4px 4px") for page in pages]
+        boxes = [column(padding="10px 4px 4px 4px").add_class("kling-page") for _ in TABS]
+        boxes[CREATE].children = (create,)
         tabs = widgets.Tab(boxes, titles=TABS, layout=widgets.Layout(width="100%", margin="0"))
         tabs.observe(self.kit.when(self._tab_changed), names="selected_index")
         return tabs
+
+    # ---- built at the first visit ----
+
+    @cached_property
+    def explorer(self) -> Explorer:
+        callbacks: dict[str, Any] = {"use_as_source": self._use_as_source, "on_done": self._finished}
+        made = Explorer(self.kit, self._session, self._arrival, self.form, **callbacks)
+        self._place(EXPLORE, made.view)
+        return made
+
+    @cached_property
+    def history(self) -> History:
+        actions = {"load": self._load, "again": self._rerun, "show": self._show, "fetch": self._fetch}
+        made = History(self.kit, self._session, self._use_as_source, actions)
+        self._place(HISTORY, made.view)
+        return made
+
+    @cached_property
+    def code(self) -> Code:
+        made = Code(self.kit)
+        self._place(CODE, made.view)
+        return made
+
+    def _place(self, tab: int, view: widgets.Widget) -> None:
+        self.tabs.children[tab].children = (view,)
 
     # ---- shown ----
 
@@ -102,14 +131,15 @@ class KlingPanel:
             output.show(_lasting(self._last))
 
     def __repr__(self) -> str:
-        results, jobs = plural(len(self.gallery.cards), "result"), plural(len(self.queue.running), "job")
-        return f"<KlingPanel with {results}, {jobs} under way>"
+        done = sum(card.result is not None for card in self.gallery.cards)
+        return f"<KlingPanel with {plural(done, 'result')}, {plural(len(self.gallery.running), 'job')} under way>"
 
     def close(self) -> None:
         """Stop looking at jobs and remove the widgets. Running jobs continue."""
         with self.kit.lock:
-            self.queue.close()
-            self.explorer.close()
+            self.gallery.close()
+            if "explorer" in self.__dict__:
+                self.explorer.close()
             self._arrival.close()
             self.view.panel = None
             self._end()
@@ -143,13 +173,12 @@ class KlingPanel:
         """Another button is pressed: the last one's message is out of date."""
         say(self.fault, "")
 
-    def _cell_runs_long(self, runs: bool) -> None:
+    def _cell_runs(self, runs: bool) -> None:
+        """A cell runs for long; or it has ended, and may have connected to another backend or changed a setting."""
         say(self.busy, text_html(BUSY, "warning") if runs and not self.kit.answered_meanwhile else "")
-
-    def _cell_ended(self) -> None:
-        """A cell may have connected to another backend, or changed a setting."""
-        with self.kit.lock:
-            self._follow()
+        if not runs:
+            with self.kit.lock:
+                self._follow()
 
     def _tab_changed(self) -> None:
         self._follow()
@@ -158,29 +187,20 @@ class KlingPanel:
         elif self.tabs.selected_index == HISTORY:
             self.history.refresh()
         elif self.tabs.selected_index == CODE:
-            self.form.check()
+            self.code.show(self.form.check())
 
     # ---- buying ----
 
     def _form_changed(self, request: GenerationRequest | None) -> None:
-        if self.tabs_at(CODE):
+        if "code" in self.__dict__:
             self.code.show(request)
 
-    def tabs_at(self, place: int) -> bool:
-        """Whether this tab is on top."""
-        return getattr(self, "tabs", None) is not None and self.tabs.selected_index == place
-
     def generate(self) -> JobHandle | None:
-        """What the Generate button does: start the form's request. None where it was refused; the form says why."""
+        """What the Generate button does: start the form's request. None if it was refused; the form says why."""
         with self.kit.lock:
             self._follow()
             request = self.form.check(fresh=True)
-            if request is None:
-                return None
-            handle = self._start("Generate", request)
-            if handle is not None:
-                self.form.tell(f"Job {handle.number} is under way")
-            return handle
+            return self._start("Generate", request) if request is not None else None
 
     def _start(self, button: str, request: GenerationRequest, *, reuse: bool | None = None) -> JobHandle | None:
         if self.kit.asked_just_now((button, request)):
@@ -188,63 +208,42 @@ class KlingPanel:
             return None
         try:
             session = self._session()
-            batch = session.start([request], source="panel", reuse=reuse)
+            handle = session.start([request], source="panel", reuse=reuse).handles[0]
         except KlingError as error:
             self.form.refuse(error)
             return None
         self.kit.asked((button, request))
-        handle = batch.handles[0]
-        self.queue.add(handle, session)
+        self.gallery.watch(handle, session)
+        self.form.tell(f"Job {handle.number} is under way")
         return handle
-
-    # ---- the queue ----
-
-    def _done(self, handle: JobHandle, session: Session) -> None:
-        result = handle.result()
-        self.gallery.add(result, session)
-        self._lasting(result)
-        self.form.check(fresh=True)  # the balance and the estimate have moved
-        self._follow()
-
-    def _lasting(self, result: Result | SweepResult) -> None:
-        self._last = result
-        bundle = _lasting(result)
-        for output in self._outputs:
-            output.show(bundle)
-
-    def _retry(self, row: Row) -> None:
-        if self._start("Try again", row.handle.request, reuse=False) is not None:
-            self.queue.clear(row)
 
     # ---- the gallery ----
 
+    def _finished(self, result: Result | SweepResult | None) -> None:
+        """Keep it in the notebook too; the balance and the estimate have moved."""
+        if isinstance(result, Result) or (result is not None and result.done):
+            self._last = result
+            for output in self._outputs:
+                output.show(_lasting(result))
+        self.form.check(fresh=True)
+        self._follow()
+
     def _use_as_source(self, image: SavedImage, session: Session) -> None:
-        """By its address where that means this image; in another folder by its path."""
+        """By its address if that means this image here; in another folder by its path."""
         here = self._session().folder == session.folder
         self.form.use_as_source(image.address if here else str(image.path))
         self.tabs.selected_index = CREATE
 
-    def _vary(self, image: SavedImage) -> None:
-        handle = self._start("Vary", image.request, reuse=False)
-        if handle is not None:
-            self.form.tell(f"Job {handle.number} varies {image.address}")
-
-    def _load_image(self, image: SavedImage) -> None:
-        self.form.load_request(image.request)
+    def _start_again(self, button: str, card: Card) -> bool:
+        return self._start(button, card.request, reuse=False) is not None
 
     # ---- the explorer and the history ----
 
-    def _swept(self, sweep: SweepResult) -> None:
-        if sweep.done:
-            self._lasting(sweep)
-        self.form.check(fresh=True)
-        self._follow()
-
-    def _load(self, record: Record) -> None:
+    def _load(self, record: Record, _: Session) -> None:
         self.form.load_request(record.request)
         self.tabs.selected_index = CREATE
 
-    def _rerun(self, record: Record) -> None:
+    def _rerun(self, record: Record, _: Session) -> None:
         self.tabs.selected_index = CREATE
         self._start("Run again", record.request, reuse=False)
 
@@ -252,26 +251,14 @@ class KlingPanel:
         self.gallery.add(session.result(record.number), session)
         self.tabs.selected_index = CREATE
 
-    def _collect(self, record: Record, session: Session) -> None:
+    def _fetch(self, record: Record, session: Session) -> None:
         for handle in session.resume(record.number).jobs:
-            self.queue.add(handle, session)
+            self.gallery.watch(handle, session)
         self.tabs.selected_index = CREATE
 
 
 def _lasting(result: Result | SweepResult) -> dict[str, Any]:
     return persistent_output(result, LASTING) if isinstance(result, Result) else result.bundle(title=LASTING)
-
-
-def _weak(owner: Any, method: Callable[..., object]) -> Callable[..., object]:
-    """A method as a toolkit may hold it: the owner's end must not wait for it."""
-    ref = weakref.ref(owner)
-
-    def told(*args: Any) -> None:
-        alive = ref()
-        if alive is not None:
-            method(alive, *args)
-
-    return told
 
 
 def _end(kit: Toolkit, view: widgets.Widget, watch: BusyIndicator) -> None:
@@ -281,14 +268,13 @@ def _end(kit: Toolkit, view: widgets.Widget, watch: BusyIndicator) -> None:
 
 def _title(session: Session | None) -> Html:
     """What this is, and where the images come from."""
-    name = tag("span", "Kling Image V3", style="font-weight: 600; font-size: 16px")
-    where: list[str] = []
-    if session is not None and session.is_sandbox:
-        where = [pill("sandbox", AMBER), tag("span", "painted on this machine, nothing is billed", style=_SMALL)]
-    elif session is not None:
-        where = [pill(session.backend, GREEN), tag("span", "images cost credits", style=_SMALL)]
+    parts = [tag("span", "Kling Image V3", style="font-weight: 600; font-size: 16px")]
+    if session is not None:
+        free = session.is_sandbox
+        says = "painted on this machine, nothing is billed" if free else "images cost credits"
+        parts += [pill(session.backend, AMBER if free else GREEN), tag("span", says, style=_SMALL)]
     style = f"{FONT}; display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; padding: 4px 0"
-    return tag("div", name, *where, style=style)
+    return tag("div", *parts, style=style)
 
 
 _SMALL = f"{MUTED}; font-size: 12px"

@@ -2,7 +2,7 @@
 
 Callbacks come on any thread, on some kernels in the middle of a running cell: those of one panel run one at a time.
 ipywidgets keeps every open widget in a global list, so a callback that held its panel would keep a forgotten panel
-alive for ever: here a widget holds its part weakly.
+alive for ever: here a widget holds its part weakly. Looks are in ``panel.css``.
 """
 
 from __future__ import annotations
@@ -15,29 +15,25 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import ipywidgets as widgets
+from ipywidgets.widgets.widget_string import HTMLStyle
 
 from ...api.errors import KlingError
 from ...view.markup import AMBER, MUTED, Html, tag
+from ..display.progress_display import TICKER
 
 Look = Literal["primary", "plain", "small"]
 Kind = Literal["plain", "muted", "reason", "warning"]
-LINE = "1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.35))"
-LABEL = "max-content"
 ONE_PRESS = 0.7
 """Seconds within which the same thing asked for again is one press: a double click, or presses that a running cell
 held back and that then arrive together."""
 PRESSED_TWICE = "Pressed twice at once: taken as one press"
-
-_LOOKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "primary": ({"width": "100%", "height": "42px", "margin": "0"}, {"font_size": "15px", "font_weight": "600"}),
-    "plain": (
-        {"width": "auto", "height": "28px", "margin": "0", "padding": "0 10px", "border": LINE},
-        {"font_size": "12px", "button_color": "transparent"},
-    ),
-    "small": (
-        {"width": "auto", "height": "24px", "margin": "0", "padding": "0 6px", "border": LINE},
-        {"font_size": "11px", "button_color": "transparent"},
-    ),
+PATIENCE = 0.2  # seconds the ticker of all displays waits for a panel whose callback is at work
+HIDDEN = "kling-hidden"
+_STYLES = {
+    "plain": "",
+    "muted": f"font-size: 12px; {MUTED}",
+    "reason": "color: var(--jp-error-color1, rgb(198, 40, 40)); font-size: 12px",
+    "warning": f"font-size: 12px; border-left: 3px solid {AMBER}; padding: 1px 0 1px 8px",
 }
 
 logger = logging.getLogger("kling_notebook.panel")
@@ -47,14 +43,9 @@ def text_html(text: str, kind: Kind = "plain") -> Html:
     """A line of text; a reason carries a sign, so that it does not speak by its color alone."""
     if not text:
         return Html()
-    base = "line-height: 1.4; overflow-wrap: anywhere; "
-    if kind == "reason":
-        style = f"{base}color: var(--jp-error-color1, rgb(198, 40, 40)); font-size: 12px"
-        return tag("div", f"\u26a0 {text}", style=style, role="alert", dir="auto")
-    if kind == "warning":
-        style = f"{base}font-size: 12px; border-left: 3px solid {AMBER}; padding: 1px 0 1px 8px"
-        return tag("div", text, style=style, dir="auto")
-    return tag("div", text, style=f"{base}font-size: 12px; {MUTED}" if kind == "muted" else base, dir="auto")
+    reason = kind == "reason"
+    style = f"line-height: 1.4; overflow-wrap: anywhere; {_STYLES[kind]}"
+    return tag("div", f"\u26a0 {text}" if reason else text, style=style, role="alert" if reason else None, dir="auto")
 
 
 class Toolkit:
@@ -72,7 +63,8 @@ class Toolkit:
         self.on_press: Callable[[], object] = lambda: None
         self.answered_meanwhile = False
         self._loose: weakref.WeakSet[widgets.Widget] = weakref.WeakSet()
-        self._shared: dict[str, tuple[widgets.Layout, widgets.ButtonStyle]] = {}
+        self._layout, self._style, self._text = widgets.Layout(), widgets.ButtonStyle(), HTMLStyle()
+        self._common = (self._layout, self._style, self._text)
         self._asked: tuple[object, float] = (None, 0.0)
 
     def asked_just_now(self, what: object) -> bool:
@@ -87,50 +79,46 @@ class Toolkit:
     def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
         """A callback that calls the bound method ``act`` with ``args``, as long as its object lives."""
         target = weakref.WeakMethod(act)
+        return lambda *_: self._call(target, args)
 
-        def called(*_: object) -> None:
-            method = target()
-            if method is None:
-                return
-            if threading.current_thread().name.startswith("subshell"):
-                self.answered_meanwhile = True
-            with self.lock:
-                try:
-                    method(*args)
-                except Exception as error:
-                    if not isinstance(error, KlingError):
-                        logger.exception("a callback of the panel failed")
-                    self.on_fault(error)
+    def given(self, act: Callable[..., object]) -> Callable[..., None]:
+        """A callback that passes on what it is given."""
+        target = weakref.WeakMethod(act)
+        return lambda *args: self._call(target, args)
 
-        return called
+    def _call(self, target: weakref.WeakMethod[Any], args: Sequence[Any]) -> None:
+        method = target()
+        if method is None:
+            return
+        if threading.current_thread().name.startswith("subshell"):
+            self.answered_meanwhile = True
+        with self.lock:
+            try:
+                method(*args)
+            except Exception as error:
+                if not isinstance(error, KlingError):
+                    logger.exception("a callback of the panel failed")
+                self.on_fault(error)
 
     def button(
         self, name: str, act: Callable[..., object], *args: Any, tooltip: str = "", look: Look = "plain"
     ) -> widgets.Button:
-        """A button; those of one look share their layout and style, since a gallery has many."""
-        layout, style = self._look(look)
-        made = widgets.Button(description=name, tooltip=tooltip or name, layout=layout, style=style)
-        if look == "primary":
-            made.button_style = "primary"
+        """A button; all share their layout and style, and look as their class in the style sheet says."""
+        made = widgets.Button(description=name, tooltip=tooltip or name, layout=self._layout, style=self._style)
+        made.button_style = "primary" if look == "primary" else ""
+        made.add_class("kling-button").add_class(f"kling-{look}")
         does = self.when(act, *args)
-
-        def pressed(*_: object) -> None:
-            self.on_press()
-            does()
-
-        made.on_click(pressed)
+        made.on_click(lambda _: (self.on_press(), does()))
         return self.track(made)
+
+    def html(self, value: str = "", look: str = "kling-text") -> widgets.HTML:
+        """A place for markup; all share their layout and style. An empty one takes no space."""
+        return widgets.HTML(value, layout=self._layout, style=self._text).add_class(look)
 
     def track(self, widget: Any) -> Any:
         """A widget that is not always below the panel's root, so that it ends with the panel all the same."""
         self._loose.add(widget)
         return widget
-
-    def _look(self, look: Look) -> tuple[widgets.Layout, widgets.ButtonStyle]:
-        if look not in self._shared:
-            layout, style = _LOOKS[look]
-            self._shared[look] = (widgets.Layout(**layout), widgets.ButtonStyle(**style))
-        return self._shared[look]
 
     def watch(self, widget: widgets.Widget, act: Callable[..., object], *args: Any) -> Any:
         """Call ``act`` when the widget's value changes; the widget itself."""
@@ -139,34 +127,57 @@ class Toolkit:
 
     def close(self, *roots: widgets.Widget) -> None:
         """Close widgets with all they hold. What the panel's buttons share stays until the panel itself ends."""
-        shared = {id(part) for pair in self._shared.values() for part in pair}
         for root in roots:
-            for child in getattr(root, "children", ()):
-                self.close(child)
+            self.close(*getattr(root, "children", ()))
             for part in (getattr(root, "layout", None), getattr(root, "style", None)):
-                if isinstance(part, widgets.Widget) and id(part) not in shared:
+                if isinstance(part, widgets.Widget) and part not in self._common:
                     part.close()
             root.close()
 
     def end(self, root: widgets.Widget) -> None:
         """Close the whole panel."""
         self.close(root, *self._loose)
-        for layout, style in self._shared.values():
-            layout.close()
-            style.close()
-        self._shared.clear()
+        for part in self._common:
+            part.close()
+
+
+class Ticks:
+    """What a part of a panel shows a little at a time, under the panel's lock. Holds the part weakly.
+
+    Args:
+        act: shows what changed since the last tick; False if nothing did.
+    """
+
+    def __init__(self, kit: Toolkit, act: Callable[[], bool]) -> None:
+        self._kit = kit
+        self._act = weakref.WeakMethod(act)
+        self.running = False
+
+    def start(self) -> None:
+        if not self.running:
+            self.running = True
+            TICKER.add(self)
+
+    def stop(self) -> None:
+        self.running = False
+        TICKER.remove(self)
+
+    def tick(self) -> bool:
+        act = self._act()
+        if act is None:
+            self.stop()
+        if act is None or not self._kit.lock.acquire(timeout=PATIENCE):
+            return False
+        try:
+            return bool(act())
+        finally:
+            self._kit.lock.release()
 
 
 def row(*children: Any, gap: str = "6px 8px", **layout: Any) -> widgets.HBox:
     """Widgets side by side, wrapping if there is no space."""
-    options = {
-        "flex_flow": "row wrap",
-        "align_items": "center",
-        "grid_gap": gap,
-        "width": "100%",
-        "overflow": "visible",
-    }
-    return widgets.HBox(children, layout=widgets.Layout(**(options | layout)))
+    wrapped = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": gap, "width": "100%"}
+    return widgets.HBox(children, layout=widgets.Layout(**{**wrapped, "overflow": "visible", **layout}))
 
 
 def column(*children: Any, gap: str = "8px", **layout: Any) -> widgets.VBox:
@@ -177,55 +188,22 @@ def column(*children: Any, gap: str = "8px", **layout: Any) -> widgets.VBox:
 
 def labeled(kind: type[widgets.Widget], name: str, *, above: bool = True, **options: Any) -> Any:
     """A control whose label stands above it (beside it otherwise) and is tied to it by ipywidgets."""
-    layout: dict[str, Any] = {"width": "100%", "margin": "0", "height": "auto" if above else "30px", "min_width": "0"}
-    if above:
-        layout |= {"display": "grid", "grid_template_columns": "minmax(0, 1fr)"}
-        layout |= {"grid_template_rows": "auto minmax(30px, auto)", "align_items": "stretch"}
-    layout |= options.pop("layout", {})
-    style = {"description_width": LABEL} | options.pop("style", {})
-    made = kind(description=name, layout=widgets.Layout(**layout), style=style, **options)
-    made.shown_as = layout.get("display")
-    return made
-
-
-def html(value: str = "", **layout: Any) -> widgets.HTML:
-    """A place for markup."""
-    options = {"margin": "0", "min_width": "0", "overflow": "visible", "display": None if value else "none"}
-    return widgets.HTML(value, layout=widgets.Layout(**(options | layout)))
-
-
-def output(markup: str = "", **layout: Any) -> widgets.Output:
-    """A place for images, whose links lead to the originals.
-
-    An HTML widget's links are the page's own, which know nothing of the notebook's folder; those of an output are
-    resolved by the front end. The output is set, never captured into.
-    """
-    options = {"margin": "0", "width": "100%", "min_width": "0", "display": None if markup else "none"}
-    return widgets.Output(outputs=_outputs(markup), layout=widgets.Layout(**(options | layout)))
-
-
-def _outputs(markup: str) -> tuple[dict[str, Any], ...]:
-    data = {"text/html": str(markup), "text/plain": ""}
-    return ({"output_type": "display_data", "data": data, "metadata": {}},) if markup else ()
+    layout = {"width": "100%", **options.pop("layout", {})}
+    made = kind(
+        description=name, layout=widgets.Layout(**layout), style={"description_width": "max-content"}, **options
+    )
+    return made.add_class("kling-field").add_class("kling-above" if above else "kling-beside")
 
 
 def shown(widget: widgets.Widget, on: bool) -> None:
     """Show or hide a widget."""
-    wanted = getattr(widget, "shown_as", None) if on else "none"
-    if widget.layout.display != wanted:
-        widget.layout.display = wanted
+    if on == (HIDDEN in widget._dom_classes):
+        (widget.remove_class if on else widget.add_class)(HIDDEN)
 
 
-def say(place: widgets.HTML | widgets.Output, markup: str) -> bool:
-    """Put markup into a place; nothing is sent if it holds that already. Empty widgets take no space."""
-    name, value = ("outputs", _outputs(markup)) if isinstance(place, widgets.Output) else ("value", markup)
-    if getattr(place, name) == value:
+def say(place: widgets.HTML, markup: str) -> bool:
+    """Put markup into a place; nothing is sent if it holds that already."""
+    if place.value == markup:
         return False
-    setattr(place, name, value)
-    shown(place, bool(markup))
+    place.value = markup
     return True
-
-
-def options_of(choices: Sequence[str]) -> list[tuple[str, str]]:
-    """Choices as a dropdown wants them."""
-    return [(choice, choice) for choice in choices]

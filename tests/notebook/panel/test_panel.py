@@ -16,6 +16,7 @@ from PIL import Image
 from kling_notebook.api.job import JobStatus
 from kling_notebook.notebook.panel import panel as panel_module
 from kling_notebook.notebook.panel.form import EXAMPLES
+from kling_notebook.notebook.panel.gallery import BUTTONS
 from kling_notebook.notebook.panel.panel import CODE, CREATE, EXPLORE, HISTORY, KlingPanel
 from kling_notebook.results import sweep_axes
 from kling_notebook.sandbox import Fault
@@ -82,7 +83,7 @@ def until(condition, seconds=60.0):
 
 def settled(panel):
     """Wait until no job is under way and the tick that saw the last one end is over."""
-    until(lambda: not panel.queue.running)
+    until(lambda: not panel.gallery.running)
     with panel.kit.lock:
         return panel
 
@@ -95,19 +96,35 @@ def generate(panel, **values):
     before = len(panel.gallery.cards)
     panel.form.button.click()
     settled(panel)
-    return panel.gallery.cards[0] if len(panel.gallery.cards) > before else None
+    top = panel.gallery.cards[0] if len(panel.gallery.cards) > before else None
+    return top if top is not None and top.result is not None else None
 
 
-def tile_buttons(card, place=0):
-    return {button.description: button for button in card.tiles[place].children[1].children}
+def press(panel, what, *, tile=0, card=0, **more):
+    """What the page sends for a button of the gallery: of a group, or of one of its images."""
+    key = panel.gallery.cards[card].key
+    of_group = any(what == offered for buttons in BUTTONS.values() for offered, *_ in buttons)
+    content = {"group": key} if of_group else {"tile": f"{key}:{tile}"}
+    panel.gallery.grid._handle_custom_msg({"do": what, **content, **more}, [])
+
+
+def answers_of(panel, what, **options):
+    """What the kernel sends the page when a button is pressed: messages with their buffers."""
+    sent = []
+    grid = panel.gallery.grid
+    grid.send = lambda content, buffers=(): sent.append((content, list(buffers)))
+    try:
+        press(panel, what, **options)
+    finally:
+        del grid.send
+    return sent
 
 
 def text_of(widget):
     """All text and markup below a widget that is shown."""
-    if widget.layout is not None and widget.layout.display == "none":
+    if "kling-hidden" in getattr(widget, "_dom_classes", ()):
         return ""
     own = [str(getattr(widget, name, "")) for name in ("value", "description")]
-    own += [output["data"]["text/html"] for output in getattr(widget, "outputs", ())]
     return " ".join([*own, *(text_of(child) for child in getattr(widget, "children", ()))])
 
 
@@ -182,7 +199,7 @@ def test_what_is_not_valid_disables_the_button_with_the_reason_beside_the_field(
 def test_beside_the_button_stand_the_cost_the_balance_and_the_budget(panel, session):
     panel.form.controls["num_outputs"].value = 3
     assert "3 images" in panel.form.cost.value
-    assert "about 3 credits" in panel.form.cost.value
+    assert panel.form.button.description == "Generate \u00b7 about 3 credits"
     session.configure(budget=8)
     generate(panel)
     assert "9997 credits left" in panel.form.account.value
@@ -275,27 +292,29 @@ def test_a_image_with_our_recipe_offers_to_load_it(panel):
 def test_a_failed_job_says_why_and_try_again_buys_once_more(panel, service):
     service.add_fault(Fault("submit", "failed", at=1, error="too dark"))
     assert generate(panel) is None
-    (row,) = panel.queue.rows
-    assert "too dark" in row.message.value
-    row.again.click()
+    (card,) = panel.gallery.cards
+    assert "too dark" in card.message
+    assert buttons_of(panel)["retry"] == "Try again \u00b7 about 1 credit"
+    press(panel, "retry")
     settled(panel)
-    assert panel.queue.rows == ()
-    assert len(panel.gallery.cards) == 1
+    (card,) = panel.gallery.cards
+    assert card.result is not None
     assert service.count("submit") == 2
 
 
 def test_a_doubtful_purchase_is_not_repeated_without_asking(panel, service, session):
     service.add_fault(Fault("submit", "drop_after", at=1))
     assert generate(panel) is None
-    (row,) = panel.queue.rows
+    (card,) = panel.gallery.cards
     assert session.record(1).status is JobStatus.UNCONFIRMED
-    row.again.click()
+    press(panel, "retry")
     assert service.count("submit") == 1
-    assert "may have been bought already" in row.message.value
-    row.leave.click()
+    assert "may have been charged already" in card.message
+    assert buttons_of(panel)["sure"] == "Make it again \u00b7 about 1 credit"
+    press(panel, "leave")
     assert service.count("submit") == 1
-    row.again.click()
-    row.sure.click()
+    press(panel, "retry")
+    press(panel, "sure")
     settled(panel)
     assert service.count("submit") == 2
     assert session.record(1).status is JobStatus.DISMISSED
@@ -305,7 +324,7 @@ def test_out_of_credits_is_said_in_the_queue(connect, make_sandbox, open_panel):
     session = connect(make_sandbox(credits=1))
     panel = open_panel(lambda: session)
     generate(panel, num_outputs=2)
-    assert "redit" in panel.queue.rows[0].message.value
+    assert "redit" in panel.gallery.cards[0].message
 
 
 def words_below(widget):
@@ -323,12 +342,14 @@ def test_on_the_sandbox_nothing_speaks_of_buying(open_panel, tmp_path):
         assert generate(panel) is not None
         session._sandbox.add_fault(Fault("submit", "drop_after"))
         generate(panel)
-        (unconfirmed,) = panel.queue.rows
-        assert unconfirmed.unconfirmed
+        assert panel.gallery.cards[0].unconfirmed
+        press(panel, "retry")
         for tab in (EXPLORE, HISTORY, CREATE):
             panel.tabs.selected_index = tab
             settled(panel)
-            said = [*words_below(panel.view), *words_below(unconfirmed.sure), *words_below(unconfirmed.leave)]
+            buttons = [label for group in panel.gallery.grid.groups for _, *label in group["buttons"]]
+            assert buttons
+            said = [*(text for labels in buttons for text in labels), *words_below(panel.view)]
             assert any("Make" in words for words in said)
             assert [words for words in said if "buy" in words.lower()] == []
     finally:
@@ -343,13 +364,13 @@ def test_several_jobs_run_at_once_and_what_is_let_go_can_be_watched_again(connec
     panel.form.controls["prompt"].value = "a second one"
     panel.form.button.click()
     until(lambda: box.count("submit") == 2)
-    first, _ = panel.queue.rows
+    first = panel.gallery.cards[1]
     until(lambda: first.handle.job_id)
-    first.stop.click()
-    assert "keeps running" in first.message.value
+    press(panel, "stop", card=1)
+    assert "keeps running" in first.message
     until(first.handle.done)
-    assert len(settled(panel).gallery.cards) == 1
-    first.watch.click()
+    assert [card.state for card in settled(panel).gallery.cards] == ["done", "stopped"]
+    press(panel, "watch", card=1)
     settled(panel)
     assert {card.result.number for card in panel.gallery.cards} == {1, 2}
     assert box.count("submit") == 2
@@ -362,7 +383,8 @@ def test_stopping_before_the_post_cancels(connect, make_sandbox, open_panel):
     panel.form.button.click()
     panel.form.controls["prompt"].value = "a second one"
     panel.form.button.click()
-    panel.queue.rows[1].stop.click()
+    press(panel, "stop")
+    assert len(panel.gallery.cards) == 1
     settled(panel)
     assert session.record(2).status is JobStatus.CANCELLED
     assert box.count("submit") == 1
@@ -371,94 +393,125 @@ def test_stopping_before_the_post_cancels(connect, make_sandbox, open_panel):
 # the gallery ----------------------------------------------------------------------------------------------------------
 
 
-def test_buttons_that_buy_say_what_such_a_image_was_seen_to_cost(make_sandbox, connect, open_panel):
+def buttons_of(panel, card=0):
+    return {what: label for what, label, _ in panel.gallery.grid.groups[card]["buttons"]}
+
+
+def test_buttons_that_charge_say_what_such_a_job_was_seen_to_cost(make_sandbox, connect, open_panel):
     """And not the documented credit apiece, once a reply has named another price."""
     session = connect(make_sandbox(credit_cost=2.5, latency=0))
     panel = open_panel(lambda: session)
-    card = generate(panel, prompt="a fox", num_outputs=2)
-    assert tile_buttons(card)["Vary"].tooltip.endswith("about 5 credits")
+    generate(panel, prompt="a fox", num_outputs=2)
+    assert buttons_of(panel)["again"] == "Run again \u00b7 about 5 credits"
     panel.tabs.selected_index = HISTORY
-    assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 5 credits")
+    assert rows_of(panel)[0]["again"].endswith("about 5 credits")
 
 
 def test_one_credit_is_not_called_credits(panel):
-    card = generate(panel, prompt="a fox")
-    assert tile_buttons(card)["Vary"].tooltip.endswith("about 1 credit")
+    generate(panel, prompt="a fox")
+    assert buttons_of(panel)["again"].endswith("about 1 credit")
     panel.tabs.selected_index = HISTORY
-    assert rows_of(panel)[0]["Run again"].tooltip.endswith("about 1 credit")
+    assert rows_of(panel)[0]["again"].endswith("about 1 credit")
     assert repr(panel) == "<KlingPanel with 1 result, 0 jobs under way>"
 
 
-def test_each_tile_has_its_labeled_buttons(panel):
-    card = generate(panel, num_outputs=2)
-    assert [set(tile_buttons(card, k)) for k in range(2)] == [
-        {"Larger", "Use as source", "Vary", "\u2606 Star", "Recipe", "Compare"}
-    ] * 2
+def test_the_page_is_told_of_each_image_once_and_its_state_holds_no_thumbnail(panel):
+    sent = []
+    panel.gallery.grid.send = lambda content, buffers=(): sent.append((content, list(buffers)))
+    generate(panel, num_outputs=2)
+    ((content, buffers),) = [(content, buffers) for content, buffers in sent if "progress" not in content]
+    (cell,) = content["cells"]
+    assert [tile["name"] for tile in cell["tiles"]] == ["1a", "1b"]
+    assert [Image.open(io.BytesIO(jpeg)).width for jpeg in buffers] == [512, 512]
+    assert len(repr(panel.gallery.grid.groups)) < 1000
+    del panel.gallery.grid.send
 
 
-def test_what_is_shown_large_has_the_whole_width(panel):
-    """On a narrow page an image shown large was smaller than its tile by the detail's padding."""
-    generate(panel, num_outputs=1)
-    layout = panel.gallery.cards[0]._detail.layout
-    assert layout.padding == "10px 0"
-    assert not layout.border_left
-    assert not layout.border_right
+def test_a_page_that_is_loaded_again_is_told_what_it_asks_for(panel):
+    card = generate(panel)
+    ((content, buffers),) = answers_of(panel, "cells", cells=[card.key, "no such cell"])
+    assert [cell["cell"] for cell in content["cells"]] == [card.key]
+    assert len(buffers) == 1
 
 
-def test_larger_recipe_and_compare_show_their_detail_and_close(panel):
-    card = generate(panel, num_outputs=2)
-    tile_buttons(card)["Larger"].click()
-    assert text_of(card.detail).count("<img") == 1
-    tile_buttons(card)["Recipe"].click()
-    assert "%%kling" in text_of(card.detail)
-    assert "job_id" in text_of(card.detail)
-    tile_buttons(card)["Compare"].click()
-    assert "ress Compare under another" in text_of(card.detail)
-    tile_buttons(card, 1)["Compare"].click()
-    assert text_of(card.detail).count("<img") == 2
-    card.close_detail.click()
-    assert text_of(card.detail) == ""
+def test_larger_recipe_compare_and_download_send_what_is_shown_of_them(panel):
+    card = generate(panel, num_outputs=2, negative_prompt="people")
+    panel.form.controls["negative_prompt"].value = "animals"
+    other = generate(panel)
+    ((content, (jpeg,)),) = answers_of(panel, "large", card=1)
+    assert content == {"large": f"{card.key}:0"}
+    assert max(Image.open(io.BytesIO(jpeg)).size) == 1024
+    (((_, code), (_, recipe)),) = (content["detail"] for content, _ in answers_of(panel, "recipe"))
+    assert "%%kling" in code
+    assert "job_id" in recipe
+    (((title, text),),) = (content["detail"] for content, _ in answers_of(panel, "compare", first=f"{card.key}:1"))
+    assert "1b" in title
+    assert "2a" in title
+    assert "negative prompt: people" in text
+    ((content, (data,)),) = answers_of(panel, "download")
+    assert content["file"] == other.result[0].path.name
+    assert data == other.result[0].path.read_bytes()
 
 
-def test_the_code_of_a_image_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
+def test_a_card_that_is_removed_takes_no_file_along_and_keeps_no_state(panel, session):
+    card = generate(panel)
+    press(panel, "remove")
+    assert panel.gallery.cards == []
+    assert panel.gallery.grid.groups == []
+    assert panel.gallery.grid.cells == {}
+    assert card.result[0].path.is_file()
+    assert session.record(1).images
+
+
+def test_a_message_about_an_image_that_is_gone_is_answered_with_a_reason(panel):
+    generate(panel)
+    panel.gallery.grid._handle_custom_msg({"do": "large", "tile": "nothing:7"}, [])
+    assert "not shown any more" in panel.fault.value
+    panel.gallery.grid._handle_custom_msg({"do": "no such thing"}, [])
+
+
+def test_the_code_of_an_image_names_the_kept_copy_of_a_source_that_changed(panel, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "source.png").write_bytes(png(color=(200, 30, 30)))
     panel.form.well.text.value = "source.png"
-    card = generate(panel)
+    generate(panel)
     (tmp_path / "source.png").write_bytes(png(color=(30, 30, 200)))
-    tile_buttons(card)["Recipe"].click()
-    assert ".kling/sources/" in text_of(card.detail)
+    assert ".kling/sources/" in answers_of(panel, "recipe")[0][0]["detail"][0][1]
 
 
 @pytest.mark.parametrize("lost", ["recipe", "file"])
-def test_the_code_of_a_image_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
+def test_the_code_of_an_image_is_shown_also_without_a_recipe_or_a_file(connect, service, open_panel, lost):
     """It was refused together with the recipe."""
     session = connect(service, recipe=lost != "recipe")
-    card = generate(open_panel(lambda: session), prompt="a lonely fox")
+    panel = open_panel(lambda: session)
+    card = generate(panel, prompt="a lonely fox")
     if lost == "file":
         card.result[0].path.unlink()
-    tile_buttons(card)["Recipe"].click()
-    assert "a lonely fox" in text_of(card.detail)
-    assert "%%kling" in text_of(card.detail)
-    assert card.result[0].path.name in text_of(card.detail)
+    (_, code), (title, recipe) = answers_of(panel, "recipe")[0][0]["detail"]
+    assert "a lonely fox" in code
+    assert "%%kling" in code
+    assert card.result[0].path.name in title
+    assert recipe
 
 
-def test_a_star_is_kept_and_found_in_the_history(panel, session):
-    card = generate(panel)
-    tile_buttons(card)["\u2606 Star"].click()
+def test_a_star_is_kept_shown_and_found_in_the_history(panel, session):
+    generate(panel)
+    ((content, buffers),) = answers_of(panel, "star")
+    assert content["cells"][0]["tiles"][0]["starred"]
+    assert buffers == [], "the page has the thumbnail"
     assert session.record(1).starred == {0}
-    panel.history.starred.value = True
     panel.tabs.selected_index = HISTORY
+    panel.history.starred.value = True
     assert "1 to 1 of 1 job" in panel.history.message.value
-    card.stars[0].click()
+    press(panel, "star")
     assert session.record(1).starred == frozenset()
 
 
-def test_vary_buys_the_same_request_again_also_with_reuse(connect, service, open_panel):
+def test_run_again_charges_the_same_request_again_also_with_reuse(connect, service, open_panel):
     session = connect(service, reuse=True)
     panel = open_panel(lambda: session)
-    card = generate(panel)
-    tile_buttons(card)["Vary"].click()
+    generate(panel)
+    press(panel, "again")
     settled(panel)
     assert service.count("submit") == 2
     generate(panel)
@@ -466,19 +519,18 @@ def test_vary_buys_the_same_request_again_also_with_reuse(connect, service, open
     assert service.count("submit") == 2
 
 
-def test_a_double_click_on_vary_run_again_or_a_sweep_buys_once(connect, service, open_panel):
-    """Also where reuse is off, so that nothing else would catch the second press."""
+def test_a_double_click_on_run_again_or_a_sweep_charges_once(connect, service, open_panel):
+    """Also if reuse is off, so that nothing else would catch the second press."""
     session = connect(service, reuse=False)
     panel = open_panel(lambda: session)
-    card = generate(panel)
+    generate(panel)
     for _ in range(2):
-        tile_buttons(card)["Vary"].click()
+        press(panel, "again")
     settled(panel)
     assert service.count("submit") == 2
     panel.tabs.selected_index = HISTORY
-    again = next(b for b in below(panel.history.list) if getattr(b, "description", "") == "Run again")
     for _ in range(2):
-        again.click()
+        press_row(panel, "again")
     settled(panel)
     assert service.count("submit") == 3
     explore(panel, "aspect_ratio", {"1:1", "16:9"})
@@ -489,8 +541,8 @@ def test_a_double_click_on_vary_run_again_or_a_sweep_buys_once(connect, service,
 
 
 def test_use_as_source_puts_the_address_into_the_form(panel):
-    card = generate(panel)
-    tile_buttons(card)["Use as source"].click()
+    generate(panel)
+    press(panel, "source")
     assert panel.form.well.text.value == "1a"
     again = generate(panel, prompt="as a watercolour")
     assert again.result.request.image.label == "1a"
@@ -498,14 +550,10 @@ def test_use_as_source_puts_the_address_into_the_form(panel):
 
 def test_a_hostile_prompt_is_text_everywhere(panel):
     hostile = '<img src=x onerror="boom()">\'&<script>boom()</script>'
-    card = generate(panel, prompt=hostile)
-    for name in ("Larger", "Recipe"):
-        tile_buttons(card)[name].click()
-        assert "<script" not in text_of(card.detail)
+    generate(panel, prompt=hostile)
     for tab in (CREATE, EXPLORE, HISTORY):
         panel.tabs.selected_index = tab
         markup = " ".join(w.value for w in below(panel.view) if isinstance(w, widgets.HTML))
-        markup += " ".join(o["data"]["text/html"] for w in below(panel.view) for o in getattr(w, "outputs", ()))
         assert "<script" not in markup
         assert "<img src=x" not in markup
 
@@ -527,60 +575,144 @@ def test_an_address_that_is_not_there_has_its_reason_beside_the_image(panel):
 # explore --------------------------------------------------------------------------------------------------------------
 
 
-def explore(panel, which, values):
+def explore(panel, which, values, prompt="a fox"):
+    """Vary one parameter over a prompt without words in braces."""
     panel.tabs.selected_index = EXPLORE
+    panel.explorer.prompt.value = prompt
     axis = panel.explorer.axes[0]
     axis.which.value = which
     if axis.boxes:
         for box in axis.boxes:
             box.value = box.description in values
     else:
-        axis.values.value = ", ".join(values)
+        axis.values.value = "\n".join(values)
 
 
 def finished(panel):
-    until(lambda: panel.explorer._ticking is None)
+    until(lambda: not panel.explorer.ticks.running)
     with panel.kit.lock:
         pass
 
 
-def test_a_sweep_is_priced_bought_once_and_browsed_at_no_cost(panel, service):
-    explore(panel, "aspect_ratio", {"1:1", "16:9", "9:16"})
-    assert "3 jobs" in panel.explorer.cost.value
+def cells_of(panel):
+    """The tiles of the grid as the page has them: rows of (state, note or address)."""
+    (group,) = panel.explorer.grid.groups
+    told = [[panel.explorer.grid.cells[name].tiles(name) for name in row] for row in group["cells"]]
+    return [[[(facts["state"], facts["name"] or facts["note"]) for facts, _ in cell] for cell in row] for row in told]
+
+
+def test_explore_opens_with_an_example_its_values_count_and_price(panel, service):
+    panel.tabs.selected_index = EXPLORE
+    explorer = panel.explorer
+    assert explorer.prompt.value == "A {animal} at {time}, watercolor"
+    assert "animal (3)" in explorer.plan.value
+    assert "snowy owl" in explorer.plan.value
+    assert "3 x 3 = 9 jobs: 9 images, about 9 credits" in explorer.plan.value
+    assert explorer.run.description == "Make 9 images \u00b7 about 9 credits"
+    assert not explorer.run.disabled
     assert service.count("submit") == 0
-    panel.explorer.run.click()
-    finished(panel)
-    assert service.count("submit") == 3
-    (slider,) = panel.explorer.sliders.children
-    seen = set()
-    for place in range(3):
-        slider.value = place
-        seen.add(text_of(panel.explorer.image))
-    assert len(seen) == 3
-    assert all("<img" in markup for markup in seen)
-    assert service.count("submit") == 3
-    panel.explorer.run.click()
-    finished(panel)
-    assert service.count("submit") == 3, "what is in the folder is not bought again"
 
 
-def test_what_is_missing_of_a_sweep_is_shown_as_missing(panel, service):
+def test_explore_begins_with_the_prompt_of_the_form_once_it_is_one_s_own(panel):
+    panel.form.controls["prompt"].value = "a boat\non a lake"
+    panel.tabs.selected_index = EXPLORE
+    assert panel.explorer.prompt.value == "a boat on a lake"
+    assert "Nothing varies yet" in panel.explorer.plan.value
+    assert "\u26a0" not in panel.explorer.plan.value, "no error before anything is typed"
+    panel.explorer.prompt.value = "a {thing}"
+    assert "\u26a0" in panel.explorer.plan.value
+    assert panel.explorer.run.disabled
+
+
+def test_words_in_braces_become_axes_and_keep_their_values_while_they_are_gone(panel):
+    panel.tabs.selected_index = EXPLORE
+    explorer = panel.explorer
+    explorer.words["animal"].value = "cat, dog"
+    explorer.prompt.value = "no word at all"
+    assert explorer.words == {}
+    explorer.prompt.value = "A {time} with a {animal} and a {animal}"
+    assert list(explorer.words) == ["time", "animal"]
+    assert explorer.words["animal"].value == "cat, dog"
+    assert "2" in explorer.plan.value
+
+
+def test_one_prompt_per_line_is_an_axis_whatever_else_stands_in_it(panel):
+    """Values were split at commas: "A red fox, watercolor; A snowy owl" was three jobs."""
+    panel.tabs.selected_index = EXPLORE
+    panel.explorer.prompt.value = "A red fox, watercolor\n\nA snowy owl, oil painting; at night"
+    assert "prompt (2)" in panel.explorer.plan.value
+    assert "A red fox, watercolor" in panel.explorer.plan.value
+    assert "2 jobs" in panel.explorer.plan.value
+
+
+def test_one_negative_prompt_per_line(panel):
+    explore(panel, "negative_prompt", ["blurry, dark", "people"])
+    assert "negative prompt (2)" in panel.explorer.plan.value
+    assert "blurry, dark" in panel.explorer.plan.value
+
+
+def test_a_sweep_is_shown_as_a_labeled_grid_and_charged_once(panel, service):
+    panel.tabs.selected_index = EXPLORE
+    panel.explorer.words["time"].value = "dawn, noon"
+    panel.explorer.run.click()
+    finished(panel)
+    assert service.count("submit") == 6
+    (group,) = panel.explorer.grid.groups
+    assert group["rows"] == ["red fox", "snowy owl", "hare"]
+    assert group["columns"] == ["dawn", "noon"]
+    assert group["axes"] == "animal \\ time"
+    names = [result.request.prompt for result in panel.explorer.sweep]
+    assert [state for row in cells_of(panel) for cell in row for state, _ in cell] == ["image"] * 6
+    cell = panel.explorer.grid.cells[group["cells"][1][0]]
+    assert cell.result.request.prompt == names[2] == "A snowy owl at dawn, watercolor"
+    panel.kit.asked(None)
+    panel.explorer.run.click()
+    finished(panel)
+    assert service.count("submit") == 6, "what is in the folder is not charged again"
+
+
+def test_a_third_axis_turns_pages(panel):
+    panel.tabs.selected_index = EXPLORE
+    explorer = panel.explorer
+    explorer.axes[0].which.value = "resolution"
+    explorer.run.click()
+    pages = explorer.grid.groups
+    assert [(page["text"], page["title"]) for page in pages] == [("resolution", "1K"), ("resolution", "2K")]
+    assert len({name for page in pages for row in page["cells"] for name in row}) == 18
+    explorer.stop.click()
+    finished(panel)
+
+
+def test_progress_of_a_sweep_tells_each_change_of_a_cell_once(panel):
+    sent = []
+    panel.tabs.selected_index = EXPLORE
+    panel.explorer.grid.send = lambda content, _: sent.append(content)
+    panel.explorer.run.click()
+    finished(panel)
+    del panel.explorer.grid.send
+    told = [(cell["cell"], repr(cell["tiles"])) for content in sent for cell in content["cells"]]
+    assert len(told) == len(set(told))
+    assert len(told) <= 9 * 6, "a few states for each of nine"
+
+
+def test_what_is_missing_of_a_sweep_says_why_and_is_made_by_the_next_press(panel, service):
     service.add_fault(Fault("submit", "failed", at=1, error="no light"))
     explore(panel, "resolution", {"1K", "2K"})
     panel.explorer.run.click()
     finished(panel)
-    (slider,) = panel.explorer.sliders.children
-    shown = []
-    for place in range(2):
-        slider.value = place
-        shown.append("<img" in text_of(panel.explorer.image))
-    assert sorted(shown) == [False, True]
-    assert "what is missing" in panel.explorer.progress.value
+    ((one, other),) = cells_of(panel)
+    assert sorted(state for state, _ in one + other) == ["failed", "image"]
+    assert any("no light" in note for _, note in one + other)
+    assert "1 of 2 are missing" in panel.explorer.progress.value
+    panel.explorer.run.click()
+    finished(panel)
+    assert service.count("submit") == 3
+    assert "All images are here" in panel.explorer.progress.value
 
 
 def test_a_sweep_above_the_credits_allowed_is_refused_until_they_are_raised(panel, service):
+    explore(panel, "sample", ["3"])
     panel.explorer.most.value = 2
-    explore(panel, "sample", ["1", "2", "3"])
     assert "Raise them" in panel.explorer.cost.value
     assert panel.explorer.run.disabled
     panel.explorer.most.value = 3
@@ -589,46 +721,28 @@ def test_a_sweep_above_the_credits_allowed_is_refused_until_they_are_raised(pane
     assert service.count("submit") == 3
 
 
-@pytest.mark.parametrize(("which", "says"), [("aspect_ratio", "Tick at least one"), ("num_outputs", "Give the values")])
+@pytest.mark.parametrize(("which", "says"), [("aspect_ratio", "Tick at least one"), ("num_outputs", "Give at least")])
 def test_an_axis_without_values_says_so(panel, which, says):
     explore(panel, which, ())
-    assert says in panel.explorer.cost.value
+    assert says in panel.explorer.plan.value
     assert panel.explorer.run.disabled
 
 
-def test_a_word_in_the_prompt_can_vary(panel, service):
-    panel.form.controls["prompt"].value = "a {animal} at dawn"
-    panel.tabs.selected_index = EXPLORE
-    axis = panel.explorer.axes[0]
-    axis.which.value = "{}"
-    axis.name.value, axis.values.value = "animal", "fox, owl"
-    panel.explorer.run.click()
-    finished(panel)
-    assert [result.request.prompt for result in panel.explorer.sweep] == ["a fox at dawn", "a owl at dawn"]
-
-
-@pytest.mark.parametrize("typed", ["3", "1, 2, 3"])
+@pytest.mark.parametrize("typed", [["3"], ["1, 2, 3"], ["1", "2", "3"]])
 def test_replicates_are_those_of_the_magic(panel, session, service, typed):
-    """They were the words "1", "2" and "3": other requests, which were bought a second time; and "3" was one job."""
+    """They were the words "1", "2" and "3": other requests, which were charged a second time."""
     fixed = panel.form.values
-    points = sweep_axes.expand(fixed.pop("prompt"), {"sample": 3}, fixed)[1]
+    del fixed["prompt"]
+    points = sweep_axes.expand("a fox", {"sample": 3}, fixed)[1]
     for handle in session.start(session.requests(points), source="magic").jobs:
         handle.result()
-    explore(panel, "sample", [typed])
-    assert "3 from this folder at no cost" in panel.explorer.cost.value
+    explore(panel, "sample", typed)
+    assert "3 from this folder at no cost" in panel.explorer.plan.value
+    assert panel.explorer.run.description == "Show the grid \u00b7 no cost"
     panel.explorer.run.click()
     finished(panel)
     assert [result.request.sample for result in panel.explorer.sweep] == [1, 2, 3]
     assert service.count("submit") == 3
-
-
-def test_a_word_may_be_typed_with_its_braces(panel):
-    panel.form.controls["prompt"].value = "a {animal} at dawn"
-    panel.tabs.selected_index = EXPLORE
-    axis = panel.explorer.axes[0]
-    axis.which.value = "{}"
-    axis.name.value, axis.values.value = " {animal} ", "fox, owl"
-    assert "2 jobs" in panel.explorer.cost.value
 
 
 def test_a_sweep_takes_from_a_loaded_row_what_the_form_has_no_control_for(panel, session):
@@ -669,10 +783,15 @@ def test_a_second_sweep_waits_for_the_end_of_the_one_that_runs(connect, make_san
 
 
 def rows_of(panel):
+    """What each row of the history says, and its buttons: what is sent -> label."""
     return [
-        {button.description: button for button in row.children[1].children} | {"text": row.children[0].value}
-        for row in panel.history.list.children
+        {"text": row["text"], "key": row["key"], **{what: label for what, label, _ in row["buttons"]}}
+        for row in panel.history.grid.groups
     ]
+
+
+def press_row(panel, what, row=0):
+    panel.history.grid._handle_custom_msg({"do": what, "group": panel.history.grid.groups[row]["key"]}, [])
 
 
 def test_history_searches_filters_and_pages(panel, monkeypatch):
@@ -694,14 +813,14 @@ def test_a_row_loads_into_the_form_shows_and_runs_again(panel, service):
     first = generate(panel, prompt="a fox", aspect_ratio="3:2", num_outputs=2, output_format="webp")
     panel.form.load({"prompt": "something else"})
     panel.tabs.selected_index = HISTORY
-    rows_of(panel)[0]["Load"].click()
+    press_row(panel, "load")
     assert panel.tabs.selected_index == CREATE
     assert panel.form.request() == first.result.request
     panel.tabs.selected_index = HISTORY
-    rows_of(panel)[0]["Show"].click()
+    press_row(panel, "show")
     assert len(panel.gallery.cards) == 1
     panel.tabs.selected_index = HISTORY
-    rows_of(panel)[0]["Run again"].click()
+    press_row(panel, "again")
     settled(panel)
     assert service.count("submit") == 2
     assert panel.gallery.cards[0].result.request == first.result.request
@@ -713,7 +832,7 @@ def test_an_unfinished_job_of_the_folder_is_collected_from_the_history(panel, se
     parked = record.replace(status=JobStatus.PAUSED, images=(), completed_at=None, owner="0" * 12)
     session.journal.write(parked.replace(owner=session.id))
     panel.tabs.selected_index = HISTORY
-    rows_of(panel)[0]["Fetch"].click()
+    press_row(panel, "fetch")
     settled(panel)
     assert session.record(1).status is JobStatus.COMPLETED
     assert service.count("submit") == 1
@@ -746,14 +865,14 @@ def test_two_panels_share_the_session_and_do_not_disturb_each_other(open_panel, 
 def test_a_session_on_another_backend_is_followed(connect, make_sandbox, open_panel, service):
     sessions = [connect(service)]
     panel = open_panel(lambda: sessions[-1])
-    card = generate(panel)
+    generate(panel)
     sessions.append(connect(make_sandbox(), folder="elsewhere"))
-    panel._cell_ended()
+    panel._cell_runs(False)
     assert sessions[1].backend in panel.title.value
     assert "balance not known yet" in panel.form.account.value
-    tile_buttons(card)["\u2606 Star"].click()
+    press(panel, "star")
     assert sessions[0].record(1).starred == {0}, "the mark goes to the folder of the image"
-    tile_buttons(card)["Use as source"].click()
+    press(panel, "source")
     assert generate(panel).result.request.image.sha256
     assert sessions[1].record(1).backend == sessions[1].backend
 
@@ -811,8 +930,8 @@ def test_a_closed_panel_looks_at_no_job_and_the_job_goes_on(connect, make_sandbo
     panel._ipython_display_()
     handle = panel.generate()
     panel.close()
-    assert panel.queue._ticking is None
-    assert not panel.queue.running
+    assert not panel.gallery.ticks.running
+    assert not panel.gallery.running
     assert handle.result(60)
     assert [widgets.widget._instances[left] for left in set(widgets.widget._instances) - before] == []
     until(lambda: not [t for t in threading.enumerate() if t.name == "kling-ticker"])
