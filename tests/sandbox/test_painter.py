@@ -103,6 +103,8 @@ def test_another_seed_is_another_picture() -> None:
 
 def _bases(word: Word) -> tuple[str, ...]:
     """Prompts the word is added to: what counts and sizes belong to comes after them."""
+    if word.kind == "trait":
+        return ("a portrait of a man, {}", "a portrait of a woman, {}")
     if word.kind in {"count", "size"}:
         return ("{} rabbit on a hill", "{} rabbits on a hill")
     return ("a boat, {}", "a house, {}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .canvas import Array, Canvas, mix
-from .creatures import CREATURES
+from .figures import CREATURES
 from .land import snowy
 from .relief import coat, rim, rounded
 from .shapes import GLOWING, ROLES, Frame, Part, extent, groups, mask_of

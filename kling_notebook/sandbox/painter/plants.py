@@ -102,17 +102,6 @@ def _palm(rng: np.random.Generator) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _cactus(rng: np.random.Generator) -> tuple[Part, ...]:
-    a, b = rng.uniform(0.34, 0.46), rng.uniform(0.44, 0.58)
-    body = (
-        limb("body", 0.0, 0.0, 0.085, 0.0, 0.5, 0.09, 0.0, 0.93, 0.075),
-        limb("body", 0.0, a, 0.05, -0.20, a + 0.02, 0.055, -0.25, a + 0.12, 0.055, -0.25, a + 0.32, 0.045),
-        limb("body", 0.0, b, 0.05, 0.18, b + 0.02, 0.05, 0.23, b + 0.10, 0.05, 0.23, b + 0.26, 0.042),
-    )
-    ribs = [line("bodydark", 0.010, x, 0.02, x, 0.94) for x in (-0.045, 0.0, 0.045)]
-    return (*body, *ribs, disc("pink", 0.0, 1.005, 0.03), disc("pink", 0.23, b + 0.30, 0.022))
-
-
 def _flower(rng: np.random.Generator) -> tuple[Part, ...]:
     lean = rng.uniform(-0.12, 0.12)
     parts: list[Part] = [limb("leaf", 0.0, -0.02, 0.018, lean * 0.2, 0.40, 0.016, lean, 0.76, 0.014)]
@@ -136,46 +125,6 @@ def _flower(rng: np.random.Generator) -> tuple[Part, ...]:
             )
         )
     return (*parts, disc("gold", lean, 0.80, 0.075), disc("wood", lean, 0.80, 0.045))
-
-
-def _rose(rng: np.random.Generator) -> tuple[Part, ...]:
-    """One bloom seen from the side: petals around petals, the outer ones folded down."""
-    lean = rng.uniform(-0.05, 0.05)
-    parts: list[Part] = [limb("leaf", 0.0, -0.02, 0.016, lean * 0.3, 0.30, 0.015, lean, 0.62, 0.017)]
-    for side, y in ((1, 0.18), (-1, 0.30), (1, 0.42)):
-        tip = lean * 0.4 + side * 0.24
-        parts.append(smooth("leaf", 0.01, y, side * 0.10, y + 0.11, tip, y + 0.13, side * 0.15, y + 0.01))
-        parts.append(line("leaflight", 0.006, 0.0, y + 0.005, tip * 0.9, y + 0.11))
-    parts.append(smooth("leaf", lean - 0.13, 0.72, lean, 0.60, lean + 0.13, 0.72, lean, 0.68))
-    for dx, dy, r, role in (
-        (-0.15, 0.80, 0.115, "bodydark"), (0.15, 0.80, 0.115, "bodydark"), (0.0, 0.76, 0.15, "bodydark"),
-        (-0.10, 0.87, 0.12, "body"), (0.11, 0.88, 0.12, "body"), (0.0, 0.83, 0.14, "bodylight"),
-        (-0.045, 0.90, 0.105, "body"), (0.055, 0.915, 0.09, "bodydark"), (0.0, 0.89, 0.082, "bodylight"),
-        (0.012, 0.915, 0.060, "bodydark"), (0.0, 0.905, 0.042, "body"), (0.008, 0.920, 0.020, "bodydark"),
-    ):  # fmt: skip
-        parts.append(disc(role, lean + dx, dy, r, r * rng.uniform(0.82, 0.96)))
-    return tuple(parts)
-
-
-def _mushroom(rng: np.random.Generator) -> tuple[Part, ...]:
-    spots = [
-        disc("white", x + rng.normal(0, 0.02), y, r, r * 0.75)
-        for x, y, r in (
-            (-0.22, 0.62, 0.055),
-            (0.02, 0.76, 0.07),
-            (0.24, 0.62, 0.06),
-            (-0.05, 0.58, 0.04),
-            (0.36, 0.54, 0.03),
-        )
-    ]
-    return (
-        limb("cream", 0.0, 0.0, 0.13, 0.01, 0.25, 0.09, 0.0, 0.5, 0.085),
-        smooth("shade", -0.40, 0.47, 0.0, 0.40, 0.40, 0.47, 0.0, 0.54),
-        smooth(
-            "body", -0.46, 0.48, -0.40, 0.70, -0.16, 0.87, 0.16, 0.87, 0.40, 0.70, 0.46, 0.48, 0.2, 0.51, -0.2, 0.51
-        ),
-        *spots,
-    )
 
 
 def _rock(rng: np.random.Generator) -> tuple[Part, ...]:
@@ -222,12 +171,9 @@ GROWN: Mapping[str, tuple[tuple[float, float, float], float, Callable[[np.random
     "tree": ((0.28, 0.48, 0.20), 0.50, _tree),
     "pine": ((0.16, 0.34, 0.24), 0.46, _pine),
     "palm": ((0.20, 0.46, 0.24), 0.46, _palm),
-    "cactus": ((0.30, 0.50, 0.30), 0.34, _cactus),
     "flower": ((0.90, 0.26, 0.34), 0.24, _flower),
     "lavender": ((0.52, 0.38, 0.80), 0.20, _flower),
-    "rose": ((0.78, 0.08, 0.16), 0.52, _rose),
     "sunflower": ((0.98, 0.76, 0.10), 0.30, _flower),
-    "mushroom": ((0.82, 0.18, 0.14), 0.17, _mushroom),
     "rock": ((0.52, 0.50, 0.50), 0.12, _rock),
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .bodies import paint_body, paint_planet
-from .canvas import Array, Canvas, luma, mix
+from .canvas import Array, Canvas, blur, luma, mix
 from .grade import saturate
 from .light import LIGHTS
 from .sky import paint_aurora, paint_rainbow, paint_stars
@@ -29,8 +29,15 @@ def restyle(c: Canvas, source: Image.Image) -> None:
         _relight(c)
     if scene.weather & {"storm", "rain", "fog", "snowfall"} or "overcast" in scene.sky:
         _weathered(c)
-    if scene.season is not None or {"snow"} & set(scene.places):
-        _season(c, "winter" if "snow" in scene.places else scene.season or "")
+    snowy = "snowfall" in scene.weather or "snow" in scene.places or scene.season == "winter"
+    if scene.season is not None and not snowy:
+        _season(c, scene.season)
+    if snowy:
+        _season(c, "winter")
+        _lying_snow(c)
+    if "fog" in scene.weather:
+        away = np.abs(np.linspace(0, 1, c.height, dtype=np.float32)[:, None] - np.float32(0.5))
+        c.lay(slice(None), np.broadcast_to(0.66 - 0.7 * away, (c.height, c.width)), mix(c.light.haze, (1, 1, 1), 0.2))
     if scene.view == "card" and not (scene.styles or scene.tints or scene.moods):
         _unknown(c)
     _changed(c)
@@ -141,6 +148,20 @@ def _season(c: Canvas, season: str) -> None:
     if season == "winter":
         down = np.linspace(0, 1, c.height, dtype=np.float32)[:, None, None] ** 1.5
         p += (np.array((0.92, 0.95, 1.0), np.float32) - p) * (0.18 + 0.30 * down)
+
+
+def _lying_snow(c: Canvas) -> None:
+    """Snow on the ground, and on every edge that has the sky above it."""
+    level = luma(c.pixels)
+    reach = max(2, round(0.010 * c.unit))
+    above, below = np.roll(level, reach, axis=0), np.roll(level, -reach, axis=0)
+    caps = np.clip((above - below - np.float32(0.10)) * 4, 0, 1)
+    caps[:reach] = 0
+    caps[-reach:] = 0
+    down = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
+    ground = np.clip((down - np.float32(0.60)) * 5, 0, 1) * np.clip(level * 1.6 + 0.25, 0, 1) * np.float32(0.45)
+    white = np.array((0.93, 0.96, 1.0), np.float32) * np.float32(0.45 + 0.55 * max(c.light.ambient))
+    c.lay(slice(None), np.maximum(blur(caps, 0.3 * reach), ground), white)
 
 
 def _unknown(c: Canvas) -> None:

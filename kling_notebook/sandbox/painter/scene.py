@@ -134,6 +134,8 @@ class Scene:
     """How it is shown: "" (a scene), top, logo, sign, neonsign, title, or card if the prompt names nothing known."""
     lettering: tuple[str, ...]
     """Words to be written into the image: what the prompt quotes, or the prompt itself on a card."""
+    traits: frozenset[str]
+    """Hair, beard and age of the people: old, grey, greybeard, blond, red, black, beard, bald."""
     adding: bool
     """Whether the prompt asks to add something to a source."""
     undrawn: tuple[str, ...]
@@ -209,6 +211,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         view=view,
         lettering=(" ".join(prompt.split()),) if view == "card" else reading.quoted,
         undrawn=reading.undrawn,
+        traits=frozenset(found["trait"]),
         adding="add" in unknown or "adding" in unknown,
         close=close,
         placed=frozenset(found["place"]),
@@ -225,7 +228,21 @@ def _styles(found: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _by_kind(words: list[Word]) -> dict[str, tuple[str, ...]]:
-    kinds = ("place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "view", "mood")
+    kinds = (
+        "place",
+        "time",
+        "sky",
+        "weather",
+        "season",
+        "subject",
+        "style",
+        "colour",
+        "count",
+        "size",
+        "trait",
+        "view",
+        "mood",
+    )
     return {kind: tuple(dict.fromkeys(w.value for w in words if w.kind == kind)) for kind in kinds}
 
 

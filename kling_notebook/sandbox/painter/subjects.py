@@ -9,16 +9,14 @@ import numpy as np
 from . import stage
 from .canvas import Canvas
 from .catalog import index as drawings
-from .creatures import CREATURES
 from .figure import Sheet, lit_drawing, sheet_of
+from .figures import BUSTS, CREATURES, THINGS, with_traits
 from .illustrations import bounds, render_drawing
 from .land import snowy
-from .people import BUSTS
 from .perch import out_of_focus
 from .plants import GROWN, bare_tree
 from .shadows import AFLOAT, SKY, SWIMMING, WADING, lay_sheet, pool, shine, snow_cap, tie
 from .shapes import Frame, Part, extent
-from .things import THINGS
 
 if TYPE_CHECKING:
     from .scene import RGB, Subject
@@ -104,7 +102,7 @@ def _spots(c: Canvas, rng: np.random.Generator, subject: Subject, order: int) ->
     if _shown(c) and not c.scene.close:
         return _displayed(c, rng, subject, order)
     if "interior" in c.scene.places and not c.scene.close:
-        return _furnished(c, subject, height)
+        return _furnished(c, subject)
     away = 0.36 if c.side() > 0 else 0.64
     across = (away, 1 - away + 0.04, 0.5, 0.16, 0.84, 0.7)[order % 6] + rng.uniform(-0.03, 0.03)
     underwater = "underwater" in c.scene.places
@@ -159,8 +157,9 @@ def _shown(c: Canvas) -> bool:
 _ON_THE_WALL = frozenset(("framed-picture", "mirror", "window", "alarm-clock", "mantelpiece-clock", "calendar"))
 
 
-def _furnished(c: Canvas, subject: Subject, height: float) -> list[tuple[float, float, float]]:
+def _furnished(c: Canvas, subject: Subject) -> list[tuple[float, float, float]]:
     """Places in a room: on the wall, along the wall, on the counter, or in the middle of the floor."""
+    height = _usual(subject.name)[1] * c.unit * subject.scale
     order = [item.name for item in c.scene.subjects].index(subject.name)
     lit_left = c.sun[0] < c.width / 2
     floor = c.height - c.horizon
@@ -301,10 +300,11 @@ def _parts(c: Canvas, rng: np.random.Generator, name: str) -> tuple[Part, ...]:
     if name == "tree" and c.scene.season == "winter":
         return bare_tree(rng)
     if c.scene.close and name in BUSTS:
-        return BUSTS[name]
+        return with_traits(BUSTS[name].parts, c.scene.traits)
     if name in GROWN:
         return GROWN[name][2](rng)
-    return (CREATURES.get(name) or THINGS[name])[2]
+    parts = (CREATURES.get(name) or THINGS[name])[2]
+    return with_traits(parts, c.scene.traits) if name in BUSTS else parts
 
 
 _COATS: tuple[RGB, ...] = (
