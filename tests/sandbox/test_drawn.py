@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,38 @@ print("kling_notebook.sandbox.painter.picture" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_hair_beard_and_age_follow_the_prompt() -> None:
+    plain = small("portrait of a man")
+    for words in ("portrait of a bearded man", "portrait of a bald man", "portrait of an old man"):
+        assert np.abs(small(words) - plain).mean() > 0.001, words
+    blonde, dark = (small(f"portrait of a woman with {hair} hair") for hair in ("blonde", "black"))
+    assert blonde.mean() > dark.mean() + 0.01
+
+
+def test_clothes_are_worn_and_not_shown_beside_the_person() -> None:
+    scene = compose("a woman in a red dress")
+    assert [item.name for item in scene.subjects] == ["woman"]
+    assert [item.name for item in compose("a red dress").subjects] == ["dress"]
+
+
+def test_snow_lies_on_a_source_and_nothing_is_pasted_into_it() -> None:
+    file = io.BytesIO()
+    render("a house in a field", 128, 128).save(file, "PNG")
+    source = file.getvalue()
+
+    def again(prompt: str) -> np.ndarray:
+        return np.asarray(render(prompt, 128, 128, source=source), np.float32) / 255
+
+    ground = slice(100, 120)
+    assert again("snowfall")[ground].mean() > again("rain")[ground].mean() + 0.1
+    subject = [compose(prompt).adding for prompt in ("a house at noon", "add a fox")]
+    assert subject == [False, True]
+    assert np.abs(again("add a fox")[60:] - again("add a zorble")[60:]).mean() > 0.005
+
+
+@pytest.mark.parametrize("prompt", ["a table, a teapot", "a teapot, top view", "a teapot, product shot", "a teapot"])
+def test_views_change_the_framing(prompt: str) -> None:
+    other = small("a teapot in a field")
+    assert np.abs(small(prompt) - other).mean() > 0.05
