@@ -127,7 +127,8 @@ def _as_bytes(values: Any, most: float) -> np.ndarray[Any, Any]:
             f"The source image has values from {low:g} to {high:g}; 0 to {most:g} are understood. Scale it, or convert "
             "it to uint8."
         )
-    return (values.clip(0, most) * (255 / most) + 0.5).astype(np.uint8)
+    scaled: np.ndarray[Any, Any] = (values.clip(0, most) * (255 / most) + 0.5).astype(np.uint8)
+    return scaled
 
 
 def known_by_pixels(source: SourceImage) -> SourceImage:
