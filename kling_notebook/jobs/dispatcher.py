@@ -96,7 +96,7 @@ class Dispatcher:
                 work()
             except LostOwnership:
                 number = job.record.number
-                text = f"Job {number} ({job.record.job_id}) was taken over by another kernel."
+                text = f"Job {number} ({job.record.job_id or 'not submitted'}) was taken over by another kernel."
                 self._conclude(job, KlingError(text, job_id=job.record.job_id, number=number))
             except Exception as unexpected:  # an internal error must reach the waiting cell, not die with the thread
                 with suppress(JournalError):  # which may be what went wrong
@@ -146,13 +146,13 @@ class Dispatcher:
             self.client().report_load(self.workers.working, self.workers.waiting)
 
     def _conclude(self, job: RunningJob, error: KlingError | None) -> None:
-        record = job.record
+        record, number = job.record, job.handle.number  # they differ if the journal was replaced meanwhile
         if record.credits is not None or record.status is JobStatus.FAILED:
-            self.ledger.settle(record.number, record.credits or 0.0)
+            self.ledger.settle(number, record.credits or 0.0)
         if job.permit is not None and error is not None:
             job.permit.stop(error)
-        self.ledger.completed(record)
-        self.jobs.pop(record.number, None)
+        self.ledger.completed(record.replace(number=number))
+        self.jobs.pop(number, None)
         if error is not None:
             job.conclude(error)
         else:
@@ -185,24 +185,49 @@ class Dispatcher:
             job.record = mine
             self._run(job)
 
-    def commit(self, record: Record) -> None:
-        """Write a record, and take in what it says of prices. See Journal.write."""
+    def commit(self, record: Record) -> Record:
+        """Write a record, and take in what it says of prices; the record as it was written. See Journal.write."""
         if record.credits is not None:  # the next POST must know what this one really cost, written down or not
             self.ledger.settle(record.number, record.credits)
         try:
-            self.workspace.journal.write(record)
+            written = self._write(record)
         finally:
             if record.credits is not None:  # only now: what the others of its kind will cost is read from there
                 self.ledger.price_known(record)
         if self.unwritten:
             self.write_again()
+        return written
+
+    def _write(self, record: Record) -> Record:
+        """Write a record. If its row is gone or is another job's (an older journal was copied over this one), it gets a
+        new row: that a row is missing is not evidence that another session works on the job.
+
+        Raises:
+            LostOwnership: another living session owns the same job.
+        """
+        journal = self.workspace.journal
+        try:
+            journal.write(record)
+            return record
+        except LostOwnership:
+            there = journal.get(record.number)
+            if there is not None and (there.identity, there.job_id) == (record.identity, record.job_id):
+                if self.workspace.runs_elsewhere(there) or journal.take_over(there, record.owner) is None:
+                    raise
+                journal.write(record)
+                return record
+        moved = journal.add([record])[0]
+        self.workspace.notices.append(
+            f"The journal was replaced while job {record.number} was running; the job is now number {moved.number}."
+        )
+        return moved
 
     def write_again(self) -> None:
         """Try once more to write down how jobs ended whose last commit failed: there may be disk space again."""
         for number, record in list(self.unwritten.items()):
             with suppress(JournalError):
                 with suppress(LostOwnership):
-                    self.workspace.journal.write(record)
+                    self._write(record)
                 self.unwritten.pop(number, None)
 
 

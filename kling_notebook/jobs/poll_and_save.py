@@ -101,7 +101,7 @@ def ask_until_over(job: RunningJob) -> Job:
         if polls and time.monotonic() - began > job.max_age:
             raise StoppedAskingError(_still_running(job, time.monotonic() - began), JobStatus.PAUSED)
         due = time.monotonic()
-        if polls or not job.resumed:
+        if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
         job.wait_for_rate_limit("poll", due)
         began = began if polls else time.monotonic()

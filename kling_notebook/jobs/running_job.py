@@ -29,8 +29,12 @@ Fetch = Callable[[Callable[[bytes], object]], object]
 class RecordStore(Protocol):
     """Where one job's record and images go: a folder (`FolderStore`), or memory (`KlingClient`)."""
 
-    def commit(self, record: Record) -> None:
-        """Make the record durable. Raises JournalError or OSError if it cannot be, LostOwnership."""
+    def commit(self, record: Record) -> Record:
+        """Make the record durable; returns it as written, perhaps under another number.
+
+        Raises:
+            JournalError, OSError: it could not be written. LostOwnership: another session owns the job.
+        """
 
     def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:
         """Fetch and keep one image; its name. ``last``: it will not be fetched again. Raises DownloadError."""
@@ -148,7 +152,7 @@ class RunningJob:
         """
         self.record = self.record.replace(**changes)
         try:
-            self.store.commit(self.record)
+            self.record = self.store.commit(self.record)
             self.unwritten = None
         except (JournalError, OSError) as error:
             self.unwritten = error
@@ -215,7 +219,7 @@ class RunningJob:
                 raise CancelledError
             self._sending = True
         try:
-            self.store.commit(intent)
+            intent = self.store.commit(intent)
         except BaseException as error:
             self._sending = False
             if not isinstance(error, JournalError | OSError):

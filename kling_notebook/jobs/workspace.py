@@ -103,7 +103,7 @@ class FolderStore:
     def __init__(
         self,
         workspace: Workspace,
-        commit: Callable[[Record], None],
+        commit: Callable[[Record], Record],
         downloads: WorkerPool,
         running_ages: Callable[[Kind], Iterable[float]],
     ) -> None:
