@@ -56,6 +56,7 @@ TWINS, TRANSPORTING = "jobs/test_reuse.py", "api/test_transport.py"
 RECOVERY, TABLES = "journal/recovery.py", "journal/schema.py"
 KEPT, ARRIVING = "jobs/test_kept_files.py", "session/test_source_images_arrive.py"
 SOURCES = "image_files/source_images.py"
+EVIDENCE = "jobs/test_evidence.py"
 FAULTS, CRASH, MONEY = "jobs/test_faults.py", "jobs/test_crash.py", "jobs/test_spending.py"
 UNKNOWN = "    if error.maybe_submitted:\n        return AfterSubmit.UNKNOWN\n"
 
@@ -76,7 +77,7 @@ MUTATIONS = (
         Edit(PACING, "        return AfterSubmit.REFUSED\n    return AfterSubmit.UNKNOWN",
              "        return AfterSubmit.REFUSED\n    return AfterSubmit.REFUSED")),
     row("the intent is journaled after the POST", "jobs/running_job.py",
-        "            self.store.commit(intent)\n        except BaseException as error:",
+        "            intent = self.store.commit(intent)\n        except BaseException as error:",
         "            pass\n        except BaseException as error:", CRASH, "intent and before and POST"),
     row("what cannot be journaled is sent all the same", "jobs/running_job.py",
         "            self._sending = False\n            if not isinstance(error, JournalError | OSError):",
@@ -94,6 +95,28 @@ MUTATIONS = (
     row("an informational reply is taken for the reply", "api/response_body.py",
         'if not re.match(rb"HTTP/[0-9.]+ +1(?!01)[0-9][0-9]\\b", lines[0] if lines else b""):', "if True:",
         TRANSPORTING, "header_looks_like"),
+    row("only one of two addresses is asked", COLLECTING,
+        "if given is None or given == url_policy.job_url(job.client.base_url, job_id):", "if True:", EVIDENCE, "E2-statusUrl"),
+    row("only the documented word means completed", WIRE,
+        '_SUCCESS = frozenset({"completed", "complete", "succeeded", "succeed", "success", "done", "finished"})',
+        '_SUCCESS = frozenset({"completed"})', "api/test_wire.py", "status"),
+    row("images under an unknown status are not looked for", WIRE,
+        'return replace(now, state="completed", image_urls=now.output_urls)', "return now", EVIDENCE, "E3-unknown"),
+    row("a torn reply holds no job id", WIRE,
+        "reply = _unwrapped(_object(whole if whole is not None else parse_torn(body)))", "reply = _unwrapped(_object(whole))",
+        EVIDENCE, "E4-torn"),
+    row("a failed poll is followed by the schedule's gap", COLLECTING, "if not failed.count and (polls or not job.resumed):",
+        "if polls or not job.resumed:", EVIDENCE, "yesterday"),
+    row("a missing row counts as taken over", RUNNING, "        moved = journal.add([record])[0]",
+        "        raise LostOwnership(record.number)\n        moved = journal.add([record])[0]", EVIDENCE, "replaced_gets_a_new_row"),
+    row("the id of another job is taken", LIFE, "elif job.store.is_other_job(job.record, reply.job_id):", "elif False:",
+        EVIDENCE, "two_submits"),
+    row("one refusal teaches a limit", "api/rate_limiter.py",
+        "        repeated = now - self.refused_at <= 2 * WINDOW and (len(self.granted) >= TOO_FEW or refusals >= 3)",
+        "        repeated = True", "api/test_retry_policy.py", "one_refusal"),
+    row("a request that was never sent uses up the rate limit", "api/client.py",
+        "            if error.never_left:\n                self._queue.release_unused()", "            if error.never_left:\n                pass",
+        "api/test_client.py", "never_sent_uses"),
     row("Content-Encoding is believed", "api/response_body.py", "    elif _PLAIN.match(first):\n        yield from wire\n", "",
         TRANSPORTING, "packed_in"),
     row("a signed address is rewritten", "api/url_policy.py", "_LONE_PERCENT = re.compile(\"%(?![0-9A-Fa-f]{2})\")",
