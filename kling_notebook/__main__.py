@@ -70,7 +70,10 @@ def parser() -> argparse.ArgumentParser:
     )
 
     _add_sandbox(add("sandbox", _sandbox, "run the sandbox service alone, until interrupted"))
-    add("check", _check, "check key, service and folder without spending; the same as %kling check")
+    check = add("check", _check, "check key, service and folder without spending; the same as %kling check")
+    check.add_argument(
+        "--report", action="store_true", help="write the shapes of the replies, without values, to a file"
+    )
     return main
 
 
@@ -140,8 +143,9 @@ def _sandbox(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _check(_: argparse.Namespace) -> int:
+def _check(chosen: argparse.Namespace) -> int:
     """Says what works also in a pipe and without a key, where a session for requests cannot be made."""
+    from .api import reply_report
     from .api.errors import SettingsError
     from .calls import connect, current_session
 
@@ -157,6 +161,8 @@ def _check(_: argparse.Namespace) -> int:
         rows += [row for row in session.check() if not of_the_folder or row[0] in ("folder", "journal")]
     finally:
         session.close()
+    if chosen.report:
+        rows.append(("report", "ok", str(reply_report.write(Path.cwd()))))
     width = max(len(what) for what, _, _ in rows)
     for what, verdict, text in rows:
         print(f"{what:<{width}}  {verdict:<7}  {text}")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import url_policy, wire
+from . import reply_report, url_policy, wire
 from .api_key import Key, Secret
 from .errors import InputError, KlingError, SettingsError, TransportError
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
@@ -275,6 +275,7 @@ class ServiceClient:
             self._queue.release_unused()
             raise
         self._queue.observe_reply(reply.status, reply.headers)
+        reply_report.note("POST" if len(what) > 1 else "GET", reply.status, reply.headers, reply.body)
         return reply
 
 

@@ -46,6 +46,8 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
     import nbformat
 
     notebook = nbformat.read(original, as_version=4)
+    if live:
+        notebook.cells.append(nbformat.v4.new_code_cell("%kling check --report"))
     print(
         f"This tour pays for images from the service, at most {max_credits:g} credits."
         if live

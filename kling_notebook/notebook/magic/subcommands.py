@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...api.address import address_of, split_address
@@ -273,10 +274,14 @@ def _login() -> Any:
     return message_bundle(login())
 
 
-def _check() -> Any:
+def _check(report: bool = False) -> Any:
+    from ...api import reply_report
     from ...view.table import facts_bundle
 
     rows = _session().check()
+    if report:
+        text = f"{reply_report.write(Path.cwd())}: names and types of the replies, no values; attach it to a bug report"
+        rows.append(("report", "ok", text))
     if "ipykernel" in sys.modules and (fault := kernel_fault(sys.modules["ipykernel"].__version__)):
         rows.append(("kernel", "failed", fault))
     return facts_bundle("Check (spends nothing)", rows)
@@ -330,6 +335,7 @@ _FILTERS = (
     Option("limit", ("--limit",), "jobs on a page", "N"),
     Option("page", ("--page",), "the page to show, from 1", "N"),
 )
+_REPORT = Option("report", ("--report",), "write the shapes of the replies, without values, to a file for a bug report")
 _SHOWN = "a past result again, or the cell that makes it again"
 _FETCH = "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one"
 _SAVE = "show the result of an identical completed request instead of paying again"
@@ -347,7 +353,7 @@ _ROWS = (
     Subcommand("reuse", "[on|off]", _SAVE, _reuse, choices=_SWITCH),
     Subcommand("sandbox", "[on|off]", _PRACTICE, _sandbox, choices=_SWITCH),
     Subcommand("login", "", "enter the API key, masked", _login),
-    Subcommand("check", "", "check host, key, folder and journal; spends nothing", _check),
+    Subcommand("check", "[--report]", "check host, key, folder and journal; spends nothing", _check, (_REPORT,)),
     Subcommand("log", "", "the last 500 lines of what happened to each job", _log),
     Subcommand("config", "", "every setting and where it came from", _config),
     Subcommand("help", "[COMMAND]", "all subcommands, or one", _help),
