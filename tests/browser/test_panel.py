@@ -172,7 +172,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.generate(Prompt="the same as a watercolour")
     panel.wait_results(7)
     assert "'3a'" in value_of(notebook, "panel.gallery.cards[0].result.request.image.label")
-    panel.button("Remove").click()
+    panel.button("Remove image").click()
     panel.notebook.shoot("panel-dark-1000")
 
     # The history loads a row back, code and all.

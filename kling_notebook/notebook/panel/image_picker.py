@@ -51,7 +51,7 @@ class ImagePicker:
             description="Upload an image",
             tooltip="PNG, JPEG or WebP, at most 10 MB, at least 300 pixels a side",
         ).add_class("kling-button")
-        self.remove = kit.button("Remove", self.clear, tooltip="Use no source image")
+        self.remove = kit.button("Remove image", self.clear, tooltip="Use no source image")
         self.load_recipe = kit.button("Load its recipe", self._use_recipe, tooltip="Fill the form with what made it")
         self.preview, self.offer = kit.html(), kit.html(look="kling-wide")
         self._offer_row = row(self.offer, self.load_recipe)
