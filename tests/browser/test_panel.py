@@ -80,7 +80,7 @@ class Panel:
         """The original of the selected image, as the button saves it."""
         with self.page.expect_download() as began:
             self.button("Download").click()
-        return Image.open(began.value.path())
+        return Image.open(io.BytesIO(began.value.path().read_bytes()))
 
 
 def value_of(page, code):
