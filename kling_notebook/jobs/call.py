@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from ..results.handle import JobHandle
@@ -30,11 +30,13 @@ class Call:
     Attributes:
         handles: one per request, in the requests' order; identical requests share one.
         estimate: what was about to be bought. numbers: of the jobs it buys.
+        together: makes one transaction of everything that is written meanwhile.
     """
 
     handles: tuple[JobHandle, ...]
     estimate: Estimate
     numbers: frozenset[int] = frozenset()
+    together: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def jobs(self) -> tuple[JobHandle, ...]:
@@ -45,13 +47,14 @@ class Call:
         """Cancel what was not sent, and say what keeps running. What another call asked for first is left to it."""
         still_running: list[JobHandle] = []
         cancelled: list[int] = []
-        for handle in self.jobs:
-            if handle.done():
-                continue
-            if handle.number in self.numbers and handle.cancel():
-                cancelled.append(handle.number)
-            else:
-                still_running.append(handle)
+        with self.together():
+            for handle in self.jobs:
+                if handle.done():
+                    continue
+                if handle.number in self.numbers and handle.cancel():
+                    cancelled.append(handle.number)
+                else:
+                    still_running.append(handle)
         return Stopped(tuple(cancelled), tuple(still_running))
 
     @contextmanager

@@ -88,7 +88,7 @@ def buy(
         permit.numbers = frozenset(record.number for record in records)
         jobs = {record.request: dispatcher.add(record, permit) for record in records}
     handles = known | {request: job.handle for request, job in jobs.items()}
-    call = Call(tuple(handles[request] for request in requests), total, permit.numbers)
+    call = Call(tuple(handles[request] for request in requests), total, permit.numbers, workspace.journal.together)
     # Starting many jobs takes a moment. An interrupt in between cancels those that were not sent, and only those.
     with call.cancelled_if_cut_short():
         for job in jobs.values():

@@ -27,22 +27,25 @@ _COLLECTABLE = (*RESUMABLE, JobStatus.EXPIRED)
 def recover_on_start(workspace: Workspace) -> list[str]:
     """At first use: what dead kernels left behind is named, what was never sent is closed."""
     here, unconfirmed_here, elsewhere, other_key = 0, 0, [], []
-    for record in workspace.journal.open_records():
-        if workspace.locks.alive(record.owner):
-            continue
-        if record.status is JobStatus.QUEUED:
-            _settle(workspace, record, JobStatus.CANCELLED)
-            continue
-        if record.status is JobStatus.SUBMITTING:
-            _settle(workspace, record, JobStatus.UNCONFIRMED, "its kernel ended while it was being submitted")
-        if record.backend != workspace.backend:
-            elsewhere.append(record.backend)
-        elif record.status in (JobStatus.SUBMITTING, JobStatus.UNCONFIRMED):
-            unconfirmed_here += 1
-        elif workspace.has_other_key(record):
-            other_key.append(record.number)
-        else:
-            here += 1
+    left = workspace.journal.open_records()
+    living = {owner for owner in {record.owner for record in left} if workspace.locks.alive(owner)}
+    with workspace.journal.together():
+        for record in left:
+            if record.owner in living:
+                continue
+            if record.status is JobStatus.QUEUED:
+                _settle(workspace, record, JobStatus.CANCELLED)
+                continue
+            if record.status is JobStatus.SUBMITTING:
+                _settle(workspace, record, JobStatus.UNCONFIRMED, "its kernel ended while it was being submitted")
+            if record.backend != workspace.backend:
+                elsewhere.append(record.backend)
+            elif record.status in (JobStatus.SUBMITTING, JobStatus.UNCONFIRMED):
+                unconfirmed_here += 1
+            elif workspace.has_other_key(record):
+                other_key.append(record.number)
+            else:
+                here += 1
     notices = []
     if here:
         notices.append(f"{count(here, 'job')} {'are' if here > 1 else 'is'} paused: `%kling resume` fetches them.")

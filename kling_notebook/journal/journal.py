@@ -67,6 +67,7 @@ class Journal:
         self._reader = Reader(tell)
         self._lock = threading.RLock()
         self._process = os.getpid()
+        self._written: dict[int, Record] = {}  # as last written here, while they are not over
         self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +125,9 @@ class Journal:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._using():
+            if self._connection.in_transaction:  # that of `together`, on this thread: others wait for the lock
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -137,6 +141,24 @@ class Journal:
         """What the rows of an account's key have in common: tells keys apart, and gives none away."""
         return hashlib.sha256(f"{self._salt} {key}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything that this thread writes meanwhile is one transaction, committed also if it is cut short.
+
+        If it cannot be committed, nothing is raised: what is written in this way can be written later as well.
+        """
+        with self._lock:
+            begun = False
+            with suppress(sqlite3.Error):
+                self._connection.execute("BEGIN IMMEDIATE")
+                begun = True
+            try:
+                yield
+            finally:
+                for ending in ("COMMIT", "ROLLBACK") if begun else ():
+                    with suppress(sqlite3.Error):  # no transaction is open any more when the first one has worked
+                        self._connection.execute(ending)
+
     # ---- writing ----
 
     def add(self, records: Iterable[Record]) -> list[Record]:
@@ -149,6 +171,7 @@ class Journal:
                 cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
                 numbered.append(record.replace(number=int(cursor.lastrowid or 0)))
                 _add_to_sums(connection, numbered[-1].number, 0.0)
+        self._written |= {record.number: record for record in numbered}
         return numbered
 
     @contextmanager
@@ -160,12 +183,15 @@ class Journal:
             _add_to_sums(connection, number, before)
 
     def write(self, record: Record) -> None:
-        """Commit the whole record, if its owner still holds it.
+        """Commit what has changed of a record since it was last written here, if its owner still holds it.
 
         Raises:
             LostOwnership: another session owns it now. JournalError: it could not be written.
         """
-        row = row_of(record)
+        before = self._written.pop(record.number, None)
+        known = {} if before is None else row_of(before)
+        row = {name: value for name, value in row_of(record).items() if name not in known or known[name] != value}
+        row = row or {"owner": record.owner}
         changes = ", ".join(f"{name}=?" for name in row)
         with self._change(record.number) as connection:
             cursor = connection.execute(
@@ -174,6 +200,8 @@ class Journal:
             )
             if cursor.rowcount != 1:
                 raise LostOwnership(record.number)
+        if not record.status.over:
+            self._written[record.number] = record
 
     def take_over(self, record: Record, new_owner: str) -> Record | None:
         """Compare and swap of the owner. None where somebody was faster or the record has moved on."""
@@ -186,6 +214,7 @@ class Journal:
 
     def settle(self, number: int, status: JobStatus, expected: JobStatus, error: str | None = None) -> bool:
         """Move a record that no session is working on from one status to another."""
+        self._written.pop(number, None)
         with self._change(number) as connection:
             cursor = connection.execute(
                 "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?",

@@ -73,8 +73,8 @@ def filled(folder: Path, count: int) -> Journal:
             "n": "NULL",
             "identity": "hex(randomblob(32))",
             "job_id": "'job' || hex(randomblob(10))",
-            "session": "'s' || (k.value / 200)",
-            "owner": "'s' || (k.value / 200)",
+            "session": "printf('%012x', k.value / 200)",
+            "owner": "printf('%012x', k.value / 200)",
             "created_at": "1.7e9 + k.value * 30",
         }
         chosen = ", ".join(fresh.get(name, f"jobs.{name}") for name in columns)
@@ -94,7 +94,7 @@ def _records(count: int) -> Iterator[Record]:
             aspect_ratio=("1:1", "16:9")[i % 2],
             num_outputs=1 + i % 4,
         )
-        facts = {"backend": "pixeldojo", "source": "magic", "session": "first", "estimate": 1.0, "now": 1.7e9 + i}
+        facts = {"backend": "pixeldojo", "source": "magic", "session": "0" * 12, "estimate": 1.0, "now": 1.7e9 + i}
         yield new_record(request, **facts).replace(
             status=JobStatus.COMPLETED,
             job_id=f"job{i}",
@@ -106,6 +106,14 @@ def _records(count: int) -> Iterator[Record]:
             images=tuple(f"job{i}_a-red-fox_{k}.png" for k in range(1 + i % 4)),
             raw={"submit": {"jobId": f"job{i}", "status": "pending"}, "final": {"status": "completed"}},
         )
+
+
+def left_behind(count: int, backend: str) -> Iterator[Record]:
+    """Jobs of a kernel that was killed: half were queued, half were being submitted."""
+    for i in range(count):
+        facts = {"backend": backend, "source": "magic", "session": "deaddeaddead", "estimate": 1.0, "now": 1.7e9 + i}
+        record = new_record(GenerationRequest(f"an owl {i}"), **facts)
+        yield record.replace(status=JobStatus.SUBMITTING if i % 2 else JobStatus.QUEUED)
 
 
 def _images(folder: Path, journal: Journal) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -154,19 +156,57 @@ class Steps:
         return 0
 
 
-def test_a_job_takes_five_transactions_however_many_came_before(begin) -> None:
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_job_takes_three_transactions_and_its_call_one_however_many_came_before(begin, images, monkeypatch) -> None:
+    """The intent, the job id, the end: each writes only what has changed. A file is flushed once, and its folder."""
     _, session = begin()
     run(session)
+    flushed: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(file) or fsync(file))
     counted = Steps(session.journal)
-    run(session, "another")
-    assert counted.commits <= 5
+    run(session, "another", num_outputs=images)
+    assert counted.commits == 4
+    assert len(flushed) <= 2 * images
+    written = [one for one in counted.statements if one.startswith("UPDATE jobs")]
+    names = [set(re.findall(r"(?:SET |, )([a-z_]+)=", one)) for one in written]
+    assert len(names) == 3
+    assert not {"prompt", "request", "identity", "created_at"} & set().union(*names)
+    assert names[0] == {"status", "submitted_at", "raw"}
     few = len(counted.statements)
     for number in range(20):
         run(session, f"fox {number}")
     counted = Steps(session.journal)
-    run(session, "the last")
-    assert counted.commits <= 5
+    run(session, "the last", num_outputs=images)
+    assert counted.commits == 4
     assert len(counted.statements) <= few + 8  # a poll more or less
+
+
+def test_a_thousand_jobs_are_started_and_cancelled_in_two_transactions(begin) -> None:
+    """Ctrl-C with a long queue: what was not sent is cancelled at once, and the journal knows it."""
+    _, session = begin()
+    session.dispatcher.start = lambda _: None  # none is ever sent
+    counted = Steps(session.journal)
+    requests = [session.request(f"fox {number}") for number in range(1000)]
+    call = session.start(requests, source="python", sweep=True, max_credits=1e6)
+    assert counted.commits == 1
+    assert len(call.cancel_unsent().cancelled) == 1000
+    assert counted.commits == 2
+    assert session.count(status="cancelled") == 1000
+    assert not session.dispatcher.jobs
+
+
+def test_what_a_dead_kernel_left_behind_is_tidied_in_one_transaction(begin, tmp_path) -> None:
+    growth = part("growth")
+    _, session = begin()
+    session.journal.add(growth.left_behind(2000, session.backend))
+    from kling_notebook.jobs.resume import recover_on_start
+
+    counted = Steps(session.journal)
+    notices = recover_on_start(session.workspace)
+    assert counted.commits == 1
+    assert session.count(status="cancelled") == session.count(status="unconfirmed") == 1000
+    assert "1000 jobs may have been submitted" in " ".join(notices)
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +246,7 @@ def test_a_page_of_the_history_does_not_grow(journals) -> None:
     growth = part("growth")
     assert growth_of(journals, growth._page) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(limit=50, offset=100)) < 0.05
-    assert growth_of(journals, lambda journal: journal.latest(sessions=("first",), limit=50)) < 0.05
+    assert growth_of(journals, lambda journal: journal.latest(sessions=("0" * 12,), limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(backend="another", limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(status="failed", limit=50)) < 0.05
 
