@@ -20,6 +20,8 @@ from PIL import Image
 
 from kling_notebook.sandbox import Sandbox
 
+pytestmark = pytest.mark.timeout(400)
+
 WAYS = {
     "plain cell": "kling.generate('plain cell')",
     "magic": "%%kling\nmagic",
