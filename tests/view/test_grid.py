@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from kling_notebook.view.grid import grid_bundle, large_bundle
+from kling_notebook.view.grid import FALLBACK_BYTES, grid_bundle, large_bundle
 from kling_notebook.view.tiles import Tile, columns_for, light_tiles, tile_line
 
 Make = Callable[..., Tile]
@@ -126,10 +126,14 @@ def test_plain_text_has_a_line_for_each_tile(make_tile: Make) -> None:
     assert len(plain) == 5
 
 
-def test_a_single_image_is_large_and_goes_out_as_it_is(make_tile: Make) -> None:
+def test_a_single_image_is_large_and_smaller_beside_it(make_tile: Make) -> None:
+    """Once in HTML, as it is if it is light enough, and once more, smaller, for pages that show no HTML."""
     tile = make_tile(0, "16:9", side=1024)
     bundle = large_bundle(tile, title="fox", notice="Sandbox.")
-    assert base64.b64decode(bundle["image/jpeg"]) == tile.jpeg
+    assert base64.b64encode(tile.jpeg).decode() in bundle["text/html"]
+    assert len(base64.b64decode(bundle["image/jpeg"])) <= min(len(tile.jpeg), FALLBACK_BYTES)
+    heavy = large_bundle(make_tile(1, side=1024, noise=True))
+    assert len(heavy["text/html"]) + len(heavy["image/jpeg"]) <= 130_000
     assert 'width="1024"' in bundle["text/html"]
     assert "max-width: 100%; height: auto" in bundle["text/html"]
 
