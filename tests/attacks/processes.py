@@ -1,0 +1,274 @@
+"""Processes that are killed, copied, interrupted, or work in one folder; and what the service and the folder say then.
+
+The children are real processes with sessions of their own. The service is a sandbox in this process, which counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from kling_notebook.api.errors import KlingError
+from kling_notebook.api.job import JobStatus
+from kling_notebook.image_files import saving
+from kling_notebook.sandbox import Fault, Sandbox
+from kling_notebook.session.session import Session
+
+from .folders import paint
+
+BUYER = """
+import json, sys
+from kling_notebook.session.session import Session
+given, prompts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+session = Session(given)
+print("ready", flush=True)
+handles = [*session.resume().jobs]
+handles += session.start([session.request(p) for p in prompts], source="python", max_credits=1000, reuse=True).handles
+for handle in handles:
+    handle.exception(timeout=120)
+"""
+
+
+class Figures(NamedTuple):
+    """One row of the table: what was done, what came of it, and what must not be."""
+
+    attack: str
+    figures: str
+    faults: list[str]
+
+
+def settings(folder: Path, sandbox: Sandbox) -> dict[str, object]:
+    return {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
+
+
+def child(folder: Path, sandbox: Sandbox, prompts: list[str]) -> subprocess.Popen[str]:
+    """A process that buys these prompts, with what others left behind; it has begun when this returns."""
+    command = [sys.executable, "-c", BUYER, json.dumps(settings(folder, sandbox)), json.dumps(prompts)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def wait_for_a_moment(process: subprocess.Popen[str], sandbox: Sandbox, jobs: int, chance: random.Random) -> None:
+    """Until some of the process's jobs have come to the service, and a little longer."""
+    wanted = sandbox.count("submit") + chance.randrange(jobs + 1)
+    while sandbox.count("submit") < wanted and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0.0, 0.5))
+
+
+def posts(sandbox: Sandbox) -> Counter[str]:
+    """How often the service was asked for each prompt."""
+    return Counter(json.loads(entry.body)["prompt"] for entry in sandbox.log if entry.kind == "submit")
+
+
+def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int]:
+    """Resume all that is left in the folder. What is wrong then, and how many images there are."""
+    session, faults, images = Session(settings(folder, sandbox)), [], 0
+    try:
+        for handle in session.resume().jobs:
+            handle.exception(timeout=120)
+        for record in session.rows(limit=None):
+            if record.job_id and record.status is not JobStatus.COMPLETED:
+                faults.append(f"job {record.number} is {record.status.value}: {record.error}")
+            for name in record.images:
+                images += 1
+                try:
+                    saving.check(folder / name)
+                except KlingError as error:
+                    faults.append(str(error))
+        known = {record.job_id for record in session.rows(limit=None)}
+        unconfirmed = sum(record.status is JobStatus.UNCONFIRMED for record in session.rows(limit=None))
+        lost = len(set(sandbox.job_ids) - known) - unconfirmed
+        if lost > 0:
+            faults.append(f"{lost} jobs are unknown to the journal")
+    finally:
+        session.close()
+    return faults + [f"left behind: {path.name}" for path in folder.glob(".*.part")], images
+
+
+def repeated(sandbox: Sandbox) -> list[str]:
+    return [f"{prompt!r} was sent {n} times" for prompt, n in posts(sandbox).items() if n > 1]
+
+
+def kills(place: Path, rounds: int, jobs: int, chance: random.Random) -> Figures:
+    """SIGKILL at a random moment, with jobs in flight; each next process resumes and buys more."""
+    with Sandbox(latency=0.3, paint=paint) as sandbox:
+        for k in range(rounds):
+            process = child(place / "k", sandbox, [f"fox {k} {job}" for job in range(jobs)])
+            wait_for_a_moment(process, sandbox, jobs, chance)
+            process.kill()
+            process.communicate()
+        faults, images = settle(place / "k", sandbox)
+        faults += repeated(sandbox)
+        sent = sandbox.count("submit")
+    return Figures(f"{rounds} SIGKILLs with {jobs} jobs in flight", f"{sent} POSTs, {images} images", faults)
+
+
+def copies(place: Path, number: int, jobs: int, chance: random.Random) -> Figures:
+    """The folder is copied at random moments while jobs run; each copy is resumed as a machine of its own."""
+    with Sandbox(latency=0.5, paint=paint) as sandbox:
+        process = child(place / "k", sandbox, [f"fox {job}" for job in range(jobs)])
+        made = []
+        for k in range(number):
+            wait_for_a_moment(process, sandbox, jobs // number, chance)
+            copy = place / f"copy {k}"
+            shutil.copytree(place / "k", copy, ignore=shutil.ignore_patterns("locks"), ignore_dangling_symlinks=True)
+            made.append(copy)
+        process.communicate(timeout=180)
+        sent, acknowledged, faults = sandbox.count("submit"), 0, []
+        for copy in made:
+            session = Session(settings(copy, sandbox))
+            acknowledged += sum(record.job_id is not None for record in session.rows(limit=None))
+            for handle in session.resume().jobs:
+                handle.exception(timeout=120)
+            faults += [
+                f"{copy.name}: job {record.number} is {record.status.value}"
+                for record in session.rows(limit=None)
+                if record.job_id and record.status is not JobStatus.COMPLETED
+            ]
+            session.close()
+        if sandbox.count("submit") != sent:
+            faults.append("a copy sent a request again")
+    return Figures(f"{number} copies at random moments, each resumed", f"{acknowledged} acknowledged jobs", faults)
+
+
+def together(place: Path, processes: int, jobs: int, killed: int, chance: random.Random) -> Figures:
+    """Several processes ask for the same in one folder, and some are killed."""
+    with Sandbox(latency=0.3, paint=paint) as sandbox:
+        prompts = [f"fox {job}" for job in range(jobs)]
+        running = [child(place / "k", sandbox, chance.sample(prompts, jobs)) for _ in range(processes)]
+        wait_for_a_moment(running[0], sandbox, jobs, chance)
+        for process in running[:killed]:
+            process.kill()
+        for process in running:
+            process.communicate(timeout=180)
+        faults, images = settle(place / "k", sandbox)
+        faults += repeated(sandbox)
+    return Figures(f"{processes} processes in one folder, {killed} killed", f"{images} images for {jobs}", faults)
+
+
+KINDS = (
+    Fault("submit", "drop_before"),
+    Fault("submit", "drop_after"),
+    Fault("submit", "status", status=500),
+    Fault("submit", "html"),
+    Fault("submit", "half_header"),
+    Fault("submit", "status", status=400),
+    Fault("poll", "drop_after"),
+    Fault("poll", "status", status=503),
+    Fault("poll", "html"),
+    Fault("download", "wrong_content"),
+    Fault("download", "drop_after"),
+    Fault("download", "status", status=500),
+)
+
+
+def faulty(place: Path, jobs: int, chance: random.Random) -> Figures:
+    """Many jobs, half of everything faulty."""
+    with Sandbox(latency=0.1, paint=paint) as sandbox:
+        for at in range(1, jobs):
+            if chance.random() < 0.5:
+                sandbox.add_fault(replace(chance.choice(KINDS), at=at))
+        session = Session(settings(place / "k", sandbox))
+        call = session.start([session.request(f"fox {k}") for k in range(jobs)], source="python", max_credits=jobs)
+        for handle in call.handles:
+            handle.exception(timeout=170)
+        session.close()
+        sandbox.clear_faults()
+        known = len(sandbox.job_ids)
+        faults, images = settle(place / "k", sandbox)
+        faults += repeated(sandbox)
+    return Figures(
+        f"{jobs} jobs, half of everything faulty, {len(KINDS)} kinds", f"{known} made, {images} saved", faults
+    )
+
+
+CELL = "import kling_notebook as kling\nkling.generate('fox {}', show_progress=False).number"
+
+
+def interrupts(place: Path, number: int, chance: random.Random) -> Figures:
+    """Interrupts at random moments in a real kernel; the next cell must run."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import KernelManager
+
+    faults, fine = [], 0
+    with Sandbox(latency=0.2, paint=paint) as sandbox:
+        # Without folders to look in, the kernel is this interpreter's own and not another environment's "python3".
+        manager = KernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+        env = {
+            "PIXELDOJO_API_KEY": sandbox.key,
+            "PIXELDOJO_API_BASE": sandbox.base_url,
+            "KLING_FOLDER": str(place / "k"),
+        }
+        manager.start_kernel(env=os.environ | env)
+        client = manager.client()
+        client.start_channels()
+        client.wait_for_ready(timeout=120)
+        try:
+            for k in range(number):
+                client.execute(CELL.format(k), store_history=False)
+                timer = threading.Timer(chance.uniform(0.0, 0.8), manager.interrupt_kernel)
+                timer.start()
+                client.get_shell_msg(timeout=120)
+                timer.cancel()
+                reply = client.execute_interactive("1 + 1", timeout=120, output_hook=lambda message: None)  # noqa: ARG005
+                fine += reply["content"]["status"] == "ok"
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+        if fine < number - 1:  # an interrupt that comes between the two cells ends the second, as in any kernel
+            faults.append(f"{number - fine} next cells did not run")
+        more, images = settle(place / "k", sandbox)
+        faults += more + repeated(sandbox)
+        if sandbox.charges != sandbox.count("submit"):
+            faults.append(f"{sandbox.count('submit')} POSTs and {sandbox.charges} charges")
+        sent = sandbox.count("submit")
+    return Figures(
+        f"{number} interrupts in a real kernel", f"{fine} next cells fine, {sent} POSTs, {images} images", faults
+    )
+
+
+def replies(number: int, chance: random.Random) -> Figures:
+    """Random replies, made by breaking good ones: an answer or an error of ours, and nothing else."""
+    from kling_notebook.api import wire
+
+    good = [
+        b'{"jobId": "job_1", "status": "pending", "statusUrl": "http://127.0.0.1/api/v1/jobs/job_1", "creditCost": 1}',
+        b'{"jobId": "job_1", "status": "completed", "output": {"images": ["http://127.0.0.1/a.png"]}, "creditCost": 1}',
+        b'{"status": "failed", "error": {"code": "nsfw", "message": "no"}}',
+        b'{"data": {"id": "job_1", "state": "succeed", "output": {"urls": [{"image_url": {"url": "https://a/b"}}]}}}',
+        b"<html><title>502</title></html>",
+    ]
+    values = [b"null", b"[]", b"{}", b"-1", b"1e400", b'"\\ud800"', b"true", b"[[[[", b'"x"', b"\xff", b"9" * 400]
+    faults = []
+
+    def attempt(read: Callable[..., object], *what: object) -> None:
+        try:
+            read(*what, base_url="http://127.0.0.1/api/v1")
+        except KlingError:
+            pass
+        except Exception as error:
+            faults.append(f"{type(error).__name__}: {error} for {what!r:.200}")
+
+    for _ in range(number):
+        body = bytearray(chance.choice(good))
+        for _ in range(chance.randrange(4)):
+            at = chance.randrange(len(body))
+            body[at : at + chance.randrange(12)] = chance.choice([*values, bytes([chance.randrange(256)])])
+        status = chance.choice([200, 202, 400, 402, 404, 429, 500, 0, 299])
+        attempt(wire.read_submit, status, {}, bytes(body))
+        attempt(wire.read_job, status, {}, bytes(body), "job_1")
+    return Figures(f"{2 * number} random replies", f"{len(faults)} other than an answer or an error of ours", faults)
