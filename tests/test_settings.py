@@ -447,3 +447,13 @@ def test_a_key_in_a_prompt_is_pointed_out_once(tmp_path: Path) -> None:
     assert "%kling login" in notice
     assert KEY not in notice
     session.close()
+
+
+def test_each_key_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
+    """It is made from the key itself, not from what a key shows of itself."""
+    keys = []
+    for key in (KEY, KEY + "2", KEY):
+        session = Session({"api_key": key, "folder": str(tmp_path)})
+        keys.append(session.workspace.key)
+        session.close()
+    assert keys[0] == keys[2] != keys[1]

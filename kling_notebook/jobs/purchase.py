@@ -36,7 +36,7 @@ def estimate_all(
 ) -> Estimate:
     """What these requests would cost and take if all of them were bought."""
     workspace = dispatcher.workspace
-    dearest = workspace.journal.dearest_image(workspace.backend)
+    dearest = workspace.journal.dearest_image(workspace.backend, key=workspace.key)
     expected = [workspace.durations(request).expected for request in {kind(r): r for r in requests}.values()]
     known = [seconds for seconds in expected if seconds is not None]
     # A time is shown only if every kind of job in the call has been timed: half a guess looks like a promise.
@@ -99,7 +99,7 @@ def buy(
 def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], source: str) -> list[Record]:
     """Write queued jobs down, in one transaction."""
     workspace = dispatcher.workspace
-    dearest = workspace.journal.dearest_image(workspace.backend)
+    dearest = workspace.journal.dearest_image(workspace.backend, key=workspace.key)
     for request in requests:
         if len(request.prompt) > LONG_PROMPT:
             workspace.notices.append(

@@ -81,11 +81,11 @@ class Workspace:
 
     def has_price(self, request: GenerationRequest) -> bool:
         """Whether this backend has stated what such a job costs."""
-        return self.journal.has_price(self.backend, kind(request))
+        return self.journal.has_price(self.backend, kind(request), key=self.key)
 
     def durations(self, request: GenerationRequest, running: Iterable[float] = ()) -> Durations:
         """How long such jobs took before on this backend. ``running``: ages of those that were found running."""
-        past = self.journal.past_seconds(self.backend, kind(request))
+        past = self.journal.past_seconds(self.backend, kind(request), key=self.key)
         return Durations.of(past or (SANDBOX_SECONDS if self.is_sandbox else ()), running)
 
     def as_result(self, record: Record, *, reused: bool = False) -> Result:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..api.api_key import Secret
 from ..api.errors import KlingError, SettingsError
 from ..api.job import JobStatus
 from ..api.price_class import Kind
@@ -28,7 +29,7 @@ BUSY_SECONDS = 60.0
 _LOOK_BACK = 2000
 """Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
 depend on how many came before."""
-_NEWEST = "(SELECT * FROM jobs WHERE backend=? ORDER BY n DESC LIMIT ?)"
+_NEWEST = "(SELECT * FROM jobs WHERE backend=? AND key IS ? ORDER BY n DESC LIMIT ?)"
 _OF_KIND = (
     "json_extract(request, '$.model')=? AND json_extract(request, '$.values.resolution')=?"
     " AND json_extract(request, '$.values.num_outputs')=?"
@@ -137,9 +138,9 @@ class Journal:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def fingerprint(self, key: str) -> str:
+    def fingerprint(self, key: str | Secret) -> str:
         """What the rows of an account's key have in common: tells keys apart, and gives none away."""
-        return hashlib.sha256(f"{self._salt} {key}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return hashlib.sha256(f"{self._salt} {Secret(key).reveal()}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -324,42 +325,43 @@ class Journal:
             row = self._connection.execute(f"SELECT TOTAL(credits) FROM sums{only}", sessions).fetchone()  # noqa: S608
         return float(row[0])
 
-    def past_seconds(self, backend: str, which: Kind, limit: int = 200) -> list[float]:
+    def past_seconds(self, backend: str, which: Kind, limit: int = 200, *, key: str | None = None) -> list[float]:
         """Durations in seconds of the newest completed jobs of a kind, newest first."""
         with self._using():
             rows = self._connection.execute(
                 f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
                 f" WHERE status='completed' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
-                (backend, _LOOK_BACK, *which, limit),
+                (backend, key, _LOOK_BACK, *which, limit),
             )
             return [float(row[0]) for row in rows]
 
-    def has_price(self, backend: str, which: Kind) -> bool:
+    def has_price(self, backend: str, which: Kind, *, key: str | None = None) -> bool:
         """Whether a reply of this backend has stated what a job of a kind costs; then `dearest_image` has seen it."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
-                (backend, _LOOK_BACK, *which),
+                (backend, key, _LOOK_BACK, *which),
             ).fetchone()
         return bool(row[0])
 
-    def dearest_image(self, backend: str) -> float | None:
-        """The largest ``creditCost`` per image that a backend has named, as far back as one looks."""
+    def dearest_image(self, backend: str, *, key: str | None = None) -> float | None:
+        """The largest ``creditCost`` per image that a backend has named to an account, lately. Rows of another
+        key do not count: a folder may be a stranger's, and its prices would block every purchase."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT MAX(credits / MAX(1, json_extract(request, '$.values.num_outputs'))) FROM {_NEWEST}"  # noqa: S608  # constants
                 " WHERE credits IS NOT NULL",
-                (backend, _LOOK_BACK),
+                (backend, key, _LOOK_BACK),
             ).fetchone()
         return None if row[0] is None else float(row[0])
 
-    def last_balance(self, backend: str) -> tuple[float, float] | None:
+    def last_balance(self, backend: str, *, key: str | None = None) -> tuple[float, float] | None:
         """(credits remaining, when submitted) as last reported by a backend."""
         with self._using():
             row = self._connection.execute(
                 f"SELECT credits_remaining, submitted_at FROM {_NEWEST}"  # noqa: S608  # constants
                 " WHERE credits_remaining IS NOT NULL LIMIT 1",
-                (backend, _LOOK_BACK),
+                (backend, key, _LOOK_BACK),
             ).fetchone()
         return (float(row[0]), float(row[1] or 0)) if row else None
 

@@ -94,7 +94,7 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
         else:
             found["paused"].append(record)
     records = found["unconfirmed"]
-    balance = workspace.journal.last_balance(workspace.backend)
+    balance = workspace.journal.last_balance(workspace.backend, key=workspace.key)
     return SessionStatus(
         backend=workspace.backend,
         folder=str(workspace.folder),

@@ -277,6 +277,7 @@ WAYS: dict[str, Way] = {
     "submitted_at: text": a_row(submitted_at="abc"),
     "credits: infinite": a_row(credits=float("inf"), estimate=float("inf")),
     "credits: huge": a_row(credits=1e7),
+    "credits: dear": a_row(credits=1e5, key="0" * 16),
     "credits: text": a_row(credits="many"),
     "credits: negative": a_row(credits=-1e9),
     "credits_remaining: text": a_row(credits_remaining="much"),
