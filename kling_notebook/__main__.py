@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .command import CannotStartError
@@ -87,37 +88,23 @@ def _add_sandbox(sandbox: argparse.ArgumentParser) -> None:
     sandbox.add_argument("--fail-rate", type=_share, metavar="P", help="share of jobs that fail, 0 to 1 (default: 0)")
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port (0 to 65535)")
-    return port
+def _number(kind: type, name: str, low: float, high: float, what: str) -> Callable[[str], Any]:
+    """A type for argparse: a number in a range. ``name`` is its name in "invalid ... value"."""
+
+    def read(text: str) -> Any:
+        number = kind(text)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {what}")
+        return number
+
+    read.__name__ = name
+    return read
 
 
-def _amount(text: str) -> float:
-    amount = float(text)
-    if not (math.isfinite(amount) and amount >= 0):
-        raise argparse.ArgumentTypeError(f"{text} is not an amount of 0 or more")
-    return amount
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return count
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return share
-
-
-# What argparse calls them in "invalid ... value".
-for _type, _word in ((_port, "port"), (_amount, "number"), (_count, "whole number"), (_share, "share")):
-    _type.__name__ = _word
+_port = _number(int, "port", 0, 65535, "a port (0 to 65535)")
+_amount = _number(float, "number", 0, sys.float_info.max, "an amount of 0 or more")
+_count = _number(int, "whole number", 1, math.inf, "1 or more")
+_share = _number(float, "share", 0, 1, "between 0 and 1")
 
 
 def _lab(chosen: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from ..api.errors import InsufficientCreditsError, KlingError
@@ -26,11 +27,15 @@ class SpendingLedger:
     Args:
         has_price: whether a reply stated, before this session, what a request like this one costs.
         before: the ledger of the session before it in this kernel, whose spending counts as well.
+
+    Attributes:
+        since: when the first of these sessions began, epoch seconds.
     """
 
     def __init__(self, has_price: Callable[[GenerationRequest], bool], before: SpendingLedger | None = None) -> None:
         self._has_price = has_price
         self._before = before
+        self.since: float = before.since if before is not None else time.time()
         self.lock = threading.RLock()
         self._credits: dict[int, float] = {}
         self._known: dict[Kind, bool] = {}

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..api.client import ServiceClient
 from ..api.errors import KlingError
@@ -24,6 +25,7 @@ class SessionStatus:
         running: this session's jobs under way. elsewhere: those another living kernel works on.
         paused: paused or left behind, resumable. unconfirmed: may have been submitted.
         hints: for a unconfirmed job's number, what the balance says of it.
+        since: from when spent_session counts, epoch seconds.
         spent_session, spent_folder: credits. budget, balance: None where not set, not known.
     """
 
@@ -36,6 +38,7 @@ class SessionStatus:
     hints: dict[int, str]
     spent_session: float
     spent_folder: float
+    since: float
     budget: float | None
     balance: float | None
 
@@ -61,7 +64,11 @@ class SessionStatus:
         else:
             budget = "no budget" if self.budget is None else f"budget {self.budget:g}"
             rows.append(
-                ("spent", f"{self.spent_session:g} in this session ({budget}), {self.spent_folder:g} in the folder")
+                (
+                    "spent",
+                    f"{self.spent_session:g} since {datetime.fromtimestamp(self.since):%Y-%m-%d %H:%M} "
+                    f"({budget}; jobs that run or are unconfirmed count), {self.spent_folder:g} in the folder in all",
+                )
             )
             rows.append(
                 (
@@ -102,6 +109,7 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
         hints={one.number: hint for one in records if (hint := balance_hint(workspace, one, records))},
         spent_session=0.0 if workspace.is_sandbox else dispatcher.ledger.spent,  # what its budget goes by
         spent_folder=workspace.journal.spent(),
+        since=dispatcher.ledger.since,
         budget=budget,
         balance=balance[0] if balance else None,
     )
