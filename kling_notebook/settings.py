@@ -6,7 +6,6 @@ Precedence, highest first: a call's own argument or magic option (handled by the
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
 import os
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 from .api.api_key import KEYS_PAGE, Secret
 from .api.errors import SettingsError
+from .api.event_log import suppress
 from .api.url_policy import origin as origin_of
 
 DEFAULT_BASE_URL = "https://pixeldojo.ai/api/v1"
@@ -244,7 +244,7 @@ def key_from_keyring() -> Secret | None:
 
         return Secret(keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or "")
 
-    with contextlib.suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
+    with suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
         return _on_a_thread(ask, KEYRING_SECONDS) or None
     return None
 

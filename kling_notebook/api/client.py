@@ -5,7 +5,6 @@ What repeats, waits and spends is in `jobs`: the session's workers, and `KlingCl
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import math
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from . import reply_report, url_policy, wire
 from .api_key import Key, Secret
 from .errors import InputError, KlingError, SettingsError, TransportError
+from .event_log import log_suppressed, suppress
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from .job import Job
 from .rate_limiter import Kind, RateLimiter
@@ -134,7 +134,7 @@ class ServiceClient:
         source = request.image
         if source is not None:
             request = request.with_image(SourceImage(source.label, source.identity))
-        with contextlib.suppress(KlingError):
+        with suppress(KlingError):
             return dict(without_urls(run_body(request, self._schema)))
         return {}
 
@@ -179,7 +179,8 @@ class ServiceClient:
         for ending in (("schema",), ()):
             try:
                 reply = self._exchange(self._out().get, url_policy.model_url(self._base_url, self._model, *ending))
-            except (TransportError, SettingsError):
+            except (TransportError, SettingsError) as error:
+                log_suppressed(__name__, error)
                 return None
             found = read_schema(parse(reply.body)) if 200 <= reply.status < 300 else None
             if found is not None:

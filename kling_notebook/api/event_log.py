@@ -5,9 +5,11 @@ The last lines are kept in this process whatever logging is configured. A line n
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
+from types import TracebackType
 
 LINES_KEPT = 500
 
@@ -20,6 +22,18 @@ def log_event(level: int, text: str) -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     _lines.append(f"{stamp} {logging.getLevelName(level):<7} {text}")
     _logger.log(level, "%s", text)
+
+
+class suppress(contextlib.suppress):  # noqa: N801  # used like that of contextlib
+    """`contextlib.suppress` that says at DEBUG what it caught, and where."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        caught = super().__exit__(kind, error, traceback)
+        if caught and error is not None and traceback is not None:
+            log_suppressed(f"{traceback.tb_frame.f_globals['__name__']}:{traceback.tb_lineno}", error)
+        return caught
 
 
 def log_suppressed(where: str, error: BaseException) -> None:

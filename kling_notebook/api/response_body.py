@@ -5,7 +5,6 @@ Needs nothing beyond the standard library; transport.py puts it between requests
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import io
 import itertools
@@ -15,6 +14,8 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from .event_log import suppress
 
 CHUNK = 64 * 1024
 """Bytes of a piece: as fast as the whole body at once, and five times faster than 1 kB."""
@@ -277,7 +278,7 @@ class _TimedReader(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            with contextlib.suppress(OSError):  # the socket may be closed; if not, it may serve another request
+            with suppress(OSError):  # the socket may be closed; if not, it may serve another request
                 self._sock.settimeout(self._seconds)
             self._inside.close()
         super().close()

@@ -27,6 +27,7 @@ from requests.auth import AuthBase
 
 from .api_key import Key, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
+from .event_log import log_suppressed
 from .first_byte import Exchange, WatchedConnection, under_way
 from .response_body import CHUNK, CutShortError, TooBigError, pieces, promised_length
 from .sanitize import JSON_LIMIT, parse
@@ -436,7 +437,8 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         try:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # the stubs leave it untyped
-        except OSError:
+        except OSError as error:
+            log_suppressed(__name__, error)
             missing = True
         else:
             missing = False

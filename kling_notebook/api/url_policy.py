@@ -7,7 +7,6 @@ are fetched from public https addresses only, unless the service itself is on th
 from __future__ import annotations
 
 import base64
-import contextlib
 import ipaddress
 import re
 import socket
@@ -15,6 +14,7 @@ import unicodedata
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from .errors import SettingsError
+from .event_log import suppress
 
 # Only hosts that every URL parser reads alike: no user part, no backslash, no percent sign, no letters that an
 # international name would be folded from (a full-width digit becomes a plain one on the way to the socket).
@@ -204,7 +204,7 @@ _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 def redirect_target(url: str, location: str) -> str:
     """The address a Location header names. Headers are read as Latin-1; many services write UTF-8, and spaces."""
-    with contextlib.suppress(UnicodeError):  # then it is what it seems to be
+    with suppress(UnicodeError):  # then it is what it seems to be
         location = location.encode("latin-1").decode("utf-8")
     return urljoin(url, quote(location.strip(), safe=f"{_LEGAL_IN_URLS}#"))
 

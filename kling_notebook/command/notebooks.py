@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..api.event_log import log_suppressed
 from . import CannotStartError
 
 FIRST = "quickstart.ipynb"
@@ -64,7 +65,8 @@ def same_cells(one: Path, other: Path) -> bool:
     """Whether the notebook was not edited: the cells' sources are equal, whatever the outputs are."""
     try:
         return list(_sources(one)) == list(_sources(other))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log_suppressed(__name__, error)
         return False  # not a notebook that can be read: a file of the user's
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import os
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..api.event_log import suppress
 from . import CannotStartError
 from .notebooks import FIRST, free_name, home, make_folder
 
@@ -128,7 +128,7 @@ class Interrupts:
 
     def listen(self, **_: Any) -> None:
         self._task = asyncio.current_task()
-        with contextlib.suppress(RuntimeError):  # Windows has no such handlers; there the interrupt is raised as usual
+        with suppress(RuntimeError):  # Windows has no such handlers; there the interrupt is raised as usual
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
 
     def _interrupt(self) -> None:

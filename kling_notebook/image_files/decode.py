@@ -5,13 +5,13 @@ Callers come here by way of `decode_pool.run`, which bounds the memory that all 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..api.event_log import suppress
 from . import containers, exif
 from .containers import Facts
 from .file_kinds import HEAD, JPEG, PNG, WEBP, FileKind, kind_of
@@ -128,11 +128,11 @@ def header(source: Path | bytes) -> tuple[int, int, str]:
         kind = kind_of(file.read(HEAD))
         file.seek(0)
         width, height = 0, 0
-        with contextlib.suppress(Exception):  # decoders raise anything at all on damaged input
+        with suppress(Exception):  # decoders raise anything at all on damaged input
             if kind.media_type in FORMATS:
                 width, height = Image.open(file, formats=(FORMATS[kind.media_type],)).size
     if not width and kind.media_type in FORMATS:
-        with contextlib.suppress(NotAnImageError):
+        with suppress(NotAnImageError):
             width, height = load(source if isinstance(source, bytes) else read_bounded(source))[1].size
     return width, height, kind.media_type.partition("/")[2]
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..api.errors import InputError
+from ..api.event_log import log_suppressed
 from ..api.generation_request import GenerationRequest, SourceImage
 from . import containers, exif
 from .regular_file import open_regular
@@ -168,7 +169,8 @@ def _beside(path: Path) -> dict[str, Any] | None:
     try:
         with open_regular(path) as file:
             return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        log_suppressed(__name__, error)
         return None
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.address import letter_of
 from ..api.errors import DownloadError, InputError
+from ..api.event_log import log_suppressed, suppress
 from . import containers, decode, decode_pool, metadata
 from .containers import Facts
 from .file_kinds import HEAD, UNKNOWN, kind_of
@@ -138,7 +139,7 @@ def save(
             sync_folder(folder)
             size = target.stat().st_size
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
     if recipe is not None and checked.left_out is not None:
         _write_beside(target, recipe, checked.left_out, on_warning)
@@ -163,7 +164,7 @@ def is_saved_image(path: Path) -> bool:
 def find(folder: Path, stem: str) -> Path | None:
     """What was saved whole as ``stem`` earlier, for a session that was killed between the rename and its record."""
     for path in sorted(folder.glob(f"{stem}.*")):
-        with contextlib.suppress(DownloadError):
+        with suppress(DownloadError):
             if path.suffix != metadata.BESIDE and is_saved_image(path) and (_not_decoded(path) or check(path)):
                 return path
     return None
@@ -177,7 +178,7 @@ def _not_decoded(path: Path) -> bool:
 def forget_unsaved(unsaved: Path, stem: str) -> None:
     """Remove what `save` left of an image that could not be kept: it came after all, or its job was dismissed."""
     for path in unsaved.glob(f"{stem}.*"):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             path.unlink()
 
 
@@ -189,11 +190,12 @@ def remove_temporaries(folder: Path, *, living: set[str]) -> int:
     removed = 0
     try:
         names = [found for path in folder.iterdir() if (found := _TEMPORARY.fullmatch(path.name))]
-    except OSError:
+    except OSError as error:
+        log_suppressed(__name__, error)
         return 0
     for name in names:
         if name["owner"] not in living:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 (folder / name[0]).unlink()
                 removed += 1
     return removed
@@ -302,7 +304,7 @@ def _write_beside(target: Path, recipe: Mapping[str, Any], reason: str, on_warni
         text = f"The metadata of {target.name} is in {beside.name} beside it: {reason}" if reason else ""
     except (OSError, ValueError) as error:
         text = f"{target.name} was saved without its metadata: {reason or error}"
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         if text:
             on_warning(text)
 
@@ -313,7 +315,7 @@ def _refused(
     """The error to raise. The bytes of the last attempt are put aside: they may be all there will ever be."""
     refusal = error if isinstance(error, DownloadError) else _no_image(error)
     if (last and not refusal.final) or (isinstance(error, decode.NotAnImageError) and error.final):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if (size := temporary.stat().st_size) > 0:
                 refusal.too_large = size if refusal.final else 0
                 with temporary.open("rb") as file:
@@ -347,7 +349,8 @@ def _claim(temporary: Path, target: Path) -> bool:
         os.link(temporary, target)
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links
+    except OSError as error:  # a file system without hard links
+        log_suppressed(__name__, error)
         if os.path.lexists(target):
             return False
         temporary.replace(target)
@@ -361,7 +364,8 @@ def _same_image(temporary: Path, target: Path) -> bool:
 
     try:
         return decode_pool.run(same)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        log_suppressed(__name__, error)
         return False
 
 
@@ -376,7 +380,7 @@ def _sync(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the new name survive a power cut. Windows opens no folders and needs none of it."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

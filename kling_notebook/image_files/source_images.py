@@ -5,7 +5,6 @@ The limits are those of the model behind the service: at most 10 MB, at least 30
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
+from ..api.event_log import log_suppressed, suppress
 from ..api.generation_request import SourceImage
 from . import decode, decode_pool, exif
 from .file_kinds import JPEG, PNG, WEBP, kind_of
@@ -180,7 +180,7 @@ def _as_it_looks(image: Image.Image) -> Image.Image:
 
 
 def _file(path: Path) -> bytes:
-    with contextlib.suppress(RuntimeError):  # no home directory
+    with suppress(RuntimeError):  # no home directory
         path = path.expanduser()
     try:
         size = path.stat().st_size
@@ -240,5 +240,6 @@ def _refused(message: str) -> InputError:
 def _working_folder() -> str:
     try:
         return str(Path.cwd())
-    except OSError:
+    except OSError as error:
+        log_suppressed(__name__, error)
         return "a folder that was removed"

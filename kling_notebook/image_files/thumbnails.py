@@ -6,7 +6,6 @@ one. The image's own width and height stand in the JPEG's comment, and a shown g
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 import secrets
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.errors import DownloadError
+from ..api.event_log import log_suppressed, suppress
 from . import containers, decode, decode_pool
 from .regular_file import open_regular
 
@@ -58,7 +58,7 @@ def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int]
 
 def keep(path: Path, cache: Path, views: Mapping[str, bytes]) -> None:
     """Put in the cache what `previews` made while the image was being saved."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         for kind, jpeg in views.items():
             _write(_place(path, cache, kind), jpeg)
 
@@ -95,7 +95,7 @@ def _cached(path: Path, cache: Path, size: int, limit: int | None, data: bytes |
         raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
     except decode.NotAnImageError as error:
         raise DownloadError(f"{path.name} cannot be shown: {error}.") from None
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if place is not None:
             _write(place, jpeg)
     return jpeg, *facts.upright_size
@@ -117,7 +117,8 @@ def _read(place: Path) -> tuple[bytes, int, int] | None:
     try:
         with open_regular(place, follow=False) as file:
             jpeg = file.read(_MOST_CACHED)
-    except OSError:
+    except OSError as error:
+        log_suppressed(__name__, error)
         return None
     comment = _COMMENT.search(jpeg, 0, 1024)
     if comment is None or not jpeg.startswith(b"\xff\xd8") or not jpeg.endswith(b"\xff\xd9"):
@@ -133,5 +134,5 @@ def _write(place: Path, jpeg: bytes) -> None:
         temporary.write_bytes(jpeg)
         temporary.replace(place)
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from ..api.client import ServiceClient
 from ..api.errors import KlingError
+from ..api.event_log import suppress
 from ..api.job import JobStatus
 from ..api.price_class import Kind, kind
 from ..journal.job_record import Record

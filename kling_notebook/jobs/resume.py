@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from ..api.address import MOST_IMAGES, address_of
 from ..api.errors import ApiError, InputError, KlingError
-from ..api.event_log import log_suppressed
+from ..api.event_log import log_suppressed, suppress
 from ..api.job import JobStatus
 from ..api.parameters import check_characters
 from ..api.quantities import count

@@ -6,11 +6,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Any, Protocol
 
 from ..api.client import ServiceClient
 from ..api.errors import DownloadError, KlingError, SettingsError, StillRunningError
+from ..api.event_log import suppress
 from ..api.job import Job, JobStatus
 from ..api.poll_schedule import Durations
 from ..api.rate_limiter import Kind

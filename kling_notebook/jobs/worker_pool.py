@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 from ..api.errors import KlingError
+from ..api.event_log import suppress
 
 IDLE_SECONDS = 10.0
 

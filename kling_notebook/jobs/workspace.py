@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..api.errors import DownloadError, KlingError
+from ..api.event_log import log_suppressed
 from ..api.generation_request import GenerationRequest
 from ..api.poll_schedule import Durations
 from ..api.price_class import Kind, kind
@@ -152,7 +153,8 @@ class FolderStore:
 
         try:
             self._downloads.start(work)
-        except KlingError:  # no thread: then on the job's own
+        except KlingError as error:  # no thread: then on the job's own
+            log_suppressed(__name__, error)
             work()
         return future
 

@@ -12,13 +12,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..api.api_key import Secret
 from ..api.errors import KlingError, SettingsError
+from ..api.event_log import suppress
 from ..api.job import JobStatus
 from ..api.price_class import Kind
 from .job_record import COLUMNS, Reader, Record, row_of

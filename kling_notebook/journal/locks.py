@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ..api.errors import SettingsError
+from ..api.event_log import log_suppressed, suppress
 from . import layout
 
 PATIENCE = 5.0  # seconds: another session that starts at this moment may be looking at the file
@@ -92,7 +93,8 @@ class Locks:
             return True
         try:
             path = layout.lock(self._folder, session)
-        except SettingsError:  # not a session of ours, and nothing that may be removed
+        except SettingsError as error:  # not a session of ours, and nothing that may be removed
+            log_suppressed(__name__, error)
             return False
         if not path.exists():
             return False

@@ -14,12 +14,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..api.address import MOST_IMAGES
 from ..api.errors import SettingsError
+from ..api.event_log import log_suppressed, suppress
 from ..api.job import JobStatus
 from ..api.quantities import count
 from ..image_files import metadata, saving
@@ -125,7 +126,8 @@ def _replace(path: Path, folder: Path, session: str, *, salvage: bool) -> tuple[
     if path.exists():
         try:
             os.link(path, aside)
-        except OSError:  # a file system without hard links
+        except OSError as error:  # a file system without hard links
+            log_suppressed(__name__, error)
             shutil.copy2(path, aside)
     new.replace(path)
     return kept, found, aside
@@ -160,7 +162,8 @@ def _rows(old: sqlite3.Connection, select: str) -> Iterator[tuple[Any, ...]]:
                 last = max(last, row[0])  # a torn page may give out any number
                 yield row
             return
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            log_suppressed(__name__, error)
             last += 1
 
 

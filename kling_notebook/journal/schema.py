@@ -6,11 +6,12 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from ..api.errors import SettingsError
+from ..api.event_log import suppress
 
 APPLICATION_ID = 0x4B4C4E47  # "KLNG": with it a file is ours, of a version since 0.1.0
 

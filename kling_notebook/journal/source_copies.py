@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..api.address import parse_address
 from ..api.errors import SettingsError
+from ..api.event_log import log_suppressed
 from ..api.generation_request import SourceImage
 from ..image_files.regular_file import open_regular
 from . import layout
@@ -35,7 +36,8 @@ def _meant(label: str, folder: Path) -> Path | None:
     try:
         address = parse_address(label)
         return _image(folder, *address) if address else Path(label).expanduser()
-    except RuntimeError:  # no home directory
+    except RuntimeError as error:  # no home directory
+        log_suppressed(__name__, error)
         return None
 
 
@@ -47,7 +49,8 @@ def _image(folder: Path, number: int, place: int) -> Path | None:
             row = connection.execute("SELECT images FROM jobs WHERE n=?", (number,)).fetchone()
         name = json.loads(row[0])[place] if row else None
         return folder / str(name) if layout.is_plain_name(name) else None
-    except (SettingsError, sqlite3.Error, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+    except (SettingsError, sqlite3.Error, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        log_suppressed(__name__, error)
         return None
 
 
@@ -58,5 +61,6 @@ def _same(path: Path | None, copy: Path) -> bool:
         with open_regular(path) as one, open_regular(copy, follow=False) as other:
             size = os.fstat(one.fileno()).st_size
             return size == os.fstat(other.fileno()).st_size and one.read(size) == other.read(size)
-    except (OSError, ValueError):  # ValueError for a NUL in the path
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
+        log_suppressed(__name__, error)
         return False

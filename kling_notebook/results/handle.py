@@ -7,11 +7,10 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any
 
 from ..api.errors import KlingError, StillRunningError
-from ..api.event_log import log_event, log_suppressed
+from ..api.event_log import log_event, log_suppressed, suppress
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus, Observer, Snapshot
 from .result import Result

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
+from ..api.event_log import log_suppressed
 from ..api.parameters import PARAMETERS
 from ..image_files import decode
 from .batch_result import BatchResult
@@ -109,7 +110,8 @@ def _of_the_file(image: SavedImage) -> Sequence[Any]:
     try:
         width, height, kind = decode.header(image.path)
         return width or None, height or None, kind, image.path.stat().st_size
-    except OSError:
+    except OSError as error:
+        log_suppressed(__name__, error)
         return None, None, None, None
 
 

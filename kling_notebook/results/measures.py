@@ -15,6 +15,7 @@ from types import CodeType
 from typing import Any
 
 from ..api.errors import InputError
+from ..api.event_log import log_suppressed
 from .result import SavedImage
 from .sweep_axes import plain
 
@@ -60,7 +61,8 @@ def code_hash(function: Callable[..., Any]) -> str:
     bound = repr((getattr(function, "args", ()), getattr(function, "keywords", {})))
     try:
         body = textwrap.dedent(inspect.getsource(inner))
-    except (OSError, TypeError):
+    except (OSError, TypeError) as error:
+        log_suppressed(__name__, error)
         code = getattr(inner, "__code__", None)
         body = _bytecode(code) if code is not None else f"{type(inner).__module__}.{type(inner).__qualname__}"
     return hashlib.sha256(f"{body}{bound}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -107,7 +109,8 @@ def _submitted(executor: Executor, function: Any, image: SavedImage) -> Future[t
     """The task, with the image's bytes if it may run on another machine."""
     try:
         data = None if isinstance(executor, ThreadPoolExecutor) else image.path.read_bytes()
-    except OSError:  # the function is told when it asks for the image
+    except OSError as error:  # the function is told when it asks for the image
+        log_suppressed(__name__, error)
         data = None
     try:
         return executor.submit(_call, function, replace(image, data=data))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
+from ..api.event_log import log_suppressed
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
 from ..image_files import decode, metadata, saving, thumbnails
@@ -171,7 +172,8 @@ def link(path: Path, seen_from: Path | None = None) -> str | None:
     """
     try:
         relative = os.path.relpath(path, seen_from or page_folder())
-    except (ValueError, OSError):  # another drive; a working directory that is gone
+    except (ValueError, OSError) as error:  # another drive; a working directory that is gone
+        log_suppressed(__name__, error)
         return None
     up = Path(relative).parts.count("..")
     return None if up > MOST_UP else relative.replace(os.sep, "/")
@@ -317,7 +319,8 @@ def is_terminal() -> bool:
     """Whether what is printed goes to a terminal. False for a stream that is closed or was replaced by a writer."""
     try:
         return bool(sys.stdout is not None and sys.stdout.isatty())
-    except Exception:
+    except Exception as error:
+        log_suppressed(__name__, error)
         return False
 
 

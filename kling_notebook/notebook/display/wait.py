@@ -23,7 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...api.errors import Interrupted, StillRunningError
-from ...api.event_log import log_suppressed
+from ...api.event_log import log_suppressed, suppress
 
 if TYPE_CHECKING:
     from ...jobs.call import Stopped
@@ -50,7 +50,8 @@ def is_terminal(stream: Any) -> bool:
     """Whether a stream is a terminal. False for one that is closed, or that the user replaced by a plain writer."""
     try:
         return bool(stream is not None and stream.isatty())
-    except Exception:
+    except Exception as error:
+        log_suppressed(__name__, error)
         return False
 
 
@@ -154,7 +155,7 @@ async def _turning(
     wake = asyncio.Event()
 
     def tell(*_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nothing is left to wake
+        with suppress(RuntimeError):  # the loop was closed meanwhile: nothing is left to wake
             loop.call_soon_threadsafe(wake.set)
 
     for handle in pending:

@@ -14,6 +14,7 @@ from types import MethodType
 from typing import Any
 
 from ...api import errors
+from ...api.event_log import log_suppressed
 from ..config import MAGICS
 from .magics import KlingMagics, recent_jobs
 
@@ -101,5 +102,6 @@ def _paths(typed: str) -> list[str]:
             wanted = (entry for entry in entries if entry.name.startswith(name))
             shown = (entry for entry in wanted if name or not entry.name.startswith("."))
             return sorted(f"{before}{entry.name}{'/' * entry.is_dir()}" for entry in islice(shown, MOST_PATHS))
-    except (OSError, RuntimeError):  # no such folder, or no such user's home
+    except (OSError, RuntimeError) as error:  # no such folder, or no such user's home
+        log_suppressed(__name__, error)
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
+from ...api.event_log import suppress
 from ...api.generation_request import GenerationRequest
 from ...jobs.call import Call
 from ...results import sweep_axes
@@ -151,7 +151,7 @@ class Explorer:
     def check(self) -> _Planned | None:
         """Say the values, their count and the price, or why there is no sweep; what can run."""
         self.run.disabled = True
-        with contextlib.suppress(KlingError):  # no session: what is planned below says so
+        with suppress(KlingError):  # no session: what is planned below says so
             shown(self.most, not self._session().is_sandbox)
         try:
             session = self._session()

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from ...api.address import parse_address
 from ...api.errors import InputError
+from ...api.event_log import log_suppressed
 from ...api.generation_request import GenerationRequest, SourceImage
 from ...image_files import metadata, thumbnails
 from ...journal import layout
@@ -149,7 +150,10 @@ class ImagePicker:
                 if path is None:
                     return ""
                 jpeg, *_ = thumbnails.thumbnail(path, layout.thumbnails(session.folder), 256)
-        except Exception:  # a URL, or a file that went away: the image is used, there is only nothing to show of it
+        except (
+            Exception
+        ) as error:  # a URL, or a file that went away: the image is used, there is only nothing to show of it
+            log_suppressed(__name__, error)
             return ""
         style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
         return tag("img", src=image_source(jpeg), alt=f"source image {source.label}", style=style)
