@@ -18,6 +18,8 @@ _GRACE = 1.0  # seconds that a slot may ask later than it was told before the ot
 _SHORTEST_WAIT = 0.05
 _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
+_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
+
 
 class RequestQueue:
     """All slots of a client over one `RateLimiter`, which says whether a request may go; the queue says whose.

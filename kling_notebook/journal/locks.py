@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -45,6 +48,19 @@ def _no_locks(path: Path) -> SettingsError:
     )
 
 
+_held: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    """In a forked child: the locks are its parent's, and to release the child's copy of one would free the parent's."""
+    for lock in list(_held):
+        lock._context.lock_file_fd = None
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
 class Locks:
     """The lock files of a folder's sessions. A session takes its lock before it writes its first row."""
 
@@ -55,6 +71,7 @@ class Locks:
         try:
             layout.locks(folder).mkdir(parents=True, exist_ok=True)
             self._lock = self._taken()
+            _held.add(self._lock)
         except NotImplementedError:
             raise _no_locks(layout.locks(folder)) from None
         except (OSError, Timeout) as error:
@@ -84,7 +101,7 @@ class Locks:
 
     @property
     def held(self) -> bool:
-        """False once it was released: the session is closed, and its jobs are over."""
+        """False once it was released: the session is closed, and its jobs are over. False in a forked child."""
         return self._lock.is_locked
 
     def alive(self, session: str) -> bool:
@@ -117,6 +134,8 @@ class Locks:
         return {self._own}
 
     def release(self) -> None:
+        if not self.held:
+            return
         with suppress(OSError):
             self._own_file.unlink(missing_ok=True)
         with suppress(OSError):
