@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from ..api import url_policy
 from ..api.address import parse_address, place_of
 from ..api.errors import InputError
+from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
 from ..image_files import saving
 from ..image_files.source_images import has_pixels, is_loadable, known_by_pixels, load_source

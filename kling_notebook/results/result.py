@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..api.address import address_of, letter_of
 from ..api.errors import InputError, KlingError
-from ..api.event_log import log_suppressed
+from ..api.event_log import log_suppressed, suppress
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
 from ..image_files import decode, metadata, saving, thumbnails
@@ -80,7 +80,7 @@ class SavedImage:
         """With the file's bytes: another process may not see the file."""
         held = self.data
         if held is None:
-            with contextlib.suppress(OSError, ValueError):  # ValueError above 64 MB
+            with suppress(OSError, ValueError):  # ValueError above 64 MB
                 held = decode.read_bounded(self.path)
         about = (self.path, self.number, self.place, self.request, self.caption, self.thumbnail_size)
         return SavedImage, (*about, held)
