@@ -91,7 +91,7 @@ def _telling_parameters(call: _Function) -> _Function:
     """Give a call that takes ``**parameters`` a signature with every row of the table, for tooltips and Tab."""
     signature = inspect.signature(call)
     kinds = inspect.Parameter
-    types = {"integer": "int | None", "image": "Any"}  # the rest is text
+    types = {"integer": "int | None", "number": "float | None", "switch": "bool | None", "image": "Any"}  # or text
     rows = [
         kinds(name, kinds.KEYWORD_ONLY, default=row.default, annotation=types.get(row.kind, "str | None"))
         for name, row in PARAMETERS.items()

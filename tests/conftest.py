@@ -144,7 +144,7 @@ def run_variant(tmp_path: Path) -> Callable[..., Any]:
                 assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
                 text = text.replace(old, new)
             (copy / name).write_text(text, encoding="utf-8")
-        environment = os.environ | {"PYTHONPATH": str(copy.parent)}
+        environment = os.environ | {"PYTHONPATH": str(copy.parent), "IPYTHONDIR": str(copy.parent / "ipython")}
         command = [sys.executable, "-c", script, *arguments]
         ran = subprocess.run(
             command, env=environment, cwd=copy.parent, capture_output=True, text=True, timeout=150, check=False

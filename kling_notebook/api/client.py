@@ -131,9 +131,7 @@ class ServiceClient:
 
         Sends nothing and never raises: a record of what was bought must not fail for it.
         """
-        source = request.image
-        if source is not None:
-            request = request.with_image(SourceImage(source.label, source.identity))
+        request = request.with_sources(lambda source: SourceImage(source.label, source.identity))
         with suppress(KlingError):
             return dict(without_urls(run_body(request, self._schema)))
         return {}

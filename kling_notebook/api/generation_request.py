@@ -7,7 +7,7 @@ import hashlib
 import json
 import operator
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,13 +121,8 @@ class GenerationRequest:
             if name not in PARAMETERS:
                 check(name, None)
         values = {name: check(name, given.get(name)) for name in PARAMETERS}
-        source = values["image"]
-        if isinstance(source, str):  # this package knows URLs only; the session resolves the rest before it comes here
-            values["image"] = source = SourceImage.of_url(source)
-        if source is not None and not isinstance(source, SourceImage):
-            raise InputError(f"image must be a URL or a source image, not {type(source).__name__}.", parameter="image")
-        if source is not None:
-            check_characters("image", source.label + (source.url or ""))
+        for name in (name for name, row in PARAMETERS.items() if row.kind == "image" and values[name] is not None):
+            values[name] = _checked_source(name, values[name])
         beside = {
             "extra": _checked_extra(extra),
             "sample": _checked_sample(sample),
@@ -186,14 +181,19 @@ class GenerationRequest:
         """What it has beside its parameters."""
         return {"extra": self.extra, "sample": self.sample, "model": self.model, "draw": self.draw}
 
-    def with_image(self, image: SourceImage | None) -> GenerationRequest:
-        """The same request with another source image. Nothing is checked: a stored request stays as it was."""
-        return _restore(self._unknown | self._values | {"image": image}, self._beside())
+    @property
+    def sources(self) -> dict[str, SourceImage]:
+        """The source images by parameter."""
+        return {name: value for name, value in self._values.items() if isinstance(value, SourceImage)}
+
+    def with_sources(self, change: Callable[[SourceImage], SourceImage]) -> GenerationRequest:
+        """The same request with each source image changed. Nothing is checked: a stored request stays as it was."""
+        changed = {name: change(source) for name, source in self.sources.items()}
+        return _restore(self._unknown | self._values | changed, self._beside())
 
     def as_json(self) -> dict[str, Any]:
         """For the journal and the metadata: everything but the source image's bytes."""
-        source = self._values["image"]
-        values = self._unknown | self._values | {"image": source and source.as_json()}
+        values = self._unknown | self._values | {name: source.as_json() for name, source in self.sources.items()}
         drawn = {"draw": self.draw} if self.draw else {}
         return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample} | drawn
 
@@ -209,8 +209,9 @@ class GenerationRequest:
         try:
             values, sample, model = dict(what["values"]), what.get("sample"), what.get("model", DEFAULT_MODEL)
             extra, draw = dict(what.get("extra") or {}), dict(what.get("draw") or {}) or None
-            if values.get("image") is not None:
-                values["image"] = SourceImage.from_json(values["image"])
+            for name, row in PARAMETERS.items():
+                if row.kind == "image" and values.get(name) is not None:
+                    values[name] = SourceImage.from_json(values[name])
             check_characters("request", json.dumps(what, ensure_ascii=False))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"This does not hold a request: {error!r}.") from None
@@ -251,6 +252,16 @@ def _canonical(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def _checked_source(name: str, source: Any) -> SourceImage:
+    """This package knows URLs only; the session resolves the rest before it comes here."""
+    if isinstance(source, str):
+        source = SourceImage.of_url(source)
+    if not isinstance(source, SourceImage):
+        raise InputError(f"{name} must be a URL or a source image, not {type(source).__name__}.", parameter=name)
+    check_characters(name, source.label + (source.url or ""))
+    return source
 
 
 def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:

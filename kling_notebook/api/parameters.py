@@ -14,11 +14,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .errors import InputError
 
-Kind = Literal["text", "choice", "integer", "image"]
+Kind = Literal["text", "choice", "integer", "number", "switch", "image"]
+Number = TypeVar("Number", int, float)
+Value = str | int | float | bool | None
+
+_SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Parameter:
 
     Attributes:
         name: the key of the request and of the Python call.
-        kind: text, choice (one of ``choices``), integer (``minimum``..``maximum``) or image (a source image).
+        kind: text, choice (one of ``choices``), integer or number (``minimum``..``maximum``, None: no bound), switch
+            (on or off) or image (a source image).
         default: what is used if it is left out; None means the key is not sent.
         left_out: what leaving it out meant when the parameter was first published. Frozen for ever: identities of
             requests are made with it (see `GenerationRequest.identity`), ``default`` may change.
@@ -37,11 +43,11 @@ class Parameter:
     name: str
     kind: Kind
     help: str
-    default: str | int | None = None
-    left_out: str | int | None = None
+    default: Value = None
+    left_out: Value = None
     choices: tuple[str, ...] = ()
-    minimum: int = 0
-    maximum: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
     flags: tuple[str, ...] = ()
     required: bool = False
 
@@ -51,21 +57,34 @@ class Parameter:
             if self.required:
                 raise InputError(f"{self.name} is required. Write what the image should show.", parameter=self.name)
             return self.default
-        if self.kind == "choice":
-            return self._check_choice(value)
-        if self.kind == "integer":
-            return self._check_integer(value)
-        if self.kind == "text":
-            return self._check_text(value)
-        return value  # an image is resolved where the folder and the notebook's variables are known
+        if self.kind == "image":
+            return value  # resolved where the folder and the notebook's variables are known
+        return getattr(self, f"_check_{self.kind}")(value)
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The values as words, if they can be listed; () for anything else, and for a long range of numbers."""
+        if self.kind == "switch":
+            return "on", "off"
+        low, high = self.minimum, self.maximum
+        if self.kind == "integer" and low is not None and high is not None and high - low < _MOST_LISTED:
+            return tuple(str(number) for number in range(int(low), int(high) + 1))
+        return self.choices
+
+    @property
+    def range(self) -> str:
+        """``1 to 9``, ``0 or more``, ``at most 1``; empty without bounds."""
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None:
+            return f"{low} to {high}"
+        return f"{low} or more" if low is not None else f"at most {high}" if high is not None else ""
 
     def has_form(self, value: Any) -> bool:
         """Whether a stored value is of this kind. Choices and ranges may have been others when it was stored."""
         if value is None:
             return not self.required
-        if self.kind == "integer":
-            return type(value) is int
-        return self.kind == "image" or isinstance(value, str)
+        types = {"integer": (int,), "number": (int, float), "switch": (bool,)}.get(self.kind, (str,))
+        return self.kind == "image" or type(value) in types
 
     def _check_text(self, value: Any) -> str | None:
         if not isinstance(value, str):
@@ -98,18 +117,40 @@ class Parameter:
         return close if close in self.choices else None
 
     def _check_integer(self, value: Any) -> int:
-        wrong = f"{self.name} must be a whole number from {self.minimum} to {self.maximum}, not {value!r}."
-        if isinstance(value, bool):
-            raise InputError(wrong, parameter=self.name)
         try:
             number = int(value) if not isinstance(value, str) else int(value.strip(), 10)
         except (TypeError, ValueError, OverflowError):
-            raise InputError(wrong, parameter=self.name) from None
-        if number != value and not isinstance(value, str):
-            raise InputError(wrong, parameter=self.name)
-        if not self.minimum <= number <= self.maximum:
-            raise InputError(wrong, parameter=self.name)
+            raise self._not_a_number(value, "a whole number") from None
+        if isinstance(value, bool) or (number != value and not isinstance(value, str)):
+            raise self._not_a_number(value, "a whole number")
+        return self._in_range(number, value, "a whole number")
+
+    def _check_number(self, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._not_a_number(value, "a number") from None
+        if isinstance(value, bool) or not math.isfinite(number):
+            raise self._not_a_number(value, "a number")
+        return self._in_range(number, value, "a number")
+
+    def _in_range(self, number: Number, value: Any, what: str) -> Number:
+        above = self.minimum is None or number >= self.minimum
+        if not above or (self.maximum is not None and number > self.maximum):
+            raise self._not_a_number(value, what)
         return number
+
+    def _not_a_number(self, value: Any, what: str) -> InputError:
+        between = f" from {self.range}" if " to " in self.range else f", {self.range}," if self.range else ""
+        return InputError(
+            f"{self.name} must be {what}{between}, not {value!r}.".replace(",,", ","), parameter=self.name
+        )
+
+    def _check_switch(self, value: Any) -> bool:
+        word = str(value).strip().lower()  # also NumPy's
+        if word not in _SWITCH:
+            raise InputError(f"{self.name} must be on or off, not {value!r}.", parameter=self.name)
+        return _SWITCH[word]
 
 
 def check_characters(name: str, text: str) -> str:
@@ -181,6 +222,9 @@ PARAMETERS: Mapping[str, Parameter] = _table(
         flags=("--image",),
     ),
 )
+
+SOURCES = frozenset(name for name, row in PARAMETERS.items() if row.kind == "image")
+"""The parameters that take a source image."""
 
 COUNT_KEYS = ("num_outputs", "num_images")
 """Names the service's pages give to the number of images, ours first. A request carries one of them at most."""

@@ -170,6 +170,7 @@ def run_body(request: GenerationRequest, schema: ModelSchema | None) -> dict[str
     if request.image is not None and known.image_key:
         address = request.image.on_the_wire()
         body[known.image_key] = [address] if known.image_is_list else address
+    body |= {name: source.on_the_wire() for name, source in request.sources.items() if name != "image"}
     return body | request.extra
 
 

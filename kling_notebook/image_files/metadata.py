@@ -60,7 +60,7 @@ def build(
     A recipe that is too long all the same is refused by `splice`, never here.
     """
     parameters = {name: value for name, value in request.values.items() if name != "prompt"}
-    parameters["image"] = _source(request.values["image"])
+    parameters |= {name: _source(source) for name, source in request.sources.items()}
     extra = request.extra
     recipe: dict[str, Any] = {
         "format": FORMAT,
@@ -209,10 +209,8 @@ def _hashed(extra: Mapping[str, Any]) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(text).hexdigest(), "bytes": len(text)}
 
 
-def _source(source: SourceImage | None) -> dict[str, Any] | None:
+def _source(source: SourceImage) -> dict[str, Any]:
     """A source image for a file that travels: no folder of this machine, no signed query, no bytes."""
-    if source is None:
-        return None
     url, sha256 = source.url, source.sha256
     if url:
         split = urlsplit(url)

@@ -125,10 +125,9 @@ class Dispatcher:
             return
         self._report_load()
         job.client = self.client()
-        request = job.record.request
-        if request.image is not None:
-            loaded = self.workspace.attachments.load(request.image)
-            job.record = job.record.replace(request=request.with_image(loaded))
+        if job.record.request.sources:
+            loaded = job.record.request.with_sources(self.workspace.attachments.load)
+            job.record = job.record.replace(request=loaded)
         error = advance(job)
         if job.unwritten is not None:
             self.unwritten[job.record.number] = job.record

@@ -107,8 +107,9 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
             )
     try:
         for request in requests:
-            # The source image is stored before the row that names it, so that a resume after a kill can read it.
-            workspace.attachments.keep(request.image)
+            # Source images are stored before the row that names them, so that a resume after a kill can read them.
+            for image in request.sources.values():
+                workspace.attachments.keep(image)
         return workspace.journal.add(
             new_record(
                 request,

@@ -121,10 +121,10 @@ class Attachments:
         name = layout.source_name(source.pixels or source.sha256, source.media_type)
         return layout.source(self._folder, name) if name else None
 
-    def keep(self, source: SourceImage | None) -> None:
+    def keep(self, source: SourceImage) -> None:
         """Keep the bytes beside the journal, once per content."""
-        copy = self._copy(source) if source is not None and source.data is not None else None
-        if source is None or source.data is None or copy is None or copy.exists():
+        copy = self._copy(source) if source.data is not None else None
+        if source.data is None or copy is None or copy.exists():
             return
         copy.parent.mkdir(parents=True, exist_ok=True)
         temporary = copy.with_suffix(f".{secrets.token_hex(6)}.part")
@@ -134,10 +134,10 @@ class Attachments:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def load(self, source: SourceImage | None) -> SourceImage | None:
+    def load(self, source: SourceImage) -> SourceImage:
         """A source from the journal with its bytes at hand again, where they were kept."""
-        copy = self._copy(source) if source is not None and not source.url and source.data is None else None
-        if source is None or copy is None or not copy.exists():
+        copy = self._copy(source) if not source.url and source.data is None else None
+        if copy is None or not copy.exists():
             return source
         kept = SourceImage.of_bytes(*load_source(copy), source.label)
         if (known_by_pixels(kept) if source.pixels else kept).identity != source.identity:

@@ -30,7 +30,9 @@ _AFTER = (
 )
 _TIMES = ("created_at", "submitted_at", "completed_at")
 _CATEGORIES = ("status", "backend", "source", "model", *(n for n, p in PARAMETERS.items() if p.kind == "choice"))
-_WHOLE = ("images", *(n for n, p in PARAMETERS.items() if p.kind == "integer"))
+_DTYPES: dict[str, Any] = {"images": "Int64"} | {n: "Int64" for n, p in PARAMETERS.items() if p.kind == "integer"}
+_NUMBERS = ("seconds", "credits", "credits_remaining", *(n for n, p in PARAMETERS.items() if p.kind == "number"))
+_DTYPES |= {n: "boolean" for n, p in PARAMETERS.items() if p.kind == "switch"}
 
 
 def frame(journal: Journal, where: Filter) -> pd.DataFrame:
@@ -77,9 +79,13 @@ def _column(name: str, values: tuple[Any, ...]) -> Any:
         return plain_column(values)
     if name in _CATEGORIES:
         return pd.Categorical(values)
-    if name in _WHOLE:
-        return pd.array([v if isinstance(v, int) and abs(v) < 2**53 else None for v in values], dtype="Int64")
-    if name in ("seconds", "credits", "credits_remaining"):
+    if name in _DTYPES:
+        whole = [value if isinstance(value, int) and abs(value) < 2**63 else None for value in values]
+        switch = _DTYPES[name] == "boolean"
+        return pd.array(
+            [bool(value) if switch and value is not None else value for value in whole], dtype=_DTYPES[name]
+        )
+    if name in _NUMBERS:
         return np.array([_number(v) for v in values], dtype="float64")
     return pd.array(list(values), dtype="str")
 

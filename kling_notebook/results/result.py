@@ -274,9 +274,7 @@ class Result(Shown, Sequence[SavedImage]):
 
         A source image that has changed or gone since is named by the copy that was kept of it.
         """
-        source = self.request.image
-        found = source and source_copies.findable(source, self._folder)
-        return code_export.code_of(self.request.with_image(found))
+        return code_export.code_of(self.request.with_sources(lambda one: source_copies.findable(one, self._folder)))
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The result as a mimebundle: one image large, several as a grid."""

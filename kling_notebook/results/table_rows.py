@@ -199,5 +199,6 @@ def _as_parameter(name: str, cell: Any) -> Any:
         and re.fullmatch(r"\s*[-+]?\d+(\.0)?\s*", str(cell))
         and not isinstance(cell, bool)
     ):
-        return int(float(cell)) if kind == "integer" or isinstance(cell, float) else cell
+        digits = str(cell).strip().removesuffix(".0")  # a float holds no 64-bit seed
+        return int(digits) if kind == "integer" or isinstance(cell, float) else cell
     return cell

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
+from ..api.parameters import SOURCES
 from ..results import sweep_axes
 from ..results.batch_result import BatchPlan, plan_batch
 from ..results.sweep_axes import Pick
@@ -70,11 +71,11 @@ def _row_requests(
             continue
         parameters = dict(row.parameters)
         try:
-            image = parameters.get("image")
-            if isinstance(image, str):  # rows that share a source image read it once
-                if image not in sources:
+            for name in parameters.keys() & SOURCES:
+                image = parameters[name]
+                if isinstance(image, str) and image not in sources:  # rows that share a source image read it once
                     sources[image] = session.workspace.attachments.resolve(image)
-                parameters["image"] = sources[image]
+                parameters[name] = sources[image] if isinstance(image, str) else image
             requests.append(session.request(row.prompt, extra=extra, **parameters))
         except InputError as error:
             requests.append(str(error))

@@ -18,7 +18,7 @@ from ..api.client import ServiceClient
 from ..api.errors import InputError, SettingsError
 from ..api.generation_request import GenerationRequest
 from ..api.job import Observer
-from ..api.parameters import check_characters
+from ..api.parameters import SOURCES, check_characters
 from ..api.quantities import count
 from ..api.url_policy import is_loopback
 from ..jobs import purchase
@@ -224,8 +224,8 @@ class Session:
         Raises:
             InputError: naming the parameter and the way out.
         """
-        if "image" in parameters:
-            parameters["image"] = self.workspace.attachments.resolve(parameters["image"])
+        for name in parameters.keys() & SOURCES:
+            parameters[name] = self.workspace.attachments.resolve(parameters[name])
         parameters.setdefault("model", self.settings.model)
         request = GenerationRequest(prompt, **parameters)
         self.warn_of_key_in(json.dumps(request.as_json(), ensure_ascii=False))
@@ -237,11 +237,11 @@ class Session:
         requests = []
         for point in points:
             parameters = dict(point.parameters)
-            image = parameters.get("image")
-            if image is not None:
+            for name in parameters.keys() & SOURCES:
+                image = parameters[name]
                 if id(image) not in sources:
                     sources[id(image)] = self.workspace.attachments.resolve(image)
-                parameters["image"] = sources[id(image)]
+                parameters[name] = sources[id(image)]
             beside = {"extra": extra, "sample": point.sample, "draw": point.draw}
             requests.append(self.request(point.prompt, **beside, **parameters))
         return requests

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EVERYTHING = """
 import asyncio, json, locale, logging, os, random, signal, sys, threading, warnings
 import matplotlib, numpy, pandas
+import anywidget, ipywidgets, keyring, matplotlib.figure, nest_asyncio2, PIL.Image, requests  # importing them adds filters and handlers
 from IPython.core.interactiveshell import InteractiveShell
 
 def state():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...api.address import address_of
-from ...api.parameters import PARAMETERS
+from ...api.parameters import PARAMETERS, SOURCES
 from ...results.typed_values import QUOTES
 from .options_table import OPTIONS, Option
 from .subcommands import SUBCOMMANDS
@@ -102,7 +102,7 @@ def _flags(options: Sequence[Option], words: Sequence[str], fragment: str) -> li
 def _values(option: Option, fragment: str, known: Known) -> Offer:
     if option.key == "sweep":
         return _axis(fragment, known)
-    if option.key == "image":
+    if option.key in SOURCES:
         return _images(fragment, known)
     return _starting(fragment, option.choices)
 
@@ -119,7 +119,7 @@ def _axis(fragment: str, known: Known) -> Offer:
     option = next((option for option in OPTIONS if option.key == name.replace("-", "_")), None)
     if option is None:
         return Offer(last, ())
-    if option.key == "image":
+    if option.key in SOURCES:
         return _images(last, known)
     return _starting(last, [choice for choice in option.choices if choice not in given.split(",")])
 

@@ -35,16 +35,14 @@ class Option:
 
 
 def _of_parameter(parameter: Parameter) -> Option:
-    choices = parameter.choices
+    choices = parameter.listed
     listed = "|".join(choices) if len(choices) <= 3 else parameter.name.rpartition("_")[2].upper()
-    metavar = {"text": "TEXT", "integer": "N", "image": "SOURCE"}.get(parameter.kind, listed)
-    if parameter.kind == "integer":
-        choices = tuple(str(number) for number in range(parameter.minimum, parameter.maximum + 1))
+    metavar = {"text": "TEXT", "integer": "N", "number": "X", "image": "SOURCE"}.get(parameter.kind, listed)
     words = parameter.help
-    if len(choices) > 3 and parameter.kind == "choice":
-        words += f": {', '.join(parameter.choices)}"
-    elif parameter.kind == "integer":
-        words += f": {parameter.minimum} to {parameter.maximum}"
+    if parameter.kind == "choice" and len(choices) > 3:
+        words += f": {', '.join(choices)}"
+    elif parameter.range:
+        words += f": {parameter.range}"
     if parameter.default is not None:
         words += f" (default {parameter.default})"
     image = parameter.kind == "image"

@@ -71,7 +71,7 @@ class ParameterAxis:
     def _arrange(self, name: str) -> None:
         """The fields that this choice needs, filled with something that can run."""
         parameter = PARAMETERS.get(name)
-        choices = parameter.choices if parameter else ()
+        choices = parameter.listed if parameter and parameter.kind in ("choice", "switch") else ()
         old, self.boxes = self.boxes, [self._box(choice, k < 3) for k, choice in enumerate(choices)]
         self._ticks.children = tuple(self.boxes)
         self._kit.close(*old)

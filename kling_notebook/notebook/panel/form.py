@@ -36,7 +36,6 @@ TITLES = {"num_outputs": "Images", "output_format": "File format"}
 
 
 KINDS = ("text", "choice", "switch", "integer", "number", "image")
-FEW = 100  # steps up to which a whole number has a slider
 
 
 def _place(parameter: Parameter) -> int:
@@ -102,7 +101,7 @@ class Form:
 
     def _field(self, parameter: Parameter) -> widgets.VBox:
         """A control with its reason under it."""
-        control = self.well.view if parameter.kind == "image" else self._control(parameter)
+        control = self.well.view if parameter.name == "image" else self._control(parameter)
         layout = {"flex": "1 1 96px", "width": "auto"} if parameter.kind in ("choice", "switch") else {}
         return column(control, self.reasons[parameter.name], gap="2px", **layout)
 
@@ -120,15 +119,16 @@ class Form:
             made = labeled(widgets.Dropdown, title, options=options, value=default)
         elif numeric and default is not None:
             field = widgets.BoundedIntText if kind == "integer" else widgets.BoundedFloatText
-            bounds: dict[str, Any] = {"min": parameter.minimum, "max": parameter.maximum, "value": default}
+            ends: dict[str, Any] = {"min": parameter.minimum, "max": parameter.maximum, "value": default}
+            bounds = {name: value for name, value in ends.items() if value is not None}
             made = labeled(field, title, **bounds, **beside)
-        elif numeric:
+        elif numeric or kind == "image":
             made = labeled(widgets.Text, title, placeholder="not set", **beside)
         else:
             made = labeled(widgets.Textarea, title, rows=3 if parameter.required else 2, placeholder=parameter.help)
         made.tooltip = parameter.help
         self.controls[parameter.name] = self._kit.watch(made, self._changed)
-        if not (kind == "integer" and default is not None and parameter.maximum - parameter.minimum <= FEW):
+        if not (kind == "integer" and default is not None and parameter.listed):
             return made
         slider = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
         widgets.link((made, "value"), (slider, "value"))
@@ -161,11 +161,13 @@ class Form:
         self._loading = True
         try:
             for name, value in values.items():
-                if PARAMETERS[name].kind == "image":
+                if name == "image":
                     self.well.load(value)
                 else:
                     typed = isinstance(self.controls[name], widgets.Text | widgets.Textarea)
-                    self.controls[name].value = ("" if value is None else str(value)) if typed else value
+                    self.controls[name].value = (
+                        ("" if value is None else str(getattr(value, "label", value))) if typed else value
+                    )
         finally:
             self._loading = False
 

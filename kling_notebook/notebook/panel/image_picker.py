@@ -101,7 +101,7 @@ class ImagePicker:
             return None, None
         try:
             source = attachments.resolve(chosen[1] if chosen else text)
-            if chosen:
+            if chosen and source is not None:
                 attachments.keep(source)  # so that the code shown names a file that is there
             return source, None
         except InputError as error:
