@@ -69,6 +69,7 @@ class Journal:
         self._reader = Reader(tell)
         self._lock = threading.RLock()
         self._process = os.getpid()
+        self.damage = ""  # what was found since it was opened: nothing is bought any more
         self._written: dict[int, Record] = {}  # as last written here, while they are not over
         self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
         try:
@@ -99,6 +100,10 @@ class Journal:
             connection.close()
             raise
         return connection
+
+    def _refuse_if_damaged(self) -> None:
+        if self.damage:
+            raise JournalError(self.damage)
 
     def check_there(self) -> None:
         """SettingsError if the file was removed since it was opened: SQLite's own message would not help."""
@@ -165,6 +170,7 @@ class Journal:
 
     def add(self, records: Iterable[Record]) -> list[Record]:
         """Insert new records in one transaction; they come back with their numbers."""
+        self._refuse_if_damaged()
         numbered = []
         with self._transaction() as connection:
             for record in records:
@@ -190,6 +196,8 @@ class Journal:
         Raises:
             LostOwnership: another session owns it now. JournalError: it could not be written.
         """
+        if record.status is JobStatus.SUBMITTING:
+            self._refuse_if_damaged()
         before = self._written.pop(record.number, None)
         known = {} if before is None else row_of(before)
         row = {name: value for name, value in row_of(record).items() if name not in known or known[name] != value}

@@ -122,6 +122,11 @@ def put_aside(folder: Path, why: str) -> Path:
     return _place(folder, name, is_folder=False)
 
 
+def damage_seen(folder: Path) -> Path:
+    """A file that says: damage was seen in the journal, look through all of it when it is next opened."""
+    return _place(folder, "damage-seen", is_folder=False)
+
+
 def recovery_lock(folder: Path) -> Path:
     return _place(folder, "recovery.lock", is_folder=False)
 

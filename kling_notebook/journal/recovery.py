@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -30,6 +31,9 @@ from .journal import SPENT, Journal, JournalError
 from .locks import alone
 from .schema import OtherSchemaError, lenient
 
+NEWEST, SLICE, SLICE_PAUSE = 200, 2000, 0.02
+"""Rows that are looked at when a journal is opened, rows looked at at a time afterwards, and seconds in between."""
+_OPEN = ", ".join(f"'{status.value}'" for status in JobStatus if not status.over)
 _NUMBER = re.compile(r"([0-9]{4,9})[a-z]-")
 _MOST_ROWS = 10_000_000
 """The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours."""
@@ -54,15 +58,20 @@ def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> J
 
 
 def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
-    """The journal, looked through to its last page: damage found later would stop a sweep in its middle.
+    """The journal, if what matters at once is whole: its schema, the rows that are not over, the newest 200 rows.
 
-    It takes 3 ms with 1 000 jobs and 0.2 s with 100 000.
+    A journal of up to 2,000 rows is looked through to its last page, a longer one in the background: opening it must
+    not take longer with each job.
     """
-    journal = Journal(path, tell)
+    journal, seen = Journal(path, tell), layout.damage_seen(path.parent.parent)
     try:
         with journal.reading_untranslated() as connection:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            broken = connection.execute(f"SELECT n FROM jobs WHERE {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
+            (newest,) = connection.execute("SELECT COALESCE(MAX(n), 0) FROM jobs").fetchone()
+            verdict, which = "ok", f"(n > {newest - NEWEST} OR status IN ({_OPEN}))"
+            if newest <= SLICE or seen.exists():
+                which = "TRUE"
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            broken = connection.execute(f"SELECT n FROM jobs WHERE {which} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
         if verdict != "ok" or broken:
             raise sqlite3.DatabaseError(
                 " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} is not one of ours"
@@ -70,7 +79,34 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     except BaseException:
         journal.close()
         raise
+    if which != "TRUE":
+        threading.Thread(
+            target=_look_through, args=(journal, newest, tell), name="kling-journal-check", daemon=True
+        ).start()
+    seen.unlink(missing_ok=True)
     return journal
+
+
+def _look_through(journal: Journal, newest: int, tell: Callable[[str], object]) -> None:
+    """Read all rows, 2,000 at a time, with pauses in which others may write. Damage stops purchases, and is told."""
+    try:
+        with journal.reading_untranslated() as connection:
+            for first in range(1, newest + 1, SLICE):
+                within = f"n BETWEEN {first} AND {first + SLICE - 1}"
+                broken = connection.execute(f"SELECT n FROM jobs WHERE {within} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
+                if broken:
+                    raise sqlite3.DatabaseError(f"row {broken[0]} is not one of ours")
+                time.sleep(SLICE_PAUSE)
+    except (sqlite3.OperationalError, SettingsError, OSError):  # closed or removed meanwhile, or busy: no damage
+        return
+    except sqlite3.DatabaseError as error:
+        journal.damage = f"it is damaged: {error}"
+        with suppress(OSError):
+            layout.damage_seen(journal.path.parent.parent).touch()
+        tell(
+            f"The journal is damaged ({error}), and nothing more is sent. Restart the kernel: what can be "
+            "read is kept, and the images tell the rest."
+        )
 
 
 def _begun_anew(path: Path, folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
@@ -105,6 +141,7 @@ def _begun_anew(path: Path, folder: Path, session: str, tell: Callable[[str], ob
         )
     elif found:
         tell(f"This folder had no journal: {from_images}.")
+    layout.damage_seen(folder).unlink(missing_ok=True)
     return Journal(path, tell)
 
 

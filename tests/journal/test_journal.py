@@ -26,7 +26,7 @@ from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
 from kling_notebook.jobs.running_job import RunningJob
 from kling_notebook.journal import journal as journal_module
-from kling_notebook.journal import schema
+from kling_notebook.journal import layout, schema
 from kling_notebook.journal.job_record import Record, new_record
 from kling_notebook.journal.journal import SPENT, Filter, Journal, JournalError, LostOwnership
 from kling_notebook.journal.locks import Locks
@@ -922,6 +922,45 @@ def test_damage_to_the_indexes_costs_no_row(
     assert "300 jobs could still be read, 0 jobs found again" in notice
     assert [record.number for record in session.rows(limit=None)] == [*range(300, 0, -1)]
     assert session.count(status="completed") == 300
+
+
+def test_a_long_journal_is_looked_through_in_the_background_and_damage_stops_purchases(
+    sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """Opening reads the newest 200 rows and those that are not over; the next session begins a new journal."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(5000)])
+    opened.close()
+    write(path, "UPDATE jobs SET images='[' WHERE n=2500")
+    session = make_session(sandbox)
+    for thread in threading.enumerate():
+        if thread.name == "kling-journal-check":
+            thread.join(60)
+    (notice,) = session.pop_notices()
+    assert notice.startswith("The journal is damaged (row 2500 is not one of ours), and nothing more is sent.")
+    with pytest.raises(SettingsError, match="Nothing was sent"):
+        session.start([session.request("a fox")], source="python")
+    assert sandbox.count("submit") == 0
+    session.close()
+    session.journal.close()
+    session = make_session(sandbox)
+    assert "4999 jobs could still be read" in session.pop_notices()[0]
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert not layout.damage_seen(folder).exists()
+
+
+@pytest.mark.parametrize("change", ["status='running', images='['", "error=x'00', images='['"])
+def test_a_damaged_row_that_is_new_or_not_over_is_seen_when_a_long_journal_is_opened(
+    change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(3000)])
+    opened.close()
+    number = 7 if "running" in change else 2900
+    write(path, f"UPDATE jobs SET {change} WHERE n={number}")  # noqa: S608
+    assert f"(row {number} is not one of ours)" in make_session(sandbox).pop_notices()[0]
 
 
 UNREADABLE = {
