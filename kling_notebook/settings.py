@@ -218,7 +218,7 @@ def variable(name: str, environment: Mapping[str, str] | None = None) -> str | S
 
 def _on_a_thread(function: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
     """What the function returns. On a thread, so that an interrupt or a time-out leaves its frames, and the key in
-    them, where nobody prints them."""
+    them, where they are not printed."""
     answer: Future[_Answer] = Future()
 
     def work() -> None:
@@ -235,7 +235,7 @@ def _on_a_thread(function: Callable[[], _Answer], seconds: float | None = None) 
 def key_from_keyring() -> Secret | None:
     """The key kept in the system's keyring; None if there is none, or if the keyring fails or does not answer.
 
-    Asked once: a keyring that waits for a password nobody types must not hold up every call. ``key_from_keyring.
+    Asked once: a keyring that waits for a password that is not typed must not hold up every call. ``key_from_keyring.
     cache_clear()`` lets it be asked again.
     """
 

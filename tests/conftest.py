@@ -55,7 +55,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(("PIXELDOJO_", "KLING_")):
             monkeypatch.delenv(name)
     key_from_keyring.cache_clear()
-    empty = tmp_path_factory.mktemp("nobody")
+    empty = tmp_path_factory.mktemp("elsewhere")
     monkeypatch.setenv("IPYTHONDIR", str(empty / "ipython"))
     monkeypatch.setenv("NETRC", str(empty / "netrc"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
@@ -112,10 +112,10 @@ def make_session(folder: Path) -> Iterator[Callable[..., Session]]:
 
     begun: list[Session] = []
 
-    def make(sandbox: Sandbox, *, before: Session | None = None, **said: Any) -> Session:
+    def make(sandbox: Sandbox, *, before: Session | None = None, **message: Any) -> Session:
         quick = {"requests_per_minute": 6000}
         where = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-        session = Session(where | quick | said, before=before)
+        session = Session(where | quick | message, before=before)
         begun.append(session)
         return session
 

@@ -126,8 +126,8 @@ MUTATIONS = (
         TRANSPORTING, "requests_never_holds"),
     row("the budget is not looked at before each POST", "jobs/send_permit.py",
         "            self._limits.check(\n                estimate,\n", "            (lambda *_, **__: None)(\n                estimate,\n",
-        MONEY, "dearer or doubt"),
-    row("the jobs of a kind go out before any has said its price", "jobs/send_permit.py",
+        MONEY, "dearer or unconfirmed"),
+    row("the jobs of a kind go out before any has message its price", "jobs/send_permit.py",
         "if limited and not self._ledger.may_send(record)", "if False", MONEY, "side_by_side"),
     row("after a 402 the rest is sent", "jobs/send_permit.py", "        if self._stopped is not None:", "        if False:", MONEY, "402"),
     row("identical requests of a call are bought one by one", "jobs/purchase.py",
@@ -193,7 +193,7 @@ MUTATIONS = (
         "jobs/test_resume.py", "one_bad_image"),
     row("a failed poll is a failed job", COLLECTING, "if after is not retry_policy.AfterPoll.AGAIN:", "if True:",
         FAULTS, "poll and 500"),
-    row("a gateway's page ends a job", WIRE, "if kind is ModelNotFoundError and not submitting and _object(said) is None:",
+    row("a gateway's page ends a job", WIRE, "if kind is ModelNotFoundError and not submitting and _object(parsed) is None:",
         "if False:", "jobs/test_poll_and_save.py", "404"),
     row("a new job that is not known yet counts as gone", PACING, " and age >= NEW_JOB_SECONDS", "",
         "jobs/test_poll_and_save.py", "not_known_everywhere"),
@@ -206,8 +206,8 @@ MUTATIONS = (
         "RESUMABLE = (JobStatus.RUNNING, JobStatus.DOWNLOADING, JobStatus.PAUSED)", "RESUMABLE = ()",
         CRASH, "committed"),
     row("a sent job of a dead kernel is taken for a plan", PAST,
-        "        if record.status is JobStatus.QUEUED:\n            _settle",
-        "        if record.status in (JobStatus.QUEUED, JobStatus.SUBMITTING):\n            _settle",
+        "            if record.status is JobStatus.QUEUED:\n                _settle",
+        "            if record.status in (JobStatus.QUEUED, JobStatus.SUBMITTING):\n                _settle",
         CRASH, "intent and POST"),
     row("a living kernel is taken for a dead one", "journal/locks.py", "        except (Timeout, OSError, NotImplementedError):\n            return True",
         "        except (Timeout, OSError, NotImplementedError):\n            return False", CRASH, "lives or living"),
@@ -231,7 +231,7 @@ MUTATIONS = (
     row("a recovery puts the damaged journal aside first", RECOVERY, "    with closing(Journal(new)) as journal:",
         "    path.rename(path.with_name('gone'))\n    with closing(Journal(new)) as journal:",
         "journal/test_journal.py", "recovery_that_is_killed"),
-    row("a mistyped id ends the doubt", LIFE, "_unless_mistyped(job, collect(job))", "collect(job)",
+    row("a mistyped id ends the unconfirmed job", LIFE, "_unless_mistyped(job, collect(job))", "collect(job)",
         "jobs/test_resume.py", "mistyped"),
     row("an id is attached to two jobs", PAST, "if other is not None and other.number != n:", "if False:",
         "jobs/test_resume.py", "another_job"),
@@ -266,7 +266,7 @@ MUTATIONS = (
 
 
 def pytest(copy: Path, files: Sequence[str], word: str = "") -> tuple[bool, str]:
-    """Whether the tests pass in the copy, and the last line they said."""
+    """Whether the tests pass in the copy, and the last line they message."""
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_", "PYTEST_"))
     }
@@ -289,12 +289,12 @@ def pytest(copy: Path, files: Sequence[str], word: str = "") -> tuple[bool, str]
         ended = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return False, f"no end after {SECONDS} s"
-    said = [line for line in ended.stdout.splitlines() if line.strip()] or ended.stderr.splitlines()[-1:] or [""]
+    message = [line for line in ended.stdout.splitlines() if line.strip()] or ended.stderr.splitlines()[-1:] or [""]
     if ended.returncode not in (0, 1):
         raise SystemExit(f"The tests could not be run ({ended.returncode}): {' '.join(command[2:])}\n{ended.stdout[-2000:]}"
                          f"{ended.stderr[-2000:]}")  # fmt: skip
-    failed = [line for line in said if line.startswith(("FAILED", "ERROR"))]
-    return ended.returncode == 0, (failed[0].partition(" ")[2] if failed else said[-1])
+    failed = [line for line in message if line.startswith(("FAILED", "ERROR"))]
+    return ended.returncode == 0, (failed[0].partition(" ")[2] if failed else message[-1])
 
 
 def copied(place: Path, name: str) -> Path:
@@ -325,9 +325,9 @@ def judge(place: Path, number: int, mutation: Mutation) -> tuple[bool, str, floa
     """Whether the tests noticed, by which one, in how many seconds."""
     began = time.monotonic()
     copy = mutated(place, number, mutation)
-    passed, said = pytest(copy, [mutation.tests], mutation.word)
+    passed, message = pytest(copy, [mutation.tests], mutation.word)
     shutil.rmtree(copy, ignore_errors=True)
-    return not passed, said, time.monotonic() - began
+    return not passed, message, time.monotonic() - began
 
 
 def unchanged(place: Path, chosen: Sequence[Mutation]) -> None:
@@ -339,11 +339,11 @@ def unchanged(place: Path, chosen: Sequence[Mutation]) -> None:
         raise SystemExit(f"The copy is not what would be tested, but {where.stdout.strip()}.")
     subsets: dict[tuple[str, str], None] = dict.fromkeys((one.tests, one.word) for one in chosen)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for subset, (passed, said) in zip(
+        for subset, (passed, message) in zip(
             subsets, pool.map(lambda one: pytest(copy, [one[0]], one[1]), subsets), strict=True
         ):
             if not passed:
-                raise SystemExit(f"{subset} fails where nothing is wrong: {said}")
+                raise SystemExit(f"{subset} fails where nothing is wrong: {message}")
 
 
 def main(words: Sequence[str]) -> int:
@@ -356,9 +356,9 @@ def main(words: Sequence[str]) -> int:
         unchanged(Path(folder), chosen)
         judged = list(pool.map(lambda pair: judge(Path(folder), *pair), enumerate(chosen)))
     width = max(len(one.name) for one in chosen)
-    for one, (noticed, said, seconds) in zip(chosen, judged, strict=True):
+    for one, (noticed, message, seconds) in zip(chosen, judged, strict=True):
         print(
-            f"{'caught' if noticed else 'SURVIVED':8}  {one.name:{width}}  {seconds:4.0f} s  {said.partition(' - ')[0][-90:]}"
+            f"{'caught' if noticed else 'SURVIVED':8}  {one.name:{width}}  {seconds:4.0f} s  {message.partition(' - ')[0][-90:]}"
         )
     survived = sum(not noticed for noticed, _, _ in judged)
     print(f"{len(chosen) - survived} of {len(chosen)} caught in {time.monotonic() - began:.0f} s")

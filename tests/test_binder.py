@@ -92,9 +92,9 @@ def test_nothing_in_it_holds_a_key_or_an_address():
     ids=["no key", "an empty key", "a key"],
 )
 def test_start_asks_for_the_sandbox_unless_a_key_is_there(given, expected):
-    said = ["sh", "-c", 'echo "${KLING_SANDBOX:-none} ${PIXELDOJO_API_KEY:-none}"']
+    message = ["sh", "-c", 'echo "${KLING_SANDBOX:-none} ${PIXELDOJO_API_KEY:-none}"']
     environment = {"PATH": os.environ["PATH"]} | given
-    done = subprocess.run([BINDER / "start", *said], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([BINDER / "start", *message], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
 
 

@@ -50,9 +50,9 @@ def notebook_of(path: Path, *sources: str) -> Path:
 @pytest.mark.parametrize("command", ["", "lab", "tour", "sandbox", "check"])
 def test_help_says_what_it_does_and_what_the_exit_codes_mean(command, capsys):
     assert exit_code(*command.split(), "--help") == 0
-    said = capsys.readouterr().out
-    assert "usage: kling-notebook" in said
-    assert "exit codes:" in said
+    message = capsys.readouterr().out
+    assert "usage: kling-notebook" in message
+    assert "exit codes:" in message
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_a_live_tour_needs_a_limit_and_a_limit_needs_a_live_tour(arguments, tmp_
 def test_a_taken_port_is_a_clear_error(command, taken_port, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert exit_code(command, "--port", str(taken_port)) == 2
-    said = capsys.readouterr().err
-    assert f"Port {taken_port} cannot be used" in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert f"Port {taken_port} cannot be used" in message
+    assert "Traceback" not in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,10 +172,10 @@ class TestLab:
                 process.send_signal(signal.SIGTERM)
                 process.wait(30)
             log.seek(0)
-            said = log.read()
+            message = log.read()
         assert (tmp_path / "mine" / "quickstart.ipynb").is_file()
-        assert f"copied {tmp_path / 'mine' / 'quickstart.ipynb'}" in said
-        assert "/lab/tree/quickstart.ipynb?token=" in said
+        assert f"copied {tmp_path / 'mine' / 'quickstart.ipynb'}" in message
+        assert "/lab/tree/quickstart.ipynb?token=" in message
 
 
 def wait_for(url: str, process: subprocess.Popen[str] | subprocess.Popen[bytes], seconds: float = 60) -> None:
@@ -197,7 +197,7 @@ def wait_for(url: str, process: subprocess.Popen[str] | subprocess.Popen[bytes],
 class TestTour:
     @pytest.fixture
     def told(self, monkeypatch, tmp_path):
-        """Let the tour run a notebook of ours in place of the quickstart."""
+        """Let the tour run a notebook of this package in place of the quickstart."""
 
         def tell(*sources: str) -> None:
             (tmp_path / "home").mkdir()
@@ -250,17 +250,17 @@ class TestTour:
         page = (tmp_path / "out" / "quickstart.html").read_text(encoding="utf-8")
         assert f"None 1 {tmp_path / 'out'}" in page
         assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page), "the page must open without a network"
-        said = capsys.readouterr().out
-        assert "[1/1] import os" in said
-        assert str(tmp_path / "out" / "quickstart.html") in said
+        message = capsys.readouterr().out
+        assert "[1/1] import os" in message
+        assert str(tmp_path / "out" / "quickstart.html") in message
 
     def test_a_failing_cell_ends_it_with_1_and_leaves_what_there_is(self, told, tmp_path, capsys):
         told("print('before')", "raise ValueError('no luck')", "print('after')")
         assert exit_code("tour", "--dir", str(tmp_path / "out")) == 1
-        said = capsys.readouterr().out
-        assert "ValueError: no luck" in said
-        assert "[2/3]" in said
-        assert "[3/3]" not in said
+        message = capsys.readouterr().out
+        assert "ValueError: no luck" in message
+        assert "[2/3]" in message
+        assert "[3/3]" not in message
         cells = nbformat.read(tmp_path / "out" / "quickstart.ipynb", as_version=4).cells
         assert cells[0].outputs[0].text == "before\n"
         assert cells[1].outputs[0].ename == "ValueError"
@@ -343,16 +343,16 @@ class TestSandbox:
         assert "ended" in out
 
     def test_it_does_not_show_a_key_it_was_given_and_ends_when_interrupted_at_once(self):
-        said = []
+        message = []
 
         def announce(line):
-            said.append(line)
+            message.append(line)
             if "KEY" in line:
                 raise KeyboardInterrupt
 
         alone.run(announce=announce, key=CANARY)
-        assert "ended" in said[-1]
-        assert CANARY not in "".join(said)
+        assert "ended" in message[-1]
+        assert CANARY not in "".join(message)
 
     def test_a_key_with_a_space_is_one_line_and_2(self, capsys):
         """No client could send it."""

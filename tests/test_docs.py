@@ -116,8 +116,8 @@ def test_every_shell_command_is_one_that_exists() -> None:
 
 
 def test_commands_named_in_the_text_parse() -> None:
-    for said in set(re.findall(r"`kling-notebook ([a-z][^`]*)`", EVERYTHING)):
-        words = said.replace("[DIR]", "DIR").replace(" N", " 3").split()
+    for message in set(re.findall(r"`kling-notebook ([a-z][^`]*)`", EVERYTHING)):
+        words = message.replace("[DIR]", "DIR").replace(" N", " 3").split()
         parser().parse_args(words)
 
 

@@ -75,9 +75,9 @@ def test_the_examples_of_a_module_run(name: str) -> None:
     for test in examples(importlib.import_module(name)):
         test.globs["kling"] = kling_notebook
         runner = doctest.DocTestRunner(optionflags=FLAGS)
-        said: list[str] = []
-        runner.run(test, out=said.append)
-        assert runner.summarize(verbose=False).failed == 0, "".join(said)
+        message: list[str] = []
+        runner.run(test, out=message.append)
+        assert runner.summarize(verbose=False).failed == 0, "".join(message)
 
 
 def test_the_public_calls_show_how_they_are_used() -> None:

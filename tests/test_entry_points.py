@@ -1,4 +1,4 @@
-"""Three doors, one session: what a request does is the same through the Python call, the magic and the panel."""
+"""Three entry points, one session: what a request does is the same through the Python call, the magic and the panel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kling_notebook.sandbox import Fault
 from kling_notebook.session import current
 
 
-class PythonDoor:
+class PythonEntry:
     name = "python"
 
     def make(self, prompt, **parameters):
@@ -27,7 +27,7 @@ class PythonDoor:
         pass
 
 
-class MagicDoor:
+class MagicEntry:
     name = "magic"
 
     def __init__(self):
@@ -43,7 +43,7 @@ class MagicDoor:
         InteractiveShell.clear_instance()
 
 
-class PanelDoor:
+class PanelEntry:
     name = "panel"
 
     def __init__(self):
@@ -56,10 +56,10 @@ class PanelDoor:
         self.panel.kit.asked(None)  # each press of a test is one of its own
         if form.button.disabled:
             name = next(name for name, reason in form.reasons.items() if reason.value)
-            raise InputError(said(form.reasons[name].value), parameter=name)
+            raise InputError(shown_text(form.reasons[name].value), parameter=name)
         form.button.click()
         if form.message.value and not gallery.running and "under way" not in form.message.value:
-            raise BudgetExceededError(said(form.message.value))
+            raise BudgetExceededError(shown_text(form.message.value))
         deadline = time.monotonic() + 30
         while gallery.running:
             assert time.monotonic() < deadline
@@ -75,7 +75,7 @@ class PanelDoor:
         self.panel.close()
 
 
-def said(markup):
+def shown_text(markup):
     """The text of one line of the panel."""
     import html
     import re
@@ -97,15 +97,15 @@ def session(service, tmp_path, monkeypatch):
     current.existing_session().close()
 
 
-@pytest.fixture(params=[PythonDoor, MagicDoor, PanelDoor], ids=lambda door: door.name)
-def door(request, session):
+@pytest.fixture(params=[PythonEntry, MagicEntry, PanelEntry], ids=lambda entry: entry.name)
+def entry(request, session):
     opened = request.param()
     yield opened
     opened.close()
 
 
-def test_a_request_becomes_saved_images(door, session, service):
-    result = door.make("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
+def test_a_request_becomes_saved_images(entry, session, service):
+    result = entry.make("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
     assert [image.path.suffix for image in result] == [".webp"] * 3
     assert all(image.path.is_file() for image in result)
     assert result.request == session.request("a red fox", aspect_ratio="16:9", num_outputs=3, output_format="webp")
@@ -113,10 +113,10 @@ def test_a_request_becomes_saved_images(door, session, service):
     assert service.count("submit") == 1
 
 
-def test_the_history_says_which_door_it_was(door, session):
-    result = door.make("a red fox")
-    assert session.record(result.number).source == door.name
-    assert list(calls.history()["source"]) == [door.name]
+def test_the_history_says_which_entry_it_was(entry, session):
+    result = entry.make("a red fox")
+    assert session.record(result.number).source == entry.name
+    assert list(calls.history()["source"]) == [entry.name]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_the_history_says_which_door_it_was(door, session):
         ("a fox", {"image": "12a"}, "No job 12 in this folder. `%kling history --all` lists them."),
     ],
 )
-def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(door, service, prompt, parameters, message):
+def test_bad_input_is_refused_in_the_same_words_and_nothing_is_sent(entry, service, prompt, parameters, message):
     with pytest.raises(InputError) as refused:
-        door.make(prompt, **parameters)
+        entry.make(prompt, **parameters)
     assert str(refused.value).startswith(message)
     assert service.count("submit") == 0
 
@@ -147,12 +147,12 @@ def test_a_timeout_nothing_can_wait_for_is_refused_before_anything_is_sent(call,
 
 @pytest.mark.parametrize("timeout", ["abc", "nan", "-1", "0"])
 def test_the_magic_refuses_such_a_timeout_too(timeout, session, service):
-    door = MagicDoor()
+    entry = MagicEntry()
     try:
         with pytest.raises(InputError, match="--timeout needs a number above 0"):
-            door.shell.run_cell_magic("kling", f"--timeout {timeout}", "a fox")
+            entry.shell.run_cell_magic("kling", f"--timeout {timeout}", "a fox")
     finally:
-        door.close()
+        entry.close()
     assert (service.count("submit"), session.count()) == (0, 0)
 
 
@@ -218,14 +218,14 @@ def test_a_reconnect_forgets_no_job_of_this_kernel(session, service, tmp_path):
     assert list(calls.history()["prompt"]) == ["a fox", "an owl"]
 
 
-@pytest.mark.parametrize("said", [{"max_credits": 1}, {}], ids=["above max_credits", "without asking"])
-def test_a_refusal_for_its_cost_says_how_each_door_allows_it(said, session):
+@pytest.mark.parametrize("shown_text", [{"max_credits": 1}, {}], ids=["above max_credits", "without asking"])
+def test_a_refusal_for_its_cost_says_how_each_entry_allows_it(shown_text, session):
     with pytest.raises(BudgetExceededError, match=r"--max-credits 27 \(max_credits= in Python\)"):
-        calls.sweep(["a fox", "an owl", "a hen"], num_outputs=9, **said)
+        calls.sweep(["a fox", "an owl", "a hen"], num_outputs=9, **shown_text)
 
 
 @pytest.mark.parametrize("limit", ["x", -1, 1.5, True])
-def test_a_limit_of_the_history_that_is_no_number_is_refused(limit, session, tmp_path):
+def test_a_limit_of_the_history_that_is_not_a_number_is_refused(limit, session, tmp_path):
     for call in (calls.history, functools.partial(calls.export_history, tmp_path / "page.html")):
         with pytest.raises(InputError, match="limit must be a whole number from 0 up, or None for all"):
             call(limit=limit)
@@ -240,50 +240,50 @@ def test_a_page_of_the_history_that_cannot_be_written_is_refused_with_its_path(s
         assert str(path) in str(refused.value)
 
 
-def test_a_ratio_that_does_not_exist_is_refused_or_cannot_be_chosen(door, service):
-    if isinstance(door, PanelDoor):
-        assert tuple(door.panel.form.controls["aspect_ratio"].options) == PARAMETERS["aspect_ratio"].choices
+def test_a_ratio_that_does_not_exist_is_refused_or_cannot_be_chosen(entry, service):
+    if isinstance(entry, PanelEntry):
+        assert tuple(entry.panel.form.controls["aspect_ratio"].options) == PARAMETERS["aspect_ratio"].choices
         return
     with pytest.raises(InputError, match=r"aspect_ratio cannot be '5:4'.* Choose one of 16:9"):
-        door.make("a fox", aspect_ratio="5:4")
+        entry.make("a fox", aspect_ratio="5:4")
     assert service.count("submit") == 0
 
 
-def test_above_the_budget_nothing_is_sent(door, session, service):
+def test_above_the_budget_nothing_is_sent(entry, session, service):
     session.configure(budget=2)
     with pytest.raises(BudgetExceededError, match="2 of 2 credits left in the budget"):
-        door.make("a fox", num_outputs=3)
+        entry.make("a fox", num_outputs=3)
     assert service.count("submit") == 0
 
 
-def test_a_failed_job_says_why(door, session, service):
+def test_a_failed_job_says_why(entry, session, service):
     service.add_fault(Fault("submit", "failed", error="too dark to see"))
     with pytest.raises(JobFailedError, match="too dark to see"):
-        door.make("a fox")
+        entry.make("a fox")
     assert session.record(1).status == "failed"
 
 
-def test_a_purchase_in_doubt_is_flagged_and_made_once(door, session, service):
+def test_an_unconfirmed_purchase_is_flagged_and_made_once(entry, session, service):
     service.add_fault(Fault("submit", "drop_after"))
     with pytest.raises(KlingError) as unconfirmed_record:
-        door.make("a fox")
+        entry.make("a fox")
     assert unconfirmed_record.value.maybe_submitted
     assert session.record(1).status == "unconfirmed"
     assert service.count("submit") == 1
 
 
-def test_with_reuse_the_same_request_is_bought_once(door, session, service):
+def test_with_reuse_the_same_request_is_bought_once(entry, session, service):
     session.configure(reuse=True)
-    first = door.make("a fox")
-    again = door.make("a fox")
+    first = entry.make("a fox")
+    again = entry.make("a fox")
     assert again.reused
     assert again.number == first.number
     assert service.count("submit") == 1
 
 
-def test_a_image_starts_from_another(door, session):
-    first = door.make("a fox")
-    second = door.make("as a watercolour", image=first[0].address)
+def test_an_image_starts_from_another(entry, session):
+    first = entry.make("a fox")
+    second = entry.make("as a watercolour", image=first[0].address)
     assert second.request.image.label == "1a"
     assert second.request.image.sha256
     assert second.request == session.request("as a watercolour", image=first[0])

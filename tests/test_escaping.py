@@ -26,7 +26,7 @@ BAIT = "<img src=x onerror=alert(1)>\"'&amp;"
 CLOSING = "</td></table></div></script><script>alert(2)</script><svg/onload=alert(3)>"
 BUTTON = "<button data-commandlinker-command='x'>go</button><a href='javascript:alert(4)'>x</a>"
 WORDS = (BAIT, CLOSING, BUTTON)
-SAID = json.dumps({"error": {"code": f"bad{BAIT}", "message": f"no {CLOSING} {BUTTON}"}}).encode()
+REFUSAL = json.dumps({"error": {"code": f"bad{BAIT}", "message": f"no {CLOSING} {BUTTON}"}}).encode()
 
 FORBIDDEN = {"script", "style", "svg", "button", "form", "iframe", "object", "embed", "input", "link", "base", "video"}
 ADDRESS = re.compile(r"https://|data:image/(png|jpeg|webp);base64,|(?![a-zA-Z][a-zA-Z0-9+.-]*:|/)")
@@ -41,8 +41,8 @@ CELLS: list[tuple[str, Fault | None]] = [
     (f"%%kling --dry-run\n{BUTTON} {BAIT}", None),
     (f"kling.compare(fox, kling.generate({CLOSING!r}, negative_prompt={BAIT!r}))", None),
     (f"%kling note 1 {BAIT} {BUTTON}", None),
-    (f"%%kling\nrefused {BAIT}", Fault("submit", "status", at=1, status=400, raw=SAID)),
-    (f"%%kling\ndoubtful {BAIT}", Fault("submit", "status", at=1, status=500, raw=SAID)),
+    (f"%%kling\nrefused {BAIT}", Fault("submit", "status", at=1, status=400, raw=REFUSAL)),
+    (f"%%kling\nunconfirmed {BAIT}", Fault("submit", "status", at=1, status=500, raw=REFUSAL)),
     (f"%%kling\nin HTML {BAIT}", Fault("submit", "status", at=1, status=500, raw=f"<h1>{CLOSING}{BAIT}".encode(),
                                        content_type="text/html")),
     (f"%%kling\nfailed {BAIT}", Fault("poll", "failed", at=1, error=f"because {CLOSING}{BAIT}")),

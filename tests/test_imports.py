@@ -82,7 +82,7 @@ HEAVY = {
 
 @dataclass(frozen=True)
 class Import:
-    """One name imported by a module of ours. ``at_top``: run when the module is; ``for_types``: never run at all."""
+    """One name that a module imports. ``at_top``: run when the module is; ``for_types``: never run at all."""
 
     module: str
     line: int

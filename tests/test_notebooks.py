@@ -59,7 +59,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def executed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, NotebookNode]:
     """All notebooks after Run All side by side, with the sandbox asked for and a key that must not be used."""
-    profile = str(tmp_path_factory.mktemp("nobody") / "ipython")
+    profile = str(tmp_path_factory.mktemp("elsewhere") / "ipython")
     settings = {"PIXELDOJO_API_KEY": CANARY, "KLING_SANDBOX": "1", "IPYTHONDIR": profile}
 
     async def all_of_them() -> list[NotebookNode]:
@@ -108,9 +108,9 @@ class TestRun:
 
 class TestSweeps:
     def test_one_axis_is_a_row_two_a_grid_three_facets(self, executed):
-        said = [text_of(executed["sweeps"], name) for name in ("row", "grid", "facets")]
-        assert [line.splitlines()[0] for line in said] == ["3 jobs", "2 x 3 = 6 jobs", "2 x 2 x 2 = 8 jobs"]
-        assert "place = desert: time x aspect_ratio" in said[2]
+        message = [text_of(executed["sweeps"], name) for name in ("row", "grid", "facets")]
+        assert [line.splitlines()[0] for line in message] == ["3 jobs", "2 x 3 = 6 jobs", "2 x 2 x 2 = 8 jobs"]
+        assert "place = desert: time x aspect_ratio" in message[2]
 
     def test_it_was_stopped_in_the_middle_and_completed(self, executed):
         stopped, rest = text_of(executed["sweeps"], "stop"), text_of(executed["sweeps"], "again")
@@ -208,7 +208,7 @@ def test_papermill_runs_a_notebook_with_a_parameter_and_stops_at_an_error(tmp_pa
     )
     assert done.returncode != 0
     made = nbformat.read(tmp_path / "made.ipynb", as_version=4)
-    said = json.dumps(made.cells)
-    assert 'alt=\\"an owl\\"' in said
-    assert "AttributeError" in said
+    message = json.dumps(made.cells)
+    assert 'alt=\\"an owl\\"' in message
+    assert "AttributeError" in message
     assert made.cells[-1].execution_count is None

@@ -48,7 +48,7 @@ seen["resumed"] = [resumed.number, len(resumed), resumed.request.output_format, 
 history = session.history(everything=True)
 seen["history"] = [history["resolution"].tolist(), history["num_outputs"].tolist()]
 seen["shown"] = [len(session.result(2)), session.result(2)[0].caption, repr(session.result(2).request)]
-seen["pictures"] = len(session.result(2).bundle()["text/html"]) > 1000
+seen["images"] = len(session.result(2).bundle()["text/html"]) > 1000
 session.close()
 print(json.dumps(seen))
 """
@@ -82,7 +82,7 @@ def test_a_new_parameter_a_changed_default_and_a_narrower_range_change_nothing_t
     assert "--num-outputs 4" in seen["resumed"][3]
     assert seen["history"] == [["1K"] * 4, [1, 3, 4, 1]]
     assert seen["shown"][0] == 3
-    assert seen["pictures"]
+    assert seen["images"]
 
 
 REQUESTED_ANEW = """

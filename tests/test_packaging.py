@@ -63,8 +63,8 @@ def test_the_wheel_says_what_it_needs_and_what_it_starts(built: dict[str, Path])
     with zipfile.ZipFile(built["wheel"]) as wheel:
         (metadata,) = (wheel.read(name) for name in wheel.namelist() if name.endswith("METADATA"))
         (entries,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    said = message_from_bytes(metadata)
-    needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
+    message = message_from_bytes(metadata)
+    needed = [line for line in message.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {re.split(r"[<>=]", line)[0].lower() for line in needed} >= {
         "requests",
         "ipython",
@@ -72,7 +72,7 @@ def test_the_wheel_says_what_it_needs_and_what_it_starts(built: dict[str, Path])
         "nest-asyncio2",
     }
     assert all(">=" in line for line in needed), "a dependency without a lowest version was never tested at it"
-    assert set(said.get_all("Provides-Extra", [])) == {"keyring", "lab", "voila", "test", "dev"}
+    assert set(message.get_all("Provides-Extra", [])) == {"keyring", "lab", "voila", "test", "dev"}
     assert "kling-notebook = kling_notebook.__main__:main" in entries
 
 

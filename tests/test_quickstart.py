@@ -78,8 +78,8 @@ def test_the_prompt_became_a_grid_of_four_saved_images(executed, folder):
 
 
 def test_the_sandbox_says_that_it_is_one(executed):
-    said = html(cell(executed, "%%kling")) + str(cell(executed, "%%kling").outputs)
-    assert "sandbox" in said.lower()
+    message = html(cell(executed, "%%kling")) + str(cell(executed, "%%kling").outputs)
+    assert "sandbox" in message.lower()
 
 
 def test_the_history_lists_both_jobs(executed):

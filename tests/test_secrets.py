@@ -218,8 +218,8 @@ def test_the_search_would_find_it(ran: Ran) -> None:
 def test_everything_that_was_meant_to_succeed_did(ran: Ran) -> None:
     for cell in ran.notebook.cells[: 1 + len(GOOD)]:
         assert not [output for output in cell.outputs if output.output_type == "error"], cell.source
-    (said,) = outputs(ran, "print(sum(")
-    assert said.text.startswith("0 command lines")
+    (shown_text,) = outputs(ran, "print(sum(")
+    assert shown_text.text.startswith("0 command lines")
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if not name.startswith("another's")])
@@ -232,7 +232,7 @@ def test_every_failure_failed_in_one_line_that_says_what_to_do(name: str, ran: R
         assert "[key]" in error.evalue or CANARY not in error.evalue
 
 
-def test_faults_of_ours_show_frames_and_still_no_key(ran: Ran) -> None:
+def test_faults_of_this_package_show_frames_and_still_no_key(ran: Ran) -> None:
     """The bugs planted in the notebook did come up, with the frames in which the key was at hand."""
     raised = [o for cell in ran.notebook.cells for o in cell.outputs if o.output_type == "error"]
     frames = [o for o in raised if o.ename == "ZeroDivisionError"]

@@ -67,19 +67,19 @@ WAY_OUT = ("PIXELDOJO_API_KEY", "KLING_SANDBOX=1")
 ROWS = {
     "asked for, with a key": Row({"sandbox": True, "api_key": KEY}, True, "sandbox"),
     "asked for, without a key": Row({"sandbox": True}, True, "sandbox"),
-    "asked for, nobody present": Row({"sandbox": True}, False, "sandbox"),
+    "asked for, no one present": Row({"sandbox": True}, False, "sandbox"),
     "asked for, with another base": Row({"sandbox": True, "base_url": "https://example.com"}, False, "sandbox"),
     "a key": Row({"api_key": KEY}, True, "pixeldojo"),
-    "a key, nobody present": Row({"api_key": KEY}, False, "pixeldojo"),
+    "a key, no one present": Row({"api_key": KEY}, False, "pixeldojo"),
     "a key, sandbox refused": Row({"api_key": KEY, "sandbox": False}, False, "pixeldojo"),
     "a key and another base": Row({"api_key": KEY, "base_url": "https://Example.com:8443/v1/"}, True,
                                   "example.com:8443"),
     "a base and no key": Row({"base_url": "https://example.com"}, True, None, WAY_OUT),
-    "a base and no key, nobody present": Row({"base_url": "https://example.com"}, False, None, WAY_OUT),
+    "a base and no key, no one present": Row({"base_url": "https://example.com"}, False, None, WAY_OUT),
     "neither, a person present": Row({}, True, "sandbox"),
-    "neither, nobody present": Row({}, False, None, WAY_OUT),
+    "neither, no one present": Row({}, False, None, WAY_OUT),
     "sandbox refused and no key": Row({"sandbox": False}, True, None, WAY_OUT),
-    "sandbox refused and no key, nobody present": Row({"sandbox": False}, False, None, WAY_OUT),
+    "sandbox refused and no key, no one present": Row({"sandbox": False}, False, None, WAY_OUT),
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ VALUES = {"secret": ("k1", "k2", "k3"), "text": ("https://a.example", "https://b
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_nearest_word_counts(name: str) -> None:
-    """Said before %config before the environment before the default; the origin says which it was."""
+    """Set %config before the environment before the default; the origin says which it was."""
     setting = SETTINGS[name]
     given, config, environment = VALUES[setting.kind]
     variables = {setting.variable: str(environment)} if setting.variable else {}
@@ -159,7 +159,7 @@ def test_the_keyring_comes_after_the_environment(keyring: dict[tuple[str, str], 
     assert choose_backend(found, person_present=False).name == "pixeldojo"
 
 
-def test_a_broken_keyring_is_no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_keyring_is_not_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     """A locked or missing one must not stop the sandbox; storing says what to do instead, without the key."""
 
     def locked(*_: str) -> None:
@@ -221,7 +221,7 @@ def test_a_bad_value_names_the_setting_and_where_it_came_from(name: str, value: 
     ],
     ids=str,
 )
-def test_connect_refuses_a_name_that_is_no_settings_and_an_empty_value(
+def test_connect_refuses_a_name_that_is_not_a_settings_and_an_empty_value(
     given: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     """Accepted in silence, a misspelt budget would be no budget."""
@@ -292,7 +292,7 @@ def test_the_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert folder_of(resolve({"folder": "~/pics"}, {}, {})) == tmp_path / "pics"
 
 
-def test_settings_said_to_a_session_win_over_config_that_changes_later(
+def test_settings_given_to_a_session_win_over_config_that_changes_later(
     make_session: Callable[..., Session], sandbox: Sandbox
 ) -> None:
     """connect(budget=) stays; what was never given follows %config; the key and backend stay as they were."""
@@ -323,7 +323,7 @@ OTHERS = {
 def test_a_setting_that_needs_a_new_session_is_refused_and_never_shown_as_in_force(
     name: str, make_sandbox: Callable[..., Sandbox], folder: Path
 ) -> None:
-    """Said by %config or to the session itself, nothing of it is taken over; taken back, the session goes on."""
+    """Set %config or to the session itself, nothing of it is taken over; taken back, the session continues."""
     sandbox = make_sandbox()
     environment = {"PIXELDOJO_API_BASE": sandbox.base_url, "KLING_FOLDER": str(folder)}
     with pytest.MonkeyPatch.context() as patch:
@@ -344,7 +344,7 @@ def _configure(session: Session, name: str) -> Callable[[], None]:
     return lambda: session.configure(**{name: OTHERS[name]})
 
 
-def test_what_config_said_at_the_beginning_is_kept_when_a_setting_is_said(sandbox: Sandbox, folder: Path) -> None:
+def test_what_config_held_at_the_beginning_is_kept_when_a_setting_is_reported(sandbox: Sandbox, folder: Path) -> None:
     """``%kling budget 5`` moves neither the folder nor the pace that %config gave the session."""
     where = {"api_key": sandbox.key, "base_url": sandbox.base_url}
     session = Session(where, config={"folder": str(folder), "requests_per_minute": 6000, "in_flight": 3})
@@ -368,7 +368,7 @@ def test_a_key_that_turns_up_later_is_not_shown_as_in_force(folder: Path, monkey
 
 
 def test_a_keyring_that_never_answers_is_given_up_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits for a password that nobody types: the first call goes on without it, and no later one asks again."""
+    """It waits for a password that no one types: the first call continues without it, and no later one asks again."""
     asked, never = [], threading.Event()
     monkeypatch.setattr(sys.modules["keyring"], "get_password", lambda *_: asked.append(1) or never.wait())
     monkeypatch.setattr(settings, "KEYRING_SECONDS", 0.05)

@@ -18,16 +18,16 @@ ANSWERS = {
     *("PackageNotFoundError", "BrokenExifError", "NotEditedError", "TooBigError", "CancelledError", "LostOwnership"),
     *("Timeout", "InputError", "UnauthorizedError", "KeyboardInterrupt"),
 }
-"""How Python or a module of ours answers a question: is this a number, is the file there, was it cancelled?"""
+"""How Python or a module of this package answers a question: is this a number, is the file there, was it cancelled?"""
 
 REASONS = {
-    ("api/rate_headers.py", "OSError"): "a date that the platform cannot hold is no date",
+    ("api/rate_headers.py", "OSError"): "a date that the platform cannot hold is not a date",
     ("api/url_policy.py", "OSError"): "a name that is not a literal address: the usual case",
     ("journal/layout.py", "OSError"): "not there yet: the usual case; who opens it says why it cannot be opened",
     ("journal/locks.py", "NotImplementedError"): "a lock that is held: the usual case",
     ("journal/locks.py", "OSError"): "the same",
     ("notebook/display/wait.py", "RuntimeError"): "no event loop runs: the usual case of a script",
-    ("view/pixels.py", "OSError"): "view imports nothing of ours; its caller shows the image as missing",
+    ("view/pixels.py", "OSError"): "view imports nothing of this package; its caller shows the image as missing",
     ("view/pixels.py", "SyntaxError"): "the same",
     ("view/pixels.py", "DecompressionBombError"): "the same",
 }

@@ -229,7 +229,7 @@ SOURCES = frozenset(name for name, row in PARAMETERS.items() if row.kind == "ima
 COUNT_KEYS = ("num_outputs", "num_images")
 """Names the service's pages give to the number of images, ours first. A request carries one of them at most."""
 
-CREDITS_PER_PICTURE = 1.0
+CREDITS_PER_IMAGE = 1.0
 """The given document's price; an estimate, until a reply says otherwise."""
 
 LONG_PROMPT = 2500

@@ -104,7 +104,7 @@ class RateLimiter:
         out, counted = len(self.under_way), len(self.granted) + len(self.under_way)
         known = self.announced is not None or self.learned is not None
         if kind == "poll" and known and 2 * self.waiting >= self.limit - counted and self.waiting:
-            # A poll that finds its job completed lets the next request go, which must find room: polls are spread out.
+            # A poll that finds its job completed lets the next request go, which must find space: polls are spread out.
             gap = self.polled_at + WINDOW / self.limit - now
             if gap > 0:
                 return gap
@@ -121,7 +121,7 @@ class RateLimiter:
         return self._wait_for_reset(now)
 
     def _wait_by_count(self, now: float, counted: int, times: int = 1) -> float:
-        """Room in our own count of the last minute, or a request beyond the limit."""
+        """Space in our own count of the last minute, or a request beyond the limit."""
         if counted < times * self.limit:
             return 0.0
         may_exceed = self.announced is None if self.learned is None else now >= self.probe_at

@@ -23,8 +23,8 @@ _shapes: dict[str, int] = {}  # each different shape, as JSON text, and how ofte
 
 def note(method: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
     """Take in a reply."""
-    said = parse(body) if len(body) <= LARGEST_BODY else None
-    shape = shape_of(said) if said is not None else "empty" if not body else "not JSON, or above 1 MB"
+    reply = parse(body) if len(body) <= LARGEST_BODY else None
+    shape = shape_of(reply) if reply is not None else "empty" if not body else "not JSON, or above 1 MB"
     facts = {"method": method, "status": status, "headers": sorted(map(_name, headers)), "body": shape}
     text = json.dumps(facts)
     if text in _shapes or len(_shapes) < MOST_SHAPES:

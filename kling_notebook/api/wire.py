@@ -330,10 +330,10 @@ def _header_value(headers: Mapping[str, str], name: str) -> str | None:
     return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
-def _number(said: Mapping[str, Any], *keys: str) -> float | None:
+def _number(parsed: Mapping[str, Any], *keys: str) -> float | None:
     """A number of credits: finite and not negative, perhaps fractional, perhaps written as text."""
     for key in keys:
-        value = said.get(key)
+        value = parsed.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             continue
         try:
@@ -345,8 +345,8 @@ def _number(said: Mapping[str, Any], *keys: str) -> float | None:
     return None
 
 
-def _text(said: Mapping[str, Any], *keys: str) -> str | None:
-    return next((said[key] for key in keys if isinstance(said.get(key), str)), None)
+def _text(parsed: Mapping[str, Any], *keys: str) -> str | None:
+    return next((parsed[key] for key in keys if isinstance(parsed.get(key), str)), None)
 
 
 # ---------------------------------------------------------------------------------------------------------- errors
@@ -365,15 +365,15 @@ def read_error(
 
     Args:
         submitting: the reply answers a purchase: say whether a job may have been made.
-        base_url: the configured one; where credits are sold is said of PixelDojo's own service only.
+        base_url: the configured one; where credits are sold is told of PixelDojo's own service only.
         now: seconds since the epoch, for a Retry-After that is a date; the clock's where not given.
     """
-    said = parse(body)
-    code, message = _code_and_message(said)
+    parsed = parse(body)
+    code, message = _code_and_message(parsed)
     if not message and code is None:
         message = _plain(body)
     kind = _kind(status, code)
-    if kind is ModelNotFoundError and not submitting and _object(said) is None:
+    if kind is ModelNotFoundError and not submitting and _object(parsed) is None:
         kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
     unknown = submitting and not _refuses(status)
     what, advice = _ADVICE[kind]
@@ -457,16 +457,16 @@ def _code(value: Any) -> str | None:
 
 def _field_errors(items: list[Any]) -> str:
     """``prompt: too long; image_url: missing`` from a list of field errors."""
-    said = []
+    messages = []
     for item in items[:5]:
         if isinstance(item, Mapping):
             where = item.get("field") or item.get("loc") or item.get("path") or item.get("param")
             where = ".".join(str(step) for step in where) if isinstance(where, list) else where
             what = clean(item.get("message") or item.get("msg") or item.get("error"))
-            said.append(": ".join(part for part in (clean(where, 60), what) if part))
+            messages.append(": ".join(part for part in (clean(where, 60), what) if part))
         else:
-            said.append(clean(item))
-    return clean("; ".join(part for part in said if part))
+            messages.append(clean(item))
+    return clean("; ".join(part for part in messages if part))
 
 
 def _plain(body: bytes) -> str:
@@ -478,14 +478,14 @@ def _plain(body: bytes) -> str:
     return "" if text.strip() in ("null", "{}", "[]") else clean(text, 200)
 
 
-def _object(said: Any) -> Mapping[str, Any] | None:
-    return said if isinstance(said, Mapping) else None
+def _object(parsed: Any) -> Mapping[str, Any] | None:
+    return parsed if isinstance(parsed, Mapping) else None
 
 
 def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> UnexpectedReplyError:
-    said = parse(body)
-    shown = clean(said, 200) if said is not None else _plain(body)
+    parsed = parse(body)
+    shown = clean(parsed, 200) if parsed is not None else _plain(body)
     ending = _UNKNOWN_OUTCOME if facts.get("maybe_submitted") else "Ask again later; the job id is kept."
-    raw = without_urls(said) if said is not None else shown
-    reply = f" It said: {shown}" if shown else " It was empty."
+    raw = without_urls(parsed) if parsed is not None else shown
+    reply = f" It reads: {shown}" if shown else " It was empty."
     return UnexpectedReplyError(f"{text}{reply} {ending}", raw=raw, status=status, message=shown, **facts)

@@ -53,7 +53,7 @@ def collect(job: RunningJob) -> KlingError | None:
         try:
             reply = ask_until_over(job)
         except StoppedAskingError as stopped:
-            return _park(job, stopped.error, stopped.status)
+            return _pause_job(job, stopped.error, stopped.status)
         except StillRunningError:
             if not errors:
                 raise
@@ -70,7 +70,7 @@ def collect(job: RunningJob) -> KlingError | None:
             break
         job.resumed = True  # the job is done: ask at once
     gone = all(error.status in GONE for error in errors.values())
-    return _park(job, next(iter(errors.values())), JobStatus.EXPIRED if gone else JobStatus.PAUSED, missing=errors)
+    return _pause_job(job, next(iter(errors.values())), JobStatus.EXPIRED if gone else JobStatus.PAUSED, missing=errors)
 
 
 # ---- polling ----
@@ -85,11 +85,7 @@ def ask_until_over(job: RunningJob) -> Job:
     if job.answered is not None:
         _note_end(job, job.answered, None)
         return job.answered
-    record = job.record
-    # A clock that is set back, or another machine's, delays no poll: the age counts on the monotonic clock from here.
-    submitted = job.submitted
-    if submitted is None:
-        submitted = time.monotonic() - max(0.0, time.time() - (record.submitted_at or record.created_at))
+    submitted = _submitted(job)
     job.refresh_durations()
     failed = retry_policy.FailedPolls()
     began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
@@ -115,7 +111,7 @@ def ask_until_over(job: RunningJob) -> Job:
             _wait_after_failed_poll(job, failed, error, age, began)
             continue
         failed = retry_policy.FailedPolls()
-        reply, before = completed_by_evidence(before, reply, record.request.num_outputs), reply
+        reply, before = completed_by_evidence(before, reply, job.record.request.num_outputs), reply
         if reply.state == "running":
             running = job.found_running = age
             job.notify(service_status=reply.status)
@@ -124,6 +120,14 @@ def ask_until_over(job: RunningJob) -> Job:
         seen = running or not job.resumed
         _note_end(job, reply, poll_schedule.estimate_duration(running, age, job.durations) if seen else None)
         return reply
+
+
+def _submitted(job: RunningJob) -> float:
+    """When the job was submitted, on the monotonic clock: one that is set back delays no poll."""
+    if job.submitted is not None:
+        return job.submitted
+    # Submitted by an earlier process, or another machine: from here on its age counts on our clock.
+    return time.monotonic() - max(0.0, time.time() - (job.record.submitted_at or job.record.created_at))
 
 
 def _ask(job: RunningJob) -> Job:
@@ -216,7 +220,7 @@ def _still_running(job: RunningJob, seconds: float) -> StillRunningError:
     )
 
 
-def _park(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterable[int] = ()) -> KlingError:
+def _pause_job(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterable[int] = ()) -> KlingError:
     """Pause the job and keep its id: nothing that was paid for is forgotten. ``missing``: places known to be empty."""
     record = job.record
     n, name = record.number, job.name

@@ -7,7 +7,7 @@ from math import inf
 
 from ..api.errors import BudgetExceededError, InputError
 from ..api.generation_request import GenerationRequest
-from ..api.parameters import CREDITS_PER_PICTURE
+from ..api.parameters import CREDITS_PER_IMAGE
 from ..api.quantities import about, count, duration
 
 
@@ -64,7 +64,7 @@ class Estimate:
 
 def price(request: GenerationRequest, dearest: float | None) -> float:
     """Credits one request is thought to cost: its images at the dearest price seen, at least the documented one."""
-    return float(request.num_outputs) * max(CREDITS_PER_PICTURE, dearest or 0.0)
+    return float(request.num_outputs) * max(CREDITS_PER_IMAGE, dearest or 0.0)
 
 
 def call_time(seconds: float | None, jobs: int, in_flight: int, per_minute: float) -> float | None:

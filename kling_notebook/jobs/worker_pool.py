@@ -80,7 +80,7 @@ class WorkerPool:
                 if not self._work:
                     self._idle += 1
                     # An idle thread stays for a while, since the next cell usually comes soon,
-                    # and then ends: a kernel that is left alone keeps no threads of ours.
+                    # and then ends: a kernel that is left alone keeps no threads of this package.
                     self._changed.wait(IDLE_SECONDS)
                     self._idle -= 1
                 surplus = self._threads - self._idle > self.in_flight  # it was lowered; those at work continue

@@ -149,7 +149,7 @@ def _check(row: Mapping[str, Any]) -> None:
 
 
 def record_of(row: Sequence[Any]) -> Record:
-    """The record that a row holds. Raises ValueError or another error if the row cannot be one of ours."""
+    """The record that a row holds. Raises ValueError or another error if the row cannot be one of this package."""
     facts = dict(zip(COLUMNS, row, strict=True))
     _check(facts)
     facts["number"] = facts.pop("n")

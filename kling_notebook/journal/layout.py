@@ -154,7 +154,7 @@ def locks(folder: Path) -> Path:
 
 
 def lock(folder: Path, session: str) -> Path:
-    """The lock file of a session, which is removed when the session is dead: so its id must be one of ours."""
+    """The lock file of a session, which is removed when the session is dead: so its id must be one of this package."""
     if not SESSION_ID.fullmatch(session):
         raise SettingsError(f"{session[:40]!r} is not the id of a session.")
     return _place(folder, "locks", f"{session}.lock", is_folder=False)

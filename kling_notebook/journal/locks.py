@@ -110,7 +110,7 @@ class Locks:
             return True
         try:
             path = layout.lock(self._folder, session)
-        except SettingsError as error:  # not a session of ours, and nothing that may be removed
+        except SettingsError as error:  # not a session of this package, and nothing that may be removed
             log_suppressed(__name__, error)
             return False
         if not path.exists():

@@ -1,6 +1,6 @@
 """The folder's journal, and a new one if there is none that can be used.
 
-A journal that is damaged, or is not one of ours, is kept aside. The new one is begun from what can still be read of a
+A journal that is damaged, or not ours, is kept aside. The new one is begun from what can still be read of a
 damaged one, row by row, and from the metadata inside the images.
 """
 
@@ -74,7 +74,7 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
             broken = connection.execute(f"SELECT n FROM jobs WHERE {which} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
         if verdict != "ok" or broken:
             raise sqlite3.DatabaseError(
-                " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} is not one of ours"
+                " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} is not one of this package"
             )
     except BaseException:
         journal.close()
@@ -95,7 +95,7 @@ def _look_through(journal: Journal, newest: int, tell: Callable[[str], object]) 
                 within = f"n BETWEEN {first} AND {first + SLICE - 1}"
                 broken = connection.execute(f"SELECT n FROM jobs WHERE {within} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
                 if broken:
-                    raise sqlite3.DatabaseError(f"row {broken[0]} is not one of ours")
+                    raise sqlite3.DatabaseError(f"row {broken[0]} is not one of this package")
                 time.sleep(SLICE_PAUSE)
     except (sqlite3.OperationalError, SettingsError, OSError):  # closed or removed meanwhile, or busy: no damage
         return

@@ -70,7 +70,7 @@ for word, what the steps up to its version make."""
 
 
 class OtherSchemaError(sqlite3.DatabaseError):
-    """A sound database that is not a journal of ours: from before 0.1.0, or made or changed by something else."""
+    """A sound database that is not our journal: from before 0.1.0, or made or changed by something else."""
 
 
 lenient = partial(str, encoding="utf-8", errors="replace")

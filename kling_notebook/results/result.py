@@ -305,7 +305,7 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
         "" if record.request.sample is None else f"sample {record.request.sample}",
         "from an image" if values.get("image") else "",
         "" if record.seconds is None else f"{record.seconds:.1f} s",
-        # Of several images it says so: nobody should take the price of a job for that of each of its images.
+        # Of several images it says so: the price of a job is not that of each of its images.
         "" if credits is None else f"{credits:g} credit{'s' * (credits != 1)}" + f" for {images}" * (images > 1),
         "sandbox" if record.backend == "sandbox" else "",
         "reused" if reused else "",
@@ -415,18 +415,18 @@ def _linked(image: SavedImage, seen_from: Path | None) -> Tile:
 def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None) -> HistoryRow:
     """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
     images = Result(record, folder) if thumbnails else ()
-    said = [
+    facts = [
         f"{name.replace('_', ' ')} {_words(value)}"
         for name, value in record.request.values.items()
         if name != "prompt" and value != PARAMETERS[name].default
     ]
     if record.request.sample is not None:
-        said.append(f"sample {record.request.sample}")
+        facts.append(f"sample {record.request.sample}")
     return HistoryRow(
         number=record.number,
         tiles=tuple(_linked(image, seen_from) for image in images),
         prompt=record.request.prompt,
-        parameters=" · ".join(said),
+        parameters=" · ".join(facts),
         status=record.status.value,
         backend=record.backend,
         created=datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M"),

@@ -1,6 +1,6 @@
 """A local service that speaks PixelDojo's kling-image API, on loopback, with a painter instead of a model.
 
-Shares no code with the other rooms: a client and a server that share code are wrong together. Importing this package
+Shares no code with the other packages: a client and a server that share code are wrong together. Importing this package
 imports neither Tornado nor Pillow.
 """
 

@@ -24,7 +24,7 @@ _BROKEN = frozenset(
 #: Replies that do not depend on what the service would have answered, and their usual status.
 _FIXED: Mapping[str, int] = {"status": 500, "rate_limited": 429, "html": 200, "redirect": 307, "expired": 410}
 _LARGE = frozenset({"gzip_bomb", "oversized"})
-_IMAGES = frozenset({"expired", "wrong_content", "truncated_picture", "bomb"})
+_IMAGES = frozenset({"expired", "wrong_content", "truncated_image", "bomb"})
 #: Faults that change the job; the reply then reports it as it is.
 JOB_FAULTS = frozenset({"failed", "fewer", "more"})
 _FIELDS = frozenset({"no_job_id", "unknown_status", "foreign_status_url", "foreign_image_url"})
@@ -64,7 +64,7 @@ class Fault:
       ``foreign_image_url`` point to ``url``; ``failed`` lets the job fail with ``error``, a string or an object;
       ``fewer`` and ``more`` let the job deliver one image less or more
     - download: ``expired`` answers ``status`` (410) until the job is polled again; ``wrong_content`` sends ``body``
-      (html, empty, text or json) as if it were the image; ``truncated_picture`` half the file with the length of
+      (html, empty, text or json) as if it were the image; ``truncated_image`` half the file with the length of
       half the file; ``bomb`` a small PNG of 400 million pixels
 
     Attributes:
@@ -222,7 +222,7 @@ def _wrong_field(fault: Fault, reply: Reply) -> Reply:
 
 def _wrong_body(fault: Fault, reply: Reply) -> Reply:
     """A body that is not what it seems."""
-    if fault.kind == "truncated_picture":
+    if fault.kind == "truncated_image":
         return replace(reply, body=reply.body[: len(reply.body) // 2])
     if fault.kind == "bomb":
         return replace(reply, body=payloads.png_bomb(400_000_000), headers={"Content-Type": "image/png"})

@@ -18,7 +18,7 @@ class Entry:
     """One request, from the moment it had been read.
 
     Attributes:
-        kind: ``submit`` is a POST to a model's run path, ``poll`` a GET of a job, ``download`` a GET of a picture,
+        kind: ``submit`` is a POST to a model's run path, ``poll`` a GET of a job, ``download`` a GET of an image,
             whatever the answer was; everything else is ``other``.
         path: with its query, as it was sent.
         at: epoch seconds when the request had been read.

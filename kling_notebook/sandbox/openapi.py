@@ -60,7 +60,7 @@ def document(shape: Shape, origin: str, *, publish_schema: bool, jobs_list: bool
         "info": {
             "title": "PixelDojo API (sandbox)",
             "version": "1.0.0",
-            "description": "A local stand-in for PixelDojo's kling-image API. Its pictures are painted, not generated.",
+            "description": "A local stand-in for PixelDojo's kling-image API. Its images are painted, not generated.",
         },
         "servers": [{"url": origin}],
         "security": [{"apiKey": []}],

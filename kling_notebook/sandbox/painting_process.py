@@ -73,7 +73,7 @@ class PaintingProcess:
 def _started() -> subprocess.Popen[bytes]:
     """The process, in a session of its own: an interrupt of the kernel is not meant for it."""
     windows = sys.platform == "win32"
-    return subprocess.Popen(  # noqa: S603 - this Python, with code of ours
+    return subprocess.Popen(  # noqa: S603 - this Python, with code of this package
         [sys.executable, "-c", _CODE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -47,8 +47,8 @@ def error_body(shape: BodyShape, status: int, code: str | None) -> tuple[str, by
 
 
 def wrong_content(shape: BodyShape) -> bytes:
-    """What arrives in a picture's place: ``html`` (the default), ``empty``, ``text`` or ``json``."""
-    bodies: dict[str, bytes] = {"empty": b"", "text": b"This is not a picture.", "json": b'{"error": "not a picture"}'}
+    """What arrives in an image's place: ``html`` (the default), ``empty``, ``text`` or ``json``."""
+    bodies: dict[str, bytes] = {"empty": b"", "text": b"This is not an image.", "json": b'{"error": "not an image"}'}
     return bodies.get(shape, HTML)
 
 

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, unquote
 
 from . import openapi
 from .faults import JOB_FAULTS, Fault, FaultPoint, Script, faulty_reply
+from .images import Images
 from .limits import RateLimit
 from .log import RequestKind
 from .openapi import MAX_LISTED
-from .pictures import Pictures
 from .replies import Refusal, Reply, json_reply
 from .schema import MAX_OUTPUTS, MODEL_ID, Shape, read_body
 from .service import Job, Service, number
@@ -88,7 +88,7 @@ class Router:
     def __init__(
         self,
         service: Service,
-        pictures: Pictures,
+        images: Images,
         *,
         key: str,
         script: Script,
@@ -101,7 +101,7 @@ class Router:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
-        self._pictures = pictures
+        self._images = images
         self._key = key.encode()
         self._script = script
         self._shape = shape
@@ -242,12 +242,12 @@ class Router:
         wanted = read_body(request.body, request.headers.get("content-type"), self._shape)
         job = self._service.submit(wanted)
         if job.seconds > 0.2 and job.error is None:
-            self._pictures.paint_ahead(job)
+            self._images.paint_ahead(job)
         return json_reply(self._service.submitted(job, request.origin))
 
     async def _poll(self, request: Request, job_id: str) -> Reply:
         reply = self._service.polled(job_id, request.origin)
-        if warnings := self._pictures.warnings(self._service.find(job_id)):
+        if warnings := self._images.warnings(self._service.find(job_id)):
             reply["warnings"] = warnings
         return json_reply(reply)
 
@@ -260,8 +260,8 @@ class Router:
 
     async def _download(self, request: Request, _: str) -> Reply:
         job, k = self._service.asset(request.path)
-        data = await asyncio.wrap_future(self._pictures.get(job, k))
-        return Reply(200, data, _picture_headers(job))
+        data = await asyncio.wrap_future(self._images.get(job, k))
+        return Reply(200, data, _image_headers(job))
 
     async def _models(self, _request: Request, _: str) -> Reply:
         return json_reply({"models": [openapi.model_entry(number(self._service.credit_cost))], "total": 1})
@@ -294,5 +294,5 @@ def _check_model(model_id: str) -> None:
         raise Refusal("model_not_found", f"There is no model {model_id[:60]!a}; the sandbox has {MODEL_ID}.")
 
 
-def _picture_headers(job: Job) -> dict[str, str]:
+def _image_headers(job: Job) -> dict[str, str]:
     return {"Content-Type": MEDIA_TYPES[job.wanted.output_format], "Cache-Control": "no-store"}

@@ -20,7 +20,7 @@ RESOLUTIONS = ("1K", "2K")
 FORMATS = ("png", "jpeg", "webp")
 MAX_OUTPUTS = 9
 MAX_PROMPT = 10_000
-#: A data URL of a 10 MB picture is 14 MB long.
+#: A data URL of a 10 MB image is 14 MB long.
 MAX_BODY = 16 * 2**20
 MAX_DIGITS = 40
 
@@ -29,7 +29,7 @@ IMAGE_PATTERN = (
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?/temp/[!-~]+"
     r"|data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2})$"
 )
-#: The image keys that take a list of pictures; the others take one.
+#: The image keys that take a list of images; the others take one.
 LIST_KEYS = ("image_urls", "images", "input_images", "reference_images")
 
 
@@ -38,8 +38,8 @@ class Shape:
     """Which of the published variants a sandbox speaks.
 
     Attributes:
-        count_key: the key of the number of pictures: ``num_outputs`` or ``num_images``.
-        image_key: the key of the source picture; None where the model takes none.
+        count_key: the key of the number of images: ``num_outputs`` or ``num_images``.
+        image_key: the key of the source image; None where the model takes none.
     """
 
     count_key: str = "num_outputs"
@@ -102,14 +102,14 @@ def _image_property(is_list: bool) -> dict[str, Any]:
         "type": "string",
         "pattern": IMAGE_PATTERN,
         "description": (
-            "A picture to start from: a data URL (PNG, JPEG or WebP, at most 10 MB, at least 300 px a side, ratio 0.4 "
-            "to 2.5), the URL of a picture this sandbox made, or an https URL. The sandbox fetches nothing: for an "
-            "https URL it paints a stand-in from the words in the URL. A job whose picture cannot be read fails."
+            "An image to start from: a data URL (PNG, JPEG or WebP, at most 10 MB, at least 300 px a side, ratio 0.4 "
+            "to 2.5), the URL of an image this sandbox made, or an https URL. The sandbox fetches nothing: for an "
+            "https URL it paints a stand-in from the words in the URL. A job whose image cannot be read fails."
         ),
     }
     if not is_list:
         return one
-    return {"type": "array", "items": one, "minItems": 1, "maxItems": 1, "description": "One picture to start from"}
+    return {"type": "array", "items": one, "minItems": 1, "maxItems": 1, "description": "One image to start from"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ def _read_json(body: bytes, content_type: str | None) -> Any:
         raise Refusal("invalid_request", f"The body is larger than {MAX_BODY // 2**20} MB.")
     media_type, _, parameters = (content_type or "").partition(";")
     if media_type.strip().lower() != "application/json":
-        said = f"is {media_type.strip()[:60]!r}" if content_type else "is missing"
-        raise Refusal("invalid_request", f"Content-Type {said}; it must be application/json.")
+        declared = f"is {media_type.strip()[:60]!r}" if content_type else "is missing"
+        raise Refusal("invalid_request", f"Content-Type {declared}; it must be application/json.")
     charset = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
     if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
         raise Refusal("invalid_request", f"Content-Type names the charset {charset[1][:40]!r}; JSON is UTF-8.")
@@ -236,7 +236,7 @@ def _check_pattern(name: str, value: str, pattern: str) -> None:
         if not re.search(pattern, value):
             raise Refusal("invalid_request", f"{name} must not be blank.")
     elif not re.fullmatch(pattern, value):  # $ alone would let a newline through
-        need = "an https URL, a data URL of a PNG, JPEG or WebP picture, or the URL of a picture of this sandbox"
+        need = "an https URL, a data URL of a PNG, JPEG or WebP image, or the URL of an image of this sandbox"
         raise Refusal("invalid_request", f"{name} must be {need}.")
 
 

@@ -30,10 +30,10 @@ from tornado.httputil import (
 from tornado.iostream import IOStream, StreamClosedError
 
 from .faults import Fault, Script
+from .images import Images, Paint
 from .limits import LimitModel, RateLimit
 from .log import Entry, Log, RequestKind
 from .options import check_options
-from .pictures import Paint, Pictures
 from .replies import SERVER, Reply
 from .router import Request, Router
 from .schema import MAX_BODY, Shape
@@ -60,28 +60,28 @@ class Sandbox:
         key: what clients must send; None makes a random one.
         latency: seconds a job takes, about; 0 finishes it at the first poll; None takes a pleasant 2 to 3 s; a
             function gets the job's ordinal (from 0) and returns the exact seconds.
-        credits: the balance at the start. With ``refill`` False a balance found in ``state_path`` goes on instead.
-        credit_cost: credits a picture costs.
+        credits: the balance at the start. With ``refill`` False a balance found in ``state_path`` continues instead.
+        credit_cost: credits an image costs.
         rate_limit: requests with a key per ``rate_window`` seconds; None for no limit.
         rate_model: ``fixed`` windows, a ``sliding`` window, or a ``bucket`` of ``rate_burst`` tokens.
-        rate_headers: False leaves X-RateLimit-* and Retry-After out: a limit nobody announced.
+        rate_headers: False leaves X-RateLimit-* and Retry-After out: a limit that is not announced.
         rate_retry_after: how Retry-After is written: ``seconds``, ``date`` or ``none``.
-        seed: of the pictures, the time jobs take and which of them fail.
+        seed: of the images, the time jobs take and which of them fail.
         fail_rate: the share of jobs that end as failed (0 to 1).
         faults: what goes wrong, see `Fault`.
-        schema: the key of the number of pictures, ``num_outputs`` or ``num_images``; None publishes no schema.
-        image_key: the key of the source picture (``image_url``, ``image``, ``image_urls``, ...); None takes none.
+        schema: the key of the number of images, ``num_outputs`` or ``num_images``; None publishes no schema.
+        image_key: the key of the source image (``image_url``, ``image``, ``image_urls``, ...); None takes none.
         jobs_list: offer and describe a list of recent jobs, GET /api/v1/jobs.
-        state_path: a JSON file for the job table, so that another sandbox goes on with these jobs; source pictures
+        state_path: a JSON file for the job table, so that another sandbox continues with these jobs; source images
             are kept in a folder beside it.
-        asset_lifetime: seconds until the address of a picture expires.
+        asset_lifetime: seconds until the address of an image expires.
         paint: what paints, instead of the sandbox's painter.
 
     >>> with kling.Sandbox(latency=0) as service:
     ...     client = kling.KlingClient(service.key, base_url=service.base_url)
-    ...     pictures = client.run(kling.GenerationRequest("a red fox", num_outputs=2))
-    ...     print(len(pictures), "pictures,", service.count("submit"), "POST,", service.charges, "credits")
-    2 pictures, 1 POST, 2 credits
+    ...     images = client.run(kling.GenerationRequest("a red fox", num_outputs=2))
+    ...     print(len(images), "images,", service.count("submit"), "POST,", service.charges, "credits")
+    2 images, 1 POST, 2 credits
     """
 
     def __init__(
@@ -138,13 +138,13 @@ class Sandbox:
             asset_lifetime=asset_lifetime,
             state_path=state_path,
         )
-        self._pictures = Pictures(self._service, paint)
+        self._images = Images(self._service, paint)
         limit = None
         if rate_limit is not None:
             limit = RateLimit(rate_limit, window=rate_window, model=rate_model, burst=rate_burst)
         self._desk = Router(
             self._service,
-            self._pictures,
+            self._images,
             key=self.key,
             script=self._script,
             shape=Shape(schema or "num_outputs", image_key),
@@ -161,7 +161,7 @@ class Sandbox:
     def start(self) -> Self:
         """Bind and serve. Does nothing where it is already running. Raises OSError for a taken port."""
         if self._running is None:
-            self._pictures.start()
+            self._images.start()
             self._running = _Running(self._port, self._desk, self._log)
             self._port = self._running.port
         return self
@@ -171,7 +171,7 @@ class Sandbox:
         if self._running is not None:
             self._running.stop()
             self._running = None
-        self._pictures.stop()
+        self._images.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -257,7 +257,7 @@ class _Running:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         server = _Server(
-            _Door(self),
+            _Listener(self),
             max_body_size=MAX_READ,
             max_buffer_size=MAX_READ,
             chunk_size=2**16,
@@ -334,7 +334,7 @@ class _Server(HTTPServer):
             super().handle_stream(stream, address)
 
 
-class _Door(HTTPServerConnectionDelegate):
+class _Listener(HTTPServerConnectionDelegate):
     def __init__(self, running: _Running) -> None:
         self._running = running
 
@@ -380,9 +380,9 @@ class _Reading(HTTPMessageDelegate):
             self._connection.detach().close()
 
     def data_received(self, chunk: bytes) -> None:
-        room = MAX_BODY + 1 - len(self._body)
-        if room > 0 and self._kept:
-            self._body += chunk[:room]
+        space = MAX_BODY + 1 - len(self._body)
+        if space > 0 and self._kept:
+            self._body += chunk[:space]
 
     def finish(self) -> None:
         assert self._request is not None  # noqa: S101 - finish follows headers_received

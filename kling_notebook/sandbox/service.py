@@ -20,11 +20,11 @@ from .sources import Source, Sources
 from .state import JobTable
 
 MAX_JOBS = 2_000
-#: Pictures a job can have been made to deliver, by a fault too.
-MOST_PICTURES = 100
+#: Images a job can have been made to deliver, by a fault too.
+MOST_IMAGES = 100
 #: The share of a job's time in which it is still ``pending``.
 PENDING_SHARE = 0.2
-FAILURE = "The model could not make this picture. Try another prompt."
+FAILURE = "The model could not make this image. Try another prompt."
 
 Latency = float | Callable[[int], float] | None
 
@@ -34,9 +34,9 @@ class Job:
     """One job.
 
     Attributes:
-        ordinal: from 0, over the life of a sandbox; the pictures' seed derives from it.
+        ordinal: from 0, over the life of a sandbox; the images' seed derives from it.
         wanted: without its image. source: what became of that.
-        count: pictures it delivers; a fault may make it differ from what was asked.
+        count: images it delivers; a fault may make it differ from what was asked.
         created_at: epoch seconds. seconds: how long it takes.
         error: set on a job that fails: a string or an object.
         issue: how often asset URLs were handed out; every poll of a finished job hands out new ones.
@@ -142,13 +142,13 @@ class Service:
             try:
                 self.asset(source.value)
             except Refusal as refusal:
-                return f"The source picture cannot be used: {refusal.message}"
+                return f"The source image cannot be used: {refusal.message}"
         if source is not None and source.problem:
-            return f"The source picture cannot be used: {source.problem}."
+            return f"The source image cannot be used: {source.problem}."
         return FAILURE if self._share(job.ordinal, "failure") < self._fail_rate else None
 
     def _seconds(self, wanted: Wanted, ordinal: int) -> float:
-        """More for 2K, for more pictures, and a little for luck: 2 to 3 s, or about the latency that was set."""
+        """More for 2K, for more images, and a little for luck: 2 to 3 s, or about the latency that was set."""
         if callable(self._latency):
             return max(0.0, float(self._latency(ordinal)))
         work = 0.45 * (wanted.resolution == "2K") + 0.3 * (wanted.count - 1) / 8
@@ -192,7 +192,7 @@ class Service:
         }
 
     def polled(self, job_id: str, origin: str) -> dict[str, Any]:
-        """The reply to a poll. A finished job's picture URLs are new every time."""
+        """The reply to a poll. A finished job's image URLs are new every time."""
         job = self.find(job_id)
         status = job.status(self._clock())
         reply: dict[str, Any] = {"jobId": job.id, "status": status}
@@ -222,14 +222,14 @@ class Service:
             self._jobs[job_id] = job
             return job
 
-    # -- pictures' addresses ------------------------------------------------------------------------------------
+    # -- images' addresses ------------------------------------------------------------------------------------
 
     def asset_url(self, job: Job, k: int, origin: str) -> str:
-        """Where picture ``k`` can be had, without a key, until it expires."""
+        """Where image ``k`` can be had, without a key, until it expires."""
         return self._asset_url(job, k, origin, job.issue, self._clock() + self._asset_lifetime)
 
     def lasting_url(self, job: Job, k: int, origin: str) -> str:
-        """The same URL of picture ``k`` at every call, until it expires."""
+        """The same URL of image ``k`` at every call, until it expires."""
         return self._asset_url(job, k, origin, job.revoked + 1, job.created_at + self._asset_lifetime)
 
     def _asset_url(self, job: Job, k: int, origin: str, issue: int, until: float) -> str:
@@ -238,10 +238,10 @@ class Service:
         return f"{origin}/temp/{name}/{k}.{job.wanted.output_format}"
 
     def asset(self, path: str) -> tuple[Job, int]:
-        """The job and the picture's place behind an asset's path, or a Refusal (404 unknown, 410 gone)."""
+        """The job and the image's place behind an asset's path, or a Refusal (404 unknown, 410 gone)."""
         job_id, issue, expires, signature, k = _asset_parts(path)
         if not hmac.compare_digest(signature, self._sign(job_id, issue, expires, k)):
-            raise Refusal("not_found", "There is no such picture.", status=404)
+            raise Refusal("not_found", "There is no such image.", status=404)
         job = self.find(job_id)
         if self._clock() * 1000 > expires or issue <= job.revoked:
             raise Refusal("gone", "This address has expired. Ask the job for a new one.", status=410)
@@ -290,7 +290,7 @@ def _asset_parts(path: str) -> tuple[str, int, int, str, int]:
             raise ValueError(path)
         return job_id, int(issue), int(expires), signature, k
     except ValueError:
-        raise Refusal("not_found", "There is no such picture.", status=404) from None
+        raise Refusal("not_found", "There is no such image.", status=404) from None
 
 
 def _iso(epoch: float) -> str:
@@ -322,7 +322,7 @@ def _is_possible(job: Job) -> bool:
         and re.fullmatch("[1-9][0-9]?:[1-9][0-9]?", wanted.aspect_ratio) is not None
         and all(type(number) is int and 0 <= number < 2**32 for number in whole)
         and type(job.count) is int
-        and 0 <= job.count <= MOST_PICTURES
+        and 0 <= job.count <= MOST_IMAGES
         and all(
             type(number) in (int, float) and 0 <= number < 1e11 for number in (job.created_at, job.seconds, job.cost)
         )

@@ -1,4 +1,4 @@
-"""Source pictures for image to image: what a request names, kept small and bounded."""
+"""Source images for image to image: what a request names, kept small and bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Literal
 
 from .state import MAX_JOBS, read_plain, write_privately
 
-MAX_PICTURE = 10 * 2**20
+MAX_IMAGE = 10 * 2**20
 MAX_KEPT = 64 * 2**20
 #: More files than jobs in the table are of no use.
 MAX_FILES = MAX_JOBS
@@ -29,11 +29,11 @@ MIN_RATIO, MAX_RATIO = 0.4, 2.5
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a job's source picture comes from.
+    """Where a job's source image comes from.
 
     Attributes:
         kind: ``data`` (``value`` is the hash of bytes that were sent along), ``asset`` (``value`` is the path of a
-            picture of this sandbox) or ``url`` (``value`` is an address nobody fetches).
+            image of this sandbox) or ``url`` (``value`` is an address that is not fetched).
         problem: why it cannot be used, in a few words; empty where it can.
     """
 
@@ -46,8 +46,8 @@ class Sources:
     """The bytes of data URLs, the oldest dropped above 64 MB in all. Safe on any thread.
 
     Args:
-        folder: where they are kept as well, in the same bounds, for another sandbox that goes on with the jobs: a
-            picture is painted again from the very source it was made from. It is made at the first use.
+        folder: where they are kept as well, in the same bounds, for another sandbox that continues with the jobs: a
+            image is painted again from the very source it was made from. It is made at the first use.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -71,7 +71,7 @@ class Sources:
             data = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
             return Source("data", "", "its base64 is broken")
-        problem = check_picture(data)
+        problem = check_image(data)
         name = hashlib.sha256(data).hexdigest()
         if not problem:
             with self._lock:
@@ -89,12 +89,12 @@ class Sources:
         if kept is not None or self._folder is None or not NAME.fullmatch(name):
             return kept
         with contextlib.suppress(OSError, ValueError):
-            data = read_plain(self._folder / name, MAX_PICTURE)
+            data = read_plain(self._folder / name, MAX_IMAGE)
             return data if hashlib.sha256(data).hexdigest() == name else None
         return None
 
     def _write(self, name: str, data: bytes) -> None:
-        """Keep a file, and no more than the newest. A demo goes on where the disk does not."""
+        """Keep a file, and no more than the newest. A demo continues where the disk does not."""
         if self._folder is None:
             return
         with contextlib.suppress(OSError):
@@ -104,11 +104,11 @@ class Sources:
             write_privately(self._folder / name, data)
             now = time.time_ns()
             os.utime(self._folder / name, ns=(now, now))  # a file system's own clock may be too coarse to order them
-            room = MAX_KEPT
+            space = MAX_KEPT
             kept = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
             for place, path in enumerate(sorted(kept, key=_modified, reverse=True)):
-                room -= path.lstat().st_size
-                if room < 0 or place >= MAX_FILES:
+                space -= path.lstat().st_size
+                if space < 0 or place >= MAX_FILES:
                     path.unlink(missing_ok=True)
 
 
@@ -116,13 +116,13 @@ def _modified(path: Path) -> int:
     return path.lstat().st_mtime_ns
 
 
-def check_picture(data: bytes) -> str:
-    """Why ``data`` cannot be a source picture, in a few words; empty where its header says that it can."""
-    if len(data) > MAX_PICTURE:
-        return f"it is larger than {MAX_PICTURE // 2**20} MB"
-    size = picture_size(data)
+def check_image(data: bytes) -> str:
+    """Why ``data`` cannot be a source image, in a few words; empty where its header says that it can."""
+    if len(data) > MAX_IMAGE:
+        return f"it is larger than {MAX_IMAGE // 2**20} MB"
+    size = image_size(data)
     if size is None:
-        return "it is not a PNG, JPEG or WebP picture"
+        return "it is not a PNG, JPEG or WebP image"
     width, height = size
     if min(width, height) < MIN_SIDE:
         return f"it is {width} x {height} pixels; at least {MIN_SIDE} a side are needed"
@@ -131,7 +131,7 @@ def check_picture(data: bytes) -> str:
     return ""
 
 
-def picture_size(data: bytes) -> tuple[int, int] | None:
+def image_size(data: bytes) -> tuple[int, int] | None:
     """Width and height in pixels from the file's header; None for anything but PNG, JPEG and WebP."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" and len(data) >= 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")

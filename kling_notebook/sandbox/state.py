@@ -1,6 +1,6 @@
-"""The job table on disk: small, JSON, replaced as a whole. Pictures are not in it: they are painted again.
+"""The job table on disk: small, JSON, replaced as a whole. Images are not in it: they are painted again.
 
-The source pictures they are painted from stand in files beside it (see `sources`).
+The source images they are painted from stand in files beside it (see `sources`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 #: A table is rewritten at every submit: only the newest jobs are kept in it.
 MAX_JOBS = 200
 MAX_TABLE = 16 * 2**20
-#: Windows would write \r\n for every \n in a picture.
+#: Windows would write \r\n for every \n in an image.
 BINARY = getattr(os, "O_BINARY", 0)
 
 
 class JobTable:
     """Job records by id, in a file that other sandboxes of the same folder write too.
 
-    A file that cannot be read is an empty table, and one that cannot be written is left as it is: a demo goes on
+    A file that cannot be read is an empty table, and one that cannot be written is left as it is: a demo continues
     where the disk does not.
     """
 
@@ -40,7 +40,7 @@ class JobTable:
         return {job["id"]: job for job in jobs if isinstance(job, dict) and isinstance(job.get("id"), str)}
 
     def credits(self) -> float | None:
-        """What was left when the table was last written; None where nobody knows."""
+        """What was left when the table was last written; None where it is not known."""
         left = self._read().get("credits")
         return left if isinstance(left, (int, float)) and 0 <= left < 1e12 else None
 
@@ -61,7 +61,7 @@ class JobTable:
 
 
 def read_plain(path: Path, limit: int) -> bytes:
-    """A file's bytes. The folder may be a stranger's: no link is followed, and nobody waits for a pipe.
+    """A file's bytes. The folder may be a stranger's: no link is followed, and no one waits for a pipe.
 
     Raises:
         OSError: it cannot be read, or is another kind of file. ValueError: it is above the limit.
@@ -76,7 +76,7 @@ def read_plain(path: Path, limit: int) -> bytes:
 
 
 def write_privately(path: Path, data: bytes) -> None:
-    """Put a whole file in its place, readable by its owner only: prompts and pictures are nobody else's.
+    """Put a whole file in its place, readable by its owner only: prompts and images are no one else's.
 
     Raises:
         OSError: it cannot be written; nothing is left of the attempt.

@@ -63,7 +63,7 @@ class ProgressRow:
 
 
 def fraction_of(row: ProgressRow) -> float | None:
-    """How full the bar is, or None if nothing honest can be said.
+    """How full the bar is, or None if nothing true can be shown.
 
     Up to nine tenths it is elapsed over expected; then it creeps on and never arrives before the job does.
     """

@@ -53,11 +53,11 @@ class Limiter:
         allowed, remaining, reset = self._bucket(now) if self.model == "bucket" else self._windows(now)
         headers = {}
         if self.headers != "none":
-            said = {"epoch": EPOCH + reset, "ms": (EPOCH + reset) * 1000, "seconds": reset - now}[self.headers]
+            message = {"epoch": EPOCH + reset, "ms": (EPOCH + reset) * 1000, "seconds": reset - now}[self.headers]
             headers = {
                 "X-RateLimit-Limit": str(self.limit),
                 "X-RateLimit-Remaining": str(remaining),
-                "X-RateLimit-Reset": str(math.ceil(said)),
+                "X-RateLimit-Reset": str(math.ceil(message)),
             }
         if not allowed and self.retry_after == "seconds":
             headers["Retry-After"] = str(math.ceil(reset - now))
@@ -129,8 +129,8 @@ def bound(durations: Sequence[float], limiter: Limiter, trip: float = 0.0) -> fl
 
     Every job needs one submit and one poll, so there are at least 2n requests, and ``earliest(k)`` is the soonest that
     the limiter lets the k-th of them (from 1) pass: all submits first, in the order given, then the polls. ``trip`` is
-    the quickest way of a request there and back, in seconds. No poll comes too early or too late, and no setting of
-    ours is in it.
+    the quickest way of a request there and back, in seconds. No poll comes too early or too late, and it
+    holds no setting of this package.
     """
 
     def earliest(k: int) -> float:
@@ -197,7 +197,7 @@ class Call:
         self.learning = learning
         self.random = random.Random(seed)  # noqa: S311 - a simulation
         self.trip = trip
-        self.limiter_of_ours = RateLimiter(rate)
+        self.our_limiter = RateLimiter(rate)
         self.waiting = [_Job(i, d) for i, d in enumerate(durations)][::-1]
         self.line: list[tuple[int, float, int, _Job]] = []  # (kind, due, tie, job)
         self.running = 0
@@ -214,7 +214,7 @@ class Call:
         """Until the last image's job was seen to be done, or a simulated day."""
         while self.running < self.in_flight and self.waiting:
             self._employ()
-        self.limiter_of_ours = self.limiter_of_ours.report_load(self.running, len(self.waiting))
+        self.our_limiter = self.our_limiter.report_load(self.running, len(self.waiting))
         self._move()
         while self.events and self.now < 86400.0:
             self.now, _, happen = heapq.heappop(self.events)
@@ -243,7 +243,7 @@ class Call:
                 self._at(min(ticket[1] for ticket in self.line), lambda: None)
                 return
             head = min(ready)
-            self.limiter_of_ours, wait = self.limiter_of_ours.try_acquire(self.now, "poll" if head[0] else "submit")
+            self.our_limiter, wait = self.our_limiter.try_acquire(self.now, "poll" if head[0] else "submit")
             if wait > 0:
                 self._at(self.now + max(wait, 0.05), lambda: None)
                 return
@@ -269,9 +269,7 @@ class Call:
         self._at(there, arrive)
 
     def _learn(self, allowed: bool, headers: dict[str, str]) -> None:
-        self.limiter_of_ours = self.limiter_of_ours.observe_reply(
-            self.now, 200 if allowed else 429, headers, EPOCH + self.now
-        )
+        self.our_limiter = self.our_limiter.observe_reply(self.now, 200 if allowed else 429, headers, EPOCH + self.now)
         self.refused += not allowed
 
     def _reply(self, kind: int, job: _Job, finished: bool, sent: float) -> None:
@@ -288,7 +286,7 @@ class Call:
 
     def _due(self, job: _Job) -> float:
         past = self._durations()
-        share = self.limiter_of_ours.share(self.now, past.expected or 30.0)
+        share = self.our_limiter.share(self.now, past.expected or 30.0)
         return job.submitted + job.last + next_poll(job.last, job.polls, past, share)
 
     def _durations(self) -> Durations:
@@ -317,7 +315,7 @@ class Call:
         self.running -= 1
         if self.waiting:
             self._employ()
-        self.limiter_of_ours = self.limiter_of_ours.report_load(self.running, len(self.waiting))
+        self.our_limiter = self.our_limiter.report_load(self.running, len(self.waiting))
 
 
 def lognormal(n: int, median: float, sigma: float, seed: int) -> list[float]:

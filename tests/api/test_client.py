@@ -51,7 +51,7 @@ Start = Callable[..., Sandbox]
 
 
 def _paint(prompt: str, **_: object) -> bytes:
-    """Something like a WebP, at once: here nobody looks at it."""
+    """Something like a WebP, at once: here no one looks at it."""
     return b"RIFF\0\0\0\0WEBP" + prompt.encode() * 1000
 
 
@@ -160,7 +160,7 @@ def test_a_source_image_goes_under_the_live_schemas_key(start: Start, connect: C
     assert shown[key] in (request.image.identity, [request.image.identity])
 
 
-def test_without_a_schema_the_documented_key_is_used_and_a_image_is_refused(start: Start, connect: Connect) -> None:
+def test_without_a_schema_the_documented_key_is_used_and_an_image_is_refused(start: Start, connect: Connect) -> None:
     service = start(schema=None)
     client = connect(service)
     assert client.schema() is None
@@ -366,7 +366,7 @@ def test_an_expired_address_is_renewed_and_broken_images_are_fetched_again(start
     assert (service.count("submit"), service.count("poll"), service.count("download")) == (1, 2, 3)
 
 
-def test_a_image_that_cannot_be_had_holds_none_of_the_others_back(start: Start, connect: Connect) -> None:
+def test_an_image_that_cannot_be_had_holds_none_of_the_others_back(start: Start, connect: Connect) -> None:
     service = start(faults=[Fault("download", "oversized", at=2)])
     with pytest.raises(DownloadError) as caught:
         connect(service).run(GenerationRequest("a fox", num_outputs=3, output_format="webp"))
@@ -471,7 +471,7 @@ def test_wait_gives_up_where_the_key_is_refused(start: Start, connect: Connect) 
     assert service.count("poll") == 1
 
 
-def test_an_interrupt_names_the_job_that_goes_on(
+def test_an_interrupt_names_the_job_that_continues(
     client: KlingClient, service: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -537,13 +537,13 @@ def test_a_gateways_404_page_says_nothing_of_the_job(
     assert client.wait(client.submit(FOX).job_id, timeout=20).state == "completed"
     service.add_fault(Fault("poll", "status", status=404))
     with pytest.raises(ModelNotFoundError):
-        client.wait("job_nobody_knows", timeout=20)
+        client.wait("job_no_one_knows", timeout=20)
 
 
-NO_PICTURE = b'{"jobId": "x", "status": "completed", "output": {"images": []}}'
+NO_IMAGE = b'{"jobId": "x", "status": "completed", "output": {"images": []}}'
 
 
-@pytest.mark.parametrize("raw", [NO_PICTURE, b"<html>moved</html>"], ids=["no image", "no JSON"])
+@pytest.mark.parametrize("raw", [NO_IMAGE, b"<html>moved</html>"], ids=["no image", "no JSON"])
 def test_replies_that_stay_unexpected_end_the_waiting_with_the_raw_reply(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:
@@ -596,7 +596,7 @@ def test_a_probe_that_learns_nothing_says_so(start: Start, connect: Connect, fau
     assert connect(start(faults=[fault])).probe() == "unknown"
 
 
-def test_what_is_no_request_is_refused_as_bad_input(service: Sandbox, client: KlingClient) -> None:
+def test_what_is_not_a_request_is_refused_as_bad_input(service: Sandbox, client: KlingClient) -> None:
     for call in (client.run, client.submit):
         with pytest.raises(InputError, match="A request is a GenerationRequest"):
             call("an owl")  # type: ignore[arg-type]
@@ -681,7 +681,7 @@ def test_settings_that_cannot_work_are_refused_when_they_are_set(options: dict[s
     assert "canary" not in str(caught.value)
 
 
-def test_a_key_with_stray_blanks_works(service: Sandbox) -> None:
+def test_a_key_with_stray_spaces_works(service: Sandbox) -> None:
     client = KlingClient(f' "{KEY}"\n', base_url=service.base_url + "/")
     assert client.probe() == "accepted"
     client.close()

@@ -63,7 +63,7 @@ def test_good_values_are_sent_as_the_table_writes_them(name: str, given: Any, se
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "given", "message"),
     [
         ("prompt", None, "prompt is required"),
         ("prompt", "", "prompt is empty"),
@@ -90,10 +90,10 @@ def test_good_values_are_sent_as_the_table_writes_them(name: str, given: Any, se
         ("num_outputs", [3], "whole number"),
     ],
 )
-def test_bad_values_are_refused_with_the_parameter_and_what_was_meant(name: str, given: Any, said: str) -> None:
+def test_bad_values_are_refused_with_the_parameter_and_what_was_meant(name: str, given: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
         check(name, given)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.parameter == name
     assert not caught.value.maybe_submitted
 

@@ -1,4 +1,4 @@
-"""The line of requests: whose turn it is, and that nobody who left, slept or died holds it up."""
+"""The line of requests: whose turn it is, and that no one who left, slept or died holds it up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def line(clock: Clock) -> RequestQueue:
 
 
 def _held(line: RequestQueue, seconds: float) -> None:
-    """Let the service ask for a pause, so that nobody may go."""
+    """Let the service ask for a pause, so that no one may go."""
     line.observe_reply(429, {"Retry-After": str(seconds)})
 
 
@@ -118,7 +118,7 @@ def test_a_purchase_that_is_not_due_holds_no_poll_up(line: RequestQueue, clock: 
     assert later.ready() == 100.0
 
 
-def test_who_left_holds_nobody_up(line: RequestQueue) -> None:
+def test_who_left_holds_no_one_up(line: RequestQueue) -> None:
     first, second = line.slot("submit"), line.slot("poll")
     assert second.ready() > 0.0
     with first:
@@ -133,7 +133,7 @@ def test_who_left_is_never_told_to_go(line: RequestQueue) -> None:
         ticket.ready()
 
 
-def test_who_died_holds_nobody_up(line: RequestQueue) -> None:
+def test_who_died_holds_no_one_up(line: RequestQueue) -> None:
     first, second = line.slot("submit"), line.slot("poll")
     assert second.ready() > 0.0
     del first
@@ -141,7 +141,7 @@ def test_who_died_holds_nobody_up(line: RequestQueue) -> None:
     assert second.ready() == 0.0
 
 
-def test_who_sleeps_through_the_turn_holds_nobody_up_and_keeps_the_place(line: RequestQueue, clock: Clock) -> None:
+def test_who_sleeps_through_the_turn_holds_no_one_up_and_keeps_the_place(line: RequestQueue, clock: Clock) -> None:
     first, second, third = line.slot("submit"), line.slot("poll"), line.slot("poll")
     assert second.ready() > 0.0
     clock.now += 5.0

@@ -112,7 +112,7 @@ def test_a_job_is_asked_for_again_as_long_as_it_helps(
         ({"RETRY-AFTER": "0"}, 0.0),
         ({"Retry-After": formatdate(NOW + 30, usegmt=True)}, 30.0),
         ({"Retry-After": formatdate(NOW - 30, usegmt=True)}, 0.0),
-        # the service's clock is an hour ahead of ours: its own Date says how long it means
+        # the service's clock is an hour ahead of this package: its own Date says how long it means
         ({"Retry-After": formatdate(NOW + 3630, usegmt=True), "Date": formatdate(NOW + 3600, usegmt=True)}, 30.0),
         ({"X-RateLimit-Reset": "17"}, 17.0),
         ({"X-RateLimit-Reset": str(int(NOW) + 17)}, 17.0),
@@ -265,7 +265,7 @@ def test_a_job_took_between_its_last_two_polls(running: float, gap: float, secon
 def spend(
     pace: RateLimiter, now: float, most: int = 1000, headers: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[RateLimiter, int]:
-    """Send until there is no room; each reply comes at once."""
+    """Send until there is no space; each reply comes at once."""
     for count in range(most):
         pace, wait = pace.try_acquire(now, "submit")
         if wait:
@@ -523,7 +523,7 @@ def test_no_count_of_what_remains_can_push_it_above_twice_the_announced_limit(
 
 
 def test_a_stray_refusal_holds_for_as_long_as_it_says_and_no_longer() -> None:
-    """Refused after hardly any request of ours: somebody else used the allowance; of the limit it says nothing."""
+    """Refused after hardly any request: somebody else used the allowance; of the limit it says nothing."""
     pace, _ = RateLimiter(60).try_acquire(0.0, "submit")
     pace = pace.observe_reply(0.1, 429, {"Retry-After": "1"})
     pace, wait = pace.try_acquire(0.1, "submit")

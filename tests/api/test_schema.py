@@ -67,7 +67,7 @@ def test_the_schema_is_found_wherever_the_pages_put_it(wrapped: Any) -> None:
         {"schema": {"$ref": "#/schema", "allOf": 3}},
     ],
 )
-def test_what_is_no_schema_is_none(body: Any) -> None:
+def test_what_is_not_a_schema_is_none(body: Any) -> None:
     assert read_schema(body) is None
 
 
@@ -167,7 +167,7 @@ def test_what_has_no_key_is_refused_before_spending(request_: Any, schema: Model
         run_body(request_, schema)
 
 
-def test_a_image_with_a_negative_prompt_goes_where_the_schema_lists_both() -> None:
+def test_an_image_with_a_negative_prompt_goes_where_the_schema_lists_both() -> None:
     body = run_body(GenerationRequest("x", image=URL, negative_prompt="y"), _schema(image_url={}))
     assert (body["image_url"], body["negative_prompt"]) == (URL, "y")
 

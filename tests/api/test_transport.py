@@ -89,7 +89,7 @@ def test_a_connection_that_takes_too_long_never_left(transport: Make) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         fillers = []
-        for _ in range(4):  # nobody accepts: the queue is full, and the next one waits
+        for _ in range(4):  # no one accepts: the queue is full, and the next one waits
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
@@ -105,7 +105,7 @@ def test_a_connection_that_takes_too_long_never_left(transport: Make) -> None:
 
 
 def _certificate(folder: Path) -> ssl.SSLContext:
-    """A server's context with a certificate that nobody has reason to trust."""
+    """A server's context with a certificate that no one has reason to trust."""
     x509 = pytest.importorskip("cryptography.x509")
     import datetime
 
@@ -204,7 +204,7 @@ def test_once_sent_a_purchase_without_a_reply_may_have_been_made_and_is_sent_onc
     assert len(server.requests) == 1
 
 
-def test_a_reply_that_does_not_come_is_waited_for_as_long_as_was_said(transport: Make, odd_server: Serve) -> None:
+def test_a_reply_that_does_not_come_is_waited_for_as_long_as_was_reported(transport: Make, odd_server: Serve) -> None:
     server = odd_server(_silent)
     started = time.monotonic()
     error = _post(transport(server.base_url, read=0.3), f"{server.base_url}/run")
@@ -437,7 +437,7 @@ HEADS = {
     "103 without a reason": b"HTTP/1.1 103\r\n\r\nHTTP/1.1 202\r\n",
     "300 lines": b"HTTP/1.1 202 Accepted\r\n" + b"".join(b"X-Trace-%d: y\r\n" % k for k in range(300)),
     "a line of 200 kB": b"HTTP/1.1 202 Accepted\r\nX-Policy: " + b"p" * 200_000 + b"\r\n",
-    "a line that is no header": b"HTTP/1.1 202 Accepted\r\nPHP Warning at line 3\r\n",
+    "a line that is not a header": b"HTTP/1.1 202 Accepted\r\nPHP Warning at line 3\r\n",
     "a continued line": b"HTTP/1.1 202 Accepted\r\nX-Folded: a\r\n  b\r\n",
     "a space before the colon": b"HTTP/1.1 202 Accepted\r\nX-Odd : a\r\n",
     "bare line feeds": b"HTTP/1.1 202 Accepted\nX-Odd: a\n",
@@ -748,35 +748,35 @@ def test_requests_never_holds_the_key(transport: Make, odd_server: Serve, reply:
 
 # --- downloads ----------------------------------------------------------------------------------------------------
 
-PICTURE = os.urandom(200_000)
+IMAGE = os.urandom(200_000)
 
 
-def test_a_image_is_fetched_without_the_key(transport: Make, odd_server: Serve, reply: Bytes) -> None:
-    server = odd_server(lambda connection, _: connection.sendall(reply(PICTURE, "Set-Cookie: a=b; Path=/")))
+def test_an_image_is_fetched_without_the_key(transport: Make, odd_server: Serve, reply: Bytes) -> None:
+    server = odd_server(lambda connection, _: connection.sendall(reply(IMAGE, "Set-Cookie: a=b; Path=/")))
     one = transport(server.base_url)
     for _ in range(2):
-        assert _download(one, f"{server.base_url}/a.png") == PICTURE
+        assert _download(one, f"{server.base_url}/a.png") == IMAGE
     assert not any(b"authorization" in request.lower() or b"cookie" in request.lower() for request in server.requests)
 
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(PICTURE)),
-        ("x-gzip", gzip.compress(PICTURE)),
-        ("GZIP", gzip.compress(PICTURE[:1000]) + gzip.compress(PICTURE[1000:]) + b"\0\0"),
-        ("deflate", zlib.compress(PICTURE)),
-        ("identity", PICTURE),
+        ("gzip", gzip.compress(IMAGE)),
+        ("x-gzip", gzip.compress(IMAGE)),
+        ("GZIP", gzip.compress(IMAGE[:1000]) + gzip.compress(IMAGE[1000:]) + b"\0\0"),
+        ("deflate", zlib.compress(IMAGE)),
+        ("identity", IMAGE),
     ],
 )
 def test_an_encoding_that_was_not_asked_for_is_decoded(
     transport: Make, odd_server: Serve, reply: Bytes, encoding: str, body: bytes
 ) -> None:
     server = odd_server(lambda connection, _: connection.sendall(reply(body, f"Content-Encoding: {encoding}")))
-    assert _download(transport(server.base_url), f"{server.base_url}/a.png") == PICTURE
+    assert _download(transport(server.base_url), f"{server.base_url}/a.png") == IMAGE
 
 
-PNG = b"\x89PNG\r\n\x1a\n" + PICTURE + b"\0\0\0\0IEND\xaeB`\x82"
+PNG = b"\x89PNG\r\n\x1a\n" + IMAGE + b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def _aws_chunked(data: bytes) -> bytes:
@@ -812,7 +812,7 @@ def test_what_an_image_is_packed_in_is_decided_by_its_bytes(
 
 @pytest.mark.parametrize(
     "image",
-    [PNG, b"\xff\xd8\xff\xe0" + PICTURE + b"\xff\xd9", b"RIFF" + (200_004).to_bytes(4, "little") + b"WEBP" + PICTURE],
+    [PNG, b"\xff\xd8\xff\xe0" + IMAGE + b"\xff\xd9", b"RIFF" + (200_004).to_bytes(4, "little") + b"WEBP" + IMAGE],
     ids=["png", "jpeg", "webp"],
 )
 def test_an_image_with_its_end_marker_is_whole_whatever_its_length_says(
@@ -872,10 +872,10 @@ def test_a_redirect_is_followed_whatever_its_location_is_written_in(
     assert server.requests[1].split(b" ")[1] == target.encode()
 
 
-def test_a_image_in_chunks_is_read(transport: Make, odd_server: Serve) -> None:
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (PICTURE[:1000], PICTURE[1000:])) + b"0\r\n\r\n"
+def test_an_image_in_chunks_is_read(transport: Make, odd_server: Serve) -> None:
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (IMAGE[:1000], IMAGE[1000:])) + b"0\r\n\r\n"
     server = odd_server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
-    assert _download(transport(server.base_url), f"{server.base_url}/a.png") == PICTURE
+    assert _download(transport(server.base_url), f"{server.base_url}/a.png") == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -884,7 +884,7 @@ def test_a_image_in_chunks_is_read(transport: Make, odd_server: Serve) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(PICTURE)[:1000],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(IMAGE)[:1000],
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n....",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Le",
@@ -893,7 +893,7 @@ def test_a_image_in_chunks_is_read(transport: Make, odd_server: Serve) -> None:
         b"HTTP/1.1 204 Nothing\r\n\r\n",
     ],
 )
-def test_a_image_that_is_not_whole_is_an_error_that_may_be_tried_again(
+def test_an_image_that_is_not_whole_is_an_error_that_may_be_tried_again(
     transport: Make, odd_server: Serve, data: bytes
 ) -> None:
     server = odd_server(_after(data))
@@ -934,7 +934,7 @@ def test_an_oversized_image_is_refused_at_once_and_for_good(transport: Make, odd
     assert time.monotonic() - started < 2
 
 
-def test_a_image_of_exactly_the_limit_is_kept(transport: Make, odd_server: Serve, reply: Bytes) -> None:
+def test_an_image_of_exactly_the_limit_is_kept(transport: Make, odd_server: Serve, reply: Bytes) -> None:
     server = odd_server(lambda connection, _: connection.sendall(reply(b"x" * MB)))
     assert len(_download(transport(server.base_url), f"{server.base_url}/a.png")) == MB
 
@@ -948,7 +948,7 @@ def test_a_download_that_drips_ends_at_its_deadline(transport: Make, odd_server:
 
 
 def test_what_writing_raises_comes_out_unchanged(transport: Make, odd_server: Serve, reply: Bytes) -> None:
-    server = odd_server(reply(PICTURE))
+    server = odd_server(reply(IMAGE))
     full = OSError(28, "No space left on device")
 
     def write(_: bytes) -> None:
@@ -962,14 +962,14 @@ def test_what_writing_raises_comes_out_unchanged(transport: Make, odd_server: Se
 def test_redirects_of_a_download_are_followed_by_hand_without_the_key(
     transport: Make, odd_server: Serve, reply: Bytes
 ) -> None:
-    other = odd_server(lambda connection, _: connection.sendall(reply(PICTURE)))
+    other = odd_server(lambda connection, _: connection.sendall(reply(IMAGE)))
 
     def answer(connection: socket.socket, request: bytes) -> None:
         target = "b.png" if b"/a.png" in request else f"http://127.0.0.1:{other.port}/c.png"
         connection.sendall(reply(b"", f"Location: {target}", status="302 Found"))
 
     server = odd_server(answer)
-    assert _download(transport(server.base_url), f"{server.base_url}/a.png") == PICTURE
+    assert _download(transport(server.base_url), f"{server.base_url}/a.png") == IMAGE
     assert [request.split(b" ")[1] for request in server.requests] == [b"/api/v1/a.png", b"/api/v1/b.png"]
     assert not any(b"authorization" in request.lower() for request in server.requests + other.requests)
 
@@ -993,7 +993,7 @@ def test_redirects_without_end_are_given_up(transport: Make, odd_server: Serve, 
 def test_a_public_service_cannot_send_us_to_this_machine(
     transport: Make, odd_server: Serve, reply: Bytes, url: str
 ) -> None:
-    server = odd_server(reply(PICTURE))
+    server = odd_server(reply(IMAGE))
     with pytest.raises(DownloadError) as caught:
         _download(transport("https://pixeldojo.ai/api/v1"), url.format(port=server.port))
     assert caught.value.final
@@ -1008,7 +1008,7 @@ def test_a_redirect_is_held_to_the_same_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first address is allowed for the test's sake, the one it points to is not."""
-    inside = odd_server(reply(PICTURE))
+    inside = odd_server(reply(IMAGE))
     outside = odd_server(reply(b"", f"Location: https://127.0.0.1:{inside.port}/a.png", status="302 Found"))
     one = transport("https://pixeldojo.ai/api/v1")
     monkeypatch.setattr("kling_notebook.api.transport.why_blocked", _allow_first(outside.base_url))

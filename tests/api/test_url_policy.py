@@ -117,7 +117,7 @@ def test_a_base_url_that_cannot_work_or_is_readable_on_the_way_is_refused(bad: o
 
 
 @pytest.mark.parametrize("bad", ["", " ", "..", ".", "a b", "a\nb", None, "x" * 201])
-def test_a_model_that_is_no_id_is_refused(bad: object) -> None:
+def test_a_model_that_is_not_an_id_is_refused(bad: object) -> None:
     with pytest.raises(SettingsError, match="model"):
         url_policy.check_model(bad)  # type: ignore[arg-type]  # the point
 
@@ -186,12 +186,12 @@ NEVER = [
 
 
 @pytest.mark.parametrize("url", PUBLIC)
-def test_a_image_may_come_from_a_public_https_address(url: str) -> None:
+def test_an_image_may_come_from_a_public_https_address(url: str) -> None:
     assert url_policy.why_blocked(url, BASE) is None
 
 
 @pytest.mark.parametrize("url", PRIVATE + NEVER)
-def test_a_image_may_not_come_from_inside_or_over_plain_http(url: str) -> None:
+def test_an_image_may_not_come_from_inside_or_over_plain_http(url: str) -> None:
     assert url_policy.why_blocked(url, BASE) is not None
 
 
@@ -201,7 +201,7 @@ def test_a_service_on_this_machine_may_name_any_address(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", NEVER)
-def test_what_is_no_plain_url_is_refused_even_there(url: str) -> None:
+def test_what_is_not_a_plain_url_is_refused_even_there(url: str) -> None:
     assert url_policy.why_blocked(url, LOCAL) is not None
 
 

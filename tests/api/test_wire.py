@@ -118,7 +118,7 @@ def test_a_reply_to_a_submit_without_a_usable_job_id_may_have_bought(reply: Any)
 
 
 def test_a_torn_reply_still_tells_its_job_id() -> None:
-    """An id is an id: the job goes on. One that broke off is none."""
+    """An id is an id: the job continues. One that broke off is none."""
     for torn in (b'{"jobId": "job_abc123", "status": "pen', b'{"jobId": "job_abc123", "pad": "' + b" " * JSON_LIMIT):
         job = wire.read_submit(200, {}, torn, cut="it took too long")
         assert (job.job_id, job.state, job.image_urls) == ("job_abc123", "running", ())
@@ -143,7 +143,7 @@ def test_a_torn_reply_still_tells_its_job_id() -> None:
         *[(word, "running") for word in (None, 3, ["completed"], {"completed": True})],
     ],
 )
-def test_a_status_nobody_documented_means_still_running(word: Any, state: str) -> None:
+def test_a_status_no_one_documented_means_still_running(word: Any, state: str) -> None:
     output = {"images": [ONE]} if state == "completed" else None
     job = _polled({"jobId": "job_abc123", "status": word, "output": output})
     assert job.state == state
@@ -192,7 +192,7 @@ def test_one_image_is_found_in_every_shape_of_output(output: Any) -> None:
 
 
 @pytest.mark.parametrize("output", [None, {}, [], "", 3, {"images": []}, {"images": [None]}, {"images": ["image.png"]}])
-def test_completed_without_a_image_is_unexpected_and_the_reply_is_kept(output: Any) -> None:
+def test_completed_without_an_image_is_unexpected_and_the_reply_is_kept(output: Any) -> None:
     reply = {"jobId": "job_abc123", "status": "completed", "output": output, "seen": "x"}
     with pytest.raises(UnexpectedReplyError) as caught:
         _polled(reply)
@@ -235,7 +235,7 @@ def test_a_running_job_has_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "number"),
+    ("shown_text", "number"),
     [
         (1, 1.0),
         (0, 0.0),
@@ -253,8 +253,8 @@ def test_a_running_job_has_no_error() -> None:
         (10**400, None),
     ],
 )
-def test_credits_may_be_fractional_and_are_never_nonsense(said: Any, number: float | None) -> None:
-    job = _polled({"status": "pending", "creditCost": said, "creditsRemaining": said})
+def test_credits_may_be_fractional_and_are_never_nonsense(shown_text: Any, number: float | None) -> None:
+    job = _polled({"status": "pending", "creditCost": shown_text, "creditsRemaining": shown_text})
     assert job.credit_cost == job.credits_remaining == number
 
 
@@ -280,7 +280,7 @@ _R, _A, _U = AfterSubmit.REFUSED, AfterSubmit.AGAIN, AfterSubmit.UNKNOWN
 
 
 @pytest.mark.parametrize(
-    ("base_url", "said"),
+    ("base_url", "shown_text"),
     [
         ("https://pixeldojo.ai/api/v1", True),
         ("https://pixeldojo.ai:8443/api/v1", False),
@@ -288,11 +288,11 @@ _R, _A, _U = AfterSubmit.REFUSED, AfterSubmit.AGAIN, AfterSubmit.UNKNOWN
         ("http://127.0.0.1:99/api/v1", False),
     ],
 )
-def test_where_to_buy_credits_is_said_of_pixeldojo_only(base_url: str, said: bool) -> None:
+def test_where_to_buy_credits_is_reported_of_pixeldojo_only(base_url: str, shown_text: bool) -> None:
     """Another service sells its own, and a sandbox none."""
     with pytest.raises(InsufficientCreditsError, match=r"Not enough credits.*nothing was bought") as caught:
         wire.read_submit(402, {}, b"{}", base_url=base_url)
-    assert ("https://pixeldojo.ai/api-platform/buy-credits" in str(caught.value)) == said
+    assert ("https://pixeldojo.ai/api-platform/buy-credits" in str(caught.value)) == shown_text
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_when_a_window_ends_matters_only_to_what_was_refused_for_it(status: int,
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 409, 429])
-def test_only_of_a_refused_submit_is_it_said_that_nothing_was_bought(status: int) -> None:
+def test_only_of_a_refused_submit_is_it_reported_that_nothing_was_bought(status: int) -> None:
     """A poll that is refused concerns a job that was."""
     assert str(wire.read_error(status, {}, b"", submitting=True)).endswith("; nothing was bought.")
     assert "nothing" not in str(wire.read_error(status, {}, b"", submitting=False))

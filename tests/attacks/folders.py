@@ -1,6 +1,6 @@
 """Folders that a stranger made: each does one thing to lead kling_notebook out of the folder, to stop or to mislead it.
 
-A folder of ours is copied, spoiled in one way, and then everything is done with it that a user can do. Beside it
+A folder is copied, spoiled in one way, and then everything is done with it that a user can do. Beside it
 stands a tree of witnesses: no file of it may be changed, removed, or opened. An audit hook sees each file that is
 opened; what SQLite opens by itself is seen by the witnesses' contents.
 """
@@ -47,7 +47,7 @@ def paint(*_: Any, output_format: str, index: int, **__: Any) -> bytes:
 
 
 def make_witnesses(outside: Path) -> None:
-    """What must stay as it is, and unread: among it names that a folder of ours might hold."""
+    """What must stay as it is, and unread: among it names that a folder of this package might hold."""
     (outside / "locks").mkdir(parents=True)
     Image.new("RGB", (640, 480), "#a1b2c3").save(outside / "private.png")
     Image.new("RGB", (64, 48), "#a1b2c3").save(outside / "private.jpg")
@@ -345,7 +345,7 @@ SHOWN_BY_LINK = {"an image is a link"}  # a single image may be a link: it is re
 
 
 def begin(place: Path, sandbox: Sandbox) -> Path:
-    """A folder of ours with completed jobs, as a stranger may have got it."""
+    """A folder of this package with completed jobs, as a stranger may have got it."""
     folder = place / "ours"
     session = Session(_settings(folder, sandbox))
     try:
@@ -370,7 +370,7 @@ class Attacked:
 
 
 def attack(ours: Path, place: Path, name: str, sandbox: Sandbox) -> Attacked:
-    """Spoil a copy of ``ours`` in one way and use it."""
+    """Spoil a copy of the folder ``ours`` in one way and use it."""
     outside, folder = place / "outside", place / "hostile" / "images"
     make_witnesses(outside)
     shutil.copytree(ours, folder)
@@ -399,7 +399,7 @@ def _holds(body: bytes, data: bytes) -> bool:
 
 
 def _use(folder: Path, sandbox: Sandbox, done: Attacked, name: str) -> None:
-    """Everything that a user can do with a folder. An error of ours is an answer; any other exception is a fault."""
+    """Everything that a user can do with a folder. A KlingError is an answer; any other exception is a fault."""
 
     def attempt(what: str, function: Callable[[], Any]) -> Any:
         try:

@@ -244,7 +244,7 @@ def interrupts(place: Path, number: int, chance: random.Random) -> Figures:
 
 
 def replies(number: int, chance: random.Random) -> Figures:
-    """Random replies, made by breaking good ones: an answer or an error of ours, and nothing else."""
+    """Random replies, made by breaking good ones: an answer or an error of this package, and nothing else."""
     from kling_notebook.api import wire
 
     good = [
@@ -273,4 +273,6 @@ def replies(number: int, chance: random.Random) -> Figures:
         status = chance.choice([200, 202, 400, 402, 404, 429, 500, 0, 299])
         attempt(wire.read_submit, status, {}, bytes(body))
         attempt(wire.read_job, status, {}, bytes(body), "job_1")
-    return Figures(f"{2 * number} random replies", f"{len(faults)} other than an answer or an error of ours", faults)
+    return Figures(
+        f"{2 * number} random replies", f"{len(faults)} other than an answer or an error of this package", faults
+    )

@@ -21,6 +21,6 @@ NAMES = ("kills", "copies", "together", "faulty", "interrupts", "replies")  # th
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_promises_hold(name: str, tmp_path: Path) -> None:
-    """What was paid for is kept, nothing is paid for twice, and whatever comes is an answer or an error of ours."""
+    """What was paid for is kept, nothing is paid for twice, and whatever comes is an answer or a KlingError."""
     row = main.attacks(tmp_path, True, random.randrange(10**6))[name]()  # noqa: S311  # not for secrets
     assert row.faults == [], row

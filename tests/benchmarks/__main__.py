@@ -26,21 +26,21 @@ def main() -> int:
     parser.add_argument("--only", metavar="PARTS", help="some of load,polling,jobs,notebooks,growth,whole")
     parser.add_argument("--runs", type=int, default=0, help="runs a median is taken of")
     parser.add_argument("--suite", action="store_true", help="time the test suite as well")
-    said = parser.parse_args()
-    runs = said.runs or (5 if said.quick else 11)
-    sizes = (1000, 10_000, 100_000) if said.quick else (1000, 10_000, 100_000, 1_000_000)
+    message = parser.parse_args()
+    runs = message.runs or (5 if message.quick else 11)
+    sizes = (1000, 10_000, 100_000) if message.quick else (1000, 10_000, 100_000, 1_000_000)
     before = busy()
     with tempfile.TemporaryDirectory(prefix="kling-benchmarks-", ignore_cleanup_errors=True) as folder:
         here = Path(folder)
         parts: dict[str, Callable[[], Iterator[Row]]] = {
             "load": lambda: load.rows(here, max(3, runs // 2)),
-            "polling": lambda: polling.rows(here, 4 if said.quick else 10, real=not said.quick),
+            "polling": lambda: polling.rows(here, 4 if message.quick else 10, real=not message.quick),
             "jobs": lambda: jobs.rows(here, runs),
-            "notebooks": lambda: notebooks.rows(here, 8.0 if said.quick else 15.0),
-            "growth": lambda: growth.rows(here, sizes, 3 if said.quick else 5),
-            "whole": lambda: whole.rows(here, tour=True, suite=said.suite),
+            "notebooks": lambda: notebooks.rows(here, 8.0 if message.quick else 15.0),
+            "growth": lambda: growth.rows(here, sizes, 3 if message.quick else 5),
+            "whole": lambda: whole.rows(here, tour=True, suite=message.suite),
         }
-        chosen = said.only.split(",") if said.only else list(parts)
+        chosen = message.only.split(",") if message.only else list(parts)
         rows: list[Row] = []
         for name in chosen:
             begun = time.monotonic()

@@ -183,8 +183,8 @@ from pathlib import Path
 import psutil
 from kling_notebook.session.session import Session
 url, key, folder = sys.argv[1:]
-said = {"base_url": url, "api_key": key, "folder": folder}
-begun = Session(said | {"requests_per_minute": 6000, "credits_without_asking": 1e9})
+message = {"base_url": url, "api_key": key, "folder": folder}
+begun = Session(message | {"requests_per_minute": 6000, "credits_without_asking": 1e9})
 begun.start([begun.request("warm")], source="python").handles[0].result(60)
 process, most, stop = psutil.Process(), [0], threading.Event()
 idle = process.memory_info().rss

@@ -109,9 +109,9 @@ def _cells(kernel: Kernel, during: float, until: str = "1+1") -> list[float]:
     times, end = [], time.monotonic() + during
     while time.monotonic() < end:
         begun = time.perf_counter()
-        said = kernel.run("1+1" if until == "1+1" else f"print({until})")
+        shown_text = kernel.run("1+1" if until == "1+1" else f"print({until})")
         times.append(time.perf_counter() - begun)
-        if said.strip() == "True":
+        if shown_text.strip() == "True":
             break
         time.sleep(0.02)
     return times

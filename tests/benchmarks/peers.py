@@ -25,7 +25,7 @@ def environment(*packages: str) -> Path | str:
         install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages]
         subprocess.run(install, check=True, capture_output=True, text=True, timeout=420)
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        return f"not installed: {said[-1][:80] if said else type(error).__name__}"
+        message = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        return f"not installed: {message[-1][:80] if message else type(error).__name__}"
     (folder / "complete").touch()
     return python

@@ -87,10 +87,10 @@ def apart(latency: float) -> Iterator[Apart]:
         process.stdin.close()
 
 
-def session(service: Sandbox, folder: Path, **said: Any) -> Session:
+def session(service: Sandbox, folder: Path, **message: Any) -> Session:
     """A session to which the sandbox is the hosted service."""
     where = {"api_key": service.key, "base_url": service.base_url, "folder": str(folder)}
-    return Session(where | {"requests_per_minute": 6000, "credits_without_asking": 1e9} | said)
+    return Session(where | {"requests_per_minute": 6000, "credits_without_asking": 1e9} | message)
 
 
 def know(begun: Session, durations: list[float]) -> None:

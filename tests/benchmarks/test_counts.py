@@ -38,9 +38,9 @@ def begin(service: ModuleType, tmp_path: Path) -> Iterator[Callable[..., tuple[A
     """A sandbox whose images are painted beforehand, and a session on it."""
     made: list[tuple[Any, Session]] = []
 
-    def start(resolution: str = "1K", **said: Any) -> tuple[Any, Session]:
+    def start(resolution: str = "1K", **shown_text: Any) -> tuple[Any, Session]:
         sandbox = service.sandbox(resolution).start()
-        made.append((sandbox, service.session(sandbox, tmp_path / "images", **said)))
+        made.append((sandbox, service.session(sandbox, tmp_path / "images", **shown_text)))
         return made[-1]
 
     yield start
@@ -125,7 +125,7 @@ def test_nine_images_take_one_post_and_nine_downloads(begin) -> None:
     assert (sandbox.count("submit"), sandbox.count("download"), sandbox.count("other")) == (2, 18, 1)
 
 
-def test_a_result_shown_again_asks_nobody(begin) -> None:
+def test_a_result_shown_again_asks_no_one(begin) -> None:
     sandbox, session = begin()
     number = run(session).number
     asked = len(sandbox.log)

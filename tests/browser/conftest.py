@@ -1,7 +1,7 @@
 """A real JupyterLab on loopback, driven in a real Chromium.
 
 Playwright's own browsers are not used: Debian's ``chromium`` is. Where it or Playwright is missing the tests here are
-skipped, and with KLING_REQUIRE_BROWSER=1 they fail instead, so that nobody takes a skip for a pass.
+skipped, and with KLING_REQUIRE_BROWSER=1 they fail instead, so that no one takes a skip for a pass.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def quiet_settings(folder: Path, theme: str = "light") -> None:
 
 
 def strangers_environment(home: Path) -> dict[str, str]:
-    """The environment of a stranger: no key, no settings of ours or Jupyter's, the sandbox asked for."""
+    """The environment of a stranger: no key, no settings of this package or Jupyter's, the sandbox asked for."""
     own = ("PIXELDOJO_", "KLING_", "JUPYTER", "IPYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     quiet_settings(home / "settings")
@@ -337,7 +337,7 @@ def open_notebook(chromium: Any, jupyter_lab: JupyterServer, request: pytest.Fix
             page.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=150_000)
             page.wait_for_kernel()
             pages.append(page)
-            page.page.keyboard.press("Control+b")  # the file browser only takes room
+            page.page.keyboard.press("Control+b")  # the file browser only takes space
             return page
 
         yield open_

@@ -112,10 +112,10 @@ def test_the_first_link_opens_the_panel_and_nothing_has_to_be_run(chromium, jupy
     strangers(page, jupyter_lab.url)
     page.goto(f"{jupyter_lab.url}/{link('voila')}")
     page.get_by_role("button", name=re.compile("^Generate")).first.wait_for(timeout=90_000)
-    said = page.locator("body").inner_text()
-    assert "sandbox" in said.lower()
-    assert "nothing is billed" in said
-    assert "Traceback" not in said
+    message = page.locator("body").inner_text()
+    assert "sandbox" in message.lower()
+    assert "nothing is billed" in message
+    assert "Traceback" not in message
     page.locator("textarea").first.fill("A red fox in an autumn forest, watercolor")
     page.get_by_role("button", name=re.compile("^Generate")).first.click()
     page.wait_for_function(
@@ -160,6 +160,6 @@ def test_eight_jobs_at_once_stay_under_a_gigabyte(open_notebook, jupyter_lab):
         watcher.join()
     assert page.outputs(1)[0]["data"]["text/plain"] == "16"
     print(f"\nmost memory of server, kernels and eight 2K jobs of two images: {most / 1e6:.0f} MB")
-    said = re.search(r"under (0\.\d) GB\s+with eight 2K jobs", PAGE.read_text(encoding="utf-8"))
-    assert said is not None
-    assert 100_000_000 < most < float(said[1]) * 1e9 < LIMIT
+    message = re.search(r"under (0\.\d) GB\s+with eight 2K jobs", PAGE.read_text(encoding="utf-8"))
+    assert message is not None
+    assert 100_000_000 < most < float(message[1]) * 1e9 < LIMIT

@@ -62,7 +62,7 @@ def test_tab_offers_what_the_magic_takes_and_nothing_else(notebook: Any) -> None
     assert editor.inner_text().strip() == "%kling history"
 
 
-def test_tab_finishes_a_path_with_blanks_inside_quotes(notebook: Any) -> None:
+def test_tab_finishes_a_path_with_spaces_inside_quotes(notebook: Any) -> None:
     """Through a folder: its quote stays open until the file in it was chosen."""
     folder = notebook.path.parent / "my images"
     folder.mkdir()

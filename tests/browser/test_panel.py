@@ -90,8 +90,8 @@ def value_of(page, code):
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
             const future = kernel.requestExecute({code: '', user_expressions: {it: code}, store_history: false});
             const reply = await future.done;
-            const said = reply.content.user_expressions.it;
-            return said.data ? said.data['text/plain'] : said.evalue;
+            const message = reply.content.user_expressions.it;
+            return message.data ? message.data['text/plain'] : message.evalue;
         }""",
         code,
     )
@@ -229,7 +229,7 @@ def test_what_goes_wrong_is_shown_where_it_happens(open_notebook):
     panel.says("too dark")
     panel.notebook.shoot("panel-light-600-failed")
     panel.button(re.compile("^Try again"), exact=False).click()
-    # Stop waiting; the job goes on and can be watched again.
+    # Stop waiting; the job continues and can be watched again.
     panel.says("running")
     panel.button("Stop waiting").click()
     panel.says("keeps running")
@@ -265,7 +265,7 @@ def test_uploads_good_and_bad(open_notebook):
     moving = image_bytes((400, 400), "GIF", save_all=True, append_images=[Image.new("RGB", (400, 400))])
     bad = [
         ("moving.gif", moving, "moving.gif is"),
-        ("text.png", b"this is no image", "text.png is"),
+        ("text.png", b"this is not an image", "text.png is"),
         ("tiny.png", image_bytes((10, 10)), "10 x 10 pixels"),
     ]
     for name, data, says in bad:

@@ -8,7 +8,7 @@ from kling_notebook.command import notebooks
 
 QUICKSTART = notebooks.home() / notebooks.FIRST
 PROMPT = 3  # the cells by their place in the notebook
-PICTURE = 5
+IMAGE = 5
 HISTORY = 10
 
 
@@ -29,7 +29,7 @@ def test_run_all_shows_the_images(open_notebook, theme):
     assert len(grid) == 4
     assert all(image["natural"] > 0 and image["width"] > 100 for image in grid)
     assert all("mountain landscape" in image["alt"] for image in grid)
-    (large,) = shown_images(page, PICTURE)
+    (large,) = shown_images(page, IMAGE)
     assert large["width"] > grid[0]["width"]
     assert "completed" in page.output(HISTORY).inner_text()
     page.shoot(f"quickstart-{theme}")

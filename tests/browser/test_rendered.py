@@ -75,7 +75,7 @@ FAULTS = {
 }
 SIDE_BY_SIDE = {"nine": 3, "four": 2, "tall": 3, "wide": 2, "mixed": 2, "compare": 2}
 """How many images stand beside one another, from 600 pixels on."""
-PICTURES = sum(images for _, images in CELLS.values())
+IMAGES = sum(images for _, images in CELLS.values())
 
 
 def paint(prompt: str, *, aspect_ratio: str, index: int, **options: Any) -> bytes:
@@ -121,7 +121,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
 
         def before(cell: NotebookNode, cell_index: int) -> None:
             names = list(CELLS)
-            if cell_index <= names.index("interrupted"):  # whose job goes on to the end, and never has an image
+            if cell_index <= names.index("interrupted"):  # whose job continues to the end, and never has an image
                 service.clear_faults()
             for fault in FAULTS.get(names[cell_index], ()):
                 service.add_fault(fault)
@@ -164,7 +164,7 @@ def test_a_grid_of_nine_real_images_is_light(executed: Executed) -> None:
     assert executed.path.stat().st_size < 3_500_000
 
 
-def test_a_image_alone_is_large_and_bounded(executed: Executed) -> None:
+def test_an_image_alone_is_large_and_bounded(executed: Executed) -> None:
     for name in ("one", "image"):
         (output,) = executed.outputs(name)
         jpeg = base64.b64decode(output["data"]["image/jpeg"])
@@ -214,7 +214,7 @@ def test_what_is_saved_is_valid_html_that_runs_nothing(executed: Executed) -> No
 def test_a_failure_and_an_interrupt_leave_their_last_state_with_reason_and_next_step(executed: Executed) -> None:
     failed = executed.outputs("failed")
     assert "failed" in failed[0]["data"]["text/html"]
-    assert "content policy" not in failed[0]["data"]["text/html"], "said once"
+    assert "content policy" not in failed[0]["data"]["text/html"], "message once"
     assert "content policy" in failed[1]["evalue"]
     assert failed[1]["ename"] == "JobFailedError"
     assert len(failed[1]["traceback"]) == 1
@@ -257,10 +257,10 @@ def test_html_and_markdown_hold_every_image_and_its_prompt(executed: Executed, e
 
     page = exported.read_text(encoding="utf-8")
     figures = 1  # the matplotlib figure is an image of its own
-    assert len(images_of(page)) == PICTURES + figures
+    assert len(images_of(page)) == IMAGES + figures
     assert page.count('alt="A beautiful mountain landscape at golden hour, photorealistic"') >= 10
     markdown, _ = MarkdownExporter().from_notebook_node(executed.notebook)
-    assert len(images_of(markdown)) == PICTURES
+    assert len(images_of(markdown)) == IMAGES
     assert markdown.count('alt="A beautiful mountain landscape at golden hour, photorealistic"') >= 10
 
 
@@ -275,7 +275,7 @@ def test_a_pdf_printed_by_a_browser_holds_the_images(chromium: Any, exported: Pa
     pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
     images = len(re.findall(rb"/Subtype\s*/Image\b", pdf))
     assert 5 <= pages <= 40, pages
-    assert images >= PICTURES * 0.7, f"{images} images in the PDF, {PICTURES} shown (equal ones are stored once)"
+    assert images >= IMAGES * 0.7, f"{images} images in the PDF, {IMAGES} shown (equal ones are stored once)"
 
 
 # in browsers ----------------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def look(page: Any, width: int) -> dict[str, dict[str, Any]]:
             assert 0 <= left < right <= width + 1, name
         for words, contrast in seen["texts"]:
             assert contrast >= 4.5, f"{name}: {words!r} has a contrast of {contrast:.2f}"
-    assert sum(len(seen["captions"]) for seen in cells.values()) >= PICTURES - CELLS["history"][1]
+    assert sum(len(seen["captions"]) for seen in cells.values()) >= IMAGES - CELLS["history"][1]
     return cells
 
 
@@ -354,7 +354,7 @@ def test_exported_html_reads_well(chromium: Any, executed: Executed, exported: P
         exported = export(executed, "dark")
     context = chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     page = context.new_page()
-    # The template of nbconvert asks for MathJax on a foreign host; nothing of ours asks for anything.
+    # The template of nbconvert asks for MathJax on a foreign host; nothing of this package asks for anything.
     foreign: list[str] = []
     page.on("request", lambda request: foreign.append(request.url) if request.url.startswith("http") else None)
     page.route(re.compile("^https?:"), lambda route: route.abort())
@@ -384,7 +384,7 @@ def test_a_notebook_of_somebody_else_reads_well_in_jupyterlab(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_exported_history_opens_from_a_file(chromium: Any, executed: Executed, scheme: str) -> None:
-    """With all its images and asking nobody for anything."""
+    """With all its images and asking no one for anything."""
     context = chromium.new_context(viewport={"width": 800, "height": 1000}, color_scheme=scheme)
     page = context.new_page()
     asked: list[str] = []

@@ -36,7 +36,7 @@ def encoded(mode: str, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-PICTURES: dict[str, Callable[[], bytes]] = {
+IMAGES: dict[str, Callable[[], bytes]] = {
     "png rgb": lambda: encoded("RGB", "PNG"),
     "png rgba": lambda: encoded("RGBA", "PNG"),
     "png gray": lambda: encoded("L", "PNG"),
@@ -62,9 +62,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.fixture(params=PICTURES)
+@pytest.fixture(params=IMAGES)
 def image(request: pytest.FixtureRequest) -> bytes:
-    return PICTURES[request.param]()
+    return IMAGES[request.param]()
 
 
 def decoded(data: bytes) -> Image.Image:
@@ -118,7 +118,7 @@ def test_different_images_have_different_essences():
     assert containers.pixel_data(encoded("RGB", "PNG")) != containers.pixel_data(encoded("RGBA", "PNG"))
 
 
-def test_whatever_is_cut_off_a_image_is_noticed(image: bytes):
+def test_whatever_is_cut_off_an_image_is_noticed(image: bytes):
     for length in range(0, len(image), max(1, len(image) // 60)):
         with pytest.raises(BrokenContainerError):
             containers.facts(image[:length])
@@ -253,10 +253,10 @@ def test_hostile_bytes_give_an_answer_or_one_error(head: bytes, rest: bytes):
     survive(head + rest)
 
 
-@given(name=st.sampled_from(sorted(PICTURES)), where=st.floats(0, 1), put=st.binary(min_size=1, max_size=8))
+@given(name=st.sampled_from(sorted(IMAGES)), where=st.floats(0, 1), put=st.binary(min_size=1, max_size=8))
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_image_gives_an_answer_or_one_error(name: str, where: float, put: bytes):
-    data = PICTURES[name]()
+    data = IMAGES[name]()
     at = int(where * len(data))
     survive(data[:at] + put + data[at + len(put) :])
 
@@ -302,7 +302,7 @@ def test_a_list_of_tags_begins_at_an_even_offset_as_tiff_asks():
         assert int.from_bytes(new[4:8], "little" if new[:2] == b"II" else "big") % 2 == 0
 
 
-def test_a_block_of_ours_does_not_grow_when_written_again():
+def test_a_block_of_this_package_does_not_grow_when_written_again():
     first = exif.with_description(None, "a" * 500)
     assert exif.with_description(first, "a" * 500) == first
 

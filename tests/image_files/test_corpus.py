@@ -168,7 +168,7 @@ def oddities() -> dict[str, bytes]:
             segment(0xE2, b"ICC_PROFILE\0\1\2ab") + segment(0xE2, b"ICC_PROFILE\0\2\2cd"), 20
         ),
         "jpeg with photoshop": jpeg_with(segment(0xED, b"Photoshop 3.0\0" + bytes(9)), 20),
-        "jpeg with app11 that is no manifest": jpeg_with(segment(0xEB, b"JP" + bytes(40)), 20),
+        "jpeg with app11 that is not a manifest": jpeg_with(segment(0xEB, b"JP" + bytes(40)), 20),
         "jpeg without jfif": stored(COLOR, "JPEG")[:2] + stored(COLOR, "JPEG")[20:],
         "jpeg with 60 kB of comment": jpeg_with(segment(0xFE, bytes(60_000)), 20),
         "webp with an unknown chunk": webp_with(riff(b"prvt", b"odd")),

@@ -142,14 +142,14 @@ def test_a_long_extra_is_kept_as_its_hash():
     assert metadata.request_of(recipe) == GenerationRequest("a fox")
 
 
-def test_an_extra_that_leaves_no_room_is_hashed_though_short():
+def test_an_extra_that_leaves_no_space_is_hashed_though_short():
     recipe = recipe_of(GenerationRequest("a" * 58_500, extra={"style": "b" * 1500}))
     assert set(recipe["extra"]) == {"sha256", "bytes"}
     assert metadata.read(metadata.splice(image("JPEG"), recipe)) == recipe
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_recipe_without_room_is_refused(kind: str):
+def test_a_recipe_without_space_is_refused(kind: str):
     recipe = recipe_of(GenerationRequest("日" * 12_000))
     with pytest.raises(InputError, match="space for 60000"):
         metadata.splice(image(kind), recipe)
@@ -204,7 +204,7 @@ def test_a_missing_file_says_so(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_image_without_a_recipe_says_so(kind: str):
+def test_an_image_without_a_recipe_says_so(kind: str):
     with pytest.raises(InputError, match="no recipe"):
         metadata.read(image(kind))
 
@@ -256,14 +256,14 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_description_is_no_recipe(kind: str, text: str):
+def test_a_hostile_description_is_not_a_recipe(kind: str, text: str):
     data = containers.write_exif(image(kind), exif.with_description(None, text))
     with pytest.raises(InputError, match="no recipe"):
         metadata.read(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe1\0\1", b"RIFF\0\0\0\0WEBP"])
-def test_what_is_no_image_is_refused(data: bytes):
+def test_what_is_not_an_image_is_refused(data: bytes):
     with pytest.raises(InputError):
         metadata.read(data)
     with pytest.raises(InputError):

@@ -76,7 +76,7 @@ def files(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_a_image_is_saved_with_its_recipe_and_its_own_pixels(kind: str, mode: str, save: Any, tmp_path: Path):
+def test_an_image_is_saved_with_its_recipe_and_its_own_pixels(kind: str, mode: str, save: Any, tmp_path: Path):
     if (kind, mode) == ("JPEG", "RGBA"):
         mode = "CMYK"
     data = image(kind, mode=mode)
@@ -144,7 +144,7 @@ def test_a_warning_that_fails_does_no_harm(save: Any):
     assert save(image(), recipe={"odd": float("nan")}, on_warning=fail).path.read_bytes() == image()
 
 
-def test_a_disk_without_room_for_the_recipe_keeps_the_image(save: Any, monkeypatch: Any, tmp_path: Path):
+def test_a_disk_without_space_for_the_recipe_keeps_the_image(save: Any, monkeypatch: Any, tmp_path: Path):
     right = Path.write_bytes
 
     def full(path: Path, data: bytes) -> int:
@@ -173,7 +173,7 @@ def test_an_animation_is_saved_as_it_is_with_its_first_image_as_thumbnail(save: 
         assert (red > 200, blue < 100) == (True, True)
 
 
-# What is no image
+# What is not an image
 
 
 def bomb(kind: str) -> bytes:
@@ -212,7 +212,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("data", "reason"), WRONG.values(), ids=WRONG)
-def test_what_is_no_whole_image_is_never_shown_as_one(data: bytes, reason: str, save: Any, tmp_path: Path):
+def test_what_is_not_a_whole_image_is_never_shown_as_one(data: bytes, reason: str, save: Any, tmp_path: Path):
     with pytest.raises(DownloadError, match=reason) as caught:
         save(data)
     assert caught.value.final is (reason == "50 million")
@@ -334,7 +334,7 @@ def test_a_full_disk_is_told_as_such_and_leaves_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_room_that_runs_out_at_the_last_moment_is_told_too(number: int, save: Any, monkeypatch: Any, tmp_path: Path):
+def test_space_that_runs_out_at_the_last_moment_is_told_too(number: int, save: Any, monkeypatch: Any, tmp_path: Path):
     def full(descriptor: int) -> None:
         raise OSError(number, "full")
 
@@ -405,7 +405,7 @@ def test_the_same_image_is_not_saved_twice(kind: str, save: Any, tmp_path: Path)
     assert files(tmp_path) == [first.path.name]
 
 
-def test_a_file_that_is_no_image_is_not_overwritten_either(save: Any, tmp_path: Path):
+def test_a_file_that_is_not_an_image_is_not_overwritten_either(save: Any, tmp_path: Path):
     (tmp_path / "job_1_fox_0.png").write_text("a note of the user's")
     assert save(image()).path.name == "job_1_fox_0-2.png"
     assert (tmp_path / "job_1_fox_0.png").read_text() == "a note of the user's"
@@ -491,7 +491,7 @@ def test_a_saved_image_opens_for_a_person_with_its_metadata(kind: str, save: Any
     assert "a fox" in opened.getexif()[0x010E]
 
 
-def test_a_image_that_is_gone_or_spoilt_says_so(save: Any):
+def test_an_image_that_is_gone_or_spoilt_says_so(save: Any):
     path = save(image()).path
     path.write_bytes(path.read_bytes()[:-400])
     for open_it in (saving.open_image, saving.check):

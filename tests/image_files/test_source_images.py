@@ -119,7 +119,7 @@ def test_a_path_that_leads_nowhere_says_so(name: str, tmp_path: Path):
         load_source(tmp_path / name)
 
 
-def test_a_folder_is_no_image(tmp_path: Path):
+def test_a_folder_is_not_an_image(tmp_path: Path):
     with pytest.raises(InputError, match="is a folder"):
         load_source(tmp_path)
 

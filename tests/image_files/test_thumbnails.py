@@ -222,7 +222,7 @@ def test_a_cache_written_by_a_crash_leaves_no_half_file(red: Path, cache: Path, 
     assert list(cache.iterdir()) == []
 
 
-def test_a_image_that_is_gone_says_so(tmp_path: Path, cache: Path):
+def test_an_image_that_is_gone_says_so(tmp_path: Path, cache: Path):
     for ask in (thumbnails.thumbnail, thumbnails.large):
         with pytest.raises(DownloadError, match="moved or deleted"):
             ask(tmp_path / "none.png", cache)

@@ -28,7 +28,7 @@ from kling_notebook.image_files import saving
 from kling_notebook.journal.journal import Journal
 from kling_notebook.session.session import Session
 
-said, point = json.loads(sys.argv[1]), sys.argv[2]
+message, point = json.loads(sys.argv[1]), sys.argv[2]
 
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -67,7 +67,7 @@ elif point == "before the rename": around(saving, "_put", before=die)
 elif point == "after the rename": around(saving, "_put", after=die)
 elif point == "before the end was committed": around(Journal, "write", before=on_status("completed"))
 
-session = Session(said)
+session = Session(message)
 batch = session.start([session.request("a red fox", num_outputs=2)], source="python")
 batch.handles[0].exception(timeout=60)
 """
@@ -93,9 +93,9 @@ ROWS = [
 ]
 
 
-def run_and_kill(said: dict[str, Any], point: str) -> None:
+def run_and_kill(message: dict[str, Any], point: str) -> None:
     """Run a session in a process of its own until it kills itself at ``point``."""
-    command = [sys.executable, "-c", textwrap.dedent(CHILD), json.dumps(said), point]
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), json.dumps(message), point]
     ended = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
 
@@ -105,8 +105,8 @@ def test_a_kernel_killed_at_this_point_loses_nothing_and_buys_nothing_twice(
     row: Row, sandbox: Sandbox, folder: Path, make_session: Callable[..., Session]
 ) -> None:
     """After resume the service still counts one POST, the files are whole, and no temporary of the dead is left."""
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-    run_and_kill(said, row.point)
+    message = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    run_and_kill(message, row.point)
     assert sandbox.charges == row.charges
 
     session = make_session(sandbox)
@@ -129,12 +129,12 @@ def test_a_kernel_killed_at_this_point_loses_nothing_and_buys_nothing_twice(
     assert sandbox.count("submit") == posts == (1 if row.charges else 0)
 
 
-def test_an_id_read_off_the_website_is_attached_to_the_doubtful_job(
+def test_an_id_read_off_the_website_is_attached_to_the_unconfirmed_job(
     sandbox: Sandbox, folder: Path, make_session: Callable[..., Session]
 ) -> None:
     """A purchase whose reply was lost is collected by its id, and is not bought again."""
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-    run_and_kill(said, "after the POST, before the job id was committed")
+    message = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    run_and_kill(message, "after the POST, before the job id was committed")
     session = make_session(sandbox)
     (job_id,) = sandbox.job_ids
     (handle,) = session.resume(job_id).jobs

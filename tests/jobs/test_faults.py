@@ -102,7 +102,7 @@ ROWS = [
     harmless("no reply", "download", kind="hang", seconds=HANG),
     harmless("500", "download", kind="status", status=500),
     harmless("cut short", "download", kind="truncated"),
-    harmless("half an image with a fitting length", "download", kind="truncated_picture"),
+    harmless("half an image with a fitting length", "download", kind="truncated_image"),
     harmless("HTML", "download", kind="wrong_content", body="html"),
     harmless("nothing at all", "download", kind="wrong_content", body="empty"),
     harmless("JSON", "download", kind="wrong_content", body="json"),

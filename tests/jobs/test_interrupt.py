@@ -30,8 +30,8 @@ from kling_notebook.api.request_queue import Slot
 from kling_notebook.api.rate_limiter import RateLimiter
 from kling_notebook.results.sweep_result import SweepResult
 
-said = json.loads(sys.argv[1])
-session = kling.connect(**said)
+message = json.loads(sys.argv[1])
+session = kling.connect(**message)
 sent = []
 
 def interrupt(times=1):
@@ -41,7 +41,7 @@ def interrupt(times=1):
         time.sleep(0.03)
 
 def quiet():
-    "Let a second interrupt, and the jobs that go on, come to their end."
+    "Let a second interrupt, and the jobs that continue, come to their end."
     end = time.monotonic() + 60
     while session.dispatcher.jobs and time.monotonic() < end:
         try:
@@ -109,8 +109,8 @@ print(json.dumps(stories))
 
 
 def run(code: str, sandbox: Sandbox, folder: Path, *arguments: str, **settings: Any) -> Any:
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)} | settings
-    command = [sys.executable, "-c", PRELUDE + code, json.dumps(said), *arguments]
+    message = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)} | settings
+    command = [sys.executable, "-c", PRELUDE + code, json.dumps(message), *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return json.loads(ended.stdout.splitlines()[-1])
@@ -124,7 +124,7 @@ def test_a_hundred_interrupts_at_a_hundred_moments(
 ) -> None:
     """While waiting for the rate limit, submitting, polling, downloading, drawing, or whenever; once or twice.
 
-    Each ends the call within a second with one line. What was not sent is cancelled, what was sent goes on to its
+    Each ends the call within a second with one line. What was not sent is cancelled, what was sent continues to its
     images, the service counts what the journal says, and nothing is bought twice.
     """
     sandbox = make_sandbox(paint=paint, latency=lambda k: 0.05 + 0.1 * (k % 3))
@@ -225,7 +225,7 @@ print(json.dumps(story))
 def test_an_exchange_that_hangs_does_not_hold_up_the_interrupt(
     fault: Fault, at_last: str, make_sandbox: Callable[..., Sandbox], folder: Path
 ) -> None:
-    """The cell is free at once; the exchange goes on behind it, and three interrupts break nothing."""
+    """The cell is free at once; the exchange continues behind it, and three interrupts break nothing."""
     sandbox = make_sandbox(faults=[fault])
     story = run(HANGING, sandbox, folder, read_timeout=2.0)
     assert story["raised"] == "Interrupted"
@@ -272,10 +272,10 @@ print(json.dumps(stories))
 """
 
 
-def test_an_interrupt_while_collecting_or_submitting_says_what_goes_on(
+def test_an_interrupt_while_collecting_or_submitting_says_what_continues(
     make_sandbox: Callable[..., Sandbox], folder: Path
 ) -> None:
-    """Also before the waiting has begun, and while the images are drawn; nothing is left that nobody works on."""
+    """Also before the waiting has begun, and while the images are drawn; nothing is left that no one works on."""
     sandbox = make_sandbox(latency=0.3)
     *stopped, again = run(BESIDE, sandbox, folder)
     assert [kind for kind, _ in stopped] == ["Interrupted"] * 3

@@ -1,4 +1,4 @@
-"""Polls that fail, are refused or come at an odd hour: the job is asked again or set aside, never given up for it."""
+"""Polls that fail, are refused or come at an odd hour: the job is asked again or paused, never given up for it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_a_poll_told_to_wait_long_sets_the_job_aside_and_says_how_long(
     status: int, seconds: int, make_sandbox: Make, make_session: Make
 ) -> None:
-    """Above two minutes nobody sleeps on it, however large the number; a later session collects the job."""
+    """Above two minutes no one sleeps on it, however large the number; a later session collects the job."""
     sandbox = make_sandbox(faults=[Fault("poll", "rate_limited", at=1, status=status, retry_after=seconds)])
     session = make_session(sandbox)
     error = buy(session).exception(timeout=10)
@@ -54,8 +54,8 @@ def test_a_poll_told_to_wait_long_sets_the_job_aside_and_says_how_long(
     assert sandbox.count("submit") == 1
 
 
-def test_no_poll_waits_past_the_age_at_which_a_job_is_set_aside(make_sandbox: Make, make_session: Make) -> None:
-    """Asked to wait for a minute with a second of patience left: set aside at once, and not asked too early."""
+def test_no_poll_waits_past_the_age_at_which_a_job_is_paused(make_sandbox: Make, make_session: Make) -> None:
+    """Asked to wait for a minute with a second of patience left: paused at once, and not asked too early."""
     sandbox = make_sandbox(faults=[Fault("poll", "rate_limited", at=1, retry_after=60)])
     session = make_session(sandbox, job_max_age=1.5)
     assert isinstance(buy(session).exception(timeout=10), RateLimitedError)
@@ -63,7 +63,7 @@ def test_no_poll_waits_past_the_age_at_which_a_job_is_set_aside(make_sandbox: Ma
     assert sandbox.count("poll") == 1
 
 
-def test_no_back_off_lasts_past_the_age_at_which_a_job_is_set_aside(
+def test_no_back_off_lasts_past_the_age_at_which_a_job_is_paused(
     make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient(monkeypatch, 30.0)
@@ -89,7 +89,7 @@ def test_an_address_that_cannot_be_written_down_does_not_cost_a_job_its_id(
 def test_a_gateways_404_page_does_not_end_a_bought_job(
     make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked again; where it stays, the job is set aside, the next session says so, and resume collects."""
+    """Asked again; where it stays, the job is paused, the next session says so, and resume collects."""
     patient(monkeypatch, 0.02)
     sandbox = make_sandbox(faults=[Fault("poll", "status", status=404, body="html", times=99)])
     session = make_session(sandbox)

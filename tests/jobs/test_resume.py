@@ -62,9 +62,7 @@ def made_elsewhere(session: Session, prompt: str = "a red fox", **parameters: An
 # ---- naming ----
 
 
-def test_the_next_session_says_in_one_line_what_is_unfinished(
-    make_session: Make, sandbox: Sandbox, folder: Path
-) -> None:
+def test_the_next_session_says_in_one_line_what_is_paused(make_session: Make, sandbox: Sandbox, folder: Path) -> None:
     """Once, by kind; rows of another backend are named with it; a plan that was never sent is closed."""
     first = make_session(sandbox)
     left_behind(first, JobStatus.RUNNING, job_id="job_a")
@@ -220,7 +218,7 @@ def test_one_bad_image_holds_back_none_of_the_others(
     assert (sandbox.count("download"), sandbox.count("submit")) == (7, 1)
 
 
-def test_a_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
+def test_an_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
     """Asked for three times; `expired` says what is lost by its address, and the rest is shown and in the history."""
@@ -237,7 +235,7 @@ def test_a_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
     assert sandbox.count("submit") == 1
 
 
-def test_a_image_that_a_fresh_reply_no_longer_names_is_named_as_missing(
+def test_an_image_that_a_fresh_reply_no_longer_names_is_named_as_missing(
     make_sandbox: Make, make_session: Make, paint: Any
 ) -> None:
     """URLs had died, and the reply with new ones is one short: the job is not completed with the rest."""
@@ -281,8 +279,8 @@ def test_with_one_bad_and_one_dead_image_the_job_can_be_resumed(
     assert colors(session.resume().jobs[0].result(timeout=30)) == [0, 1]
 
 
-def test_a_job_that_does_not_end_is_parked_and_resumed(make_sandbox: Make, make_session: Make) -> None:
-    """After job_max_age its worker is free, the error says how to go on, and resume gets the images."""
+def test_a_job_that_does_not_end_is_paused_and_resumed(make_sandbox: Make, make_session: Make) -> None:
+    """After job_max_age its worker is free, the error says how to continue, and resume gets the images."""
     sandbox = make_sandbox(latency=lambda _: 4.0)
     session = make_session(sandbox, job_max_age=1.0, in_flight=1)
     handle, other = buy(session), buy(session, "an owl")
@@ -322,7 +320,7 @@ def test_a_row_that_two_threads_resume_at_once_gets_one_worker(
 
 
 def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: Make, sandbox: Sandbox) -> None:
-    """Only what is missing; where all is there, it is shown at no cost and nobody is asked."""
+    """Only what is missing; where all is there, it is shown at no cost and no one is asked."""
     session = make_session(sandbox)
     result = buy(session, num_outputs=3).result(timeout=30)
     session.star(1, 2)
@@ -338,7 +336,7 @@ def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: 
     assert sandbox.count("submit") == 1
 
 
-def test_a_image_that_cannot_be_read_just_now_is_no_reason_to_buy_it_again(
+def test_an_image_that_cannot_be_read_just_now_is_not_a_reason_to_buy_it_again(
     make_session: Make, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rights of a shared folder, too many open files, a file server that is away."""
@@ -406,7 +404,7 @@ def test_a_number_no_folder_can_hold_is_an_unknown_job(which: Any, make_session:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not an image</html>"], ids=["empty", "text"])
-def test_a_image_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
+def test_an_image_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
     content: bytes, make_session: Make, sandbox: Sandbox
 ) -> None:
     """Reuse does not take it for one either: it would show a hole at no cost."""
@@ -449,10 +447,10 @@ def test_nothing_is_left_of_what_is_over(status: JobStatus, make_session: Make, 
         session.resume(99)
 
 
-# ---- doubt ----
+# ---- unconfirmed ----
 
 
-def doubtful_session(make_sandbox: Make, make_session: Make, **options: Any) -> tuple[Sandbox, Session]:
+def unconfirmed_session(make_sandbox: Make, make_session: Make, **options: Any) -> tuple[Sandbox, Session]:
     """One job bought, then one whose reply was lost although it was made."""
     sandbox = make_sandbox(**options)
     session = make_session(sandbox)
@@ -462,7 +460,7 @@ def doubtful_session(make_sandbox: Make, make_session: Make, **options: Any) -> 
     return sandbox, session
 
 
-def doubt_row(session: Session, number: int = 2) -> str:
+def unconfirmed_row(session: Session, number: int = 2) -> str:
     return dict(session.status().rows())[f"job {number} unconfirmed"]
 
 
@@ -476,9 +474,9 @@ def test_the_balance_gives_a_hint_that_is_called_one(
     buy(session, "known", num_outputs=2).result(timeout=30)
     sandbox.add_fault(Fault("submit", kind, at=1))
     buy(session).exception(timeout=30)
-    assert "Hint" not in doubt_row(session)
+    assert "Hint" not in unconfirmed_row(session)
     buy(session, "after").result(timeout=30)
-    text = doubt_row(session)
+    text = unconfirmed_row(session)
     assert f"Hint: the balance fell {says}" in text
     assert "probably" in text
     assert "%kling resume 2 JOB_ID, or %kling dismiss 2" in text
@@ -494,28 +492,28 @@ def test_the_balance_gives_a_hint_that_is_called_one(
         (("drop_before", "drop_before"), "by no more than known jobs explain; jobs 2 and 3 were probably not charged"),
     ],
 )
-def test_one_fall_of_the_balance_proves_none_of_several_doubts(
+def test_one_fall_of_the_balance_proves_none_of_several_unconfirmed_jobs(
     kinds: Any, says: str, make_sandbox: Make, make_session: Make
 ) -> None:
-    """It is compared with all of them together; a doubt beyond the next known balance has a fall of its own."""
+    """It is compared with all of them together; an unconfirmed job beyond the next balance has a fall of its own."""
     sandbox = make_sandbox()
     session = make_session(sandbox)
     buy(session, "known").result(timeout=30)
     for count, kind in enumerate(kinds, 1):
         sandbox.add_fault(Fault("submit", kind, at=1))
-        buy(session, f"doubt {count}", num_outputs=count).exception(timeout=30)
+        buy(session, f"unconfirmed {count}", num_outputs=count).exception(timeout=30)
     buy(session, "after").result(timeout=30)
     sandbox.add_fault(Fault("submit", "drop_after", at=1))
     buy(session, "alone").exception(timeout=30)
     buy(session, "last").result(timeout=30)
     for number in range(2, 2 + len(kinds)):
-        assert f"Hint: the balance fell {says}" in doubt_row(session, number)
-        assert "probably charged" not in doubt_row(session, number)
-    assert "by 1 more than known jobs explain; it was probably charged" in doubt_row(session, 3 + len(kinds))
+        assert f"Hint: the balance fell {says}" in unconfirmed_row(session, number)
+        assert "probably charged" not in unconfirmed_row(session, number)
+    assert "by 1 more than known jobs explain; it was probably charged" in unconfirmed_row(session, 3 + len(kinds))
 
 
-def test_a_dismissed_doubt_is_not_asked_about_and_not_counted(make_sandbox: Make, make_session: Make) -> None:
-    sandbox, session = doubtful_session(make_sandbox, make_session)
+def test_a_dismissed_job_is_not_asked_about_and_not_counted(make_sandbox: Make, make_session: Make) -> None:
+    sandbox, session = unconfirmed_session(make_sandbox, make_session)
     assert session.status().spent_session == 2
     session.dismiss("2")
     assert session.record(2).status is JobStatus.DISMISSED
@@ -542,7 +540,7 @@ def test_a_running_job_cannot_be_dismissed(make_sandbox: Make, make_session: Mak
 
 def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Make, make_session: Make) -> None:
     """With two unconfirmed an id alone is not enough; with the number it is; what it cost is known then."""
-    sandbox, session = doubtful_session(make_sandbox, make_session)
+    sandbox, session = unconfirmed_session(make_sandbox, make_session)
     job_id = sandbox.job_ids[0]
     sandbox.add_fault(Fault("submit", "drop_before", at=1))
     buy(session, "a third").exception(timeout=30)
@@ -555,13 +553,13 @@ def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Mak
     assert session.dispatcher.ledger.spent == 3  # the third is still unconfirmed
     session.dismiss(3)
     with pytest.raises(InputError, match="none is unconfirmed"):
-        session.resume("job_nobody_knows")
+        session.resume("job_no_one_knows")
     assert sandbox.count("submit") == 3
 
 
-def test_a_mistyped_id_leaves_the_doubt_as_it_was(make_sandbox: Make, make_session: Make) -> None:
+def test_a_mistyped_id_leaves_the_job_unconfirmed_as_it_was(make_sandbox: Make, make_session: Make) -> None:
     """The service knows no such job: the error says which id, the row takes the right one, and costs what it cost."""
-    sandbox, session = doubtful_session(make_sandbox, make_session)
+    sandbox, session = unconfirmed_session(make_sandbox, make_session)
     error = session.resume(2, "job_mistyped").handles[0].exception(timeout=30)
     assert error.maybe_submitted
     assert str(error).startswith("The service knows no job job_mistyped. Job 2 may have been submitted")
@@ -573,9 +571,9 @@ def test_a_mistyped_id_leaves_the_doubt_as_it_was(make_sandbox: Make, make_sessi
     assert session.record(2).status is JobStatus.COMPLETED
 
 
-def test_a_doubt_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
+def test_an_unconfirmed_job_whose_id_was_mistyped_can_be_dismissed(make_sandbox: Make, make_session: Make) -> None:
     """The id alone, with one job unconfirmed, is attached to it; a wrong one counts in no budget for ever."""
-    _, session = doubtful_session(make_sandbox, make_session)
+    _, session = unconfirmed_session(make_sandbox, make_session)
     spent = session.status().spent_session
     assert session.resume("job_mistyped").handles[0].exception(timeout=30).maybe_submitted
     assert session.status().spent_session == spent
@@ -607,7 +605,7 @@ def test_an_id_the_service_gave_is_not_replaced(make_session: Make, sandbox: San
 
 def test_an_id_of_another_job_of_the_folder_is_refused(make_sandbox: Make, make_session: Make) -> None:
     """One purchase never counts for two; the message names the job that has it."""
-    _, session = doubtful_session(make_sandbox, make_session)
+    _, session = unconfirmed_session(make_sandbox, make_session)
     taken = session.record(1).job_id
     with pytest.raises(InputError, match=f"{taken} is job 1 of this folder. Job 2 must be another one"):
         session.resume(2, taken)
@@ -615,7 +613,7 @@ def test_an_id_of_another_job_of_the_folder_is_refused(make_sandbox: Make, make_
 
 
 def test_a_hand_attached_job_with_a_result_expires_as_any_other(make_sandbox: Make, make_session: Make) -> None:
-    """The service has answered for the id: that it forgets the job later says nothing of the doubt."""
+    """The service has answered for the id: that it forgets the job later says nothing of the unconfirmed job."""
     sandbox = make_sandbox(faults=[Fault("download", "status", status=404)])
     session = make_session(sandbox)
     right = made_elsewhere(session)
@@ -639,7 +637,7 @@ def test_an_id_is_not_replaced_while_it_is_being_asked_for(make_sandbox: Make, m
 
 
 def test_a_job_id_in_a_torn_reply_is_used(make_sandbox: Make, make_session: Make) -> None:
-    """The reply broke off after the id: an id is an id, and the job goes on."""
+    """The reply broke off after the id: an id is an id, and the job continues."""
     sandbox = make_sandbox(faults=[Fault("submit", "truncated", at=1)])
     session = make_session(sandbox)
     assert buy(session).result(timeout=30).job_id == sandbox.job_ids[0]
@@ -696,7 +694,7 @@ def test_whoever_waits_for_a_plan_of_a_kernel_that_dies_is_not_kept_waiting(
 
 
 def test_a_job_followed_here_is_collected_when_its_kernel_dies(make_session: Make, sandbox: Sandbox) -> None:
-    """The owner died after the id was committed: who waits for it goes on with it."""
+    """The owner died after the id was committed: who waits for it continues with it."""
     theirs, mine = make_session(sandbox), make_session(sandbox)
     job_id = made_elsewhere(mine)
     record = new_record(
@@ -715,7 +713,7 @@ def test_a_job_followed_here_is_collected_when_its_kernel_dies(make_session: Mak
 
 
 def test_a_session_that_is_closed_lets_go_when_its_jobs_are_done(make_sandbox: Make, make_session: Make) -> None:
-    """connect() again while a job runs: the job goes on, and the old session's lock goes with its end."""
+    """connect() again while a job runs: the job continues, and the old session's lock goes with its end."""
     sandbox = make_sandbox(latency=lambda _: 1.0)
     first = make_session(sandbox)
     handle = buy(first)

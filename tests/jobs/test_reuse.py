@@ -1,4 +1,4 @@
-"""Two that ask for the same at once, and jobs that nobody works on any more: attached to or bought once, never waited
+"""Two that ask for the same at once, and jobs that no one works on any more: attached to or bought once, never waited
 for without end."""
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def test_two_kernels_that_run_the_same_sweep_at_the_same_moment_buy_it_once(
     make_sandbox: Callable[..., Sandbox], folder: Path, paint: Callable[..., bytes]
 ) -> None:
     sandbox = make_sandbox(paint=paint)
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
-    command = [sys.executable, "-c", KERNEL, json.dumps(said)]
+    message = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
+    command = [sys.executable, "-c", KERNEL, json.dumps(message)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     kernels = [subprocess.Popen(command, **pipes) for _ in range(2)]
     for kernel in kernels:
@@ -54,7 +54,7 @@ def test_two_kernels_that_run_the_same_sweep_at_the_same_moment_buy_it_once(
     assert sandbox.count("submit") == 20
 
 
-def test_a_finished_job_whose_last_commit_failed_is_shown_again_once_there_is_room(
+def test_a_finished_job_whose_last_commit_failed_is_shown_again_once_there_is_space(
     session: Session, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, full = Journal.write, []
@@ -78,13 +78,13 @@ def test_a_finished_job_whose_last_commit_failed_is_shown_again_once_there_is_ro
 def test_a_job_whose_worker_ended_on_a_fault_is_gone_on_with(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its row says that it runs, its owner lives, and nobody works on it."""
+    """Its row says that it runs, its owner lives, and no one works on it."""
     sandbox = make_sandbox()
     session = make_session(sandbox)
     request = session.request("a fox")
 
     def broken(*_: Any, **__: Any) -> None:
-        raise ZeroDivisionError("a fault of ours")
+        raise ZeroDivisionError("a fault of this package")
 
     with monkeypatch.context() as patch:
         patch.setattr("kling_notebook.image_files.saving.save", broken)
@@ -124,7 +124,7 @@ def test_stopping_one_call_leaves_the_job_it_was_attached_to_with_the_call_that_
     assert first.handles[1].result(timeout=30).number == 2
 
 
-def test_an_estimate_does_not_call_a_doubt_a_image_of_this_folder(
+def test_an_estimate_does_not_call_an_unconfirmed_job_an_image_of_this_folder(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     session = make_session(make_sandbox(faults=[Fault("submit", "drop_after", at=1)]))
@@ -139,7 +139,7 @@ def test_an_estimate_does_not_call_a_doubt_a_image_of_this_folder(
         batch.handles[0].result(timeout=5)
 
 
-def test_a_long_queue_is_no_reason_to_refuse_at_the_first_429(
+def test_a_long_queue_is_not_a_reason_to_refuse_at_the_first_429(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     """Its age is counted from when its turn came, not from when the sweep was planned."""

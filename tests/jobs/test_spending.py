@@ -1,4 +1,4 @@
-"""The cost is said before it is spent, and what is not allowed is not sent."""
+"""The cost is reported before it is spent, and what is not allowed is not sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def results_of(session: Session, *requests: GenerationRequest, **options: object
     ],
 )
 def test_limits_allow_or_refuse(limits: SpendingLimits, call: float, spent: float, allowed: bool) -> None:
-    """max_credits, the budget and the ceiling; a budget replaces the ceiling, and both are held where both are said."""
+    """max_credits, the budget and the ceiling; a budget replaces the ceiling, and both hold if both are given."""
     estimate = Estimate(1, 5, 5.0)
     if allowed:
         limits.check(estimate, call_spent=call, session_spent=spent)
@@ -59,7 +59,7 @@ def test_limits_allow_or_refuse(limits: SpendingLimits, call: float, spent: floa
     "limits", [SpendingLimits(0, None, 25), SpendingLimits(None, 0, 25), SpendingLimits(None, None, 0)]
 )
 def test_a_refusal_says_whether_anything_of_the_call_was_sent(limits: SpendingLimits) -> None:
-    """Nothing, before its first job; nothing more, once others of it are under way. One credit is no credits."""
+    """Nothing, before its first job; nothing more, once others of it are under way. One credit is not a credits."""
     one = Estimate(1, 1, 1.0)
     with pytest.raises(
         BudgetExceededError, match=r"^This needs about 1 credit \(1 job, 1 image\); .* Nothing was sent\."
@@ -99,10 +99,10 @@ def test_nothing_is_sent_above_the_ceiling(session: Session, sandbox: Sandbox) -
     assert not session.rows()
 
 
-def test_a_budget_counts_what_runs_and_what_is_in_doubt(
+def test_a_budget_counts_what_runs_and_what_is_unconfirmed(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """A unconfirmed purchase is counted until it is dismissed."""
+    """An unconfirmed purchase is counted until it is dismissed."""
     sandbox = make_sandbox(faults=[Fault("submit", "drop_after", at=1)])
     session = make_session(sandbox, budget=3)
     batch = session.start([session.request("a fox", num_outputs=2)], source="python")
@@ -131,10 +131,10 @@ def test_a_dearer_reply_stops_the_rest_of_the_batch(
 
 
 @pytest.mark.parametrize("limits", [{"max_credits": 10}, {}], ids=["max_credits", "budget"])
-def test_jobs_sent_side_by_side_do_not_go_past_what_may_be_spent_at_a_price_nobody_knew(
+def test_jobs_sent_side_by_side_do_not_go_past_what_may_be_spent_at_a_price_no_one_knew(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], limits: dict[str, float]
 ) -> None:
-    """One of a kind goes first; the rest goes at the price its reply has said."""
+    """One of a kind goes first; the rest goes at the price its reply has message."""
     sandbox = make_sandbox(credit_cost=3.0, faults=[Fault("submit", "slow_drip", seconds=1.5)])
     session = make_session(sandbox, in_flight=8, budget=None if limits else 10)
     requests = [session.request(f"fox {i}") for i in range(10)]
@@ -175,7 +175,7 @@ def test_after_a_reconnect_the_budget_that_is_shown_is_the_one_that_is_enforced(
 def test_only_the_first_of_a_kind_goes_alone(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """A price that is known makes nobody wait. Another number of images is another kind, and so is a resolution."""
+    """A price that is known makes no one wait. Another number of images is another kind, and so is a resolution."""
     sandbox = make_sandbox(faults=[Fault("submit", "slow_drip", seconds=1.0)])
     session = make_session(sandbox, in_flight=4)
 
@@ -215,7 +215,7 @@ def test_a_price_seen_long_ago_is_not_forgotten_while_its_kind_counts_as_known(
 def test_where_the_reply_to_a_submit_names_no_price_the_end_of_the_job_does(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest of the call waits for it; and where the end names none either, it goes on at the guess, side by side."""
+    """The rest of the call waits for it; and if the end names none either, it continues at the guess, side by side."""
     submit = ServiceClient.submit
     nameless = {"credit_cost": None, "credits_remaining": None}
     monkeypatch.setattr(
@@ -235,7 +235,7 @@ def test_where_the_reply_to_a_submit_names_no_price_the_end_of_the_job_does(
     assert errors == [None] * 4
 
 
-def test_while_a_price_is_being_found_out_nobody_passes_a_retry_after(
+def test_while_a_price_is_being_found_out_no_one_passes_a_retry_after(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     """Those that wait for a price hold no share of the rate limit that they could use at once after a refusal."""
@@ -250,10 +250,10 @@ def test_while_a_price_is_being_found_out_nobody_passes_a_retry_after(
     assert len(rest) == 7
 
 
-def test_the_price_is_found_out_by_another_where_the_first_is_refused_or_in_doubt(
+def test_the_price_is_found_out_by_another_where_the_first_is_refused_or_unconfirmed(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """Nobody waits for a reply that will not come."""
+    """No one waits for a reply that will not come."""
     faults = [Fault("submit", "status", at=1, status=400), Fault("submit", "drop_after", at=2)]
     session = make_session(make_sandbox(faults=faults), in_flight=4)
     batch = session.start([session.request(f"fox {i}") for i in range(5)], source="python")
@@ -274,7 +274,7 @@ def test_after_402_the_rest_of_a_batch_is_not_sent(
     assert sandbox.count("submit") == 2
 
 
-def test_a_sandbox_out_of_credits_asks_nobody_to_buy(folder: Path) -> None:
+def test_a_sandbox_out_of_credits_asks_no_one_to_buy(folder: Path) -> None:
     """Its credits are free and come back with the kernel; the job refused and those not sent after it say so."""
     session = Session({"sandbox": True, "folder": str(folder), "in_flight": 1})
     try:
@@ -310,7 +310,7 @@ def test_after_402_what_was_bought_is_polled_under_a_small_allowance_too(
 def test_a_price_is_known_from_the_reply_and_not_from_the_end_of_the_job(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """While two run that cost three each, a budget of eight has no room for a third."""
+    """While two run that cost three each, a budget of eight has no space for a third."""
     sandbox = make_sandbox(credit_cost=3.0, latency=2.0)
     session = make_session(sandbox, budget=8)
     running = []
@@ -325,7 +325,7 @@ def test_a_price_is_known_from_the_reply_and_not_from_the_end_of_the_job(
 
 
 @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -1, "5", True])
-def test_a_limit_that_is_no_number_is_refused_before_anything_is_sent(
+def test_a_limit_that_is_not_a_number_is_refused_before_anything_is_sent(
     session: Session, sandbox: Sandbox, nonsense: object
 ) -> None:
     """Compared with nan nothing is too dear."""
@@ -338,7 +338,7 @@ def test_a_limit_that_is_no_number_is_refused_before_anything_is_sent(
 def test_dismissing_a_job_that_was_charged_gives_no_credits_back(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """A doubt that is settled is no longer counted; what the reply said was charged is."""
+    """An unconfirmed job that is dismissed is no longer counted; what the reply reported was charged is."""
     sandbox = make_sandbox(credit_cost=3.0, faults=[Fault("download", "status", times=99, status=500)])
     session = make_session(sandbox, budget=3)
     batch = session.start([session.request("a fox", num_outputs=1)], source="python")
@@ -404,7 +404,7 @@ def test_reuse_buys_when_a_deleted_file_has_no_job(session: Session, sandbox: Sa
     assert sandbox.count("submit") == 2
 
 
-def test_a_doubtful_twin_stops_a_reusing_request(
+def test_an_unconfirmed_twin_stops_a_reusing_request(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     """It is not bought again silently: the error says how to dismiss it or to buy afresh."""
@@ -435,10 +435,10 @@ def test_a_running_twin_is_attached_to(
     assert sandbox.count("submit") == 1
 
 
-def test_a_withdrawn_request_is_not_sent(
+def test_a_cancelled_request_is_not_sent(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """cancel() before the POST costs nothing; after it, it is refused and the job goes on."""
+    """cancel() before the POST costs nothing; after it, it is refused and the job continues."""
     sandbox = make_sandbox(latency=1.5)
     session = make_session(sandbox, in_flight=1)
     batch = session.start([session.request("a fox"), session.request("an owl")], source="python")
@@ -454,7 +454,7 @@ def test_a_withdrawn_request_is_not_sent(
 
 def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox: Sandbox) -> None:
     """Naming the field and what was meant."""
-    for wrong, said in [
+    for wrong, message in [
         ({"aspect_ratio": "16:8"}, "Did you mean 16:9"),
         ({"output_format": "jpg"}, "Did you mean jpeg"),
         ({"num_outputs": 0}, "1 to 9"),
@@ -463,7 +463,7 @@ def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox:
         ({"aspect_ration": "1:1"}, "Did you mean aspect_ratio"),
         ({"image": "nowhere.png"}, "nowhere.png"),
     ]:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             session.request("a fox", **wrong)
     with pytest.raises(InputError, match="empty"):
         session.request("  ")
@@ -471,7 +471,7 @@ def test_bad_input_is_refused_before_anything_is_sent(session: Session, sandbox:
 
 
 def test_the_gate_opens_for_one_of_the_two() -> None:
-    """Withdrawn, it is not sent; once the POST is under way, it is not cancelled; after a refusal it may be."""
+    """Cancelled, it is not sent; once the POST is under way, it is not cancelled; after a refusal it may be."""
     client = KlingClient("sk-0123456789")
     job = client._job(GenerationRequest("a fox"), None, None)
     assert job.handle.cancel()

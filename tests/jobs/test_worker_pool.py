@@ -41,7 +41,7 @@ def test_no_more_than_in_flight_work_at_once() -> None:
 
 
 def test_a_machine_that_gives_no_thread_is_told_and_can_recover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is not left in the queue of nobody, and a later call begins a thread."""
+    """The work is not left in the queue of no one, and a later call begins a thread."""
     runner = WorkerPool(1)
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -74,7 +74,7 @@ def test_a_lowered_number_holds_although_idle_threads_are_left() -> None:
     assert most_at_once(runner, 16) > 2
 
 
-def test_a_handle_that_two_threads_withdraw_at_once_is_withdrawn_for_both() -> None:
+def test_a_handle_that_two_threads_cancel_at_once_is_cancelled_for_both() -> None:
     """Both have seen that it may be before either has done it."""
     both = threading.Barrier(2)
 

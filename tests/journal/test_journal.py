@@ -348,7 +348,7 @@ def test_a_row_is_taken_over_once_and_then_lost_to_its_old_owner(journal: Journa
 
 
 def test_a_row_that_moved_on_is_not_taken_over(journal: Journal) -> None:
-    """What was seen as running and is completed by now is nobody's to take."""
+    """What was seen as running and is completed by now is not an one's to take."""
     (record,) = journal.add([a_record(status=JobStatus.RUNNING)])
     journal.write(record.replace(status=JobStatus.COMPLETED))
     assert journal.take_over(record, "5e5510000002") is None
@@ -415,7 +415,7 @@ def test_a_lock_frees_itself_with_its_process(tmp_path: Path) -> None:
 
 
 def test_sessions_that_start_together_see_each_other(tmp_path: Path) -> None:
-    """A lock is held before its file can be seen: nobody takes a session that is just starting for dead."""
+    """A lock is held before its file can be seen: no one takes a session that is just starting for dead."""
     started, faults = [], []
 
     def start(name: str) -> None:
@@ -444,8 +444,8 @@ BUYER = """
 import json, sys
 from kling_notebook.session.session import Session
 
-said, name, jobs = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-session = Session(said)
+shown_text, name, jobs = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+session = Session(shown_text)
 requests = [session.request(f"{name} {k}") for k in range(jobs)]
 handles = session.start(requests, source="python", max_credits=jobs).handles
 errors = [repr(error) for handle in handles if (error := handle.exception(timeout=150))]
@@ -470,10 +470,15 @@ def test_two_kernels_with_three_hundred_jobs_each_lose_no_row(
     paint: Callable[..., bytes],
     folder: Path,
 ) -> None:
-    """One folder: every job is bought once, completed and saved, and nobody hears of a locked database."""
+    """One folder: every job is bought once, completed and saved, and no one hears of a locked database."""
     sandbox = make_sandbox(paint=paint, rate_limit=None)
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
-    buyers = [child(BUYER, json.dumps(said), name, "300") for name in ("fox", "owl")]
+    shown_text = {
+        "api_key": sandbox.key,
+        "base_url": sandbox.base_url,
+        "folder": str(folder),
+        "requests_per_minute": 6000,
+    }
+    buyers = [child(BUYER, json.dumps(shown_text), name, "300") for name in ("fox", "owl")]
     stories = [told(buyer) for buyer in buyers]
     assert [story["errors"] for story in stories] == [[], []]
     assert sandbox.count("submit") == sandbox.charges == 600
@@ -485,7 +490,7 @@ def test_two_kernels_with_three_hundred_jobs_each_lose_no_row(
     assert all((folder / name).exists() for name in files)
 
 
-# ---- no room ----
+# ---- no space ----
 
 FULL = """
 import json, os, resource, sys, threading, time
@@ -493,8 +498,8 @@ from pathlib import Path
 from kling_notebook.api.errors import KlingError
 from kling_notebook.session.session import Session
 
-said, how, when = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
-ballast = Path(said["folder"]).parent / "ballast"
+shown_text, how, when = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+ballast = Path(shown_text["folder"]).parent / "ballast"
 
 def fill():
     if how == "limit":
@@ -508,7 +513,7 @@ def fill():
             except OSError:
                 pass
 
-def make_room():
+def free_space():
     if how == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     else:
@@ -518,7 +523,7 @@ def row():
     record = session.journal.get(1)
     return {"status": record.status.value, "job_id": record.job_id, "images": len(record.images)} if record else None
 
-session = Session(said)
+session = Session(shown_text)
 story = {}
 if when == "before the POST":
     fill()
@@ -526,7 +531,7 @@ if when == "before the POST":
         session.start([session.request("a fox")], source="python")
     except KlingError as error:
         story = {"error": type(error).__name__, "text": str(error)}
-    make_room()
+    free_space()
     story["row"] = row()
     story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
 elif when == "before the intent":
@@ -537,8 +542,8 @@ elif when == "before the intent":
             fill()
     handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
     error = handle.exception(timeout=60)
-    make_room()
-    story = {"error": type(error).__name__, "text": str(error), "doubt": error.maybe_submitted}
+    free_space()
+    story = {"error": type(error).__name__, "text": str(error), "unconfirmed": error.maybe_submitted}
     story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
     story["row"] = row()
 else:
@@ -554,7 +559,7 @@ else:
         time.sleep(0.05)
     story["unwritten"] = row()
     if when == "until the next polls":
-        make_room()
+        free_space()
         while not row()["job_id"]:
             time.sleep(0.05)
         story["while it runs"] = row() | {"done": handle.done()}
@@ -562,7 +567,7 @@ else:
     else:
         error = handle.exception(timeout=60)
         story |= {"error": type(error).__name__, "text": str(error), "job_id": error.job_id, "still": row()}
-        make_room()
+        free_space()
         story["images"] = len(session.resume(error.job_id).handles[0].result(timeout=60))
     story["row"] = row()
 print(json.dumps(story))
@@ -588,14 +593,14 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
 
 
 def full_disk(sandbox: Sandbox, small: tuple[str, Path], when: str) -> dict[str, Any]:
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(small[1] / "k")}
-    return told(child(FULL, json.dumps(said), small[0], when))
+    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(small[1] / "k")}
+    return told(child(FULL, json.dumps(shown_text), small[0], when))
 
 
 def test_what_cannot_be_written_down_is_not_sent(
     small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
 ) -> None:
-    """A full disk before the POST: an error that says so, no purchase, no row; with room again it goes on."""
+    """A full disk before the POST: an error that says so, no purchase, no row; with space again it continues."""
     sandbox = make_sandbox(paint=paint)
     story = full_disk(sandbox, small, "before the POST")
     assert story["error"] == "SettingsError"
@@ -608,21 +613,21 @@ def test_what_cannot_be_written_down_is_not_sent(
 def test_an_intent_that_cannot_be_written_down_is_not_sent(
     small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
 ) -> None:
-    """The plan was written, and the disk is full before the intent is: no purchase, no doubt."""
+    """The plan was written, and the disk is full before the intent is: nothing is charged or unconfirmed."""
     sandbox = make_sandbox(paint=paint)
     story = full_disk(sandbox, small, "before the intent")
     assert story["error"] == "SettingsError"
     assert "Nothing was sent. Free some space" in story["text"]
-    assert not story["doubt"]
+    assert not story["unconfirmed"]
     assert story["again"] == 1
-    assert story["row"]["status"] == "rejected", "written down as soon as there was room"
+    assert story["row"]["status"] == "rejected", "written down as soon as there is space"
     assert sandbox.count("submit") == 1
 
 
 def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
     small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
 ) -> None:
-    """The disk is full when the reply comes, and has room a moment later: the next poll writes the id down."""
+    """The disk is full when the reply comes, and has space a moment later: the next poll writes the id down."""
     sandbox = make_sandbox(paint=paint, latency=lambda _: 6.0)
     story = full_disk(sandbox, small, "until the next polls")
     assert story["unwritten"] == {"status": "submitting", "job_id": None, "images": 0}
@@ -631,7 +636,7 @@ def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
     assert sandbox.count("submit") == 1
 
 
-def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_nobody_waiting_for_ever(
+def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_no_one_waiting_for_ever(
     make_session: Callable[..., Session],
     make_sandbox: Callable[..., Sandbox],
     folder: Path,
@@ -674,12 +679,12 @@ def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
 def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
     small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
 ) -> None:
-    """Neither the id nor the image can be written: the error names the job, and with room resume collects it."""
+    """Neither the id nor the image can be written: the error names the job, and with space resume collects it."""
     sandbox = make_sandbox(paint=paint)
     story = full_disk(sandbox, small, "to the end")
     assert story["job_id"] == sandbox.job_ids[0]
     assert sandbox.job_ids[0] in story["text"]
-    assert "room" in story["text"]
+    assert "space" in story["text"]
     assert story["still"] == {"status": "submitting", "job_id": None, "images": 0}
     assert story["images"] == 1
     assert story["row"]["status"] == "completed"
@@ -714,7 +719,7 @@ except KlingError as error:
 def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_kernel_left(
     small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
-    """What is left behind is named and shown; the plan is closed and the doubt recorded when there is room again."""
+    """What is left behind is named and shown; the plan is closed and the job recorded when there is space again."""
     sandbox, folder = make_sandbox(), small[1] / "k"
     opened = Journal(folder / ".kling" / "journal.sqlite3")
     dead = [
@@ -723,9 +728,9 @@ def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_ker
     host = sandbox.base_url.partition("//")[2].partition("/")[0]
     opened.add(record.replace(backend=host) for record in dead)
     opened.close()
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
     (folder / ".kling" / "locks").mkdir()
-    story = told(child(BEGUN, json.dumps(said), small[0]))
+    story = told(child(BEGUN, json.dumps(shown_text), small[0]))
     assert story["rows"] == ["queued", "submitting"]
     assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
     (small[1] / "ballast").unlink(missing_ok=True)
@@ -763,8 +768,8 @@ def test_a_read_only_folder_is_refused_with_the_way_out(what: str, sandbox: Sand
             path.chmod(0o444)
             path.parent.chmod(0o555 if what == "one with a journal" else 0o777)
         folder.chmod(0o555)
-        said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder / "k")}
-        story = told(child(READ_ONLY, json.dumps(said)))
+        shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder / "k")}
+        story = told(child(READ_ONLY, json.dumps(shown_text)))
     finally:
         for path in (folder, folder / "k" / ".kling"):
             if path.exists():
@@ -786,14 +791,14 @@ def torn(path: Path) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "no database at all": lambda path: path.write_bytes(b"this is no database, " * 500),
+    "no database at all": lambda path: path.write_bytes(b"this is not a database, " * 500),
     "pages overwritten": torn,
     "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[:9000]),
     "the header zeroed": lambda path: path.write_bytes(b"\\0" * 200 + path.read_bytes()[200:]),
 }
 
 
-def test_a_image_found_again_keeps_its_address_where_the_one_before_it_is_gone(
+def test_an_image_found_again_keeps_its_address_where_the_one_before_it_is_gone(
     make_session: Callable[..., Session], sandbox: Sandbox
 ) -> None:
     """JOB:2 is never shown as JOB:1."""
@@ -857,7 +862,7 @@ def test_two_kernels_that_see_the_damage_together_begin_one_journal(
     """The second does not put the first one's new journal aside."""
     path = folder / ".kling" / "journal.sqlite3"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"this is no database, " * 500)
+    path.write_bytes(b"this is not a database, " * 500)
     sessions: list[Session] = []
     threads = [threading.Thread(target=lambda: sessions.append(make_session(sandbox))) for _ in range(5)]
     for thread in threads:
@@ -938,7 +943,7 @@ def test_a_long_journal_is_looked_through_in_the_background_and_damage_stops_pur
         if thread.name == "kling-journal-check":
             thread.join(60)
     (notice,) = session.pop_notices()
-    assert notice.startswith("The journal is damaged (row 2500 is not one of ours), and nothing more is sent.")
+    assert notice.startswith("The journal is damaged (row 2500 is not one of this package), and nothing more is sent.")
     with pytest.raises(SettingsError, match="Nothing was sent"):
         session.start([session.request("a fox")], source="python")
     assert sandbox.count("submit") == 0
@@ -960,7 +965,7 @@ def test_a_damaged_row_that_is_new_or_not_over_is_seen_when_a_long_journal_is_op
     opened.close()
     number = 7 if "running" in change else 2900
     write(path, f"UPDATE jobs SET {change} WHERE n={number}")  # noqa: S608
-    assert f"(row {number} is not one of ours)" in make_session(sandbox).pop_notices()[0]
+    assert f"(row {number} is not one of this package)" in make_session(sandbox).pop_notices()[0]
 
 
 UNREADABLE = {
@@ -1005,7 +1010,7 @@ def test_a_row_whose_json_is_torn_stops_no_purchase(
     write(session.journal.path, f"UPDATE jobs SET {column}='[' WHERE n=1")  # noqa: S608
     session = make_session(sandbox)
     (notice,) = session.pop_notices()
-    assert "(row 1 is not one of ours)" in notice
+    assert "(row 1 is not one of this package)" in notice
     assert "1 job could still be read, 1 job found again" in notice
     assert [(record.number, record.job_id) for record in session.rows()] == [(3, first.job_id), (2, None)]
     session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
@@ -1030,7 +1035,7 @@ STRANGE: dict[str, dict[str, Any]] = {
     "a backend that is half a letter": {"backend": "\ud800"},
     "a backend that is a list": {"backend": [1]},
     "a cost that is an object": {"credits": {"a": 1}},
-    "a cost that is no number": {"credits": "nan"},
+    "a cost that is not a number": {"credits": "nan"},
     "a cost without end": {"credits": 10**400},
     "a prompt that is half a letter": {"prompt": "\ud800"},
     "a date of no calendar": {"created": "yesterday"},
@@ -1051,11 +1056,11 @@ def test_a_strange_file_does_not_stop_the_recovery(
         try:
             (folder / "link.png").symlink_to(folder / "nowhere.png")
         except OSError:
-            pytest.skip("this system lets nobody make links")
+            pytest.skip("this system lets no one make links")
     else:
         data = made[0].path.read_bytes()
         (folder / "a_strange_one.png").write_bytes(metadata.splice(data, metadata.read(data) | strange))
-    session.journal.path.write_bytes(b"this is no database, " * 500)
+    session.journal.path.write_bytes(b"this is not a database, " * 500)
     session = make_session(sandbox)
     assert [(record.job_id, record.images) for record in session.rows()] == [(made.job_id, (made[0].path.name,))]
     assert "1 job found again" in session.pop_notices()[0]
@@ -1095,12 +1100,12 @@ def test_a_recovery_that_is_killed_is_done_by_the_next_session(
     session.close()
     session.journal.close()
     path = session.journal.path
-    path.write_bytes(b"this is no database, " * 500)
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-    process = child(KILLED, json.dumps(said), when)
+    path.write_bytes(b"this is not a database, " * 500)
+    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    process = child(KILLED, json.dumps(shown_text), when)
     process.communicate(timeout=60)
     assert process.returncode
-    assert path.read_bytes() == b"this is no database, " * 500
+    assert path.read_bytes() == b"this is not a database, " * 500
     session = make_session(sandbox)
     assert {record.request for record in session.rows()} == set(asked)
     assert "3 jobs found again" in session.pop_notices()[0]
@@ -1108,7 +1113,7 @@ def test_a_recovery_that_is_killed_is_done_by_the_next_session(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
-def test_a_recovery_without_room_is_refused_and_done_when_there_is(
+def test_a_recovery_without_space_is_refused_and_done_when_there_is(
     sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
 ) -> None:
     """The damaged journal stays; the message says what to do."""
@@ -1116,21 +1121,21 @@ def test_a_recovery_without_room_is_refused_and_done_when_there_is(
     session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
     session.close()
     session.journal.close()
-    session.journal.path.write_bytes(b"this is no database, " * 500)
-    said = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-    story = told(child(BEGUN, json.dumps(said), "limit"))
+    session.journal.path.write_bytes(b"this is not a database, " * 500)
+    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
+    story = told(child(BEGUN, json.dumps(shown_text), "limit"))
     assert story["error"] == "SettingsError"
     assert "is damaged" in story["text"]
     assert "Nothing was sent. Free some space" in story["text"]
-    assert session.journal.path.read_bytes() == b"this is no database, " * 500
+    assert session.journal.path.read_bytes() == b"this is not a database, " * 500
     assert make_session(sandbox).count() == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
-def test_a_folder_that_was_removed_is_said_to_be_and_begun_anew(
+def test_a_folder_that_was_removed_is_reported_to_be_and_begun_anew(
     session: Session, make_session: Callable[..., Session], sandbox: Sandbox
 ) -> None:
-    """It was said to be full. Reading makes no empty journal in its place either."""
+    """It was reported to be full. Reading makes no empty journal in its place either."""
     shutil.rmtree(session.folder)
     (session.folder / ".kling").mkdir(parents=True)  # as the copy of a source would
     for use in (lambda: session.start([session.request("a fox")], source="python"), session.history):

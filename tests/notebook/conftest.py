@@ -61,7 +61,9 @@ class Kernel:
             try:
                 self.client.wait_for_ready(timeout=60)
                 break
-            except RuntimeError:  # a port chosen for it was taken before it had begun: nothing of ours has run yet
+            except (
+                RuntimeError
+            ):  # a port chosen for it was taken before it had begun: nothing of this package has run yet
                 self.client.stop_channels()
                 self.manager.shutdown_kernel(now=True)
                 if attempt == STARTS:

@@ -186,8 +186,8 @@ def test_names_are_looked_up_in_the_function_that_runs_the_magic_and_then_in_the
 
 
 def test_a_misspelt_subcommand_says_what_was_meant(shared):
-    for said, meant in (("histroy", "history"), ("stat", "status"), ("Show 1 2", "%kling show JOB|IMAGE [--code]")):
-        reply = shared.run(f"%kling {said}")
+    for message, meant in (("histroy", "history"), ("stat", "status"), ("Show 1 2", "%kling show JOB|IMAGE [--code]")):
+        reply = shared.run(f"%kling {message}")
         assert reply.ename == "InputError"
         assert meant in reply.evalue
     assert "%%kling" in shared.run("%kling a fox in the snow").evalue
@@ -262,7 +262,7 @@ def test_tab_offers_files_as_a_source_and_nothing_else(shared):
     assert [one for one in shared.complete("%%kling --image ./") if not one.startswith("%%kling --image ./")] == []
 
 
-def test_tab_puts_quotes_around_a_path_with_blanks(shared):
+def test_tab_puts_quotes_around_a_path_with_spaces(shared):
     """IPython's backslashes would stand for themselves in our lines. A quote that was typed stays as it is."""
     shared.ok("pathlib.Path('my dir').mkdir(); pathlib.Path('my dir/it\\'s (1).png').touch()")
     assert shared.complete("%%kling --image my") == ['%%kling --image "my dir/']
@@ -305,7 +305,7 @@ def test_completion_leaves_python_and_the_prompt_alone(shared):
     assert shared.complete(first, len("%%kling --asp")) == ["%%kling --aspect-ratio\na fox"]
 
 
-def test_after_unloading_nothing_of_ours_is_offered(kernel):
+def test_after_unloading_nothing_of_this_package_is_offered(kernel):
     kernel.ok("%load_ext kling_notebook")
     assert kernel.complete("%kling hist") == ["%kling history"]
     kernel.ok("%unload_ext kling_notebook")

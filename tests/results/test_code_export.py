@@ -149,7 +149,7 @@ def test_a_sweep_is_walked_by_place_also_where_it_is_selected_by_number() -> Non
 
 @pytest.mark.parametrize("prompt", ["a fox", "two\nlines", 'a $5 bill, {braces}, #1, "quoted", it\'s', "狐 🦊"])
 def test_ordinary_prompts_give_a_cell(prompt: str) -> None:
-    """Nobody wants a Python call for a dollar sign."""
+    """No one wants a Python call for a dollar sign."""
     assert code_of(GenerationRequest(prompt, num_outputs=4)) == f"%%kling --num-outputs 4\n{prompt}"
 
 

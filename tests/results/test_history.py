@@ -188,7 +188,7 @@ def test_the_whole_history_is_one_frame(long_history: Session) -> None:
 
 
 def test_half_a_surrogate_pair_is_refused_in_a_note_and_in_a_search(kling: Any) -> None:
-    """It has no bytes: what is no character can be neither kept nor found."""
+    """It has no bytes: what is not a character can be neither kept nor found."""
     session = kling.current_session()
     made(session, "a red fox")
     session.note(1, "kept")
@@ -230,7 +230,7 @@ def test_an_exported_history_stands_alone(kling: Any, folder: Path) -> None:
     assert "the newest of 2" in kling.export_history(path, limit=1).read_text(encoding="utf-8")
 
 
-def test_an_empty_history_is_no_error(kling: Any, tmp_path: Path) -> None:
+def test_an_empty_history_is_not_an_error(kling: Any, tmp_path: Path) -> None:
     assert kling.history(everything=True).empty
     assert "0 jobs" in kling.export_history(tmp_path / "empty.html").read_text(encoding="utf-8")
     assert kling.current_session().rows() == []

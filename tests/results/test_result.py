@@ -69,7 +69,7 @@ def test_one_image_is_shown_large_and_several_as_a_grid(session: Session) -> Non
     assert set(nine[4]._repr_mimebundle_()) == {"text/html", "image/jpeg", "text/plain"}
 
 
-def test_a_image_deleted_since_is_drawn_as_missing(session: Session) -> None:
+def test_an_image_deleted_since_is_drawn_as_missing(session: Session) -> None:
     """The rest of the grid is shown, and the reason."""
     fox = made(session, "a red fox", num_outputs=2)
     fox[0].path.unlink()
@@ -114,7 +114,7 @@ def test_a_deep_copy_of_a_sweep_has_the_same_jobs(session: Session) -> None:
     assert copied["owl"].number == 2
 
 
-def test_a_place_without_a_image_has_the_shape_that_was_asked_for(
+def test_a_place_without_an_image_has_the_shape_that_was_asked_for(
     make_sandbox: Callable[..., Sandbox], make_session: Callable[..., Session]
 ) -> None:
     """Failed in a sweep, and deleted since: as wide as the images beside it, in the page and in the figure."""
@@ -133,7 +133,7 @@ def test_a_place_without_a_image_has_the_shape_that_was_asked_for(
 
 
 def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session, tmp_path: Path) -> None:
-    """One line of ours, and neither a sweep nor a result loses a copy for an image deleted since."""
+    """One line of this package, and neither a sweep nor a result loses a copy for an image deleted since."""
     foxes = swept(session, "a {color} fox", color=["red", "white", "gray"], num_outputs=[2])
     foxes[0][0].path.unlink()
     with pytest.raises(KlingError, match=r"1a: .* is not here\. The other 1 are in .*copies"):
@@ -146,7 +146,7 @@ def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session
 
 
 def test_a_sweep_is_saved_as_what_its_path_says(session: Session, tmp_path: Path) -> None:
-    """A table's ending gives both, a slash makes a folder of any name; what cannot be is said with the way out."""
+    """A table's ending gives both, a slash makes a folder of any name; what cannot be is reported with the way out."""
     foxes = swept(session, "a {color} fox", color=["red", "white"])
     assert [path.name for path in foxes.save(tmp_path / "tab.csv")] == ["tab.png", "tab.csv"]
     assert [path.name for path in foxes.save(f"{tmp_path}/v1.2/")][:2] == ["figure.png", "table.csv"]
@@ -324,7 +324,7 @@ def test_a_point_whose_image_is_gone_is_missing(session: Session) -> None:
 
 
 def test_play_money_is_in_no_sum_and_in_no_row_of_the_history(folder: Path) -> None:
-    """As in captions: a visitor of the sandbox paid nothing. What a service charged is said."""
+    """As in captions: a visitor of the sandbox paid nothing. What a service charged is reported."""
     session = Session({"sandbox": True, "folder": str(folder)})
     sweep = swept(session, "a {x}", x=["fox"])
     assert sweep.credits == 0

@@ -77,20 +77,20 @@ def test_a_sweep_over_images_is_bought_once_each_shown_tabled_and_saved(
     assert sandbox.count("submit") - before == 2
     bundle = sweep.bundle()
     assert bundle["text/html"].count("<img") == 2
-    said = ",".join(sweep.table()["image"])
-    assert re.fullmatch(labels, said), said
-    for label in said.split(","):
+    message = ",".join(sweep.table()["image"])
+    assert re.fullmatch(labels, message), message
+    for label in message.split(","):
         assert label in bundle["text/plain"]
     _, table, *_ = sweep.save(tmp_path / "saved")
-    assert said.split(",")[1] in table.read_text(encoding="utf-8")
-    assert sweep[said.split(",")[1]].request.image.label == said.split(",")[1]
+    assert message.split(",")[1] in table.read_text(encoding="utf-8")
+    assert sweep[message.split(",")[1]].request.image.label == message.split(",")[1]
     assert [sweep[value].number for value in given] == [result.number for result in sweep.done]
     kling.sweep("at night", image=given, show_progress=False)
     assert sandbox.count("submit") - before == 2, "the same images are the same requests"
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (lambda: [plain("red"), plain("red")], "twice"),
         (lambda: [png("red"), png("red")], "twice"),
@@ -102,17 +102,17 @@ def test_a_sweep_over_images_is_bought_once_each_shown_tabled_and_saved(
     ],
 )
 def test_images_that_cannot_be_an_axis_are_refused_before_anything_is_bought(
-    values: Callable[[], Any], said: str, kling: Any, sandbox: Sandbox
+    values: Callable[[], Any], message: str, kling: Any, sandbox: Sandbox
 ) -> None:
     for ask in (kling.sweep, kling.estimate):
-        with pytest.raises(InputError, match=said) as caught:
+        with pytest.raises(InputError, match=message) as caught:
             ask("at night", image=values())
         assert caught.value.parameter == "image"
     assert not sandbox.log
     assert not kling.current_session().rows()
 
 
-def test_a_image_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
+def test_an_image_given_as_bytes_is_named_in_the_folder_wherever_that_moves(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither journal nor code holds the machine's path; the moved folder finds its copy, an old absolute name too."""
@@ -139,7 +139,7 @@ def test_a_label_of_a_copy_that_is_gone_is_a_path_like_any_other(tmp_path: Path)
         Attachments(tmp_path, lambda *_: None).resolve(f".kling/sources/{'0' * 32}.png")  # type: ignore[arg-type,return-value]
 
 
-def test_a_image_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
+def test_an_image_of_another_folder_is_named_by_its_copy_since_its_address_means_another_one_here(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """``1a`` is another image in this folder: neither code nor an axis may call the source so."""
@@ -204,14 +204,14 @@ def test_a_comparison_with_a_job_of_several_images_asks_which(kind: str, kling: 
 
 
 @pytest.mark.parametrize("what", ["1:x", "", None, ["1a"], ":1"])
-def test_what_is_no_image_cannot_be_compared(what: Any, kling: Any) -> None:
+def test_what_is_not_an_image_cannot_be_compared(what: Any, kling: Any) -> None:
     kling.generate("base", show_progress=False)
     with pytest.raises(InputError, match=r"is not an image. Give|No job"):
         kling.compare(what, "1a")
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("", r"^image is empty\. Give a path"),
         (" ", r"^image is empty"),
@@ -219,9 +219,9 @@ def test_what_is_no_image_cannot_be_compared(what: Any, kling: Any) -> None:
         ("file:///a.png", r"URL of file; only http"),
     ],
 )
-def test_a_source_that_cannot_be_one_is_refused_for_its_own_reason(value: str, said: str, kling: Any) -> None:
+def test_a_source_that_cannot_be_one_is_refused_for_its_own_reason(value: str, message: str, kling: Any) -> None:
     """It was called a folder, or a file that is not there."""
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         kling.generate("at night", image=value, show_progress=False)
     assert caught.value.parameter == "image"
 
@@ -229,7 +229,7 @@ def test_a_source_that_cannot_be_one_is_refused_for_its_own_reason(value: str, s
 def test_a_source_image_of_a_past_job_that_is_gone_says_how_to_get_it_again(
     kling: Any, make_session: Callable[..., Session], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And shows nobody where the folder is. The job of another folder cannot be asked for here."""
+    """And shows no one where the folder is. The job of another folder cannot be asked for here."""
     base = kling.generate("base", show_progress=False)
     base[0].path.unlink()
     for value in (base[0], base, "1a", "last"):

@@ -82,15 +82,15 @@ def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value
 
 
 @pytest.mark.parametrize(
-    ("axes", "said"),
+    ("axes", "shown_text"),
     [
         ([1, 2], "axes must be {name: values}, not a list"),
         (pd.DataFrame({"x": [1]}), "not a DataFrame"),
         ({0: ["a"]}, "name of an axis must be text, not 0"),
     ],
 )
-def test_axes_that_have_no_names_are_refused_in_words(axes: Any, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_axes_that_have_no_names_are_refused_in_words(axes: Any, shown_text: str) -> None:
+    with pytest.raises(InputError, match=shown_text):
         parse_axes("a {0}", axes, {})
 
 
@@ -100,7 +100,7 @@ def test_the_prompt_may_be_the_axis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "said"),
+    ("axes", "shown_text"),
     [
         ({"animal": ["fox"]}, "appears nowhere"),
         ({"n": [1, 2]}, r"Did you mean num_outputs\?"),
@@ -127,9 +127,9 @@ def test_the_prompt_may_be_the_axis() -> None:
         ({"place": list(range(101)), "sample": 101}, "10201 jobs"),
     ],
 )
-def test_bad_axes_are_said_before_anything_is_sent(axes: dict[str, Any], said: str) -> None:
+def test_bad_axes_are_reported_before_anything_is_sent(axes: dict[str, Any], shown_text: str) -> None:
     """The message names the axis and the way out."""
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=shown_text):
         expand("a {place}", axes)
 
 

@@ -202,7 +202,7 @@ def test_images_of_another_folder_are_measured_and_nothing_of_them_is_kept_here(
     assert len(list(folder.glob("*.png"))) == 2
 
 
-def test_no_images_is_an_empty_frame_and_nothing_of_ours_is_an_input_error() -> None:
+def test_no_images_is_an_empty_frame_and_nothing_of_this_package_is_an_input_error() -> None:
     assert kling.images().empty
     assert kling.measure(area).empty
     with pytest.raises(InputError, match="holds no images"):

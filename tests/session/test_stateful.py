@@ -1,4 +1,4 @@
-"""Any sequence of buying, faults, crashes, restarts, withdrawals, resumes and dismissals keeps the three promises.
+"""Any sequence of buying, faults, crashes, restarts, cancellations, resumes and dismissals keeps the three promises.
 
 The service is charged for no more than what was sent; an id that it gave is never lost; a completed row has its files.
 A crash is a session whose worker stops for ever at a chosen point, and whose lock is let go of as a dead process's is.
@@ -44,14 +44,14 @@ FAULTS = [
     *(Fault("poll", kind, at=1) for kind in ("failed", "more", "fewer")),
     Fault("poll", "status", at=1, status=500), Fault("poll", "status", at=1, status=404, times=3),
     Fault("poll", "status", at=1, status=401),
-    *(Fault("download", kind, at=1) for kind in ("drop_after", "truncated", "truncated_picture", "expired")),
+    *(Fault("download", kind, at=1) for kind in ("drop_after", "truncated", "truncated_image", "expired")),
     Fault("download", "wrong_content", at=1),
     Fault("download", "status", at=1, status=410, times=9), Fault("download", "wrong_content", at=1, times=9),
 ]  # fmt: skip
 
 
 class Dead(BaseException):
-    """Raised in the test's own thread, which goes on; workers of a killed process stand still for ever."""
+    """Raised in the test's own thread, which continues; workers of a killed process stand still for ever."""
 
 
 class Doomed(Session):
@@ -59,11 +59,11 @@ class Doomed(Session):
 
     point: str | None = None
 
-    def __init__(self, said: dict[str, Any]) -> None:
+    def __init__(self, message: dict[str, Any]) -> None:
         self.dead = threading.Event()
         self.life = threading.RLock()  # no thread commits while another one kills the session
         self.saves = threading.RLock()  # nor saves an image
-        super().__init__(said)
+        super().__init__(message)
         write, add = self.journal.write, self.journal.add
         submit, download = self.client.submit, self.client.download
 
@@ -152,8 +152,8 @@ class Machine(RuleBasedStateMachine):
         self.session = self.new_session()
 
     def new_session(self) -> Doomed:
-        said = {"api_key": self.service.key, "base_url": self.service.base_url, "folder": str(self.home / "k")}
-        session = Doomed(said | {"requests_per_minute": 6000, "budget": 1000, "in_flight": 4})
+        message = {"api_key": self.service.key, "base_url": self.service.base_url, "folder": str(self.home / "k")}
+        session = Doomed(message | {"requests_per_minute": 6000, "budget": 1000, "in_flight": 4})
         self.buyers.append(session)
         return session
 
@@ -230,13 +230,13 @@ class Machine(RuleBasedStateMachine):
             assert record.status is JobStatus.CANCELLED
             assert record.submitted_at is None
 
-    @precondition(lambda self: self.in_doubt())
+    @precondition(lambda self: self.unconfirmed())
     @rule()
     def dismiss(self) -> None:
-        self.session.dismiss(self.in_doubt()[0].number)
+        self.session.dismiss(self.unconfirmed()[0].number)
 
     @rule(place=st.integers(0, 100))
-    def delete_a_image_and_resume_its_job(self, place: int) -> None:
+    def delete_an_image_and_resume_its_job(self, place: int) -> None:
         finished = self.session.rows(status="completed", limit=None)
         if finished:
             record = finished[place % len(finished)]
@@ -246,7 +246,7 @@ class Machine(RuleBasedStateMachine):
             except InputError:
                 pytest.fail("a completed job can be collected again")
 
-    def in_doubt(self) -> tuple[Record, ...]:
+    def unconfirmed(self) -> tuple[Record, ...]:
         return self.session.status().unconfirmed
 
     # ---- what must hold ----
@@ -277,7 +277,7 @@ class Machine(RuleBasedStateMachine):
             for record in records.values()
         )
         strange = [job for job in self.service._service.recent(10_000) if job.id not in known]
-        assert len(strange) <= unconfirmed_records, "every job of the service is a row's, or a doubt's"
+        assert len(strange) <= unconfirmed_records, "every job of the service is a row's, or an unconfirmed job's"
 
     @invariant()
     def finished_rows_have_their_files_whole(self) -> None:
@@ -293,7 +293,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_budget_knows_what_was_spent(self) -> None:
-        """The purse of a session never holds less than the journal says it bought."""
+        """The ledger of a session never holds less than the journal says it bought."""
         assert self.session.dispatcher.ledger.spent >= self.session.journal.spent(sessions=(self.session.id,)) - 1e-6
 
     def teardown(self) -> None:
@@ -307,7 +307,7 @@ class Machine(RuleBasedStateMachine):
             self.service.stop()
             shutil.rmtree(self.home, ignore_errors=True)
             assert not [(r.number, r.status.value, r.owner) for r in paused], (
-                "with nobody working, everything is at rest"
+                "with no one working, everything is at rest"
             )
 
 

@@ -90,7 +90,7 @@ def test_four_axes_are_a_list_with_a_column_for_each(make_tile: Make) -> None:
     assert bundle["text/html"].count("<img") == 32
     assert "fox, night, oil, 2" in bundle["text/plain"]
     with Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"]))) as sheet:
-        assert sheet.height < 4 * sheet.width, "the contact sheet is no ribbon"
+        assert sheet.height < 4 * sheet.width, "the contact sheet is not a ribbon"
 
 
 def test_several_images_of_one_cell_stay_together(make_tile: Make) -> None:
@@ -125,7 +125,7 @@ def test_beside_a_long_prompt_the_contact_sheet_keeps_the_label_of_the_column(ma
     assert names[1:4] == ["a red fox asleep in\u2026, noon", "a red fox asleep in\u2026, night", "owl, dawn"]
     drawn: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheet, "_line", lambda *said, **_: drawn.append(said[2]))
+        patch.setattr(sheet, "_line", lambda *message, **_: drawn.append(message[2]))
         facets_bundle([facet])
     assert [text.rpartition(", ")[2] for text in drawn if ", " in text] == ["dawn", "noon", "night"] * 2
 
@@ -138,7 +138,7 @@ def test_dozens_of_heavy_cells_stay_light(make_tile: Make) -> None:
 
 
 @pytest.mark.parametrize("facets", [[], [Facet("", "", (), "", (), ())], [Facet("x", "a", ("b",), "c", (), ((),))]])
-def test_no_cells_is_said(facets: list[Facet]) -> None:
+def test_no_cells_is_reported(facets: list[Facet]) -> None:
     bundle = facets_bundle(facets, title="fox")
     assert "No images." in bundle["text/html"]
     assert bundle["text/plain"].strip()

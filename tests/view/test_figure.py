@@ -44,17 +44,17 @@ def test_tiles_have_captions_a_title_and_the_asked_width(make_tile: Make) -> Non
     assert figure.get_size_inches()[0] == 7.0
     assert figure.dpi == 60
     assert sum(len(ax.images) for ax in figure.axes) == 9
-    said = " ".join(texts(figure)).replace("\n", " ")
-    assert "foxes" in said
-    assert "12i \u00b7 1:1" in said
+    message = " ".join(texts(figure)).replace("\n", " ")
+    assert "foxes" in message
+    assert "12i \u00b7 1:1" in message
     assert drawn(figure).startswith(b"\x89PNG")
 
 
 def test_facets_have_axis_titles_and_labels(make_tile: Make) -> None:
     figure = facets_figure([facet(make_tile), facet(make_tile, title="16:9")], title="a {animal}", dpi=60)
-    said = texts(figure)
-    assert set(said) >= {"a {animal}", "1:1", "16:9", "animal", "time", "fox", "owl", "dawn", "night"}
-    assert said.count("fox") == 2
+    message = texts(figure)
+    assert set(message) >= {"a {animal}", "1:1", "16:9", "animal", "time", "fox", "owl", "dawn", "night"}
+    assert message.count("fox") == 2
     drawn(figure)
 
 

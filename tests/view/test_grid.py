@@ -67,7 +67,7 @@ def test_captions_put_the_address_in_bold(make_tile: Make) -> None:
 
 
 @pytest.mark.parametrize("state", ["missing", "failed", "waiting"])
-def test_a_tile_without_a_image_says_so_in_words_and_why(make_tile: Make, state: str) -> None:
+def test_a_tile_without_an_image_says_so_in_words_and_why(make_tile: Make, state: str) -> None:
     bundle = grid_bundle([make_tile(0), make_tile(1, state=state, note="The file was deleted.")])
     assert re.search(rf"<span [^>]*>\S {state}</span>", bundle["text/html"])
     assert "The file was deleted." in bundle["text/html"]
@@ -111,7 +111,7 @@ def test_mixed_shapes_are_not_stretched(make_tile: Make) -> None:
     assert sheet.width < 2 * 256 + 60
 
 
-def test_no_images_is_said(make_tile: Make) -> None:
+def test_no_images_is_reported(make_tile: Make) -> None:
     bundle = grid_bundle([], title="fox")
     assert "No images." in bundle["text/html"]
     assert "no images" in bundle["text/plain"]
@@ -154,7 +154,7 @@ def test_a_large_image_that_is_gone_says_so(make_tile: Make) -> None:
     assert "image/jpeg" not in bundle
 
 
-def test_long_prompts_leave_less_room_for_images(make_tile: Make) -> None:
+def test_long_prompts_leave_less_space_for_images(make_tile: Make) -> None:
     fitting = [make_tile(k, side=126, noise=True) for k in range(9)]
     assert 100_000 < sum(len(tile.jpeg) for tile in fitting) < 128_000, "images must fit, but only just"
     assert [tile.jpeg for tile in light_tiles(fitting)] == [tile.jpeg for tile in fitting]

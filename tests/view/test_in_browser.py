@@ -144,7 +144,7 @@ def test_four_images_of_one_point_of_a_sweep_are_two_by_two(page: Any, make_tile
 
 @pytest.mark.parametrize("width", [600, 1400])
 def test_the_images_of_a_row_line_up_whatever_their_labels_need(page: Any, make_tile: Make, width: int) -> None:
-    """A long label makes room above the whole row; a failed place beside the others is no higher than they are."""
+    """A long label makes space above the whole row; a failed place beside the others is not a higher than they are."""
     labels = ("a long prompt about a fox that walks over a field of snow " * 2, "owl", "hen")
     cells = (((make_tile(0),), (make_tile(1),), (make_tile(2, state="failed", caption=""),)),)
     html = facets_bundle([Facet("", "", ("",), "prompt", labels, cells)])["text/html"]
@@ -168,13 +168,13 @@ def test_every_renderer_fits_a_narrow_page_and_runs_nothing(
     page: Any, render_everything: Callable[[str], dict[str, dict[str, str]]]
 ) -> None:
     """Hostile text in a real browser: no dialog, no console error, no request, no sideways scrolling."""
-    said: list[str] = []
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    shown_text: list[str] = []
+    page.on("dialog", lambda dialog: (shown_text.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: shown_text.append(message.text))
+    page.on("request", lambda request: shown_text.append(request.url) if request.url.startswith("http") else None)
     page.set_viewport_size({"width": 600, "height": 900})
     for text in ("<img src=x onerror=alert(1)>\"'&", "</td></table><script>alert(1)</script>", "w" * 400):
         for renderer, bundle in render_everything(text).items():
             page.set_content(bundle["text/html"])
             assert page.evaluate("document.documentElement.scrollWidth") <= 600, f"{renderer}: {text[:20]}"
-    assert said == []
+    assert shown_text == []

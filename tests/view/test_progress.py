@@ -85,8 +85,8 @@ def test_a_late_job_never_looks_finished_and_never_runs_backwards() -> None:
     ],
 )
 def test_the_estimate_is_honest(given: ProgressRow, expected: str) -> None:
-    said = expected.replace("65 s", "1 min 5 s")
-    assert estimate_text(given) == said
+    message = expected.replace("65 s", "1 min 5 s")
+    assert estimate_text(given) == message
 
 
 def test_a_row_shows_label_state_time_estimate_and_what_it_waits_for() -> None:
@@ -127,7 +127,7 @@ def test_the_total_is_red_only_for_what_failed() -> None:
     )
 
 
-def test_nothing_untrue_is_said_at_the_first_moment() -> None:
+def test_nothing_untrue_is_reported_at_the_first_moment() -> None:
     assert status_text(row("running", 0.2, 2.0)) == "running \u00b7 about 2 s left"
     assert status_text(row("queued", 0.0, None)) == "queued"
 
@@ -180,7 +180,7 @@ def test_reused_jobs_count_as_done() -> None:
     assert plain.startswith("9 of 9 completed \u00b7 9 reused")
 
 
-def test_no_rows_is_no_error() -> None:
+def test_no_rows_is_not_an_error() -> None:
     assert progress_bundle([], title="nothing to do")["text/plain"] == "nothing to do"
 
 

@@ -101,7 +101,7 @@ def test_long_text_is_bounded_where_it_is_read(render_everything: Render) -> Non
         assert all(len(line) <= 1100 for line in bundle["text/plain"].splitlines()), renderer
 
 
-def test_a_image_links_to_its_original_in_a_new_page(render_everything: Render) -> None:
+def test_an_image_links_to_its_original_in_a_new_page(render_everything: Render) -> None:
     (link,) = [e for e in elements(render_everything("images/a fox.png")["large"]["text/html"]) if e.tag == "a"]
     assert link.attrib["href"] == "images/a%20fox.png"
     assert link.attrib["rel"] == "noopener"

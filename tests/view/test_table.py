@@ -80,7 +80,7 @@ def test_fifty_rows_of_heavy_images_stay_light(make_tile: Make) -> None:
     assert len(history_bundle(rows, total=50)["text/html"]) < 1_000_000
 
 
-def test_an_empty_history_is_said() -> None:
+def test_an_empty_history_is_reported() -> None:
     bundle = history_bundle([], total=0)
     assert "No jobs to show." in bundle["text/html"]
     assert bundle["text/plain"] == "No jobs to show."
@@ -116,7 +116,7 @@ def test_a_comparison_marks_the_words_that_differ() -> None:
     assert "".join(parsed(right).itertext()).strip() == "an arctic fox in deep snow"
 
 
-def test_an_absent_value_is_said_to_be_none() -> None:
+def test_an_absent_value_is_reported_to_be_none() -> None:
     assert marked_words("", "blurry")[0] == "<em>none</em>"
 
 
@@ -132,7 +132,7 @@ def test_a_comparison_shows_both_images_what_differs_and_what_does_not(make_tile
     assert Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"]))).width > 512
 
 
-def test_two_equal_requests_are_said_to_be_equal(make_tile: Make) -> None:
+def test_two_equal_requests_are_reported_to_be_equal(make_tile: Make) -> None:
     bundle = compare_bundle(make_tile(0), make_tile(1), [])
     assert "do not differ" in bundle["text/html"]
     assert "do not differ" in bundle["text/plain"]

@@ -95,7 +95,7 @@ class CellOutput:
         elif message.what != "result":
             self._send("update_display_data", message.bundle, self._transient)
         else:
-            # Nothing at all takes no room in JupyterLab; nbconvert, which reads what batch runs leave, warns of it.
+            # Nothing at all takes no space in JupyterLab; nbconvert, which reads what batch runs leave, warns of it.
             empty: dict[str, Any] = {} if self.live else {"text/html": "", "text/plain": ""}
             attempt("removing the progress", lambda: self._send("update_display_data", empty, self._transient), None)
             self._display(message.bundle, {})

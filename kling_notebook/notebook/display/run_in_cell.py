@@ -67,13 +67,11 @@ def perform(
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
         begun.append(call)
         held: Held = plan.gather(call.handles) if plan is not None else call.handles[0]
-        if bind:
-            attempt("binding the variable", lambda: bind(held), None)
+        _bind(bind, held)
         notice = attempt("reading the notices", lambda: _notices(session, show_progress), "")
         if show_progress:
-            options = {"notice": notice, "free": session.is_sandbox, "background": not wait}
             naming: dict[str, Any] = attempt("naming the jobs", lambda: _naming(call, requests, plan), {})
-            live = _following(live, call, **naming, **options)
+            live = _following(live, call, **naming, notice=notice, free=session.is_sandbox, background=not wait)
         if not wait:
             _finish_later(session, call, plan, held, live, notice=notice)
             return held
@@ -83,9 +81,14 @@ def perform(
             done = _completed(session, call, plan, held, live, notice=notice)
         finally:
             live.finish()
-    if bind:
-        attempt("binding the variable", lambda: bind(done), None)
+    _bind(bind, done)
     return done
+
+
+def _bind(bind: Bind | None, value: Any) -> None:
+    """Give the variable its value; an error of the user's namespace costs no result."""
+    if bind is not None:
+        attempt("binding the variable", lambda: bind(value), None)
 
 
 def _notices(session: Session, show: bool) -> str:

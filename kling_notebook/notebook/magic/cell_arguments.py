@@ -60,11 +60,7 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     Raises:
         InputError: one line that says what was wrong, and what was probably meant.
     """
-    if line.rstrip().endswith("\\"):
-        raise InputError(
-            "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
-            "Write all options on the first line."
-        )
+    _check_not_continued(line)
     given, words = parse_options(split(line, apostrophes=not cell.strip()), OPTIONS, line)
     if "help" in given:
         return CellOptions(help=True)
@@ -102,6 +98,14 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         table=table,
         columns=columns,
     )
+
+
+def _check_not_continued(line: str) -> None:
+    if line.rstrip().endswith("\\"):
+        raise InputError(
+            "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
+            "Write all options on the first line."
+        )
 
 
 def _check_together(

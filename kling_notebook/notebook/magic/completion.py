@@ -16,7 +16,7 @@ from ...results.typed_values import QUOTES
 from .options_table import OPTIONS, Option
 from .subcommands import SUBCOMMANDS
 
-_PICTURES = frozenset({"Result", "SweepResult", "Image"})
+_IMAGE_HOLDERS = frozenset({"Result", "SweepResult", "Image"})
 _CELL = re.compile(r"\s*%%kling(?:\s|$)")
 _LINE = re.compile(r"\s*(?:[\w.\[\], ]+=\s*)?%kling\s")
 
@@ -130,7 +130,7 @@ def _is_listed(value: Any) -> bool:
 
 
 def _images(fragment: str, known: Known) -> Offer:
-    names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _PICTURES]
+    names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _IMAGE_HOLDERS]
     addresses = _addresses(known)
     offer = _starting(fragment, ["last", "lastb", *(n for n in names if not n.startswith("_")), *addresses])
     return Offer(fragment, (*offer.matches, *_paths(fragment, known)))

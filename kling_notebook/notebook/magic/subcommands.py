@@ -89,7 +89,7 @@ def run(line: str, shell: Any) -> Any:
 
 def _unknown(name: str, rest: str) -> str:
     if name.startswith("-"):
-        return f"{name} is not a subcommand. Options for images go on the first line of a cell, after %%kling."
+        return f"{name} is not a subcommand. Options for images belong on the first line of a cell, after %%kling."
     close = closest(name.lower(), list(SUBCOMMANDS)) if len(rest.split()) < 2 else ""
     hint = close or f" To make an image, write two percent signs: %%kling {name} {rest}".rstrip()
     return f"There is no subcommand {name!r}.{hint}"

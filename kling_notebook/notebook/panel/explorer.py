@@ -257,7 +257,7 @@ class Explorer:
         self.check()
 
     def close(self) -> None:
-        """Forget the sweep that is being watched; its jobs go on."""
+        """Forget the sweep that is being watched; its jobs keep running."""
         self.ticks.stop()
         self.sweep = self._call = None
 

@@ -143,9 +143,9 @@ class Form:
         Raises:
             InputError: the source image cannot be used. SettingsError: no session can be made.
         """
-        said = {name: control.value for name, control in self.controls.items()}
-        said = {name: value if value != "" else None for name, value in said.items()}
-        return said | {"image": self.well.resolve()}
+        given = {name: control.value for name, control in self.controls.items()}
+        given = {name: value if value != "" else None for name, value in given.items()}
+        return given | {"image": self.well.resolve()}
 
     def load(self, values: Mapping[str, Any], **beyond: Any) -> None:
         """Fill the form; parameters not named get their defaults.

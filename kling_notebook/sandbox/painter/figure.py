@@ -132,7 +132,7 @@ def _lit(c: Canvas, name: str, colour: Array, masks: tuple[Array, Array], height
     elif {"space", "lunar"} & set(c.scene.places):
         lit = colour * np.float32(0.92)
     else:
-        # Silhouettes keep a little of their colour even at night: a black fox is nobody's fox.
+        # Silhouettes keep a little of their colour even at night: a black fox would not be seen.
         distance = float(np.clip(0.30 - 0.5 * height / c.unit, 0.0, 0.3))
         lit = c.light.on(colour, distance) + colour * np.float32(0.10 + 0.16 * c.light.dark)
     h, w = alpha.shape

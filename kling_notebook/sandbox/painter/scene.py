@@ -221,7 +221,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
 
 
 def _styles(found: tuple[str, ...]) -> tuple[str, ...]:
-    """At most three styles. "Drawing" and "painting" are only said of another medium where there is one."""
+    """At most three styles. "Drawing" and "painting" describe another medium only if one is named."""
     general = {"pencil", "oil"}
     media = [name for name in found if name in _MEDIA and name not in general]
     return tuple(name for name in found if name != "abstract" and not (media and name in general))[:3]
@@ -304,9 +304,9 @@ def _attach(known: list[Word]) -> _Attached:
     return out
 
 
-def _name(out: _Attached, name: str, said: tuple[int, float, RGB | None, RGB | None]) -> None:
-    """A subject is named; what was said of it before holds if nothing new is. Clothes belong to the person before."""
-    many, scale, own, worn = said
+def _name(out: _Attached, name: str, traits: tuple[int, float, RGB | None, RGB | None]) -> None:
+    """A subject is named; what described it before holds if nothing new is. Clothes belong to the person before."""
+    many, scale, own, worn = traits
     if name in _WORN and _PEOPLE & set(out.subjects):
         if worn is not None:
             _wear(out, worn)

@@ -45,7 +45,7 @@ def test_a_loop_of_uvloop_is_waited_in(make_sandbox: Any, tmp_path: Path) -> Non
     assert printed_by(script, tmp_path) == "1"
 
 
-def test_a_cache_around_requests_keeps_nothing_of_ours(make_sandbox: Any, tmp_path: Path) -> None:
+def test_a_cache_around_requests_keeps_no_reply(make_sandbox: Any, tmp_path: Path) -> None:
     """The first poll was cached, and every job ran for ever."""
     pytest.importorskip("requests_cache")
     service = make_sandbox(latency=0.5)

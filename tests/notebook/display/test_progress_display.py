@@ -64,7 +64,7 @@ def work(display, requests, seconds, end="THE RESULT"):
         (Snapshot(FOX, JobStatus.UNCONFIRMED), ("unconfirmed", 0.0, "")),
     ],
 )
-def test_a_snapshot_becomes_a_row_and_time_goes_on_while_it_moves(snapshot, row):
+def test_a_snapshot_becomes_a_row_and_time_continues_while_it_moves(snapshot, row):
     made = live.row_of(snapshot, "a fox", since=2.0)
     assert (made.text, made.elapsed, made.detail) == row
 
@@ -148,7 +148,7 @@ def test_under_capture_a_cell_of_its_own_gives_the_end_only(kernel):
     assert reply.text.strip() == "1 THE RESULT"
 
 
-def test_with_nobody_present_only_start_and_end_are_sent(kernel):
+def test_with_no_one_present_only_start_and_end_are_sent(kernel):
     kernel.ok(PRELUDE)
     reply = kernel.ok("r = requests(3); work(LiveDisplay(r), r, 1.5).join()", person=False)
     kinds = [message["msg_type"] for _, message in reply.messages if "display_data" in message["msg_type"]]
@@ -216,7 +216,7 @@ def test_in_a_terminal_a_text_bar_moves_and_goes():
     assert seen.rstrip().splitlines()[-1].rpartition("\r")[2].strip() == "after"
 
 
-def test_an_update_that_was_being_made_while_the_end_was_said_is_dropped():
+def test_an_update_that_was_being_made_while_the_end_was_reported_is_dropped():
     shown = []
 
     class Place:

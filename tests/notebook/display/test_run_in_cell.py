@@ -104,7 +104,7 @@ def test_several_prompts_have_a_line_each_and_one_for_all(quick):
     )
 
 
-def test_one_interrupt_stops_waiting_for_all_and_counts_those_that_go_on(quick):
+def test_one_interrupt_stops_waiting_for_all_and_counts_those_that_continue(quick):
     kernel, service = quick(latency=6.0)
     cell = kernel.send("%%kling --max-credits 12 --sweep sample=12 -o grid\na fox")
     kernel.until(lambda: service.count("submit") == 12)
@@ -153,7 +153,7 @@ def test_handles_come_back_as_they_are_done_and_are_waited_for(kling):
     assert (len(done), len(late)) == (3, 1)
 
 
-def test_cancelling_who_awaits_withdraws_nothing(kling):
+def test_cancelling_who_awaits_cancels_nothing(kling):
     """Not even a request that was not sent yet, which cancelling the handle itself would take back."""
     kling.current_session().configure(in_flight=1)
 
@@ -227,7 +227,7 @@ def test_columns_and_arrays_of_the_notebook_are_axes(asking, axis):
     assert ("a red fox, asleep" if axis == "column" else "a 1") in reply.text
 
 
-def test_a_whole_table_is_no_axis(asking):
+def test_a_whole_table_is_not_an_axis(asking):
     kernel, _ = asking
     assert "$table is a table" in kernel.run("%%kling --dry-run --sweep animal=$table\na {animal}").evalue
     reply = kernel.run("kling.estimate('a {animal}', animal=frame)")

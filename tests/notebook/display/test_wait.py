@@ -29,9 +29,9 @@ def later(seconds, value=None):
 def job(number, job_id=None):
     return SimpleNamespace(number=number, job_id=job_id)
 
-withdrawals = []
+cancellations = []
 def cancel():
-    withdrawals.append(time.monotonic())
+    cancellations.append(time.monotonic())
     return SimpleNamespace(cancelled=[3], still_running=[job(1, "job-1"), job(2)])
 """
 
@@ -61,7 +61,7 @@ def test_it_returns_when_all_are_done_whatever_their_outcome():
     assert 0.25 < time.monotonic() - started < 1.0
 
 
-def test_a_time_out_withdraws_and_says_what_keeps_running():
+def test_a_time_out_cancels_and_says_what_keeps_running():
     stopped = SimpleNamespace(cancelled=[4, 5], still_running=[SimpleNamespace(number=1, job_id="job-1")])
     with pytest.raises(StillRunningError) as caught:
         wait.wait([Future()], timeout=0.3, cancel_unsent=lambda: stopped)
@@ -196,11 +196,11 @@ def test_an_interrupt_cancels_once_and_names_what_keeps_running(kernel, before, 
             "Interrupted: Stopped waiting. 1 request was cancelled before being sent. "
             "2 jobs keep running (1, 2); %kling resume shows their images."
         ]
-        assert kernel.ok("print(len(withdrawals))").text.strip() == str(attempt)
-    assert kernel.ok("wait([later(0.2, 7)]); print('goes on')").text.strip() == "goes on"
+        assert kernel.ok("print(len(cancellations))").text.strip() == str(attempt)
+    assert kernel.ok("wait([later(0.2, 7)]); print('continues')").text.strip() == "continues"
 
 
-def test_a_second_interrupt_while_withdrawing_is_harmless(kernel):
+def test_a_second_interrupt_while_cancelling_is_harmless(kernel):
     kernel.ok(PRELUDE)
     kernel.ok("def slow():\n    time.sleep(1.0); stopped = cancel(); return stopped")
     cell_id = kernel.send("wait([Future()], cancel_unsent=slow)")
@@ -211,7 +211,7 @@ def test_a_second_interrupt_while_withdrawing_is_harmless(kernel):
     reply = kernel.wait(cell_id)
     assert reply.ename == "Interrupted"
     assert "2 jobs keep running (1, 2)" in reply.evalue
-    assert kernel.ok("print(len(withdrawals))").text.strip() == "1"
+    assert kernel.ok("print(len(cancellations))").text.strip() == "1"
 
 
 def test_an_interrupt_ends_the_loop_over_prompts_and_spares_the_users_tasks(kernel):
@@ -249,7 +249,7 @@ def test_a_person_is_where_stdin_is_allowed(kernel):
 
 @pytest.mark.parametrize("nest", ["", ", nest=False"])
 def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, nest):
-    """Starting many jobs takes a moment; an interrupt in its middle must not leave half of them to nobody."""
+    """Starting many jobs takes a moment; an interrupt in its middle must not leave half of them to no one."""
     kernel.ok(PRELUDE + "from kling_notebook.notebook.display.wait import interrupts_noted\nsteps = []")
     cell_id = kernel.send(
         "with interrupts_noted():\n"
@@ -259,7 +259,7 @@ def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, 
     kernel.drain(0.5)
     kernel.interrupt()
     assert "2 jobs keep running" in kernel.wait(cell_id).evalue
-    assert kernel.ok("print(len(steps), len(withdrawals))").text.strip() == "10 1"
+    assert kernel.ok("print(len(steps), len(cancellations))").text.strip() == "10 1"
 
 
 def test_an_interrupt_that_no_wait_answers_is_raised_in_the_end(kernel):

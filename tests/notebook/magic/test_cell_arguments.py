@@ -50,7 +50,7 @@ def texts(line: str) -> list[str]:
         ("{x} $y", ["{x}", "$y"]),
     ],
 )
-def test_the_line_is_split_at_blanks_and_quotes_protect(line, words):
+def test_the_line_is_split_at_spaces_and_quotes_protect(line, words):
     assert texts(line) == words
 
 
@@ -87,7 +87,7 @@ def test_quoted_values_come_back_whatever_they_hold(values):
 # the options ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_parameter_can_be_said_in_all_its_spellings():
+def test_every_parameter_can_be_reported_in_all_its_spellings():
     for parameter in PARAMETERS.values():
         for flag in parameter.flags:
             value = {"integer": "3", "text": "blurry", "image": "a.png"}.get(parameter.kind)
@@ -96,7 +96,7 @@ def test_every_parameter_can_be_said_in_all_its_spellings():
                 assert str(parse(line).parameters[parameter.name]) == value, line
 
 
-def test_what_was_not_said_is_not_in_the_options():
+def test_what_was_not_given_is_not_in_the_options():
     options = parse("")
     assert options.prompts == ("a fox",)
     assert options.parameters == {}
@@ -344,7 +344,7 @@ def test_fill_takes_numbers_of_numpy():
 
 
 @pytest.mark.parametrize("value", [["fox"], True, np.bool_(True), np.array([1, 2]), np.datetime64("2020-01-01", "ns")])
-def test_fill_refuses_what_is_no_text_and_no_number(value):
+def test_fill_refuses_what_is_not_text_and_no_number(value):
     with pytest.raises(InputError, match=f"animals is a {type(value).__name__}"):
         parse("--fill", "{animals}", animals=value)
 
@@ -372,7 +372,7 @@ def test_fill_reaches_all_prompts_and_the_negative_prompt_and_spares_axes():
 
 
 @pytest.mark.parametrize(
-    ("axis", "said"),
+    ("axis", "message"),
     [
         ("sample=-1", "sample must be a whole number from 1 to 10000, not -1"),
         ("sample=0", "not 0"),
@@ -383,9 +383,9 @@ def test_fill_reaches_all_prompts_and_the_negative_prompt_and_spares_axes():
         ("x=$word", "is one value, not a list"),
     ],
 )
-def test_axes_are_refused_as_python_refuses_them(axis, said):
+def test_axes_are_refused_as_python_refuses_them(axis, message):
     days = np.array(["2020-01-01"], dtype="datetime64[ns]")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         prompts_of(f"--sweep {axis}", "a {x}", n=-3, many=np.int64(10**9), days=days, word=np.array("fox"))
 
 

@@ -156,7 +156,7 @@ def test_a_sweep_is_a_labeled_grid_and_buys_only_what_is_missing(kernel, service
     assert again.html.count("<img") == 6
     assert submits(service) == 6
     assert "4 already made, at no cost" in again.text
-    assert "4 already made, 2 new: 2 images" in str(again.messages), "said before"
+    assert "4 already made, 2 new: 2 images" in str(again.messages), "message before"
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
 
 
@@ -216,7 +216,7 @@ def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
     assert kernel.ok("print(len(fox.result()))").text.strip() == "1"
 
 
-def test_an_interrupt_of_a_sweep_withdraws_what_was_not_sent(on, make_sandbox):
+def test_an_interrupt_of_a_sweep_cancels_what_was_not_sent(on, make_sandbox):
     service = make_sandbox(latency=30.0)
     kernel = on(service)
     kernel.ok("%config KlingMagics.in_flight = 2")
@@ -261,7 +261,7 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
 
 @pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
 def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
-    """As the line says that named the job: it said "Nothing is left to fetch." of an image nobody had seen."""
+    """As the line says that named the job: it reported "Nothing is left to fetch." of an image no one had seen."""
     service = make_sandbox(latency=4.0)
     kernel = on(service)
     assert "%kling resume shows its image" in kernel.run("%%kling --timeout 2 -o fox\na fox").evalue
@@ -294,7 +294,7 @@ def test_no_wait_fills_in_its_own_cell_whatever_runs_meanwhile(on, make_sandbox)
     assert kernel.ok("print(len(fox.result()), len(caught.outputs))").text.strip() == "1 0"
 
 
-def test_no_wait_with_nobody_present_waits(on, make_sandbox):
+def test_no_wait_with_no_one_present_waits(on, make_sandbox):
     kernel = on(make_sandbox(latency=1.5))
     assert "<img" in kernel.ok("%%kling --no-wait\na fox", person=False).html
 
@@ -329,7 +329,7 @@ def test_what_a_job_that_failed_among_others_says_to_do_is_kept(on, make_sandbox
 
 
 def test_resume_says_of_what_failed_that_collecting_buys_nothing(on, make_sandbox):
-    """It said to run it again to buy what is missing: resume buys nothing."""
+    """It message to run it again to buy what is missing: resume buys nothing."""
     service = make_sandbox(latency=3.0, faults=[Fault("submit", "failed", at=2)])
     kernel = on(service)
     cell = kernel.send("%%kling --sweep animal=fox,owl\na {animal}")
@@ -383,7 +383,7 @@ def test_without_a_key_a_person_gets_the_sandbox_and_one_visible_line(make_kerne
     assert "sandbox" in second.html
 
 
-def test_without_a_key_and_with_nobody_present_nothing_is_painted_by_accident(make_kernel):
+def test_without_a_key_and_with_no_one_present_nothing_is_painted_by_accident(make_kernel):
     kernel = make_kernel()
     kernel.ok("%load_ext kling_notebook")
     reply = kernel.run("%%kling\na fox", person=False)
@@ -498,7 +498,7 @@ def test_images_of_variables_and_addresses_are_sources(kernel):
     assert "Say which" in kernel.run("%%kling --image fox\nat night").evalue
 
 
-def test_budget_and_reuse_are_said_and_kept(kernel, service):
+def test_budget_and_reuse_are_reported_and_kept(kernel, service):
     assert "No budget" in kernel.ok("%kling budget").text
     kernel.ok("%kling budget 1.5")
     kernel.ok("%%kling\na fox")
@@ -522,11 +522,11 @@ def test_the_sandbox_can_be_switched_on_and_off(kernel, service):
     assert submits(service) == 1
 
 
-@pytest.mark.parametrize("said", ["sandbox = True", "folder = 'elsewhere'", "requests_per_minute = 7"])
-def test_a_default_that_needs_a_new_session_buys_nothing_until_there_is_one(kernel, service, said):
+@pytest.mark.parametrize("message", ["sandbox = True", "folder = 'elsewhere'", "requests_per_minute = 7"])
+def test_a_default_that_needs_a_new_session_buys_nothing_until_there_is_one(kernel, service, message):
     kernel.ok("%%kling\na red fox")
-    kernel.ok(f"%config KlingMagics.{said}")
-    name = said.partition(" ")[0]
+    kernel.ok(f"%config KlingMagics.{message}")
+    name = message.partition(" ")[0]
     for cell in ("%%kling\nan owl", "%kling config"):
         reply = kernel.run(cell)
         assert reply.ename == "SettingsError"

@@ -39,9 +39,9 @@ def connect(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sessions = []
 
-    def begin(box, folder="images", **said):
-        said = {"api_key": box.key, "base_url": box.base_url, "folder": str(tmp_path / folder), **said}
-        session = Session(said, person_present=True)
+    def begin(box, folder="images", **shown_text):
+        shown_text = {"api_key": box.key, "base_url": box.base_url, "folder": str(tmp_path / folder), **shown_text}
+        session = Session(shown_text, person_present=True)
         sessions.append(session)
         return session
 
@@ -206,7 +206,7 @@ def test_beside_the_button_stand_the_cost_the_balance_and_the_budget(panel, sess
     assert "5 of the budget of 8 left" in panel.form.account.value
 
 
-def test_over_budget_is_said_beside_the_button_and_nothing_is_sent(panel, session, service):
+def test_over_budget_is_reported_beside_the_button_and_nothing_is_sent(panel, session, service):
     session.configure(budget=2)
     assert generate(panel, num_outputs=3) is None
     assert "2 of 2 credits left in the budget" in panel.form.message.value
@@ -242,7 +242,7 @@ def test_the_number_field_and_the_slider_are_one_value(panel):
     ("name", "data", "says"),
     [
         ("huge.png", b"\x89PNG\r\n\x1a\n" + bytes(40_000_000), "huge.png has 40.0 MB"),
-        ("text.png", b"this is no image", "text.png is"),
+        ("text.png", b"this is not an image", "text.png is"),
         ("tiny.png", png(10, 10), "10 x 10 pixels"),
         (
             "moving.gif",
@@ -271,11 +271,11 @@ def test_an_upload_becomes_the_source_and_its_code_makes_the_same_request(panel,
     namespace = {}
     code = panel.code.call.value.removeprefix("kling.generate")
     exec(f"def generate(prompt, **more): return prompt, more\nsaid = generate{code}", namespace)  # noqa: S102
-    prompt, more = namespace["said"]
+    prompt, more = namespace["shown_text"]
     assert session.request(prompt, **more) == asked
 
 
-def test_a_image_with_our_recipe_offers_to_load_it(panel):
+def test_an_image_with_our_recipe_offers_to_load_it(panel):
     card = generate(panel, prompt="a lighthouse", negative_prompt="people", aspect_ratio="4:3")
     panel.form.load({"prompt": "something else"})
     upload(panel, "found.png", card.result[0].path.read_bytes())
@@ -302,7 +302,7 @@ def test_a_failed_job_says_why_and_try_again_buys_once_more(panel, service):
     assert service.count("submit") == 2
 
 
-def test_a_doubtful_purchase_is_not_repeated_without_asking(panel, service, session):
+def test_an_unconfirmed_purchase_is_not_repeated_without_asking(panel, service, session):
     service.add_fault(Fault("submit", "drop_after", at=1))
     assert generate(panel) is None
     (card,) = panel.gallery.cards
@@ -320,7 +320,7 @@ def test_a_doubtful_purchase_is_not_repeated_without_asking(panel, service, sess
     assert session.record(1).status is JobStatus.DISMISSED
 
 
-def test_out_of_credits_is_said_in_the_queue(connect, make_sandbox, open_panel):
+def test_out_of_credits_is_reported_in_the_queue(connect, make_sandbox, open_panel):
     session = connect(make_sandbox(credits=1))
     panel = open_panel(lambda: session)
     generate(panel, num_outputs=2)
@@ -335,7 +335,7 @@ def words_below(widget):
 
 
 def test_on_the_sandbox_nothing_speaks_of_buying(open_panel, tmp_path):
-    """Form, queue with a job unconfirmed, gallery, explorer and history: a free demo asks nobody to buy."""
+    """Form, queue with a job unconfirmed, gallery, explorer and history: a free demo asks no one to buy."""
     session = Session({"sandbox": True, "folder": str(tmp_path / "free")})
     panel = open_panel(lambda: session)
     try:
@@ -349,9 +349,9 @@ def test_on_the_sandbox_nothing_speaks_of_buying(open_panel, tmp_path):
             settled(panel)
             buttons = [label for group in panel.gallery.grid.groups for _, *label in group["buttons"]]
             assert buttons
-            said = [*(text for labels in buttons for text in labels), *words_below(panel.view)]
-            assert any("Make" in words for words in said)
-            assert [words for words in said if "buy" in words.lower()] == []
+            shown_text = [*(text for labels in buttons for text in labels), *words_below(panel.view)]
+            assert any("Make" in words for words in shown_text)
+            assert [words for words in shown_text if "buy" in words.lower()] == []
     finally:
         session.close()
 
@@ -827,11 +827,11 @@ def test_a_row_loads_into_the_form_shows_and_runs_again(panel, service):
     assert panel.gallery.cards[0].result.request == first.result.request
 
 
-def test_an_unfinished_job_of_the_folder_is_collected_from_the_history(panel, session, service):
+def test_a_paused_job_of_the_folder_is_collected_from_the_history(panel, session, service):
     generate(panel)
     record = session.record(1)
-    parked = record.replace(status=JobStatus.PAUSED, images=(), completed_at=None, owner="0" * 12)
-    session.journal.write(parked.replace(owner=session.id))
+    paused = record.replace(status=JobStatus.PAUSED, images=(), completed_at=None, owner="0" * 12)
+    session.journal.write(paused.replace(owner=session.id))
     panel.tabs.selected_index = HISTORY
     press_row(panel, "fetch")
     settled(panel)
@@ -878,7 +878,7 @@ def test_a_session_on_another_backend_is_followed(connect, make_sandbox, open_pa
     assert sessions[1].record(1).backend == sessions[1].backend
 
 
-def test_no_session_is_said_and_no_image_asked_for(open_panel, monkeypatch):
+def test_no_session_is_reported_and_no_image_asked_for(open_panel, monkeypatch):
     from kling_notebook.api.errors import SettingsError
 
     def none():
@@ -890,7 +890,7 @@ def test_no_session_is_said_and_no_image_asked_for(open_panel, monkeypatch):
     assert panel.generate() is None
 
 
-def test_a_fault_in_a_callback_is_said_and_stops_nothing(panel, monkeypatch, service):
+def test_a_fault_in_a_callback_is_reported_and_stops_nothing(panel, monkeypatch, service):
     def broken(*_):
         raise ZeroDivisionError("oops")
 
@@ -923,7 +923,7 @@ def test_a_forgotten_panel_goes_and_leaves_no_widget_behind(session):
     assert [widgets.widget._instances[left] for left in set(widgets.widget._instances) - before] == []
 
 
-def test_a_closed_panel_looks_at_no_job_and_the_job_goes_on(connect, make_sandbox):
+def test_a_closed_panel_looks_at_no_job_and_the_job_continues(connect, make_sandbox):
     box = make_sandbox(latency=0.8)
     session = connect(box)
     before = set(widgets.widget._instances)

@@ -1,4 +1,4 @@
-"""Paints jobs' pictures on two threads of its own and keeps the newest; an old one is painted again when asked for."""
+"""Paints jobs' images on two threads of its own and keeps the newest; an old one is painted again when asked for."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MAX_THREADS = 2
 MAX_KEPT = 32 * 2**20
 #: Seconds without anything to paint after which the process for large images ends.
 IDLE = 20.0
-#: Pictures painted before anyone asks for them, at most.
+#: Images painted before anyone asks for them, at most.
 MAX_AHEAD = 36
-#: Pictures made of pictures made of ...: so many are painted again for one.
+#: Images made of images made of ...: so many are painted again for one.
 MAX_CHAIN = 3
 
 Place = tuple[str, int]
 
 
 class Paint(Protocol):
-    """What the painter offers: the bytes of one picture, the same for the same arguments."""
+    """What the painter offers: the bytes of one image, the same for the same arguments."""
 
     def __call__(
         self,
@@ -46,13 +46,13 @@ class Paint(Protocol):
     ) -> bytes: ...
 
 
-class Pictures:
-    """The finished pictures, by job id and place.
+class Images:
+    """The finished images, by job id and place.
 
     The painting threads are daemons, not an executor's: those are joined when Python ends, and a kernel must not wait
-    for pictures nobody will see. Their priority is the ordinary one: on a busy machine a thread of a low one is put
+    for images that no one will see. Their priority is the ordinary one: on a busy machine a thread of a low one is put
     aside while it holds the interpreter's lock, and the whole kernel with it (beside four busy processes: other threads
-    late by up to 330 ms instead of 110, and 20 s for a picture instead of 4).
+    late by up to 330 ms instead of 110, and 20 s for an image instead of 4).
     """
 
     def __init__(self, service: Service, paint: Paint | None = None) -> None:
@@ -71,7 +71,7 @@ class Pictures:
         self._large = PaintingProcess()
 
     def get(self, job: Job, k: int) -> Future[bytes]:
-        """The bytes of picture ``k``, now or when it is painted."""
+        """The bytes of image ``k``, now or when it is painted."""
         return self._ask(job, k, urgency=0)
 
     def warnings(self, job: Job) -> list[str]:
@@ -83,7 +83,7 @@ class Pictures:
         return warnings_of(job.wanted.prompt, job.wanted.negative_prompt, source=job.source is not None)
 
     def paint_ahead(self, job: Job) -> None:
-        """Begin with a job's pictures while it is still running, unless there is enough to do."""
+        """Begin with a job's images while it is still running, unless there is enough to do."""
         with self._lock:
             busy = len(self._waiting) + job.count > MAX_AHEAD
         if not busy:
@@ -134,7 +134,7 @@ class Pictures:
                     continue
             try:
                 data = render()
-            except Exception as problem:  # whatever the painter does, the thread goes on
+            except Exception as problem:  # whatever the painter does, the thread continues
                 self._finish(place, future, problem)
             else:
                 self._finish(place, future, data)
@@ -158,7 +158,7 @@ class Pictures:
             self._stopped = False
 
     def stop(self) -> None:
-        """End the threads after the pictures at hand; what nobody has begun is given up."""
+        """End the threads after the images at hand; what has not been begun is given up."""
         with self._work:
             self._stopped = True
             self._waiting.clear()
@@ -172,11 +172,11 @@ class Pictures:
     # -- painting -----------------------------------------------------------------------------------------------
 
     def _render(self, job: Job, k: int, depth: int = 0) -> bytes:
-        """Paint, from the source picture where there is one. A Refusal (gone) where that can no longer be had."""
+        """Paint, from the source image where there is one. A Refusal (gone) where that can no longer be had."""
         paint = self._paint or self._painter(job.wanted.resolution)
         wanted = job.wanted
 
-        def picture(source: bytes | None) -> bytes:
+        def image(source: bytes | None) -> bytes:
             return paint(
                 wanted.prompt,
                 negative_prompt=wanted.negative_prompt,
@@ -190,9 +190,9 @@ class Pictures:
 
         source = self._source(job, depth)
         if source is not None:
-            with contextlib.suppress(ValueError):  # its header was fine and the rest is not a picture
-                return picture(source)
-        return picture(None)
+            with contextlib.suppress(ValueError):  # its header was fine and the rest is not an image
+                return image(source)
+        return image(None)
 
     def _painter(self, resolution: str) -> Paint:
         """What paints an image of this size: the process for large ones, if there can be one."""
@@ -218,12 +218,12 @@ class Pictures:
             found = self._service.sources.data(source.value)
         else:
             found = self._earlier(source.value, depth)
-        if found is None:  # painted without it, it would be another picture than the one that was bought
-            raise Refusal("gone", "The source picture is no longer kept. Submit the job again.", status=410)
+        if found is None:  # painted without it, it would be another image than the one that was bought
+            raise Refusal("gone", "The source image is no longer kept. Submit the job again.", status=410)
         return found
 
     def _earlier(self, path: str, depth: int) -> bytes | None:
-        """The picture of this sandbox behind an asset's path, painted again where it must be."""
+        """The image of this sandbox behind an asset's path, painted again where it must be."""
         _, _, job_id, _, name = path.split("/")
         k = int(name.partition(".")[0])
         with self._lock:
@@ -236,9 +236,9 @@ class Pictures:
             return None  # the job was dropped long ago
 
     def _stand_in(self, url: str) -> bytes:
-        """A picture painted from the words in a URL: the sandbox fetches nothing from outside."""
+        """An image painted from the words in a URL: the sandbox fetches nothing from outside."""
         path = unquote(urlsplit(url).path.rpartition(".")[0] or url)
-        words = " ".join(re.findall(r"[^\W\d_]+", path)) or "picture"
+        words = " ".join(re.findall(r"[^\W\d_]+", path)) or "image"
         paint = self._paint or self._painter("1K")
         seed = sum(url.encode()) % 2**32
         return paint(
