@@ -74,7 +74,7 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
             broken = connection.execute(f"SELECT n FROM jobs WHERE {which} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
         if verdict != "ok" or broken:
             raise sqlite3.DatabaseError(
-                " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} is not one of this package"
+                " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} cannot be a job's"
             )
     except BaseException:
         journal.close()
@@ -95,7 +95,7 @@ def _look_through(journal: Journal, newest: int, tell: Callable[[str], object]) 
                 within = f"n BETWEEN {first} AND {first + SLICE - 1}"
                 broken = connection.execute(f"SELECT n FROM jobs WHERE {within} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
                 if broken:
-                    raise sqlite3.DatabaseError(f"row {broken[0]} is not one of this package")
+                    raise sqlite3.DatabaseError(f"row {broken[0]} cannot be a job's")
                 time.sleep(SLICE_PAUSE)
     except (sqlite3.OperationalError, SettingsError, OSError):  # closed or removed meanwhile, or busy: no damage
         return

@@ -943,7 +943,7 @@ def test_a_long_journal_is_looked_through_in_the_background_and_damage_stops_pur
         if thread.name == "kling-journal-check":
             thread.join(60)
     (notice,) = session.pop_notices()
-    assert notice.startswith("The journal is damaged (row 2500 is not one of this package), and nothing more is sent.")
+    assert notice.startswith("The journal is damaged (row 2500 cannot be a job's), and nothing more is sent.")
     with pytest.raises(SettingsError, match="Nothing was sent"):
         session.start([session.request("a fox")], source="python")
     assert sandbox.count("submit") == 0
@@ -965,14 +965,12 @@ def test_a_damaged_row_that_is_new_or_not_over_is_seen_when_a_long_journal_is_op
     opened.close()
     number = 7 if "running" in change else 2900
     write(path, f"UPDATE jobs SET {change} WHERE n={number}")  # noqa: S608
-    assert f"(row {number} is not one of this package)" in make_session(sandbox).pop_notices()[0]
+    assert f"(row {number} cannot be a job's)" in make_session(sandbox).pop_notices()[0]
 
 
 UNREADABLE = {
     "a status of another version": "status='dreaming'",
     "a value of another form": "status='running', request=replace(request, '\"1:1\"', '5')",
-    "a torn reply": "raw='{broken'",
-    "no text at all": "raw=x'ff00'",
 }
 
 
@@ -997,6 +995,25 @@ def test_rows_that_cannot_be_read_are_left_out_and_named_once(
     assert not list(path.parent.glob("*damaged*"))
 
 
+@pytest.mark.parametrize("change", ["raw='{broken'", "raw=x'ff00'"], ids=["a torn reply", "no text at all"])
+def test_a_journal_with_rows_that_cannot_be_is_put_aside_and_the_others_taken_over(
+    change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(3)])
+    opened.close()
+    write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
+    session = make_session(sandbox)
+    (notice,) = session.pop_notices()
+    assert "(row 1 cannot be a job's)" in notice
+    assert "1 job could still be read" in notice
+    assert [record.number for record in session.rows()] == [2]
+    session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert len(session.rows()) == 2
+    assert len(list(path.parent.glob("*damaged*"))) == 1
+
+
 @pytest.mark.parametrize("column", ["request", "images", "starred"])
 def test_a_row_whose_json_is_torn_stops_no_purchase(
     column: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
@@ -1010,9 +1027,10 @@ def test_a_row_whose_json_is_torn_stops_no_purchase(
     write(session.journal.path, f"UPDATE jobs SET {column}='[' WHERE n=1")  # noqa: S608
     session = make_session(sandbox)
     (notice,) = session.pop_notices()
-    assert "(row 1 is not one of this package)" in notice
+    assert "(row 1 cannot be a job's)" in notice
     assert "1 job could still be read, 1 job found again" in notice
-    assert [(record.number, record.job_id) for record in session.rows()] == [(3, first.job_id), (2, None)]
+    found = [(record.number, record.job_id) for record in session.rows()]
+    assert found == [(2, None), (1, first.job_id)], "with the number that its files have"
     session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
     assert len(session.history(everything=True)) == 3
 
