@@ -56,7 +56,7 @@ def test_the_wheel_holds_the_package_the_notebooks_and_nothing_else(built: dict[
     about = {name for name in names if re.match(r"kling_notebook-[\d.]+\.dist-info/", name)}
     assert names - about == modules | carried
     assert {Path(name).name for name in about} == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "LICENSE"}
-    assert built["wheel"].stat().st_size < 600_000
+    assert built["wheel"].stat().st_size < 6_000_000
 
 
 def test_the_wheel_says_what_it_needs_and_what_it_starts(built: dict[str, Path]) -> None:

@@ -136,10 +136,10 @@ def test_saving_copies_what_there_is_and_then_says_what_is_gone(session: Session
     """One line of this package, and neither a sweep nor a result loses a copy for an image deleted since."""
     foxes = swept(session, "a {color} fox", color=["red", "white", "gray"], num_outputs=[2])
     foxes[0][0].path.unlink()
-    with pytest.raises(KlingError, match=r"1a: .* is not here\. The other 1 are in .*copies"):
+    with pytest.raises(KlingError, match=r"1a: .* is gone, or a link that leads out\. The other 1 are in .*copies"):
         foxes[0].save(tmp_path / "copies")
     assert len(list((tmp_path / "copies").iterdir())) == 1
-    with pytest.raises(KlingError, match=r"1a: .* is not here\. The other 5 are in"):
+    with pytest.raises(KlingError, match=r"1a: .* is gone, or a link that leads out\. The other 5 are in"):
         foxes.save(tmp_path / "sweep")
     assert len(list((tmp_path / "sweep").glob("*.png"))) == 6
     assert (tmp_path / "sweep" / "table.csv").exists()
