@@ -135,6 +135,7 @@ class Transport:
         """
         if is_data_url(url):
             return _save_data_url(url, write, limit)
+        write = _pages_without_key(write, self._key)
         deadline = time.monotonic() + seconds
         for _ in range(REDIRECTS + 1):
             refusal = why_blocked(url, self._base_url)
@@ -176,6 +177,19 @@ class Transport:
 def _spellings(key: Key) -> re.Pattern[bytes] | None:
     """The key as a reply may repeat it: such errors end in notebooks. A short one would hide too much."""
     return redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
+
+
+def _pages_without_key(write: Callable[[bytes], object], key: Key) -> Callable[[bytes], object]:
+    """As ``write``, with the key blanked in text: a page in an image's place may repeat it, and its bytes are kept."""
+    first: list[bytes] = []
+
+    def written(piece: bytes) -> object:
+        if not first:
+            first.append(piece[:512])
+        is_text = first[0].isascii() and b"\0" not in first[0]
+        return write(_without_key(piece, key) if is_text else piece)
+
+    return written
 
 
 _ENCODED_IMAGE = re.compile(rb"([A-Za-z0-9+/=]{4096,})")

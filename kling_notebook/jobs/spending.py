@@ -38,10 +38,10 @@ class Estimate:
     @property
     def cost(self) -> str:
         """The same without the number of jobs, for use beside the shape of a sweep, which already tells it."""
-        beside = [f"{self.reused} from this folder at no cost"] if self.reused else []
+        beside = [f"{self.reused} already made, at no cost"] if self.reused else []
         beside += [f"{self.unconfirmed} unconfirmed and not sent: see `%kling status`"] if self.unconfirmed else []
         if not self.jobs:
-            return ", ".join(["nothing to buy", *beside])
+            return ", ".join(["nothing to pay", *beside])
         time = f", {self.time}" if self.time else ""
         more = f" ({', '.join(beside)})" if beside else ""
         return f"{count(self.images, 'image')}, {self.money}{time}{more}"

@@ -97,8 +97,8 @@ def _look_through(journal: Journal, newest: int, tell: Callable[[str], object]) 
                 if broken:
                     raise sqlite3.DatabaseError(f"row {broken[0]} cannot be a job's")
                 time.sleep(SLICE_PAUSE)
-    except (sqlite3.OperationalError, SettingsError, OSError):  # closed or removed meanwhile, or busy: no damage
-        return
+    except (sqlite3.OperationalError, SettingsError, OSError) as error:  # closed or removed meanwhile, or busy
+        log_suppressed("looking through the journal", error)
     except sqlite3.DatabaseError as error:
         journal.damage = f"it is damaged: {error}"
         with suppress(OSError):

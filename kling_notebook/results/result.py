@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..api.address import address_of, letter_of
-from ..api.errors import InputError, KlingError
+from ..api.errors import DownloadError, InputError, KlingError
 from ..api.event_log import log_suppressed, suppress
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
@@ -98,12 +98,19 @@ class SavedImage:
     @property
     def width(self) -> int:
         """Pixels, as stored: a photograph's orientation is not applied. 0 for a file that cannot be decoded."""
-        return decode.header(self.data or self.path)[0]
+        return self._header[0]
 
     @property
     def height(self) -> int:
         """Pixels, see `width`."""
-        return decode.header(self.data or self.path)[1]
+        return self._header[1]
+
+    @property
+    def _header(self) -> tuple[int, int, str]:
+        try:
+            return decode.header(self.data or self.path)
+        except OSError as error:
+            raise DownloadError(f"{self.path} cannot be read ({error.strerror}). `%kling resume` fetches it.") from None
 
     def image(self) -> PIL.Image.Image:
         """The original as a PIL image; its pixels are read on first use."""
@@ -176,7 +183,7 @@ def link(path: Path, seen_from: Path | None = None) -> str | None:
         log_suppressed(__name__, error)
         return None
     up = Path(relative).parts.count("..")
-    return None if up > MOST_UP else relative.replace(os.sep, "/")
+    return None if up > (MOST_UP if seen_from is None else 0) else relative.replace(os.sep, "/")
 
 
 class Shown:

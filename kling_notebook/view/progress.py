@@ -143,7 +143,7 @@ def _row(row: ProgressRow) -> Html:
     line = tag(
         "div",
         tag("span", bounded(row.label, 90), dir="auto", style=name),
-        tag("span", f"{row.icon} {text}", style="flex: 0 0 auto; font-size: 12px"),
+        tag("span", f"{bounded(row.icon, 4)} {text}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
     bar = "" if row.tone in _ENDED else _bar([(fraction_of(row), _COLORS[row.tone])], row.elapsed, text)
@@ -195,7 +195,7 @@ def _small(text: str) -> Html:
 def _row_text(row: ProgressRow) -> str:
     share = fraction_of(row)
     bar = "." * 20 if share is None else ("#" * round(share * 20)).ljust(20, "-")
-    start = row.icon if row.tone in _ENDED else f"[{bar}]"
+    start = bounded(row.icon, 4) if row.tone in _ENDED else f"[{bar}]"
     line = f"{start} {bounded(row.label, 60)} \u00b7 {status_text(row)}"
     return f"{line} \u00b7 {bounded(row.detail, 240)}" if row.detail else line
 

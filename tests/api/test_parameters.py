@@ -17,13 +17,13 @@ RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
 def test_the_table_says_what_the_documentation_says() -> None:
     facts = {name: (row.default, row.choices, row.minimum, row.maximum) for name, row in PARAMETERS.items()}
     assert facts == {
-        "prompt": (None, (), 0, 0),
-        "negative_prompt": (None, (), 0, 0),
-        "resolution": ("1K", ("1K", "2K"), 0, 0),
-        "aspect_ratio": ("1:1", RATIOS, 0, 0),
+        "prompt": (None, (), None, None),
+        "negative_prompt": (None, (), None, None),
+        "resolution": ("1K", ("1K", "2K"), None, None),
+        "aspect_ratio": ("1:1", RATIOS, None, None),
         "num_outputs": (1, (), 1, 9),
-        "output_format": ("png", ("png", "jpeg", "webp"), 0, 0),
-        "image": (None, (), 0, 0),
+        "output_format": ("png", ("png", "jpeg", "webp"), None, None),
+        "image": (None, (), None, None),
     }
     assert [name for name, row in PARAMETERS.items() if row.required] == ["prompt"]
     assert COUNT_KEYS[0] in PARAMETERS

@@ -72,7 +72,7 @@ def wait_for_a_moment(process: subprocess.Popen[str], sandbox: Sandbox, jobs: in
 
 def posts(sandbox: Sandbox) -> Counter[str]:
     """How often the service was asked for each prompt."""
-    return Counter(json.loads(entry.body)["prompt"] for entry in sandbox.log if entry.kind == "submit")
+    return Counter(json.loads(entry.body)["prompt"] for entry in sandbox.log if entry.kind == "submit" and entry.body)
 
 
 def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int]:

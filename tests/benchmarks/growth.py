@@ -154,7 +154,7 @@ def _before_a_job(journal: Journal) -> object:
         journal.past_seconds(backend, ("kling-image", "1K", 1))
         journal.dearest_image(backend)
         journal.last_balance(backend)
-    return journal.newest_identical("0" * 64), journal.open_records()
+    return journal.newest_identical("0" * 64, backend), journal.open_records()
 
 
 _READS: dict[str, Callable[[Journal], object]] = {

@@ -102,7 +102,7 @@ def test_a_default_set_by_config_counts_and_says_where_it_came_from(shared):
     rows = shared.ok("%kling config").text
     assert [line.split() for line in rows.splitlines() if "in_flight" in line] == [["in_flight", "5", "%config"]]
     shared.ok("%config KlingMagics.in_flight = None")
-    assert "32" in shared.ok("%kling config").text
+    assert "64" in shared.ok("%kling config").text
 
 
 def test_debug_shows_the_full_traceback(shared):

@@ -17,6 +17,7 @@ import pytest
 
 import kling_notebook as kling
 from kling_notebook.api.errors import InputError
+from kling_notebook.image_files import decode
 from kling_notebook.session import current
 
 if TYPE_CHECKING:
@@ -174,12 +175,7 @@ def test_the_size_of_an_image_is_read_from_the_first_bytes_of_its_file(monkeypat
             read.append(got or 0)
             return got
 
-    opened = Path.open
-
-    def open_(path: Path, mode: str = "r", *more: Any, **options: Any) -> Any:
-        return io.BufferedReader(Counting(path, "r"), 8192) if mode == "rb" else opened(path, mode, *more, **options)
-
-    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(decode, "open_regular", lambda path: io.BufferedReader(Counting(path, "r"), 8192))
     frame = kling.images()
     assert list(frame["width"]) == [2048, 2048]
     assert 0 < sum(read) <= 2 * 8192

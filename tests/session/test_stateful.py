@@ -102,10 +102,10 @@ class Doomed(Session):
             job = add_job(*what, **how)
             save = job.store.save
 
-            def watched_save(*image: Any) -> str:
+            def watched_save(*image: Any, **how: Any) -> str:
                 self.die_if_dead()
                 with self.saves:
-                    name = save(*image)
+                    name = save(*image, **how)
                     self.die_at("renamed")
                 return name
 

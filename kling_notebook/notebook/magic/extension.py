@@ -59,6 +59,10 @@ def let_through(lines: list[str]) -> list[str]:
     return [head if head.endswith("\n") else f"{head}\n", *(body if any(map(str.strip, body)) else ["\n"])]
 
 
+# What only asks whether a cell is complete must not see it: at a terminal the body is typed after the first line.
+let_through.has_side_effects = True  # type: ignore[attr-defined]
+
+
 def _is_ours(what: object) -> bool:
     """By name: after the modules were reloaded, the class of the old magics is a different one."""
     return type(what).__name__ == MAGICS

@@ -172,6 +172,6 @@ class ImagePicker:
         recipe = self._recipe
         if recipe is not None:
             source = recipe.values["image"]
-            kept = self._session().workspace.attachments.load(source)
+            kept = None if source is None else self._session().workspace.attachments.load(source)
             usable = kept if kept is not None and (kept.url or kept.data) else None
             self._load_form({**recipe.values, "image": usable}, extra=recipe.extra, sample=recipe.sample)

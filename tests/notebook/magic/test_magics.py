@@ -352,7 +352,7 @@ def test_a_dropped_submit_is_told_and_not_sent_again(on, make_sandbox):
     assert kernel.ok("print(fox.exception().maybe_submitted)").text.strip() == "True"
     assert "unconfirmed" in kernel.ok("%kling status").text
     assert "dismissed" in kernel.ok("%kling dismiss 1").text
-    assert "unconfirmed" not in kernel.ok("%kling status").text
+    assert "Job 1" not in kernel.ok("%kling status").text, "only what is unconfirmed is named"
 
 
 def test_run_all_stops_at_the_failing_cell(tmp_path, service, monkeypatch):

@@ -270,7 +270,7 @@ def test_an_upload_becomes_the_source_and_its_code_makes_the_same_request(panel,
     panel.tabs.selected_index = CODE
     namespace = {}
     code = panel.code.call.value.removeprefix("kling.generate")
-    exec(f"def generate(prompt, **more): return prompt, more\nsaid = generate{code}", namespace)  # noqa: S102
+    exec(f"def generate(prompt, **more): return prompt, more\nshown_text = generate{code}", namespace)  # noqa: S102
     prompt, more = namespace["shown_text"]
     assert session.request(prompt, **more) == asked
 
@@ -738,7 +738,7 @@ def test_replicates_are_those_of_the_magic(panel, session, service, typed):
     for handle in session.start(session.requests(points), source="magic").jobs:
         handle.result()
     explore(panel, "sample", typed)
-    assert "3 from this folder at no cost" in panel.explorer.plan.value
+    assert "3 already made, at no cost" in panel.explorer.plan.value
     assert panel.explorer.run.description == "Show the grid \u00b7 no cost"
     panel.explorer.run.click()
     finished(panel)
