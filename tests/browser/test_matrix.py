@@ -20,7 +20,7 @@ from PIL import Image
 
 from kling_notebook.sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 WAYS = {
     "plain cell": "kling.generate('plain cell')",
