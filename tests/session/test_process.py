@@ -27,7 +27,7 @@ def state():
     loggers = ("", "kling_notebook", "urllib3", "PIL", "matplotlib", "asyncio")
     return {
         "random": repr(random.getstate()), "numpy": repr(numpy.random.get_state()), "locale": locale.setlocale(locale.LC_ALL),
-        "rcParams": repr(dict(matplotlib.rcParams)), "backend": matplotlib.get_backend(auto_select=False), "pandas": options,
+        "rcParams": repr(dict(matplotlib.rcParams)), "backend": str(dict.get(matplotlib.rcParams, "backend")), "pandas": options,
         "warnings": repr(warnings.filters), "showwarning": repr(warnings.showwarning), "numpy errors": numpy.geterr(),
         "signals": {n: repr(signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)},
         "logging": {name: (logging.getLogger(name).level, repr(logging.getLogger(name).handlers)) for name in loggers},
