@@ -181,12 +181,12 @@ def _spellings(key: Key) -> re.Pattern[bytes] | None:
 
 def _pages_without_key(write: Callable[[bytes], object], key: Key) -> Callable[[bytes], object]:
     """As ``write``, with the key blanked in text: a page in an image's place may repeat it, and its bytes are kept."""
-    first: list[bytes] = []
+    is_text: bool | None = None  # as the first piece shows
 
     def written(piece: bytes) -> object:
-        if not first:
-            first.append(piece[:512])
-        is_text = first[0].isascii() and b"\0" not in first[0]
+        nonlocal is_text
+        if is_text is None:
+            is_text = piece[:512].isascii() and b"\0" not in piece[:512]
         return write(_without_key(piece, key) if is_text else piece)
 
     return written

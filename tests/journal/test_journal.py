@@ -971,6 +971,16 @@ def test_a_damaged_row_that_is_new_or_not_over_is_seen_when_a_long_journal_is_op
     assert f"(row {number} cannot be a job's)" in make_session(sandbox).pop_notices()[0]
 
 
+def three_foxes(folder: Path, change: str) -> Path:
+    """A journal of three completed jobs, the first and the last changed in SQL."""
+    path = folder / ".kling" / "journal.sqlite3"
+    opened = Journal(path)
+    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(3)])
+    opened.close()
+    write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
+    return path
+
+
 UNREADABLE = {
     "a status of another version": "status='dreaming'",
     "a value of another form": "status='running', request=replace(request, '\"1:1\"', '5')",
@@ -982,11 +992,7 @@ def test_rows_that_cannot_be_read_are_left_out_and_named_once(
     change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
 ) -> None:
     """They stay where they are, whatever they mean; all others are there, and the next job is bought."""
-    path = folder / ".kling" / "journal.sqlite3"
-    opened = Journal(path)
-    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(3)])
-    opened.close()
-    write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
+    path = three_foxes(folder, change)
     session = make_session(sandbox)
     assert [record.number for record in session.rows()] == [2]
     (notice,) = session.pop_notices()
@@ -1002,11 +1008,7 @@ def test_rows_that_cannot_be_read_are_left_out_and_named_once(
 def test_a_journal_with_rows_that_cannot_be_is_put_aside_and_the_others_taken_over(
     change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
 ) -> None:
-    path = folder / ".kling" / "journal.sqlite3"
-    opened = Journal(path)
-    opened.add([a_record(f"fox {k}", status=JobStatus.COMPLETED) for k in range(3)])
-    opened.close()
-    write(path, f"UPDATE jobs SET {change} WHERE n IN (1, 3)")  # noqa: S608
+    path = three_foxes(folder, change)
     session = make_session(sandbox)
     (notice,) = session.pop_notices()
     assert "(row 1 cannot be a job's)" in notice

@@ -36,7 +36,7 @@ class Api:
         return requests.get(url, headers=self.headers, timeout=timeout, allow_redirects=False)
 
     def images(self, **parameters: Any) -> list[str]:
-        """The image URLs of a new job that is done at once."""
+        """The picture URLs of a new job that is done at once."""
         job = self.submit(**parameters).json()
         return self.poll(job["jobId"]).json()["output"]["images"]
 

@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from kling_notebook.sandbox.painter.image_bytes import render
 from PIL import Image, ImageDraw, ImageFont
 
 from kling_notebook.sandbox.painter import warnings_of
+from kling_notebook.sandbox.painter.picture import render
 from kling_notebook.sandbox.painter.scene import compose
 
 HERE = Path(__file__).parent

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from kling_notebook.sandbox.painter.image_bytes import render
 from PIL import Image
 
 from kling_notebook.sandbox.painter import catalog, illustrations, paint, warnings_of
+from kling_notebook.sandbox.painter.picture import render
 from kling_notebook.sandbox.painter.scene import compose
 from kling_notebook.sandbox.painter.vocabulary import TABLE, read
 from kling_notebook.sandbox.painting_process import PaintingProcess
@@ -157,7 +157,7 @@ with kling_notebook.Sandbox(latency=0) as sandbox:
                         json={"prompt": "a teapot", "resolution": "2K"}).json()
     done = requests.get(f"{sandbox.base_url}/jobs/{job['jobId']}", headers=headers).json()
     assert len(requests.get(done["output"]["images"][0]).content) > 100_000
-print("kling_notebook.sandbox.painter.image_bytes" in sys.modules)
+print("kling_notebook.sandbox.painter.picture" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr

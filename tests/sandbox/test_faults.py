@@ -340,7 +340,7 @@ def test_a_job_can_fail_with_a_string_or_an_object(quick: Quick) -> None:
     assert [answer["error"] for answer in answers] == ["A scripted failure of the model.", problem]
 
 
-def test_a_job_can_deliver_fewer_or_more_images(quick: Quick) -> None:
+def test_a_job_can_deliver_fewer_or_more_pictures(quick: Quick) -> None:
     api = quick(faults=[Fault("submit", "fewer", at=1), Fault("submit", "more", at=2)])
     for expected in (1, 3):
         urls = api.images(num_outputs=2)
@@ -348,11 +348,11 @@ def test_a_job_can_deliver_fewer_or_more_images(quick: Quick) -> None:
         assert all(requests.get(url, timeout=5).status_code == 200 for url in urls)
 
 
-# -- wrong image_list -----------------------------------------------------------------------------------------------
+# -- wrong pictures -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_an_expired_image_comes_back_when_the_job_is_asked_again(quick: Quick, status: int) -> None:
+def test_an_expired_picture_comes_back_when_the_job_is_asked_again(quick: Quick, status: int) -> None:
     api = quick(faults=[Fault("download", "expired", at=1, status=status)])
     job_id = api.submit().json()["jobId"]
     first = api.poll(job_id).json()["output"]["images"][0]
@@ -365,7 +365,7 @@ def test_an_expired_image_comes_back_when_the_job_is_asked_again(quick: Quick, s
 @pytest.mark.parametrize(
     ("body", "start"), [("html", b"<!DOCTYPE"), ("empty", b""), ("text", b"This is"), ("json", b"{")]
 )
-def test_what_comes_may_be_no_image_whatever_its_type_says(quick: Quick, body: Any, start: bytes) -> None:
+def test_what_comes_may_be_no_picture_whatever_its_type_says(quick: Quick, body: Any, start: bytes) -> None:
     api = quick(faults=[Fault("download", "wrong_content", body=body)])
     answer = requests.get(api.images()[0], timeout=5)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")

@@ -12,11 +12,11 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from kling_notebook.sandbox.painter.image_bytes import render
 from PIL import Image, ImageDraw
 
 from kling_notebook.sandbox.painter import paint
 from kling_notebook.sandbox.painter.encode import SIZES
+from kling_notebook.sandbox.painter.picture import render
 from kling_notebook.sandbox.painter.scene import compose
 from kling_notebook.sandbox.painter.vocabulary import TABLE, Word, read
 
@@ -24,18 +24,18 @@ SMALL = 160
 
 
 def small(prompt: str, **options: object) -> np.ndarray:
-    """The image_bytes at 160 x 160, as floats in 0..1."""
+    """The picture at 160 x 160, as floats in 0..1."""
     return np.asarray(render(prompt, SMALL, SMALL, **options), np.float32) / 255  # type: ignore[arg-type]
 
 
 def small_at(size: int, prompt: str, refused: str) -> np.ndarray:
-    """The image_bytes at size x size, with a negative prompt."""
+    """The picture at size x size, with a negative prompt."""
     return np.asarray(render(prompt, size, size, negative_prompt=refused), np.float32) / 255
 
 
 @lru_cache(maxsize=16)
 def tiny(prompt: str) -> np.ndarray:
-    """The image_bytes at 112 x 112, kept: the plain prompts come again and again."""
+    """The picture at 112 x 112, kept: the plain prompts come again and again."""
     return np.asarray(render(prompt, 112, 112), np.float32) / 255
 
 
@@ -90,14 +90,14 @@ def test_same_arguments_same_bytes_also_in_another_process() -> None:
     assert int(there) == zlib.crc32(here)
 
 
-def test_images_of_one_job_are_variations_not_copies() -> None:
-    images = [small("mountain lake at dawn", index=k) for k in range(4)]
-    for k, one in enumerate(images):
-        for other in images[k + 1 :]:
+def test_pictures_of_one_job_are_variations_not_copies() -> None:
+    pictures = [small("mountain lake at dawn", index=k) for k in range(4)]
+    for k, one in enumerate(pictures):
+        for other in pictures[k + 1 :]:
             assert 0.01 < difference(one, other) < 0.35
 
 
-def test_another_seed_is_another_image() -> None:
+def test_another_seed_is_another_picture() -> None:
     assert difference(small("a city at night", seed=1), small("a city at night", seed=2)) > 0.01
 
 
@@ -111,7 +111,7 @@ def _bases(word: Word) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.kind}-{word.value}")
-def test_each_word_of_the_table_changes_the_image(word: Word) -> None:
+def test_each_word_of_the_table_changes_the_picture(word: Word) -> None:
     changes = [
         difference(tiny(base.format(word.phrases[0])), tiny(base.format("").strip(", "))) for base in _bases(word)
     ]
@@ -156,14 +156,14 @@ def test_a_colour_pulls_its_channel_up(colour: str, channel: int) -> None:
 
 
 def test_black_and_white_has_no_colour() -> None:
-    image_bytes = small("black and white photograph of a castle")
-    assert float((image_bytes.max(axis=-1) - image_bytes.min(axis=-1)).mean()) < 0.03
+    picture = small("black and white photograph of a castle")
+    assert float((picture.max(axis=-1) - picture.min(axis=-1)).mean()) < 0.03
 
 
 def test_pixel_art_is_made_of_squares() -> None:
-    image_bytes = np.asarray(render("pixel art mountain", 512, 512))[:400, :400]
-    assert np.ptp(image_bytes.reshape(80, 5, 80, 5, 3), axis=(1, 3)).max() == 0
-    colours = np.unique(image_bytes.reshape(-1, 3), axis=0)
+    picture = np.asarray(render("pixel art mountain", 512, 512))[:400, :400]
+    assert np.ptp(picture.reshape(80, 5, 80, 5, 3), axis=(1, 3)).max() == 0
+    colours = np.unique(picture.reshape(-1, 3), axis=0)
     assert len(colours) <= 40
 
 
@@ -182,7 +182,7 @@ def test_a_refused_moon_is_gone(refusal: str) -> None:
 def test_a_negative_prompt_takes_subjects_places_and_colours_out() -> None:
     assert compose("a fox and an owl", "fox").subjects[0].name == "owl"
     assert "sea" not in compose("the sea and mountains", "sea").places
-    assert compose("a red, blue image_bytes", "red").tints == compose("a blue image_bytes").tints
+    assert compose("a red, blue picture", "red").tints == compose("a blue picture").tints
     assert difference(small("a sunset"), small("a sunset", negative_prompt="red, orange")) > 0.005
 
 
@@ -221,7 +221,7 @@ def test_what_a_place_brings_along_can_be_refused(prompt: str, refused: str) -> 
     assert difference(tiny(prompt), small_at(112, prompt, refused)) > 0.001
 
 
-def test_a_colour_before_something_unknown_does_not_flood_the_image() -> None:
+def test_a_colour_before_something_unknown_does_not_flood_the_picture() -> None:
     assert compose("a castle and a red zorble").tints == ()
     assert compose("a woman in a red dress").subjects[0].colour is not None
     assert compose("a red zorble").tints != ()
@@ -240,8 +240,8 @@ def test_words_typed_first_are_known(prompt: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["a red house by the sea", "a tree by the lake"])
 def test_what_stands_by_the_water_stands_on_land(prompt: str) -> None:
-    image_bytes = small(prompt, seed=2)
-    foot, sea = image_bytes[-8:-4].mean(axis=(0, 1)), image_bytes[100:108].mean(axis=(0, 1))
+    picture = small(prompt, seed=2)
+    foot, sea = picture[-8:-4].mean(axis=(0, 1)), picture[100:108].mean(axis=(0, 1))
     assert foot[2] - foot[0] < sea[2] - sea[0] - 0.1
 
 
@@ -292,8 +292,8 @@ def test_unknown_words_move_a_known_scene() -> None:
     ids=["empty", "blank", "long", "repeated", "control", "emoji", "markup", "other scripts", "everything", "denials"],
 )
 def test_no_prompt_breaks_the_painter(prompt: str) -> None:
-    image_bytes = render(prompt, 96, 96, negative_prompt=prompt[:50])
-    assert image_bytes.size == (96, 96)
+    picture = render(prompt, 96, 96, negative_prompt=prompt[:50])
+    assert picture.size == (96, 96)
 
 
 @pytest.mark.parametrize("prompt", ["a city by the sea", "volcano, waterfall", "underwater dragon", "space car"])
@@ -317,12 +317,10 @@ def _source(kind: str = "PNG", mode: str = "RGB") -> bytes:
 def test_image_to_image_keeps_the_source_recognisable_and_changes_it(prompt: str) -> None:
     data = _source()
     inside = (4, 3, 36, 27)  # watercolours leave a border of white paper
-    image_bytes = np.asarray(
-        render(prompt, 320, 240, source=data).convert("L").resize((40, 30)).crop(inside), np.float32
-    )
+    picture = np.asarray(render(prompt, 320, 240, source=data).convert("L").resize((40, 30)).crop(inside), np.float32)
     plain = np.asarray(opened(data).convert("L").resize((40, 30)).crop(inside), np.float32)
-    assert np.corrcoef(image_bytes.ravel(), plain.ravel())[0, 1] > 0.6
-    assert np.abs(image_bytes - plain).mean() > 1.5
+    assert np.corrcoef(picture.ravel(), plain.ravel())[0, 1] > 0.6
+    assert np.abs(picture - plain).mean() > 1.5
 
 
 def test_prompts_restyle_one_source_differently() -> None:
@@ -337,7 +335,7 @@ def test_sources_of_every_format_fill_the_frame(kind: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"not a image_bytes", _source()[:200], b"<svg/>"], ids=["empty", "text", "cut", "svg"]
+    "data", [b"", b"not an image", _source()[:200], b"<svg/>"], ids=["empty", "text", "cut", "svg"]
 )
 def test_a_source_that_is_not_an_image_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="source"):
@@ -375,7 +373,7 @@ def test_the_corner_says_sandbox() -> None:
         ("a fox in the forest, watercolour", "2K", 6.0),
     ],
 )
-def test_an_image_takes_no_more_processor_time_than_promised(prompt: str, resolution: str, limit: float) -> None:
+def test_a_picture_takes_no_more_processor_time_than_promised(prompt: str, resolution: str, limit: float) -> None:
     # Promised are 0.5 s and 2 s on a core of one's own; the limits are for the slowest machine, not for this one.
     paint("warm up")
     spent = []
@@ -399,5 +397,5 @@ def test_two_threads_paint_the_same_as_one() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    for k, image_bytes in enumerate(alone):
-        assert np.array_equal(found[k], image_bytes)
+    for k, picture in enumerate(alone):
+        assert np.array_equal(found[k], picture)

@@ -38,7 +38,7 @@ RUN = "/api/v1/models/kling-image/run"
 # -- the path of one job ------------------------------------------------------------------------------------------
 
 
-def test_a_job_goes_from_submit_to_its_images(sandbox: Sandbox) -> None:
+def test_a_job_goes_from_submit_to_its_pictures(sandbox: Sandbox) -> None:
     key = {"Authorization": f"Bearer {sandbox.key}"}
     body = {"prompt": "a fox at dawn", "num_outputs": 2, "aspect_ratio": "3:2", "output_format": "jpeg"}
     submitted = requests.post(f"{sandbox.base_url}/models/kling-image/run", json=body, headers=key, timeout=10).json()
@@ -70,7 +70,7 @@ def test_a_job_with_latency_is_pending_processing_and_completed_over_http(quick:
     assert list(dict.fromkeys(seen)) in (["pending", "processing", "completed"], ["processing", "completed"])
 
 
-def test_images_are_painted_while_the_job_is_running(quick: Callable[..., Api]) -> None:
+def test_pictures_are_painted_while_the_job_is_running(quick: Callable[..., Api]) -> None:
     painted = threading.Event()
     api = quick(latency=2.0, paint=lambda *_, **__: painted.set() or b"x")
     api.submit()
@@ -156,14 +156,14 @@ def test_an_unknown_model_and_an_unknown_job_are_404(api: Api) -> None:
         assert api.get(path, **api.headers).status_code == 404
 
 
-def test_a_source_image_that_cannot_be_read_lets_the_job_fail_with_the_reason(api: Api) -> None:
+def test_a_source_picture_that_cannot_be_read_lets_the_job_fail_with_the_reason(api: Api) -> None:
     job_id = api.submit(image_url="data:image/png;base64,AAAA").json()["jobId"]
     answer = api.poll(job_id).json()
     assert answer["status"] == "failed"
     assert "not a PNG, JPEG or WebP" in answer["error"]
 
 
-def test_an_image_of_its_own_can_be_the_source(api: Api) -> None:
+def test_a_picture_of_its_own_can_be_the_source(api: Api) -> None:
     url = api.images()[0]
     assert api.poll(api.submit(image_url=url).json()["jobId"]).json()["status"] == "completed"
     gone = api.poll(api.submit(image_url=url.replace("/0.png", "/1.png")).json()["jobId"]).json()
@@ -437,7 +437,7 @@ def test_a_stopped_sandbox_starts_again_at_the_same_address(api: Api) -> None:
     assert requests.get(url, timeout=10).status_code == 200
 
 
-def test_a_restarted_sandbox_delivers_the_same_images(quick: Callable[..., Api], tmp_path: Path) -> None:
+def test_a_restarted_sandbox_delivers_the_same_pictures(quick: Callable[..., Api], tmp_path: Path) -> None:
     state = tmp_path / "sandbox.json"
     paint = lambda prompt, **options: f"{prompt} {sorted(options.items())}".encode()  # noqa: E731
     first = quick(state_path=state, paint=paint)
@@ -450,7 +450,7 @@ def test_a_restarted_sandbox_delivers_the_same_images(quick: Callable[..., Api],
     assert second.sandbox.charges == 0
 
 
-def test_an_image_to_image_job_is_the_same_image_after_a_restart(quick: Callable[..., Api], tmp_path: Path) -> None:
+def test_an_image_to_image_job_is_the_same_picture_after_a_restart(quick: Callable[..., Api], tmp_path: Path) -> None:
     """The source that was sent along is kept beside the table, for its owner only."""
     state, sent = tmp_path / "sandbox.json", io.BytesIO()
     Image.new("RGB", (320, 300), "crimson").save(sent, "png")
@@ -468,7 +468,7 @@ def test_an_image_to_image_job_is_the_same_image_after_a_restart(quick: Callable
     kept.write_bytes(b"something else")
     third = quick(state_path=state, paint=paint)
     gone = requests.get(third.poll(job_id).json()["output"]["images"][0], timeout=10)
-    assert gone.status_code == 410  # rather than an image of something else
+    assert gone.status_code == 410  # rather than a picture of something else
     assert "source image is no longer kept" in gone.json()["error"]["message"]
 
 
@@ -515,11 +515,11 @@ def test_a_thousand_jobs_leave_little_behind(quick: Callable[..., Api]) -> None:
         gc.collect()  # what earlier tests left is not counted
         return process.memory_info().rss
 
-    full = jobs(220)  # the kept image_list are at their limit
+    full = jobs(220)  # the kept pictures are at their limit
     assert jobs(1000) - full < 24 * 2**20
 
 
-def test_source_images_sent_along_leave_no_more_behind_than_their_bound(
+def test_source_pictures_sent_along_leave_no_more_behind_than_their_bound(
     quick: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither their bytes nor the data URLs they came in: a job keeps what is needed to paint it."""
@@ -569,4 +569,4 @@ def test_polls_stay_quick_while_it_paints(sandbox: Sandbox) -> None:
                 session.get(job["statusUrl"], headers=key, timeout=10)
                 times.append(time.monotonic() - started)
     assert len(times) > 5
-    assert statistics.median(times) < 0.1  # painting on the loop would make each poll wait for an image
+    assert statistics.median(times) < 0.1  # painting on the loop would make each poll wait for a picture

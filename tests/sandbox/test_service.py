@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kling_notebook.sandbox import image_list as images_module
+from kling_notebook.sandbox import images as pictures_module
 from kling_notebook.sandbox import service as service_module
 from kling_notebook.sandbox import sources as sources_module
-from kling_notebook.sandbox.images import Pictures
+from kling_notebook.sandbox.images import Images
 from kling_notebook.sandbox.limits import RateLimit
 from kling_notebook.sandbox.replies import Refusal
 from kling_notebook.sandbox.schema import Shape, Wanted, read_body
@@ -49,7 +49,7 @@ def wanted(**changes: Any) -> Wanted:
     return Wanted(**{**values, **changes})
 
 
-def image_bytes(width: int, height: int, kind: str = "png", **options: Any) -> bytes:
+def picture(width: int, height: int, kind: str = "png", **options: Any) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (width, height), "teal").save(file, kind, **options)
     return file.getvalue()
@@ -62,7 +62,7 @@ def data_url(data: bytes, kind: str = "png") -> str:
 # -- credits ------------------------------------------------------------------------------------------------------
 
 
-def test_each_image_costs_a_credit_and_the_balance_runs_out() -> None:
+def test_each_picture_costs_a_credit_and_the_balance_runs_out() -> None:
     service = Service(credits=5)
     assert service.submitted(service.submit(wanted(count=3)), ORIGIN)["creditsRemaining"] == 2
     with pytest.raises(Refusal) as refusal:
@@ -114,7 +114,7 @@ def test_a_set_latency_is_met_within_a_sixth_and_not_to_the_second() -> None:
     assert max(seconds) - min(seconds) > 1  # and large jobs take longer here too
 
 
-def test_the_same_seed_gives_the_same_times_failures_and_image_seeds() -> None:
+def test_the_same_seed_gives_the_same_times_failures_and_picture_seeds() -> None:
     def course(seed: int) -> list[tuple[float, int, object]]:
         service = Service(seed=seed, fail_rate=0.5)
         return [(job.seconds, job.seed, job.error) for job in (service.submit(wanted()) for _ in range(20))]
@@ -131,7 +131,7 @@ def test_a_fail_rate_lets_about_that_share_of_jobs_fail() -> None:
     assert all("error" in state and "output" not in state for state in failed)
 
 
-# -- addresses of image_list ----------------------------------------------------------------------------------------
+# -- addresses of pictures ----------------------------------------------------------------------------------------
 
 
 def path_of(url: str) -> str:
@@ -283,7 +283,7 @@ def test_other_names_for_the_count_and_the_image_can_be_published() -> None:
         read({"prompt": "x", "image_url": url}, Shape(image_key=None))
 
 
-# -- source image_list ----------------------------------------------------------------------------------------------
+# -- source images ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -291,17 +291,17 @@ def test_other_names_for_the_count_and_the_image_can_be_published() -> None:
     [("png", {}), ("jpeg", {}), ("jpeg", {"progressive": True}), ("webp", {}), ("webp", {"lossless": True})],
 )
 def test_the_size_of_a_source_is_read_from_its_header(kind: str, options: dict[str, Any]) -> None:
-    assert image_size(image_bytes(420, 310, kind, **options)) == (420, 310)
+    assert image_size(picture(420, 310, kind, **options)) == (420, 310)
 
 
 def test_the_size_of_a_jpeg_is_not_read_from_a_table_before_the_frame() -> None:
-    data = image_bytes(420, 310, "jpeg")
+    data = picture(420, 310, "jpeg")
     table = b"\xff\xc4\x00\x09" + b"\x01" * 7  # its marker lies among those of frames
     assert image_size(data[:2] + table + data[2:]) == (420, 310)
 
 
 def test_the_size_of_a_webp_with_exif_is_read() -> None:
-    assert image_size(image_bytes(420, 310, "webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")) == (420, 310)
+    assert image_size(picture(420, 310, "webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")) == (420, 310)
 
 
 @pytest.mark.parametrize(
@@ -310,10 +310,10 @@ def test_the_size_of_a_webp_with_exif_is_read() -> None:
         (b"", "not a PNG"),
         (b"<html>", "not a PNG"),
         (b"\xff\xd8\xff\xe0\0\x10", "not a PNG"),
-        (image_bytes(299, 400), "at least 300"),
-        (image_bytes(1000, 310), "ratio is 3.23"),
-        (image_bytes(300, 900), "ratio is 0.33"),
-        (image_bytes(300, 300) + b"\0" * 2**24, "10 MB"),
+        (picture(299, 400), "at least 300"),
+        (picture(1000, 310), "ratio is 3.23"),
+        (picture(300, 900), "ratio is 0.33"),
+        (picture(300, 300) + b"\0" * 2**24, "10 MB"),
     ],
 )
 def test_an_unfit_source_lets_the_job_fail_with_the_reason(data: bytes, problem: str) -> None:
@@ -321,13 +321,13 @@ def test_an_unfit_source_lets_the_job_fail_with_the_reason(data: bytes, problem:
     service = Service(latency=0)
     reply = service.polled(service.submit(wanted(image=data_url(data or b"x"))).id, ORIGIN)
     assert reply["status"] == "failed"
-    assert "source image_bytes" in reply["error"]
+    assert "source image" in reply["error"]
 
 
-def test_kept_source_images_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_source_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources_module, "MAX_KEPT", 5000)
     sources = Sources()
-    taken = [sources.take(data_url(image_bytes(300, 300 + k) + b"\0" * 1500)) for k in range(5)]
+    taken = [sources.take(data_url(picture(300, 300 + k) + b"\0" * 1500)) for k in range(5)]
     kept = [source for source in taken if source and sources.data(source.value)]
     assert kept == taken[-len(kept) :]
     assert 1 <= len(kept) < 4
@@ -336,12 +336,12 @@ def test_kept_source_images_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 # -- painting -----------------------------------------------------------------------------------------------------
 
 
-def painting(service: Service, paint: Any) -> Pictures:
-    return Pictures(service, paint)
+def painting(service: Service, paint: Any) -> Images:
+    return Images(service, paint)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there has a thread a priority of its own")
-def test_images_are_painted_with_the_priority_of_their_process() -> None:
+def test_pictures_are_painted_with_the_priority_of_their_process() -> None:
     """With a lower one a busy machine puts it aside while it holds the interpreter's lock, and all threads wait."""
 
     def paint(prompt: str, **options: Any) -> bytes:
@@ -352,18 +352,18 @@ def test_images_are_painted_with_the_priority_of_their_process() -> None:
     assert painting(service, paint).get(service.submit(wanted()), 0).result(30) == b"%d" % own
 
 
-def test_the_painter_gets_what_was_asked_and_images_of_a_job_differ() -> None:
+def test_the_painter_gets_what_was_asked_and_pictures_of_a_job_differ() -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
 
     def paint(prompt: str, **options: Any) -> bytes:
         asked.append((prompt, options))
-        return b"image_bytes %d" % options["index"]
+        return b"picture %d" % options["index"]
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
+    pictures = painting(service, paint)
     job = service.submit(wanted(negative_prompt="moon", resolution="2K", aspect_ratio="16:9", output_format="webp"))
-    assert image_list.get(job, 0).result(5) == b"image_bytes 0"
-    assert image_list.get(job, 3).result(5) == b"image_bytes 3"
+    assert pictures.get(job, 0).result(5) == b"picture 0"
+    assert pictures.get(job, 3).result(5) == b"picture 3"
     expected = {
         "negative_prompt": "moon",
         "resolution": "2K",
@@ -373,13 +373,13 @@ def test_the_painter_gets_what_was_asked_and_images_of_a_job_differ() -> None:
         "source": None,
     }
     assert asked == [("a red fox", {**expected, "index": k}) for k in (0, 3)]
-    image_list.stop()
+    pictures.stop()
 
 
-def test_an_image_is_painted_once_while_it_is_kept_and_again_when_it_was_dropped(
+def test_a_picture_is_painted_once_while_it_is_kept_and_again_when_it_was_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(images_module, "MAX_KEPT", 250)
+    monkeypatch.setattr(pictures_module, "MAX_KEPT", 250)
     painted: list[int] = []
 
     def paint(_prompt: str, *, index: int, **_: Any) -> bytes:
@@ -387,15 +387,15 @@ def test_an_image_is_painted_once_while_it_is_kept_and_again_when_it_was_dropped
         return bytes([index]) * 100
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
+    pictures = painting(service, paint)
     job = service.submit(wanted(count=9))
     for k in (0, 0, 1, 0, 2, 1):  # 2 drops 1, the one not asked for longest
-        assert image_list.get(job, k).result(5) == bytes([k]) * 100
+        assert pictures.get(job, k).result(5) == bytes([k]) * 100
     assert painted == [0, 1, 2, 1]
-    image_list.stop()
+    pictures.stop()
 
 
-def test_at_most_two_images_are_painted_at_the_same_time() -> None:
+def test_at_most_two_pictures_are_painted_at_the_same_time() -> None:
     lock, now, most = threading.Lock(), 0, 0
 
     def paint(_prompt: str, **_: Any) -> bytes:
@@ -409,15 +409,15 @@ def test_at_most_two_images_are_painted_at_the_same_time() -> None:
         return b"x"
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
+    pictures = painting(service, paint)
     jobs = [service.submit(wanted(count=9)) for _ in range(2)]
-    for future in [image_list.get(job, k) for job in jobs for k in range(9)]:
+    for future in [pictures.get(job, k) for job in jobs for k in range(9)]:
         assert future.result(5) == b"x"
     assert most == 2
-    image_list.stop()
+    pictures.stop()
 
 
-def test_an_image_somebody_waits_for_overtakes_those_painted_ahead() -> None:
+def test_a_picture_somebody_waits_for_overtakes_those_painted_ahead() -> None:
     order: list[int] = []
     gate = threading.Event()
 
@@ -427,35 +427,35 @@ def test_an_image_somebody_waits_for_overtakes_those_painted_ahead() -> None:
         return b"x"
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
+    pictures = painting(service, paint)
     job = service.submit(wanted(count=9))
-    image_list.paint_ahead(job)
-    last = image_list.get(job, 8)
+    pictures.paint_ahead(job)
+    last = pictures.get(job, 8)
     gate.set()
     last.result(5)
     assert 8 in order[:4]  # two were begun before it was asked for, and two threads finish in any order
     for k in range(9):
-        image_list.get(job, k).result(5)
+        pictures.get(job, k).result(5)
     assert sorted(order) == list(range(9))
-    image_list.stop()
+    pictures.stop()
 
 
-def test_a_painter_that_fails_spoils_one_image_only() -> None:
+def test_a_painter_that_fails_spoils_one_picture_only() -> None:
     def paint(_prompt: str, *, index: int, **_: Any) -> bytes:
         if index == 0:
             raise RuntimeError("no paint left")
         return b"x"
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
+    pictures = painting(service, paint)
     job = service.submit(wanted(count=2))
     with pytest.raises(RuntimeError):
-        image_list.get(job, 0).result(5)
-    assert image_list.get(job, 1).result(5) == b"x"
-    image_list.stop()
+        pictures.get(job, 0).result(5)
+    assert pictures.get(job, 1).result(5) == b"x"
+    pictures.stop()
 
 
-def test_a_source_reaches_the_painter_from_data_from_an_image_and_from_the_words_of_a_url() -> None:
+def test_a_source_reaches_the_painter_from_data_from_a_picture_and_from_the_words_of_a_url() -> None:
     seen: list[tuple[str, bytes | None]] = []
 
     def paint(prompt: str, *, source: bytes | None, **_: Any) -> bytes:
@@ -463,33 +463,33 @@ def test_a_source_reaches_the_painter_from_data_from_an_image_and_from_the_words
         return prompt.encode()
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
-    sent = image_bytes(300, 300)
+    pictures = painting(service, paint)
+    sent = picture(300, 300)
     first = service.submit(wanted(image=data_url(sent)))
-    image_list.get(first, 0).result(5)
+    pictures.get(first, 0).result(5)
     address = service.polled(first.id, ORIGIN)["output"]["images"][0]
-    image_list.get(service.submit(wanted(prompt="b", image=address)), 0).result(5)
-    image_list.get(service.submit(wanted(prompt="c", image="https://example.org/big/sea%20lion.jpg")), 0).result(5)
+    pictures.get(service.submit(wanted(prompt="b", image=address)), 0).result(5)
+    pictures.get(service.submit(wanted(prompt="c", image="https://example.org/big/sea%20lion.jpg")), 0).result(5)
     assert seen == [("a red fox", sent), ("b", b"a red fox"), ("big sea lion", None), ("c", b"big sea lion")]
-    image_list.stop()
+    pictures.stop()
 
 
 def test_a_source_that_looks_right_and_is_broken_inside_is_left_out() -> None:
     def paint(_prompt: str, *, source: bytes | None, **_: Any) -> bytes:
         if source is not None:
-            raise ValueError("not a image_bytes")
+            raise ValueError("not an image")
         return b"without"
 
     service = Service(latency=0)
-    image_list = painting(service, paint)
-    assert image_list.get(service.submit(wanted(image=data_url(image_bytes(300, 300)))), 0).result(5) == b"without"
-    image_list.stop()
+    pictures = painting(service, paint)
+    assert pictures.get(service.submit(wanted(image=data_url(picture(300, 300)))), 0).result(5) == b"without"
+    pictures.stop()
 
 
 # -- the job table ------------------------------------------------------------------------------------------------
 
 
-def test_another_sandbox_continues_with_the_jobs_and_paints_the_same_images(tmp_path: Path) -> None:
+def test_another_sandbox_continues_with_the_jobs_and_paints_the_same_pictures(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / ".kling" / "sandbox.json"
     first = Service(latency=10, credits=9, state_path=path, clock=clock)
     job = first.submit(wanted(count=2))
@@ -537,7 +537,7 @@ def test_kept_source_files_are_bounded_in_bytes_and_number(tmp_path: Path, monke
     sources = Sources(tmp_path / "sources")
 
     def left(padding: int) -> list[int]:
-        taken = [sources.take(data_url(image_bytes(300, 300 + k) + b"\0" * padding)) for k in range(6)]
+        taken = [sources.take(data_url(picture(300, 300 + k) + b"\0" * padding)) for k in range(6)]
         return [k for k, source in enumerate(taken) if source and Sources(tmp_path / "sources").data(source.value)]
 
     assert left(0) == [3, 4, 5]
@@ -547,15 +547,15 @@ def test_kept_source_files_are_bounded_in_bytes_and_number(tmp_path: Path, monke
 def test_source_files_that_cannot_be_written_do_not_stop_the_service(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     sources = Sources(tmp_path / "file" / "sources")
-    source = sources.take(data_url(image_bytes(300, 300)))
+    source = sources.take(data_url(picture(300, 300)))
     assert source is not None
-    assert sources.data(source.value) == image_bytes(300, 300)
+    assert sources.data(source.value) == picture(300, 300)
 
 
-def test_the_table_stays_small_and_holds_no_source_image(tmp_path: Path) -> None:
+def test_the_table_stays_small_and_holds_no_source_picture(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.json"
     service = Service(state_path=path)
-    service.submit(wanted(image=data_url(image_bytes(300, 300) + b"\0" * 100_000)))
+    service.submit(wanted(image=data_url(picture(300, 300) + b"\0" * 100_000)))
     assert path.stat().st_size < 2000
     for _ in range(210):
         service.submit(wanted())

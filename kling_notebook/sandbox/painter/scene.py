@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from .catalog import index as drawings
-from .vocabulary import BREAK, SEVERAL, Word, read
+from .vocabulary import BREAK, SEVERAL, Kind, Word, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,21 +228,7 @@ def _styles(found: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _by_kind(words: list[Word]) -> dict[str, tuple[str, ...]]:
-    kinds = (
-        "place",
-        "time",
-        "sky",
-        "weather",
-        "season",
-        "subject",
-        "style",
-        "colour",
-        "count",
-        "size",
-        "trait",
-        "view",
-        "mood",
-    )
+    kinds = [kind for kind in get_args(Kind) if kind not in ("break", "other")]  # which describe nothing
     return {kind: tuple(dict.fromkeys(w.value for w in words if w.kind == kind)) for kind in kinds}
 
 
