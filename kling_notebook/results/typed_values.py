@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ..api.errors import InputError
+from ..view.markup import bounded
 
 QUOTES = "\"'"
+_QUOTED = "\"[^\"]*\"|'[^']*'"
+_PIECE = re.compile(f"((?:[^,\"']|{_QUOTED})*),")
 
 
-def split_values(raw: str) -> list[str]:
-    """The values between the commas of ``raw``; commas inside quotes belong to the value.
+def typed_values(raw: str) -> list[str]:
+    """The values between the commas of ``raw``, each with its quotes; commas inside quotes belong to the value.
 
-    >>> split_values('"red fox, asleep",owl')
-    ['red fox, asleep', 'owl']
+    >>> typed_values('"red fox, asleep",owl')
+    ['"red fox, asleep"', 'owl']
 
     Raises:
         InputError: a value is empty and not quoted, or a quote is not closed.
     """
-    return [unquoted(value) for value in typed_values(raw)]
-
-
-def typed_values(raw: str) -> list[str]:
-    """As `split_values`, each value with its quotes."""
-    pieces = [piece.strip() for piece in _pieces(raw)]
+    if unclosed := re.search("[\"']", re.sub(_QUOTED, "", raw)):
+        raise InputError(f"A quote ({unclosed[0]}) is not closed: {bounded(raw, 60)}. Close it.")
+    pieces = [piece.strip() for piece in _PIECE.findall(f"{raw},")]
     if not all(pieces):
-        raise InputError(f'A value of the sweep is empty in {cut(raw)}. Remove the comma, or write "".')
+        raise InputError(f'A value of the sweep is empty in {bounded(raw, 60)}. Remove the comma, or write "".')
     return pieces
 
 
@@ -52,24 +52,9 @@ def literal(text: str) -> object:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise InputError(
-            f"{cut(text)} is not a Python list of plain values. Put texts in quotes, as in ['fox', 'owl'], or leave "
-            "out the brackets."
+            f"{bounded(text, 60)} is not a Python list of plain values. Put texts in quotes, as in ['fox', 'owl'], or "
+            "leave out the brackets."
         ) from None
-
-
-def _pieces(raw: str) -> Iterator[str]:
-    start, quote = 0, ""
-    for place, character in enumerate(raw):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in QUOTES:
-            quote = character
-        elif character == ",":
-            yield raw[start:place]
-            start = place + 1
-    if quote:
-        raise InputError(f"A quote ({quote}) is not closed: {cut(raw)}. Close it.")
-    yield raw[start:]
 
 
 def unquoted(typed: str) -> str:
@@ -78,15 +63,7 @@ def unquoted(typed: str) -> str:
     >>> unquoted('"red fox", asleep')
     'red fox, asleep'
     """
-    text, quote = "", ""
-    for character in typed:
-        if quote and character == quote:
-            quote = ""
-        elif not quote and character in QUOTES:
-            quote = character
-        else:
-            text += character
-    return text
+    return re.sub(_QUOTED, lambda quoted: quoted[0][1:-1], typed)
 
 
 def samples(values: list[str]) -> list[int | str] | int:
@@ -113,9 +90,3 @@ def left_in_braces(prompts: Iterable[str]) -> list[str]:
             how = f"For an axis write {{color}} in the prompt, and --sweep color={values}."
         lines[name or choices] = f"{{{name or choices}}} is sent as it is. {how}"
     return list(lines.values())
-
-
-def cut(text: str, length: int = 60) -> str:
-    """Short enough for one line."""
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...api.errors import InputError
-from ...results.typed_values import QUOTES, cut
+from ...results.typed_values import QUOTES
+from ...view.markup import bounded
 
 CURLY = "\u201c\u201d\u2018\u2019"
 
@@ -58,7 +59,8 @@ def split(line: str, *, apostrophes: bool = False) -> tuple[Token, ...]:
             text += character
     if quote:
         raise InputError(
-            f"A quote ({quote}) is not closed: {cut(line[start:])}. Close it, or put the other kind around the value."
+            f"A quote ({quote}) is not closed: {bounded(line[start:], 60)}. Close it, or put the other kind around the "
+            "value."
         )
     if start >= 0:
         tokens.append(Token(text, line[start:], start, len(line)))

@@ -21,7 +21,7 @@ from kling_notebook.notebook.magic.tokenizer import split
 from kling_notebook.notebook.magic.user_variables import parse_axis, placeholder_values, source
 from kling_notebook.results.code_export import code_of
 from kling_notebook.results.sweep_axes import expand
-from kling_notebook.results.typed_values import split_values
+from kling_notebook.results.typed_values import typed_values, unquoted
 
 
 def parse(line: str, cell: str = "a fox", **variables: object):
@@ -81,7 +81,8 @@ def test_every_token_knows_what_was_typed_and_where(line):
 
 @given(st.lists(st.text(alphabet="ab ,;{}\n", min_size=1, max_size=8), min_size=1, max_size=5))
 def test_quoted_values_come_back_whatever_they_hold(values):
-    assert split_values(",".join(f'"{value}"' for value in values)) == values
+    typed = typed_values(",".join(f'"{value}"' for value in values))
+    assert [unquoted(value) for value in typed] == values
 
 
 # the options ----------------------------------------------------------------------------------------------------------
