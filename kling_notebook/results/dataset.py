@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..api.errors import InputError
@@ -54,50 +55,39 @@ def export(what: Sequence[tuple[SavedImage, Mapping[str, Any]]], folder: str | o
     target = Path(folder).expanduser()
     if not what:
         raise InputError("There are no images to export.", parameter="what")
-    _check_empty(target)
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.mkdir(parents=True)
-        with (part / "metadata.jsonl").open("w", encoding="utf-8") as file:
-            for image, row in what:
-                if leads_out(image.path):
-                    raise InputError(f"{image.path} is a link to a file outside of its folder.", parameter="what")
-                shutil.copyfile(image.path, part / image.path.name)
-                known = {key: value for key, value in row.items() if not is_missing(value)}
-                if "image" in known:  # a name that the images themselves get there
-                    known["source_image"] = _file_name(known.pop("image"))
-                known = {free_name(key, {"file_name"}, "item"): value for key, value in known.items()}
-                line = {"file_name": image.path.name} | known
-                file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-        (part / "README.md").write_text(_readme(target.name, [image for image, _ in what]), encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        part.replace(target)
-    except FileExistsError:
-        raise InputError(
-            f"{part} is in the way: another export to {target} is running, or one was killed. Remove it, then export "
-            "again.",
-            parameter="folder",
-        ) from None
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(f"{target} is not an empty folder. Give a new name.", parameter="folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that it can be renamed; one level down, since a temporary folder is its owner's alone.
+        with TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as temporary:
+            part = Path(temporary) / target.name
+            part.mkdir()
+            _write(part, what)
+            if target.exists():
+                target.rmdir()
+            part.replace(target)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         why = f"{Path(error.filename).name}: {error.strerror}" if error.filename else str(error)
         raise InputError(
             f"{target} could not be written ({why}). Nothing was left behind.", parameter="folder"
         ) from None
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return target
 
 
-def _check_empty(target: Path) -> None:
-    try:
-        occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
-    except OSError as error:
-        raise InputError(f"{target} cannot be read: {error.strerror}.", parameter="folder") from None
-    if occupied:
-        raise InputError(f"{target} is not an empty folder. Give a new name.", parameter="folder")
+def _write(part: Path, what: Sequence[tuple[SavedImage, Mapping[str, Any]]]) -> None:
+    with (part / "metadata.jsonl").open("w", encoding="utf-8") as file:
+        for image, row in what:
+            if leads_out(image.path):
+                raise InputError(f"{image.path} is a link to a file outside of its folder.", parameter="what")
+            shutil.copyfile(image.path, part / image.path.name)
+            known = {key: value for key, value in row.items() if not is_missing(value)}
+            if "image" in known:  # a name that the images themselves get there
+                known["source_image"] = _file_name(known.pop("image"))
+            known = {free_name(key, {"file_name"}, "item"): value for key, value in known.items()}
+            line = {"file_name": image.path.name} | known
+            file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    (part / "README.md").write_text(_readme(part.name, [image for image, _ in what]), encoding="utf-8")
 
 
 def _file_name(label: str) -> str:
