@@ -131,6 +131,12 @@ def _as_bytes(values: Any, most: float) -> np.ndarray[Any, Any]:
     return scaled
 
 
+def source_of(value: Any, label: str = "") -> SourceImage:
+    """The source image in a file, in bytes or in memory; see `load_source`. One in memory is known by its pixels."""
+    source = SourceImage.of_bytes(*load_source(value), label)
+    return known_by_pixels(source) if has_pixels(value) else source
+
+
 def known_by_pixels(source: SourceImage) -> SourceImage:
     """The source with a hash of its mode, size and pixels if it is a PNG: for images that come without a file.
 

@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ..api.errors import InputError
 from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
 from ..image_files import saving
-from ..image_files.source_images import has_pixels, is_loadable, known_by_pixels, load_source
+from ..image_files.source_images import is_loadable, known_by_pixels, source_of
 from ..journal import layout
 from ..journal.source_copies import named_by_copy
 from .handle import JobHandle
@@ -53,9 +53,9 @@ class Attachments:
         if isinstance(value, str):
             return self._of_text(value.strip())
         if isinstance(value, os.PathLike):
-            return SourceImage.of_bytes(*load_source(Path(value).expanduser()), os.fspath(value))
+            return source_of(Path(value).expanduser(), os.fspath(value))
         if is_loadable(value):
-            return self._of_bytes(value)
+            return named_by_copy(source_of(value))
         return self._of_image(value if isinstance(value, SavedImage) else _only_image(value))
 
     def _of_text(self, text: str) -> SourceImage:
@@ -67,7 +67,7 @@ class Attachments:
                 )
             return SourceImage(text, text)
         if text.lower().startswith("data:"):
-            return self._of_bytes(_data_of(text))
+            return named_by_copy(source_of(_data_of(text)))
         if not text:
             raise InputError(
                 "image is empty. Give a path, a URL or an address such as 12b, or leave it out.", parameter="image"
@@ -83,21 +83,10 @@ class Attachments:
             return self._of_image(self._image(None, place_of(found[1] or "a")))
         copy = layout.source_of_label(self._folder, text)
         if copy is not None and copy.exists():
-            source = SourceImage.of_bytes(*load_source(copy), text)
+            source = source_of(copy, text)
             by_bytes = str(source.sha256).startswith(copy.stem)
             return named_by_copy(source if by_bytes else known_by_pixels(source))
-        return SourceImage.of_bytes(*load_source(Path(text)), text)
-
-    def file(self, source: SourceImage) -> Path | None:
-        """A file with the bytes of a source. What a row names is not looked at: only the copy, known by its hash."""
-        copy = self._copy(source)
-        if copy is not None and copy.exists():
-            return copy
-        return Path(source.label).expanduser() if source.data is not None else None
-
-    def _of_bytes(self, value: Any) -> SourceImage:
-        source = SourceImage.of_bytes(*load_source(value), "")
-        return named_by_copy(known_by_pixels(source) if has_pixels(value) else source)
+        return source_of(Path(text), text)
 
     def _of_image(self, image: SavedImage) -> SourceImage:
         """An image of this folder by its address. One of another folder by its copy: its address would mean another
@@ -113,8 +102,7 @@ class Attachments:
                 "file if you mean it.",
                 parameter="image",
             )
-        data, media_type = load_source(image.path)
-        source = SourceImage.of_bytes(data, media_type, image.address)
+        source = source_of(image.path, image.address)
         return source if here else named_by_copy(source)
 
     def _copy(self, source: SourceImage) -> Path | None:
@@ -139,7 +127,7 @@ class Attachments:
         copy = self._copy(source) if not source.url and source.data is None else None
         if copy is None or not copy.exists():
             return source
-        kept = SourceImage.of_bytes(*load_source(copy), source.label)
+        kept = source_of(copy, source.label)
         if (known_by_pixels(kept) if source.pixels else kept).identity != source.identity:
             raise InputError(f"{copy} is not the source image any more. Give the image again.", parameter="image")
         return replace(source, data=kept.data)
@@ -162,10 +150,7 @@ def _only_image(value: Any) -> SavedImage:
             )
             raise InputError(f"Job {value.number} {what}. Wait for it with NAME.result().", parameter="image")
         value = value.result()
-    try:
-        found = [item for item in value if isinstance(item, SavedImage)]
-    except TypeError:
-        found = []
+    found = [item for item in value if isinstance(item, SavedImage)] if isinstance(value, Iterable) else []
     if len(found) == 1:
         return found[0]
     if found:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
 from ..api.quantities import count
-from .gathered import Gathered
-from .handle import JobHandle
+from .handle import Gathered, JobHandle
 from .result import grid_tiles
 from .table_rows import Row
 

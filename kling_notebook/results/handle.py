@@ -1,11 +1,11 @@
-"""JobHandle: a job that was started, as a real ``concurrent.futures.Future`` of its Result."""
+"""JobHandle: a job that was started, a real ``concurrent.futures.Future`` of its Result; and several jobs' results."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..api.errors import KlingError, StillRunningError
 from ..api.event_log import log_event, log_suppressed, suppress
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus, Observer, Snapshot
-from .result import Result
+from .result import Result, SavedImage, Shown
 
 _LOGGED = {
     JobStatus.SUBMITTING: "submitted",
@@ -121,11 +121,6 @@ class JobHandle(Future[Result]):
             with suppress(Exception):
                 observer(latest)
 
-    def remove_observer(self, observer: Observer) -> None:
-        """Call ``observer`` no more."""
-        with self._lock:
-            self._observers = tuple(other for other in self._observers if other is not observer)
-
     def publish(self, snapshot: Snapshot) -> None:
         """Called by the worker at each change. What an observer raises never reaches the job."""
         with self._lock:
@@ -153,6 +148,41 @@ class JobHandle(Future[Result]):
         with suppress(RuntimeError):  # two threads cancel at once: one of them tells it
             self.set_running_or_notify_cancel()
         return True
+
+
+class Gathered(Shown, Sequence[Result | None]):
+    """The results of several jobs; None for a place that has none.
+
+    Attributes:
+        handles: one per place, None for one that nothing was asked for. Places may share a job.
+    """
+
+    handles: tuple[JobHandle | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.handles)
+
+    def __iter__(self) -> Iterator[Result | None]:
+        return map(self._result, range(len(self)))  # by place, whatever [] selects by
+
+    def _result(self, place: int) -> Result | None:
+        handle = self.handles[place]
+        return None if handle is None or not handle.done() or handle.failed is not None else handle.result()
+
+    @property
+    def done(self) -> list[Result]:
+        """The completed results, one per job."""
+        return list({id(result): result for result in self if result is not None}.values())
+
+    @property
+    def images(self) -> list[SavedImage]:
+        """Every image, in order; those of places that share a job once."""
+        return [image for result in self.done for image in result]
+
+    @property
+    def credits(self) -> float:
+        """What the completed jobs cost when they were paid for. Sandbox credits are not counted."""
+        return sum((result.credits or 0.0 for result in self.done if result.backend != "sandbox"), 0.0)
 
 
 def _ended(

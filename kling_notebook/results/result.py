@@ -7,7 +7,7 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -414,6 +414,14 @@ class Comparison:
         return f"<Comparison of {self.a.address} and {self.b.address}: {len(self.differences)} differences>"
 
 
+def chosen_parameters(request: GenerationRequest, without: Container[str] = ()) -> str:
+    """What is not left at its default: ``aspect ratio 16:9 · image 2c``; of replicates which one it is."""
+    chosen = {name: value for name, value in request.values.items() if value != PARAMETERS[name].default}
+    chosen |= {} if request.sample is None else {"sample": request.sample}
+    names = [name for name in chosen if name != "prompt" and name not in without]
+    return " · ".join(f"{name.replace('_', ' ')} {_words(chosen[name])}" for name in names)
+
+
 def _linked(image: SavedImage, seen_from: Path | None) -> Tile:
     tile = image.tile()
     return tile if seen_from is None or not tile.shown else replace(tile, href=link(image.path, seen_from))
@@ -422,18 +430,11 @@ def _linked(image: SavedImage, seen_from: Path | None) -> Tile:
 def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None) -> HistoryRow:
     """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
     images = Result(record, folder) if thumbnails else ()
-    facts = [
-        f"{name.replace('_', ' ')} {_words(value)}"
-        for name, value in record.request.values.items()
-        if name != "prompt" and value != PARAMETERS[name].default
-    ]
-    if record.request.sample is not None:
-        facts.append(f"sample {record.request.sample}")
     return HistoryRow(
         number=record.number,
         tiles=tuple(_linked(image, seen_from) for image in images),
         prompt=record.request.prompt,
-        parameters=" · ".join(facts),
+        parameters=chosen_parameters(record.request),
         status=record.status.value,
         backend=record.backend,
         created=datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M"),

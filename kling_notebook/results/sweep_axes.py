@@ -289,27 +289,35 @@ class Layout:
     fixed: tuple[str, ...] = ()
 
 
-def layout(axes: Mapping[str, Sequence[Any]], *, complete: bool = True) -> Layout:
+def layout(axes: Mapping[str, Sequence[Any]], *, complete: bool = True, most: int = 3) -> Layout:
     """One axis is a row, two a grid, three facets by the axis with the fewest values, more a table of rows.
 
     An axis of one value has nothing to lay out: it is left to the title. Points that are not a complete product are a
     table of rows.
+
+    Args:
+        complete: all points of the product are there. most: axes that are laid out as grids.
     """
     names = tuple(name for name in axes if len(axes[name]) > 1)
     fixed = tuple(name for name in axes if name not in names)
-    if not complete or len(names) > 3:
+    if not complete or len(names) > most:
         return Layout(rows=names, fixed=fixed)
-    if len(names) == 3:
-        # Few large grids can be compared more easily than many small ones.
-        fewest = min(names, key=lambda name: len(axes[name]))
-        names = (fewest, *(name for name in names if name != fewest))
-    return Layout(names[:-2], names[-2:-1], names[-1:], fixed)
+    # Few large grids can be compared more easily than many small ones.
+    inner = sorted(names, key=lambda name: len(axes[name]))[-2:]
+    outer = tuple(name for name in names if name not in inner)
+    names = tuple(name for name in names if name in inner)
+    return Layout(outer, names[:-1], names[-1:], fixed)
 
 
 def label(value: Any) -> str:
     """An axis value as it is written beside a grid; one that says nothing as "none"."""
     text = str(getattr(value, "address", None) or getattr(value, "label", None) or value)
     return "none" if value is None or not text.strip() else text
+
+
+def labels(values: Iterable[Any]) -> str:
+    """The labels of several axes' values: ``red fox, dawn``."""
+    return ", ".join(map(label, values))
 
 
 def shape(axes: Axes, pick: Pick | None = None) -> str:

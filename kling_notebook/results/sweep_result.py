@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.address import letter_of
 from ..api.errors import InputError, KlingError
-from ..api.generation_request import GenerationRequest, SourceImage
+from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
 from ..api.parameters import PARAMETERS, check
 from ..image_files import saving
-from ..image_files.source_images import has_pixels, known_by_pixels, load_source
+from ..image_files.source_images import source_of
 from ..view.facets import Facet
 from ..view.tiles import Tile
-from .gathered import Gathered
-from .handle import JobHandle
+from .handle import Gathered, JobHandle
 from .result import Result, SavedImage, copied, placeholder_tile, writing
-from .sweep_axes import Axes, Pick, Point, label, layout, plain, shape
+from .sweep_axes import Axes, Layout, Pick, Point, label, labels, layout, plain, shape
 
 if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
 
 
+Grids = dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]]
 _COLUMNS = ("number", "letter", "path", "seconds", "credits", "status")
 
 
@@ -130,8 +130,7 @@ class SweepResult(Gathered):
         ):
             for value in filter(same, self.axes[name]):
                 return value
-        known = ", ".join(map(label, self.axes[name]))
-        raise InputError(f"{name} has no value {asked!r}. It has {known}.", parameter=name)
+        raise InputError(f"{name} has no value {asked!r}. It has {labels(self.axes[name])}.", parameter=name)
 
     @property
     def missing(self) -> list[dict[str, Any]]:
@@ -169,34 +168,29 @@ class SweepResult(Gathered):
         state: Any = "waiting" if not handle.done() else "failed" if bad else "missing"
         return (placeholder_tile(handle.request, state, self._reason(index)),)
 
-    def point_bundle(self, index: int) -> dict[str, Any]:
-        """One point as a mimebundle: its result as it would be shown alone, or why there is none."""
-        from ..view.grid import large_bundle
-
-        result = self._result(index)
-        return large_bundle(*self.tiles(index)) if result is None else result.bundle()
-
-    def facets(self, *, large: bool = False) -> list[Facet]:
-        """The sweep as labeled grids: see sweeps.layout. ``large``: images good enough for print."""
-        plan = layout(self.axes, complete=self.pick is None)
-        # facet -> row -> column -> point. Dictionaries keep the order in which points appear, which is the
-        # axes' order.
-        groups: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[tuple[Any, ...], int]]] = {}
+    def grids(self, plan: Layout) -> Grids:
+        """The places of the points: by the values of the facets' axes, then of the rows', then of the columns'."""
+        grids: Grids = {}  # dictionaries keep the order in which points appear, which is the axes' order
         for index in range(len(self)):
             at = self._at(index)
             facet, row, column = (tuple(at[n] for n in names) for names in (plan.facets, plan.rows, plan.columns))
-            groups.setdefault(facet, {}).setdefault(row, {})[column] = index
+            grids.setdefault(facet, {}).setdefault(row, {})[column] = index
+        return grids
+
+    def facets(self, *, large: bool = False) -> list[Facet]:
+        """The sweep as labeled grids: see `sweep_axes.layout`. ``large``: images good enough for print."""
+        plan = layout(self.axes, complete=self.pick is None)
         facets = []
         fixed = [f"{name} = {label(self.axes[name][0])}" for name in plan.fixed]
-        for facet, rows in groups.items():
+        for facet, rows in self.grids(plan).items():
             columns = list(next(iter(rows.values())))
             facets.append(
                 Facet(
                     title=", ".join([*(f"{n} = {label(v)}" for n, v in zip(plan.facets, facet, strict=True)), *fixed]),
                     row_axis=", ".join(plan.rows),
-                    rows=tuple(", ".join(map(label, row)) for row in rows),
+                    rows=tuple(map(labels, rows)),
                     column_axis=", ".join(plan.columns),
-                    columns=tuple(", ".join(map(label, column)) for column in columns),
+                    columns=tuple(map(labels, columns)),
                     cells=tuple(tuple(self.tiles(row[c], large=large) for c in columns) for row in rows.values()),
                     listed=(plan.rows, tuple(tuple(map(label, row)) for row in rows)) if len(plan.rows) > 1 else None,
                 )
@@ -230,11 +224,10 @@ class SweepResult(Gathered):
         for index, handle in enumerate(self.handles):
             result = self._result(index)
             at = {name: label(v) if hasattr(v, "label") else v for name, v in self._at(index).items()}
-            facts: dict[str, Any] = {"number": handle.number, "status": handle.status.value}
-            if result is not None:
-                # The column can be summed: points that share a job share its price, too.
-                share = None if result.credits is None else result.credits / shares[handle.number]
-                facts |= {"seconds": result.seconds, "credits": share}
+            seconds, paid = getattr(result, "seconds", None), getattr(result, "credits", None)
+            # The column can be summed: points that share a job share its price, too.
+            share = None if paid is None else paid / shares[handle.number]
+            facts = {"number": handle.number, "status": handle.status.value, "seconds": seconds, "credits": share}
             for k, image in enumerate(self._places(index)):
                 path = str(image.path) if image is not None else None
                 own = facts | {"letter": letter_of(k), "path": path}
@@ -310,7 +303,6 @@ def _as_held(name: str, asked: Any) -> Any:
         what = asked.path if isinstance(asked, SavedImage) else asked
         if isinstance(what, str):
             return what
-        source = SourceImage.of_bytes(*load_source(what), "")
-        return (known_by_pixels(source) if has_pixels(what) else source).identity
+        return source_of(what).identity
     except InputError:
         return asked

@@ -114,46 +114,29 @@ def rows_of(frame: pd.DataFrame, prompt: str, columns_or_values: Mapping[str, An
     Raises:
         InputError: a column or parameter that does not exist.
     """
-    template = _template(frame, prompt)
+    template, used = _template(frame, prompt)
     for name in columns_or_values:
         if name not in PARAMETERS and name != SAMPLE:
             known = ", ".join([*(known for known in PARAMETERS if known != "prompt"), SAMPLE])
             raise InputError(f"{name} is not a parameter. Parameters are {known}.", parameter=name)
     columns = {name: frame[value].tolist() for name, value in columns_or_values.items() if _names(frame, value)}
     values = {name: value for name, value in columns_or_values.items() if name not in columns and value is not None}
-    texts = {name: frame[name].tolist() for name in template.columns}
+    texts = {name: frame[name].tolist() for name in used}
     rows = []
     for place in range(len(frame)):
         parameters = dict(values)
         for name, cells in columns.items():
             if not is_missing(cells[place]):
                 parameters[name] = _as_parameter(name, cells[place])
-        text, error = template.fill({name: cells[place] for name, cells in texts.items()})
+        text, error = _filled(template, {name: cells[place] for name, cells in texts.items()})
         rows.append(Row(place, text, parameters, error))
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A prompt made of columns: ``text`` with ``{column}`` for each of ``columns``."""
-
-    text: str
-    columns: tuple[Any, ...]
-
-    def fill(self, cells: Mapping[Any, Any]) -> tuple[str, str]:
-        """The prompt of one row, and what is wrong with it."""
-        for name, cell in cells.items():
-            if is_missing(cell):
-                return "", f"the column {name} is empty"
-            if not isinstance(plain(cell), str | int | float) or isinstance(plain(cell), bool):
-                return "", f"the column {name} holds a {type(cell).__name__}; a prompt takes text and numbers"
-        text = fill(self.text, {str(name): _written(cell) for name, cell in cells.items()})
-        return text, "" if text.strip() else "its prompt is empty"
-
-
-def _template(frame: pd.DataFrame, prompt: Any) -> _Template:
+def _template(frame: pd.DataFrame, prompt: Any) -> tuple[str, list[Any]]:
+    """A text with ``{column}`` in it, and those columns."""
     if _names(frame, prompt):
-        return _Template(f"{{{prompt}}}", (prompt,))
+        return f"{{{prompt}}}", [prompt]
     named = {str(name): name for name in frame.columns}
     used = [named[word] for word in dict.fromkeys(re.findall(r"\{([^{}\n]+)\}", str(prompt))) if word in named]
     if not isinstance(prompt, str) or not used:
@@ -162,7 +145,18 @@ def _template(frame: pd.DataFrame, prompt: Any) -> _Template:
             "that holds the prompts, or write a text with {column} in it.",
             parameter="prompt",
         )
-    return _Template(prompt, tuple(used))
+    return prompt, used
+
+
+def _filled(template: str, cells: Mapping[Any, Any]) -> tuple[str, str]:
+    """The prompt of one row, and what is wrong with it."""
+    for name, cell in cells.items():
+        if is_missing(cell):
+            return "", f"the column {name} is empty"
+        if not isinstance(plain(cell), str | int | float) or isinstance(plain(cell), bool):
+            return "", f"the column {name} holds a {type(cell).__name__}; a prompt takes text and numbers"
+    text = fill(template, {str(name): _written(cell) for name, cell in cells.items()})
+    return text, "" if text.strip() else "its prompt is empty"
 
 
 def check_column(frame: pd.DataFrame, name: Any, parameter: str) -> None:
