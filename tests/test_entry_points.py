@@ -53,7 +53,7 @@ class PanelEntry:
         """Fill the form, press the button; what the panel says where it is refused is raised, to be compared."""
         form, gallery = self.panel.form, self.panel.gallery
         form.load({"prompt": prompt, **parameters})
-        self.panel.kit.asked(None)  # each press of a test is one of its own
+        self.panel.kit.pressed = (None, 0.0)  # each press of a test is one of its own
         if form.button.disabled:
             name = next(name for name, reason in form.reasons.items() if reason.value)
             raise InputError(shown_text(form.reasons[name].value), parameter=name)

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
 from ...results.sweep_axes import SAMPLE
+from ...results.typed_values import samples
 from .form import title_of
 from .widgets import Toolkit, column, labeled, row, shown
 
@@ -44,7 +45,6 @@ class ParameterAxis:
     def __init__(self, kit: Toolkit, title: str, changed: Callable[[], object]) -> None:
         self._kit = kit
         self._changed = changed
-        self._turning = False
         names = [name for name, row in PARAMETERS.items() if row.kind != "image" and name != "prompt"]
         options = [("nothing", ""), *((title_of(name), name) for name in names), ("Replicates", SAMPLE)]
         self.which = labeled(widgets.Dropdown, title, above=False, options=options)
@@ -53,20 +53,13 @@ class ParameterAxis:
         self._ticks = row(gap="2px 14px")
         self.view = column(self.which, self.values, self._ticks, gap="6px", flex="1 1 150px", width="auto")
         kit.watch(self.which, self._turned)
-        kit.watch(self.values, self._moved)
+        kit.watch(self.values, changed)
         self._arrange("")
 
     def _turned(self) -> None:
-        self._turning = True
-        try:
+        with self._kit.silently():
             self._arrange(self.which.value)
-        finally:
-            self._turning = False
         self._changed()
-
-    def _moved(self) -> None:
-        if not self._turning:
-            self._changed()
 
     def _arrange(self, name: str) -> None:
         """The fields that this choice needs, filled with something that can run."""
@@ -83,7 +76,9 @@ class ParameterAxis:
 
     def _box(self, choice: str, on: bool) -> widgets.Checkbox:
         layout = widgets.Layout(width="auto", margin="0")
-        return self._kit.watch(widgets.Checkbox(value=on, description=choice, indent=False, layout=layout), self._moved)
+        return self._kit.watch(
+            widgets.Checkbox(value=on, description=choice, indent=False, layout=layout), self._changed
+        )
 
     def chosen(self) -> tuple[str, Any] | None:
         """(name, values), None if nothing varies; of replicates how many, or their labels.
@@ -101,6 +96,5 @@ class ParameterAxis:
         if not values:
             raise InputError(f"{'Tick' if self.boxes else 'Give'} at least one value of {title_of(name).lower()}.")
         if name == SAMPLE:
-            values = [int(value) if re.fullmatch(r"[-+]?\d+", value) else value for value in values]
-            return name, values[0] if len(values) == 1 and isinstance(values[0], int) else values
+            return name, samples(values)
         return name, values

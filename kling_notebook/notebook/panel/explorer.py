@@ -14,6 +14,7 @@ from ...api.event_log import suppress
 from ...api.generation_request import GenerationRequest
 from ...jobs.call import Call
 from ...results import sweep_axes
+from ...results.result import chosen_parameters
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
 from ...view.markup import FAINT, bounded, plural, tag
@@ -22,8 +23,7 @@ from ...view.table import credits_text
 from .axis import HINTS, ParameterAxis, lines_of, values_of, words_of
 from .form import EXAMPLES, Form, title_of
 from .image_grid import Cell, ImageGrid, group
-from .input_sync import InputSync
-from .widgets import PRESSED_TWICE, Ticks, Toolkit, column, labeled, row, say, shown, text_html
+from .widgets import Ticks, Toolkit, column, labeled, row, say, shown, text_html
 
 INTRO = (
     "Write words in {braces} to vary them, or several prompts, one per line. Everything else is taken from Create. "
@@ -44,7 +44,6 @@ class Explorer:
     """Axes on top of the form's request, the sweep, and the grid of its images.
 
     Args:
-        session: gives the current session. arrival: waits for what was typed before a press.
         form: what does not vary is taken from it. use_as_source: called with an image and its session.
         on_done: called with the completed sweep.
     """
@@ -52,16 +51,11 @@ class Explorer:
     def __init__(
         self,
         kit: Toolkit,
-        session: Callable[[], Session],
-        arrival: InputSync,
         form: Form,
-        *,
         use_as_source: Callable[..., object],
         on_done: Callable[[SweepResult], object],
     ) -> None:
         self._kit = kit
-        self._session = session
-        self._arrival = arrival
         self._form = form
         self._on_done = on_done
         self.sweep: SweepResult | None = None
@@ -69,7 +63,7 @@ class Explorer:
         self._charged_by: Session | None = None
         self._started = 0.0
         self._shown: dict[int, object] = {}
-        self.ticks = Ticks(kit, self._tick)
+        self.ticks = kit.track(Ticks(kit, self._tick))
         self._edited = False
         self._texts = dict(VALUES)
         own = form.controls["prompt"].value
@@ -80,7 +74,7 @@ class Explorer:
         self.words: dict[str, Any] = {}
         self._word_fields = column(gap="10px")
         self.axes = [ParameterAxis(kit, "Vary", self._changed), ParameterAxis(kit, "and", self._changed)]
-        self.run = kit.button("Run", self._pressed, tooltip="Make what is missing of this grid", look="primary")
+        self.run = kit.button("Run", self.start, tooltip="Make what is missing of this grid", look="primary")
         limit = {"value": 25, "min": 0, "max": 1e6, "layout": {"width": "230px"}}
         self.most = labeled(widgets.BoundedFloatText, "Spend at most (credits)", above=False, **limit)
         self.plan, self.cost, self.progress = kit.html(), kit.html(), kit.html()
@@ -152,9 +146,9 @@ class Explorer:
         """Say the values, their count and the price, or why there is no sweep; what can run."""
         self.run.disabled = True
         with suppress(KlingError):  # no session: what is planned below says so
-            shown(self.most, not self._session().is_sandbox)
+            shown(self.most, not self._kit.session().is_sandbox)
         try:
-            session = self._session()
+            session = self._kit.session()
             planned = axes, _, requests = self._planned(session)
             if not axes:
                 raise InputError("Nothing varies yet: write a word in {braces}, a second prompt, or choose below.")
@@ -162,7 +156,8 @@ class Explorer:
         except KlingError as error:
             say(self.plan, text_html(str(error), "reason" if self._edited else "muted"))
             return None
-        say(self.plan, _plan_html(axes, f"{sweep_axes.shape(axes)}: {estimate.cost}"))
+        taken = chosen_parameters(requests[0], without=axes)
+        say(self.plan, _plan_html(axes, f"{sweep_axes.shape(axes)}: {estimate.cost}", taken))
         made = f"Make {plural(estimate.images, 'image')} \u00b7 {estimate.money}"
         self.run.description = made if estimate.jobs else "Show the grid \u00b7 no cost"
         refusal = ""
@@ -175,25 +170,16 @@ class Explorer:
         self.run.disabled = bool(refusal)
         return planned if not refusal else None
 
-    def _pressed(self) -> None:
-        self._arrival.then(self.start)
-
     def start(self) -> None:
         """Run the sweep; what is in the folder already is not charged again."""
         if (planned := self.check()) is None:
             return
         axes, points, requests = planned
-        if self._kit.asked_just_now(requests):
-            say(self.cost, text_html(PRESSED_TWICE, "muted"))
+        limit = None if self._kit.session().is_sandbox else self.most.value
+        started = self._kit.start(requests, self.cost, requests, sweep=True, max_credits=limit)
+        if started is None:
             return
-        try:
-            session = self._session()
-            limit = None if session.is_sandbox else self.most.value
-            self._call = session.start(requests, source="panel", sweep=True, max_credits=limit)
-        except KlingError as error:
-            say(self.cost, text_html(str(error), "reason"))
-            return
-        self._kit.asked(requests)
+        session, self._call = started
         self._charged_by, self._started = session, time.monotonic()
         self.sweep = SweepResult(axes, points, self._call.handles)
         self._shown.clear()
@@ -216,12 +202,11 @@ class Explorer:
     def _tick(self) -> bool:
         """Say how far it is; False if nothing was to be shown."""
         if self.sweep is None or self._call is None:
-            self.ticks.stop()
             return False
         over = all(handle.done() for handle in self._call.jobs)
         moved = self._show_changes(self.sweep) | self._say_progress(self.sweep, self._call)
         if over:
-            self.ticks.stop()
+            self.ticks.close()
             shown(self.stop, False)
             self._kit.when(self._finished, self.sweep)()
         return moved or over
@@ -256,20 +241,17 @@ class Explorer:
         self._on_done(sweep)
         self.check()
 
-    def close(self) -> None:
-        """Forget the sweep that is being watched; its jobs keep running."""
-        self.ticks.stop()
-        self.sweep = self._call = None
 
-
-def _plan_html(axes: sweep_axes.Axes, price: str) -> str:
-    """Each axis with its values as they were understood, then the count and the price."""
+def _plan_html(axes: sweep_axes.Axes, price: str, taken: str) -> str:
+    """Each axis with its values as they were understood, what is taken from Create, then the count and the price."""
     lines = []
     for name, values in axes.items():
         read = [tag("span", bounded(sweep_axes.label(value), 60), style=_VALUE, dir="auto") for value in values[:12]]
         more = f" and {len(values) - 12} more" if len(values) > 12 else ""
         title = tag("strong", f"{name.replace('_', ' ')} ({len(values)}): ")
         lines.append(tag("div", title, *(part for one in read for part in (one, " ")), more, style="margin: 2px 0"))
+    if taken:  # a source image that was forgotten in the form would make every image of the grid look like it
+        lines.append(text_html(f"Taken from Create: {taken}", "muted"))
     return tag("div", *lines, tag("div", price, style="margin-top: 6px; font-size: 13px"), style="font-size: 12px")
 
 
@@ -283,25 +265,19 @@ def _cell(session: Session, sweep: SweepResult, index: int) -> str:
 
 def _groups(sweep: SweepResult, session: Session) -> list[dict[str, Any]]:
     """A grid over the two axes with the most values; one for each combination of the others."""
-    varied = [name for name, values in sweep.axes.items() if len(values) > 1]
-    inner = sorted(varied, key=lambda name: -len(sweep.axes[name]))[:2]
-    outer = [name for name in varied if name not in inner]
-    rows, columns = [name for name in varied if name in inner][:-1], [name for name in varied if name in inner][-1:]
-    pages: dict[tuple[Any, ...], list[str]] = {}
-    for index, point in enumerate(sweep.points):
-        at = dict(zip(sweep.axes, point.coordinates, strict=True))
-        pages.setdefault(tuple(at[name] for name in outer), []).append(_cell(session, sweep, index))
-    labels = {name: [sweep_axes.label(value) for value in values] for name, values in sweep.axes.items()}
-    wide = len(labels[columns[0]]) if columns else 1
-    return [
-        group(
-            f"{id(sweep)}.{k}",
-            ", ".join(map(sweep_axes.label, page)),
-            ", ".join(outer),
-            cells=[cells[start : start + wide] for start in range(0, len(cells), wide)],
-            rows=labels[rows[0]] if rows else (),
-            columns=labels[columns[0]] if columns else (),
-            axes=" \\ ".join(rows + columns),
+    plan = sweep_axes.layout(sweep.axes, most=len(sweep.axes))
+    groups = []
+    for page, (facet, rows) in enumerate(sweep.grids(plan).items()):
+        columns = next(iter(rows.values()))
+        groups.append(
+            group(
+                f"{id(sweep)}.{page}",
+                sweep_axes.labels(facet),
+                ", ".join(plan.facets),
+                cells=[[_cell(session, sweep, index) for index in row.values()] for row in rows.values()],
+                rows=[sweep_axes.labels(values) for values in rows if values],
+                columns=[sweep_axes.labels(values) for values in columns if values],
+                axes=" \\ ".join(plan.rows + plan.columns),
+            )
         )
-        for k, (page, cells) in enumerate(pages.items())
-    ]
+    return groups

@@ -1,4 +1,7 @@
-"""The form: one control per row of the parameter table, the reason beside what is not valid, and the cost."""
+"""The form: one control per row of the parameter table, the reason beside what is not valid, and the cost.
+
+And what it asks for as code: the cell and the Python call that make the same request.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from ...api.generation_request import GenerationRequest
 from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
 from ...api.quantities import duration
 from ...jobs.spending import Estimate
+from ...results import code_export
 from ...session.session import Session
 from ...view.markup import plural, tag
 from ...view.table import credits_text
 from .image_picker import ImagePicker
-from .input_sync import InputSync
-from .widgets import Toolkit, column, labeled, row, say, text_html
+from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},
@@ -35,12 +38,11 @@ TITLES = {"num_outputs": "Images", "output_format": "File format"}
 """Where the table's name is not what a person would say."""
 
 
+HOW = "The same request as code. Copy it into a cell."
+INVALID = "The form is not valid yet, so no code can be made for it."
+ONLY_CALL = "The cell magic has no way to write this request; use the Python call."
 KINDS = ("text", "choice", "switch", "integer", "number", "image")
-
-
-def _place(parameter: Parameter) -> int:
-    """Where a parameter stands in the form: words first, lists together, the image last."""
-    return KINDS.index(parameter.kind)
+"""In the order of the form: words first, lists together, the image last."""
 
 
 def title_of(name: str) -> str:
@@ -55,7 +57,6 @@ class Form:
         beyond: what it holds of a loaded request and has no control for (``extra``, ``sample``).
 
     Args:
-        session: gives the current session. arrival: waits for what was typed before a press.
         on_generate: called by the Generate button. on_change: called after each change with the request, or None
             where it is not valid.
     """
@@ -63,23 +64,17 @@ class Form:
     def __init__(
         self,
         kit: Toolkit,
-        session: Callable[[], Session],
-        arrival: InputSync,
         on_generate: Callable[[], object],
         on_change: Callable[[GenerationRequest | None], object],
     ) -> None:
         self._kit = kit
-        self._session = session
-        self._arrival = arrival
-        self._on_generate = on_generate
         self._on_change = on_change
-        self._loading = False
         self._estimated: tuple[Any, Estimate] | None = None
         self.beyond: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
         self.reasons = {name: kit.html() for name in PARAMETERS}
-        self.well = ImagePicker(kit, session, self._changed, self.load)
-        self.button = kit.button("Generate", self._pressed, tooltip="Make what the form says", look="primary")
+        self.well = ImagePicker(kit, self.check, self.load)
+        self.button = kit.button("Generate", on_generate, tooltip="Make what the form says", look="primary")
         self.cost, self.account, self.message = kit.html(), kit.html(), kit.html()
         self.examples = [
             kit.button(name, self._example, name, tooltip=str(values["prompt"]), look="small")
@@ -92,7 +87,9 @@ class Form:
         """The prompt first; what is chosen from lists side by side; what costs, last and together."""
         try_one = row(self._kit.html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px")
         fields: list[Any] = []
-        for kind, parameters in groupby(sorted(PARAMETERS.values(), key=_place), key=lambda each: each.kind):
+        for kind, parameters in groupby(
+            sorted(PARAMETERS.values(), key=lambda each: KINDS.index(each.kind)), key=lambda each: each.kind
+        ):
             made = [self._field(parameter) for parameter in parameters]
             fields += [row(*made, align_items="flex-start")] if kind in ("choice", "switch") else made
         fields.insert(1, try_one)
@@ -127,7 +124,7 @@ class Form:
         else:
             made = labeled(widgets.Textarea, title, rows=3 if parameter.required else 2, placeholder=parameter.help)
         made.tooltip = parameter.help
-        self.controls[parameter.name] = self._kit.watch(made, self._changed)
+        self.controls[parameter.name] = self._kit.watch(made, self.check)
         if not (kind == "integer" and default is not None and parameter.listed):
             return made
         slider = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
@@ -158,18 +155,14 @@ class Form:
 
     def _set(self, values: Mapping[str, Any]) -> None:
         """Put values into the controls, and say nothing in between."""
-        self._loading = True
-        try:
+        with self._kit.silently():
             for name, value in values.items():
                 if name == "image":
                     self.well.load(value)
                 else:
                     typed = isinstance(self.controls[name], widgets.Text | widgets.Textarea)
-                    self.controls[name].value = (
-                        ("" if value is None else str(getattr(value, "label", value))) if typed else value
-                    )
-        finally:
-            self._loading = False
+                    text = "" if value is None else str(getattr(value, "label", value))
+                    self.controls[name].value = text if typed else value
 
     def load_request(self, request: GenerationRequest) -> None:
         """Fill the form with all of a request."""
@@ -191,14 +184,7 @@ class Form:
         Raises:
             InputError: naming the parameter. SettingsError: no session can be made.
         """
-        return self._session().request(**self.values, **self.beyond)
-
-    def _changed(self) -> None:
-        if not self._loading:
-            self.check()
-
-    def _pressed(self) -> None:
-        self._arrival.then(self._on_generate)
+        return self._kit.session().request(**self.values, **self.beyond)
 
     def check(self, *, fresh: bool = False) -> GenerationRequest | None:
         """Say the cost, or the reason beside the field; the request where there is a valid one.
@@ -230,23 +216,19 @@ class Form:
         say(self.cost, cost)
         self.button.disabled = request is None
         if request is not None and (fresh or not self.account.value):
-            say(self.account, text_html(_account(self._session()), "muted"))
+            say(self.account, text_html(_account(self._kit.session()), "muted"))
         say(self.message, "")
         self._on_change(request)
         return request
 
     def _estimate(self, request: GenerationRequest) -> Estimate:
         """Asked of the journal only when what decides the price changes, not with every letter of the prompt."""
-        session = self._session()
+        session = self._kit.session()
         reuse = session.reusing(None)
         key = (id(session), request if reuse else (request.resolution, request.num_outputs))
         if self._estimated is None or self._estimated[0] != key:
             self._estimated = (key, session.estimate([request], reuse=reuse))
         return self._estimated[1]
-
-    def refuse(self, error: KlingError) -> None:
-        """Say beside the button why nothing was sent."""
-        say(self.message, text_html(str(error), "reason"))
 
     def tell(self, text: str) -> None:
         """Say beside the button what became of pressing it."""
@@ -270,3 +252,24 @@ def _account(session: Session) -> str:
     if status.budget is None:
         return f"{balance} \u00b7 no budget set"
     return f"{balance} \u00b7 {max(0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left"
+
+
+class Code:
+    """Two fields of text, kept in step with the form. Editing them changes nothing."""
+
+    def __init__(self, kit: Toolkit) -> None:
+        self.note = kit.html(text_html(HOW, "muted"))
+        self.cell = labeled(widgets.Textarea, "Cell", rows=6)
+        self.call = labeled(widgets.Textarea, "Python call", rows=4)
+        self._cell_note = kit.html()
+        self.view = column(self.note, self.cell, self._cell_note, self.call, max_width="900px")
+
+    def show(self, request: GenerationRequest | None) -> None:
+        """The code of a request, or why there is none."""
+        cell = code_export.cell_of(request) if request is not None else None
+        say(self.note, text_html(HOW if request is not None else INVALID, "muted"))
+        say(self._cell_note, text_html(ONLY_CALL, "muted") if request is not None and cell is None else "")
+        shown(self.cell, cell is not None)
+        shown(self.call, request is not None)
+        self.cell.value = cell or ""
+        self.call.value = code_export.call_of(request) if request is not None else ""

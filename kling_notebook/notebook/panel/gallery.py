@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ...api.generation_request import GenerationRequest
 from ...results.handle import JobHandle
 from ...results.result import Result
+from ...results.sweep_result import SweepResult
 from ...session.session import Session
 from ...view.markup import bounded, bundle, frame, heading, plural, tag
 from ...view.progress import fraction_of, status_text
@@ -56,11 +58,6 @@ class Card:
         self.progress: tuple[float | None, str] = (None, "")
         self._seen: tuple[Any, float] = (None, 0.0)
 
-    @property
-    def unconfirmed(self) -> bool:
-        """Whether it ended without our knowing if it was charged."""
-        return bool(self.handle and self.handle.done() and getattr(self.handle.exception(), "maybe_submitted", False))
-
     def group(self) -> dict[str, Any]:
         """The job as the page shows it."""
         price = self.session.priced([self.request]).money
@@ -87,9 +84,9 @@ class Gallery:
     """The jobs of one panel.
 
     Args:
-        on_done: called with a result, or with None for a job that has none. start_again: starts the request of a
-            card once more; True if it was started. use_as_source: called with an image and its session.
-            echoed: what the page's echo does.
+        on_done: called with a result, or with None for a job that has none. start_again: starts a request
+            once more, by the name of a button; None if it was refused. use_as_source: called with an image and its
+            session. echoed: what the page's echo does.
     """
 
     def __init__(
@@ -97,7 +94,7 @@ class Gallery:
         kit: Toolkit,
         *,
         on_done: Callable[[Result | None], object],
-        start_again: Callable[[str, Card], bool],
+        start_again: Callable[[str, GenerationRequest], object],
         use_as_source: Callable[..., object],
         echoed: Callable[..., object],
     ) -> None:
@@ -105,14 +102,15 @@ class Gallery:
         self._on_done = on_done
         self._start_again = start_again
         self.cards: list[Card] = []
-        self.ticks = Ticks(kit, self._tick)
+        self.ticks = kit.track(Ticks(kit, self._tick))
         buttons = {what for offered in BUTTONS.values() for what, *_ in offered}
         actions = {**dict.fromkeys(buttons, self._pressed), "echo": echoed}
         self.grid = kit.track(ImageGrid(kit, "gallery", EMPTY, use_as_source, actions))
 
     @property
     def running(self) -> list[Card]:
-        return [card for card in self.cards if card.state == "running"]
+        """The jobs that are watched: none once the panel is closed."""
+        return [card for card in self.cards if card.state == "running" and self.ticks.running]
 
     def watch(self, handle: JobHandle, session: Session) -> None:
         """Put a job on top, and watch it."""
@@ -157,14 +155,14 @@ class Gallery:
 
     def _retry(self, card: Card) -> None:
         """Send it again; if the first one may have been charged, ask before."""
-        if card.unconfirmed:
+        if getattr(card.handle.exception(), "maybe_submitted", False):
             card.state, card.message = "asked", UNCONFIRMED.format(card.number)
-        elif self._start_again("Try again", card):
+        elif self._start_again("Try again", card.request):
             self._remove(card)
 
     def _sure(self, card: Card) -> None:
         card.session.dismiss(card.number)
-        if self._start_again("Make it again", card):
+        if self._start_again("Make it again", card.request):
             self._remove(card)
 
     def _leave(self, card: Card) -> None:
@@ -172,7 +170,7 @@ class Gallery:
         card.state, card.message = "failed", f"\u26a0 {card.handle.exception()}"
 
     def _again(self, card: Card) -> None:
-        self._start_again("Run again", card)
+        self._start_again("Run again", card.request)
 
     def _remove(self, card: Card) -> None:
         self.cards.remove(card)
@@ -187,7 +185,7 @@ class Gallery:
         if told := {card.key: card.progress for card in self.running if card.moved()}:
             self.grid.send({"progress": told})
         if not self.running:
-            self.ticks.stop()
+            self.ticks.close()
         return bool(done or told)
 
     def _finish(self, card: Card) -> None:
@@ -200,17 +198,13 @@ class Gallery:
         self._show(card)
         self._on_done(card.result)
 
-    def close(self) -> None:
-        """Stop watching the jobs; they keep running."""
-        self.ticks.stop()
-        for card in self.running:
-            card.state = "stopped"
 
-
-def persistent_output(result: Result, title: str) -> dict[str, Any]:
+def persistent_output(result: Result | SweepResult, title: str) -> dict[str, Any]:
     """A result for the notebook itself, beneath the panel: a single image not as large as when it stands alone."""
+    if isinstance(result, SweepResult) or len(result) != 1:
+        return result.bundle(title=title)
     tile = replace(result[0], thumbnail_size=LASTING).tile()
-    if len(result) != 1 or not tile.shown:
+    if not tile.shown:
         return result.bundle(title=title)
     image = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 6px", width=LASTING)
     figure = tag("figure", image, caption_html(tile.caption), style="margin: 0; padding: 0")

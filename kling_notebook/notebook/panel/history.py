@@ -32,11 +32,10 @@ class History:
     def __init__(
         self,
         kit: Toolkit,
-        session: Callable[[], Session],
         use_as_source: Callable[..., object],
         actions: Mapping[str, Callable[[Record, Session], object]],
     ) -> None:
-        self._session = session
+        self._kit = kit
         self._actions = actions
         self._page = 0
         self._shown: dict[str, tuple[Record, Session]] = {}
@@ -75,7 +74,7 @@ class History:
             "starred": self.starred.value,
         }
         try:
-            session = self._session()
+            session = self._kit.session()
             total = session.count(**filters)
             records = session.rows(**filters, limit=PAGE, offset=self._page * PAGE)
         except KlingError as error:

@@ -21,7 +21,7 @@ from ...results.result import Comparison, Result, SavedImage
 from ...session.session import Session
 from ...view.pixels import smaller
 from ...view.tiles import Tile
-from .widgets import Toolkit
+from .widgets import Toolkit, say
 
 HERE = Path(__file__).parent
 Content = Mapping[str, Any]
@@ -94,7 +94,7 @@ class ImageGrid(anywidget.AnyWidget):
     ) -> None:
         super().__init__(kind=kind, empty=empty)
         self._use = kit.given(use_as_source)
-        self._on_press = kit.on_press
+        self._fault = kit.fault
         self.cells: dict[str, Cell] = {}
         own = {"cells": self._cells, "large": self._large, "recipe": self._recipe, "compare": self._compare}
         own |= {"star": self._star, "download": self._download, "source": self._source}
@@ -126,7 +126,7 @@ class ImageGrid(anywidget.AnyWidget):
     def _received(self, _: object, content: Content, __: object) -> None:
         what = str(content.get("do"))
         if what not in ("cells", "echo"):
-            self._on_press()
+            say(self._fault, "")
         if what in self._actions:
             self._actions[what](content)
 

@@ -10,12 +10,12 @@ import ipywidgets as widgets
 
 from ...api.address import parse_address
 from ...api.errors import InputError
-from ...api.event_log import log_suppressed
+from ...api.event_log import suppress
 from ...api.generation_request import GenerationRequest, SourceImage
-from ...image_files import metadata, thumbnails
-from ...journal import layout
+from ...image_files import metadata
 from ...session.session import Session
 from ...view.markup import bounded, image_source, tag
+from ...view.pixels import smaller
 from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
 SIDE = 96  # of the preview, in CSS pixels
@@ -28,24 +28,23 @@ class ImagePicker:
     """A field for paths, URLs and addresses, an upload, a preview, and an offer where the image holds a recipe.
 
     Args:
-        session: gives the current session. changed: called when another image is chosen. load: fills the form with
+        changed: called when another image is chosen. load: fills the form with
             a recipe's parameters.
     """
 
     def __init__(
         self,
         kit: Toolkit,
-        session: Callable[[], Session],
         changed: Callable[[], object],
         load: Callable[..., object],
     ) -> None:
-        self._session = session
+        self._kit = kit
         self._changed = changed
         self._load_form = load
-        self._chosen: SourceImage | tuple[str, bytes] | None = None  # loaded, or a file's name and bytes; else the text
-        self._read: tuple[Any, SourceImage | None, InputError | None] = (None, None, None)
+        self._chosen: SourceImage | InputError | None = None  # loaded or uploaded; if there is none the text decides
+        self._key: object = None
+        self._found: SourceImage | InputError | None = None
         self._recipe: GenerationRequest | None = None
-        self._setting = False
         self.text = labeled(widgets.Text, "Start from an image", placeholder=PLACEHOLDER, continuous_update=False)
         self.upload = widgets.FileUpload(
             accept="image/png,image/jpeg,image/webp",
@@ -75,7 +74,7 @@ class ImagePicker:
 
     def forget(self) -> None:
         """Read the image anew when it is next asked for: a file may have changed."""
-        self._read = (None, None, None)
+        self._key = None
 
     def resolve(self) -> SourceImage | None:
         """The chosen image, read once.
@@ -83,80 +82,70 @@ class ImagePicker:
         Raises:
             InputError: it cannot be used; the message says why.
         """
-        session = self._session()
-        key = (str(session.folder), self._chosen, self.text.value.strip())
-        if key != self._read[0]:
-            self._read = (key, *self._resolved(session))
+        session = self._kit.session()
+        key = (session.folder, self._chosen, self.text.value.strip())
+        if key != self._key:
+            self._key, self._found = key, self._resolved(session)
             self._show()
-        if self._read[2] is not None:
-            raise self._read[2]
-        return self._read[1]
+        if isinstance(self._found, InputError):
+            raise self._found
+        return self._found
 
-    def _resolved(self, session: Session) -> tuple[SourceImage | None, InputError | None]:
-        attachments, chosen = session.workspace.attachments, self._chosen
+    def _resolved(self, session: Session) -> SourceImage | InputError | None:
         text = self.text.value.strip()
-        if isinstance(chosen, SourceImage):
-            return chosen, None
-        if not text:
-            return None, None
+        if self._chosen is not None or not text:
+            return self._chosen
         try:
-            source = attachments.resolve(chosen[1] if chosen else text)
-            if chosen and source is not None:
-                attachments.keep(source)  # so that the code shown names a file that is there
-            return source, None
+            return session.workspace.attachments.resolve(text)
         except InputError as error:
-            if chosen is None:  # an address may name a job that is not there: the reason stands here all the same
-                error.parameter = "image"
-                return None, error
-            message = re.sub(r"^The source image", lambda _: str(chosen[0]), str(error))
-            return None, InputError(f"{message} Or remove it.", parameter="image")
+            error.parameter = "image"  # that there is no such job is said here too
+            return error
 
     def _uploaded(self) -> None:
-        if not self.upload.value:
-            return
         file = self.upload.value[0]
-        self._set((file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
-        self.upload.value = ()  # else the bytes travel to every page that is loaded
+        with self._kit.silently():
+            self.upload.value = ()  # else the bytes travel to every page that is loaded
+        self._set(self._of_upload(file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
         self._changed()
 
-    def _typed(self) -> None:
-        if not self._setting:
-            self._chosen = None
-            self._changed()
+    def _of_upload(self, name: str, data: bytes) -> SourceImage | InputError | None:
+        attachments = self._kit.session().workspace.attachments
+        try:
+            if (source := attachments.resolve(data)) is not None:
+                attachments.keep(source)  # so that the code shown names a file that is there
+            return source
+        except InputError as error:
+            message = re.sub(r"^The source image", lambda _: name, str(error))
+            return InputError(f"{message} Or remove it.", parameter="image")
 
-    def _set(self, chosen: SourceImage | tuple[str, bytes] | None, text: str) -> None:
-        self._setting, self._chosen = True, chosen
-        self.text.value = text
-        self._setting = False
+    def _typed(self) -> None:
+        self._chosen = None
+        self._changed()
+
+    def _set(self, chosen: SourceImage | InputError | None, text: str) -> None:
+        self._chosen = chosen
+        with self._kit.silently():
+            self.text.value = text
 
     # ---- what it shows ----
 
     def _show(self) -> None:
-        _, source, error = self._read
+        source = self._found if isinstance(self._found, SourceImage) else None
         shown(self._remove_row, bool(self.text.value))
         say(self.preview, self._preview(source) if source is not None else "")
-        self._recipe = None if source is None or error is not None else self._recipe_of(source)
+        self._recipe = self._recipe_of(source) if source is not None else None
         shown(self._offer_row, self._recipe is not None)
         if self._recipe is not None:
             say(self.offer, text_html(f"It holds a recipe: {bounded(self._recipe.prompt, 60)}", "muted"))
 
     def _preview(self, source: SourceImage) -> str:
-        try:
-            session = self._session()
-            if found := parse_address(source.label):
-                jpeg = session.image(*found).tile().jpeg
-            else:
-                path = session.workspace.attachments.file(source)
-                if path is None:
-                    return ""
-                jpeg, *_ = thumbnails.thumbnail(path, layout.thumbnails(session.folder), 256)
-        except (
-            Exception
-        ) as error:  # a URL, or a file that went away: the image is used, there is only nothing to show of it
-            log_suppressed(__name__, error)
-            return ""
-        style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
-        return tag("img", src=image_source(jpeg), alt=f"source image {source.label}", style=style)
+        """A small image of it; nothing for a URL, or for one of the journal whose copy is gone."""
+        with suppress(InputError):
+            if data := self._kit.session().workspace.attachments.load(source).data:
+                style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
+                small = image_source(smaller(data, 2 * SIDE))
+                return tag("img", src=small, alt=f"source image {source.label}", style=style)
+        return ""
 
     def _recipe_of(self, source: SourceImage) -> GenerationRequest | None:
         """What made an uploaded or named image, where it says so; an address has its row in the history."""
@@ -172,6 +161,6 @@ class ImagePicker:
         recipe = self._recipe
         if recipe is not None:
             source = recipe.values["image"]
-            kept = None if source is None else self._session().workspace.attachments.load(source)
+            kept = None if source is None else self._kit.session().workspace.attachments.load(source)
             usable = kept if kept is not None and (kept.url or kept.data) else None
             self._load_form({**recipe.values, "image": usable}, extra=recipe.extra, sample=recipe.sample)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import ipywidgets as widgets
 
@@ -22,15 +22,14 @@ from ...session.session import Session
 from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, plural, tag
 from ..display.progress_display import LastResult
 from ..display.wait import in_notebook, running_shell
-from .busy_indicator import BusyIndicator
-from .code import Code
+from .busy_kernel import BusyIndicator
 from .explorer import Explorer
-from .form import Form
-from .gallery import Card, Gallery, persistent_output
+from .form import Code, Form
+from .gallery import Gallery, persistent_output
 from .history import History
-from .input_sync import InputSync
-from .widgets import PRESSED_TWICE, Toolkit, column, row, say, text_html
+from .widgets import Toolkit, column, row, say, text_html
 
+Part = TypeVar("Part", Explorer, History, Code)
 TABS = ("Create", "Explore", "History", "Code")
 CREATE, EXPLORE, HISTORY, CODE = range(4)
 ASLEEP = "The panel's controls need a running kernel: run this cell again. The last result stands below."
@@ -54,19 +53,18 @@ class KlingPanel:
         self._outputs: list[LastResult] = []
         self._last: Result | SweepResult | None = None
         self._known: Session | None = None
-        self.kit = kit = Toolkit()
-        kit.on_press, kit.on_fault = kit.when(self._forget_fault), kit.given(self._fault)
-        self.title, self.notice, self.fault, self.busy = (kit.html() for _ in range(4))
-        self._arrival = InputSync(kit)
+        self.kit = kit = Toolkit(session)
+        self.title, self.notice, self.busy = (kit.html() for _ in range(3))
+        self.fault = kit.fault
         self.gallery = Gallery(
             kit,
             on_done=self._finished,
-            start_again=self._start_again,
+            start_again=self._start,
             use_as_source=self._use_as_source,
-            echoed=self._arrival.echoed,
+            echoed=kit.input_sync.echoed,
         )
-        self._arrival.ask = self.gallery.grid.send
-        self.form = Form(kit, session, self._arrival, self.generate, self._form_changed)
+        kit.input_sync.ask = self.gallery.grid.send
+        self.form = Form(kit, self.generate, self._form_changed)
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self.view.add_class("kling-panel")
@@ -88,26 +86,20 @@ class KlingPanel:
 
     @cached_property
     def explorer(self) -> Explorer:
-        callbacks: dict[str, Any] = {"use_as_source": self._use_as_source, "on_done": self._finished}
-        made = Explorer(self.kit, self._session, self._arrival, self.form, **callbacks)
-        self._place(EXPLORE, made.view)
-        return made
+        return self._place(EXPLORE, Explorer(self.kit, self.form, self._use_as_source, self._finished))
 
     @cached_property
     def history(self) -> History:
         actions = {"load": self._load, "again": self._rerun, "show": self._show, "fetch": self._fetch}
-        made = History(self.kit, self._session, self._use_as_source, actions)
-        self._place(HISTORY, made.view)
-        return made
+        return self._place(HISTORY, History(self.kit, self._use_as_source, actions))
 
     @cached_property
     def code(self) -> Code:
-        made = Code(self.kit)
-        self._place(CODE, made.view)
-        return made
+        return self._place(CODE, Code(self.kit))
 
-    def _place(self, tab: int, view: widgets.Widget) -> None:
-        self.tabs.children[tab].children = (view,)
+    def _place(self, tab: int, part: Part) -> Part:
+        self.tabs.children[tab].children = (part.view,)
+        return part
 
     # ---- shown ----
 
@@ -128,7 +120,7 @@ class KlingPanel:
         output = LastResult()
         self._outputs.append(output)
         if self._last is not None:
-            output.show(_lasting(self._last))
+            output.show(persistent_output(self._last, LASTING))
 
     def __repr__(self) -> str:
         done = sum(card.result is not None for card in self.gallery.cards)
@@ -137,10 +129,6 @@ class KlingPanel:
     def close(self) -> None:
         """Stop looking at jobs and remove the widgets. Running jobs continue."""
         with self.kit.lock:
-            self.gallery.close()
-            if "explorer" in self.__dict__:
-                self.explorer.close()
-            self._arrival.close()
             self.view.panel = None
             self._end()
 
@@ -163,15 +151,6 @@ class KlingPanel:
         lines = [line for line in lines if not line.startswith("Sandbox:")]  # the title says so for as long as it is so
         if lines:
             say(self.notice, join(*(text_html(line, "warning") for line in lines)))
-
-    def _fault(self, error: Exception) -> None:
-        """A callback raised: a KlingError as its message, anything else as an internal error to report."""
-        text = str(error) if isinstance(error, KlingError) else f"Internal error of kling_notebook: {error!r}"
-        say(self.fault, text_html(text, "reason"))
-
-    def _forget_fault(self) -> None:
-        """Another button is pressed: the last one's message is out of date."""
-        say(self.fault, "")
 
     def _cell_runs(self, runs: bool) -> None:
         """A cell runs for long; or it has ended, and may have connected to another backend or changed a setting."""
@@ -200,19 +179,14 @@ class KlingPanel:
         with self.kit.lock:
             self._follow()
             request = self.form.check(fresh=True)
-            return self._start("Generate", request) if request is not None else None
+            return self._start("Generate", request, reuse=None) if request is not None else None
 
-    def _start(self, button: str, request: GenerationRequest, *, reuse: bool | None = None) -> JobHandle | None:
-        if self.kit.asked_just_now((button, request)):
-            self.form.tell(PRESSED_TWICE)
+    def _start(self, button: str, request: GenerationRequest, *, reuse: bool | None = False) -> JobHandle | None:
+        started = self.kit.start((button, request), self.form.message, [request], reuse=reuse)
+        if started is None:
             return None
-        try:
-            session = self._session()
-            handle = session.start([request], source="panel", reuse=reuse).handles[0]
-        except KlingError as error:
-            self.form.refuse(error)
-            return None
-        self.kit.asked((button, request))
+        session, call = started
+        handle = call.handles[0]
         self.gallery.watch(handle, session)
         self.form.tell(f"Job {handle.number} is under way")
         return handle
@@ -224,7 +198,7 @@ class KlingPanel:
         if isinstance(result, Result) or (result is not None and result.done):
             self._last = result
             for output in self._outputs:
-                output.show(_lasting(result))
+                output.show(persistent_output(result, LASTING))
         self.form.check(fresh=True)
         self._follow()
 
@@ -234,9 +208,6 @@ class KlingPanel:
         self.form.use_as_source(image.address if here else str(image.path))
         self.tabs.selected_index = CREATE
 
-    def _start_again(self, button: str, card: Card) -> bool:
-        return self._start(button, card.request, reuse=False) is not None
-
     # ---- the explorer and the history ----
 
     def _load(self, record: Record, _: Session) -> None:
@@ -245,7 +216,7 @@ class KlingPanel:
 
     def _rerun(self, record: Record, _: Session) -> None:
         self.tabs.selected_index = CREATE
-        self._start("Run again", record.request, reuse=False)
+        self._start("Run again", record.request)
 
     def _show(self, record: Record, session: Session) -> None:
         self.gallery.add(session.result(record.number), session)
@@ -255,10 +226,6 @@ class KlingPanel:
         for handle in session.resume(record.number).jobs:
             self.gallery.watch(handle, session)
         self.tabs.selected_index = CREATE
-
-
-def _lasting(result: Result | SweepResult) -> dict[str, Any]:
-    return persistent_output(result, LASTING) if isinstance(result, Result) else result.bundle(title=LASTING)
 
 
 def _end(kit: Toolkit, view: widgets.Widget, watch: BusyIndicator) -> None:

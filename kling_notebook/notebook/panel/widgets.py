@@ -11,22 +11,26 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import ipywidgets as widgets
 from ipywidgets.widgets.widget_string import HTMLStyle
 
 from ...api.errors import KlingError
+from ...api.generation_request import GenerationRequest
+from ...jobs.call import Call
+from ...session.session import Session
 from ...view.markup import AMBER, MUTED, Html, tag
 from ..display.progress_display import TICKER
+from .busy_kernel import InputSync
 
 Look = Literal["primary", "plain", "small"]
 Kind = Literal["plain", "muted", "reason", "warning"]
 ONE_PRESS = 0.7
 """Seconds within which the same thing asked for again is one press: a double click, or presses that a running cell
 held back and that then arrive together."""
-PRESSED_TWICE = "Pressed twice at once: taken as one press"
 PATIENCE = 0.2  # seconds the ticker of all displays waits for a panel whose callback is at work
 HIDDEN = "kling-hidden"
 _STYLES = {
@@ -52,29 +56,44 @@ class Toolkit:
     """Makes and wires one panel's widgets.
 
     Attributes:
-        lock: held while a callback or a tick of the panel runs. on_fault: is told what a callback raised.
-        on_press: called before what a button does.
+        session: gives the current session. input_sync: what a press waits for.
+        lock: held while a callback or a tick of the panel runs.
+        fault: says what a callback raised, until another button is pressed.
+        pressed: what was started last, and when.
         answered_meanwhile: a callback came on a subshell of the kernel: buttons work while a cell runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Callable[[], Session]) -> None:
+        self.session = session
+        self.input_sync = InputSync(self.when)
         self.lock = threading.RLock()
-        self.on_fault: Callable[[Exception], object] = logger.error
-        self.on_press: Callable[[], object] = lambda: None
         self.answered_meanwhile = False
-        self._loose: weakref.WeakSet[widgets.Widget] = weakref.WeakSet()
+        self._silent = False
+        self._loose: weakref.WeakSet[Any] = weakref.WeakSet()
         self._layout, self._style, self._text = widgets.Layout(), widgets.ButtonStyle(), HTMLStyle()
-        self._common = (self._layout, self._style, self._text)
-        self._asked: tuple[object, float] = (None, 0.0)
+        self.pressed: tuple[object, float] = (None, 0.0)
+        self.fault = self.html()
 
-    def asked_just_now(self, what: object) -> bool:
-        """Whether the last purchase, a moment ago, was this one by this button: then it is the same press."""
-        last, at = self._asked
-        return what == last and time.monotonic() - at < ONE_PRESS
+    def start(
+        self, press: object, place: widgets.HTML, requests: Sequence[GenerationRequest], **options: Any
+    ) -> tuple[Session, Call] | None:
+        """Start the jobs that a press asks for; None if nothing was started, and ``place`` says why.
 
-    def asked(self, what: object) -> None:
-        """Remember a purchase, once it has begun."""
-        self._asked = (what, time.monotonic())
+        The same press again at once is taken for one. It is remembered only once it has started something: the reason
+        of a refusal stays.
+        """
+        last, at = self.pressed
+        if press == last and time.monotonic() - at < ONE_PRESS:
+            say(place, text_html("Pressed twice at once: taken as one press", "muted"))
+            return None
+        try:
+            session = self.session()
+            call = session.start(requests, source="panel", **options)
+        except KlingError as error:
+            say(place, text_html(str(error), "reason"))
+            return None
+        self.pressed = (press, time.monotonic())
+        return session, call
 
     def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
         """A callback that calls the bound method ``act`` with ``args``, as long as its object lives."""
@@ -95,20 +114,26 @@ class Toolkit:
         with self.lock:
             try:
                 method(*args)
+            except KlingError as error:
+                say(self.fault, text_html(str(error), "reason"))
             except Exception as error:
-                if not isinstance(error, KlingError):
-                    logger.exception("a callback of the panel failed")
-                self.on_fault(error)
+                logger.exception("a callback of the panel failed")
+                say(self.fault, text_html(f"Internal error of kling_notebook: {error!r}", "reason"))
 
     def button(
         self, name: str, act: Callable[..., object], *args: Any, tooltip: str = "", look: Look = "plain"
     ) -> widgets.Button:
-        """A button; all share their layout and style, and look as their class in the style sheet says."""
+        """A button; all share their layout and style, and look as their class in the style sheet says.
+
+        The primary one charges: it waits for what was typed before it was pressed.
+        """
         made = widgets.Button(description=name, tooltip=tooltip or name, layout=self._layout, style=self._style)
         made.button_style = "primary" if look == "primary" else ""
         made.add_class("kling-button").add_class(f"kling-{look}")
         does = self.when(act, *args)
-        made.on_click(lambda _: (self.on_press(), does()))
+        if look == "primary":
+            does = self.when(self.input_sync.then, does)
+        made.on_click(lambda _: (say(self.fault, ""), does()))
         return self.track(made)
 
     def html(self, value: str = "", look: str = "kling-text") -> widgets.HTML:
@@ -116,29 +141,43 @@ class Toolkit:
         return widgets.HTML(value, layout=self._layout, style=self._text).add_class(look)
 
     def track(self, widget: Any) -> Any:
-        """A widget that is not always below the panel's root, so that it ends with the panel all the same."""
+        """A widget that is not always below the panel's root, or `Ticks`: it ends with the panel all the same."""
         self._loose.add(widget)
         return widget
 
     def watch(self, widget: widgets.Widget, act: Callable[..., object], *args: Any) -> Any:
-        """Call ``act`` when the widget's value changes; the widget itself."""
-        widget.observe(self.when(act, *args), names="value")
+        """Call ``act`` when a person changes the widget's value; the widget itself."""
+        does = self.when(act, *args)
+
+        def changed(_: object) -> None:
+            with self.lock:  # on other threads: until what is set silently is set
+                if not self._silent:
+                    does()
+
+        widget.observe(changed, names="value")
         return widget
 
-    def close(self, *roots: widgets.Widget) -> None:
-        """Close widgets with all they hold. What the panel's buttons share stays until the panel itself ends."""
+    @contextmanager
+    def silently(self) -> Iterator[None]:
+        """Values set in here are not a person's: nothing that watches is called."""
+        before, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = before
+
+    def close(self, *roots: Any) -> None:
+        """Close widgets with all they hold. Not for buttons or text alone: those share a layout with all others."""
         for root in roots:
             self.close(*getattr(root, "children", ()))
-            for part in (getattr(root, "layout", None), getattr(root, "style", None)):
-                if isinstance(part, widgets.Widget) and part not in self._common:
+            for part in (getattr(root, "layout", None), getattr(root, "style", None), root):
+                if part is not None:
                     part.close()
-            root.close()
 
     def end(self, root: widgets.Widget) -> None:
         """Close the whole panel."""
+        self.input_sync.close()
         self.close(root, *self._loose)
-        for part in self._common:
-            part.close()
 
 
 class Ticks:
@@ -158,14 +197,14 @@ class Ticks:
             self.running = True
             TICKER.add(self)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self.running = False
         TICKER.remove(self)
 
     def tick(self) -> bool:
         act = self._act()
         if act is None:
-            self.stop()
+            self.close()
         if act is None or not self._kit.lock.acquire(timeout=PATIENCE):
             return False
         try:
