@@ -52,6 +52,7 @@ class Attachments:
             return value
         if isinstance(value, str):
             return self._of_text(value.strip())
+        # A str may be an address or a URL; a Path is always a file, so Path("12b") is that file.
         if isinstance(value, os.PathLike):
             return source_of(Path(value).expanduser(), os.fspath(value))
         if is_loadable(value):
@@ -77,6 +78,7 @@ class Attachments:
                 f"image is a URL of {found[1]}; only http and https work. Save the image and give its path.",
                 parameter="image",
             )
+        # Before files: an address is what captions show. A file of that name is reached as ./12b.
         if address := parse_address(text):
             return self._of_image(self._image(*address))
         if found := _LAST.fullmatch(text):
@@ -84,6 +86,7 @@ class Attachments:
         copy = layout.source_of_label(self._folder, text)
         if copy is not None and copy.exists():
             source = source_of(copy, text)
+            # Copies of what was in memory are named by their pixels: Pillow may write other bytes tomorrow.
             by_bytes = str(source.sha256).startswith(copy.stem)
             return named_by_copy(source if by_bytes else known_by_pixels(source))
         return source_of(Path(text), text)
@@ -115,6 +118,7 @@ class Attachments:
         if source.data is None or copy is None or copy.exists():
             return
         copy.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name first: two sessions may keep the same image, and a copy must never be half written.
         temporary = copy.with_suffix(f".{secrets.token_hex(6)}.part")
         try:
             temporary.write_bytes(source.data)
@@ -127,6 +131,7 @@ class Attachments:
         copy = self._copy(source) if not source.url and source.data is None else None
         if copy is None or not copy.exists():
             return source
+        # The copy is read by the hash it is named by: a changed one would be sent in place of what was asked for.
         kept = source_of(copy, source.label)
         if (known_by_pixels(kept) if source.pixels else kept).identity != source.identity:
             raise InputError(f"{copy} is not the source image any more. Give the image again.", parameter="image")

@@ -49,6 +49,7 @@ class BatchPlan:
 
     def gather(self, handles: Sequence[JobHandle]) -> BatchResult:
         """The result of handles that were started for the rows that are not skipped, in order."""
+        # Only rows with a request were started; the handles come in the order of those.
         left = iter(handles)
         rows = [None if request is None else next(left) for request in self.requests]
         return BatchResult(self.row_labels, self.ids, rows, self.invalid)
@@ -133,6 +134,7 @@ class BatchResult(Gathered):
         """
         import pandas as pd
 
+        # Rows that ask for the same share a job and its price, so that the column can be summed.
         shares = Counter(handle.number for handle in self.handles if handle is not None)
         results = list(self)
         places = range(len(self))

@@ -22,6 +22,7 @@ def code_of(request: GenerationRequest) -> str:
 def cell_of(request: GenerationRequest) -> str | None:
     """The ``%%kling`` cell, or None where the magic cannot say it: raw keys, odd line ends, both kinds of quotes."""
     prompt = request.prompt
+    # Such a line would start a second prompt, whatever was meant.
     divided = any(line.strip() == "---" for line in prompt.split("\n"))
     told = request.extra or request.model != DEFAULT_MODEL or not isinstance(request.sample, int | None)
     if told or divided or prompt.startswith("%%") or _UNSAYABLE.search(prompt) or _STRIPPED.search(prompt):
@@ -29,7 +30,7 @@ def cell_of(request: GenerationRequest) -> str | None:
     line = ["%%kling"]
     for name, value in _given_arguments(request):
         word = _quoted(value)
-        if word is None or word.startswith("$"):
+        if word is None or word.startswith("$"):  # a value that begins so is taken for a variable
             return None
         line += [PARAMETERS[name].flags[0], word]
     if request.sample is not None:

@@ -97,6 +97,7 @@ class JobHandle(Future[Result]):
             ) from None
 
     def __await__(self) -> Generator[Any, None, Result]:
+        # Shielded: cancelling a task that waits would cancel the future, and with it a job that others wait for.
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
 
     def __repr__(self) -> str:
@@ -130,6 +131,7 @@ class JobHandle(Future[Result]):
             log_event(logging.INFO, _line(snapshot))
         elif snapshot.waiting_for and snapshot.waiting_for != before.waiting_for:
             log_event(logging.DEBUG, f"job {snapshot.number}: {snapshot.waiting_for}")
+        # Outside the lock: an observer may ask this handle for something.
         for observer in observers:
             try:
                 observer(snapshot)
@@ -142,6 +144,7 @@ class JobHandle(Future[Result]):
         """Cancel a request that was not sent. False once the POST is under way: what was bought stays bought."""
         if self.cancelled():
             return True
+        # Running means accepted by the service. Before that the worker knows whether the POST is still to come.
         if self.running() or self.done() or not self._cancel_request():
             return False
         super().cancel()

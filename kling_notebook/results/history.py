@@ -71,6 +71,7 @@ def _column(name: str, values: tuple[Any, ...]) -> Any:
 
     if name in _TIMES:
         seconds = np.array([_number(v) for v in values], dtype="float64")
+        # Not by to_datetime, which raises on numbers that are no time: the row may be a stranger's.
         stamps = np.where(np.isnan(seconds), np.iinfo("int64").min, np.nan_to_num(seconds) * 1e6).astype("int64")
         return pd.DatetimeIndex(stamps.view("datetime64[us]"))
     if name == "starred":
@@ -95,6 +96,7 @@ def plain_column(values: Sequence[Any]) -> Any:
     texts become texts."""
     import pandas as pd
 
+    # pandas would make floats of whole numbers beside a missing one, and objects of a mixture, which no file takes.
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return pd.array(list(values), dtype="Int64")

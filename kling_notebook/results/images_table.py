@@ -31,6 +31,7 @@ def images_of(what: Any) -> list[SavedImage]:
     Raises:
         InputError: it is none of these.
     """
+    # By name: the same image in a result and in a sweep is one, also if one of them has a relative path.
     return list({image.path.name: image for image, _ in _walk(what)}.values())
 
 
@@ -76,6 +77,7 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
         marks, measures = beside.get(image.path, ({"starred": False, "note": None}, {}))
         row = dict(zip(_FACTS, (image.address, image.number, image.letter, str(image.path)), strict=True))
         row |= {name: _cell(value) for name, value in image.request.values.items()} | {"sample": image.request.sample}
+        # An axis that is a parameter has its column already.
         row |= {free_name(name, taken, "axis"): _cell(value) for name, value in more.items() if name not in PARAMETERS}
         row |= dict(zip(_OF_THE_FILE, _of_the_file(image), strict=True))
         row |= marks

@@ -57,6 +57,7 @@ def code_hash(function: Callable[..., Any]) -> str:
 
     What it calls, and the values of variables it uses, are not part of it.
     """
+    # A decorator's wrapper reads the same around any function, and says nothing of what is measured.
     inner = inspect.unwrap(getattr(function, "func", function))  # of a functools.partial
     bound = repr((getattr(function, "args", ()), getattr(function, "keywords", {})))
     try:

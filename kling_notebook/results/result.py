@@ -78,6 +78,7 @@ class SavedImage:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """With the file's bytes: another process may not see the file."""
+        # Read now and not when it is unpickled: that may happen where this path does not exist.
         held = self.data
         if held is None:
             with suppress(OSError, ValueError):  # ValueError above 64 MB
@@ -120,6 +121,7 @@ class SavedImage:
     def __array_interface__(self) -> dict[str, Any]:
         """``numpy.asarray(image)`` gives the pixels: (height, width, channels), uint8 for most files."""
         image = self.image()
+        # Of a palette the array would be the places in it, and not colors.
         if image.mode in ("P", "PA"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         return image.__array_interface__
@@ -367,6 +369,7 @@ def copied(images: Iterable[SavedImage], folder: Path) -> list[Path]:
 
 def _copy(path: Path, folder: Path) -> Path:
     """A copy that never overwrites another image: ``name-2.png`` where ``name.png`` is something else."""
+    # The same bytes under the name are the same image: saving twice makes no second file.
     names = itertools.chain([path.name], (f"{path.stem}-{k}{path.suffix}" for k in itertools.count(2)))
     places = (folder / name for name in names)
     target = next(place for place in places if not place.exists() or place.read_bytes() == path.read_bytes())

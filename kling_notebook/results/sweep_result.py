@@ -104,6 +104,7 @@ class SweepResult(Gathered):
         if len(key) > len(names):
             axes = "1 axis" if len(names) == 1 else f"{len(names)} axes"
             raise InputError(f"This sweep has {axes} ({', '.join(names)}); {len(key)} values were given.")
+        # Whatever was given becomes the axis' own value first: then points are found by comparing.
         key = tuple(self._meant(name, plain(value)) for name, value in zip(names, key, strict=False))
         chosen = [i for i, point in enumerate(self.points) if point.coordinates[: len(key)] == key]
         if not chosen:
@@ -257,6 +258,7 @@ class SweepResult(Gathered):
         # Somebody asked for "figure.csv": the figure is written beside it.
         if drawn == table:
             drawn = table.with_suffix(".png")
+        # Drawn before anything is written: a format that is not known leaves nothing behind.
         figure = self.figure()
         known = figure.canvas.get_supported_filetypes()
         if drawn.suffix[1:].lower() not in known:

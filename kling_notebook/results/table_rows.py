@@ -137,6 +137,7 @@ def _template(frame: pd.DataFrame, prompt: Any) -> tuple[str, list[Any]]:
     """A text with ``{column}`` in it, and those columns."""
     if _names(frame, prompt):
         return f"{{{prompt}}}", [prompt]
+    # Columns may be numbers; in a text they are written as text.
     named = {str(name): name for name in frame.columns}
     used = [named[word] for word in dict.fromkeys(re.findall(r"\{([^{}\n]+)\}", str(prompt))) if word in named]
     if not isinstance(prompt, str) or not used:
@@ -174,6 +175,7 @@ def _names(frame: pd.DataFrame, value: Any) -> bool:
 
 def is_missing(cell: Any) -> bool:
     """Whether a cell holds nothing: None, NaN, NaT, pandas' NA."""
+    # By name, so that a history without tables need not import pandas.
     named = type(cell).__name__ in ("NAType", "NaTType")
     return cell is None or named or (isinstance(cell, float) and math.isnan(cell))
 

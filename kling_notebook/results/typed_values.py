@@ -25,6 +25,7 @@ def typed_values(raw: str) -> list[str]:
     """
     if unclosed := re.search("[\"']", re.sub(_QUOTED, "", raw)):
         raise InputError(f"A quote ({unclosed[0]}) is not closed: {bounded(raw, 60)}. Close it.")
+    # With a comma behind it the last piece ends like all others.
     pieces = [piece.strip() for piece in _PIECE.findall(f"{raw},")]
     if not all(pieces):
         raise InputError(f'A value of the sweep is empty in {bounded(raw, 60)}. Remove the comma, or write "".')

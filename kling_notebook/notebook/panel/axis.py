@@ -26,12 +26,14 @@ def lines_of(text: str) -> list[str]:
 
 def values_of(text: str) -> list[str]:
     """One value per line; of a single line those between its commas."""
+    # Commas separate only on a single line: whoever writes one value per line may need them within a value.
     lines = lines_of(text)
     return lines if len(lines) != 1 else [part.strip() for part in lines[0].split(",") if part.strip()]
 
 
 def words_of(prompts: Sequence[str]) -> list[str]:
     """The words that stand in braces, in order, each once."""
+    # Without a bar: {a|b} is not a name, and the session points it out before anything is charged.
     return list(dict.fromkeys(word for prompt in prompts for word in re.findall(r"\{([^{}|]+)\}", prompt)))
 
 
@@ -57,6 +59,7 @@ class ParameterAxis:
         self._arrange("")
 
     def _turned(self) -> None:
+        # The values are filled in for the person: one check at the end, not one for each of them.
         with self._kit.silently():
             self._arrange(self.which.value)
         self._changed()
@@ -65,6 +68,7 @@ class ParameterAxis:
         """The fields that this choice needs, filled with something that can run."""
         parameter = PARAMETERS.get(name)
         choices = parameter.listed if parameter and parameter.kind in ("choice", "switch") else ()
+        # Three are ticked at first: something that can be run, and still cheap.
         old, self.boxes = self.boxes, [self._box(choice, k < 3) for k, choice in enumerate(choices)]
         self._ticks.children = tuple(self.boxes)
         self._kit.close(*old)

@@ -24,6 +24,7 @@ class BusyIndicator:
     def __init__(self, tell: Callable[[bool], object]) -> None:
         self._target = weakref.WeakMethod(tell)
         self._timer = threading.Timer(ANNOUNCED, self._tell)
+        # The shell keeps these methods, and so this object: it must not keep the panel.
         self._events = getattr(running_shell(), "events", None)
         if self._events is not None:
             self._events.register("pre_run_cell", self._begun)
@@ -39,6 +40,7 @@ class BusyIndicator:
         self._timer.start()
 
     def _ended(self, *_: Any) -> None:
+        # Also after a short cell, of which nothing was said: it may have connected to another backend.
         self._timer.cancel()
         self._tell(False)
 
@@ -76,6 +78,7 @@ class InputSync:
         if not in_notebook():
             act()
             return
+        # A number each time, since two presses may wait at once: the echo of the second answers the first as well.
         self._asked += 1
         self._waiting[self._asked] = act
         timer = threading.Timer(ECHO, self._when(self._run, self._asked))

@@ -66,6 +66,7 @@ class Explorer:
         self.ticks = kit.track(Ticks(kit, self._tick))
         self._edited = False
         self._texts = dict(VALUES)
+        # A person's own prompt comes along; one of the examples would hide that words in braces vary.
         own = form.controls["prompt"].value
         untouched = own in {example["prompt"] for example in EXAMPLES.values()}
         self.prompt = labeled(
@@ -108,6 +109,7 @@ class Explorer:
         words = words_of(lines_of(self.prompt.value))
         if words == list(self.words):
             return
+        # Kept beyond this prompt: whoever deletes a word and writes it again finds its values.
         self._texts |= {word: field.value for word, field in self.words.items()}
         old = self.words.values()
         self.words = {word: self._word_field(word) for word in words}
@@ -134,10 +136,11 @@ class Explorer:
                 raise InputError(f"Give {{{name}}} at least one value.", parameter=name)
             if name in axes:
                 raise InputError(f"{title_of(name)} is chosen twice. Vary something else as well, or one alone.")
-            fixed.pop(name, None)
+            fixed.pop(name, None)  # what varies here is not taken from the form
             axes[name] = values
         prompt = prompts if len(prompts) > 1 else "".join(prompts)
         planned, points = sweep_axes.expand(prompt, axes, fixed)
+        # A replicate that was loaded into the form stays that replicate, or the same image would be charged again.
         if sweep_axes.SAMPLE not in planned:
             points = [replace(point, sample=beyond.get("sample")) for point in points]
         return planned, points, session.requests(points, beyond.get("extra"))
@@ -182,12 +185,13 @@ class Explorer:
         session, self._call = started
         self._charged_by, self._started = session, time.monotonic()
         self.sweep = SweepResult(axes, points, self._call.handles)
+        # The cells before the layout that names them: the page then has nothing to ask for.
         self._shown.clear()
         self._show_changes(self.sweep)
         self.grid.show(_groups(self.sweep, session))
         shown(self.stop, True)
         self.ticks.start()
-        self.run.disabled = True
+        self.run.disabled = True  # until the end: a second sweep would take the place of this one
 
     def stop_waiting(self) -> None:
         """Cancel what was not sent; the rest runs on and its images are saved."""
@@ -214,6 +218,7 @@ class Explorer:
     def _show_changes(self, sweep: SweepResult) -> bool:
         """Send the page the cells that have changed since, and no other."""
         assert self._charged_by is not None  # noqa: S101  # there is a sweep
+        # By what a cell shows and not by the snapshot: that one changes with every poll.
         now = {index: (handle.done(), handle.status) for index, handle in enumerate(sweep.handles)}
         changed = [index for index, state in now.items() if self._shown.get(index) != state]
         self._shown |= now

@@ -81,7 +81,7 @@ class Form:
             for name, values in EXAMPLES.items()
         ]
         self.view = self._laid_out()
-        self._example(next(iter(EXAMPLES)))
+        self._example(next(iter(EXAMPLES)))  # so that one press makes an image
 
     def _laid_out(self) -> widgets.VBox:
         """The prompt first; what is chosen from lists side by side; what costs, last and together."""
@@ -92,7 +92,7 @@ class Form:
         ):
             made = [self._field(parameter) for parameter in parameters]
             fields += [row(*made, align_items="flex-start")] if kind in ("choice", "switch") else made
-        fields.insert(1, try_one)
+        fields.insert(1, try_one)  # right below the prompt, which it fills in
         price = column(self.button, self.cost, self.account, self.message, gap="4px", margin="6px 0 0 0")
         return column(*fields, price, gap="12px", flex="1 1 320px", max_width="460px", width="auto")
 
@@ -127,6 +127,7 @@ class Form:
         self.controls[parameter.name] = self._kit.watch(made, self.check)
         if not (kind == "integer" and default is not None and parameter.listed):
             return made
+        # Beside the number, which is the control: a slider alone cannot be set by keyboard to a value one knows.
         slider = widgets.IntSlider(**bounds, readout=False, layout=widgets.Layout(flex="1 1 140px", margin="0 4px"))
         widgets.link((made, "value"), (slider, "value"))
         return row(made, slider)
@@ -141,6 +142,7 @@ class Form:
             InputError: the source image cannot be used. SettingsError: no session can be made.
         """
         given = {name: control.value for name, control in self.controls.items()}
+        # An empty field is a parameter left out, not one that is an empty text.
         given = {name: value if value != "" else None for name, value in given.items()}
         return given | {"image": self.well.resolve()}
 
@@ -205,7 +207,7 @@ class Form:
             if len(request.prompt) > LONG_PROMPT:
                 long = f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
                 reasons["prompt"] = text_html(long, "warning")
-        except InputError as error:
+        except InputError as error:  # what is not about one field stands under the first one
             where = str(error.parameter) if error.parameter in reasons else "prompt"
             reasons[where] = text_html(str(error), "reason")
             cost = text_html(f"Not valid yet: see {title_of(where).lower()} above.", "muted")
@@ -214,6 +216,7 @@ class Form:
         for name, reason in reasons.items():
             say(self.reasons[name], reason)
         say(self.cost, cost)
+        # The balance is read from the journal: not with each letter that is typed.
         self.button.disabled = request is None
         if request is not None and (fresh or not self.account.value):
             say(self.account, text_html(_account(self._kit.session()), "muted"))
@@ -225,6 +228,7 @@ class Form:
         """Asked of the journal only when what decides the price changes, not with every letter of the prompt."""
         session = self._kit.session()
         reuse = session.reusing(None)
+        # With reuse any letter of the prompt may decide whether the image is there already.
         key = (id(session), request if reuse else (request.resolution, request.num_outputs))
         if self._estimated is None or self._estimated[0] != key:
             self._estimated = (key, session.estimate([request], reuse=reuse))

@@ -60,6 +60,7 @@ class Card:
 
     def group(self) -> dict[str, Any]:
         """The job as the page shows it."""
+        # Asked of the card's own session: the panel may be connected to another backend by now.
         price = self.session.priced([self.request]).money
         buttons = [(what, label.format(price), tooltip) for what, label, tooltip in BUTTONS[self.state]]
         facts, cells = [self.message] if self.message else [], []
@@ -73,6 +74,7 @@ class Card:
     def moved(self) -> bool:
         """Look at how far the job is; whether there is anything new to say."""
         snapshot, now, before = self.handle.snapshot, time.monotonic(), self.progress[1]
+        # A snapshot is taken when something changes; between two of them the time goes on here.
         if snapshot is not self._seen[0]:
             self._seen = (snapshot, now)
         row = row_of(snapshot, "", now - self._seen[1], free=self.session.is_sandbox)
@@ -123,6 +125,7 @@ class Gallery:
         self._put(Card(session, result.number, None, result))
 
     def _put(self, card: Card) -> None:
+        # What still runs is never pushed out: its result would have no place to arrive at.
         cards = [card, *(old for old in self.cards if old.key != card.key)]
         self.cards = cards[:KEPT] + [old for old in cards[KEPT:] if old.state == "running"]
         self._show(card)
@@ -181,7 +184,8 @@ class Gallery:
         """Hand over what is done, and say how far the others are in one message."""
         done = [card for card in self.running if card.handle.done()]
         for card in done:
-            self._kit.when(self._finish, card)()
+            self._kit.when(self._finish, card)()  # a fault in one must not keep the others waiting
+        # One message for all: front ends count messages, and drop them above a limit.
         if told := {card.key: card.progress for card in self.running if card.moved()}:
             self.grid.send({"progress": told})
         if not self.running:

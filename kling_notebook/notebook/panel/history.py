@@ -84,7 +84,9 @@ class History:
         found = f"{first + 1} to {first + len(records)} of {plural(total, 'job')}" if records else "No job matches."
         self.newer.disabled = self._page == 0
         self.older.disabled = first + len(records) >= total
+        # With the session they came from: a button pressed after a reconnect is still about this row.
         self._shown = {f"{session.id}.{record.number}": (record, session) for record in records}
+        # Only of rows with images: a result of none would be a row of nothing. Before the rows, so that no page asks.
         results = {key: Result(record, session.folder) for key, (record, _) in self._shown.items() if record.images}
         self.grid.put({key: Cell(session, result, None, SIDE, MOST, brief=True) for key, result in results.items()})
         self.grid.show([_group(key, *shown) for key, shown in self._shown.items()])

@@ -60,6 +60,7 @@ class Cell:
         if self.result is None:
             return [(_facts(f"{cell}:0", self.reason, ""), b"")] if self.reason is not None else []
         told = []
+        # Never larger than asked for, and never enlarged: the page has the bytes of a thumbnail, not of the original.
         for image in self.result[: self.most]:
             tile = replace(image, thumbnail_size=max(self.side, image.thumbnail_size)).tile()
             facts = _facts(f"{cell}:{image.place}", tile, image.address)
@@ -103,6 +104,7 @@ class ImageGrid(anywidget.AnyWidget):
 
     def show(self, groups: Sequence[dict[str, Any]]) -> None:
         """Lay out these groups; cells that none of them names are forgotten."""
+        # What the page no longer shows is forgotten here too; it would keep its results for as long as the panel lives.
         named = {cell for one in groups for line in one["cells"] for cell in line}
         self.cells = {name: cell for name, cell in self.cells.items() if name in named}
         self.groups = list(groups)
@@ -125,7 +127,7 @@ class ImageGrid(anywidget.AnyWidget):
 
     def _received(self, _: object, content: Content, __: object) -> None:
         what = str(content.get("do"))
-        if what not in ("cells", "echo"):
+        if what not in ("cells", "echo"):  # these two the page sends by itself; all others are presses
             say(self._fault, "")
         if what in self._actions:
             self._actions[what](content)

@@ -83,6 +83,7 @@ class ImagePicker:
             InputError: it cannot be used; the message says why.
         """
         session = self._kit.session()
+        # Of the folder too: the address 12b means another image after a reconnect.
         key = (session.folder, self._chosen, self.text.value.strip())
         if key != self._key:
             self._key, self._found = key, self._resolved(session)
@@ -115,6 +116,7 @@ class ImagePicker:
                 attachments.keep(source)  # so that the code shown names a file that is there
             return source
         except InputError as error:
+            # By its own name: several files may have been tried.
             message = re.sub(r"^The source image", lambda _: name, str(error))
             return InputError(f"{message} Or remove it.", parameter="image")
 

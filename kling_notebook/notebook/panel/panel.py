@@ -69,6 +69,7 @@ class KlingPanel:
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self.view.add_class("kling-panel")
         self._watch = BusyIndicator(self._cell_runs)
+        # A panel that nobody holds any more is collected, and closes its widgets then. Not at exit: the page stays.
         self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
         self._end.atexit = False
         self._follow()
@@ -115,6 +116,7 @@ class KlingPanel:
 
         self.view.panel = self  # what is on a page is not forgotten
         bundle = dict(self.view._repr_mimebundle_())
+        # Front ends that show widgets ignore the rest; all others, and pages without a kernel, show these words.
         bundle |= {"text/plain": ASLEEP, "text/html": str(text_html(ASLEEP, "muted"))}
         display(bundle, raw=True)  # type: ignore[no-untyped-call]
         output = LastResult()
@@ -143,6 +145,7 @@ class KlingPanel:
             say(self.title, _title(None))
             say(self.notice, text_html(str(error), "reason"))
             return
+        # Another session has another folder, price and balance: what was estimated or read before is asked for again.
         if session is not self._known:
             self._known = session
             say(self.title, _title(session))
@@ -178,6 +181,7 @@ class KlingPanel:
         """What the Generate button does: start the form's request. None if it was refused; the form says why."""
         with self.kit.lock:
             self._follow()
+            # Once more: a file may have changed, and another session may have spent what was left of a budget.
             request = self.form.check(fresh=True)
             return self._start("Generate", request, reuse=None) if request is not None else None
 

@@ -109,6 +109,7 @@ class Toolkit:
         method = target()
         if method is None:
             return
+        # ipykernel names the threads of its subshells so; there is no other sign that presses are answered at once.
         if threading.current_thread().name.startswith("subshell"):
             self.answered_meanwhile = True
         with self.lock:
@@ -205,6 +206,7 @@ class Ticks:
         act = self._act()
         if act is None:
             self.close()
+        # Not for long: one thread shows the progress of everything, and this panel may be asking a service.
         if act is None or not self._kit.lock.acquire(timeout=PATIENCE):
             return False
         try:
@@ -236,6 +238,7 @@ def labeled(kind: type[widgets.Widget], name: str, *, above: bool = True, **opti
 
 def shown(widget: widgets.Widget, on: bool) -> None:
     """Show or hide a widget."""
+    # By a class and not by layout.display: the layout of buttons and texts is one for all.
     if on == (HIDDEN in widget._dom_classes):
         (widget.remove_class if on else widget.add_class)(HIDDEN)
 
