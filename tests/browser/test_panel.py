@@ -66,6 +66,14 @@ class Panel:
     def says(self, text, timeout=90):
         self.area.get_by_text(text).first.wait_for(timeout=timeout * 1000)
 
+    def appears(self, text, timeout):
+        """Whether it is said within so many seconds."""
+        place = self.area.get_by_text(text).first
+        end = time.monotonic() + timeout
+        while not place.is_visible() and time.monotonic() < end:
+            self.page.wait_for_timeout(100)
+        return place.is_visible()
+
     def images(self):
         """The images of the gallery as the browser has them."""
         return self.area.locator(".kling-tile img").evaluate_all(
@@ -341,32 +349,35 @@ def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
     panel = opened(open_notebook, SLOW.format(latency=2, more=""))
     panel.generate_button.click()
     panel.says("running")
+    # Whether that press came on a thread of the kernel's own. On 7.4 it depends on what the page has asked for by then.
+    meanwhile = value_of(panel.notebook, "panel.kit.answered_meanwhile") == "True"
+    assert meanwhile or not SUBSHELLS
+    # The cell runs until this test has seen what it came for, however slow the machine is.
     panel.page.evaluate(
         """(code) => {
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
             window.allRun = kernel.requestExecute({code}).done;
         }""",
-        "import time\nfor _ in range(100): time.sleep(0.1)",
+        "import pathlib, time\nwhile not pathlib.Path('over').exists(): time.sleep(0.1)",
     )
-    panel.wait_results(1, 10)
-    busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status")
-    assert busy == "busy", "the image came while the cell ran"
-    panel.page.wait_for_timeout(1500)
-    told = panel.area.get_by_text("A cell is running").first.is_visible()
+    panel.wait_results(1)
+    busy = "document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status === 'busy'"
+    panel.page.wait_for_function(busy)
+    told = panel.appears("A cell is running", 2 if meanwhile else 30)
     panel.field("Prompt").select_text()
     panel.page.keyboard.type("asked for meanwhile")  # letter by letter: the page holds most of them back
     panel.generate_button.click()
+    if meanwhile:
+        panel.wait_results(2)
+        assert panel.page.evaluate(busy), "the image comes while the cell runs"
+    (panel.notebook.path.parent / "over").touch()
     panel.wait_results(2)
-    busy = panel.page.evaluate("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status") == "busy"
     panel.notebook.wait_idle()
-    meanwhile = value_of(panel.notebook, "panel.kit.answered_meanwhile") == "True"  # on a thread of the kernel's own
-    assert meanwhile or not SUBSHELLS
-    assert told or meanwhile, "a press that has to wait is announced"
-    assert busy or not SUBSHELLS, "on such a kernel the image comes while the cell runs"
+    assert told != meanwhile or value_of(panel.notebook, "panel.kit.answered_meanwhile") == "True", "it is announced"
     asked = value_of(panel.notebook, "panel.gallery.cards[0].result.request.prompt")
     assert asked == "'asked for meanwhile'", "a press must not overtake what was typed before it"
     assert value_of(panel.notebook, "box.count('submit')") == "2"
-    assert panel.area.get_by_text("A cell is running").count() == 0
+    panel.area.get_by_text("A cell is running").wait_for(state="detached")
 
 
 def test_a_kernel_that_is_restarted_under_the_page_buys_nothing_and_a_new_panel_works(open_notebook):
