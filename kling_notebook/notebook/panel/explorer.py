@@ -10,7 +10,6 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
-from ...api.event_log import suppress
 from ...api.generation_request import GenerationRequest
 from ...jobs.call import Call
 from ...results import sweep_axes
@@ -59,8 +58,7 @@ class Explorer:
         self._form = form
         self._on_done = on_done
         self.sweep: SweepResult | None = None
-        self._call: Call | None = None
-        self._charged_by: Session | None = None
+        self._started_by: tuple[Session, Call] | None = None
         self._started = 0.0
         self._shown: dict[int, object] = {}
         self.ticks = kit.track(Ticks(kit, self._tick))
@@ -148,10 +146,9 @@ class Explorer:
     def check(self) -> _Planned | None:
         """Say the values, their count and the price, or why there is no sweep; what can run."""
         self.run.disabled = True
-        with suppress(KlingError):  # no session: what is planned below says so
-            shown(self.most, not self._kit.session().is_sandbox)
         try:
             session = self._kit.session()
+            shown(self.most, not session.is_sandbox)
             planned = axes, _, requests = self._planned(session)
             if not axes:
                 raise InputError("Nothing varies yet: write a word in {braces}, a second prompt, or choose below.")
@@ -182,12 +179,12 @@ class Explorer:
         started = self._kit.start(requests, self.cost, requests, sweep=True, max_credits=limit)
         if started is None:
             return
-        session, self._call = started
-        self._charged_by, self._started = session, time.monotonic()
-        self.sweep = SweepResult(axes, points, self._call.handles)
+        self._started_by, self._started = started, time.monotonic()
+        session, call = started
+        self.sweep = SweepResult(axes, points, call.handles)
         # The cells before the layout that names them: the page then has nothing to ask for.
         self._shown.clear()
-        self._show_changes(self.sweep)
+        self._show_changes(self.sweep, session)
         self.grid.show(_groups(self.sweep, session))
         shown(self.stop, True)
         self.ticks.start()
@@ -195,8 +192,8 @@ class Explorer:
 
     def stop_waiting(self) -> None:
         """Cancel what was not sent; the rest runs on and its images are saved."""
-        if self._call is not None:
-            stopped = self._call.cancel_unsent()
+        if self._started_by is not None:
+            stopped = self._started_by[1].cancel_unsent()
             cancelled, running = len(stopped.cancelled), len(stopped.still_running)
             told = f"{cancelled} cancelled before they were sent, {running} still running."
             say(self.cost, text_html(told, "muted"))
@@ -205,19 +202,19 @@ class Explorer:
 
     def _tick(self) -> bool:
         """Say how far it is; False if nothing was to be shown."""
-        if self.sweep is None or self._call is None:
+        if self.sweep is None or self._started_by is None:
             return False
-        over = all(handle.done() for handle in self._call.jobs)
-        moved = self._show_changes(self.sweep) | self._say_progress(self.sweep, self._call)
+        session, call = self._started_by
+        over = all(handle.done() for handle in call.jobs)
+        moved = self._show_changes(self.sweep, session) | self._say_progress(self.sweep, call)
         if over:
             self.ticks.close()
             shown(self.stop, False)
             self._kit.when(self._finished, self.sweep)()
         return moved or over
 
-    def _show_changes(self, sweep: SweepResult) -> bool:
+    def _show_changes(self, sweep: SweepResult, session: Session) -> bool:
         """Send the page the cells that have changed since, and no other."""
-        assert self._charged_by is not None  # noqa: S101  # there is a sweep
         # By what a cell shows and not by the snapshot: that one changes with every poll.
         now = {index: (handle.done(), handle.status) for index, handle in enumerate(sweep.handles)}
         changed = [index for index, state in now.items() if self._shown.get(index) != state]
@@ -227,7 +224,7 @@ class Explorer:
         for index in changed:
             result = results[index]
             reason = None if result is not None else sweep.tiles(index)[0]
-            cells[_cell(self._charged_by, sweep, index)] = Cell(self._charged_by, result, reason, SIDE, brief=True)
+            cells[_cell(session, sweep, index)] = Cell(session, result, reason, SIDE, brief=True)
         self.grid.put(cells)
         return bool(cells)
 
