@@ -612,6 +612,9 @@ def test_explore_opens_with_an_example_its_values_count_and_price(panel, service
     assert explorer.run.description == "Make 9 images \u00b7 about 9 credits"
     assert not explorer.run.disabled
     assert service.count("submit") == 0
+    assert "Taken from Create: aspect ratio 16:9<" in explorer.plan.value
+    explorer.axes[0].which.value = "aspect_ratio"
+    assert "Taken from Create" not in explorer.plan.value
 
 
 def test_explore_begins_with_the_prompt_of_the_form_once_it_is_one_s_own(panel):
