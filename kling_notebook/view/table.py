@@ -130,7 +130,7 @@ def _history_row(row: HistoryRow, side: int) -> Html:
     prompt += [tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style=_EXTRA)] if row.note else []
     prompt += [tag("div", bounded(row.error, 240), dir="auto", style=_EXTRA)] if row.error else []
     created = bounded(row.created, 40)
-    times = [tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (created, _cost(row)) if line]
+    times = [tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (created, cost_text(row)) if line]
     return tag(
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
@@ -149,7 +149,7 @@ def _thumbnails(row: HistoryRow, side: int) -> list[Html]:
     return made if len(row.tiles) <= most else [*made, tag("span", more, style=f"{_SMALL}; padding: 0 6px")]
 
 
-def _cost(row: HistoryRow) -> str:
+def cost_text(row: HistoryRow) -> str:
     """'8.4 s · 4 credits', as far as they are known."""
     parts = [] if row.seconds is None else [seconds_text(row.seconds)]
     parts += [] if row.credits is None else [credits_text(row.credits)]
@@ -178,7 +178,7 @@ def _thumbnail(tile: Tile, side: int) -> Html:
 
 def _history_line(row: HistoryRow) -> str:
     star = f" \u2605{','.join(row.starred)}" if row.starred else ""
-    facts = [row.status.replace("_", " "), row.created, _cost(row), row.parameters, row.backend]
+    facts = [row.status.replace("_", " "), row.created, cost_text(row), row.parameters, row.backend]
     shown = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
     line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({shown})"
     return line + "".join(f"\n       {bounded(text, 200)}" for text in (row.note, row.error) if text)

@@ -13,8 +13,8 @@ from ...jobs.resume import RESUMABLE
 from ...journal.job_record import Record
 from ...results.result import Result, history_row
 from ...session.session import Session
-from ...view.markup import bounded, plural, seconds_text
-from ...view.table import credits_text
+from ...view.markup import bounded, plural
+from ...view.table import cost_text
 from .image_grid import Cell, Content, ImageGrid, group
 from .widgets import Toolkit, column, labeled, row, say, text_html
 
@@ -107,12 +107,9 @@ def _group(key: str, record: Record, session: Session) -> dict[str, Any]:
         buttons.append(("fetch", "Fetch", f"Wait for job {entry.number} again, at no cost"))
     price = session.priced([record.request]).money
     buttons.append(("again", f"Run again \u00b7 {price}", f"Make job {entry.number} once more"))
-    cost = credits_text(entry.credits) if entry.credits is not None and entry.backend != "sandbox" else ""
-    seconds = seconds_text(entry.seconds) if entry.seconds is not None else ""
     more = f"{MOST} of {len(record.images)} images shown" if len(record.images) > MOST else ""
-    parts = [entry.status, entry.created, entry.parameters, entry.backend, seconds, cost, more]
+    parts = [entry.status, entry.created, entry.parameters, entry.backend, cost_text(entry), more]
     note = f"\u270e {bounded(entry.note, 200)}" if entry.note else ""
     facts = [" \u00b7 ".join(filter(None, parts)), note, bounded(entry.error, 240)]
-    cells = [[key]] if record.images else []
-    shown = {"facts": [*filter(None, facts)], "buttons": buttons, "cells": cells}
+    shown = {"facts": [*filter(None, facts)], "buttons": buttons, "cells": [[key]] if record.images else []}
     return group(key, str(entry.number), bounded(entry.prompt, 160), **shown)
