@@ -67,7 +67,7 @@ class Panel:
         self.area.get_by_text(text).first.wait_for(timeout=timeout * 1000)
 
     def appears(self, text, timeout):
-        """Whether it is said within so many seconds."""
+        """Whether the text is visible within so many seconds."""
         place = self.area.get_by_text(text).first
         end = time.monotonic() + timeout
         while not place.is_visible() and time.monotonic() < end:

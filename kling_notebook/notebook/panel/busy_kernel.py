@@ -40,7 +40,7 @@ class BusyIndicator:
         self._timer.start()
 
     def _ended(self, *_: Any) -> None:
-        # Also after a short cell, of which nothing was said: it may have connected to another backend.
+        # Also after a short cell, which was not announced: it may have connected to another backend.
         self._timer.cancel()
         self._tell(False)
 

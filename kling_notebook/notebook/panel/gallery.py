@@ -74,7 +74,7 @@ class Card:
     def moved(self) -> bool:
         """Look at how far the job is; whether there is anything new to say."""
         snapshot, now, before = self.handle.snapshot, time.monotonic(), self.progress[1]
-        # A snapshot is taken when something changes; between two of them the time goes on here.
+        # A snapshot is taken when something changes; between two of them the time is counted here.
         if snapshot is not self._seen[0]:
             self._seen = (snapshot, now)
         row = row_of(snapshot, "", now - self._seen[1], free=self.session.is_sandbox)

@@ -99,7 +99,7 @@ class ImagePicker:
         try:
             return session.workspace.attachments.resolve(text)
         except InputError as error:
-            error.parameter = "image"  # that there is no such job is said here too
+            error.parameter = "image"  # also if it is about a job that does not exist
             return error
 
     def _uploaded(self) -> None:

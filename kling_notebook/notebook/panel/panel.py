@@ -69,7 +69,7 @@ class KlingPanel:
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self.view.add_class("kling-panel")
         self._watch = BusyIndicator(self._cell_runs)
-        # A panel that nobody holds any more is collected, and closes its widgets then. Not at exit: the page stays.
+        # A panel without references is collected, and closes its widgets then. Not at exit: the page stays.
         self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
         self._end.atexit = False
         self._follow()
