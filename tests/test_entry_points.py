@@ -7,6 +7,7 @@ import time
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from kling_notebook import calls
 from kling_notebook.api.errors import BudgetExceededError, InputError, JobFailedError, KlingError
@@ -31,7 +32,7 @@ class MagicEntry:
     name = "magic"
 
     def __init__(self):
-        self.shell = InteractiveShell.instance()
+        self.shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
         self.shell.run_line_magic("load_ext", "kling_notebook")
 
     def make(self, prompt, **parameters):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from kling_notebook import calls
 from kling_notebook.session import current
@@ -65,7 +66,7 @@ def shell(make_sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(current, "_session", None)
     service = make_sandbox()
     calls.connect(api_key=service.key, base_url=service.base_url)
-    shell = InteractiveShell.instance()
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
     shell.run_line_magic("load_ext", "kling_notebook")
     shell.run_cell_magic("kling", "--dry-run", "warm up")  # what is imported at the first use is not part of the walk
     yield shell

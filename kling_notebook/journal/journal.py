@@ -117,6 +117,12 @@ class Journal:
         with self._using():
             self._connection.close()
 
+    def __del__(self) -> None:
+        # A session that is dropped leaves no open file behind. A forked child must not close its parent's connection.
+        with suppress(AttributeError, sqlite3.Error):
+            if self._process == os.getpid():
+                self._connection.close()
+
     @contextmanager
     def _using(self) -> Iterator[None]:
         """Hold the lock; what SQLite raises meanwhile is a JournalError."""

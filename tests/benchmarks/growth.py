@@ -6,6 +6,7 @@ import json
 import sqlite3
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def filled(folder: Path, count: int) -> Journal:
     journal = Journal(folder / ".kling" / "journal.sqlite3")
     made = journal.add(_records(min(count, 200)))
     if count > len(made):
-        columns = [row[1] for row in sqlite3.connect(journal.path).execute("PRAGMA table_info(jobs)")]
+        with closing(sqlite3.connect(journal.path)) as connection:
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
         fresh = {
             "n": "NULL",
             "identity": "hex(randomblob(32))",
@@ -78,7 +80,7 @@ def filled(folder: Path, count: int) -> Journal:
             "created_at": "1.7e9 + k.value * 30",
         }
         chosen = ", ".join(fresh.get(name, f"jobs.{name}") for name in columns)
-        with sqlite3.connect(journal.path) as connection:
+        with closing(sqlite3.connect(journal.path)) as connection, connection:
             connection.execute("PRAGMA synchronous=OFF")
             more, whole = count - len(made), f"SELECT {chosen} FROM k JOIN jobs ON jobs.n = 1 + k.value % {len(made)}"  # noqa: S608
             numbers = f"WITH RECURSIVE k(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM k LIMIT {more})"  # noqa: S608

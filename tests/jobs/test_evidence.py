@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -209,7 +210,7 @@ def test_a_job_that_another_living_session_owns_is_left_to_it(
     handle = session.start([session.request("a red fox")], source="python").handles[0]
     while not sandbox.count("poll"):
         time.sleep(0.01)
-    with sqlite3.connect(folder / ".kling" / "journal.sqlite3") as connection:
+    with closing(sqlite3.connect(folder / ".kling" / "journal.sqlite3")) as connection, connection:
         connection.execute("UPDATE jobs SET owner=?", (other.id,))
     error = handle.exception(timeout=60)
     assert isinstance(error, KlingError)
@@ -264,7 +265,7 @@ def test_a_job_of_yesterday_is_asked_again_although_the_first_poll_fails(
     session = make_session(sandbox, job_max_age=1.0)
     session.start([session.request("a red fox")], source="python").handles[0].exception(timeout=60)
     session.close()
-    with sqlite3.connect(folder / ".kling" / "journal.sqlite3") as connection:
+    with closing(sqlite3.connect(folder / ".kling" / "journal.sqlite3")) as connection, connection:
         connection.execute("UPDATE jobs SET created_at=created_at-86400, submitted_at=submitted_at-86400")
     sandbox.clear_faults()
     sandbox.add_fault(Fault("poll", "status", at=1, status=500))

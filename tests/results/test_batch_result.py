@@ -154,9 +154,10 @@ def test_drawn_points_of_a_sweep_are_a_table_of_rows_and_say_their_draw(sandbox:
 def cell(session: Session) -> Callable[..., Any]:
     """Run a ``%%kling`` cell in a shell with these variables; what ``-o result`` bound."""
     from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
 
     def run_cell(line: str, body: str, **variables: Any) -> Any:
-        shell = InteractiveShell()
+        shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
         shell.run_line_magic("load_ext", "kling_notebook")
         shell.push(variables)
         shell.run_cell_magic("kling", f"--quiet -o result {line}", body)
