@@ -40,8 +40,22 @@ def key_in_frames(place: Path) -> Figures:
 def attacks(place: Path, short: bool, seed: int) -> dict[str, Callable[[], Figures]]:
     """The attacks by name, in a size that takes seconds each or minutes each."""
     chance = random.Random(seed)  # noqa: S311  # not for secrets
-    few = {"kills": (3, 4), "copies": (3, 6), "together": (3, 4, 1), "faulty": (12,), "interrupts": (4,)}
-    many = {"kills": (40, 20), "copies": (30, 40), "together": (5, 20, 2), "faulty": (200,), "interrupts": (60,)}
+    few = {
+        "kills": (3, 4),
+        "copies": (3, 6),
+        "together": (3, 4, 1),
+        "limits": (2, 3),
+        "faulty": (12,),
+        "interrupts": (4,),
+    }
+    many = {
+        "kills": (40, 20),
+        "copies": (30, 40),
+        "together": (5, 20, 2),
+        "limits": (24, 8),
+        "faulty": (200,),
+        "interrupts": (60,),
+    }
     found: dict[str, Callable[[], Figures]] = {}
     for name, size in (few if short else many).items():
         attack = getattr(processes, name)

@@ -31,7 +31,13 @@ from .folders import paint
 BUYER = """
 import json, sys
 from kling_notebook.session.session import Session
-given, prompts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+given, prompts, limit = map(json.loads, sys.argv[1:])
+if limit:
+    import resource
+    name, value = limit
+    if name == "RLIMIT_AS":  # beyond what is mapped already
+        value += int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(getattr(resource, name), (value, value))
 session = Session(given)
 print("ready", flush=True)
 handles = [*session.resume().jobs]
@@ -53,9 +59,13 @@ def settings(folder: Path, sandbox: Sandbox) -> dict[str, object]:
     return {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder), "requests_per_minute": 6000}
 
 
-def child(folder: Path, sandbox: Sandbox, prompts: list[str]) -> subprocess.Popen[str]:
+Limit = tuple[str, int]  # a name of the module resource, and how much
+
+
+def child(folder: Path, sandbox: Sandbox, prompts: list[str], limit: Limit | None = None) -> subprocess.Popen[str]:
     """A process that buys these prompts, with what others left behind; it has begun when this returns."""
-    command = [sys.executable, "-c", BUYER, json.dumps(settings(folder, sandbox)), json.dumps(prompts)]
+    given = (settings(folder, sandbox), prompts, limit)
+    command = [sys.executable, "-c", BUYER, *map(json.dumps, given)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     process.stdout.readline()
@@ -160,6 +170,28 @@ def together(place: Path, processes: int, jobs: int, killed: int, chance: random
         faults, images = settle(place / "k", sandbox)
         faults += repeated(sandbox)
     return Figures(f"{processes} processes in one folder, {killed} killed", f"{images} images for {jobs}", faults)
+
+
+def limits(place: Path, sizes: int, jobs: int, chance: random.Random) -> Figures:
+    """Files cannot grow, or there are few of them, or little memory; then the same is asked for without limits.
+
+    The largest a file may be stands for a full disk, which needs no privileges in this way: the journal, an image, or
+    neither meets it.
+    """
+    # A new journal takes some 50 kB, and an image here less than 1 kB.
+    grows: list[Limit] = [("RLIMIT_FSIZE", 4096 * chance.randrange(24)) for _ in range(sizes)]
+    tried: list[Limit] = [*grows, ("RLIMIT_NOFILE", 40), ("RLIMIT_NOFILE", 20), ("RLIMIT_AS", 32 * 1024**2)]
+    faults, sent, images = [], 0, 0
+    for k, limit in enumerate(tried):
+        folder, prompts = place / str(k), [f"fox {job}" for job in range(jobs)]
+        with Sandbox(latency=0.1, paint=paint) as sandbox:
+            for given in (limit, None):
+                child(folder, sandbox, prompts, given).communicate(timeout=180)
+            more, saved = settle(folder, sandbox)
+            faults += [f"{limit}: {fault}" for fault in more + repeated(sandbox)]
+            sent, images = sent + sandbox.count("submit"), images + saved
+    text = f"{len(tried)} limits: a full disk at {sizes} sizes, 40 and 20 file handles, little memory"
+    return Figures(text, f"{sent} POSTs, {images} images", faults)
 
 
 KINDS = (

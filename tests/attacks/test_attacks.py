@@ -15,7 +15,15 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 main = importlib.import_module("tests.attacks.__main__")
 
-NAMES = ("kills", "copies", "together", "faulty", "interrupts", "replies")  # the others have tests of their own
+NAMES = (
+    "kills",
+    "copies",
+    "together",
+    "limits",
+    "faulty",
+    "interrupts",
+    "replies",
+)  # the others have tests of their own
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
