@@ -204,6 +204,7 @@ class Call:
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.ties = 0
         self.now = 0.0
+        self.next_look = 0.0
         self.lateness: list[float] = []
         self.polls: list[int] = []
         self.found_running: dict[int, float] = {}
@@ -227,6 +228,12 @@ class Call:
         self.ties += 1
         heapq.heappush(self.events, (when, self.ties, happen))
 
+    def _wake(self, when: float) -> None:
+        """Look at the line again then, or earlier if that is planned already."""
+        if not self.now < self.next_look <= when:
+            self.next_look = when
+            self._at(when, lambda: None)
+
     def _employ(self) -> None:
         self.running += 1
         self._queue(0, self.now, self.waiting.pop())
@@ -240,12 +247,12 @@ class Call:
         while self.line:
             ready = [ticket for ticket in self.line if ticket[1] <= self.now]
             if not ready:
-                self._at(min(ticket[1] for ticket in self.line), lambda: None)
+                self._wake(min(ticket[1] for ticket in self.line))
                 return
             head = min(ready)
             self.our_limiter, wait = self.our_limiter.try_acquire(self.now, "poll" if head[0] else "submit")
             if wait > 0:
-                self._at(self.now + max(wait, 0.05), lambda: None)
+                self._wake(self.now + max(wait, 0.05))
                 return
             self.line.remove(head)
             self._send(head[0], head[3])
