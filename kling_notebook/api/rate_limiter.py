@@ -168,9 +168,9 @@ class RateLimiter:
             fresh = self.remaining is not None and now - self.remaining_at <= WINDOW
             return replace(current, remaining=max(0, (self.remaining or 0) - 1) if fresh else None)
         remaining = min(remaining, current.announced or UNLIMITED)
-        if self.remaining is None or sent >= self.remaining_at:
+        if self.remaining is None or remaining < self.remaining or sent >= self.remaining_at:
             return replace(current, remaining=remaining, remaining_at=now)
-        return replace(current, remaining=min(self.remaining, remaining))
+        return current
 
     def _granted(self, now: float, sent: float) -> RateLimiter:
         current = replace(

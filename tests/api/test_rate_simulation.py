@@ -69,8 +69,8 @@ def test_durations_that_were_learned_from_polling_do_not_creep() -> None:
 
 def test_jobs_that_became_faster_or_slower_are_found_out() -> None:
     for before, after in ((60.0, 5.0), (5.0, 60.0)):
-        outcome = sim.one_by_one(120, after, 0.3, past=[before] * 30)
-        assert fmean(outcome.lateness[60:]) <= 0.3 + 0.15 * after
+        outcome = sim.one_by_one(200, after, 0.3, past=[before] * 30)
+        assert fmean(outcome.lateness[100:]) <= 0.3 + 0.15 * after
 
 
 def ratios(name: str, known: bool, seeds: int = 20) -> tuple[float, float, float]:
@@ -159,6 +159,15 @@ def test_50_jobs_under_10_a_minute_all_end_within_1_1_of_the_bound(name: str, kn
 
 def test_a_limiter_that_counts_what_it_refused_is_survived() -> None:
     assert ratios("10 unannounced, counts refused", known=True, seeds=3)[1] < 4.0
+
+
+def test_replies_that_overtake_each_other_do_not_raise_what_remains() -> None:
+    """Many requests are under way when little remains; an older reply that names more comes last."""
+    for limit in (54, 56, 58):
+        for seed in range(10, 16):
+            limiter = sim.Limiter(limit, "sliding", "epoch")
+            outcome = sim.Call(sim.lognormal(31, 10.0, 0.5, seed), limiter, in_flight=31, seed=seed).run()
+            assert outcome.refused == 0, (limit, seed)
 
 
 @given(
