@@ -58,10 +58,7 @@ class Pick:
     seed: int | str = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.number, bool) or not isinstance(self.number, int) or not 1 <= self.number <= MOST_JOBS:
-            raise InputError(
-                f"pick must be a whole number from 1 to {MOST_JOBS}, not {self.number!r}.", parameter="pick"
-            )
+        _check_count("pick", self.number)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int | str):
             raise InputError(f"pick_seed must be a whole number or a text, not {self.seed!r}.", parameter="pick_seed")
 
@@ -85,6 +82,12 @@ class Pick:
         while len(drawn) < self.number:
             drawn.add(chance.randrange(points))
         return sorted(drawn)
+
+
+def _check_count(name: str, value: Any) -> None:
+    # True and False are numbers to Python, and a slip to everyone else.
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_JOBS:
+        raise InputError(f"{name} must be a whole number from 1 to {MOST_JOBS}, not {value!r}.", parameter=name)
 
 
 def expand(
@@ -209,8 +212,7 @@ def _axis(name: str, values: Any, prompts: Sequence[str], source: Source) -> tup
             parameter=name,
         )
     if name == SAMPLE and isinstance(values, int):
-        if isinstance(values, bool) or not 1 <= values <= MOST_JOBS:
-            raise InputError(f"sample must be a whole number from 1 to {MOST_JOBS}, not {values}.", parameter=SAMPLE)
+        _check_count(SAMPLE, values)
         values = range(1, values + 1)
     made = [_plain(name, value) for value in as_list(values)]
     if not made:

@@ -5,7 +5,6 @@ And what it asks for as code: the cell and the Python call that make the same re
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
@@ -233,10 +232,6 @@ class Form:
         if self._estimated is None or self._estimated[0] != key:
             self._estimated = (key, session.estimate([request], reuse=reuse))
         return self._estimated[1]
-
-    def tell(self, text: str) -> None:
-        """Say beside the button what became of pressing it."""
-        say(self.message, text_html(f"{text} ({time.strftime('%H:%M:%S')})", "muted"))
 
 
 def _cost_html(estimate: Estimate) -> str:

@@ -103,11 +103,12 @@ class ImagePicker:
             return error
 
     def _uploaded(self) -> None:
-        file = self.upload.value[0]
+        files = self.upload.value
         with self._kit.silently():
             self.upload.value = ()  # else the bytes travel to every page that is loaded
-        self._set(self._of_upload(file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
-        self._changed()
+        for file in files:  # one; none if a page has cleared it
+            self._set(self._of_upload(file["name"], bytes(file["content"])), f"uploaded: {file['name']}")
+            self._changed()
 
     def _of_upload(self, name: str, data: bytes) -> SourceImage | InputError | None:
         attachments = self._kit.session().workspace.attachments

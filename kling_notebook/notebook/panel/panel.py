@@ -5,6 +5,7 @@ A view: no HTTP, no SQL, no file is written here. Callbacks return at once; the 
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable
 from functools import cached_property
@@ -192,7 +193,8 @@ class KlingPanel:
         session, call = started
         handle = call.handles[0]
         self.gallery.watch(handle, session)
-        self.form.tell(f"Job {handle.number} is under way")
+        text = f"Job {handle.number} is under way ({time.strftime('%H:%M:%S')})"
+        say(self.form.message, text_html(text, "muted"))
         return handle
 
     # ---- the gallery ----
