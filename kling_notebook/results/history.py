@@ -28,11 +28,16 @@ _AFTER = (
     "starred",
     "note",
 )
-_TIMES = ("created_at", "submitted_at", "completed_at")
-_CATEGORIES = ("status", "backend", "source", "model", *(n for n, p in PARAMETERS.items() if p.kind == "choice"))
-_DTYPES: dict[str, Any] = {"images": "Int64"} | {n: "Int64" for n, p in PARAMETERS.items() if p.kind == "integer"}
-_NUMBERS = ("seconds", "credits", "credits_remaining", *(n for n, p in PARAMETERS.items() if p.kind == "number"))
-_DTYPES |= {n: "boolean" for n, p in PARAMETERS.items() if p.kind == "switch"}
+_TIME = "datetime64[us]"
+_BY_KIND = {"choice": "category", "integer": "Int64", "number": "float64", "switch": "boolean"}
+_DTYPES: dict[str, Any] = {
+    **dict.fromkeys(("status", "backend", "source", "model"), "category"),
+    **dict.fromkeys(("created_at", "submitted_at", "completed_at"), _TIME),
+    **dict.fromkeys(("seconds", "credits", "credits_remaining"), "float64"),
+    **{name: _BY_KIND[row.kind] for name, row in PARAMETERS.items() if row.kind in _BY_KIND},
+    "images": "Int64",
+}
+"""Of the columns that are not text; the name of a column decides, so that an empty table has the same types."""
 
 
 def frame(journal: Journal, where: Filter) -> pd.DataFrame:
@@ -69,26 +74,22 @@ def _column(name: str, values: tuple[Any, ...]) -> Any:
     import numpy as np
     import pandas as pd
 
-    if name in _TIMES:
-        seconds = np.array([_number(v) for v in values], dtype="float64")
-        # Not by to_datetime, which raises on numbers that are no time: the row may be a stranger's.
-        stamps = np.where(np.isnan(seconds), np.iinfo("int64").min, np.nan_to_num(seconds) * 1e6).astype("int64")
-        return pd.DatetimeIndex(stamps.view("datetime64[us]"))
-    if name == "starred":
-        values = tuple(_letters(text) if text != "[]" else "" for text in values)
     if name == "sample":
         return plain_column(values)
-    if name in _CATEGORIES:
-        return pd.Categorical(values)
-    if name in _DTYPES:
-        whole = [value if isinstance(value, int) and abs(value) < 2**63 else None for value in values]
-        switch = _DTYPES[name] == "boolean"
-        return pd.array(
-            [bool(value) if switch and value is not None else value for value in whole], dtype=_DTYPES[name]
-        )
-    if name in _NUMBERS:
-        return np.array([_number(v) for v in values], dtype="float64")
-    return pd.array(list(values), dtype="str")
+    dtype = _DTYPES.get(name, "str")
+    if dtype in ("float64", _TIME):
+        numbers = np.array([_number(value) for value in values], dtype="float64")
+        if dtype == "float64":
+            return numbers
+        # Not by to_datetime, which raises on numbers that are no time: the row may be a stranger's.
+        stamps = np.where(np.isnan(numbers), np.iinfo("int64").min, np.nan_to_num(numbers) * 1e6).astype("int64")
+        return pd.DatetimeIndex(stamps.view(_TIME))
+    if dtype in ("Int64", "boolean"):
+        make = bool if dtype == "boolean" else int
+        values = tuple(make(one) if isinstance(one, int) and abs(one) < 2**63 else None for one in values)
+    if name == "starred":
+        values = tuple(_letters(text) if text != "[]" else "" for text in values)
+    return pd.Categorical(values) if dtype == "category" else pd.array(list(values), dtype=dtype)
 
 
 def plain_column(values: Sequence[Any]) -> Any:
