@@ -138,15 +138,17 @@ class BatchResult(Gathered):
         shares = Counter(handle.number for handle in self.handles if handle is not None)
         results = list(self)
         places = range(len(self))
-        columns: dict[str, Any] = {self.ids[0]: list(self.ids[1])} if self.ids is not None else {}
-        columns["number"] = pd.array([None if h is None else h.number for h in self.handles], dtype="Int64")
-        columns["status"] = [self.status(place) for place in places]
-        columns["images"] = pd.array([0 if r is None else len(r) for r in results], dtype="int64")
         credits = [None if r is None or r.credits is None else r.credits / shares[r.number] for r in results]
-        columns["credits"] = pd.array(credits, dtype="Float64")
-        columns["seconds"] = pd.array([None if r is None else r.seconds for r in results], dtype="Float64")
-        columns["error"] = [self.error(place) for place in places]
-        return pd.DataFrame(columns, index=self.row_labels)
+        columns = {
+            "number": pd.array([None if h is None else h.number for h in self.handles], dtype="Int64"),
+            "status": [self.status(place) for place in places],
+            "images": pd.array([0 if r is None else len(r) for r in results], dtype="int64"),
+            "credits": pd.array(credits, dtype="Float64"),
+            "seconds": pd.array([None if r is None else r.seconds for r in results], dtype="Float64"),
+            "error": [self.error(place) for place in places],
+        }
+        named = {} if self.ids is None else {self.ids[0]: list(self.ids[1])}
+        return pd.DataFrame(named | columns, index=self.row_labels)
 
     @property
     def summary(self) -> str:

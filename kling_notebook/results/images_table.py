@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FACTS = ("address", "number", "letter", "path")
-_OF_THE_FILE = ("width", "height", "format", "bytes")
 
 
 def images_of(what: Any) -> list[SavedImage]:
@@ -72,15 +71,25 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
     import pandas as pd
 
     rows = []
-    taken = {*_FACTS, *PARAMETERS, "sample", *_OF_THE_FILE, "starred", "note"}
+    taken = {*_FACTS, *PARAMETERS, "sample", "width", "height", "format", "bytes", "starred", "note"}
     for image, more in _walk(what):
         marks, measures = beside.get(image.path, ({"starred": False, "note": None}, {}))
-        row = dict(zip(_FACTS, (image.address, image.number, image.letter, str(image.path)), strict=True))
-        row |= {name: _cell(value) for name, value in image.request.values.items()} | {"sample": image.request.sample}
-        # An axis that is a parameter has its column already.
-        row |= {free_name(name, taken, "axis"): _cell(value) for name, value in more.items() if name not in PARAMETERS}
-        row |= dict(zip(_OF_THE_FILE, _of_the_file(image), strict=True))
-        row |= marks
+        width, height, kind, size = _of_the_file(image)
+        row = {
+            "address": image.address,
+            "number": image.number,
+            "letter": image.letter,
+            "path": str(image.path),
+            **{name: _cell(value) for name, value in image.request.values.items()},
+            "sample": image.request.sample,
+            # An axis that is a parameter has its column already.
+            **{free_name(name, taken, "axis"): _cell(value) for name, value in more.items() if name not in PARAMETERS},
+            "width": width,
+            "height": height,
+            "format": kind,
+            "bytes": size,
+            **marks,
+        }
         rows.append(row | {free_name(name, row, "measure"): value for name, value in measures.items()})
     return plain_frame(rows) if rows else pd.DataFrame(columns=[*_FACTS])
 
