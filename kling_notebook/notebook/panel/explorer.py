@@ -254,7 +254,12 @@ def _plan_html(axes: sweep_axes.Axes, price: str, taken: str) -> str:
         lines.append(tag("div", title, *(part for one in read for part in (one, " ")), more, style="margin: 2px 0"))
     if taken:  # a source image that was forgotten in the form would make every image of the grid look like it
         lines.append(text_html(f"Taken from Create: {taken}", "muted"))
-    return tag("div", *lines, tag("div", price, style="margin-top: 6px; font-size: 13px"), style="font-size: 12px")
+    return tag(
+        "div",
+        *lines,
+        tag("div", price, style="margin-top: 6px; font-size: 13px"),
+        style="font-size: 12px; line-height: 1.6",
+    )
 
 
 _VALUE = f"display: inline-block; padding: 0 6px; margin: 1px 0; border-radius: 4px; background-color: {FAINT}"
