@@ -12,13 +12,13 @@ from ..api.errors import KlingError
 from ..api.event_log import suppress
 from ..api.job import JobStatus
 from ..api.price_class import Kind, kind
+from ..image_files.worker_pool import WorkerPool
 from ..journal.job_record import Record
 from ..journal.journal import JournalError, LostOwnership
 from ..results.handle import JobHandle
 from .advance import advance, error_from_record
 from .running_job import RunningJob
 from .send_permit import SendPermit, SpendingLedger
-from .worker_pool import WorkerPool
 from .workspace import FolderStore, Workspace
 
 FOLLOW_SECONDS = 1.0  # between looks at a job that another living kernel works on

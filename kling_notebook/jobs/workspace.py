@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..api.errors import DownloadError, KlingError
-from ..api.event_log import log_suppressed
+from ..api.errors import DownloadError
 from ..api.generation_request import GenerationRequest
 from ..api.poll_schedule import Durations
 from ..api.price_class import Kind, kind
 from ..image_files import metadata, saving
+from ..image_files.worker_pool import WorkerPool
 from ..journal import layout
 from ..journal.job_record import Record
 from ..journal.journal import Journal
@@ -23,7 +22,6 @@ from ..results.attachments import Attachments
 from ..results.result import Result
 from .poll_and_save import image_stem
 from .running_job import Fetch
-from .worker_pool import WorkerPool
 
 SANDBOX_SECONDS = (2.2, 2.5, 2.8)  # jobs of our own sandbox, known before the first: it must not be seen 2 s late
 
@@ -139,24 +137,8 @@ class FolderStore:
         return saving.is_saved_image(self._workspace.folder / name)
 
     def download_all(self, tasks: Iterable[Callable[[], str | DownloadError]]) -> Iterator[str | DownloadError]:
-        futures = [self._begin(task) for task in tasks]
+        futures = [self._downloads.submit(task) for task in tasks]
         return (future.result() for future in futures)
-
-    def _begin(self, task: Callable[[], str | DownloadError]) -> Future[str | DownloadError]:
-        future: Future[str | DownloadError] = Future()
-
-        def work() -> None:
-            try:
-                future.set_result(task())
-            except BaseException as error:  # it belongs to the job's own thread
-                future.set_exception(error)
-
-        try:
-            self._downloads.start(work)
-        except KlingError as error:  # no thread: then on the job's own
-            log_suppressed(__name__, error)
-            work()
-        return future
 
     def prepare(self) -> None:
         result.warm_up()

@@ -1,4 +1,4 @@
-"""WorkerPool: a bounded number of daemon threads.
+"""WorkerPool: a bounded number of daemon threads, for jobs, downloads and decoding.
 
 The threads are daemons, not a ThreadPoolExecutor's: those are joined at exit, and a kernel would take as long to shut
 down as its slowest job.
@@ -9,22 +9,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 from ..api.errors import KlingError
-from ..api.event_log import suppress
+from ..api.event_log import log_suppressed, suppress
+
+T = TypeVar("T")
 
 IDLE_SECONDS = 10.0
-
-
-def begin(work: Callable[[], None], name: str) -> None:
-    """Start a daemon thread. KlingError where the machine gives none."""
-    try:
-        threading.Thread(target=work, name=name, daemon=True).start()
-    except RuntimeError as error:
-        raise KlingError(
-            f"No thread could be started ({error}): this machine allows no more. Close other notebooks, or restart "
-            "the kernel, then run the same again."
-        ) from None
 
 
 class WorkerPool:
@@ -32,12 +25,29 @@ class WorkerPool:
 
     def __init__(self, in_flight: int) -> None:
         self.in_flight = in_flight
-        self._work: deque[Callable[[], None]] = deque()
+        self._work: deque[Callable[[], object]] = deque()
         self._changed = threading.Condition()
         self._threads = 0
         self._idle = 0
 
-    def start(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run ``work`` on a thread of the pool, or on the caller's own if the machine gives none."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # it belongs to whoever waits for the result
+                future.set_exception(error)
+
+        try:
+            self.start(run)
+        except KlingError as error:
+            log_suppressed(__name__, error)
+            run()
+        return future
+
+    def start(self, work: Callable[[], object]) -> None:
         """Queue ``work``; it must not raise.
 
         Raises:
@@ -47,20 +57,23 @@ class WorkerPool:
             self._work.append(work)
             # A thread is started only if the idle ones cannot take all that waits: a sweep gets its
             # threads at once, and a single job reuses the one that has just become free.
-            if self._idle >= len(self._work):  # one idle thread must not get all of a sweep
+            if self._idle >= len(self._work):
                 self._changed.notify()
             elif self._threads < self.in_flight:
-                self._begin()
+                self._start_thread()
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         try:
-            begin(self._loop, "kling-worker")
-        except KlingError:
-            if not self._threads:  # else those that run take the work when they can
-                self._work.pop()
-                raise
-        else:
+            threading.Thread(target=self._loop, name="kling-worker", daemon=True).start()
             self._threads += 1
+        except RuntimeError as error:
+            if self._threads:  # those that run take the work when they can
+                return
+            self._work.pop()
+            raise KlingError(
+                f"No thread could be started ({error}): this machine allows no more. Close other notebooks, or "
+                "restart the kernel, then run the same again."
+            ) from None
 
     @property
     def working(self) -> int:
@@ -91,3 +104,4 @@ class WorkerPool:
             # The work reports its own errors; one that slips through must not take the thread with it.
             with suppress(Exception):
                 work()
+            del work  # it may hold a decoded image, and the next work may come in an hour

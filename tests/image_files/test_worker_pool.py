@@ -10,7 +10,7 @@ import pytest
 
 from kling_notebook.api.errors import KlingError
 from kling_notebook.api.generation_request import GenerationRequest
-from kling_notebook.jobs.worker_pool import WorkerPool
+from kling_notebook.image_files.worker_pool import WorkerPool
 from kling_notebook.results.handle import JobHandle
 
 
