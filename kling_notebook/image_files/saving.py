@@ -11,9 +11,9 @@ import errno
 import hashlib
 import os
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from ..api.address import letter_of
 from ..api.errors import DownloadError, InputError
 from ..api.event_log import log_suppressed, suppress
 from . import containers, decode, decode_pool, metadata
-from .containers import Facts
 from .file_kinds import HEAD, UNKNOWN, kind_of
 from .regular_file import open_regular
 from .thumbnails import LARGE, keep, previews
@@ -38,17 +37,6 @@ Wanted = tuple[Sequence[int], bool]
 """Which views of an image the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """One image in the folder. ``width`` and ``height`` in pixels (0 if it is not decoded), ``bytes`` its size."""
-
-    path: Path
-    width: int
-    height: int
-    media_type: str
-    bytes: int
-
-
 def file_stem(number: int, place: int, prompt: str, job_id: str) -> str:
     """A file name without its ending that is safe on every system: ``0012b-slug-of-the-prompt-3f9c1a``.
 
@@ -59,34 +47,16 @@ def file_stem(number: int, place: int, prompt: str, job_id: str) -> str:
     return "-".join(part for part in (f"{number:04d}{letter_of(place)}", _slug(prompt), mark) if part)
 
 
-def check(path: Path) -> tuple[str, int, int]:
-    """Media type, width and height of a file that is a whole image, decoded to its last pixel.
-
-    Raises:
-        DownloadError: it cannot be decoded, or has above 50 million pixels.
-    """
-    facts, _ = _decoded_from(path, f"{path.name} is not an image that can be shown", 1)
-    return facts.media_type, facts.width, facts.height
-
-
 def open_image(path: Path, data: bytes | None = None) -> Image.Image:
     """A saved image as a PIL image, decoded, the file closed; from ``data`` if its bytes are at hand.
 
     Raises:
         DownloadError: it cannot be read.
     """
-    return _decoded_from(path, f"{path.name} cannot be opened", None, data)[1]
-
-
-def _decoded_from(path: Path, failure: str, side: int | None, held: bytes | None = None) -> tuple[Facts, Image.Image]:
-    def work() -> tuple[Facts, Image.Image]:
-        data = held or decode.read_bounded(path)
-        return decode.load(data, as_it_is=True) if side is None else decode.decode(data, side, lenient=False)
-
     try:
-        return decode_pool.run(work)
+        return decode_pool.run(lambda: decode.load(data or decode.read_bounded(path), as_it_is=True)[1])
     except decode.NotAnImageError as error:
-        raise DownloadError(f"{failure}: {error}.") from None
+        raise DownloadError(f"{path.name} cannot be opened: {error}.") from None
     except OSError as error:
         raise DownloadError(f"{path} cannot be read: {error.strerror or error}. Was it moved or deleted?") from None
 
@@ -104,8 +74,8 @@ def save(
     alone: bool = False,
     last: bool = False,
     on_warning: Callable[[str], object],
-) -> Saved:
-    """Fetch one image and put it in ``folder`` as ``stem`` with the ending that its bytes say.
+) -> Path:
+    """Fetch one image and put it in ``folder`` as ``stem`` with the ending that its bytes say; returns its path.
 
     What arrived whole is kept, whatever it is. Its metadata is inside the file, or in a JSON file beside it if the
     file is signed or cannot be edited.
@@ -130,23 +100,23 @@ def save(
             folder.mkdir(parents=True, exist_ok=True)
         try:
             _fetch_into(temporary, fetch, folder)
-            checked = decode_pool.run(_check_and_add_metadata, temporary, recipe, (thumbnail_sizes, alone), last)
+            ending, views, left_out = decode_pool.run(
+                _check_and_add_metadata, temporary, recipe, (thumbnail_sizes, alone), last
+            )
         except (decode.NotAnImageError, DownloadError) as error:
             raise _refused(error, temporary, unsaved / stem, last) from error.__cause__
         with _disk(folder):
             _sync(temporary)
-            target = _put(temporary, folder, stem, checked.ending)
+            target = _put(temporary, folder, stem, ending)
             sync_folder(folder)
-            size = target.stat().st_size
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    if recipe is not None and checked.left_out is not None:
-        _write_beside(target, recipe, checked.left_out, on_warning)
+    if recipe is not None and left_out is not None:
+        _write_beside(target, recipe, left_out, on_warning)
     forget_unsaved(unsaved, stem)
-    facts = checked.facts
-    keep(target, thumbnails, checked.views)
-    return Saved(target, facts.width, facts.height, facts.media_type, size)
+    keep(target, thumbnails, views)
+    return target
 
 
 def is_saved_image(path: Path) -> bool:
@@ -164,15 +134,17 @@ def is_saved_image(path: Path) -> bool:
 def find(folder: Path, stem: str) -> Path | None:
     """What was saved whole as ``stem`` earlier, for a session that was killed between the rename and its record."""
     for path in sorted(folder.glob(f"{stem}.*")):
-        with suppress(DownloadError):
-            if path.suffix != metadata.BESIDE and is_saved_image(path) and (_not_decoded(path) or check(path)):
+        with suppress(OSError, decode.NotAnImageError):
+            if path.suffix != metadata.BESIDE and is_saved_image(path):
+                decode_pool.run(_check_whole, path)
                 return path
     return None
 
 
-def _not_decoded(path: Path) -> bool:
-    with open_regular(path) as file:
-        return kind_of(file.read(HEAD)).media_type not in decode.FORMATS
+def _check_whole(path: Path) -> None:
+    data = decode.read_bounded(path)
+    if kind_of(data).media_type in decode.FORMATS:  # other kinds were kept as they came
+        decode.decode(data, 1, lenient=False)
 
 
 def forget_unsaved(unsaved: Path, stem: str) -> None:
@@ -182,65 +154,37 @@ def forget_unsaved(unsaved: Path, stem: str) -> None:
             path.unlink()
 
 
-def remove_temporaries(folder: Path, *, living: set[str]) -> int:
-    """Remove what crashed sessions left half-fetched; how many files that were.
+def remove_temporaries(folder: Path, *, living: set[str]) -> None:
+    """Remove what crashed sessions left half-fetched.
 
     Files of the sessions in ``living`` stay. Files that are not named exactly as ours are never touched.
     """
-    removed = 0
-    try:
-        names = [found for path in folder.iterdir() if (found := _TEMPORARY.fullmatch(path.name))]
-    except OSError as error:
-        log_suppressed(__name__, error)
-        return 0
-    for name in names:
-        if name["owner"] not in living:
-            with suppress(OSError):
-                (folder / name[0]).unlink()
-                removed += 1
-    return removed
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            found = _TEMPORARY.fullmatch(path.name)
+            if found and found["owner"] not in living:
+                with suppress(OSError):  # that one stays, the others go all the same
+                    path.unlink()
 
 
 def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], object], folder: Path) -> None:
-    """Stream the body to the temporary, at most 64 MB. A full disk is told as such, whatever ``fetch`` makes of it."""
-    trouble: list[DownloadError] = []
+    """Stream the body to the temporary, at most 64 MB."""
     written = 0
 
     def write(piece: bytes) -> None:
         nonlocal written
         written += len(piece)
-        try:
-            if written > decode.MOST_BYTES:
-                raise DownloadError("The image is larger than 64 MB and was refused.", final=True, too_large=written)
-            with _disk(folder):
-                file.write(piece)
-        except DownloadError as error:
-            trouble.append(error)
-            raise
+        if written > decode.MOST_BYTES:
+            raise DownloadError("The image is larger than 64 MB and was refused.", final=True, too_large=written)
+        with _disk(folder):  # here, so that no client takes a full disk for a broken connection
+            file.write(piece)
 
-    with _disk(folder):
-        file = temporary.open("wb")
-    try:
+    with _disk(folder), temporary.open("wb") as file:
         fetch(write)
-    except Exception:
-        if trouble:
-            raise trouble[0] from trouble[0].__cause__
-        raise
-    finally:
-        with _disk(folder):
-            file.close()
-    if trouble:
-        raise trouble[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """What arrived. ``left_out``: why the metadata is not inside the file, "" for no fault; None if it is there."""
-
-    facts: Facts
-    ending: str
-    views: Mapping[str, bytes]
-    left_out: str | None
+_Checked = tuple[str, Mapping[str, bytes], str | None]
+"""What arrived: the file's ending, its views, and why the metadata is not inside it: "" for no fault, None if it is."""
 
 
 def _check_and_add_metadata(temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, last: bool) -> _Checked:
@@ -255,46 +199,40 @@ def _check_and_add_metadata(temporary: Path, recipe: Mapping[str, Any] | None, w
         whole = kind.kept and not containers.is_cut_short(data)
         if not whole or (kind is UNKNOWN and not last):
             raise decode.NotAnImageError(f"it is {kind.name}{', cut short' * (kind.kept and not whole)}", whole=whole)
-        return _Checked(Facts(kind.media_type, 0, 0, False), kind.ending, {}, "")
-    del data
+        return kind.ending, {}, ""
+    del data  # up to 64 MB, while two decoders work
     reason = ""
     if recipe is not None:
         try:
-            return _Checked(*_with_metadata(temporary, recipe, wanted), None)
+            return kind.ending, _with_metadata(temporary, recipe, wanted), None
         except metadata.NotEditedError:
             pass
         except Exception as error:
             reason = str(error) if isinstance(error, (InputError, decode.NotAnImageError)) else repr(error)
-    data = _read(temporary)
     try:
-        facts, views = _decoded(data, *wanted, lenient=last)
+        return kind.ending, _views(_read(temporary), *wanted, lenient=last), reason
     except decode.NotAnImageError as error:
         if error.final or not (error.whole and last):
             raise
-        facts, views = Facts(kind.media_type, 0, 0, False), {}
-    return _Checked(facts, kind.ending, views, reason)
+        return kind.ending, {}, reason
 
 
-def _with_metadata(
-    temporary: Path, recipe: Mapping[str, Any], wanted: Wanted
-) -> tuple[Facts, str, Mapping[str, bytes]]:
+def _with_metadata(temporary: Path, recipe: Mapping[str, Any], wanted: Wanted) -> Mapping[str, bytes]:
     """Replace the temporary by itself with its metadata. Whatever is raised, the temporary is as it was."""
-    data = _read(temporary)
-    edited = metadata.splice(data, recipe)
-    del data
-    facts, views = _decoded(edited, *wanted, lenient=False)
+    edited = metadata.splice(_read(temporary), recipe)
+    views = _views(edited, *wanted, lenient=False)
     second = temporary.with_name(f".{temporary.name}")
     try:
         second.write_bytes(edited)
         second.replace(temporary)
     finally:
         second.unlink(missing_ok=True)
-    return facts, kind_of(edited).ending, views
+    return views
 
 
-def _decoded(data: bytes, sizes: Sequence[int], alone: bool, *, lenient: bool) -> tuple[Facts, Mapping[str, bytes]]:
+def _views(data: bytes, sizes: Sequence[int], alone: bool, *, lenient: bool) -> Mapping[str, bytes]:
     facts, reduced = decode.decode(data, max(*sizes, LARGE if alone else 0), lenient=lenient)
-    return facts, previews(reduced, facts, sizes, alone)
+    return previews(reduced, facts, sizes, alone)
 
 
 def _write_beside(target: Path, recipe: Mapping[str, Any], reason: str, on_warning: Callable[[str], object]) -> None:
@@ -313,7 +251,11 @@ def _refused(
     error: decode.NotAnImageError | DownloadError, temporary: Path, unsaved: Path, last: bool
 ) -> DownloadError:
     """The error to raise. The bytes of the last attempt are put aside: they may be all there will ever be."""
-    refusal = error if isinstance(error, DownloadError) else _no_image(error)
+    refusal = (
+        error
+        if isinstance(error, DownloadError)
+        else DownloadError(f"What came is not an image that can be kept: {error}.", final=error.final)
+    )
     if (last and not refusal.final) or (isinstance(error, decode.NotAnImageError) and error.final):
         with suppress(OSError):
             if (size := temporary.stat().st_size) > 0:
@@ -335,11 +277,8 @@ def _put(temporary: Path, folder: Path, stem: str, ending: str) -> Path:
     """Give the temporary its name without ever taking the name from another image."""
     for attempt in range(1, _SAME_NAMES):
         target = folder / (f"{stem}{ending}" if attempt == 1 else f"{stem}-{attempt}{ending}")
-        try:
-            if _claim(temporary, target) or _same_image(temporary, target):
-                return target
-        except FileExistsError:
-            continue
+        if _claim(temporary, target) or _same_image(temporary, target):
+            return target
     raise OSError(errno.EEXIST, f"a thousand files are named {stem}")
 
 
@@ -393,31 +332,17 @@ def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _disk_error(error, folder) from error
-
-
-def _disk_error(error: OSError, folder: Path) -> DownloadError:
-    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
-    if full:
-        return DownloadError(
-            f"There is no space left for the image in {folder}. Free some space, then %kling resume fetches it.",
-            final=True,
+        what, way_out = (
+            f"The image cannot be written in {folder}: {error.strerror or error}",
+            "Make the folder writable",
         )
-    return DownloadError(
-        f"The image cannot be written in {folder}: {error.strerror or error}. Make the folder writable, "
-        "then %kling resume fetches it.",
-        final=True,
-    )
-
-
-def _no_image(error: decode.NotAnImageError) -> DownloadError:
-    return DownloadError(f"What came is not an image that can be kept: {error}.", final=error.final)
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG):
+            what, way_out = f"There is no space left for the image in {folder}", "Free some space"
+        raise DownloadError(f"{what}. {way_out}, then %kling resume fetches it.", final=True) from error
 
 
 def _slug(prompt: str) -> str:
     plain = unicodedata.normalize("NFKD", prompt[:400]).encode("ascii", "ignore").decode("ascii").lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if len(words) <= _SLUG_LENGTH:
-        return words
-    cut = words[: _SLUG_LENGTH + 1]
-    return (cut.rpartition("-")[0] or words[:_SLUG_LENGTH]).strip("-")
+    words = re.sub(r"[^a-z0-9]+", " ", plain).strip()
+    short = textwrap.shorten(words, _SLUG_LENGTH, placeholder="") or words[:_SLUG_LENGTH]
+    return short.replace(" ", "-")

@@ -114,7 +114,7 @@ class FolderStore:
     def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:
         settings, folder = self._workspace.settings, self._workspace.folder
         asked = record.request.num_outputs
-        saved = saving.save(
+        return saving.save(
             fetch,
             folder,
             image_stem(record, place),
@@ -126,8 +126,7 @@ class FolderStore:
             alone=asked == 1,
             last=last,
             on_warning=self.warn,
-        )
-        return saved.path.name
+        ).name
 
     def find(self, record: Record, place: int) -> str | None:
         there = saving.find(self._workspace.folder, image_stem(record, place))

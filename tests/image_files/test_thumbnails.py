@@ -163,7 +163,7 @@ def test_saving_leaves_the_thumbnail_ready(red: Path, cache: Path, tmp_path: Pat
         unsaved=tmp_path / "unsaved",
         on_warning=print,
     )
-    assert thumbnails.thumbnail(saved.path, cache)[1:] == (800, 400)
+    assert thumbnails.thumbnail(saved, cache)[1:] == (800, 400)
     assert len(decodings) == 1
 
 
@@ -209,7 +209,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(red: Path, tmp_path: Path):
         unsaved=tmp_path / "unsaved",
         on_warning=print,
     )
-    assert saved.path.is_file()
+    assert saved.is_file()
 
 
 def test_a_cache_written_by_a_crash_leaves_no_half_file(red: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
