@@ -23,7 +23,7 @@ from ..api.event_log import log_suppressed, suppress
 from . import containers, decode, decode_pool, metadata
 from .file_kinds import HEAD, UNKNOWN, kind_of
 from .regular_file import open_regular
-from .thumbnails import LARGE, keep, previews
+from .thumbnails import LARGE, Views, keep, previews
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -183,7 +183,7 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         fetch(write)
 
 
-_Checked = tuple[str, Mapping[str, bytes], str | None]
+_Checked = tuple[str, Views, str | None]
 """What arrived: the file's ending, its views, and why the metadata is not inside it: "" for no fault, None if it is."""
 
 
@@ -217,7 +217,7 @@ def _check_and_add_metadata(temporary: Path, recipe: Mapping[str, Any] | None, w
         return kind.ending, {}, reason
 
 
-def _with_metadata(temporary: Path, recipe: Mapping[str, Any], wanted: Wanted) -> Mapping[str, bytes]:
+def _with_metadata(temporary: Path, recipe: Mapping[str, Any], wanted: Wanted) -> Views:
     """Replace the temporary by itself with its metadata. Whatever is raised, the temporary is as it was."""
     edited = metadata.splice(_read(temporary), recipe)
     views = _views(edited, *wanted, lenient=False)
@@ -230,7 +230,7 @@ def _with_metadata(temporary: Path, recipe: Mapping[str, Any], wanted: Wanted) -
     return views
 
 
-def _views(data: bytes, sizes: Sequence[int], alone: bool, *, lenient: bool) -> Mapping[str, bytes]:
+def _views(data: bytes, sizes: Sequence[int], alone: bool, *, lenient: bool) -> Views:
     facts, reduced = decode.decode(data, max(*sizes, LARGE if alone else 0), lenient=lenient)
     return previews(reduced, facts, sizes, alone)
 

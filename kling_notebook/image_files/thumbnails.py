@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,87 +29,79 @@ LARGE = 1024
 LIMIT = 200_000
 """Bytes of an image shown by itself, at most."""
 
+Views = Mapping[tuple[int, int | None], bytes]
+"""Small JPEGs of an image, by their pixels a side and the limit of their bytes."""
+
 _MOST_CACHED = 2**22
 _LOWER_QUALITIES = (85, 75, 65, 50, 35, 20)
 _COMMENT = re.compile(rb"\xff\xfe\x00.kling (\d{1,6})x(\d{1,6})", re.DOTALL)
 
 
-def thumbnail(path: Path, cache: Path, size: int = 256, *, data: bytes | None = None) -> tuple[bytes, int, int]:
+def thumbnail(
+    path: Path, cache: Path, size: int = 256, limit: int | None = None, *, data: bytes | None = None
+) -> tuple[bytes, int, int]:
     """JPEG bytes of at most ``size`` pixels a side, upright, and the image's own width and height in pixels.
+
+    Args:
+        limit: bytes; the best quality that stays within it is taken, else a fixed one.
+        data: the image's bytes, of one whose file may be out of reach; nothing is cached of it.
 
     Raises:
         DownloadError: the image is gone or can no longer be read.
     """
-    return _cached(path, cache, size, None, data)
-
-
-def large(
-    path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT, *, data: bytes | None = None
-) -> tuple[bytes, int, int]:
-    """As `thumbnail`, for an image shown by itself: of the best quality that stays within ``limit`` bytes."""
-    return _cached(path, cache, size, limit, data)
-
-
-def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> dict[str, bytes]:
-    """What the cache shall keep of an image that is decoded just now, by kind: its thumbnails, and the large view if
-    it will be shown by itself. ``reduced``: it, at most as large as is needed."""
-    views = {_kind(size): make(decode.small(reduced, size), facts, size) for size in sizes}
-    return views | {_kind(LARGE, LIMIT): make(reduced, facts, LARGE, LIMIT)} if alone else views
-
-
-def keep(path: Path, cache: Path, views: Mapping[str, bytes]) -> None:
-    """Put in the cache what `previews` made while the image was being saved."""
-    with suppress(OSError):
-        for kind, jpeg in views.items():
-            _write(_place(path, cache, kind), jpeg)
-
-
-def _kind(size: int, limit: int | None = None) -> str:
-    return f"t{size}" if limit is None else f"l{size}-{limit}"
-
-
-def make(small: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
-    """The JPEG of an image already reduced to ``size`` pixels a side; its comment says the image's own size."""
-    comment = b"kling %dx%d" % facts.upright_size
-    if limit is None:
-        return decode.jpeg(small, QUALITY, comment)
-    jpeg = b""
-    for side in (size, size * 3 // 4, size // 2, size // 4, 64):
-        smaller = decode.small(small, max(1, side))
-        for quality in _LOWER_QUALITIES:
-            jpeg = decode.jpeg(smaller, quality, comment)
-            if len(jpeg) <= limit:
-                return jpeg
-    return jpeg
-
-
-def _cached(path: Path, cache: Path, size: int, limit: int | None, data: bytes | None) -> tuple[bytes, int, int]:
-    """``data``: the image's bytes, of one whose file may be out of reach; nothing is cached of it."""
     try:
-        place = _place(path, cache, _kind(size, limit)) if data is None else None
+        place = _place(path, cache, size, limit) if data is None else None
         known = _read(place) if place is not None else None
         if known is not None:
             return known
-        jpeg, facts = decode_pool.run(_made, path, data, size, limit)
+        facts, small = decode_pool.run(lambda: decode.decode(data or decode.read_bounded(path), size, draft=True))
+        jpeg = decode_pool.run(make, small, facts, size, limit)
     except OSError as error:
         reason = error.strerror or error
         raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
     except decode.NotAnImageError as error:
         raise DownloadError(f"{path.name} cannot be shown: {error}.") from None
-    with suppress(OSError):
-        if place is not None:
+    if place is not None:
+        with suppress(OSError):
             _write(place, jpeg)
     return jpeg, *facts.upright_size
 
 
-def _made(path: Path, data: bytes | None, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:
-    facts, small = decode.decode(data or decode.read_bounded(path), size, draft=True)
-    return make(small, facts, size, limit), facts
+def large(
+    path: Path, cache: Path, size: int = LARGE, limit: int = LIMIT, *, data: bytes | None = None
+) -> tuple[bytes, int, int]:
+    """As `thumbnail`, for an image shown by itself."""
+    return thumbnail(path, cache, size, limit, data=data)
 
 
-def _place(path: Path, cache: Path, kind: str) -> Path:
+def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> Views:
+    """What the cache shall keep of an image that is decoded just now: its thumbnails, and the large view if it will be
+    shown by itself. ``reduced``: it, at most as large as is needed."""
+    wanted: list[tuple[int, int | None]] = [(size, None) for size in sizes]
+    wanted += [(LARGE, LIMIT)] if alone else []
+    return {(size, limit): make(reduced, facts, size, limit) for size, limit in wanted}
+
+
+def keep(path: Path, cache: Path, views: Views) -> None:
+    """Put in the cache what `previews` made while the image was being saved."""
+    with suppress(OSError):
+        for (size, limit), jpeg in views.items():
+            _write(_place(path, cache, size, limit), jpeg)
+
+
+def make(image: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
+    """The JPEG of an image reduced to ``size`` pixels a side; its comment says the image's own size."""
+    sides = (size, size * 3 // 4, size // 2, size // 4, 64)
+    for side, quality in [(size, QUALITY)] if limit is None else product(sides, _LOWER_QUALITIES):
+        jpeg = decode.jpeg(decode.small(image, max(1, side)), quality, b"kling %dx%d" % facts.upright_size)
+        if limit is None or len(jpeg) <= limit:
+            break
+    return jpeg
+
+
+def _place(path: Path, cache: Path, size: int, limit: int | None) -> Path:
     state = path.stat()
-    key = f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0{kind}"
+    key = f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0{size}\0{limit}"
     return cache / f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.jpg"
 
 
