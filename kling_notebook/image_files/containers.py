@@ -21,8 +21,8 @@ from .file_kinds import JPEG, PNG, WEBP, kind_of
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_HEADER = b"Exif\0\0"
+# A 64 MB image has some thousand parts. More is meant to keep us busy.
 _MOST_PARTS = 100_000
-"""A 64 MB image has some thousand parts. More is meant to keep us busy."""
 
 
 class BrokenContainerError(ValueError):
@@ -216,8 +216,8 @@ def _png_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
 # JPEG ---------------------------------------------------------------------------------------------------------------
 
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+# The next segment: what stands before it (fill bytes, junk) is skipped, as every decoder does.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
-"""The next segment: what stands before it (fill bytes, junk) is skipped, as every decoder does."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 

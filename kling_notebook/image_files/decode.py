@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 64 * 2**20
 
+# What is decoded, by media type, with Pillow's name for it. Nothing else reaches a decoder.
 FORMATS = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", "image/gif": "GIF", "image/avif": "AVIF"}
-"""What is decoded, by media type, with Pillow's name for it. Nothing else reaches a decoder."""
 
+# What shows through a transparent image in a thumbnail; neither of a notebook's two themes.
 _GROUND = (160, 160, 160)
-"""What shows through a transparent image in a thumbnail; neither of a notebook's two themes."""
 
+# By EXIF's orientation, the `PIL.Image.Transpose` that makes the image upright.
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-"""By EXIF's orientation, the `PIL.Image.Transpose` that makes the image upright."""
 
 
 def warm_up() -> None:

@@ -21,8 +21,8 @@ T = TypeVar("T")
 AT_A_TIME = 2
 
 _here = threading.local()
+# By process: a forked child has none of its parent's threads.
 _pools: dict[int, WorkerPool] = {}
-"""By process: a forked child has none of its parent's threads."""
 
 
 def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# How many bytes tell.
 HEAD = 1024
-"""How many bytes tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,11 @@ from .regular_file import open_regular
 
 FORMAT = "kling_notebook recipe"
 VERSION = 1
+# The ending of the file beside an image that holds its recipe.
 BESIDE = ".json"
-"""The ending of the file beside an image that holds its recipe."""
 
+# A JPEG segment ends at 65 535 bytes, and other tags need space too.
 MOST_BYTES = 60_000
-"""A JPEG segment ends at 65 535 bytes, and other tags need space too."""
 
 _LONG_EXTRA = 2_000
 _MOST_BESIDE = 1_000_000

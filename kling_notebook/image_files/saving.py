@@ -33,8 +33,8 @@ _TEMPORARY = re.compile(r"\.{1,2}[0-9]{4,9}[a-z]-[a-z0-9-]*[0-9a-f]{6}\.(?P<owne
 _SLUG_LENGTH = 40
 _SAME_NAMES = 1000
 
+# Which views of an image the cache shall keep: thumbnails in pixels a side, and whether the large one too.
 Wanted = tuple[Sequence[int], bool]
-"""Which views of an image the cache shall keep: thumbnails in pixels a side, and whether the large one too."""
 
 
 def file_stem(number: int, place: int, prompt: str, job_id: str) -> str:
@@ -183,8 +183,8 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         fetch(write)
 
 
+# What arrived: the file's ending, its views, and why the metadata is not inside it: "" for no fault, None if it is.
 _Checked = tuple[str, Views, str | None]
-"""What arrived: the file's ending, its views, and why the metadata is not inside it: "" for no fault, None if it is."""
 
 
 def _check_and_add_metadata(temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, last: bool) -> _Checked:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 QUALITY = 80
+# Pixels a side of an image shown by itself.
 LARGE = 1024
-"""Pixels a side of an image shown by itself."""
 
+# Bytes of an image shown by itself, at most.
 LIMIT = 200_000
-"""Bytes of an image shown by itself, at most."""
 
+# Small JPEGs of an image, by their pixels a side and the limit of their bytes.
 Views = Mapping[tuple[int, int | None], bytes]
-"""Small JPEGs of an image, by their pixels a side and the limit of their bytes."""
 
 _MOST_CACHED = 2**22
 _LOWER_QUALITIES = (85, 75, 65, 50, 35, 20)

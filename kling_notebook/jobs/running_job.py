@@ -22,8 +22,8 @@ from .send_permit import CancelledError, SendPermit
 
 PRICE_SECONDS = 0.1  # between checks for a reply that states what such a job costs
 
+# Downloads one image, given a function that takes its bytes in pieces.
 Fetch = Callable[[Callable[[bytes], object]], object]
-"""Downloads one image, given a function that takes its bytes in pieces."""
 
 
 class RecordStore(Protocol):

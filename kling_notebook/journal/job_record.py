@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..api.address import MOST_IMAGES
-from ..api.errors import KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
 from . import layout
@@ -86,6 +85,7 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
+# Columns that hold a number, and from where to where it can be. Up to the year 9999, a date can be shown.
 _NUMBERS: Mapping[str, tuple[float, float]] = {
     "n": (1, 999_999_999),
     "created_at": (0, 2.5e11),
@@ -96,7 +96,6 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
     "credits": (0, 1e6),
     "credits_remaining": (-1e12, 1e12),
 }
-"""Columns that hold a number, and from where to where it can be. Up to the year 9999, a date can be shown."""
 _MAY_BE_MISSING = frozenset(
     {
         "job_id",
@@ -116,7 +115,7 @@ _MOST_LETTERS = {"job_id": 500, "status_url": 4000, "backend": 300, "source": 40
 
 
 def impossible_in_sql() -> str:
-    """A condition for rows that `_check` refuses or that are not JSON where they must be, as far as SQL can tell.
+    """A condition for rows that kling_notebook cannot have written: a folder may come from a stranger.
 
     A text is greater than every number in SQLite, so that BETWEEN holds for numbers only.
     """
@@ -128,30 +127,23 @@ def impossible_in_sql() -> str:
     for name, kind in (("request", "object"), ("raw", "object"), ("images", "array"), ("starred", "array")):
         fits.append(f"CASE WHEN json_valid({name}) THEN json_type({name}) = '{kind}' ELSE 0 END")
     fits += [f"length({name}) = 12 AND {name} NOT GLOB '*[^0-9a-f]*'" for name in ("session", "owner")]
-    return f"NOT ({' AND '.join(fits)})"
-
-
-def _check(row: Mapping[str, Any]) -> None:
-    """Raise ValueError for a row that kling_notebook cannot have written: a folder may come from a stranger."""
-    for name, value in row.items():
-        low, high = _NUMBERS.get(name, (0, 0))
-        if value is None:
-            possible = name in _MAY_BE_MISSING
-        elif high:
-            possible = isinstance(value, int | float) and low <= value <= high
-        else:
-            most = _MOST_LETTERS.get(name)
-            possible = isinstance(value, str) and (most is None or (len(value) <= most and value.isprintable()))
-        if name in ("session", "owner"):
-            possible = possible and layout.SESSION_ID.fullmatch(value) is not None
-        if not possible:
-            raise ValueError(f"its {name} cannot be {value!r:.60}")
+    return f"({' AND '.join(fits)}) IS NOT TRUE"
 
 
 def record_of(row: Sequence[Any]) -> Record:
-    """The record that a row holds. Raises ValueError or another error if the row cannot be one of this package."""
-    facts = dict(zip(COLUMNS, row, strict=True))
-    _check(facts)
+    """The record of a row: the columns, and whether it is impossible in SQL.
+
+    Raises:
+        ValueError, or any other error: the row cannot be one of this package.
+    """
+    *values, impossible = row
+    if impossible:
+        raise ValueError("its values cannot be a job's")
+    facts = dict(zip(COLUMNS, values, strict=True))
+    for name, most in _MOST_LETTERS.items():
+        text = facts[name] or ""
+        if len(text) > most or not text.isprintable():
+            raise ValueError(f"its {name} cannot be {text!r:.60}")
     facts["number"] = facts.pop("n")
     facts["status"] = JobStatus(facts["status"])
     facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
@@ -177,15 +169,7 @@ class Reader:
         for row in rows:
             try:
                 records.append(record_of(row))
-            except (
-                KlingError,
-                ValueError,
-                LookupError,
-                TypeError,
-                AttributeError,
-                ArithmeticError,
-                RecursionError,
-            ) as error:
+            except Exception as error:  # whatever a stranger's row brings about, the others are read
                 torn[int(row[0])] = error
         new = sorted(torn.keys() - self._named)
         if new:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -22,28 +23,32 @@ from ..api.errors import KlingError, SettingsError
 from ..api.event_log import suppress
 from ..api.job import JobStatus
 from ..api.price_class import Kind
-from .job_record import COLUMNS, Reader, Record, row_of
+from .job_record import COLUMNS, Reader, Record, impossible_in_sql, row_of
 from .schema import bring_up, lenient, make_file
 
 BUSY_SECONDS = 60.0
 
+# Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
+# depend on how many came before.
 _LOOK_BACK = 2000
-"""Rows of a backend in which past durations, prices and balances are looked for: the cost of one more job must not
-depend on how many came before."""
 _NEWEST = "(SELECT * FROM jobs WHERE backend=? AND key IS ? ORDER BY n DESC LIMIT ?)"
 _OF_KIND = (
     "json_extract(request, '$.model')=? AND json_extract(request, '$.values.resolution')=?"
     " AND json_extract(request, '$.values.num_outputs')=?"
 )
 
+# A condition for the rows that are not over: few, found by the index on status.
+NOT_OVER = f"status IN ({', '.join(repr(status.value) for status in JobStatus if not status.over)})"
+
+# Credits that a row counts as spent or unconfirmed: the reply's cost, the estimate if no reply came. What was found
+# again from images was paid for by somebody, some time.
 SPENT = (
     "CASE WHEN backend='sandbox' OR source='recovered' OR status IN ('queued', 'rejected', 'cancelled') THEN 0.0"
     " WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0.0) ELSE COALESCE(credits, estimate) END"
 )
-"""Credits that a row counts as spent or unconfirmed: the reply's cost, the estimate if no reply came. What was found
-again from images was paid for by somebody, some time."""
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # names of our own dataclass
+IMPOSSIBLE = impossible_in_sql()
+_SELECT = f"SELECT {', '.join(COLUMNS)}, {IMPOSSIBLE} FROM jobs"  # noqa: S608  # names of our own dataclass
 
 
 class LostOwnership(Exception):  # noqa: N818  # a signal between packages, not an error of the user
@@ -71,7 +76,6 @@ class Journal:
         self._process = os.getpid()
         self.damage = ""  # what was found since it was opened: nothing is bought any more
         self._written: dict[int, Record] = {}  # as last written here, while they are not over
-        self._counted = (0, 0)  # the newest number when all rows were last counted, and how many there were
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):
@@ -284,50 +288,41 @@ class Journal:
         with self._using():
             return self._reader.records(self._connection.execute(f"{_SELECT} {rest}", values))
 
+    def _newest(self, rest: str, values: Sequence[Any]) -> Record | None:
+        return next(iter(self._records(f"WHERE {rest} ORDER BY n DESC LIMIT 1", values)), None)
+
     def get(self, number: int) -> Record | None:
-        return next(iter(self._records("WHERE n=?", (number,))), None)
+        return self._newest("n=?", (number,))
 
     def by_job_id(self, job_id: str) -> Record | None:
-        return next(iter(self._records("WHERE job_id=? ORDER BY n DESC LIMIT 1", (job_id,))), None)
+        return self._newest("job_id=?", (job_id,))
 
     def newest_identical(self, identity: str, backend: str) -> Record | None:
         """The newest record of the same request on this backend that decides whether it is bought again."""
-        find_reusable = [s.value for s in JobStatus if not s.over or s is JobStatus.COMPLETED]
-        marks = ", ".join("?" * len(find_reusable))
-        found = self._records(
-            f"WHERE identity=? AND backend=? AND status IN ({marks}) ORDER BY n DESC LIMIT 1",
-            (identity, backend, *find_reusable),
-        )
-        return next(iter(found), None)
+        return self._newest(f"identity=? AND backend=? AND ({NOT_OVER} OR status='completed')", (identity, backend))
 
     def open_records(self) -> list[Record]:
-        """Everything that is not over, oldest first: few rows, found by the index on status."""
-        going = [s.value for s in JobStatus if not s.over]
-        marks = ", ".join("?" * len(going))
-        return self._records(f"WHERE status IN ({marks}) ORDER BY n", going)
+        """Everything that is not over, oldest first."""
+        return self._records(f"WHERE {NOT_OVER} ORDER BY n")
 
     def latest(self, **where: Any) -> list[Record]:
         """Newest first; see Filter for the words."""
         clause, values = Filter(**where).sql()
         return self._records(clause, values)
 
+    def _row(self, select: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        with self._using():
+            row: tuple[Any, ...] | None = self._connection.execute(select, values).fetchone()
+            return row
+
+    def _number(self, select: str, values: Sequence[Any] = ()) -> float | None:
+        """The one number that ``select`` asks for, None for NULL."""
+        row = self._row(select, values)
+        return None if row is None or row[0] is None else float(row[0])
+
     def count(self, **where: Any) -> int:
         clause, values = Filter(**(where | {"limit": None, "offset": 0})).sql(order=False)
-        if not clause:
-            return self._count_all()
-        with self._using():
-            row = self._connection.execute(f"SELECT COUNT(*) FROM jobs {clause}", values).fetchone()  # noqa: S608
-        return int(row[0])
-
-    def _count_all(self) -> int:
-        """How many rows there are. None is ever deleted, so that only those since the last count are counted."""
-        with self._using():
-            newest, known = self._counted
-            since = f" WHERE n > {newest}" if newest else ""  # without it SQLite counts along its smallest index
-            both = f"SELECT (SELECT COUNT(*) FROM jobs{since}), (SELECT MAX(n) FROM jobs)"  # noqa: S608  # a number
-            new, last = self._connection.execute(both).fetchone()
-            self._counted = (last or newest, known + new)
-            return self._counted[1]
+        return int(self._number(f"SELECT COUNT(*) FROM jobs {clause}", values) or 0)  # noqa: S608
 
     def spent(self, *, sessions: Sequence[str] = ()) -> float:
         """Credits spent or unconfirmed on hosted backends: replies' costs, estimates where no reply came.
@@ -336,9 +331,7 @@ class Journal:
             sessions: only what these bought; without it the whole folder.
         """
         only = f" WHERE session IN ({_marks(sessions)})" if sessions else ""
-        with self._using():
-            row = self._connection.execute(f"SELECT TOTAL(credits) FROM sums{only}", sessions).fetchone()  # noqa: S608
-        return float(row[0])
+        return self._number(f"SELECT TOTAL(credits) FROM sums{only}", sessions) or 0.0  # noqa: S608  # marks
 
     def past_seconds(self, backend: str, which: Kind, limit: int = 200, *, key: str | None = None) -> list[float]:
         """Durations in seconds of the newest completed jobs of a kind, newest first."""
@@ -352,55 +345,33 @@ class Journal:
 
     def has_price(self, backend: str, which: Kind, *, key: str | None = None) -> bool:
         """Whether a reply of this backend has stated what a job of a kind costs; then `dearest_image` has seen it."""
-        with self._using():
-            row = self._connection.execute(
-                f"SELECT EXISTS(SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND})",  # noqa: S608  # constants
-                (backend, key, _LOOK_BACK, *which),
-            ).fetchone()
-        return bool(row[0])
+        select = f"SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND} LIMIT 1"  # noqa: S608  # constants
+        return self._row(select, (backend, key, _LOOK_BACK, *which)) is not None
 
     def dearest_image(self, backend: str, *, key: str | None = None) -> float | None:
         """The largest ``creditCost`` per image that a backend has named to an account, lately. Rows of another
         key do not count: a folder may be a stranger's, and its prices would block every purchase."""
-        with self._using():
-            row = self._connection.execute(
-                f"SELECT MAX(credits / MAX(1, json_extract(request, '$.values.num_outputs'))) FROM {_NEWEST}"  # noqa: S608  # constants
-                " WHERE credits IS NOT NULL",
-                (backend, key, _LOOK_BACK),
-            ).fetchone()
-        return None if row[0] is None else float(row[0])
+        each = "credits / MAX(1, json_extract(request, '$.values.num_outputs'))"
+        select = f"SELECT MAX({each}) FROM {_NEWEST} WHERE credits IS NOT NULL"  # noqa: S608  # constants
+        return self._number(select, (backend, key, _LOOK_BACK))
 
-    def last_balance(self, backend: str, *, key: str | None = None) -> tuple[float, float] | None:
-        """(credits remaining, when submitted) as last reported by a backend."""
-        with self._using():
-            row = self._connection.execute(
-                f"SELECT credits_remaining, submitted_at FROM {_NEWEST}"  # noqa: S608  # constants
-                " WHERE credits_remaining IS NOT NULL LIMIT 1",
-                (backend, key, _LOOK_BACK),
-            ).fetchone()
-        return (float(row[0]), float(row[1] or 0)) if row else None
+    def last_balance(self, backend: str, *, key: str | None = None) -> float | None:
+        """Credits remaining, as last reported by a backend."""
+        select = f"SELECT credits_remaining FROM {_NEWEST} WHERE credits_remaining IS NOT NULL LIMIT 1"  # noqa: S608  # constants
+        return self._number(select, (backend, key, _LOOK_BACK))
 
     def balances_around(self, backend: str, number: int) -> tuple[range, float] | None:
         """The jobs between the two known balances around job ``number``, and by how much more the balance fell than
         known jobs among them cost; None where not known."""
-        with self._using():
-            ask = self._connection.execute
-            before = ask(
-                "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n<? AND credits_remaining IS NOT NULL"
-                " ORDER BY n DESC LIMIT 1",
-                (backend, number),
-            ).fetchone()
-            after = ask(
-                "SELECT n, credits_remaining FROM jobs WHERE backend=? AND n>? AND credits_remaining IS NOT NULL"
-                " ORDER BY n LIMIT 1",
-                (backend, number),
-            ).fetchone()
-            if before is None or after is None:
-                return None
-            between = ask(
-                "SELECT TOTAL(credits) FROM jobs WHERE backend=? AND n>? AND n<=?", (backend, before[0], after[0])
-            ).fetchone()
-        return range(before[0] + 1, after[0]), float(before[1]) - float(after[1]) - float(between[0])
+        known = "SELECT n, credits_remaining AS balance FROM jobs WHERE backend=?1 AND credits_remaining IS NOT NULL"
+        row = self._row(
+            "SELECT before.n, after.n, before.balance - after.balance - ("  # noqa: S608  # constants
+            "SELECT TOTAL(credits) FROM jobs WHERE backend=?1 AND n > before.n AND n <= after.n)"
+            f" FROM ({known} AND n < ?2 ORDER BY n DESC LIMIT 1) AS before,"
+            f" ({known} AND n > ?2 ORDER BY n LIMIT 1) AS after",
+            (backend, number),
+        )
+        return None if row is None else (range(row[0] + 1, row[1]), float(row[2]))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -471,39 +442,31 @@ class Filter:
 
     def sql(self, *, order: bool = True) -> tuple[str, list[Any]]:
         """The WHERE, ORDER and LIMIT of a SELECT on jobs, and its values."""
-        clauses: list[str] = []
-        values: list[Any] = []
-        if self.search and not self.search.isascii():
-            clauses.append("(holds(CAST(prompt AS BLOB), ?) OR holds(CAST(note AS BLOB), ?))")
-            values += [self.search.casefold()] * 2
-        elif self.search:  # SQLite's own is quick, and knows the case of ASCII letters only
-            pattern = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            clauses.append("(prompt LIKE ? ESCAPE '\\' OR note LIKE ? ESCAPE '\\')")
-            values += [f"%{pattern}%"] * 2
-        if self.status:
-            clauses.append("status=?")
-            values.append(self.status)
-        if self.starred:
-            clauses.append("starred <> '[]'")
-        if self.noted:
-            clauses.append("note IS NOT NULL")
-        if self.since is not None:
-            clauses.append("created_at >= ?")
-            values.append(self.since)
-        if self.backend:
-            clauses.append("backend=?")
-            values.append(self.backend)
-        if self.sessions:
-            also = f" OR n IN ({', '.join(str(int(n)) for n in sorted(self.numbers))})" if self.numbers else ""
-            marks = _marks(self.sessions)
-            clauses.append(f"(session IN ({marks}) OR owner IN ({marks}){also})")
-            values += [*self.sessions, *self.sessions]
-        text = f"WHERE {' AND '.join(clauses)}" if clauses else ""
-        if order:
-            text += " ORDER BY n DESC"
-        if self.limit is not None:
-            text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}"
-        return text, values
+        search, by = self.search or "", ("holds(CAST(prompt AS BLOB), ?)", "holds(CAST(note AS BLOB), ?)")
+        pattern = search.casefold()
+        if search.isascii():  # SQLite's own is quick, and knows the case of ASCII letters only
+            by = ("prompt LIKE ? ESCAPE '\\'", "note LIKE ? ESCAPE '\\'")
+            pattern = "%" + re.sub(r"([\\%_])", r"\\\1", search) + "%"
+        marks, numbers = _marks(self.sessions), ", ".join(str(int(n)) for n in sorted(self.numbers))
+        conditions: tuple[tuple[object, str, Sequence[Any]], ...] = (
+            (search, f"({' OR '.join(by)})", [pattern, pattern]),
+            (self.status, "status=?", [self.status]),
+            (self.starred, "starred <> '[]'", []),
+            (self.noted, "note IS NOT NULL", []),
+            (self.since is not None, "created_at >= ?", [self.since]),
+            (self.backend, "backend=?", [self.backend]),
+            (
+                self.sessions,
+                f"(session IN ({marks}) OR owner IN ({marks}){f' OR n IN ({numbers})' * bool(numbers)})",
+                [*self.sessions, *self.sessions],
+            ),
+        )
+        asked = [(clause, values) for on, clause, values in conditions if on]
+        text = " AND ".join(clause for clause, _ in asked)
+        text = f"WHERE {text}" if text else ""
+        text += " ORDER BY n DESC" * order
+        text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}" if self.limit is not None else ""
+        return text, [value for _, values in asked for value in values]
 
 
 def _marks(values: Sequence[object]) -> str:

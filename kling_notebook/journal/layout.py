@@ -13,6 +13,7 @@ import secrets
 import stat
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..api.errors import SettingsError
@@ -107,50 +108,36 @@ def _refuse(path: Path, state: os.stat_result, expected: bool) -> None:
     raise SettingsError(f"{path} is {what}. Nothing was sent. Remove it if the folder is yours. {_WAY_OUT}")
 
 
-def journal(folder: Path) -> Path:
-    return _place(folder, JOURNAL, is_folder=False)
+def _file(folder: Path, name: str) -> Path:
+    return _place(folder, name, is_folder=False)
 
 
-def new_journal(folder: Path) -> Path:
-    """What a recovery writes before it gets the journal's name."""
-    return _place(folder, "journal.new", is_folder=False)
+def _folder(folder: Path, name: str) -> Path:
+    return _place(folder, name)
+
+
+journal = partial(_file, name=JOURNAL)
+# What a recovery writes before it gets the journal's name.
+new_journal = partial(_file, name="journal.new")
+# A file that says: damage was seen in the journal, look through all of it when it is next opened.
+damage_seen = partial(_file, name="damage-seen")
+recovery_lock = partial(_file, name="recovery.lock")
+planning_lock = partial(_file, name="planning.lock")
+thumbnails = partial(_folder, name="thumbnails")
+# The last bytes of images that could not be kept, until their jobs are dismissed.
+unsaved = partial(_folder, name="unsaved")
+locks = partial(_folder, name="locks")
 
 
 def put_aside(folder: Path, why: str) -> Path:
     """A name that is free for a journal that is kept and not used any more."""
     name = f"journal.{why}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.sqlite3"
-    return _place(folder, name, is_folder=False)
-
-
-def damage_seen(folder: Path) -> Path:
-    """A file that says: damage was seen in the journal, look through all of it when it is next opened."""
-    return _place(folder, "damage-seen", is_folder=False)
-
-
-def recovery_lock(folder: Path) -> Path:
-    return _place(folder, "recovery.lock", is_folder=False)
-
-
-def planning_lock(folder: Path) -> Path:
-    return _place(folder, "planning.lock", is_folder=False)
+    return _file(folder, name)
 
 
 def sandbox_state(folder: Path) -> Path:
     _place(folder, "sandbox_sources")
     return _place(folder, "sandbox.json", is_folder=False)
-
-
-def thumbnails(folder: Path) -> Path:
-    return _place(folder, "thumbnails")
-
-
-def unsaved(folder: Path) -> Path:
-    """The last bytes of images that could not be kept, until their jobs are dismissed."""
-    return _place(folder, "unsaved")
-
-
-def locks(folder: Path) -> Path:
-    return _place(folder, "locks")
 
 
 def lock(folder: Path, session: str) -> Path:

@@ -26,20 +26,16 @@ from ..api.job import JobStatus
 from ..api.quantities import count
 from ..image_files import metadata, saving
 from . import layout
-from .job_record import Record, impossible_in_sql, new_record
-from .journal import SPENT, Journal, JournalError
+from .job_record import Record, new_record
+from .journal import IMPOSSIBLE, NOT_OVER, SPENT, Journal, JournalError
 from .locks import alone
 from .schema import OtherSchemaError, lenient
 
+# Rows that are looked at when a journal is opened, rows looked at at a time afterwards, and seconds in between.
 NEWEST, SLICE, SLICE_PAUSE = 200, 2000, 0.02
-"""Rows that are looked at when a journal is opened, rows looked at at a time afterwards, and seconds in between."""
-_OPEN = ", ".join(f"'{status.value}'" for status in JobStatus if not status.over)
 _NUMBER = re.compile(r"([0-9]{4,9})[a-z]-")
+# The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours.
 _MOST_ROWS = 10_000_000
-"""The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours."""
-
-# With a row of impossible values each sum over past jobs would fail or be wrong, and with it each purchase.
-_NOT_WHOLE = impossible_in_sql()
 
 
 def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
@@ -67,19 +63,16 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     try:
         with journal.reading_untranslated() as connection:
             (newest,) = connection.execute("SELECT COALESCE(MAX(n), 0) FROM jobs").fetchone()
-            verdict, which = "ok", f"(n > {newest - NEWEST} OR status IN ({_OPEN}))"
-            if newest <= SLICE or seen.exists():
-                which = "TRUE"
+            at_once = newest <= SLICE or seen.exists()
+            if at_once:
                 (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            broken = connection.execute(f"SELECT n FROM jobs WHERE {which} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
-        if verdict != "ok" or broken:
-            raise sqlite3.DatabaseError(
-                " ".join(verdict.split()) if verdict != "ok" else f"row {broken[0]} cannot be a job's"
-            )
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(" ".join(verdict.split()))
+            _refuse_impossible(connection, "TRUE" if at_once else f"(n > {newest - NEWEST} OR {NOT_OVER})")
     except BaseException:
         journal.close()
         raise
-    if which != "TRUE":
+    if not at_once:
         threading.Thread(
             target=_look_through, args=(journal, newest, tell), name="kling-journal-check", daemon=True
         ).start()
@@ -87,15 +80,19 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     return journal
 
 
+def _refuse_impossible(connection: sqlite3.Connection, which: str) -> None:
+    """With a row of impossible values each sum over past jobs would fail or be wrong, and with it each purchase."""
+    broken = connection.execute(f"SELECT n FROM jobs WHERE {which} AND {IMPOSSIBLE} LIMIT 1").fetchone()  # noqa: S608
+    if broken:
+        raise sqlite3.DatabaseError(f"row {broken[0]} cannot be a job's")
+
+
 def _look_through(journal: Journal, newest: int, tell: Callable[[str], object]) -> None:
     """Read all rows, 2,000 at a time, with pauses in which others may write. Damage stops purchases, and is told."""
     try:
         with journal.reading_untranslated() as connection:
             for first in range(1, newest + 1, SLICE):
-                within = f"n BETWEEN {first} AND {first + SLICE - 1}"
-                broken = connection.execute(f"SELECT n FROM jobs WHERE {within} AND {_NOT_WHOLE} LIMIT 1").fetchone()  # noqa: S608
-                if broken:
-                    raise sqlite3.DatabaseError(f"row {broken[0]} cannot be a job's")
+                _refuse_impossible(connection, f"n BETWEEN {first} AND {first + SLICE - 1}")
                 time.sleep(SLICE_PAUSE)
     except (sqlite3.OperationalError, SettingsError, OSError) as error:  # closed or removed meanwhile, or busy
         log_suppressed("looking through the journal", error)
@@ -179,7 +176,7 @@ def _salvage(path: Path, journal: Journal) -> int:
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         rows = _rows(old, f"SELECT {names} FROM jobs NOT INDEXED WHERE n > ? AND n <= ? ORDER BY n")  # noqa: S608
         new.executemany(f"INSERT OR IGNORE INTO jobs ({names}) VALUES ({marks})", rows)  # noqa: S608
-        new.execute(f"DELETE FROM jobs WHERE {_NOT_WHOLE}")  # noqa: S608
+        new.execute(f"DELETE FROM jobs WHERE {IMPOSSIBLE}")  # noqa: S608
         new.execute(f"INSERT INTO sums SELECT session, TOTAL({SPENT}) FROM jobs GROUP BY session")  # noqa: S608
         with suppress(sqlite3.Error):  # with another salt, the keys of the old rows would be strangers
             new.execute("UPDATE about SET value=?", old.execute("SELECT value FROM about WHERE name='salt'").fetchone())

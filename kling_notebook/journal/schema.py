@@ -64,17 +64,17 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 INSERT INTO about VALUES ('salt', hex(randomblob(16)));
 """
 
+# Name and statements of each step, in order. A released step never changes: a journal is ours if its schema is, word
+# for word, what the steps up to its version make.
 MIGRATIONS: tuple[tuple[str, str], ...] = (("0.1.0: jobs, measures, sums of credits", _FIRST),)
-"""Name and statements of each step, in order. A released step never changes: a journal is ours if its schema is, word
-for word, what the steps up to its version make."""
 
 
 class OtherSchemaError(sqlite3.DatabaseError):
     """A sound database that is not our journal: from before 0.1.0, or made or changed by something else."""
 
 
+# How SQLite's text is decoded: a flipped bit costs a letter, not the row.
 lenient = partial(str, encoding="utf-8", errors="replace")
-"""How SQLite's text is decoded: a flipped bit costs a letter, not the row."""
 
 
 def make_file(path: Path) -> None:

@@ -111,7 +111,7 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
         spent_folder=workspace.journal.spent(),
         since=dispatcher.ledger.since,
         budget=budget,
-        balance=balance[0] if balance else None,
+        balance=balance,
     )
 
 
