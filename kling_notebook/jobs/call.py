@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from ..results.handle import JobHandle
@@ -56,12 +56,3 @@ class Call:
                 else:
                     still_running.append(handle)
         return Stopped(tuple(cancelled), tuple(still_running))
-
-    @contextmanager
-    def cancelled_if_cut_short(self) -> Iterator[None]:
-        """While its jobs are started: what an interrupt leaves without a worker must not look like a running job."""
-        try:
-            yield
-        except BaseException:
-            self.cancel_unsent()
-            raise

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
 
 from ..api.client import ServiceClient
 from ..api.errors import DownloadError, Interrupted
 from ..api.generation_request import GenerationRequest
 from ..api.job import Job, JobStatus, Observer
-from ..api.poll_schedule import Durations
 from ..journal.job_record import Record, new_record
 from .advance import advance
 from .poll_and_save import StoppedAskingError, ask_until_over
-from .running_job import Fetch, RunningJob
+from .running_job import Fetch, RecordStore, RunningJob
 
 _log = logging.getLogger("kling_notebook")
 
@@ -110,15 +108,11 @@ class KlingClient(ServiceClient):
         return job
 
 
-class _MemoryStore:
+class _MemoryStore(RecordStore):
     """Keeps a job's images in memory, by their place, and forgets its record."""
 
     def __init__(self) -> None:
         self.images: dict[int, bytes] = {}
-
-    def commit(self, record: Record) -> Record:
-        """Nothing is kept."""
-        return record
 
     def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:  # noqa: ARG002
         parts: list[bytes] = []
@@ -126,23 +120,11 @@ class _MemoryStore:
         self.images[place] = b"".join(parts)
         return str(place)
 
-    def find(self, record: Record, place: int) -> str | None:  # noqa: ARG002
-        return None
-
-    def has(self, name: str) -> bool:
-        return name.isdecimal() and int(name) in self.images
-
-    def download_all(self, tasks: Iterable[Callable[[], str | DownloadError]]) -> Iterator[str | DownloadError]:
-        return (task() for task in tasks)
-
     def prepare(self) -> None:
         """Nothing is decoded."""
 
-    def durations(self, record: Record) -> Durations:  # noqa: ARG002
-        return Durations()
-
-    def is_other_job(self, record: Record, job_id: str) -> bool:  # noqa: ARG002
-        return False
+    def has(self, name: str) -> bool:
+        return name.isdecimal() and int(name) in self.images
 
     def warn(self, text: str) -> None:
         _log.warning("%s", text)

@@ -153,7 +153,7 @@ class Dispatcher:
         self.ledger.completed(record.replace(number=number))
         self.jobs.pop(number, None)
         if error is not None:
-            job.conclude(error)
+            job.fail(error)
         else:
             resolve_handle(self.workspace, job.handle, record)
 

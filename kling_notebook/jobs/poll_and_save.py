@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from ..api import poll_schedule, rate_limiter, retry_policy, url_policy
-from ..api.address import address_of, letter_of
+from ..api.address import MOST_IMAGES, address_of, letter_of
 from ..api.errors import (
     ApiError,
     DownloadError,
@@ -29,7 +29,6 @@ from .running_job import RunningJob
 
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
-MOST_IMAGES = 26  # of a job: their letters are a to z
 PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
 _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
@@ -95,7 +94,13 @@ def ask_until_over(job: RunningJob) -> Job:
         if job.unwritten is not None:  # a full disk may have space again: the job id must not wait for the job's end
             job.commit()
         if polls and time.monotonic() - began > job.max_age:
-            raise StoppedAskingError(_still_running(job, time.monotonic() - began), JobStatus.PAUSED)
+            raise StoppedAskingError(
+                StillRunningError(
+                    f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
+                    f"{job.resume_hint}"
+                ),
+                JobStatus.PAUSED,
+            )
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
@@ -209,15 +214,6 @@ def _why(error: KlingError) -> str:
     if isinstance(error, RateLimitedError):
         return "rate limit"
     return f"the service answered {error.status}" if isinstance(error, ApiError) and error.status else "network"
-
-
-def _still_running(job: RunningJob, seconds: float) -> StillRunningError:
-    record = job.record
-    return StillRunningError(
-        f"Job {record.number} was asked for during {seconds:.0f} s, still runs, and is paused. {job.resume_hint}",
-        job_id=record.job_id,
-        number=record.number,
-    )
 
 
 def _pause_job(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterable[int] = ()) -> KlingError:

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TypeVar
 
 from ..api.errors import SettingsError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
 from ..api.parameters import LONG_PROMPT
 from ..api.price_class import kind
+from ..journal import layout
 from ..journal.job_record import Record, new_record
 from ..journal.journal import JournalError
+from ..journal.locks import alone
+from ..results.handle import JobHandle
 from .call import Call
 from .dispatcher import Dispatcher
-from .reuse import find_reusable, reuse, reuse_lock
+from .reuse import find_reusable, reuse
 from .send_permit import SendPermit
 from .spending import Estimate, SpendingLimits, call_time, price, queueing
+
+Found = TypeVar("Found", Record, JobHandle)
 
 
 def estimate(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], *, reusing: bool) -> Estimate:
     """What a call would cost now. Sends nothing."""
+    return _plan(dispatcher, requests, find_reusable if reusing else None)[2]
+
+
+def _plan(
+    dispatcher: Dispatcher,
+    requests: Sequence[GenerationRequest],
+    find: Callable[[Dispatcher, GenerationRequest], Found | None] | None,
+) -> tuple[dict[GenerationRequest, Found], list[GenerationRequest], Estimate]:
+    """What was found of the requests, what is to be bought, and the estimate. Identical requests count once."""
     unique = list(dict.fromkeys(requests))
-    found = {request: find_reusable(dispatcher, request) for request in unique if reusing}
-    here = {request: record for request, record in found.items() if record is not None}
-    # An unconfirmed request is neither reused nor bought: the call will refuse it and say what to do.
-    unconfirmed = sum(record.status is JobStatus.UNCONFIRMED for record in here.values())
-    to_buy = [request for request in unique if request not in here]
-    return estimate_all(dispatcher, to_buy, reused=len(here) - unconfirmed, unconfirmed=unconfirmed)
+    found = {request: find(dispatcher, request) for request in unique} if find else {}
+    known = {request: one for request, one in found.items() if one is not None}
+    # An unconfirmed request is neither reused nor bought: the call refuses it and says what to do.
+    unconfirmed = sum(one.status is JobStatus.UNCONFIRMED for one in known.values())
+    to_buy = [request for request in unique if request not in known]
+    total = estimate_all(dispatcher, to_buy, reused=len(known) - unconfirmed, unconfirmed=unconfirmed)
+    return known, to_buy, total
 
 
 def estimate_all(
@@ -74,14 +90,11 @@ def buy(
     permit = SendPermit(
         dispatcher.ledger, limits, lambda wanted: estimate_all(dispatcher, wanted), free=workspace.is_sandbox
     )
-    # So that two cells, or two kernels, that ask for the same at once buy it once.
-    with dispatcher.planning, reuse_lock(dispatcher) if reusing else nullcontext():
-        unique = list(dict.fromkeys(requests))
-        found = {request: reuse(dispatcher, request) for request in unique if reusing}
-        known = {request: handle for request, handle in found.items() if handle is not None}
-        unconfirmed = sum(handle.status is JobStatus.UNCONFIRMED for handle in known.values())
-        to_buy = [request for request in unique if request not in known]
-        total = estimate_all(dispatcher, to_buy, reused=len(known) - unconfirmed, unconfirmed=unconfirmed)
+    # Held from looking for identical rows until the own ones are written: two cells, or two kernels, that run the same
+    # at the same moment would otherwise both find nothing, and both buy.
+    lock = alone(layout.planning_lock(workspace.folder)) if reusing else nullcontext()
+    with dispatcher.planning, lock:
+        known, to_buy, total = _plan(dispatcher, requests, reuse if reusing else None)
         # The whole call is refused before a row is written; each POST is checked again when its turn comes.
         permit.check_call(total)
         records = add_records(dispatcher, to_buy, source)
@@ -89,10 +102,13 @@ def buy(
         jobs = {record.request: dispatcher.add(record, permit) for record in records}
     handles = known | {request: job.handle for request, job in jobs.items()}
     call = Call(tuple(handles[request] for request in requests), total, permit.numbers, workspace.journal.together)
-    # Starting many jobs takes a moment. An interrupt in between cancels those that were not sent, and only those.
-    with call.cancelled_if_cut_short():
+    try:
         for job in jobs.values():
             dispatcher.start(job)
+    except BaseException:
+        # Starting many jobs takes a moment. What an interrupt leaves without a worker must not look like a running job.
+        call.cancel_unsent()
+        raise
     return call
 
 

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from ..api.errors import KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
-from ..journal import layout
 from ..journal.job_record import Record
-from ..journal.locks import alone
 from ..results.handle import JobHandle
 from .dispatcher import Dispatcher, resolve_handle
 from .resume import fetch_again
-
-
-@contextmanager
-def reuse_lock(dispatcher: Dispatcher) -> Iterator[None]:
-    """Held from looking for identical rows until the own ones are written: two kernels that run the same notebook at
-    the same moment would otherwise both find nothing, and both buy."""
-    with alone(layout.planning_lock(dispatcher.workspace.folder)):
-        yield
 
 
 def find_reusable(dispatcher: Dispatcher, request: GenerationRequest) -> Record | None:

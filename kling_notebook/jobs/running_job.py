@@ -14,7 +14,6 @@ from ..api.event_log import suppress
 from ..api.job import Job, JobStatus
 from ..api.poll_schedule import Durations
 from ..api.rate_limiter import Kind
-from ..api.request_queue import Slot
 from ..journal.job_record import Record
 from ..journal.journal import JournalError
 from ..results.handle import JobHandle
@@ -27,7 +26,8 @@ Fetch = Callable[[Callable[[bytes], object]], object]
 
 
 class RecordStore(Protocol):
-    """Where one job's record and images go: a folder (`FolderStore`), or memory (`KlingClient`)."""
+    """Where one job's record and images go: a folder (`FolderStore`), or memory (`KlingClient`). Memory knows no other
+    jobs: what is asked about those has an answer here."""
 
     def commit(self, record: Record) -> Record:
         """Make the record durable; returns it as written, perhaps under another number.
@@ -35,27 +35,32 @@ class RecordStore(Protocol):
         Raises:
             JournalError, OSError: it could not be written. LostOwnership: another session owns the job.
         """
+        return record
 
     def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:
         """Fetch and keep one image; its name. ``last``: it will not be fetched again. Raises DownloadError."""
 
-    def find(self, record: Record, place: int) -> str | None:
+    def find(self, record: Record, place: int) -> str | None:  # noqa: ARG002
         """The name of an image that an earlier process saved and did not record."""
+        return None
 
     def has(self, name: str) -> bool:
         """Whether the image of this name is there."""
 
     def download_all(self, tasks: Iterable[Callable[[], str | DownloadError]]) -> Iterator[str | DownloadError]:
         """Run the tasks, as many side by side as is good; what they return, in their order."""
+        return (task() for task in tasks)
 
     def prepare(self) -> None:
         """Import what images need, while the job runs."""
 
-    def durations(self, record: Record) -> Durations:
+    def durations(self, record: Record) -> Durations:  # noqa: ARG002
         """How long such jobs took before."""
+        return Durations()
 
-    def is_other_job(self, record: Record, job_id: str) -> bool:
+    def is_other_job(self, record: Record, job_id: str) -> bool:  # noqa: ARG002
         """Whether another record has this job id already."""
+        return False
 
     def warn(self, text: str) -> None:
         """Tell the user once."""
@@ -171,17 +176,14 @@ class RunningJob:
     def wait_for_rate_limit(self, kind: Kind, due: float = 0.0) -> None:
         """Wait in the client's queue for a share of the rate limit. ``due``: ``time.monotonic()`` seconds."""
         with self.client.queue(kind, due) as slot:
-            self._wait_for(slot)
-
-    def _wait_for(self, slot: Slot) -> None:
-        told = False
-        while (seconds := slot.ready()) > 0:
-            if seconds > 1.0 or told:
-                told = True
-                self.notify(waiting_for=f"rate limit, {seconds:.0f} s")
-            self.pause(min(seconds, 1.0))
-        if told:
-            self.notify()
+            told = False
+            while (seconds := slot.ready()) > 0:
+                if seconds > 1.0 or told:  # a shorter wait is not worth a message
+                    told = True
+                    self.notify(waiting_for=f"rate limit, {seconds:.0f} s")
+                self.pause(min(seconds, 1.0))
+            if told:
+                self.notify()
 
     def pause(self, seconds: float) -> None:
         """Sleep; a cancellation wakes.
@@ -247,13 +249,9 @@ class RunningJob:
 
     # ---- the end ----
 
-    def conclude(self, error: KlingError | None, result: Any = None, **facts: object) -> None:
-        """Give the handle its result, or the error."""
+    def fail(self, error: KlingError) -> None:
+        """Give the handle the error that the job ended with."""
         if self.handle.done():
             return
-        known = {"status": self.record.status, "error": error, "waiting_for": None}
-        self.handle.publish(self.handle.snapshot.replace(**(known | facts)))
-        if error is None:
-            self.handle.set_result(result)
-        else:
-            self.handle.set_exception(error)
+        self.handle.publish(self.handle.snapshot.replace(status=self.record.status, error=error, waiting_for=None))
+        self.handle.set_exception(error)

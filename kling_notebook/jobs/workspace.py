@@ -27,16 +27,12 @@ SANDBOX_SECONDS = (2.2, 2.5, 2.8)  # jobs of our own sandbox, known before the f
 
 
 class JobSettings(Protocol):
-    """The settings that jobs go by."""
+    """The settings that jobs go by; what each one means stands with `Settings`."""
 
-    @property
-    def in_flight(self) -> int: ...
-    @property
-    def job_max_age(self) -> float: ...
-    @property
-    def thumbnail_size(self) -> int: ...
-    @property
-    def recipe(self) -> bool: ...
+    in_flight: int
+    job_max_age: float
+    thumbnail_size: int
+    recipe: bool
 
 
 @dataclass
