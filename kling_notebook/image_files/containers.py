@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 
 from . import exif
 from .file_kinds import JPEG, PNG, WEBP, kind_of
@@ -69,8 +69,7 @@ def facts(data: bytes) -> Facts:
     Raises:
         BrokenContainerError: cut short, damaged, or another kind of file.
     """
-    kind = _known(data)
-    parts = _parts(data, kind)
+    kind, parts = _walk(data)
     found = {PNG: _png_facts, JPEG: _jpeg_facts, WEBP: _webp_facts}[kind](data, parts)
     return replace(found, orientation=exif.read_orientation(_exif_of(data, parts, kind)))
 
@@ -91,9 +90,9 @@ def same_pixel_data(data: bytes, other: bytes) -> bool:
 
 
 def _essential(data: bytes) -> Iterator[bytes | memoryview]:
-    kind = _known(data)
+    kind, parts = _walk(data)
     view = memoryview(data)
-    kept = (part for part in _parts(data, kind) if _is_essential(kind, part.kind))
+    kept = (part for part in parts if _is_essential(kind, part.kind))
     heads = {PNG: _PNG_SIGNATURE, JPEG: b"\xff\xd8", WEBP: b""}
     return chain([heads[kind]], (view[part.start : part.end] for part in kept))
 
@@ -107,25 +106,19 @@ def _is_essential(kind: str, part: bytes) -> bool:
 
 def read_exif(data: bytes) -> bytes | None:
     """The EXIF block as a bare TIFF structure, None if there is none."""
-    kind = _known(data)
-    return _exif_of(data, _parts(data, kind), kind)
+    kind, parts = _walk(data)
+    return _exif_of(data, parts, kind)
 
 
 def _exif_of(data: bytes, parts: list[_Part], kind: str) -> bytes | None:
-    part = next((part for part in parts if _is_exif(data, part, kind)), None)
-    return None if part is None else data[part.body : part.body_end].removeprefix(_EXIF_HEADER)
+    blocks = (part for part in parts if _is(data, part, _EXIF[kind]))
+    return next((data[part.body : part.body_end].removeprefix(_EXIF_HEADER) for part in blocks), None)
 
 
 def may_be_edited(data: bytes) -> bool:
     """False for a file with a manifest (C2PA), which any change would make invalid, and for other kinds of files."""
     kind = kind_of(data).media_type
-    return kind in (PNG, JPEG, WEBP) and not any(_is_manifest(data, part, kind) for part in _parts(data, kind))
-
-
-def _is_manifest(data: bytes, part: _Part, kind: str) -> bool:
-    if kind == JPEG:
-        return part.kind == b"\xeb" and b"jumb" in data[part.body : part.body + 32]
-    return part.kind == (b"caBX" if kind == PNG else b"C2PA")
+    return kind in (PNG, JPEG, WEBP) and not any(_is(data, part, _MANIFEST[kind]) for part in _walk(data)[1])
 
 
 def write_exif(data: bytes, exif: bytes) -> bytes:
@@ -134,37 +127,32 @@ def write_exif(data: bytes, exif: bytes) -> bytes:
     Raises:
         BrokenContainerError: the file cannot be edited, or the block is too large for it.
     """
-    kind = _known(data)
-    parts = _parts(data, kind)
-    if kind == PNG:
-        return _png_with(data, parts, exif)
-    if kind == JPEG:
-        return _jpeg_with(data, parts, exif)
-    return _webp_with(data, parts, exif)
+    kind, parts = _walk(data)
+    write = {PNG: _png_with, JPEG: _jpeg_with, WEBP: _webp_with}[kind]
+    return write(data, parts, exif)
 
 
-def _known(data: bytes) -> str:
+def _walk(data: bytes) -> tuple[str, list[_Part]]:
+    """The media type, and every part up to the end of the image. Bytes after that end are left alone."""
     kind = kind_of(data).media_type
-    if kind not in (PNG, JPEG, WEBP):
+    if kind not in _EXIF:
         raise BrokenContainerError("it is not a PNG, JPEG or WebP file")
-    return kind
-
-
-def _parts(data: bytes, kind: str) -> list[_Part]:
-    """Every part up to the end of the image. Bytes after that end are left alone."""
     walk = {PNG: _png_parts, JPEG: _jpeg_parts, WEBP: _webp_parts}[kind]
-    parts: list[_Part] = []
-    for part in walk(data):
-        parts.append(part)
-        if len(parts) > _MOST_PARTS:
-            raise BrokenContainerError("it is chopped into more parts than any image has")
-    return parts
+    parts = list(islice(walk(data), _MOST_PARTS + 1))
+    if len(parts) > _MOST_PARTS:
+        raise BrokenContainerError("it is chopped into more parts than any image has")
+    return kind, parts
 
 
-def _is_exif(data: bytes, part: _Part, kind: str) -> bool:
-    if kind == JPEG:
-        return part.kind == b"\xe1" and data[part.body : part.body + 6] == _EXIF_HEADER
-    return part.kind == (b"eXIf" if kind == PNG else b"EXIF")
+# What a part is called, and what its first bytes hold: so many of them are looked at.
+_Mark = tuple[bytes, bytes, int]
+_EXIF: dict[str, _Mark] = {PNG: (b"eXIf", b"", 0), JPEG: (b"\xe1", _EXIF_HEADER, 6), WEBP: (b"EXIF", b"", 0)}
+_MANIFEST: dict[str, _Mark] = {PNG: (b"caBX", b"", 0), JPEG: (b"\xeb", b"jumb", 32), WEBP: (b"C2PA", b"", 0)}
+
+
+def _is(data: bytes, part: _Part, mark: _Mark) -> bool:
+    kind, within, length = mark
+    return part.kind == kind and within in data[part.body : part.body + length]
 
 
 # PNG ----------------------------------------------------------------------------------------------------------------
@@ -258,7 +246,7 @@ def _jpeg_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
         raise BrokenContainerError("the EXIF block is too large for a JPEG file")
     before = next(part.start for part in parts if part.kind != b"\xe0")
     segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
-    return _edited(data, [p for p in parts if _is_exif(data, p, JPEG)], before, segment)
+    return _edited(data, [p for p in parts if _is(data, p, _EXIF[JPEG])], before, segment)
 
 
 # WebP ---------------------------------------------------------------------------------------------------------------

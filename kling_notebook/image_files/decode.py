@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ..api.event_log import suppress
 from . import containers, exif
@@ -227,7 +227,11 @@ def small(image: Image.Image, side: int) -> Image.Image:
     return small if small.mode in ("RGB", "L") else small.convert("RGB")
 
 
-def as_image(value: object) -> Image.Image | None:
-    """``value`` if it is a PIL image, without importing Pillow if nothing has."""
-    module = sys.modules.get("PIL.Image")
-    return value if module is not None and isinstance(value, module.Image) else None
+def is_instance(value: object, module: str, name: str) -> bool:
+    """Whether ``value`` is of this class, without importing its module if nothing has."""
+    return isinstance(value, getattr(sys.modules.get(module), name, ()))
+
+
+def is_image(value: object) -> TypeGuard[Image.Image]:
+    """Whether ``value`` is a PIL image."""
+    return is_instance(value, "PIL.Image", "Image")

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..api.errors import InputError
 from ..api.event_log import log_suppressed
 from ..api.generation_request import GenerationRequest, SourceImage
-from . import containers, exif
+from . import containers, decode, exif
 from .regular_file import open_regular
 
 FORMAT = "kling_notebook recipe"
@@ -33,7 +33,6 @@ MOST_BYTES = 60_000
 
 _LONG_EXTRA = 2_000
 _MOST_BESIDE = 1_000_000
-_MOST_FILE_BYTES = 64 * 2**20
 
 
 class NotEditedError(InputError):
@@ -176,14 +175,10 @@ def _beside(path: Path) -> dict[str, Any] | None:
 
 def _file(path: Path) -> bytes:
     try:
-        with open_regular(path) as file:
-            data = file.read(_MOST_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
+        return decode.read_bounded(path)
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the path, and above 64 MB
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read: {reason}.", parameter="path") from None
-    if len(data) > _MOST_FILE_BYTES:
-        raise InputError(f"{path} is larger than any image we save: above 64 MB.", parameter="path")
-    return data
 
 
 def _parsed(text: str | None, most: int = MOST_BYTES) -> dict[str, Any] | None:

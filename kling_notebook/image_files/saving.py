@@ -106,9 +106,10 @@ def save(
         except (decode.NotAnImageError, DownloadError) as error:
             raise _refused(error, temporary, unsaved / stem, last) from error.__cause__
         with _disk(folder):
-            _sync(temporary)
+            _sync(temporary, os.O_RDWR)
             target = _put(temporary, folder, stem, ending)
-            sync_folder(folder)
+            with suppress(OSError):  # Windows opens no folders, and needs none of it
+                _sync(folder, os.O_RDONLY)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -308,23 +309,16 @@ def _same_image(temporary: Path, target: Path) -> bool:
         return False
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        try:
-            os.fsync(file.fileno())
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # file systems that know no fsync
-                raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut. Windows opens no folders and needs none of it."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(path: Path, flags: int) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # file systems that know no fsync
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

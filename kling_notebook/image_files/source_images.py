@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
-from ..api.event_log import log_suppressed, suppress
+from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
 from . import decode, decode_pool, exif
 from .file_kinds import JPEG, PNG, WEBP, kind_of
@@ -31,7 +30,7 @@ _ROUNDING = 1e-4  # what a resize or a change of color space adds at the ends of
 
 def has_pixels(value: object) -> bool:
     """Whether the value is an image without a file: a PIL image or a NumPy array."""
-    return decode.as_image(value) is not None or _as_array(value) is not None
+    return decode.is_image(value) or decode.is_instance(value, "numpy", "ndarray")
 
 
 def is_loadable(value: object) -> bool:
@@ -54,14 +53,12 @@ def load_source(value: Any) -> tuple[bytes, str]:
         return _checked(bytes(value), "The source image")
     if callable(getattr(value, "read", None)):
         return _checked(_read(value), "The source image")
-    image, array = decode.as_image(value), _as_array(value)
-    if array is not None:
-        image = _image_of(array)
-    if image is None:
+    if not has_pixels(value):
         raise _refused(
             f"A source image cannot be of type {type(value).__name__}. Give a path, a URL, bytes, a PIL image or a "
             "NumPy array."
         )
+    image: Image.Image = value if decode.is_image(value) else _image_of(value)
     _check_size("The source image", image.width, image.height)
     try:
         data, media_type = decode_pool.run(_encoded, image)
@@ -84,32 +81,22 @@ def _read(file: Any) -> bytes:
     return data
 
 
-def _as_array(value: object) -> np.ndarray[Any, Any] | None:
-    """``value`` if it is a NumPy array, without importing NumPy if it was not imported yet."""
-    module = sys.modules.get("numpy")
-    return value if module is not None and isinstance(value, module.ndarray) else None
-
-
 def _image_of(array: np.ndarray[Any, Any]) -> Image.Image:
     """An array of gray, RGB or RGBA pixels as an image."""
     import numpy as np
     from PIL import Image
 
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)) or not array.size:
-        channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-        hint = " Use numpy.moveaxis(array, 0, -1)." if channels_first else ""
         raise _refused(
             f"A source image as an array has the shape (height, width), (height, width, 3) or (height, width, 4), not "
-            f"{array.shape}.{hint}"
+            f"{array.shape}. numpy.moveaxis(array, 0, -1) puts channels last."
         )
     if array.dtype.kind == "f":
         array = _as_bytes(array, 1)
     if array.dtype != np.uint8:
-        hint = {"b": "array * numpy.uint8(255)", "u": "array / 65535 for 16 bits"}.get(
-            array.dtype.kind, "a float array"
-        )
         raise _refused(
-            f"A source image as an array is uint8 (0 to 255) or float (0 to 1), not {array.dtype}. Convert it: {hint}."
+            f"A source image as an array is uint8 (0 to 255) or float (0 to 1), not {array.dtype}. Convert it: "
+            "array / 65535 for 16 bits, array.astype(float) for booleans."
         )
     return Image.fromarray(np.ascontiguousarray(array))
 
@@ -196,7 +183,7 @@ def _file(path: Path) -> bytes:
         with open_regular(path) as file:
             return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise _refused(f"There is no file {path} (looked in {_working_folder()}). Check its spelling.") from None
+        raise _refused(f"There is no file {path}. Check its spelling, and the working directory.") from None
     except (OSError, ValueError) as error:  # ValueError for a NUL in the path
         raise _refused(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
@@ -241,11 +228,3 @@ def _check_size(name: str, width: int, height: int) -> None:
 
 def _refused(message: str) -> InputError:
     return InputError(message, parameter="image")
-
-
-def _working_folder() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError as error:
-        log_suppressed(__name__, error)
-        return "a folder that was removed"

@@ -145,14 +145,9 @@ class Journal:
             if self._connection.in_transaction:  # that of `together`, on this thread: others wait for the lock
                 yield self._connection
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with self._connection:  # commits, or rolls back whatever the error is
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
 
     def fingerprint(self, key: str | Secret) -> str:
         """What the rows of an account's key have in common: tells keys apart, and gives none away."""

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from ..api.errors import SettingsError
-from ..api.event_log import suppress
 
 APPLICATION_ID = 0x4B4C4E47  # "KLNG": with it a file is ours, of a version since 0.1.0
 
@@ -99,18 +98,13 @@ def bring_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema=OFF")
     if _version(connection) == len(MIGRATIONS):
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection:  # commits, or rolls back whatever the error is
+        connection.execute("BEGIN IMMEDIATE")
         for _, script in MIGRATIONS[_version(connection) :]:  # asked again: another process may have been faster
             for statement in _statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _version(connection: sqlite3.Connection) -> int:
