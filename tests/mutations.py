@@ -254,7 +254,7 @@ MUTATIONS = (
         "    if False:", "attacks/test_hostile_folder.py", "is_a_link or planning"),
     row("a row's impossible values are believed", "journal/job_record.py", "    if impossible:", "    if False:",
         "attacks/test_hostile_folder.py", "owner or images"),
-    row("a pipe is waited for", "image_files/regular_file.py", "        if not stat.S_ISREG(mode):", "        if False:",
+    row("a pipe is waited for", "image_files/regular_file.py", "    if not stat.S_ISREG(", "    if False and not stat.S_ISREG(",
         "attacks/test_hostile_folder.py", "pipe"),
     row("the key is not cleaned", "api/api_key.py", 'key, api_key = api_key.strip(), ""', 'key, api_key = api_key, ""',
         "test_settings.py", "pasted"),

@@ -38,16 +38,11 @@ def read_description(block: bytes) -> str | None:
     if entry is None:
         return None
     _, kind, count = struct.unpack_from(directory.order + "HHI", entry)
-    if kind != _ASCII:
-        raise BrokenExifError("the description is not text")
     offset = struct.unpack_from(directory.order + "I", entry, 8)[0]
     text = entry[8 : 8 + count] if count <= 4 else block[offset : offset + count]
-    if len(text) != count:
-        raise BrokenExifError("the description is cut short")
-    try:
-        return text.rstrip(b"\0").decode("ascii")
-    except UnicodeDecodeError:
-        raise BrokenExifError("the description is not ASCII") from None
+    if kind != _ASCII or len(text) != count or not text.isascii():
+        raise BrokenExifError("the description is cut short, or not ASCII text")
+    return text.rstrip(b"\0").decode("ascii")
 
 
 def read_orientation(block: bytes | None) -> int:

@@ -49,31 +49,20 @@ _SIGNATURES: tuple[tuple[bytes, str, str, str], ...] = (
     (rb"\x1f\x8b", "application/gzip", ".gz", "gzip data"),
     (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--[^>]*-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s/>]",
      "image/svg+xml", ".svg", "an SVG drawing"),
+    (rb"[\xef\xbb\xbf \t\r\n]*\Z", "text/plain", ".txt", "empty"),
+    (rb"[\xef\xbb\xbf \t\r\n]*<", "text/html", ".txt", "HTML"),
+    (rb"[\xef\xbb\xbf \t\r\n]*[{[]", "application/json", ".txt", "JSON"),
+    (rb"[^\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]*\Z", "text/plain", ".txt", "text"),
 )  # fmt: skip
 _KINDS = tuple(
-    (re.compile(pattern, re.DOTALL), FileKind(media_type, ending, name))
+    (re.compile(pattern, re.DOTALL), FileKind(media_type, ending, name, kept=ending != ".txt"))
     for pattern, media_type, ending, name in _SIGNATURES
 )
 
 UNKNOWN = FileKind("application/octet-stream", ".bin", "a file of an unknown kind")
-_EMPTY = FileKind("text/plain", ".txt", "empty", kept=False)
-_HTML = FileKind("text/html", ".txt", "HTML", kept=False)
-_JSON = FileKind("application/json", ".txt", "JSON", kept=False)
-_TEXT = FileKind("text/plain", ".txt", "text", kept=False)
-_CONTROL = frozenset(range(32)) - set(b"\t\r\n\f\x1b")
 
 
 def kind_of(data: bytes) -> FileKind:
     """The kind of a file, from its first bytes."""
     head = data[:HEAD]
-    for pattern, kind in _KINDS:
-        if pattern.match(head):
-            return kind
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start:
-        return _EMPTY
-    if start.startswith(b"<"):
-        return _HTML
-    if start.startswith((b"{", b"[")):
-        return _JSON
-    return UNKNOWN if _CONTROL.intersection(head) else _TEXT
+    return next((kind for pattern, kind in _KINDS if pattern.match(head)), UNKNOWN)

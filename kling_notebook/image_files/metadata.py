@@ -133,8 +133,7 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
     failure = "carries no recipe of kling_notebook. Programs that save an image anew often drop it"
     recipe = None
     try:
-        block = containers.read_exif(data)
-        recipe = _parsed(exif.read_description(block)) if block else None
+        recipe = _parsed(exif.read_description(containers.read_exif(data) or b""))
     except containers.BrokenContainerError as error:
         failure = f"cannot be read: {error}"
     except exif.BrokenExifError:

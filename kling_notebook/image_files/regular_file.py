@@ -25,13 +25,9 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     """
     if not follow and path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link", str(path))
-    descriptor = os.open(path, _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-            raise OSError(kind, os.strerror(kind) if stat.S_ISDIR(mode) else "it is not a regular file", str(path))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    flags = _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    file = open(path, "rb", opener=lambda name, _: os.open(name, flags))  # noqa: SIM115  # it is given to the caller
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file

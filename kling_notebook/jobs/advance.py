@@ -12,6 +12,7 @@ Each step is committed before the next one is taken, so running and resuming are
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 
@@ -179,10 +180,8 @@ def _wait_before_next(job: RunningJob, error: KlingError, tries: int) -> None:
         return
     seconds = rate_limiter.backoff(tries, _random.random())
     job.notify(waiting_for=f"network, {seconds:.0f} s")
-    try:
+    with contextlib.suppress(CancelledError):  # seen again before the next POST
         job.pause(seconds)
-    except CancelledError:  # seen again before the next POST
-        return
 
 
 def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) -> KlingError:

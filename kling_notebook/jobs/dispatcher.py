@@ -163,9 +163,9 @@ class Dispatcher:
         while True:
             job.record = workspace.journal.get(number) or job.record
             status = job.record.status
-            if status.over or status in (JobStatus.UNCONFIRMED, JobStatus.PAUSED):
-                break
-            if not workspace.runs_elsewhere(job.record):  # its kernel is gone; or its worker in this one, on a fault
+            # Its kernel may be gone, or its worker in this one, on a fault: then it is no longer worked on.
+            stopped = status.over or status in (JobStatus.UNCONFIRMED, JobStatus.PAUSED)
+            if stopped or not workspace.runs_elsewhere(job.record):
                 break
             job.notify(waiting_for="another kernel's job")
             time.sleep(FOLLOW_SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from ..api.address import MOST_IMAGES, address_of
 from ..api.errors import ApiError, InputError, KlingError
 from ..api.event_log import log_suppressed, suppress
@@ -24,7 +26,7 @@ _COLLECTABLE = (*RESUMABLE, JobStatus.EXPIRED)
 
 def recover_on_start(workspace: Workspace) -> list[str]:
     """At first use: what dead kernels left behind is named, what was never sent is closed."""
-    here, unconfirmed_here, elsewhere, other_key = 0, 0, [], []
+    found: dict[str, list[Record]] = defaultdict(list)
     left = workspace.journal.open_records()
     living = {owner for owner in {record.owner for record in left} if workspace.locks.alive(owner)}
     with workspace.journal.together():
@@ -36,23 +38,19 @@ def recover_on_start(workspace: Workspace) -> list[str]:
                 continue
             if record.status is JobStatus.SUBMITTING:
                 _settle(workspace, record, JobStatus.UNCONFIRMED, "its kernel ended while it was being submitted")
-            if record.backend != workspace.backend:
-                elsewhere.append(record.backend)
-            elif record.status in (JobStatus.SUBMITTING, JobStatus.UNCONFIRMED):
-                unconfirmed_here += 1
-            elif workspace.has_other_key(record):
-                other_key.append(record.number)
-            else:
-                here += 1
+            unconfirmed = record.status in (JobStatus.SUBMITTING, JobStatus.UNCONFIRMED)
+            which = "unconfirmed" if unconfirmed else "other key" if workspace.has_other_key(record) else "paused"
+            found[which if record.backend == workspace.backend else "elsewhere"].append(record)
     notices = []
-    if here:
-        notices.append(f"{count(here, 'job')} {'are' if here > 1 else 'is'} paused: `%kling resume` fetches them.")
-    if unconfirmed_here:
-        notices.append(f"{count(unconfirmed_here, 'job')} may have been submitted: see `%kling status`.")
-    if other_key:
-        notices.append(_with_another_key(other_key))
-    if elsewhere:
-        notices.append(f"{len(elsewhere)} paused on another backend ({', '.join(sorted(set(elsewhere)))}).")
+    if paused := len(found["paused"]):
+        notices.append(f"{count(paused, 'job')} {'are' if paused > 1 else 'is'} paused: `%kling resume` fetches them.")
+    if found["unconfirmed"]:
+        notices.append(f"{count(len(found['unconfirmed']), 'job')} may have been submitted: see `%kling status`.")
+    if found["other key"]:
+        notices.append(_with_another_key(found["other key"]))
+    if elsewhere := found["elsewhere"]:
+        backends = ", ".join(sorted({record.backend for record in elsewhere}))
+        notices.append(f"{len(elsewhere)} paused on another backend ({backends}).")
     saving.remove_temporaries(workspace.folder, living=workspace.locks.living())
     return notices
 
@@ -88,7 +86,7 @@ def resume_all(dispatcher: Dispatcher) -> list[JobHandle]:
         if record.backend != workspace.backend or record.status not in RESUMABLE:
             continue
         if workspace.has_other_key(record):
-            other_key.append(record.number)
+            other_key.append(record)
             continue
         if (job := dispatcher.jobs.get(record.number)) is not None:
             handles += [job.handle] if record.status is not JobStatus.PAUSED else []
@@ -99,7 +97,8 @@ def resume_all(dispatcher: Dispatcher) -> list[JobHandle]:
     return handles
 
 
-def _with_another_key(numbers: list[int]) -> str:
+def _with_another_key(records: list[Record]) -> str:
+    numbers = [record.number for record in records]
     jobs = f"Job{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
     return (
         f"{jobs} of this folder {'were' if len(numbers) > 1 else 'was'} paid for with another API key and left alone. "
@@ -113,15 +112,12 @@ def _ask_with_this_key(dispatcher: Dispatcher, record: Record) -> None:
     for status_url in dict.fromkeys((record.status_url, None)):
         try:
             client.poll(str(record.job_id), status_url)
-        except ApiError as error:
-            if error.status not in (401, 403, 404):
+            return
+        except KlingError as error:
+            if not isinstance(error, ApiError) or error.status not in (401, 403, 404):
+                log_suppressed(f"asking for job {n} with another key", error)  # the job's own polls will see what it is
                 return
             refusal = error
-        except KlingError as error:  # the job's own polls will see what it is
-            log_suppressed(f"asking for job {n} with another key", error)
-            return
-        else:
-            return
     refusal.args = (
         f"Job {n} was paid for with another API key, and the service does not give it to the present one "
         f"({refusal.status}). Nothing was changed. Connect with that key, then `%kling resume {n}`.",
@@ -221,13 +217,9 @@ def _only_unconfirmed(workspace: Workspace, job_id: str) -> Record:
     ]
     if len(found) == 1:
         return found[0]
-    if not found:
-        raise InputError(f"No job {job_id} in this folder, and none is unconfirmed.", parameter="job")
     numbers = ", ".join(str(record.number) for record in found)
-    raise InputError(
-        f"No job {job_id} in this folder; jobs {numbers} are unconfirmed. Say which: `%kling resume N {job_id}`.",
-        parameter="job",
-    )
+    others = f"jobs {numbers} are unconfirmed. Say which: `%kling resume N {job_id}`"
+    raise InputError(f"No job {job_id} in this folder; {others if found else 'none is unconfirmed'}.", parameter="job")
 
 
 def _attach(dispatcher: Dispatcher, record: Record, job_id: str) -> Record:

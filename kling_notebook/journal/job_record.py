@@ -144,16 +144,17 @@ def record_of(row: Sequence[Any]) -> Record:
         text = facts[name] or ""
         if len(text) > most or not text.isprintable():
             raise ValueError(f"its {name} cannot be {text!r:.60}")
-    facts["number"] = facts.pop("n")
-    facts["status"] = JobStatus(facts["status"])
-    facts["request"] = GenerationRequest.from_json(json.loads(facts["request"]))
-    facts["images"] = tuple(json.loads(facts["images"]))
-    facts["raw"] = json.loads(facts["raw"])
-    facts["starred"] = frozenset(json.loads(facts["starred"]))
-    if len(facts["images"]) > MOST_IMAGES or not all(map(layout.is_plain_name, facts["images"])):
+    facts |= {
+        "number": facts.pop("n"),
+        "status": JobStatus(facts["status"]),
+        "request": GenerationRequest.from_json(json.loads(facts["request"])),
+        "images": tuple(json.loads(facts["images"])),
+        "raw": json.loads(facts["raw"]),
+        "starred": frozenset(json.loads(facts["starred"])),
+    }
+    plain = len(facts["images"]) <= MOST_IMAGES and all(map(layout.is_plain_name, facts["images"]))
+    if not plain or not all(isinstance(place, int) for place in facts["starred"]):
         raise ValueError("its images are not names of files")
-    if not isinstance(facts["raw"], dict) or not all(isinstance(place, int) for place in facts["starred"]):
-        raise TypeError("its facts are of the wrong type")
     return Record(**facts)
 
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,19 +218,18 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
                 place, record = _record(path, session)
                 jobs.setdefault(str(record.job_id), []).append((place, path.name, record))
     with journal.reading_untranslated() as connection:
-        known, numbers = set(), {0}
-        for number, job_id in connection.execute("SELECT n, job_id FROM jobs"):
-            known.add(job_id)
-            numbers.add(number)
+        rows = connection.execute("SELECT n, job_id FROM jobs").fetchall()
+    numbers, known = {0} | {number for number, _ in rows}, {job_id for _, job_id in rows}
     records = []
     for job_id in sorted(jobs.keys() - known, key=lambda job_id: jobs[job_id][0][2].created_at):
         images = sorted(jobs[job_id], key=lambda found: found[:2], reverse=True)
         record, names = images[-1][2], {place: name for place, name, _ in images}
         record = record.replace(number=0 if record.number in numbers else record.number)
         numbers.add(record.number)
-        stems = [saving.file_stem(record.number, place, record.request.prompt, job_id) for place in range(max(names))]
-        gaps = dict(enumerate(stems))
-        records.append(record.replace(images=tuple((gaps | names)[place] for place in range(max(names) + 1))))
+        # An image that is gone keeps its place, as in poll_and_save: the others keep their addresses.
+        stem = partial(saving.file_stem, record.number, prompt=record.request.prompt, job_id=job_id)
+        everything = tuple(names.get(place) or stem(place) for place in range(max(names) + 1))
+        records.append(record.replace(images=everything))
     records.sort(key=lambda record: not record.number)  # those without a number come after all that have one
     journal.add(records)
     return len(records)
@@ -238,18 +238,14 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
 def _record(path: Path, session: str) -> tuple[int, Record]:
     """The image's place in its job, and the job as its recipe tells of it. Raises anything where there is none."""
     recipe = metadata.read(path)
-    job_id, backend, credits = recipe["job_id"], recipe["backend"], recipe.get("credits")
-    credits = None if credits is None else float(credits)
+    job_id, backend, place = recipe["job_id"], recipe["backend"], int(recipe.get("image") or 0)
+    credits = None if recipe.get("credits") is None else float(recipe["credits"])
     texts = isinstance(job_id, str) and isinstance(backend, str) and (job_id + backend).isprintable()
-    if not texts or not math.isfinite(credits or 0.0):
-        raise ValueError("SQLite would not take it")
+    if not texts or not math.isfinite(credits or 0.0) or not 0 <= place < MOST_IMAGES:
+        raise ValueError("no job is like that")
     created = float(calendar.timegm(time.strptime(recipe["created"], "%Y-%m-%dT%H:%M:%SZ")))
     about = {"backend": backend, "source": "recovered", "session": session, "estimate": credits or 0.0}
     record = new_record(metadata.request_of(recipe), **about, now=created)
     named = _NUMBER.match(path.name)
     facts = {"number": int(named[1]) if named else 0, "job_id": job_id, "submitted_at": created, "credits": credits}
-    record = record.replace(status=JobStatus.COMPLETED, **facts)
-    place = int(recipe.get("image") or 0)
-    if not 0 <= place < MOST_IMAGES:
-        raise ValueError("no job has so many images")
-    return place, record
+    return place, record.replace(status=JobStatus.COMPLETED, **facts)
