@@ -181,15 +181,13 @@ def _png_facts(data: bytes, parts: list[_Part]) -> Facts:
     width, height = struct.unpack_from(">II", data, parts[0].body)
     view = memoryview(data)
     for part in parts:
-        if part.kind[0] & 0x20 == 0 and zlib.crc32(view[part.start + 4 : part.body_end]) != _crc(data, part):
+        if part.kind[0] & 0x20 == 0 and zlib.crc32(view[part.start + 4 : part.body_end]) != int.from_bytes(
+            view[part.body_end : part.end], "big"
+        ):
             raise BrokenContainerError("a checksum in the PNG file does not match")
     if not any(part.kind == b"IDAT" for part in parts):
         raise BrokenContainerError("the PNG file holds no image")
     return Facts(PNG, width, height, any(part.kind == b"acTL" for part in parts))
-
-
-def _crc(data: bytes, part: _Part) -> int:
-    return int.from_bytes(data[part.body_end : part.end], "big")
 
 
 def _png_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:

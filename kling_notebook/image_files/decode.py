@@ -27,7 +27,7 @@ MOST_BYTES = 64 * 2**20
 FORMATS = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", "image/gif": "GIF", "image/avif": "AVIF"}
 
 # What shows through a transparent image in a thumbnail; neither of a notebook's two themes.
-_GROUND = (160, 160, 160)
+_GROUND = (160, 160, 160, 255)
 
 # By EXIF's orientation, the `PIL.Image.Transpose` that makes the image upright.
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
@@ -220,10 +220,8 @@ def small(image: Image.Image, side: int) -> Image.Image:
     small = plain.reduce(factor) if factor > 1 else plain.copy()
     small.thumbnail((side, side))
     if small.mode in ("RGBA", "LA", "RGBa", "La"):
-        small = small.convert("RGBA")
-        ground = Image.new("RGB", small.size, _GROUND)
-        ground.paste(small, mask=small.getchannel("A"))
-        return ground
+        ground = Image.new("RGBA", small.size, _GROUND)
+        return Image.alpha_composite(ground, small.convert("RGBA")).convert("RGB")
     return small if small.mode in ("RGB", "L") else small.convert("RGB")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -21,7 +20,7 @@ from ..api.errors import InputError
 from ..api.event_log import log_suppressed
 from ..api.generation_request import GenerationRequest, SourceImage
 from . import containers, decode, exif
-from .regular_file import open_regular
+from .regular_file import open_regular, write_whole
 
 FORMAT = "kling_notebook recipe"
 VERSION = 1
@@ -109,9 +108,7 @@ def splice(data: bytes, recipe: Mapping[str, Any]) -> bytes:
 def write_beside(path: Path, recipe: Mapping[str, Any]) -> Path:
     """Write the recipe of the image at ``path`` into a file beside it, which is returned."""
     beside = path.with_suffix(BESIDE)
-    temporary = beside.with_name(f".{beside.name}.{secrets.token_hex(6)}.part")  # no link can wait under that name
-    temporary.write_text(json.dumps(dict(recipe), allow_nan=False, indent=2) + "\n", encoding="ascii")
-    temporary.replace(beside)
+    write_whole(beside, (json.dumps(dict(recipe), allow_nan=False, indent=2) + "\n").encode("ascii"))
     return beside
 
 

@@ -1,4 +1,4 @@
-"""Open a file that may be a stranger's: a pipe would wait for a writer, a device may have no end.
+"""Read a file that may be a stranger's: a pipe would wait for a writer, a device may have no end. Write one whole.
 
 A module of its own because everything that reads an image needs it, and nothing else of what they need.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from pathlib import Path
 from typing import BinaryIO
+
+from ..api.event_log import suppress
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -31,3 +34,18 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
         file.close()
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return file
+
+
+def write_whole(path: Path, data: bytes, temporary: Path | None = None) -> None:
+    """Write a file whole or not at all, by way of a temporary. No fsync: of what a power cut may cost.
+
+    Args:
+        temporary: beside it; without it one of a random name, under which no link can wait.
+    """
+    temporary = temporary or path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

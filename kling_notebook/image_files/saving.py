@@ -22,7 +22,7 @@ from ..api.errors import DownloadError, InputError
 from ..api.event_log import log_suppressed, suppress
 from . import containers, decode, decode_pool, metadata
 from .file_kinds import HEAD, UNKNOWN, kind_of
-from .regular_file import open_regular
+from .regular_file import open_regular, write_whole
 from .thumbnails import LARGE, Views, keep, previews
 
 if TYPE_CHECKING:
@@ -222,12 +222,8 @@ def _with_metadata(temporary: Path, recipe: Mapping[str, Any], wanted: Wanted) -
     """Replace the temporary by itself with its metadata. Whatever is raised, the temporary is as it was."""
     edited = metadata.splice(_read(temporary), recipe)
     views = _views(edited, *wanted, lenient=False)
-    second = temporary.with_name(f".{temporary.name}")
-    try:
-        second.write_bytes(edited)
-        second.replace(temporary)
-    finally:
-        second.unlink(missing_ok=True)
+    # The name is one that `remove_temporaries` knows.
+    write_whole(temporary, edited, temporary.with_name(f".{temporary.name}"))
     return views
 
 

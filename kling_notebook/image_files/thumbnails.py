@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..api.errors import DownloadError
 from ..api.event_log import log_suppressed, suppress
 from . import containers, decode, decode_pool
-from .regular_file import open_regular
+from .regular_file import open_regular, write_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -63,7 +62,8 @@ def thumbnail(
         raise DownloadError(f"{path.name} cannot be shown: {error}.") from None
     if place is not None:
         with suppress(OSError):
-            _write(place, jpeg)
+            cache.mkdir(parents=True, exist_ok=True)
+            write_whole(place, jpeg)
     return jpeg, *facts.upright_size
 
 
@@ -85,8 +85,9 @@ def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int]
 def keep(path: Path, cache: Path, views: Views) -> None:
     """Put in the cache what `previews` made while the image was being saved."""
     with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
         for (size, limit), jpeg in views.items():
-            _write(_place(path, cache, size, limit), jpeg)
+            write_whole(_place(path, cache, size, limit), jpeg)
 
 
 def make(image: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
@@ -117,15 +118,3 @@ def _read(place: Path) -> tuple[bytes, int, int] | None:
     if comment is None or not jpeg.startswith(b"\xff\xd8") or not jpeg.endswith(b"\xff\xd9"):
         return None
     return jpeg, int(comment[1]), int(comment[2])
-
-
-def _write(place: Path, jpeg: bytes) -> None:
-    """Whole or not at all. No fsync: what a power cut loses is made again."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.stem}.{secrets.token_hex(6)}.part")
-    try:
-        temporary.write_bytes(jpeg)
-        temporary.replace(place)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -78,14 +78,12 @@ class WorkerPool:
     @property
     def working(self) -> int:
         """Threads with work."""
-        with self._changed:
-            return self._threads - self._idle
+        return self._threads - self._idle
 
     @property
     def waiting(self) -> int:
         """Work without a thread."""
-        with self._changed:
-            return len(self._work)
+        return len(self._work)
 
     def _loop(self) -> None:
         while True:

@@ -45,14 +45,7 @@ class Call:
 
     def cancel_unsent(self) -> Stopped:
         """Cancel what was not sent, and say what keeps running. What another call asked for first is left to it."""
-        still_running: list[JobHandle] = []
-        cancelled: list[int] = []
+        going = [handle for handle in self.jobs if not handle.done()]
         with self.together():
-            for handle in self.jobs:
-                if handle.done():
-                    continue
-                if handle.number in self.numbers and handle.cancel():
-                    cancelled.append(handle.number)
-                else:
-                    still_running.append(handle)
-        return Stopped(tuple(cancelled), tuple(still_running))
+            cancelled = [one.number for one in going if one.number in self.numbers and one.cancel()]
+        return Stopped(tuple(cancelled), tuple(handle for handle in going if handle.number not in cancelled))

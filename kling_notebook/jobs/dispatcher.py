@@ -76,28 +76,22 @@ class Dispatcher:
 
     def start(self, job: RunningJob) -> None:
         """Give it a worker. KlingError if there is none: then nothing was sent."""
-        self._begin(job, lambda: self._run(job))
+        self._begin(job, self._run)
 
-    def follow(self, record: Record) -> JobHandle:
-        """Attach to a job that another living kernel works on."""
+    def resume(self, record: Record, *, elsewhere: bool = False) -> JobHandle:
+        """Continue a job that this session owns; ``elsewhere``: attach to one that another living kernel works on."""
         job = self.add(record, resumed=True)
-        self._begin(job, lambda: self._follow(job))
+        self._begin(job, self._follow if elsewhere else self._run)
         return job.handle
 
-    def resume(self, record: Record) -> JobHandle:
-        """Continue a job that this session owns."""
-        job = self.add(record, resumed=True)
-        self.start(job)
-        return job.handle
-
-    def _begin(self, job: RunningJob, work: Callable[[], None]) -> None:
+    def _begin(self, job: RunningJob, work: Callable[[RunningJob], None]) -> None:
         def guarded() -> None:
             try:
-                work()
+                work(job)
             except LostOwnership:
-                number = job.record.number
-                text = f"Job {number} ({job.record.job_id or 'not submitted'}) was taken over by another kernel."
-                self._conclude(job, KlingError(text, job_id=job.record.job_id, number=number))
+                number, job_id = job.record.number, job.record.job_id
+                text = f"Job {number} ({job_id or 'not submitted'}) was taken over by another kernel."
+                self._conclude(job, KlingError(text, job_id=job_id, number=number))
             except Exception as unexpected:  # an internal error must reach the waiting cell, not die with the thread
                 with suppress(JournalError):  # which may be what went wrong
                     job.record = self.workspace.journal.get(job.record.number) or job.record
@@ -235,10 +229,17 @@ def resolve_handle(workspace: Workspace, handle: JobHandle, record: Record, *, r
     if handle.done():
         return handle
     found = workspace.as_result(record, reused=reused)
-    many = len(record.images)
-    facts = {"job_id": record.job_id, "credits": record.credits, "saved": many, "images": many, "reused": reused}
     handle.publish(
-        handle.snapshot.replace(status=record.status, elapsed=record.seconds or 0.0, waiting_for=None, **facts)
+        handle.snapshot.replace(
+            status=record.status,
+            elapsed=record.seconds or 0.0,
+            waiting_for=None,
+            job_id=record.job_id,
+            credits=record.credits,
+            saved=len(record.images),
+            images=len(record.images),
+            reused=reused,
+        )
     )
     handle.set_result(found)
     return handle

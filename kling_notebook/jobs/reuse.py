@@ -39,9 +39,9 @@ def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | Non
     if record.status is JobStatus.COMPLETED and workspace.has_all(record):
         return resolve_handle(workspace, handle, record, reused=True)
     if record.status is JobStatus.COMPLETED:
-        return fetch_again(dispatcher, record) or dispatcher.follow(record)
+        return fetch_again(dispatcher, record) or dispatcher.resume(record, elsewhere=True)
     if record.status is not JobStatus.UNCONFIRMED and not workspace.has_other_key(record):
-        return dispatcher.follow(record)
+        return dispatcher.resume(record, elsewhere=True)
     way_out = f"`%kling resume {record.number}` asks for it with the present API key"
     if record.status is JobStatus.UNCONFIRMED:
         way_out = f"`%kling dismiss {record.number}` gives it up"

@@ -115,7 +115,17 @@ class FolderStore:
             folder,
             image_stem(record, place),
             owner=record.owner,
-            recipe=_metadata(record, place) if settings.recipe else None,
+            recipe=metadata.build(
+                request=record.request,
+                backend=record.backend,
+                created_at=record.submitted_at or record.created_at,
+                job_id=record.job_id,
+                number=record.number,
+                image=place,
+                credits=record.credits,
+            )
+            if settings.recipe
+            else None,
             thumbnails=layout.thumbnails(folder),
             unsaved=layout.unsaved(folder),
             thumbnail_sizes=result.thumbnail_sizes(settings.thumbnail_size, asked),
@@ -150,15 +160,3 @@ class FolderStore:
 
     def warn(self, text: str) -> None:
         self._workspace.notices.append(text)
-
-
-def _metadata(record: Record, place: int) -> dict[str, object]:
-    return metadata.build(
-        request=record.request,
-        backend=record.backend,
-        created_at=record.submitted_at or record.created_at,
-        job_id=record.job_id,
-        number=record.number,
-        image=place,
-        credits=record.credits,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -156,31 +156,6 @@ def record_of(row: Sequence[Any]) -> Record:
     if not plain or not all(isinstance(place, int) for place in facts["starred"]):
         raise ValueError("its images are not names of files")
     return Record(**facts)
-
-
-class Reader:
-    """Rows to records. A row that this version cannot read is left out where it is, and named once."""
-
-    def __init__(self, tell: Callable[[str], object]) -> None:
-        self._tell = tell
-        self._named: set[int] = set()
-
-    def records(self, rows: Iterable[Sequence[Any]]) -> list[Record]:
-        records, torn = [], {}
-        for row in rows:
-            try:
-                records.append(record_of(row))
-            except Exception as error:  # whatever a stranger's row brings about, the others are read
-                torn[int(row[0])] = error
-        new = sorted(torn.keys() - self._named)
-        if new:
-            self._named.update(new)
-            some = ", ".join(map(str, new[:5])) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
-            self._tell(
-                f"Job{'s' * (len(new) > 1)} {some} of this folder cannot be read and "
-                f"{'are' if len(new) > 1 else 'is'} left out ({torn[new[0]]}). Was it written by a newer version?"
-            )
-        return records
 
 
 def new_record(

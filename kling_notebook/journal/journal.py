@@ -23,7 +23,7 @@ from ..api.errors import KlingError, SettingsError
 from ..api.event_log import suppress
 from ..api.job import JobStatus
 from ..api.price_class import Kind
-from .job_record import COLUMNS, Reader, Record, impossible_in_sql, row_of
+from .job_record import COLUMNS, Record, impossible_in_sql, record_of, row_of
 from .schema import bring_up, lenient, make_file
 
 BUSY_SECONDS = 60.0
@@ -71,7 +71,8 @@ class Journal:
 
     def __init__(self, path: Path, tell: Callable[[str], object] = lambda text: None) -> None:  # noqa: ARG005
         self.path = path
-        self._reader = Reader(tell)
+        self._tell = tell
+        self._unreadable: set[int] = set()  # numbers of rows that were named as such
         self._lock = threading.RLock()
         self._process = os.getpid()
         self.damage = ""  # what was found since it was opened: nothing is bought any more
@@ -280,8 +281,23 @@ class Journal:
         return {number: (frozenset(json.loads(starred)), note) for number, starred, note in rows}
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
+        """The records of some rows. A row that this version cannot read is left out where it is, and named once."""
+        records, torn = [], {}
         with self._using():
-            return self._reader.records(self._connection.execute(f"{_SELECT} {rest}", values))
+            for row in self._connection.execute(f"{_SELECT} {rest}", values):
+                try:
+                    records.append(record_of(row))
+                except Exception as error:  # whatever a stranger's row brings about, the others are read
+                    torn[int(row[0])] = error
+        new = sorted(torn.keys() - self._unreadable)
+        if new:
+            self._unreadable.update(new)
+            some = ", ".join(map(str, new[:5])) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
+            self._tell(
+                f"Job{'s' * (len(new) > 1)} {some} of this folder cannot be read and "
+                f"{'are' if len(new) > 1 else 'is'} left out ({torn[new[0]]}). Was it written by a newer version?"
+            )
+        return records
 
     def _newest(self, rest: str, values: Sequence[Any]) -> Record | None:
         return next(iter(self._records(f"WHERE {rest} ORDER BY n DESC LIMIT 1", values)), None)
