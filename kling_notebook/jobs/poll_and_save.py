@@ -30,6 +30,7 @@ from .running_job import RunningJob
 ASSET_TRIES = 3  # per URL
 ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
 PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
+OLD_SECONDS = 60.0  # from this age on, a resumed job is asked for like a job of this age
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
 _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
@@ -85,6 +86,8 @@ def ask_until_over(job: RunningJob) -> Job:
         _note_end(job, job.answered, None)
         return job.answered
     submitted = _submitted(job)
+    # The gaps of the schedule grow with a job's age. One that was left alone since yesterday may end any second.
+    late = max(0.0, time.monotonic() - submitted - OLD_SECONDS) if job.resumed else 0.0
     job.refresh_durations()
     failed = retry_policy.FailedPolls()
     began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
@@ -103,7 +106,7 @@ def ask_until_over(job: RunningJob) -> Job:
             )
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
-            due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
+            due = _wait_until_due(job, submitted + late, age - late, polls, began + job.max_age)
         job.wait_for_rate_limit("poll", due)
         began = began if polls else time.monotonic()
         polls += 1
@@ -118,7 +121,7 @@ def ask_until_over(job: RunningJob) -> Job:
         failed = retry_policy.FailedPolls()
         reply, before = completed_by_evidence(before, reply, job.record.request.num_outputs), reply
         if reply.state == "running":
-            running = job.found_running = age
+            running, job.found_running = age, age - late
             job.notify(service_status=reply.status)
             continue
         # A job that was done when a later kernel first asked may have been done for hours.

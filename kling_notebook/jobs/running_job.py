@@ -196,8 +196,12 @@ class RunningJob:
             job_id = self.record.job_id
             about = f"job {job_id} keeps running; wait for it again" if job_id else "nothing was sent"
             raise StillRunningError(f"The time-out of {self._timeout:g} s has passed; {about}.", job_id=job_id)
-        if self.cancelled.wait(min(seconds, left)):
+        seconds = min(seconds, left)
+        woken = time.monotonic() + seconds
+        if self.cancelled.wait(seconds):
             raise CancelledError
+        # A laptop that was suspended meanwhile asked nobody: its sleep does not use up the patience with the job.
+        self.max_age += max(0.0, time.monotonic() - woken)
 
     def begin_sending(self) -> None:
         """Called right before the first byte of the POST: the price is reserved and the intent committed in one step.

@@ -134,7 +134,7 @@ def _images(folder: Path, journal: Journal) -> None:
                 jpeg = thumbnails.thumbnail(path, folder / ".kling" / "thumbnails")[0]
             else:
                 path.hardlink_to(first)
-                keep(path, folder / ".kling" / "thumbnails", {"t256": jpeg})
+                keep(path, folder / ".kling" / "thumbnails", {(256, None): jpeg})
 
 
 def _folder(journal: Journal) -> Path:

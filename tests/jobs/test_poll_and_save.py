@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ import pytest
 from kling_notebook.api.errors import KlingError, ModelNotFoundError, RateLimitedError, ServerError, StillRunningError
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus
-from kling_notebook.jobs import poll_and_save
+from kling_notebook.jobs import poll_and_save, running_job
 from kling_notebook.journal.job_record import new_record
 from kling_notebook.sandbox import Fault
 
@@ -165,6 +167,62 @@ def test_a_job_submitted_in_the_future_is_seen_when_it_is_done(make_sandbox: Mak
     session.journal.add([record.replace(status=JobStatus.RUNNING, job_id=job_id, submitted_at=ahead)])
     assert len(session.resume(1).jobs[0].result(timeout=8)) == 1
     assert sandbox.count("poll") < 12
+
+
+def left_behind(session: Session, *, seconds_ago: float) -> None:
+    """A job that runs at the service, in the row of a dead kernel that submitted it so long ago."""
+    job_id = session.client.submit(GenerationRequest("a red fox")).job_id
+    record = new_record(
+        GenerationRequest("a red fox"), backend=session.backend, source="magic", session="deaddeaddead", estimate=1.0
+    )
+    submitted = {"created_at": time.time() - seconds_ago, "submitted_at": time.time() - seconds_ago}
+    session.journal.add([record.replace(status=JobStatus.RUNNING, job_id=job_id, **submitted)])
+
+
+def test_a_job_of_yesterday_that_still_runs_is_polled_like_a_new_one(make_sandbox: Make, make_session: Make) -> None:
+    """By its age it would be asked every five minutes; and it says nothing of how long such jobs take."""
+    sandbox = make_sandbox(latency=lambda _: 4.0)
+    session = make_session(sandbox)
+    left_behind(session, seconds_ago=86_400)
+    assert len(session.resume(1).jobs[0].result(timeout=15)) == 1
+    assert 2 <= sandbox.count("poll") <= 6
+
+
+class Clock:
+    """The module ``time``, whose monotonic clock jumps an hour ahead during one pause."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.slept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+def test_a_laptop_that_was_suspended_for_an_hour_asks_on(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job runs on, and the network is not up again when the first polls are due: neither pauses the job."""
+    clock = Clock()
+
+    class Suspended(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            cancelled = super().wait(timeout)
+            clock.slept = clock.slept or 3600.0 * (sandbox.count("poll") == 2)
+            return cancelled
+
+    sandbox = make_sandbox(latency=lambda _: 5.0, faults=[Fault("poll", "status", at=3, times=2)])
+    session = make_session(sandbox, job_max_age=120.0)
+    patient(monkeypatch, 0.2)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("kling_notebook.api.", "kling_notebook.jobs.")) and getattr(module, "time", None) is time:
+            monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(running_job, "threading", SimpleNamespace(Event=Suspended, Lock=threading.Lock))
+    assert len(buy(session).result(timeout=30)) == 1
+    assert clock.slept == 3600.0
+    assert sandbox.count("poll") <= 12
 
 
 def test_a_clock_set_back_while_a_job_runs_delays_no_poll(
