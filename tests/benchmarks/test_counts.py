@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -265,6 +266,43 @@ def test_what_a_job_asks_the_journal_is_answered_by_indexes(begin) -> None:
     plans = {one: session.journal._connection.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in asked}
     scans = [one for one, plan in plans.items() if any(row[3].startswith("SCAN jobs") for row in plan)]
     assert asked
+    assert scans == []
+
+
+def test_what_opening_resuming_reuse_and_searching_ask_is_answered_by_indexes(begin, monkeypatch) -> None:
+    """In a folder of more jobs than are looked through at once. A page is read in order until it is full."""
+    _, session = begin()
+    run(session)
+    session.journal.add(part("growth").left_behind(2500, session.backend))
+    session.close()
+    asked: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    _, session = begin()
+    session.resume()
+    session.start([session.request("a red fox")], source="python", reuse=True).handles[0].result(60)
+    session.rows(search="owl 24", limit=5)
+    session.rows(search="\u00fcberall", limit=5)
+    for where in ({"status": "failed"}, {"starred": True}, {"noted": True}, {"mine": True}, {"since": 1.7e9}):
+        session.rows(**where, limit=5)
+    session.image(None, 0)
+    session.status()
+    monkeypatch.undo()
+    connection = connect(session.journal.path)
+    connection.create_function("holds", 2, lambda *_: False, deterministic=True)
+    scans = []
+    for one in {one for one in asked if re.match("(SELECT|UPDATE).* jobs", one)}:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {one}")]
+        page = "ORDER BY n DESC LIMIT" in one and not any("TEMP B-TREE" in step for step in plan)
+        scans += [(one, plan)] if any(step.startswith("SCAN jobs") for step in plan) and not page else []
+    connection.close()
+    assert len(asked) > 20
     assert scans == []
 
 
