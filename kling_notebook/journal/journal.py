@@ -438,13 +438,18 @@ def _holds(text: bytes | None, folded: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows of the folder: text in prompt or note, a status, starred, noted, since (epoch seconds), sessions."""
+    """Which rows of the folder: text in prompt or note, a status, starred, noted, since (epoch seconds), sessions.
+
+    ``before``: only numbers below this one. So a page is found that follows another, at the same cost however deep it
+    is; ``offset`` passes over all rows before it.
+    """
 
     search: str | None = None
     status: str | None = None
     starred: bool = False
     noted: bool = False
     since: float | None = None
+    before: int | None = None
     backend: str | None = None
     sessions: tuple[str, ...] = ()
     numbers: frozenset[int] = frozenset()
@@ -465,6 +470,7 @@ class Filter:
             (self.starred, "starred <> '[]'", []),
             (self.noted, "note IS NOT NULL", []),
             (self.since is not None, "created_at >= ?", [self.since]),
+            (self.before is not None, "n < ?", [self.before]),
             (self.backend, "backend=?", [self.backend]),
             (
                 self.sessions,

@@ -247,6 +247,7 @@ def test_a_page_of_the_history_does_not_grow(journals) -> None:
     growth = part("growth")
     assert growth_of(journals, growth._page) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(limit=50, offset=100)) < 0.05
+    assert growth_of(journals, lambda journal: journal.latest(limit=50, before=journal.count() // 2)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(sessions=("0" * 12,), limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(backend="another", limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(status="failed", limit=50)) < 0.05

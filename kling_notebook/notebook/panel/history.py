@@ -37,7 +37,7 @@ class History:
     ) -> None:
         self._kit = kit
         self._actions = actions
-        self._page = 0
+        self._ends: list[int] = []  # the last number of each page before this one
         self._shown: dict[str, tuple[Record, Session]] = {}
         side: dict[str, Any] = {"above": False, "layout": {"width": "auto", "flex": "1 1 220px"}}
         hint = "words of a prompt or a note"
@@ -59,11 +59,13 @@ class History:
         self.view = column(bar, self.grid, row(self.message, self.newer, self.older), gap="10px")
 
     def _filtered(self) -> None:
-        self._page = 0
+        self._ends = []
         self.refresh()
 
     def _turn(self, by: int) -> None:
-        self._page = max(0, self._page + by)
+        # A page is asked for by where the one before it ends: the oldest is found as quickly as the newest.
+        numbers = [record.number for record, _ in self._shown.values()]
+        self._ends = [*self._ends, min(numbers)] if by > 0 and numbers else self._ends[:-1]
         self.refresh()
 
     def refresh(self) -> None:
@@ -76,13 +78,13 @@ class History:
         try:
             session = self._kit.session()
             total = session.count(**filters)
-            records = session.rows(**filters, limit=PAGE, offset=self._page * PAGE)
+            records = session.rows(**filters, limit=PAGE, before=self._ends[-1] if self._ends else None)
         except KlingError as error:
             say(self.message, text_html(str(error), "reason"))
             return
-        first = self._page * PAGE
+        first = len(self._ends) * PAGE
         found = f"{first + 1} to {first + len(records)} of {plural(total, 'job')}" if records else "No job matches."
-        self.newer.disabled = self._page == 0
+        self.newer.disabled = not self._ends
         self.older.disabled = first + len(records) >= total
         # With the session they came from: a button pressed after a reconnect is still about this row.
         self._shown = {f"{session.id}.{record.number}": (record, session) for record in records}
