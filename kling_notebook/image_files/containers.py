@@ -128,8 +128,7 @@ def write_exif(data: bytes, exif: bytes) -> bytes:
         BrokenContainerError: the file cannot be edited, or the block is too large for it.
     """
     kind, parts = _walk(data)
-    write = {PNG: _png_with, JPEG: _jpeg_with, WEBP: _webp_with}[kind]
-    return write(data, parts, exif)
+    return {PNG: _png_with, JPEG: _jpeg_with, WEBP: _webp_with}[kind](data, parts, exif)
 
 
 def _walk(data: bytes) -> tuple[str, list[_Part]]:

@@ -109,7 +109,8 @@ def load(
         except NotAnImageError:
             raise
         except Exception as error:  # decoders raise anything at all on damaged input
-            reason = reason or f"it is damaged ({_reason(error)})"
+            shown = (str(error) or type(error).__name__).splitlines()[0].partition(" <_io")[0][:120]
+            reason = reason or f"it is damaged ({shown})"
         else:
             return facts or _facts_of(image, kind), image
     whole = not containers.is_cut_short(data) if kind.media_type not in (PNG, JPEG, WEBP) else facts is not None
@@ -169,9 +170,9 @@ def _opened(data: bytes, kind: FileKind, facts: Facts | None) -> Image.Image:
 
 
 def _facts_of(image: Image.Image, kind: FileKind) -> Facts:
-    block = image.info.get("exif", b"")
-    orientation = exif.read_orientation(block.removeprefix(b"Exif\0\0") if isinstance(block, bytes) else None)
-    return Facts(kind.media_type, *image.size, bool(getattr(image, "is_animated", False)), orientation=orientation)
+    block = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    animated = bool(getattr(image, "is_animated", False))
+    return Facts(kind.media_type, *image.size, animated, orientation=exif.read_orientation(block))
 
 
 def _check_size(width: int, height: int) -> None:
@@ -181,16 +182,11 @@ def _check_size(width: int, height: int) -> None:
         raise NotAnImageError(f"it has {width} x {height} pixels, above the limit of 50 million", final=True)
 
 
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].partition(" <_io")[0][:120]
-
-
 def upright(image: Image.Image, orientation: int) -> Image.Image:
     """The image as viewers show it, given EXIF's orientation."""
     from PIL import Image
 
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(Image.Transpose(turn))
+    return image.transpose(Image.Transpose(_TURNS[orientation])) if orientation in _TURNS else image
 
 
 def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:

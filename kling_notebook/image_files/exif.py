@@ -27,6 +27,9 @@ class _Directory:
     following: int
 
 
+_NO_TAGS = _Directory(">", {}, 0)
+
+
 def read_description(block: bytes) -> str | None:
     """ImageDescription of a TIFF structure, None if there is none.
 
@@ -64,24 +67,21 @@ def with_description(block: bytes | None, text: str) -> bytes:
     try:
         directory = _first_directory(block or b"")
     except BrokenExifError:
-        directory = _Directory(">", {}, 0)
+        directory = _NO_TAGS
     others = {tag: entry for tag, entry in directory.entries.items() if tag != _DESCRIPTION}
-    kept = block if block and (others or directory.following) else b""
-    if not kept:
-        kept = b"MM\0*\0\0\0\0"
-        directory = _Directory(">", {}, 0)
+    if not others and not directory.following:
+        block, directory = b"MM\0*\0\0\0\0", _NO_TAGS
+    kept = block or b""
     kept += b"\0" * (len(kept) & 1)  # lists begin at even offsets
     order = directory.order
     value = text.encode("ascii") + b"\0"
     count = len(others) + 1
-    entry = struct.pack(order + "HHI", _DESCRIPTION, _ASCII, len(value))
-    if len(value) <= 4:  # as short a value as that stands in the entry itself
-        entry, value = entry + value.ljust(4, b"\0"), b""
-    else:
-        entry += struct.pack(order + "I", len(kept) + 2 + 12 * count + 4)
-    others[_DESCRIPTION] = entry
-    listing = b"".join(others[tag] for tag in sorted(others))
-    added = struct.pack(order + "H", count) + listing + struct.pack(order + "I", directory.following) + value
+    # As short a value as four bytes stands in the entry itself, in the place of its offset.
+    inside = len(value) <= 4
+    place = value.ljust(4, b"\0") if inside else struct.pack(order + "I", len(kept) + 2 + 12 * count + 4)
+    others[_DESCRIPTION] = struct.pack(order + "HHI", _DESCRIPTION, _ASCII, len(value)) + place
+    listing = b"".join(others[tag] for tag in sorted(others)) + struct.pack(order + "I", directory.following)
+    added = struct.pack(order + "H", count) + listing + (b"" if inside else value)
     return kept[:4] + struct.pack(order + "I", len(kept)) + kept[8:] + added
 
 

@@ -64,5 +64,4 @@ UNKNOWN = FileKind("application/octet-stream", ".bin", "a file of an unknown kin
 
 def kind_of(data: bytes) -> FileKind:
     """The kind of a file, from its first bytes."""
-    head = data[:HEAD]
-    return next((kind for pattern, kind in _KINDS if pattern.match(head)), UNKNOWN)
+    return next((kind for pattern, kind in _KINDS if pattern.match(data, 0, HEAD)), UNKNOWN)

@@ -115,6 +115,5 @@ def _read(place: Path) -> tuple[bytes, int, int] | None:
         log_suppressed(__name__, error)
         return None
     comment = _COMMENT.search(jpeg, 0, 1024)
-    if comment is None or not jpeg.startswith(b"\xff\xd8") or not jpeg.endswith(b"\xff\xd9"):
-        return None
-    return jpeg, int(comment[1]), int(comment[2])
+    whole = jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9")
+    return (jpeg, int(comment[1]), int(comment[2])) if comment is not None and whole else None

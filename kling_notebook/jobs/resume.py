@@ -256,9 +256,8 @@ def _own(workspace: Workspace, record: Record, *, unless_alive: bool = True) -> 
     if record.owner != workspace.id:
         return workspace.journal.take_over(record, workspace.id)
     now = workspace.journal.get(record.number)
-    if now is None or now.status is not record.status:  # its worker has just ended
-        return None
-    return record
+    unchanged = now is not None and now.status is record.status  # else its worker has just ended
+    return record if unchanged else None
 
 
 def result(workspace: Workspace, which: int | str) -> Result:

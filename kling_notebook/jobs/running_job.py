@@ -121,9 +121,8 @@ class RunningJob:
     @property
     def resume_hint(self) -> str:
         """The sentence that says how to ask for it again."""
-        if self.record.number:
-            return f"`%kling resume {self.record.number}` tries again."
-        return f"client.wait({self.record.job_id!r}) asks again."
+        number, job_id = self.record.number, self.record.job_id
+        return f"`%kling resume {number}` tries again." if number else f"client.wait({job_id!r}) asks again."
 
     @property
     def saved(self) -> int:

@@ -356,20 +356,29 @@ class Journal:
 
     def has_price(self, backend: str, which: Kind, *, key: str | None = None) -> bool:
         """Whether a reply of this backend has stated what a job of a kind costs; then `dearest_image` has seen it."""
-        select = f"SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND} LIMIT 1"  # noqa: S608  # constants
-        return self._row(select, (backend, key, _LOOK_BACK, *which)) is not None
+        return (
+            self._row(
+                f"SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND} LIMIT 1",  # noqa: S608  # constants
+                (backend, key, _LOOK_BACK, *which),
+            )
+            is not None
+        )
 
     def dearest_image(self, backend: str, *, key: str | None = None) -> float | None:
         """The largest ``creditCost`` per image that a backend has named to an account, lately. Rows of another
         key do not count: a folder may be a stranger's, and its prices would block every purchase."""
-        each = "credits / MAX(1, json_extract(request, '$.values.num_outputs'))"
-        select = f"SELECT MAX({each}) FROM {_NEWEST} WHERE credits IS NOT NULL"  # noqa: S608  # constants
-        return self._number(select, (backend, key, _LOOK_BACK))
+        return self._number(
+            f"SELECT MAX(credits / MAX(1, json_extract(request, '$.values.num_outputs'))) FROM {_NEWEST}"  # noqa: S608  # constants
+            " WHERE credits IS NOT NULL",
+            (backend, key, _LOOK_BACK),
+        )
 
     def last_balance(self, backend: str, *, key: str | None = None) -> float | None:
         """Credits remaining, as last reported by a backend."""
-        select = f"SELECT credits_remaining FROM {_NEWEST} WHERE credits_remaining IS NOT NULL LIMIT 1"  # noqa: S608  # constants
-        return self._number(select, (backend, key, _LOOK_BACK))
+        return self._number(
+            f"SELECT credits_remaining FROM {_NEWEST} WHERE credits_remaining IS NOT NULL LIMIT 1",  # noqa: S608  # constants
+            (backend, key, _LOOK_BACK),
+        )
 
     def balances_around(self, backend: str, number: int) -> tuple[range, float] | None:
         """The jobs between the two known balances around job ``number``, and by how much more the balance fell than

@@ -158,9 +158,8 @@ def locked_sessions(folder: Path) -> list[str]:
 
 def source_name(digest: object, media_type: object) -> str | None:
     """The name of the copy of a source image that this hash identifies; None if it is not a hash."""
-    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-        return None
-    return f"{digest[:32]}{_ENDINGS.get(str(media_type), '.img')}"
+    known = isinstance(digest, str) and _SHA256.fullmatch(digest)
+    return f"{str(digest)[:32]}{_ENDINGS.get(str(media_type), '.img')}" if known else None
 
 
 def source(folder: Path, name: str) -> Path:
