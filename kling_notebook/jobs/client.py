@@ -60,7 +60,7 @@ class KlingClient(ServiceClient):
         try:
             return ask_until_over(job)
         except StoppedAskingError as stopped:
-            raise stopped.error.with_job(job_id=job_id) from None
+            raise stopped.args[0].with_job(job_id=job_id) from None
 
     def run(
         self, request: GenerationRequest, *, timeout: float | None = 300.0, observer: Observer | None = None

@@ -36,12 +36,7 @@ _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's ow
 
 
 class StoppedAskingError(Exception):
-    """Asking again is pointless. ``status``: what becomes of the job here. A signal between functions."""
-
-    def __init__(self, error: KlingError, status: JobStatus) -> None:
-        super().__init__(error)
-        self.error = error
-        self.status = status
+    """Asking again is pointless; with the error, and what becomes of the job here. A signal between functions."""
 
 
 def collect(job: RunningJob) -> KlingError | None:
@@ -53,7 +48,7 @@ def collect(job: RunningJob) -> KlingError | None:
         try:
             reply = ask_until_over(job)
         except StoppedAskingError as stopped:
-            return _pause_job(job, stopped.error, stopped.status)
+            return _pause_job(job, *stopped.args)
         except StillRunningError:
             if not errors:
                 raise

@@ -85,49 +85,42 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
-# Columns that hold a number, and from where to where it can be. Up to the year 9999, a date can be shown.
-_NUMBERS: Mapping[str, tuple[float, float]] = {
-    "n": (1, 999_999_999),
-    "created_at": (0, 2.5e11),
-    "submitted_at": (0, 2.5e11),
-    "completed_at": (0, 2.5e11),
-    "seconds": (0, 1e9),
-    "estimate": (0, 1e6),
-    "credits": (0, 1e6),
-    "credits_remaining": (-1e12, 1e12),
-}
-_MAY_BE_MISSING = frozenset(
-    {
-        "job_id",
-        "status_url",
-        "submitted_at",
-        "completed_at",
-        "seconds",
-        "credits",
-        "credits_remaining",
-        "error",
-        "note",
-        "key",
-    }
-)
-_TEXT, _TEXT_OR_NULL = "('text')", "('text', 'null')"
+# Longer or unprintable ones are not of any service, and would be shown.
 _MOST_LETTERS = {"job_id": 500, "status_url": 4000, "backend": 300, "source": 40, "key": 40}
 
-
-def impossible_in_sql() -> str:
-    """A condition for rows that kling_notebook cannot have written: a folder may come from a stranger.
-
-    A text is greater than every number in SQLite, so that BETWEEN holds for numbers only.
-    """
-    fits = [f"{n} BETWEEN {low} AND {high}" for n, (low, high) in _NUMBERS.items()]
-    fits = [f"({fit} OR {fit.split()[0]} IS NULL)" if fit.split()[0] in _MAY_BE_MISSING else fit for fit in fits]
-    for name in COLUMNS:
-        if name not in _NUMBERS:
-            fits.append(f"typeof({name}) IN {_TEXT_OR_NULL if name in _MAY_BE_MISSING else _TEXT}")
-    for name, kind in (("request", "object"), ("raw", "object"), ("images", "array"), ("starred", "array")):
-        fits.append(f"CASE WHEN json_valid({name}) THEN json_type({name}) = '{kind}' ELSE 0 END")
-    fits += [f"length({name}) = 12 AND {name} NOT GLOB '*[^0-9a-f]*'" for name in ("session", "owner")]
-    return f"({' AND '.join(fits)}) IS NOT TRUE"
+# What SQL says of a value that kling_notebook can have written: a folder may come from a stranger. A text is greater
+# than every number in SQLite, so that BETWEEN holds for numbers only.
+_TEXT, _TEXT_OR_NULL = "typeof({0}) = 'text'", "typeof({0}) IN ('text', 'null')"
+_SESSION = "typeof({0}) = 'text' AND length(CAST({0} AS BLOB)) = 12 AND {0} NOT GLOB '*[^0-9a-f]*'"
+_OBJECT = "CASE WHEN typeof({0}) = 'text' AND json_valid({0}) THEN json_type({0}) = 'object' ELSE 0 END"
+_ARRAY = _OBJECT.replace("object", "array")
+_TIME = "{0} BETWEEN 0 AND 2.5e11"  # up to the year 9999: a date can be shown
+_FITS = {
+    "n": "{0} BETWEEN 1 AND 999999999",
+    "identity": _TEXT,
+    "status": _TEXT,
+    "backend": _TEXT,
+    "source": _TEXT,
+    "session": _SESSION,
+    "owner": _SESSION,
+    "request": _OBJECT,
+    "created_at": _TIME,
+    "estimate": "{0} BETWEEN 0 AND 1e6",
+    "job_id": _TEXT_OR_NULL,
+    "status_url": _TEXT_OR_NULL,
+    "submitted_at": f"({{0}} IS NULL OR {_TIME})",
+    "completed_at": f"({{0}} IS NULL OR {_TIME})",
+    "seconds": "({0} IS NULL OR {0} BETWEEN 0 AND 1e9)",
+    "credits": "({0} IS NULL OR {0} BETWEEN 0 AND 1e6)",
+    "credits_remaining": "({0} IS NULL OR {0} BETWEEN -1e12 AND 1e12)",
+    "images": _ARRAY,
+    "error": _TEXT_OR_NULL,
+    "raw": _OBJECT,
+    "starred": _ARRAY,
+    "note": _TEXT_OR_NULL,
+    "key": _TEXT_OR_NULL,
+}
+IMPOSSIBLE = f"({' AND '.join(_FITS[name].format(name) for name in COLUMNS)}) IS NOT TRUE"
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -23,7 +23,7 @@ from ..api.errors import KlingError, SettingsError
 from ..api.event_log import suppress
 from ..api.job import JobStatus
 from ..api.price_class import Kind
-from .job_record import COLUMNS, Record, impossible_in_sql, record_of, row_of
+from .job_record import COLUMNS, IMPOSSIBLE, Record, record_of, row_of
 from .schema import bring_up, lenient, make_file
 
 BUSY_SECONDS = 60.0
@@ -47,7 +47,6 @@ SPENT = (
     " WHEN status IN ('failed', 'dismissed') THEN COALESCE(credits, 0.0) ELSE COALESCE(credits, estimate) END"
 )
 
-IMPOSSIBLE = impossible_in_sql()
 _SELECT = f"SELECT {', '.join(COLUMNS)}, {IMPOSSIBLE} FROM jobs"  # noqa: S608  # names of our own dataclass
 
 

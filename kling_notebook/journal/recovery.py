@@ -27,8 +27,8 @@ from ..api.job import JobStatus
 from ..api.quantities import count
 from ..image_files import metadata, saving
 from . import layout
-from .job_record import Record, new_record
-from .journal import IMPOSSIBLE, NOT_OVER, SPENT, Journal, JournalError
+from .job_record import IMPOSSIBLE, Record, new_record
+from .journal import NOT_OVER, SPENT, Journal, JournalError
 from .locks import alone
 from .schema import OtherSchemaError, lenient
 
