@@ -12,12 +12,12 @@ Each step is committed before the next one is taken, so running and resuming are
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 
 from ..api import errors, rate_limiter, retry_policy
 from ..api.errors import KlingError, ModelNotFoundError, StillRunningError, TransportError
+from ..api.event_log import suppress
 from ..api.job import Job, JobStatus
 from ..api.quantities import about
 from ..journal.job_record import Record
@@ -180,7 +180,7 @@ def _wait_before_next(job: RunningJob, error: KlingError, tries: int) -> None:
         return
     seconds = rate_limiter.backoff(tries, _random.random())
     job.notify(waiting_for=f"network, {seconds:.0f} s")
-    with contextlib.suppress(CancelledError):  # seen again before the next POST
+    with suppress(CancelledError):  # seen again before the next POST
         job.pause(seconds)
 
 
