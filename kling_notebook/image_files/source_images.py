@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
-from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
 from . import decode, decode_pool, exif
 from .file_kinds import JPEG, PNG, WEBP, kind_of
@@ -173,18 +172,16 @@ def _as_it_looks(image: Image.Image) -> Image.Image:
 
 
 def _file(path: Path) -> bytes:
-    with suppress(RuntimeError):  # no home directory
-        path = path.expanduser()
     try:
-        size = path.stat().st_size
+        path = path.expanduser()
+        _check_bytes(str(path), path.stat().st_size)
         if path.is_dir():
             raise _refused(f"{path} is a folder. Give the path of an image in it.")
-        _check_bytes(str(path), size)
         with open_regular(path) as file:
             return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise _refused(f"There is no file {path}. Check its spelling, and the working directory.") from None
-    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the path; no home directory
         raise _refused(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 

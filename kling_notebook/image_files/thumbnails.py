@@ -50,8 +50,7 @@ def thumbnail(
     """
     try:
         place = _place(path, cache, size, limit) if data is None else None
-        known = _read(place) if place is not None else None
-        if known is not None:
+        if place is not None and (known := _read(place)) is not None:
             return known
         facts, small = decode_pool.run(lambda: decode.decode(data or decode.read_bounded(path), size, draft=True))
         jpeg = decode_pool.run(make, small, facts, size, limit)

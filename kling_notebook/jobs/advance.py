@@ -101,6 +101,7 @@ def _submit(job: RunningJob) -> KlingError | None:
         error = _post_once(job)
         if error is None or job.record.status is not JobStatus.QUEUED:
             return error
+        # A 429 is a reply: the service is there, and the queue waits as long as it asked for.
         never_left += isinstance(error, TransportError)
         if never_left >= SUBMIT_TRIES or time.monotonic() - began > job.max_age:
             return _reject(job, error)
@@ -202,7 +203,7 @@ def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) 
 def _write_end(job: RunningJob, error: KlingError | None) -> KlingError | None:
     """If the job is over and its last commit failed: try a little longer, then say where everything is."""
     for attempt in range(1, COMMIT_TRIES + 1):
-        if job.unwritten is None:
+        if job.unwritten is None:  # the usual case, at the first look
             return error
         time.sleep(rate_limiter.backoff(attempt, 0.0))
         job.commit()

@@ -45,6 +45,7 @@ class Call:
 
     def cancel_unsent(self) -> Stopped:
         """Cancel what was not sent, and say what keeps running. What another call asked for first is left to it."""
+        # In one transaction: with one for each of a thousand jobs, Ctrl-C would take seconds.
         going = [handle for handle in self.jobs if not handle.done()]
         with self.together():
             cancelled = [one.number for one in going if one.number in self.numbers and one.cancel()]

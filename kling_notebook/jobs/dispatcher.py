@@ -119,6 +119,7 @@ class Dispatcher:
             return
         self._report_load()
         job.client = self.client()
+        # Only now: a thousand queued jobs must not each hold the bytes of their source images.
         if job.record.request.sources:
             loaded = job.record.request.with_sources(self.workspace.attachments.load)
             job.record = job.record.replace(request=loaded)
@@ -171,6 +172,7 @@ class Dispatcher:
             self.jobs.pop(number, None)
             resolve_handle(workspace, job.handle, record, reused=True)
             return
+        # A swap: of two kernels that both wait for this job, one continues it.
         mine = record if record.owner == workspace.id else workspace.journal.take_over(record, workspace.id)
         if mine is None or record.status not in _CONTINUES:
             self._conclude(job, error_from_record(record))
@@ -187,8 +189,7 @@ class Dispatcher:
         finally:
             if record.credits is not None:  # only now: what the others of its kind will cost is read from there
                 self.ledger.price_known(record)
-        if self.unwritten:
-            self.write_again()
+        self.write_again()  # the disk has taken this one: perhaps it takes the others now
         return written
 
     def _write(self, record: Record) -> Record:

@@ -103,6 +103,7 @@ def ask_until_over(job: RunningJob) -> Job:
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted + late, age - late, polls, began + job.max_age)
         job.wait_for_rate_limit("poll", due)
+        # Counted from the first poll: the job may have waited long for its share of the rate limit.
         began = began if polls else time.monotonic()
         polls += 1
         age = time.monotonic() - submitted

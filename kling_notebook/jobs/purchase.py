@@ -100,6 +100,7 @@ def buy(
         records = add_records(dispatcher, to_buy, source)
         permit.numbers = frozenset(record.number for record in records)
         jobs = {record.request: dispatcher.add(record, permit) for record in records}
+    # Outside the lock: from here on the rows are found by whoever asks for the same.
     handles = known | {request: job.handle for request, job in jobs.items()}
     call = Call(tuple(handles[request] for request in requests), total, permit.numbers, workspace.journal.together)
     try:

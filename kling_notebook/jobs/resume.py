@@ -31,7 +31,7 @@ def recover_on_start(workspace: Workspace) -> list[str]:
     living = {owner for owner in {record.owner for record in left} if workspace.locks.alive(owner)}
     with workspace.journal.together():
         for record in left:
-            if record.owner in living:
+            if record.owner in living:  # its own kernel sees to it
                 continue
             if record.status is JobStatus.QUEUED:
                 _settle(workspace, record, JobStatus.CANCELLED)
@@ -150,6 +150,7 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
             "Connect to that backend first.",
             parameter="job",
         )
+    # The id of a torn reply, which the row has, is taken as if the user had read it off the website.
     if another or (record.status is JobStatus.UNCONFIRMED and record.job_id):
         record = _attach(dispatcher, record, another or str(record.job_id))
     completed = record.status is JobStatus.COMPLETED

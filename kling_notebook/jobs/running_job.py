@@ -199,7 +199,7 @@ class RunningJob:
         woken = time.monotonic() + seconds
         if self.cancelled.wait(seconds):
             raise CancelledError
-        # A laptop that was suspended meanwhile asked nobody: its sleep does not use up the patience with the job.
+        # The time that a suspended laptop slept does not use up the patience with the job.
         self.max_age += max(0.0, time.monotonic() - woken)
 
     def begin_sending(self) -> None:
@@ -219,6 +219,7 @@ class RunningJob:
         self.notify()
 
     def _commit_intent(self, intent: Record) -> None:
+        # Under the lock of `_cancel`: a request is either cancelled or sent, and its handle says which.
         with self._lock:
             if self.cancelled.is_set():
                 raise CancelledError

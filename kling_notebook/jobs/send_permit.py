@@ -128,6 +128,7 @@ class SendPermit:
             BudgetExceededError: the money is not there. InsufficientCreditsError: the call was stopped.
         """
         number = record.number
+        # Held from the check to the commit: two jobs that are sent at once must not both see the last credits free.
         with self._ledger.lock:
             self._refuse_if_stopped(record)
             estimate = self._estimate([record.request])

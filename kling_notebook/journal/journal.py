@@ -160,16 +160,14 @@ class Journal:
         If it cannot be committed, nothing is raised: what is written in this way can be written later as well.
         """
         with self._lock:
-            begun = False
             with suppress(sqlite3.Error):
                 self._connection.execute("BEGIN IMMEDIATE")
-                begun = True
             try:
                 yield
             finally:
-                for ending in ("COMMIT", "ROLLBACK") if begun else ():
-                    with suppress(sqlite3.Error):  # no transaction is open any more when the first one has worked
-                        self._connection.execute(ending)
+                for end in (self._connection.commit, self._connection.rollback):  # each does nothing if all is written
+                    with suppress(sqlite3.Error):
+                        end()
 
     # ---- writing ----
 
