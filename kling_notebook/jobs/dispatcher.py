@@ -11,7 +11,8 @@ from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.event_log import suppress
 from ..api.job import JobStatus
-from ..api.price_class import Kind, kind
+from ..api.poll_schedule import Durations
+from ..api.price_class import kind
 from ..image_files.worker_pool import WorkerPool
 from ..journal.job_record import Record
 from ..journal.journal import JournalError, LostOwnership
@@ -61,7 +62,7 @@ class Dispatcher:
         """A job that is about to run. A resumed one was bought: there is nothing to cancel."""
         job = RunningJob(
             record,
-            FolderStore(self.workspace, self.commit, self.downloads, self._running_ages),
+            FolderStore(self.workspace, self.commit, self.downloads, self._durations),
             permit=permit,
             max_age=self.workspace.settings.job_max_age,
             resumed=resumed,
@@ -129,10 +130,11 @@ class Dispatcher:
         self._conclude(job, error)
         self._report_load()
 
-    def _running_ages(self, which: Kind) -> list[float]:
-        """The ages at which jobs of a kind were last found running: how long such jobs take shows in these, too."""
-        jobs = list(self.jobs.values())
-        return [job.found_running for job in jobs if job.found_running and kind(job.record.request) == which]
+    def _durations(self, record: Record) -> Durations:
+        """How long jobs of this kind took before; the ages at which others were last found running say so, too."""
+        jobs, which = list(self.jobs.values()), kind(record.request)
+        ages = [job.found_running for job in jobs if job.found_running and kind(job.record.request) == which]
+        return self.workspace.durations(record.request, ages)
 
     def _report_load(self) -> None:
         """Report the load so the limiter can divide polls among jobs."""

@@ -1,4 +1,5 @@
-"""What a call asks for becomes jobs: estimated, checked against what may be spent, written down, and started."""
+"""What a call asks for becomes jobs: what is here already is reused, the rest estimated, checked against what may be
+spent, written down, and started."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TypeVar
 
-from ..api.errors import SettingsError
+from ..api.errors import KlingError, SettingsError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
 from ..api.parameters import LONG_PROMPT
@@ -18,8 +19,8 @@ from ..journal.journal import JournalError
 from ..journal.locks import alone
 from ..results.handle import JobHandle
 from .call import Call
-from .dispatcher import Dispatcher
-from .reuse import find_reusable, reuse
+from .dispatcher import Dispatcher, resolve_handle
+from .resume import fetch_again
 from .send_permit import SendPermit
 from .spending import Estimate, SpendingLimits, call_time, price, queueing
 
@@ -145,3 +146,50 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
             f"The journal in {workspace.journal.path.parent} could not be written ({error}). Nothing was sent. "
             "Free some space, or choose another folder with kling.connect(folder=...)."
         ) from None
+
+
+# ---- what the folder holds of a request already: a result, a running job, or an unconfirmed one ----
+
+
+def find_reusable(dispatcher: Dispatcher, request: GenerationRequest) -> Record | None:
+    """The record that answers an identical request without buying, None if it must be bought."""
+    workspace = dispatcher.workspace
+    record = workspace.journal.newest_identical(request.identity, workspace.backend)
+    if record is None:
+        return None
+    if record.status is JobStatus.QUEUED:  # it is never sent if its kernel, or its call in this one, is gone
+        return record if record.number in dispatcher.jobs or workspace.runs_elsewhere(record) else None
+    can_be_asked = record.job_id and record.source != "recovered" and not workspace.has_other_key(record)
+    if record.status is JobStatus.COMPLETED and not workspace.has_all(record) and not can_be_asked:
+        return None
+    return record
+
+
+def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | None:
+    """A handle that costs nothing, None if the request must be bought.
+
+    It is of a completed result, whose missing files are asked for again first, or of a running or an unconfirmed job.
+    """
+    record = find_reusable(dispatcher, request)
+    if record is None:
+        return None
+    if (going := dispatcher.jobs.get(record.number)) is not None:
+        return going.handle
+    workspace, handle = dispatcher.workspace, JobHandle(request, record.number, record.status)
+    if record.status is JobStatus.COMPLETED and workspace.has_all(record):
+        return resolve_handle(workspace, handle, record, reused=True)
+    if record.status is JobStatus.COMPLETED:
+        return fetch_again(dispatcher, record) or dispatcher.resume(record, elsewhere=True)
+    if record.status is not JobStatus.UNCONFIRMED and not workspace.has_other_key(record):
+        return dispatcher.resume(record, elsewhere=True)
+    way_out = f"`%kling resume {record.number}` asks for it with the present API key"
+    if record.status is JobStatus.UNCONFIRMED:
+        way_out = f"`%kling dismiss {record.number}` gives it up"
+    error = KlingError(
+        f"The same request may have been paid for already (job {record.number}). Not sent. {way_out}; --fresh pays "
+        "again.",
+        number=record.number,
+        maybe_submitted=True,
+    )
+    handle.set_exception(error)
+    return handle

@@ -10,7 +10,7 @@ from typing import Protocol
 from ..api.errors import DownloadError
 from ..api.generation_request import GenerationRequest
 from ..api.poll_schedule import Durations
-from ..api.price_class import Kind, kind
+from ..api.price_class import kind
 from ..image_files import metadata, saving
 from ..image_files.worker_pool import WorkerPool
 from ..journal import layout
@@ -92,7 +92,7 @@ class FolderStore:
 
     Args:
         commit: makes a record durable. downloads: the session's threads for downloads.
-        running_ages: the ages at which jobs of a kind were last found running.
+        durations: how long jobs like a record's took before.
     """
 
     def __init__(
@@ -100,10 +100,11 @@ class FolderStore:
         workspace: Workspace,
         commit: Callable[[Record], Record],
         downloads: WorkerPool,
-        running_ages: Callable[[Kind], Iterable[float]],
+        durations: Callable[[Record], Durations],
     ) -> None:
         self._workspace = workspace
-        self._running_ages = running_ages
+        self.durations = durations
+        self.warn = workspace.notices.append
         self.commit = commit
         self._downloads = downloads
 
@@ -148,15 +149,9 @@ class FolderStore:
     def prepare(self) -> None:
         result.warm_up()
 
-    def durations(self, record: Record) -> Durations:
-        return self._workspace.durations(record.request, self._running_ages(kind(record.request)))
-
     def is_other_job(self, record: Record, job_id: str) -> bool:
         other = self._workspace.journal.by_job_id(job_id)
         if other is None or other.number == record.number or other.backend != record.backend:
             return False
         self.warn(f"Job {record.number} was answered with {job_id}, the id of job {other.number}.")
         return True
-
-    def warn(self, text: str) -> None:
-        self._workspace.notices.append(text)
