@@ -82,7 +82,7 @@ def ask_until_over(job: RunningJob) -> Job:
         return job.answered
     submitted = _submitted(job)
     # The gaps of the schedule grow with a job's age. One that was left alone since yesterday may end any second.
-    late = max(0.0, time.monotonic() - submitted - OLD_SECONDS) if job.resumed else 0.0
+    job.unasked = max(job.unasked, time.monotonic() - submitted - OLD_SECONDS) if job.resumed else job.unasked
     job.refresh_durations()
     failed = retry_policy.FailedPolls()
     began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
@@ -101,7 +101,7 @@ def ask_until_over(job: RunningJob) -> Job:
             )
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
-            due = _wait_until_due(job, submitted + late, age - late, polls, began + job.max_age)
+            due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
         job.wait_for_rate_limit("poll", due)
         # Counted from the first poll: the job may have waited long for its share of the rate limit.
         began = began if polls else time.monotonic()
@@ -117,7 +117,7 @@ def ask_until_over(job: RunningJob) -> Job:
         failed = retry_policy.FailedPolls()
         reply, before = completed_by_evidence(before, reply, job.record.request.num_outputs), reply
         if reply.state == "running":
-            running, job.found_running = age, age - late
+            running, job.found_running = age, age - job.unasked
             job.notify(service_status=reply.status)
             continue
         # A job that was done when a later kernel first asked may have been done for hours.
@@ -186,7 +186,7 @@ def _next_age(job: RunningJob, age: float, polls: int) -> float:
     """The job's age in seconds at which it is asked next."""
     job.refresh_durations()
     share = job.client.share(job.durations.expected or 30.0)
-    return age + poll_schedule.next_poll(age, polls, job.durations, share)
+    return age + poll_schedule.next_poll(max(0.0, age - job.unasked), polls, job.durations, share)
 
 
 def _note_end(job: RunningJob, reply: Job, seconds: float | None) -> None:

@@ -79,6 +79,7 @@ class RunningJob:
         answered: the service's reply to the submit, if it is completed and names no job that could be polled.
         unwritten: the error of the last commit while it is being retried. submitted: when this process submitted it,
             on the monotonic clock. found_running: its age in seconds at the last poll that found it running.
+        unasked: seconds of its age in which it could not be asked for; the schedule of polls leaves them out.
     """
 
     client: ServiceClient
@@ -105,7 +106,7 @@ class RunningJob:
         self.answered: Job | None = None
         self.submitted: float | None = None
         self.durations = Durations()
-        self.found_running = 0.0
+        self.found_running = self.unasked = 0.0
         self._lock = threading.Lock()
         self._sending = False
         self.cancelled = threading.Event()
@@ -199,8 +200,10 @@ class RunningJob:
         woken = time.monotonic() + seconds
         if self.cancelled.wait(seconds):
             raise CancelledError
-        # The time that a suspended laptop slept does not use up the patience with the job.
-        self.max_age += max(0.0, time.monotonic() - woken)
+        # While a laptop was suspended the job was not asked for: that neither uses up the patience nor makes it old.
+        slept = max(0.0, time.monotonic() - woken)
+        self.max_age += slept
+        self.unasked += slept
 
     def begin_sending(self) -> None:
         """Called right before the first byte of the POST: the price is reserved and the intent committed in one step.
