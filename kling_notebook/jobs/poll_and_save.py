@@ -81,8 +81,6 @@ def ask_until_over(job: RunningJob) -> Job:
         _note_end(job, job.answered, None)
         return job.answered
     submitted = _submitted(job)
-    # The gaps of the schedule grow with a job's age. One that was left alone since yesterday may end any second.
-    job.unasked = max(job.unasked, time.monotonic() - submitted - OLD_SECONDS) if job.resumed else job.unasked
     job.refresh_durations()
     failed = retry_policy.FailedPolls()
     began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
@@ -92,13 +90,7 @@ def ask_until_over(job: RunningJob) -> Job:
         if job.unwritten is not None:  # a full disk may have space again: the job id must not wait for the job's end
             job.commit()
         if polls and time.monotonic() - began > job.max_age:
-            raise StoppedAskingError(
-                StillRunningError(
-                    f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
-                    f"{job.resume_hint}"
-                ),
-                JobStatus.PAUSED,
-            )
+            raise StoppedAskingError(_still_running(job, time.monotonic() - began), JobStatus.PAUSED)
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
@@ -131,7 +123,10 @@ def _submitted(job: RunningJob) -> float:
     if job.submitted is not None:
         return job.submitted
     # Submitted by an earlier process, or another machine: from here on its age counts on our clock.
-    return time.monotonic() - max(0.0, time.time() - (job.record.submitted_at or job.record.created_at))
+    age = max(0.0, time.time() - (job.record.submitted_at or job.record.created_at))
+    # The gaps of the schedule grow with a job's age. One that was left alone since yesterday may end any second.
+    job.unasked = max(job.unasked, age - OLD_SECONDS)
+    return time.monotonic() - age
 
 
 def _ask(job: RunningJob) -> Job:
@@ -213,6 +208,12 @@ def _why(error: KlingError) -> str:
     if isinstance(error, RateLimitedError):
         return "rate limit"
     return f"the service answered {error.status}" if isinstance(error, ApiError) and error.status else "network"
+
+
+def _still_running(job: RunningJob, seconds: float) -> StillRunningError:
+    return StillRunningError(
+        f"{job.name} was asked for during {seconds:.0f} s, still runs, and is paused. {job.resume_hint}"
+    )
 
 
 def _pause_job(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterable[int] = ()) -> KlingError:
