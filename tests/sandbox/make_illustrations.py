@@ -1,12 +1,14 @@
 """Pack the Noto Emoji drawings into the sandbox's painter: python tests/sandbox/make_illustrations.py icons.json
 
-`icons.json` and `metadata.json` beside it come from the npm package @iconify-json/noto (Apache-2.0). Needs picosvg,
-which is not a dependency of anything else here: it turns strokes, clips and transforms into plain filled paths.
+`icons.json` comes from the npm package @iconify-json/noto (Apache-2.0). Needs picosvg and shapely, which are not
+dependencies of anything else here: they turn strokes, clips, transforms and overlaps into plain filled paths.
 
-The archive holds `index.json` (name -> words, home, size; made from illustration_words.txt) and one JSON file per
+The archive holds `index.json` (name -> words, home, height, kind, color, foot; from illustration_words.txt, and for
+our own figures from figures.json), `roles.json` (what the roles of our own figures are colored), and one JSON file per
 drawing: a list of [paint, opacity, contours]. A contour is [x, y, dx, dy, dx, dy, ...] in units of 1/20 on a sheet of
 2560 x 2560, outer contours before the holes in them. A paint is "rrggbb", or a gradient
 [map, [[offset, "rrggbb", alpha], ...]] with 3 numbers (linear: t = ax + by + c) or 6 (radial: t = |affine map|).
+Of our own figures it is "@" and a role. `foot` is the point a drawing stands on, in shares of its width and height.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figure_outlines import layers_of
 from picosvg.geometric_types import Rect
 from picosvg.svg import SVG
 from picosvg.svg_transform import Affine2D
@@ -146,9 +149,9 @@ def visible(name: str, layers: list[Any]) -> list[Any]:
     return [layer for layer in kept[name in GROUNDED :] if layer[2]]
 
 
-def words_table() -> dict[str, tuple[list[str], str, float]]:
-    """illustration_words.txt: per drawing its words, its home and its height as a share of the shorter side."""
-    table: dict[str, tuple[list[str], str, float]] = {}
+def words_table() -> dict[str, tuple[str, list[Any]]]:
+    """illustration_words.txt: per drawing the icon it is, and its words, home and height (in shorter sides)."""
+    table: dict[str, tuple[str, list[Any]]] = {}
     home, size = "studio", 0.5
     for line in (HERE / "illustration_words.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
@@ -156,10 +159,21 @@ def words_table() -> dict[str, tuple[list[str], str, float]]:
             size = float(share)
         elif line and not line.startswith("#"):
             head, _, rest = line.partition(":")
-            name, _, own = head.partition(" ")
+            icon, _, own = head.partition(" ")
+            icon, _, name = icon.partition("=")
+            name = name or icon
             words = [word.strip() for word in rest.split(",") if word.strip()]
-            table[name] = ([name.replace("-", " "), *words], home, float(own or size))
+            table[name] = (icon, [[name.replace("-", " "), *words], home, float(own or size)])
     return table
+
+
+def own_figure(row: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """One of our own figures: its row of the index, and its layers."""
+    layers = [[f"@{role}", 1, [p for ring in rings if (p := _packed(ring))]] for role, rings in layers_of(row["parts"])]
+    points = np.concatenate([np.cumsum(np.array(r).reshape(-1, 2), 0) for _, _, rings in layers for r in rings])
+    low, high = points.min(axis=0), points.max(axis=0)
+    foot = [round(float(v), 4) for v in -low / np.maximum(high - low, 1)]
+    return [[], row["home"], row["height"], row["group"], row["colour"], foot], layers
 
 
 def main() -> None:
@@ -177,14 +191,15 @@ def main() -> None:
             text = json.dumps(value, separators=(",", ":"), sort_keys=True)
             archive.writestr(zipfile.ZipInfo(f"{name}.json", (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED, 9)
 
-        put("index", {name: list(row) for name, row in table.items()})
-        for name in sorted(table):
-            try:
-                layers = kept[name] if name in kept else visible(name, drawing(data["icons"][name], size))
-                put(name, layers)
-            except Exception as problem:
-                print(f"{name}: {problem!r}")
-    print(f"{len(table)} drawings, {TARGET.stat().st_size / 1e6:.2f} MB")
+        figures = json.loads((HERE / "figures.json").read_text(encoding="utf-8"))
+        put("roles", figures.pop("roles"))
+        own = {name: own_figure(row) for name, row in figures.items()}
+        put("index", {name: row for name, (_, row) in table.items()} | {name: row for name, (row, _) in own.items()})
+        for name, (_, layers) in own.items():
+            put(name, layers)
+        for name, (icon, _) in sorted(table.items()):
+            put(name, kept[name] if name in kept else visible(icon, drawing(data["icons"][icon], size)))
+    print(f"{len(table)} drawings and {len(own)} figures, {TARGET.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kling_notebook.sandbox.painter import catalog, illustrations, paint, warnings_of
+from kling_notebook.sandbox.painter import catalog, figure, illustrations, paint, warnings_of
 from kling_notebook.sandbox.painter.picture import render
 from kling_notebook.sandbox.painter.scene import compose
 from kling_notebook.sandbox.painter.vocabulary import TABLE, read
@@ -43,9 +43,16 @@ def test_most_nouns_of_quick_draw_are_drawn() -> None:
 
 
 def test_every_drawing_of_the_set_can_be_filled() -> None:
-    for name in catalog.index():
-        pixels, alpha = illustrations.render_drawing(name, 32)
-        assert pixels.shape == (*alpha.shape, 3), name
+    for name, drawing in catalog.index().items():
+        if drawing.kind != "set":
+            shape, layers = illustrations.outlines(name, 32, mirror=False)
+            alpha = np.zeros(shape, np.float32)
+            for role, where, mask in layers:
+                assert role in figure.roles() or role.startswith("body"), name
+                alpha[where] = np.maximum(alpha[where], mask)
+        else:
+            pixels, alpha = illustrations.render_drawing(name, 32)
+            assert pixels.shape == (*alpha.shape, 3), name
         assert alpha.mean() > 0.03, name
         assert alpha.max() > 0.9, name
 

@@ -39,7 +39,6 @@ def range_of(c: Canvas, base: float, tall: float) -> None:
     first, last = max(0, int(line.min()) - 1), min(c.height, int(base + 0.06 * c.unit))
     if last - first < 2:
         return
-    c.cast(np.asarray(line.min(axis=0), np.float32))
     _paint(c, _coloured(c, rng, field), line, _nearest(line, first, last), first)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 """Always float32; NumPy's own types lose that in arithmetic with plain numbers."""
+Window: TypeAlias = tuple[slice, slice, tuple[slice, slice]]
+"""Rows and columns of the canvas, and the part of the sheet that lies on them."""
 Colour: TypeAlias = "Sequence[float] | Array"
 
 
@@ -38,7 +40,7 @@ class Canvas:
         """Where the light comes from, in pixels; set when the sky is painted."""
         self.shelf: Array | None = None
         """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
-        self.flat = bool({"papercut", "poster", "glass", "woodblock", "comic", "ink", "blueprint"} & set(scene.styles))
+        self.flat = bool({"poster", "glass", "woodblock", "comic", "ink", "blueprint"} & set(scene.styles))
         """Whether shapes stay plain: no texture inside them."""
         self.stream: Array | None = None
         """Where a river runs, (height, width) in 0..1, if it is the only water."""
@@ -65,6 +67,24 @@ class Canvas:
     def side(self) -> float:
         """-1 when the light stands left of the middle, else 1."""
         return -1.0 if self.sun[0] < self.width / 2 else 1.0
+
+    def window(self, corner: tuple[int, int], shape: tuple[int, ...]) -> Window | None:
+        """Where a sheet of this shape, its left upper corner there, lies on the canvas; None: nowhere."""
+        x0, y0 = corner
+        rows = slice(max(0, y0), min(self.height, y0 + shape[0]))
+        columns = slice(max(0, x0), min(self.width, x0 + shape[1]))
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            return None
+        return rows, columns, (slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0))
+
+    def around(self, middle: tuple[float, float], reach: tuple[float, float]) -> tuple[slice, slice, Array, Array]:
+        """Rows, columns, and dx (1, w) and dy (h, 1) in pixels, of the box about a point; possibly empty."""
+        (x, y), (wide, tall) = middle, reach
+        rows = slice(max(0, int(y - tall)), max(0, min(self.height, int(y + tall))))
+        columns = slice(max(0, int(x - wide)), max(0, min(self.width, int(x + wide))))
+        dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(x)
+        dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y)
+        return rows, columns, dx, dy
 
     def lay(self, rows: slice, mask: Array | float, colour: Colour, columns: slice = slice(None)) -> None:
         """Mix `colour` into a block of pixels. `mask` is (rows, columns) in 0..1; `colour` broadcasts to the block."""
@@ -99,24 +119,12 @@ class Canvas:
             return
         if self.flat:
             bottom = mix(top, bottom, 0.3)
-            self.cast(line)
         t = np.clip((np.arange(first, self.height, dtype=np.float32) - first) / max(fade, 1.0), 0, 1)[:, None]
         column = np.asarray(top, np.float32) * (1 - t) + np.asarray(bottom, np.float32) * t
         if last > first:
             mask = self.under(line, first, last)
             self.lay(slice(first, last), mask, column[: last - first, None, :])
         self.pixels[max(last, 0) :] = column[max(last, 0) - first :, None, :]
-
-    def cast(self, line: Array) -> None:
-        """The shadow that a sheet of cut paper with this upper edge throws on what lies behind it."""
-        if "papercut" not in self.scene.styles:
-            return
-        reach = 0.030 * self.unit
-        first, last = max(0, int(line.min() - 2 * reach)), min(self.height, int(line.max()) + 1)
-        if last <= first:
-            return
-        away = line[None, :] - np.arange(first, last, dtype=np.float32)[:, None]
-        self.pixels[first:last] *= (1 - 0.42 * np.exp(-np.clip(away, 0, None) / (0.42 * reach)))[..., None]
 
     def under(self, line: Array, first: int, last: int) -> Array:
         """Anti-aliased mask (rows first..last, all columns) of what lies below the line."""

@@ -1,4 +1,4 @@
-"""Which drawings of the published set there are; reads the archive, draws nothing."""
+"""Which drawings there are: the published set and our own figures; reads the archive, draws nothing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .scene import RGB
+
 _LOCK = threading.Lock()
 
 
 class Drawing(NamedTuple):
-    """An entry of the index: the words that mean it, where it is at home, and its usual height in units."""
+    """An entry of the index.
+
+    `words` mean it; `home` is where it stands if the prompt names no place; `height` is its usual one in units. `kind`
+    is set (the published one), creature, thing or bust (ours). `foot` is the point it stands on, in shares of its own
+    width and height.
+    """
 
     words: tuple[str, ...]
     home: str
     height: float
+    kind: str = "set"
+    colour: RGB = (0.5, 0.5, 0.5)
+    foot: tuple[float, float] = (0.5, 1.0)
 
 
 @functools.lru_cache(maxsize=1)
@@ -39,4 +49,4 @@ def read(name: str) -> Any:
 @functools.lru_cache(maxsize=1)
 def index() -> Mapping[str, Drawing]:
     """Every drawing by its name."""
-    return {name: Drawing(tuple(words), home, height) for name, (words, home, height) in read("index").items()}
+    return {name: Drawing(tuple(words), *rest) for name, (words, *rest) in read("index").items()}

@@ -1,32 +1,36 @@
-"""A figure drawn, shaded and lit on a sheet of its own, ready to be laid into the picture."""
+"""A figure or drawing shaded and lit on a sheet of its own, ready to be laid into the picture."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageFilter
 
-from .canvas import Array, Canvas, mix
-from .figures import CREATURES
+from .canvas import Array, Canvas, enlarge, lattice, mix
+from .catalog import index, read
+from .illustrations import Spot, outlines, render_drawing
 from .land import snowy
-from .relief import coat, rim, rounded
-from .shapes import GLOWING, ROLES, Frame, Part, extent, groups, mask_of
-from .trees import leafed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from .scene import RGB
 
-_SOFT = ("body", "skin", "hair", "wood", "white", "cream", "frost", "red", "gold", "flesh", "leaf")
-_BARE = frozenset(("person", "woman", "astronaut", "robot", "umbrella", "dolphin", "whale", "penguin"))
-"""Figures without fur or feathers one could see."""
+GLOWING = frozenset(("glow", "flame"))
+_SOFT = ("body", "skin", "hair", "crownhair", "wood", "white", "cream", "frost", "red", "gold", "flesh", "leaf")
+_BARE = frozenset(("person", "woman", "astronaut", "robot", "umbrella-person", "dolphin", "whale", "penguin"))
+"""Creatures without fur or feathers one could see."""
 _FIRES = frozenset(("rocket", "campfire", "lantern", "robot"))
 """Figures that glow by day too."""
-_LEAFY = frozenset(("tree", "pine", "palm", "flower", "rock", "crystal"))
-"""Figures made of leaves or facets, which do not swell one by one."""
-Spot = tuple[slice, slice]
+
+
+@functools.cache
+def roles() -> Mapping[str, RGB]:
+    """The colour of every role of our own figures; `body` is the figure's own colour."""
+    return {name: (red, green, blue) for name, (red, green, blue) in read("roles").items()}
 
 
 @dataclass(slots=True)
@@ -38,68 +42,56 @@ class Sheet:
     glowing: list[tuple[str, Spot, Array]]
 
 
-def sheet_of(c: Canvas, name: str, parts: Sequence[Part], own: RGB, place: tuple[tuple[int, int], Frame]) -> Sheet:
-    """Draw the figure on a sheet. `place` is the sheet's width and height, and where the figure stands on it."""
-    size, frame = place
-    height = frame.scale * max(extent(parts)[3], 0.3)
-    colour = np.zeros((size[1], size[0], 3), np.float32)
-    alpha, lamps = np.zeros(colour.shape[:2], np.float32), np.zeros(colour.shape[:2], np.float32)
+def sheet_of(c: Canvas, name: str, height: int, colour: RGB | None, *, mirror: bool) -> Sheet:
+    """The drawing at so many pixels of height, in this colour (None: its usual one) and in the scene's light."""
+    drawing = index()[name]
+    if drawing.kind != "set":
+        return _own_figure(c, name, height, colour or drawing.colour, mirror=mirror)
+    pixels, alpha = render_drawing(name, height, colour=colour, mirror=mirror)
+    return Sheet(_lit(c, pixels, alpha, 0.6), alpha, [])
+
+
+def _own_figure(c: Canvas, name: str, height: int, own: RGB, *, mirror: bool) -> Sheet:
+    """One of our own figures, each of its layers swelling from its outline."""
+    shape, layers = outlines(name, height, mirror=mirror)
+    colour, alpha, lamps = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     glowing: list[tuple[str, Spot, Array]] = []
-    plump = not c.flat and name not in _LEAFY
-    for role, some in groups(parts):
-        where = _spot(some, size, frame)
-        rows, columns = where
-        if rows.stop - rows.start < 1 or columns.stop - columns.start < 1:
+    for given, where, mask in layers:
+        role = _with_traits(given, c.scene.traits)
+        if not role:
             continue
-        inner = Frame(frame.scale, frame.x - columns.start, frame.y - rows.start, frame.mirror)
-        mask = mask_of(some, (columns.stop - columns.start, rows.stop - rows.start), inner)
-        if name == "tree" and role.startswith("body") and not c.flat:
-            mask, leaves = leafed(c.rng(f"leaves {role}"), mask, height, c.side())
-            mask = mask * np.float32(0.96)
-            tone = _base(role, own) * (np.float32(0.62) + np.float32(0.62) * leaves)[..., None]
-        else:
-            tone = _base(role, own)
+        burning = _burning(c, name, role)
+        tone = _base(role, own)
         if role in {"roof", "slate"} and snowy(c):
             tone = np.array((0.92, 0.94, 0.98), np.float32)
-        if role == "glow" and not _burning(c, name, role):
+        if role == "glow" and not burning:
             tone = np.array((0.36, 0.42, 0.48), np.float32)  # a window by day, an eye that is off
         if role in GLOWING:
             glowing.append((role, where, mask))
-            lamps[where] = np.maximum(lamps[where], mask * np.float32(_burning(c, name, role)))
+            lamps[where] = np.maximum(lamps[where], mask * np.float32(burning))
         else:
             lamps[where] *= 1 - mask
-        shade = rounded(c, mask, 0.028 * height) if plump and role.startswith(_SOFT) else np.float32(1)
+        plump = not c.flat and role.startswith(_SOFT)
+        shade = _rounded(c, mask, 0.028 * height) if plump else np.float32(1)
         block = colour[where]
         block += (tone * shade - block) * mask[..., None]
         alpha[where] = np.maximum(alpha[where], mask)
-    return Sheet(_lit(c, name, colour, (alpha, lamps), height), alpha, glowing)
+    unlit = colour
+    if index()[name].kind == "creature" and name not in _BARE and not c.flat:
+        colour = colour * _coat(c.rng(f"coat {name}"), shape, height)
+    lit = _lit(c, colour, alpha, 1.0)
+    return Sheet(lit + (unlit - lit) * lamps[..., None], alpha, glowing)
 
 
-def lit_drawing(c: Canvas, colour: Array, alpha: Array) -> Array:
-    """A drawing of the published set in the scene's light: it is shaded already."""
-    height = alpha.shape[0]
-    if "underwater" in c.scene.places:
-        lit = mix(colour, (0.10, 0.45, 0.60), 0.22) * np.float32(0.55 + 0.45 * max(c.light.ambient))
-    elif {"space", "lunar", "studio"} & set(c.scene.places) or c.scene.view in {"top", "logo", "title"}:
-        lit = colour * np.float32(0.55 + 0.42 * max(c.light.ambient) if c.scene.time != "day" else 0.97)
-    else:
-        distance = float(np.clip(0.24 - 0.5 * height / c.unit, 0.0, 0.24))
-        lit = c.light.on(colour, distance) + colour * np.float32(0.12 + 0.14 * c.light.dark)
-    across = np.linspace(-1, 1, alpha.shape[1], dtype=np.float32)[None, :, None] * np.float32(c.side())
-    lit *= 1 + 0.09 * across
-    if not c.flat and height > 24:
-        shade = rounded(c, alpha, 0.07 * height)
-        lit *= 1 + (shade - 1) * np.float32(0.6)
-        lit += rim(c, alpha) * np.asarray(c.light.sun, np.float32) * np.float32(0.5)
-    return np.asarray(lit, np.float32)
-
-
-def _spot(parts: Sequence[Part], size: tuple[int, int], frame: Frame) -> Spot:
-    """The rows and columns of the sheet that these parts can touch."""
-    left, bottom, right, top = extent(parts)
-    xs = sorted((frame.x + frame.mirror * left * frame.scale, frame.x + frame.mirror * right * frame.scale))
-    rows = slice(max(0, int(frame.y - top * frame.scale) - 2), min(size[1], int(frame.y - bottom * frame.scale) + 3))
-    return rows, slice(max(0, int(xs[0]) - 2), min(size[0], int(xs[1]) + 3))
+def _with_traits(role: str, traits: frozenset[str]) -> str:
+    """The role with the hair and beard that the prompt gives a person; "" if it is left out."""
+    if (role == "beard" and not {"beard", "greybeard"} & traits) or (role.startswith("crown") and "bald" in traits):
+        return ""
+    hair = next((name for name in ("grey", "blond", "red", "black") if name in traits), "")
+    hair = hair or ("grey" if {"greybeard", "old"} & traits else "")
+    if hair and role.removeprefix("crown") in {"hair", "hairlight", "beard"}:
+        return f"hair{hair}{'light' if role.endswith('light') else ''}"
+    return role
 
 
 def _base(role: str, own: RGB) -> Array:
@@ -111,7 +103,7 @@ def _base(role: str, own: RGB) -> Array:
         case "bodylight":
             return mix(own, (1.0, 0.97, 0.80), 0.26)
         case _:
-            return np.asarray(ROLES[role], np.float32)
+            return np.asarray(roles()[role], np.float32)
 
 
 def _burning(c: Canvas, name: str, role: str) -> float:
@@ -121,27 +113,50 @@ def _burning(c: Canvas, name: str, role: str) -> float:
     return 0.9 if c.scene.time in {"dusk", "sunset", "dawn"} or c.scene.weather & {"storm", "fog"} else 0.0
 
 
-def _lit(c: Canvas, name: str, colour: Array, masks: tuple[Array, Array], height: float) -> Array:
-    """The sheet in the picture's light; what burns keeps its own."""
-    alpha, lamps = masks
-    own = colour.copy()
-    if (name in CREATURES or name in {"tree", "rock"}) and name not in _BARE and not c.flat:
-        colour = colour * coat(c.rng(f"coat {name}"), alpha.shape, height)
-    if "underwater" in c.scene.places:
-        lit = mix(colour, (0.10, 0.45, 0.60), 0.28) * np.float32(0.5 + 0.5 * max(c.light.ambient))
-    elif {"space", "lunar"} & set(c.scene.places):
-        lit = colour * np.float32(0.92)
+def _lit(c: Canvas, colour: Array, alpha: Array, shading: float) -> Array:
+    """The sheet in the scene's light, with so much `shading` of its outline: a published drawing is shaded already."""
+    h, w = alpha.shape
+    places = set(c.scene.places)
+    if "underwater" in places:
+        lit = mix(colour, (0.10, 0.45, 0.60), 0.25) * np.float32(0.5 + 0.5 * max(c.light.ambient))
+    elif {"space", "lunar", "studio"} & places or c.scene.view in {"top", "logo", "title"}:
+        lit = colour * np.float32(0.55 + 0.42 * max(c.light.ambient) if c.scene.time != "day" else 0.96)
     else:
         # Silhouettes keep a little of their colour even at night: a black fox would not be seen.
-        distance = float(np.clip(0.30 - 0.5 * height / c.unit, 0.0, 0.3))
-        lit = c.light.on(colour, distance) + colour * np.float32(0.10 + 0.16 * c.light.dark)
-    h, w = alpha.shape
-    across = np.linspace(-1, 1, w, dtype=np.float32)[None, :, None] * np.float32(c.side())
-    down = np.linspace(1, -1, h, dtype=np.float32)[:, None, None]
-    lit *= 1 + 0.13 * across + 0.07 * down
-    if not c.flat:
-        lit *= rounded(c, alpha, 0.055 * height)
-    lit += rim(c, alpha) * np.asarray(c.light.sun, np.float32)
-    unlit = np.where(lamps > 0.01, lamps, 0)[..., None]
-    out: Array = lit + (own - lit) * unlit
+        distance = float(np.clip(0.28 - 0.5 * h / c.unit, 0.0, 0.28))
+        lit = c.light.on(colour, distance) + colour * np.float32(0.11 + 0.16 * c.light.dark)
+    lit *= 1 + 0.11 * np.linspace(-1, 1, w, dtype=np.float32)[None, :, None] * np.float32(c.side())
+    if not c.flat and h > 24:
+        lit *= 1 + (_rounded(c, alpha, 0.055 * h) - 1) * np.float32(shading)
+    return np.asarray(lit + _rim(c, alpha) * np.asarray(c.light.sun, np.float32) * np.float32(shading), np.float32)
+
+
+def _rounded(c: Canvas, mask: Array, radius: float) -> Array:
+    """Shading of a body swelling inward from its outline, about 1, (h, w, 1). `radius` in pixels: how far it turns."""
+    h, w = mask.shape
+    q = max(1, min(4, int(radius / 4)))
+    small = Image.fromarray((mask * 255).astype(np.uint8)).resize((max(2, w // q), max(2, h // q)))
+    soft = np.asarray(small.filter(ImageFilter.GaussianBlur(max(0.8, radius / q))), np.float32) / 255
+    down, across = np.gradient(soft)
+    turn = (down * np.float32(0.8) - across * np.float32(c.side())) * np.float32(radius / q)
+    shade: Array = np.asarray(1 + np.clip(turn * np.float32(1.05), -0.42, 0.34), np.float32)
+    return enlarge(shade, w, h)[..., None]
+
+
+def _coat(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Array:
+    """Fur or feathers: fine strokes, longer than wide, about 1, (h, w, 1). `scale` is the figure's height in pixels."""
+    h, w = shape
+    total = lattice(rng, h / scale * 24, w / scale * 84, h, w)
+    total = total + np.float32(0.7) * lattice(rng, h / scale * 9, w / scale * 14, h, w)
+    return (1 + total * np.float32(0.045))[..., None]
+
+
+def _rim(c: Canvas, whole: Array) -> Array:
+    """Light caught on the edge that faces the sun, (h, w, 1)."""
+    reach = max(1, round(c.unit / 260))
+    sideways = int(-c.side() * reach)
+    h, w = whole.shape
+    moved = np.pad(whole, reach)[0:h, reach - sideways : reach - sideways + w]
+    strength = 0.42 * c.light.glow if c.light.dark < 0.5 else 0.26
+    out: Array = (np.clip(whole - moved, 0, 1) * np.float32(strength))[..., None]
     return out

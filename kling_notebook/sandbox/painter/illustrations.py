@@ -1,4 +1,4 @@
-"""Common things from a published set: Noto Emoji by Google (Apache-2.0, NOTO-EMOJI-LICENSE.txt).
+"""Drawings as filled contours: Noto Emoji by Google (Apache-2.0, NOTO-EMOJI-LICENSE.txt), and our own figures.
 
 `illustrations.zip` is made by tests/sandbox/make_illustrations.py, which also describes its format: filled contours,
 so that a drawing is sharp at every size. Pillow fills them; light, shadow and style are the painter's own.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import colorsys
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .catalog import read
+from .catalog import index, read
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .canvas import Array
     from .scene import RGB
 
-SHEET = 2560
-"""Width and height of a drawing in its own units."""
+Spot: TypeAlias = tuple[slice, slice]
+"""Rows and columns of a sheet."""
 
 
 @functools.lru_cache(maxsize=32)
@@ -41,21 +41,37 @@ def bounds(name: str) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
+def breadth(name: str) -> float:
+    """Width of a drawing in its own heights, as it stands on its foot."""
+    left, top, right, bottom = bounds(name)
+    return (right - left) / max((bottom - top) * index()[name].foot[1], 1.0)
+
+
 def render_drawing(name: str, height: int, *, colour: RGB | None = None, mirror: bool = False) -> tuple[Array, Array]:
     """The drawing at so many pixels of height, cut to its outline: colour (h, w, 3) and alpha (h, w) in 0..1."""
     import numpy as np
     from PIL import Image
 
-    left, top, right, bottom = bounds(name)
     fine = 2 if height < 900 else 1
-    scale = fine * height / max(bottom - top, 1.0)
-    size = (max(fine, round((right - left) * scale)), max(fine, round((bottom - top) * scale)))
+    size, frame = _frame(name, fine * height)
     sheet, alpha = Image.new("RGB", size), Image.new("L", size)
     layers = _layers(name)
     shift = _recolouring(layers, colour) if colour is not None else None
     for paint, opacity, rings in layers:
-        scaled = [(ring - (left, top)) * scale for ring in rings]
-        _fill(sheet, alpha, (paint, opacity, shift), scaled, (left, top, scale))
+        scaled = [(ring - frame[:2]) * frame[2] for ring in rings]
+        x0, y0, x1, y1 = box = _box(scaled, size)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        mask = _filled(scaled, box, 1)
+        fill: Any = _bytes(paint, shift) if isinstance(paint, str) else None
+        cover = None
+        if fill is None:
+            fill, cover = _gradient(paint, box, frame, shift)
+        if opacity < 1 or cover is not None:
+            share = np.float32(opacity) * (np.float32(1) if cover is None else cover)
+            mask = Image.fromarray((np.asarray(mask, np.float32) * share).astype(np.uint8))
+        sheet.paste(fill, (x0, y0, x1, y1), mask)
+        alpha.paste(255, (x0, y0, x1, y1), mask)
     if fine > 1:
         sheet, alpha = sheet.reduce(fine), alpha.reduce(fine)
     cover = np.asarray(alpha, np.float32) * np.float32(1 / 255)
@@ -66,36 +82,52 @@ def render_drawing(name: str, height: int, *, colour: RGB | None = None, mirror:
     return np.clip(pixels, 0, 1), np.ascontiguousarray(cover)
 
 
-def _fill(
-    sheet: Image.Image, alpha: Image.Image, look: tuple[Any, float, Any], rings: list[Array],
-    frame: tuple[float, float, float],
-) -> None:  # fmt: skip
-    """Fill one layer's contours; holes follow the contours they lie in, and so are taken out again."""
+def outlines(name: str, height: int, *, mirror: bool) -> tuple[tuple[int, int], list[tuple[str, Spot, Array]]]:
+    """A figure of our own at so many pixels of height: the sheet's size (h, w), and role, place and mask per layer."""
     import numpy as np
+
+    (width, tall), frame = _frame(name, height)
+    fine = 3 if max(width, tall) < 400 else 2
+    found = []
+    for paint, _, rings in _layers(name):
+        scaled = [(ring - frame[:2]) * frame[2] for ring in rings]
+        x0, y0, x1, y1 = box = _box(scaled, (width, tall))
+        if x1 <= x0 or y1 <= y0:
+            continue
+        mask = np.asarray(_filled(scaled, box, fine), np.float32) / 255
+        columns = slice(width - x1, width - x0) if mirror else slice(x0, x1)
+        mask = np.ascontiguousarray(mask[:, ::-1]) if mirror else mask
+        found.append((paint.removeprefix("@"), (slice(y0, y1), columns), mask))
+    return (tall, width), found
+
+
+def _frame(name: str, height: int) -> tuple[tuple[int, int], tuple[float, float, float]]:
+    """Width and height in pixels, and what maps the drawing's units onto them: left, top, pixels per unit."""
+    left, top, right, bottom = bounds(name)
+    scale = height / max(bottom - top, 1.0)
+    return (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))), (left, top, scale)
+
+
+def _box(rings: list[Array], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The pixels that the contours touch: left, top, right, bottom."""
+    corners = [(ring.min(axis=0), ring.max(axis=0)) for ring in rings]
+    x0, y0 = (max(0, int(min(low[k] for low, _ in corners))) for k in (0, 1))
+    x1, y1 = (min(size[k], int(max(high[k] for _, high in corners)) + 2) for k in (0, 1))
+    return x0, y0, x1, y1
+
+
+def _filled(rings: list[Array], box: tuple[int, int, int, int], fine: int) -> Image.Image:
+    """The contours' mask; holes follow the contours they lie in, and so are taken out again."""
     from PIL import Image, ImageDraw
 
-    paint, opacity, shift = look
-    every = np.concatenate(rings)
-    x0, y0 = (max(0, int(v)) for v in every.min(axis=0))
-    x1, y1 = (min(size, int(v) + 2) for v, size in zip(every.max(axis=0), sheet.size, strict=True))
-    if x1 <= x0 or y1 <= y0:
-        return
-    mask = Image.new("L", (x1 - x0, y1 - y0))
+    x0, y0, x1, y1 = box
+    mask = Image.new("L", ((x1 - x0) * fine, (y1 - y0) * fine))
     pen = ImageDraw.Draw(mask)
     outer = _turn(rings[0])
     for ring in rings:
-        pen.polygon([(x - x0, y - y0) for x, y in ring.tolist()], fill=255 if _turn(ring) == outer else 0)
-    if isinstance(paint, str):
-        colour: Any = _bytes(paint, shift)
-        if opacity < 1:
-            mask = mask.point(lambda v: round(v * opacity))
-    else:
-        colour, cover = _gradient(paint, (x0, y0, x1, y1), frame, shift)
-        if opacity < 1 or cover is not None:
-            share = np.float32(opacity) * (np.float32(1) if cover is None else cover)
-            mask = Image.fromarray((np.asarray(mask, np.float32) * share).astype(np.uint8))
-    sheet.paste(colour, (x0, y0, x1, y1), mask)
-    alpha.paste(255, (x0, y0, x1, y1), mask)
+        points = [((x - x0) * fine, (y - y0) * fine) for x, y in ring.tolist()]
+        pen.polygon(points, fill=255 if _turn(ring) == outer else 0)
+    return mask.reduce(fine) if fine > 1 else mask
 
 
 def _turn(ring: Array) -> bool:

@@ -217,7 +217,9 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
             continue
         tones = [c.light.on(mix(material, other, 0.45), distance) for other in _leaves(c, leafy)]
         c.below(foot - height * 0.30, mist, mist, height)
-        stand(c, rng, foot + 0.05 * height, tones, tall=height, crowd=(4.6 if leafy else 5.6) - 1.6 * t, leafy=leafy)
+        count = max(3, int(c.width / height * ((4.6 if leafy else 5.6) - 1.6 * t)))
+        spots = (np.arange(count) + rng.uniform(-0.4, 1.4, count)) / count
+        stand(c, rng, foot + 0.05 * height, tones, tall=height, leafy=leafy, spots=spots.tolist())
         c.below(foot + 0.02 * height, mix(tones[0], mist, 0.5), mist, height * 0.5)
 
 

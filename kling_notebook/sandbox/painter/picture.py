@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-_CLEAN = frozenset(("pixel", "blueprint", "ink", "stitch", "glass", "pencil", "charcoal", "watercolour", "sumi"))
+_CLEAN = frozenset(("pixel", "blueprint", "ink", "glass", "pencil", "charcoal", "watercolour", "sumi"))
 """Styles with a ground of their own: no vignette over them."""
 _SHARES: Mapping[str, tuple[float, float, float, float]] = {
     **dict.fromkeys(
-        ("watercolour", "sumi", "oil", "impressionist", "pastel", "charcoal", "glass", "mosaic", "lowpoly", "neon"),
+        ("watercolour", "sumi", "oil", "impressionist", "pastel", "charcoal", "glass", "lowpoly", "neon"),
         (0.75, 0.75, 0.5, 0.5),
     ),
     **dict.fromkeys(("ink", "pencil", "blueprint", "woodblock", "comic", "poster"), (1.0, 1.0, 0.5, 0.75)),
-    **dict.fromkeys(("pixel", "stitch"), (0.5, 1.0, 0.5, 1.0)),
+    "pixel": (0.5, 1.0, 0.5, 1.0),
 }
 _USUAL = (1.0, 1.0, 0.75, 0.75)
 """How large a picture is painted, and then styled, as shares of its size: at 1K, then at 2K.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import alps, land, mountains, perch, room, stage, town, valley, water
+from . import alps, land, mountains, perch, stage, town, valley, water
 from .canvas import Canvas
 from .cosmos import deep_space, moonscape
 from .sky import paint_sky
@@ -41,7 +41,7 @@ def paint_place(c: Canvas) -> None:
     if _closed(c, places):
         return
     if "space" in places:
-        deep_space(c, grounded=len(places) > 1)
+        deep_space(c)
     else:
         paint_sky(c)
     if places == {"space"}:
@@ -74,7 +74,7 @@ _CLOSED: Mapping[str, Callable[[Canvas], None]] = {
     "lunar": moonscape,
     "interior": stage.interior,
     "studio": stage.backdrop,
-    "room": room.room,
+    "room": stage.room,
     "street": street,
     "underwater": water.underwater,
 }

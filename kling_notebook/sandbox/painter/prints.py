@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
 
 from .brush import flat, outline, palette_of, to_image, to_pixels
-from .canvas import Array, Canvas, blur, enlarge, luma, mix, step
+from .canvas import Array, Canvas, blur, enlarge, luma, step
 from .grade import contrast, saturate
 
 if TYPE_CHECKING:
@@ -28,28 +28,6 @@ def pixel(c: Canvas) -> None:
     few = to_image(to_pixels(small) + tile).quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB")
     big = few.resize((w * side, h * side), Image.Resampling.NEAREST).crop((0, 0, c.width, c.height))
     c.pixels = to_pixels(big).copy()
-
-
-def stitch(c: Canvas) -> None:
-    """Cross-stitch: each cell a cross of thread on linen."""
-    side = max(6, round(c.unit / 112))
-    w, h = -(-c.width // side), -(-c.height // side)
-    saturate(c.pixels, 1.4)
-    contrast(c.pixels, 1.12)
-    few = to_image(c.pixels).resize((w, h), Image.Resampling.BOX).quantize(32, dither=Image.Dither.NONE).convert("RGB")
-    big = to_pixels(few.resize((w * side, h * side), Image.Resampling.NEAREST))[: c.height, : c.width]
-    at = (np.arange(side, dtype=np.float32) + 0.5) / side
-    one, two = np.abs(at[:, None] - at[None, :]), np.abs(at[:, None] + at[None, :] - 1)
-    thread_one, thread_two = np.clip((0.25 - one) * 7, 0, 1), np.clip((0.25 - two) * 7, 0, 1)
-    cover = np.maximum(thread_one, thread_two)
-    sheen = 0.80 + 0.24 * np.where(thread_two > 0.3, 1 - two * 3.4, 0.75 - one * 3)
-    shape = (h, w)
-    cover, sheen = (
-        np.tile(cover, shape)[: c.height, : c.width, None],
-        np.tile(sheen, shape)[: c.height, : c.width, None],
-    )
-    linen = np.array((0.90, 0.87, 0.80), np.float32) * (0.92 + 0.05 * c.fbm(c.rng("linen"), 160, 1)[..., None])
-    c.pixels = (linen + (big * sheen - linen) * np.clip(cover, 0, 1)).astype(np.float32)
 
 
 def blueprint(c: Canvas) -> None:
@@ -77,8 +55,6 @@ def blueprint(c: Canvas) -> None:
     m = int(c.unit * 0.035)
     draw.rectangle((m, m, c.width - m, c.height - m), outline=255, width=max(1, round(thin * 2.5)))
     draw.rectangle((m * 1.3, m * 1.3, c.width - m * 1.3, c.height - m * 1.3), outline=150, width=max(1, round(thin)))
-    if c.scene.studio:
-        _dimensions(draw, c, m)
     frame = np.asarray(sheet, np.float32) / 255
     ink = np.clip(np.maximum(np.maximum(line * 0.95, frame * 0.85), np.maximum(grid, hatch)), 0, 1)[..., None]
     blue = np.array((0.07, 0.22, 0.46), np.float32) + tone[..., None] * np.array((0.04, 0.11, 0.15), np.float32)
@@ -87,32 +63,6 @@ def blueprint(c: Canvas) -> None:
     ]
     blue = blue * (1 + 0.05 * stain)
     c.pixels = (blue + (np.array((0.90, 0.96, 1.0), np.float32) - blue) * ink).astype(np.float32)
-
-
-def _dimensions(draw: ImageDraw.ImageDraw, c: Canvas, margin: int) -> None:
-    """What makes a drawing technical: axes, measures at the side and below, a title block."""
-    w, h, u = c.width, c.height, c.unit
-    thin = max(1, round(u / 900))
-    for at in np.arange(0.06, 0.94, 0.03):
-        draw.line((w * 0.5, h * at, w * 0.5, h * (at + 0.018)), fill=120, width=thin)
-    left, top, bottom = 0.5 * w - 0.36 * u, 0.5 * h - 0.30 * u, 0.5 * h + 0.33 * u
-    draw.line((left, top, left, bottom), fill=200, width=thin)
-    draw.line((0.5 * w - 0.26 * u, bottom + 0.06 * u, 0.5 * w + 0.26 * u, bottom + 0.06 * u), fill=200, width=thin)
-    for y in (top, (top + bottom) / 2, bottom):
-        draw.line((left - 0.016 * u, y + 0.008 * u, left + 0.016 * u, y - 0.008 * u), fill=220, width=thin * 2)
-        draw.line((left - 0.03 * u, y, left + 0.16 * u, y), fill=90, width=thin)
-    for x in (0.5 * w - 0.26 * u, 0.5 * w + 0.26 * u):
-        y = bottom + 0.06 * u
-        draw.line((x - 0.008 * u, y + 0.016 * u, x + 0.008 * u, y - 0.016 * u), fill=220, width=thin * 2)
-    x0, y0 = w - margin * 1.3 - 0.30 * u, margin * 1.3
-    draw.rectangle((x0, y0, w - margin * 1.3, y0 + 0.10 * u), outline=190, width=thin)
-    for k in (1, 2):
-        draw.line((x0, y0 + k * 0.0333 * u, w - margin * 1.3, y0 + k * 0.0333 * u), fill=150, width=thin)
-    draw.line((x0 + 0.10 * u, y0, x0 + 0.10 * u, y0 + 0.10 * u), fill=150, width=thin)
-    name = (c.scene.subjects[0].name.upper(), "SCALE 1:100", "SHEET 1")
-    font = ImageFont.load_default(max(8.0, 0.019 * u))
-    for k, text in enumerate(name):
-        draw.text((x0 + 0.11 * u, y0 + (k * 0.0333 + 0.006) * u), text, fill=225, font=font)
 
 
 def woodblock(c: Canvas) -> None:
@@ -234,21 +184,6 @@ def glass(c: Canvas) -> None:
     )
 
 
-def mosaic(c: Canvas) -> None:
-    """Small stones set in mortar."""
-    rng = c.rng("stones")
-    saturate(c.pixels, 1.25)
-    border, at_y, at_x = _cells(c, rng, 0.0125, 0.20)
-    p = _by_cell(c, at_y, at_x, 1)
-    tone = rng.normal(1.0, 0.09, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
-    stone = step(0.10, 0.24, border)[..., None]
-    shine = 1 + 0.16 * np.clip(border - 0.25, 0, 1)[..., None]
-    mortar = np.array((0.80, 0.77, 0.71), np.float32)
-    c.pixels = enlarge(
-        (mortar + (p * tone[..., None] * shine - mortar) * stone).astype(np.float32), c.width, c.height
-    ).copy()
-
-
 def lowpoly(c: Canvas) -> None:
     """Facets: triangles whose corners lie on the picture's edges, one colour each."""
     rng = c.rng("facets")
@@ -295,18 +230,6 @@ def _corners(rng: np.random.Generator, grey: Array, shape: tuple[int, int], pitc
     return at_y, at_x
 
 
-def papercut(c: Canvas) -> None:
-    """Cut paper: the scene is painted in plain sheets that throw shadows; here they get their fibre and bright rims."""
-    grey = luma(c.pixels)
-    lift = np.zeros_like(grey)
-    reach = max(1, c.unit // 700)
-    lift[reach:, reach:] = grey[reach:, reach:] - grey[:-reach, :-reach]
-    saturate(c.pixels, 1.12)
-    c.pixels += np.clip(lift, -0.10, 0.06)[..., None] * np.float32(0.5)
-    fibre = c.fbm(c.rng("fibre"), 120, 2, gain=0.8)[..., None]
-    c.pixels *= 1 + np.float32(0.024) * fibre
-
-
 def synthwave(c: Canvas) -> None:
     """Pink and cyan, a striped sun, a grid running to the horizon."""
     level = np.clip(luma(c.pixels), 0, 1)
@@ -337,37 +260,13 @@ def _floor_grid(c: Canvas, row: int) -> None:
     c.lay(slice(row, c.height), grid * np.float32(0.85), (0.45, 0.92, 1.0))
 
 
-def glitch(c: Canvas) -> None:
-    """A broken signal: torn rows, colours apart, scan lines."""
-    rng = c.rng("glitch")
-    p = c.pixels
-    spread = max(2, round(c.unit * 0.008))
-    p[..., 0] = np.roll(p[..., 0], spread, axis=1)
-    p[..., 2] = np.roll(p[..., 2], -spread, axis=1)
-    for _ in range(16):
-        top = int(rng.uniform(0, 0.97) * c.height)
-        tall = max(2, int(rng.uniform(0.004, 0.05) * c.height))
-        block = p[top : top + tall]
-        p[top : top + tall] = np.roll(block, int(rng.normal(0, 0.06) * c.width), axis=1)
-        if rng.random() < 0.35:
-            p[top : top + tall, :, int(rng.integers(3))] *= 1.4
-    pitch = max(2, round(c.unit / 300))
-    scan = 1 - 0.14 * (np.arange(c.height) // pitch % 2).astype(np.float32)
-    c.pixels = p * scan[:, None, None]
-
-
 PRINTS: Mapping[str, Callable[[Canvas], None]] = {
     "pixel": pixel,
-    "stitch": stitch,
     "blueprint": blueprint,
     "woodblock": woodblock,
     "poster": poster,
     "comic": comic,
     "glass": glass,
-    "mosaic": mosaic,
     "lowpoly": lowpoly,
-    "papercut": papercut,
     "synthwave": synthwave,
-    "glitch": glitch,
 }
-__all__ = ["PRINTS", "mix"]

@@ -100,11 +100,11 @@ def _sky(c: Canvas) -> None:
         paint_aurora(c)
     if "rainbow" in scene.sky:
         paint_rainbow(c)
-    if {"moon", "crescent", "eclipse", "sun"} & scene.sky:
+    if {"moon", "crescent", "sun"} & scene.sky:
         c.sun = (c.width * 0.78, c.height * 0.20)
         paint_body(c)
     if "planet" in scene.sky:
-        paint_planet(c, 0.20, 0.24, 0.22)
+        paint_planet(c, "ringed-planet", 0.26, 0.24, 0.22)
 
 
 def _changed(c: Canvas) -> None:

@@ -31,18 +31,6 @@ COLOURS: Mapping[str, RGB] = {
 }
 
 WATERS = frozenset(("sea", "lake", "river", "beach", "island", "cliff", "glacier"))
-_HOMES: Mapping[str, str] = {
-    "boat": "lake", "sailboat": "sea", "ship": "sea", "swan": "lake", "heron": "lake", "whale": "sea",
-    "dolphin": "sea", "fish": "underwater", "lighthouse": "cliff",
-    "penguin": "glacier", "cactus": "desert", "palm": "beach", "astronaut": "space",
-    "rocket": "space", "ufo": "hills", "dragon": "mountain", "torii": "lake", "temple": "mountain", "robot": "city",
-    "tent": "mountain", "campfire": "forest", "wolf": "mountain", "bear": "forest",
-    "deer": "forest", "fox": "field", "mushroom": "forest", "owl": "branch", "flower": "garden", "sunflower": "field",
-    "lavender": "field",    "cabin": "forest",
-    "windmill": "field", "umbrella": "street", "bridge": "river", "snowyowl": "branch",
-    "polarbear": "glacier", "lion": "field", "unicorn": "field", "flamingo": "lake", "fruit": "room",
-    "rose": "garden", "tiger": "jungle", "cup": "room",
-}  # fmt: skip
 _HOURS: Mapping[str, str] = {
     "moon": "night", "crescent": "night", "stars": "night", "milkyway": "night", "meteor": "night",
     "aurora": "night", "neon": "night", "synthwave": "dusk", "campfire": "dusk", "lantern": "dusk", "space": "night",
@@ -56,12 +44,9 @@ _NATURAL: Mapping[tuple[str, RGB], RGB] = {
 }
 _MEDIA = frozenset(
     ("watercolour", "ink", "sumi", "charcoal", "impressionist", "pastel", "comic", "woodblock", "blueprint", "pixel",
-     "papercut", "poster", "stitch", "glass", "mosaic", "lowpoly")
+     "poster", "glass", "lowpoly")
 )  # fmt: skip
-_LINES = frozenset(
-    ("ink", "sumi", "pencil", "charcoal", "comic", "woodblock", "blueprint", "glass", "papercut", "poster")
-)
-_PLENTY = frozenset(("bird", "balloon", "lantern", "fish", "flower", "penguin"))
+_LINES = frozenset(("ink", "sumi", "pencil", "charcoal", "comic", "woodblock", "blueprint", "glass", "poster"))
 _PLACE_OF_HOME: Mapping[str, str] = {
     "table": "room", "studio": "studio", "room": "interior", "ground": "field", "sport": "field", "snow": "snow",
     "afloat": "sea", "underwater": "underwater", "sky": "hills", "road": "road", "town": "field",
@@ -181,7 +166,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     if rooms and view != "logo" and not close:
         there = {item.name for item in subjects} | unwanted
         subjects += tuple(Subject(name) for name in FURNITURE[rooms[-1]] if name not in there)[: 4 - len(subjects)]
-    if any(item.name == "umbrella" for item in subjects):  # somebody holds it already
+    if any(item.name == "umbrella-person" for item in subjects):  # somebody holds it already
         subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
     if close and not subjects and "person" not in unwanted:
         subjects = (Subject("person"),)
@@ -361,12 +346,7 @@ def _time(
 
 def home_of(name: str) -> str:
     """The place that goes with a subject, if the prompt names none."""
-    drawing = drawings().get(name)
-    if name in _HOMES or drawing is None:
-        return _HOMES.get(name, "hills")
-    return _PLACE_OF_HOME[drawing.home]
-
-
-def plenty(name: str) -> bool:
-    """Whether a subject is at home in numbers, and small."""
-    return name in _PLENTY
+    drawing = drawings()[name]
+    if drawing.kind != "set":
+        return drawing.home
+    return {"palm": "beach", "flower": "garden"}.get(name, _PLACE_OF_HOME[drawing.home])

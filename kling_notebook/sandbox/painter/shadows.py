@@ -8,11 +8,10 @@ import numpy as np
 
 from .canvas import Array, Canvas, blur
 from .catalog import index as drawings
-from .shapes import ROLES
 
 if TYPE_CHECKING:
     from .figure import Sheet
-    from .scene import RGB, Subject
+    from .scene import RGB
 
 
 def _at_home(home: str, *names: str) -> frozenset[str]:
@@ -27,50 +26,38 @@ WADING = frozenset(("heron", "flamingo", "torii", "bridge"))
 
 
 def tie(
-    c: Canvas,
-    subject: Subject,
-    sheet: Sheet,
-    corner: tuple[int, int],
-    spot: tuple[float, float, float, float],
-    *,
-    aloft: bool,
+    c: Canvas, name: str, sheet: Sheet, corner: tuple[int, int], spot: tuple[float, float, float], *, aloft: bool
 ) -> None:
-    """Tie a figure to what it stands on or floats over. `spot` is x, y, half its width and its scale, in pixels."""
-    name = subject.name
-    x, y, half, scale = spot
+    """Tie a figure to what it stands on or floats over. `spot` is x, y and half its width, in pixels."""
+    x, y, half = spot
     airless = c.scene.studio or c.scene.places == ("space",) or "underwater" in c.scene.places
-    if c.scene.water and not airless and name in (AFLOAT | WADING | SWIMMING):
+    if c.scene.water and not airless and name in AFLOAT | WADING | SWIMMING:
         _reflect(c, sheet, corner, y)
     elif name not in SKY and not airless and not aloft:
         _shadow(c, x, y, half)
-    if name == "ufo":
-        _beam(c, x, y, scale)
-
-
-def _window(c: Canvas, corner: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice, slice] | None:
-    """Rows and columns of the canvas and of the figure where they overlap."""
-    x0, y0 = corner
-    rows = slice(max(0, y0), min(c.height, y0 + shape[0]))
-    columns = slice(max(0, x0), min(c.width, x0 + shape[1]))
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        return None
-    return rows, columns, slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0)
 
 
 def lay_sheet(c: Canvas, corner: tuple[int, int], mask: Array, colour: Array) -> None:
-    where = _window(c, corner, mask.shape)
-    if where is None:
-        return
-    rows, columns, inner_rows, inner_columns = where
-    paint = colour if colour.ndim == 1 else np.broadcast_to(colour, (*mask.shape, 3))[inner_rows, inner_columns]
-    c.lay(rows, mask[inner_rows, inner_columns], paint, columns)
+    """Lay a sheet with its left upper `corner` there; what reaches over the canvas is cut off."""
+    found = c.window(corner, mask.shape)
+    if found is not None:
+        rows, columns, cut = found
+        c.lay(rows, mask[cut], colour if colour.ndim == 1 else colour[cut], columns)
 
 
 def glow_sheet(c: Canvas, corner: tuple[int, int], amount: Array, colour: RGB) -> None:
-    where = _window(c, corner, amount.shape)
-    if where is not None:
-        rows, columns, inner_rows, inner_columns = where
-        c.add(rows, amount[inner_rows, inner_columns], colour, columns)
+    """Add the light of a sheet."""
+    found = c.window(corner, amount.shape)
+    if found is not None:
+        rows, columns, cut = found
+        c.add(rows, amount[cut], colour, columns)
+
+
+def drop_shadow(c: Canvas, alpha: Array, corner: tuple[int, int], height: float) -> None:
+    """The shadow of something that lies flat, seen from above."""
+    reach = max(2, round(0.035 * height))
+    shadow = blur(np.pad(alpha, 2 * reach), reach) * np.float32(0.45)
+    lay_sheet(c, (corner[0] - reach, corner[1] - reach), shadow, np.array((0.05, 0.04, 0.05), np.float32))
 
 
 def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
@@ -84,49 +71,23 @@ def _shadow(c: Canvas, x: float, y: float, half: float) -> None:
 
 
 def _reflect(c: Canvas, sheet: Sheet, corner: tuple[int, int], y: float) -> None:
-    """The figure upside down in the water, broken by ripples."""
+    """The figure upside down in the water, broken by ripples; none on the land before the water."""
     rng = c.rng("ripples")
-    x0, y0 = corner
-    above, colour = sheet.alpha[: int(y) - y0][::-1], sheet.colour[: int(y) - y0][::-1]
-    if above.shape[0] < 2:
-        return
+    tall = max(1, int(y) - corner[1])
+    corner = (corner[0], int(y))
+    above, colour = sheet.alpha[:tall][::-1], sheet.colour[:tall][::-1]
     rows = np.arange(above.shape[0], dtype=np.float32)
     wave = np.sin(rows * (0.55 * 1024 / c.unit) + rng.uniform(0, 6)) * (0.0012 * c.unit + rows * 0.018)
     columns = np.clip(np.arange(above.shape[1])[None, :] + wave[:, None].astype(int), 0, above.shape[1] - 1)
-    rippled = np.take_along_axis(above, columns, axis=1)
     fade = np.clip(0.62 - 0.5 * rows / max(len(rows), 1), 0, 1)[:, None].astype(np.float32)
     broken = 0.75 + 0.25 * np.sin(rows * (0.9 * 1024 / c.unit))[:, None].astype(np.float32)
-    mask = rippled * fade * broken
-    mask = _on_water(c, mask, (x0, int(y)))
-    shown = np.take_along_axis(colour, columns[..., None], axis=1) * np.float32(0.7)
-    lay_sheet(c, (x0, int(y)), mask, shown)
-
-
-def _on_water(c: Canvas, mask: Array, corner: tuple[int, int]) -> Array:
-    """The part of a reflection that lies on water and not on the land before it."""
-    where = _window(c, corner, mask.shape)
-    if where is None or (c.stream is None and c.dry is None):
-        return mask
-    rows, columns, inner_rows, inner_columns = where
-    out = mask.copy()
-    if c.stream is not None:
-        out[inner_rows, inner_columns] *= c.stream[rows, columns]
-    elif c.dry is not None:
-        row = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-        out[inner_rows, inner_columns] *= row < c.dry[None, columns]
-    return out
-
-
-def _beam(c: Canvas, x: float, y: float, scale: float) -> None:
-    """The cone of light below a flying saucer."""
-    top, bottom = int(y - 0.34 * scale), min(c.height, int(c.horizon + 0.24 * c.unit))
-    if bottom - top < 4:
-        return
-    rows = np.arange(max(0, top), bottom, dtype=np.float32)[:, None]
-    t = (rows - top) / (bottom - top)
-    half = scale * (0.16 + 0.62 * t)
-    dx = np.abs(np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / half
-    c.add(slice(max(0, top), bottom), np.clip((1 - dx) * 4, 0, 1) * (0.60 - 0.38 * t), (0.62, 1.0, 0.80))
+    mask = np.take_along_axis(above, columns, axis=1) * fade * broken
+    found = c.window(corner, mask.shape)
+    if found is not None and c.stream is not None:
+        mask[found[2]] *= c.stream[found[0], found[1]]
+    elif found is not None and c.dry is not None:
+        mask[found[2]] *= np.arange(found[0].start, found[0].stop)[:, None] < c.dry[None, found[1]]
+    lay_sheet(c, corner, mask, np.take_along_axis(colour, columns[..., None], axis=1) * np.float32(0.7))
 
 
 def shine(c: Canvas, sheet: Sheet, corner: tuple[int, int]) -> None:
@@ -138,7 +99,8 @@ def shine(c: Canvas, sheet: Sheet, corner: tuple[int, int]) -> None:
         reach = max(3, int(0.05 * c.unit))
         halo = blur(np.pad(mask, reach), reach * 0.42)
         at = (corner[0] + columns.start - reach, corner[1] + rows.start - reach)
-        glow_sheet(c, at, halo * np.float32(0.85 if dusk else 0.3), ROLES[role])
+        warm = (1.0, 0.82, 0.45) if role == "glow" else (1.0, 0.55, 0.12)
+        glow_sheet(c, at, halo * np.float32(0.85 if dusk else 0.3), warm)
 
 
 def pool(c: Canvas, x: float, y: float, wide: float) -> None:
@@ -152,6 +114,7 @@ def pool(c: Canvas, x: float, y: float, wide: float) -> None:
 
 
 def snow_cap(c: Canvas, whole: Array, corner: tuple[int, int]) -> None:
+    """Snow on every edge of a figure that faces the sky."""
     reach = max(2, round(c.unit / 90))
     lowered = np.zeros_like(whole)
     lowered[reach:] = whole[:-reach]

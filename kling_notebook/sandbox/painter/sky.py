@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .bodies import paint_body, paint_glow, paint_planet, paint_rings
+from .bodies import paint_body, paint_glow, paint_planet
 from .canvas import Array, Canvas, bands, blur, enlarge, step
 
 
@@ -24,13 +24,10 @@ def paint_sky(c: Canvas) -> None:
     if "aurora" in scene.sky:
         paint_aurora(c)
     if "planet" in scene.sky:
-        paint_planet(c, 0.24, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
+        paint_planet(c, "ringed-planet", 0.28, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
     if "meteor" in scene.sky:
         _meteors(c)
-    if {"papercut", "poster", "glass"} & set(scene.styles):
-        paint_rings(c)
-    else:
-        paint_glow(c)
+    paint_glow(c)
     if "rainbow" not in scene.sky:
         paint_body(c)  # a rainbow stands opposite the sun: with one, the sun is behind the viewer
     _clouds(c)
@@ -107,20 +104,10 @@ def glow_spot(
     c: Canvas, at: tuple[float, float], radius: float, colour: Array | tuple[float, ...], strength: float
 ) -> None:
     """A small round light with a bright heart."""
-    x, y = at
-    reach = max(2, int(radius * 3))
-    x0, x1, y0, y1 = (
-        max(0, int(x) - reach),
-        min(c.width, int(x) + reach),
-        max(0, int(y) - reach),
-        min(c.height, int(y) + reach),
-    )
-    if x1 <= x0 or y1 <= y0:
-        return
-    dx = np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(x)
-    dy = np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(y)
+    reach = max(2.0, radius * 3)
+    rows, columns, dx, dy = c.around(at, (reach, reach))
     spot = np.exp(-(dx * dx + dy * dy) / np.float32(radius * radius * 0.9)) * np.float32(strength)
-    c.add(slice(y0, y1), spot, np.asarray(colour, np.float32), slice(x0, x1))
+    c.add(rows, spot, np.asarray(colour, np.float32), columns)
 
 
 def _whorls(c: Canvas) -> None:
@@ -183,22 +170,20 @@ def paint_aurora(c: Canvas) -> None:
 
 
 def _meteors(c: Canvas) -> None:
+    """Streaks of light that fade backward, each with a bright head."""
     rng = c.rng("meteor")
-    mask = Image.new("L", (c.width, c.height), 0)
-    draw = ImageDraw.Draw(mask)
-    for k in range(3):
+    sheet = Image.new("L", (c.width, c.height))
+    draw = ImageDraw.Draw(sheet)
+    for _ in range(3):
         x, y = rng.uniform(0.15, 0.85) * c.width, rng.uniform(0.08, 0.42) * c.horizon
-        length = c.unit * rng.uniform(0.16, 0.3) * (1.3 if k == 0 else 0.6)
-        lean = rng.uniform(0.42, 0.5)
-        for part in range(40):
-            t0, t1 = part / 40, (part + 1) / 40
-            width = max(1, round(c.unit / 260 * (1 - t0)))
-            spot = (x + length * t0, y - length * lean * t0, x + length * t1, y - length * lean * t1)
-            draw.line(spot, fill=int(255 * (1 - t0) ** 1.6), width=width)
+        length = c.unit * rng.uniform(0.12, 0.34)
+        for t in np.linspace(1, 0, 30):
+            r = max(0.6, c.unit / 400 * (1 - t))
+            at = (x + length * t, y - 0.46 * length * t)
+            draw.line((x, y, *at), fill=int(255 * (1 - t)), width=round(r))
         glow_spot(c, (x, y), c.unit / 110, (1, 1, 1), 0.95)
-    streak = np.asarray(mask, np.float32) / 255
-    c.add(slice(None), streak, (0.95, 0.97, 1.0))
-    c.add(slice(None), blur(streak, c.unit / 170), (0.6, 0.8, 1.0))
+    streak = np.asarray(sheet, np.float32) / 255
+    c.add(slice(None), streak + blur(streak, c.unit / 170), (0.8, 0.9, 1.0))
 
 
 def paint_rainbow(c: Canvas) -> None:
@@ -244,12 +229,9 @@ def _clouds(c: Canvas) -> None:
     scene, light = c.scene, c.light
     if "clouds" in scene.unwanted or "clear" in scene.sky:
         return
-    if {"papercut", "poster"} & set(scene.styles) and not ({"clouds", "overcast"} & scene.sky or scene.weather):
-        return
-    if scene.drawn:
-        _flat_clouds(c)
-        return
     cover = _cover(c)
+    if scene.drawn and cover < 0.5:  # soft clouds would become scribbles
+        return
     if "milkyway" in scene.sky and cover < 0.2:
         return
     rng = c.rng("clouds")
@@ -261,7 +243,7 @@ def _clouds(c: Canvas) -> None:
     puffs = np.abs(c.fbm(rng, 5.0, 5, size=(h, w), wide=1.4, gain=0.52, span=span)) - 0.75
     rows = np.linspace(0, 1, h, dtype=np.float32)[:, None]
     bank = np.float32(1.5 * (cover - 0.60)) + 0.22 * np.cos((rows - 0.62) * 3.6)
-    density = base * 0.50 + puffs * 0.42 + bank
+    density = base * 0.50 + puffs * (0.0 if scene.drawn else 0.42) + bank
     shift = max(1, int(0.028 * c.unit / 2))
     toward = _moved(density, shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift))
     lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)
@@ -274,36 +256,11 @@ def _clouds(c: Canvas) -> None:
     else:
         mask = np.maximum(mask, 0.35)
     lit = lit * (1 - 0.45 * step(0.3, 1.3, density))
+    if scene.drawn:  # plain shapes with an outline
+        mask, lit = step(0.62, 0.68, mask), np.full_like(lit, 0.6)
     if "fog" in scene.weather:
         mask *= np.float32(0.3)
     mask, lit = enlarge(mask * np.float32(0.93), c.width, c.horizon), enlarge(lit, c.width, c.horizon)
     shade, bright = np.asarray(light.shade, np.float32), np.asarray(light.cloud, np.float32)
     for band in bands(c.horizon):
         c.lay(band, mask[band], shade + (bright - shade) * lit[band, :, None])
-
-
-def _flat_clouds(c: Canvas) -> None:
-    """Clouds with plain outlines, for pictures that are drawn: heaps of discs on a level foot."""
-    scene, light = c.scene, c.light
-    closed = {"storm", "rain", "snowfall"} & scene.weather or {"overcast", "clouds"} & scene.sky
-    if not closed and ({"blueprint", "ink", "sumi", "pencil", "charcoal"} & set(scene.styles) or light.dark > 0.6):
-        return
-    rng = c.rng("flat clouds")
-    q = 2
-    for k in range(7 if closed else 3):
-        sheet = Image.new("L", (c.width * q, max(8, c.horizon) * q), 0)
-        draw = ImageDraw.Draw(sheet)
-        x, y = rng.uniform(0.0, 1.0) * c.width, rng.uniform(0.10, 0.50 if closed else 0.62) * c.horizon
-        if not closed and abs(x - c.sun[0]) < 0.2 * c.unit:
-            x = c.width - x
-        wide = c.unit * rng.uniform(0.10, 0.18) * (1.6 if closed else 1.0)
-        for t in np.linspace(-1, 1, 7):
-            r = wide * (0.42 - 0.24 * abs(t)) * rng.uniform(0.8, 1.15)
-            cx = x + t * wide
-            draw.ellipse(((cx - r) * q, (y - 1.5 * r) * q, (cx + r) * q, (y + 0.5 * r) * q), fill=255)
-        draw.rectangle((0, y * q, c.width * q, c.horizon * q), fill=0)
-        mask = np.asarray(sheet.reduce(q), np.float32) / 255
-        tone = np.asarray(light.cloud, np.float32) * (1 - 0.10 * (k % 2))
-        if closed:
-            tone = tone + (np.asarray(light.shade, np.float32) - tone) * np.float32(0.30 + 0.2 * (k % 3))
-        c.lay(slice(0, mask.shape[0]), mask[: c.height], tone)

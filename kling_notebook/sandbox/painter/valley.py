@@ -64,7 +64,7 @@ def near_firs(c: Canvas) -> None:
         c.light.on(mix(wood_colour(c), (0.03, 0.06, 0.07), 0.6)),
         c.light.on(mix(wood_colour(c), (0.03, 0.06, 0.07), 0.4)),
     ]
-    stand(c, rng, ground, tones, tall=0.42 * c.unit, crowd=0, leafy=False, spots=_edge(rng, side, c.width / c.unit))
+    stand(c, rng, ground, tones, tall=0.42 * c.unit, leafy=False, spots=_edge(rng, side, c.width / c.unit))
 
 
 def flanks(c: Canvas) -> None:
@@ -81,7 +81,7 @@ def flanks(c: Canvas) -> None:
         tones = [c.light.on(mix(own, (0.05, 0.09, 0.08), 0.15 * k + share), 0.20 - 0.09 * k) for share in (0.1, 0.3)]
         foot = (shore + np.float32(inland * c.unit)).astype(np.float32)
         tall = (0.26, 0.34, 0.44)[k] * c.unit
-        stand(c, rng, foot, tones, tall=tall, crowd=0, leafy=leafy or "pine" in c.scene.unwanted, spots=spots)
+        stand(c, rng, foot, tones, tall=tall, leafy=leafy or "pine" in c.scene.unwanted, spots=spots)
 
 
 def _edge(rng: np.random.Generator, side: float, broad: float) -> list[float]:

@@ -72,7 +72,7 @@ def drawn_rain(c: Canvas) -> None:
         long = r * c.unit
         top = (x * c.width, y * c.height)
         draw.line((*top, top[0] - 0.22 * long, top[1] + long), fill=255, width=max(1, round(c.unit / 720)))
-    pale = {"blueprint", "comic", "glass", "woodblock", "poster", "papercut"} & set(c.scene.styles)
+    pale = {"blueprint", "comic", "glass", "woodblock", "poster"} & set(c.scene.styles)
     tone = (0.96, 0.97, 0.98) if pale else (0.13, 0.14, 0.18)
     c.lay(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.62), tone)
 
