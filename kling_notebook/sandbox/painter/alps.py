@@ -182,14 +182,12 @@ def _paint(c: Canvas, tone: Array, line: Array, nearest: Array, first: int) -> N
 
 
 def _grain(c: Canvas, rng: np.random.Generator, h: int) -> Array:
-    """Stones too small for the field: a little roughness of the light, (h, width)."""
+    """Stones too small for the field: each lump has a bright flank on the sun's side, and a dark one. (h, width)"""
     if c.flat:
         return np.ones((h, c.width), np.float32)
-    size = (h // 2 + 1, c.width // 2 + 1)
-    noise = c.fbm(rng, 22, 4, size=size, span=(h / c.unit, c.width / c.unit), gain=0.72, wide=1.2)
-    across = 1 if c.side() > 0 else -1
-    # Lit from the sun's side, as what is larger is: each lump has a bright and a dark flank.
-    relief = noise - np.roll(noise, (-2, 2 * across), axis=(0, 1))
+    size, span = (h // 2 + 1, c.width // 2 + 1), (h / c.unit, c.width / c.unit)
+    noise = c.fbm(rng, 22, 4, size=size, span=span, gain=0.72, wide=1.2)
+    relief = noise - np.roll(noise, (-2, 2 if c.side() > 0 else -2), axis=(0, 1))
     return enlarge(1 + np.clip(relief, -1.6, 1.6) * np.float32(0.055), c.width, h)
 
 

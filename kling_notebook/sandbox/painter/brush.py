@@ -81,12 +81,6 @@ def patches(p: Array, radius: int) -> Array:
     return chosen
 
 
-def few_colours(p: Array, count: int) -> Array:
-    """The picture in `count` colours."""
-    image = to_image(p)
-    return to_pixels(image.quantize(palette=palette_of(image, count), dither=Image.Dither.NONE).convert("RGB"))
-
-
 def palette_of(image: Image.Image, count: int) -> Image.Image:
     """A palette. Small bright things keep their colour in it: a red sun counts for more than its area."""
     thumb = np.asarray(image.resize((96, 96), Image.Resampling.NEAREST)).reshape(-1, 3)
@@ -100,5 +94,6 @@ def flat(c: Canvas, colours: int, calm: int = 3) -> Array:
     """The picture in so many flat colours, with clean borders."""
     h, w = max(8, c.height * 512 // c.unit), max(8, c.width * 512 // c.unit)
     small = to_pixels(to_image(c.pixels).resize((min(w, c.width), min(h, c.height)), Image.Resampling.BOX))
-    few = few_colours(patches(small, calm), colours)
-    return to_pixels(to_image(few).resize((c.width, c.height), Image.Resampling.BICUBIC))
+    image = to_image(patches(small, calm))
+    few = image.quantize(palette=palette_of(image, colours), dither=Image.Dither.NONE).convert("RGB")
+    return to_pixels(few.resize((c.width, c.height), Image.Resampling.BICUBIC))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .scene import RGB
+    from .vocabulary import RGB
 
 _LOCK = threading.Lock()
 

@@ -10,7 +10,10 @@ from PIL import Image, ImageFilter
 from .canvas import Array, Canvas, bands, luma, mix
 
 if TYPE_CHECKING:
-    from .scene import RGB
+    from .vocabulary import RGB
+
+
+_CASTS = {"warm": (1.10, 1.01, 0.84), "cold": (0.84, 0.98, 1.13), "dark": (0.62, 0.62, 0.62)}
 
 
 def grade(c: Canvas) -> None:
@@ -31,41 +34,29 @@ def _tint(c: Canvas, tints: tuple[RGB, ...]) -> None:
     spread = (level - np.float32(low)) / np.float32(max(high - low, 0.15))
     level = np.clip(level * np.float32(0.2) + spread * np.float32(0.8), 0, 1)
     first, last = np.asarray(tints[0], np.float32), np.asarray(tints[-1], np.float32)
-    dark = first * np.float32(0.16)
-    pale = mix(last, (1, 1, 1), 0.72)
-    if len(tints) == 1:
-        at, stops = (0.0, 0.42, 1.0), (dark, first, pale)
-    else:
-        at, stops = (0.0, 0.32, 0.68, 1.0), (dark, first, last, pale)  # type: ignore[assignment]
-    table = np.stack([np.interp(np.linspace(0, 1, 256), at, [s[k] for s in stops]) for k in range(3)], -1)
-    inked = table.astype(np.float32)[(level * 255).astype(np.uint8)]
+    stops = np.array((first * 0.16, first, last, mix(last, (1, 1, 1), 0.72)))
+    at = (0.0, 0.32, 0.68, 1.0) if len(tints) > 1 else (0.0, 0.42, 0.42, 1.0)
+    inked = np.stack([np.interp(level, at, stops[:, k]) for k in range(3)], -1).astype(np.float32)
     c.pixels += (inked - c.pixels) * np.float32(0.70)
 
 
 def _mood(c: Canvas, mood: str) -> None:
     p = c.pixels
-    match mood:
-        case "warm":
-            p *= np.array((1.10, 1.01, 0.84), np.float32)
-        case "cold":
-            p *= np.array((0.84, 0.98, 1.13), np.float32)
-        case "dark":
-            p *= np.float32(0.62)
-        case "bright":
-            p += (1 - np.minimum(p, 1)) * np.float32(0.32)
-        case "vivid":
-            saturate(p, 1.5)
-        case "muted":
-            saturate(p, 0.45)
-            p += (np.float32(0.55) - p) * np.float32(0.16)
-        case "dramatic":
-            contrast(p, 1.35)
-            saturate(p, 1.12)
-        case "dreamy":
-            bloom(c, 0.5)
-            p += (np.array((0.98, 0.92, 0.96), np.float32) - p) * np.float32(0.14)
-        case _:
-            pass
+    if mood in _CASTS:
+        p *= np.array(_CASTS[mood], np.float32)
+    elif mood == "bright":
+        p += (1 - np.minimum(p, 1)) * np.float32(0.32)
+    elif mood == "vivid":
+        saturate(p, 1.5)
+    elif mood == "muted":
+        saturate(p, 0.45)
+        p += (np.float32(0.55) - p) * np.float32(0.16)
+    elif mood == "dramatic":
+        contrast(p, 1.35)
+        saturate(p, 1.12)
+    elif mood == "dreamy":
+        bloom(c, 0.5)
+        p += (np.array((0.98, 0.92, 0.96), np.float32) - p) * np.float32(0.14)
 
 
 def saturate(p: Array, amount: float) -> None:
@@ -119,10 +110,7 @@ def finish(c: Canvas, *, vignette: float = 0.20, grain: float = 0.012) -> None:
     tile = c.rng("grain").standard_normal((256, 256), dtype=np.float32) * np.float32(grain)
     across = np.tile(tile, (1, c.width // 256 + 1))[:, : c.width]
     for band in bands(c.height, 64):
-        part = c.pixels[band]
-        if vignette:
-            corner = np.clip((x * x + y[band] * y[band]) * np.float32(0.5), 0, 1)
-            part *= (1 - np.float32(vignette) * corner * np.sqrt(corner))[..., None]
-        if grain:
-            first = band.start % 256
-            part += across[first : first + part.shape[0], :, None]
+        part, first = c.pixels[band], band.start % 256
+        corner = np.clip((x * x + y[band] * y[band]) * np.float32(0.5), 0, 1)
+        part *= (1 - np.float32(vignette) * corner * np.sqrt(corner))[..., None]
+        part += across[first : first + part.shape[0], :, None]

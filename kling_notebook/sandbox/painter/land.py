@@ -11,7 +11,7 @@ from .canvas import Array, Canvas, enlarge, mix, step
 from .trees import stand
 
 if TYPE_CHECKING:
-    from .scene import RGB
+    from .vocabulary import RGB
 
 GRASS: RGB = (0.42, 0.55, 0.24)
 WOOD: RGB = (0.17, 0.33, 0.22)
@@ -79,9 +79,8 @@ def hills(
             grove(c, rng, line.astype(np.float32), (0.028 + 0.045 * t) * c.unit, distance)
         if green and k == layers - 1:
             line = line - 0.005 * c.unit * np.abs(c.line(rng, 130, 2, 0.9))
-        roll(
-            c, rng, line, mix(material, WOOD, 0.14 * (k % 3)) * np.float32(shade), distance=distance, fade=0.2 + 0.3 * t
-        )
+        tone = mix(material, WOOD, 0.14 * (k % 3)) * np.float32(shade)
+        roll(c, rng, line, tone, distance=distance, fade=0.2 + 0.3 * t)
 
 
 def grove(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, distance: float) -> None:
@@ -106,54 +105,37 @@ def fringe(c: Canvas) -> None:
     rng = c.rng("fringe")
     sheet = Image.new("L", (c.width, c.height), 0)
     draw = ImageDraw.Draw(sheet)
-    count = int(300 * c.width / c.unit)
-    swell = c.line(rng, 2.2, 3)
-    for _ in range(count):
+    swell, wide, y = c.line(rng, 2.2, 3), c.unit * 0.0022, c.height + 2
+    for _ in range(int(300 * c.width / c.unit)):
         x = rng.random() * c.width
-        level = float(swell[min(int(x), c.width - 1)])
-        long = c.unit * max(0.012, 0.040 + 0.024 * level) * rng.uniform(0.5, 1.5)
-        lean, wide = rng.normal(0, 0.30) * long, c.unit * 0.0022
-        y = c.height + 2
-        draw.polygon(
-            [
-                (x - wide, y),
-                (x + lean * 0.35 - wide * 0.6, y - long * 0.6),
-                (x + lean, y - long),
-                (x + lean * 0.35 + wide * 0.6, y - long * 0.6),
-                (x + wide, y),
-            ],
-            fill=255,
-        )
-    first = max(0, int(c.height - 0.16 * c.unit))
-    mask = np.asarray(sheet, np.float32)[first:] / 255
+        long = c.unit * max(0.012, 0.040 + 0.024 * float(swell[int(x)])) * rng.uniform(0.5, 1.5)
+        lean = rng.normal(0, 0.30) * long
+        bend, half = x + lean * 0.35, wide * 0.6
+        blade = [(x - wide, y), (bend - half, y - long * 0.6), (x + lean, y - long), (bend + half, y - long * 0.6)]
+        draw.polygon([*blade, (x + wide, y)], fill=255)
     tone = mix(ground_colour(c), (0.05, 0.08, 0.06), 0.62) if not snowy(c) else np.array((0.42, 0.40, 0.36), np.float32)
-    c.lay(slice(first, c.height), mask * np.float32(0.92), c.light.on(tone))
+    c.lay(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.92), c.light.on(tone))
 
 
 def roll(
     c: Canvas, rng: np.random.Generator, line: Array, material: Array | RGB, *, distance: float, fade: float
 ) -> None:
     """One swell of ground: bright along its crest, darker below, with a breath of texture."""
-    light = c.light
-    if float(np.min(material)) > 0.75:
-        material = np.asarray(material, np.float32) * np.float32(
-            1 + 0.6 * light.dark
-        )  # snow gives back what light there is
-    crest = light.on(np.asarray(material, np.float32) * np.float32(1.12), distance)
-    white = float(np.min(material)) > 0.75
-    hollow = light.on(np.asarray(material, np.float32) * np.float32(0.80 if white else 0.62), distance * 0.72)
-    c.below(line, crest, hollow, fade * c.unit)
+    material = np.asarray(material, np.float32)
+    white = float(material.min()) > 0.75
+    if white:
+        material = material * np.float32(1 + 0.6 * c.light.dark)  # snow gives back what light there is
+    crest = c.light.on(material * np.float32(1.12), distance)
+    c.below(line, crest, c.light.on(material * np.float32(0.80 if white else 0.62), distance * 0.72), fade * c.unit)
     first = max(0, int(line.min()))
     if first >= c.height - 4 or c.flat:
         return
-    h, w = (c.height - first) // 2 + 1, c.width // 2 + 1
-    span = ((c.height - first) / c.unit, c.width / c.unit)
-    patch = c.fbm(rng, 5.0, 4, size=(h, w), wide=3.5, span=span, gain=0.6)
+    size, span = ((c.height - first) // 2 + 1, c.width // 2 + 1), ((c.height - first) / c.unit, c.width / c.unit)
     # Broad dapples, as clouds leave them, and a fine grain.
-    patch = patch + np.float32(0.9) * c.fbm(rng, 1.3, 2, size=(h, w), wide=3.0, span=span)
-    grain = enlarge(1 + patch * np.float32(0.075 * (1 - 0.6 * distance)), c.width, c.height - first)
-    grain = 1 + (grain - 1) * c.under(line, first, c.height)
-    c.pixels[first:] *= grain[..., None]
+    patch = c.fbm(rng, 5.0, 4, size=size, wide=3.5, span=span, gain=0.6)
+    patch = patch + np.float32(0.9) * c.fbm(rng, 1.3, 2, size=size, wide=3.0, span=span)
+    grain = enlarge(patch * np.float32(0.075 * (1 - 0.6 * distance)), c.width, c.height - first)
+    c.pixels[first:] *= (1 + grain * c.under(line, first, c.height))[..., None]
 
 
 def conifers(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float) -> Array:
@@ -205,9 +187,7 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = 0.88 * (1 - t) ** 0.9 + 0.03
-        foot = (np.float32(base + (t - 0.5) * 0.14 * c.unit) + 0.030 * c.unit * c.line(rng, 1.2 + t, 3)).astype(
-            np.float32
-        )
+        foot = (base + c.unit * ((t - 0.5) * 0.14 + 0.030 * c.line(rng, 1.2 + t, 3))).astype(np.float32)
         height = tall * c.unit * (0.34 + 0.62 * t)
         material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.05 + 0.30 * t)
         mist = mix(c.light.on(material, distance), c.light.haze, 0.30 + 0.55 * distance)
@@ -237,32 +217,22 @@ def _leaves(c: Canvas, leafy: bool) -> tuple[RGB, ...]:
 def dunes(c: Canvas, base: float) -> None:
     """Sand: long crests, one side lit, one in shade."""
     rng = c.rng("dunes")
-    light = c.light
     sand = ground_colour(c)
     for k in range(5):
         t = k / 4
         distance = 0.8 * (1 - t) ** 1.3
         swing = c.line(rng, 0.75 + 0.35 * (1 - t), 2, 0.3)
         line = base + t * (c.height - base) * 0.66 - c.unit * (0.03 + 0.075 * t) * (0.5 + swing)
-        lit, shaded = (
-            light.on(mix(sand, (1, 0.9, 0.7), 0.18), distance),
-            light.on(mix(sand, (0.32, 0.16, 0.22), 0.46), distance),
-        )
+        lit = c.light.on(mix(sand, (1, 0.9, 0.7), 0.18), distance)
+        shaded = c.light.on(mix(sand, (0.32, 0.16, 0.22), 0.46), distance)
         c.below(line, lit, mix(lit, shaded, 0.35), (0.16 + 0.2 * t) * c.unit)
         first = max(0, int(line.min()))
-        if first >= c.height - 2:
-            continue
         # The lee side: a second line that leaves the crest and falls away from the light.
-        slope = np.gradient(line).astype(np.float32) * c.side()
-        falling = np.clip(slope * 6 + 0.05, 0, None)
-        fall = np.convolve(falling, np.ones(9, np.float32) / 9, "same")
-        rows = np.arange(first, c.height, dtype=np.float32)[:, None]
-        depth = rows - line[None, :]
-        edge = np.clip(fall * 0.22 * c.unit, 0, 0.2 * c.unit)[None, :]
-        ripple = 0.5 + 0.5 * np.sin(depth / c.unit * np.float32(150 - 80 * t) + 3 * c.line(rng, 5, 2)[None, :])
-        mask = np.clip((edge - depth) / (0.02 * c.unit) + 0.5, 0, 1) * np.clip(depth + 0.5, 0, 1)
-        c.lay(slice(first, c.height), mask * np.float32(0.72), shaded)
-        c.lay(slice(first, c.height), ripple * np.clip(depth / (0.05 * c.unit), 0, 1) * np.float32(0.07 * t), shaded)
+        fall = np.clip(np.gradient(line) * c.side() * 6 + 0.05, 0, None)
+        edge = np.clip(np.convolve(fall, np.ones(9) / 9, "same") * 0.22, 0, 0.2) * c.unit
+        depth = np.arange(first, c.height, dtype=np.float32)[:, None] - line[None, :]
+        mask = np.clip((edge[None, :] - depth) / (0.02 * c.unit) + 0.5, 0, 1) * np.clip(depth + 0.5, 0, 1)
+        c.lay(slice(first, c.height), mask.astype(np.float32) * np.float32(0.72), shaded)
 
 
 def cliff(c: Canvas, base: float) -> None:
@@ -271,47 +241,47 @@ def cliff(c: Canvas, base: float) -> None:
     x = np.arange(c.width, dtype=np.float32) / c.width
     inward = x if c.side() > 0 else 1 - x
     for k in range(2):
-        distance = 0.42 - 0.34 * k
-        reach = 0.66 - 0.20 * k
-        ragged = 0.022 * c.line(rng, 8, 4)
-        rise = step(-0.06, 0.05, reach - inward + ragged)
-        top = base - c.unit * (0.15 + 0.075 * k) * (1.15 - 0.5 * inward / reach) - 0.005 * c.unit * c.line(rng, 7, 4)
-        foot = (
-            base
-            + c.unit * (0.012 + 0.05 * k + (0.03 + 0.14 * k) * np.clip(1 - inward / reach, 0, 1))
-            + 0.006 * c.unit * c.line(rng, 12, 3)
-        )
+        distance, reach = 0.42 - 0.34 * k, 0.66 - 0.20 * k
+        out = np.clip(1 - inward / reach, 0, 1)
+        rise = step(-0.06, 0.05, reach - inward + 0.022 * c.line(rng, 8, 4))
+        top = base - c.unit * ((0.15 + 0.075 * k) * (0.65 + 0.5 * out) + 0.005 * c.line(rng, 7, 4))
+        foot = base + c.unit * (0.012 + 0.05 * k + (0.03 + 0.14 * k) * out + 0.006 * c.line(rng, 12, 3))
         line = np.where(rise > 0.004, foot + (top - foot) * rise, c.height + 9).astype(np.float32)
         first, last = max(0, int(line.min())), min(c.height, int(foot.max()) + 2)
-        if last <= first:
-            continue
-        h = last - first
         rows = np.arange(first, last, dtype=np.float32)[:, None]
-        depth = np.clip(rows - line[None, :], 0, None)
-        span = (h / c.unit, c.width / c.unit)
-        rough = c.fbm(rng, 15, 5, size=(h, c.width), span=span, wide=0.55, gain=0.6)
+        span = ((last - first) / c.unit, c.width / c.unit)
+        rough = c.fbm(rng, 15, 5, size=(last - first, c.width), span=span, wide=0.55, gain=0.6)
+        rough = np.float32(0.4) * np.sign(rough) if c.flat else rough
         rock = mix(ROCK, (0.70, 0.60, 0.50), 0.5)
-        lit, dim = c.light.on(rock, distance), c.light.on(np.asarray(rock) * np.float32(0.34), distance)
-        if c.flat:
-            rough = np.float32(0.4) * np.sign(rough)
+        lit, dim = c.light.on(rock, distance), c.light.on(rock * np.float32(0.34), distance)
         colour = dim + (lit - dim) * np.clip(0.48 + 0.30 * rough, 0, 1)[..., None]
-        turf = np.clip(1.2 - (depth / c.unit + 0.010 * rough) / (0.018 + 0.014 * k), 0, 1)
-        colour += (c.light.on(ground_colour(c), distance) - colour) * turf[..., None]
-        standing = c.under(line, first, last) * np.clip(foot[None, :] - rows + 0.5, 0, 1)
-        _surf(c, rng, foot.astype(np.float32), (rise > 0.02).astype(np.float32), distance)
-        c.lay(slice(first, last), standing, colour)
-        if k == 1:
-            c.shelf = line
+        depth = np.clip(rows - line[None, :], 0, None) / c.unit
+        turf = np.clip(1.2 - (depth + 0.010 * rough) / (0.018 + 0.014 * k), 0, 1)[..., None]
+        colour += (c.light.on(ground_colour(c), distance) - colour) * turf
+        soft = max(3, c.unit // 24)
+        there = np.convolve((rise > 0.5).astype(np.float32), np.ones(soft, np.float32) / soft, "same")
+        # The dark mirror image below its foot, then the foam around it.
+        dark = np.exp(-np.clip(np.arange(c.height)[int(base) :, None] - foot, 0, None) / (0.045 * c.unit)) * there
+        c.pixels[int(base) :] *= (1 - 0.5 * dark)[..., None]
+        foam(c, rng, foot.astype(np.float32), there, 0.8)
+        c.lay(slice(first, last), c.under(line, first, last) * np.clip(foot[None, :] - rows + 0.5, 0, 1), colour)
+        c.shelf = line
 
 
-def _surf(c: Canvas, rng: np.random.Generator, foot: Array, there: Array, distance: float) -> None:
-    """The dark mirror image below a rock's foot, and the foam around it."""
-    first, last = max(0, int(foot.min()) - 4), min(c.height, int(foot.max() + 0.12 * c.unit))
-    rows = np.arange(first, last, dtype=np.float32)[:, None]
-    t = (rows - foot[None, :]) / c.unit
-    there = np.convolve(there, np.ones(15, np.float32) / 15, "same")
-    dark = np.exp(-np.clip(t, 0, None) / 0.045) * (t > -0.004) * there[None, :] * np.float32(0.5)
-    c.pixels[first:last] *= (1 - dark)[..., None]
-    lace = c.fbm(rng, 30, 2, size=t.shape, span=((last - first) / c.unit, c.width / c.unit), wide=2.5)
-    foam = np.exp(-np.abs(t - 0.003) / 0.006) * step(-0.8, 0.8, lace) * there[None, :]
-    c.lay(slice(first, last), foam.astype(np.float32) * np.float32(0.8), c.light.on((0.97, 0.99, 1.0), distance * 0.5))
+def rock(c: Canvas, line: Array, last: int, look: tuple[Array, Array, Array], distance: float) -> None:
+    """Rock below `line` down to row `last`: from dim to bright by a tone (h, width), paler toward its foot."""
+    dim, bright, tone = look
+    first = last - tone.shape[0]
+    colour = dim + (bright - dim) * np.clip(tone, 0, 1)[..., None]
+    foot = np.linspace(0, 1, last - first, dtype=np.float32)[:, None, None] ** 2
+    colour += (np.asarray(c.light.haze, np.float32) - colour) * foot * np.float32(0.15 + 0.5 * distance)
+    c.lay(slice(first, last), c.under(line, first, last), colour)
+
+
+def foam(c: Canvas, rng: np.random.Generator, edge: Array, there: Array, strength: float) -> None:
+    """A broken white line where water meets land, along `edge` as far as it is `there` (both one per column)."""
+    first, last = max(0, int(edge.min()) - 8), min(c.height, int(edge.max() + 0.03 * c.unit))
+    t = (np.arange(first, last, dtype=np.float32)[:, None] - edge[None, :]) / (0.009 * c.unit)
+    lace = c.fbm(rng, 28, 2, size=t.shape, span=((last - first) / c.unit, c.width / c.unit), wide=2.2)
+    mask = np.exp(-np.abs(t) * np.where(t < 0, 1.2, 2.4)) * step(-1.0, 0.7, lace) * there[None, :]
+    c.lay(slice(first, last), mask * np.float32(strength), c.light.on((1, 1, 1)))

@@ -18,7 +18,7 @@ from .canvas import Array, Canvas, blur, mix, step
 from .shadows import glow_sheet, lay_sheet
 
 if TYPE_CHECKING:
-    from .scene import RGB
+    from .vocabulary import RGB
 
 _SYSTEM_FONTS = (
     "NotoSansCJK-Regular.ttc", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc",
@@ -105,15 +105,14 @@ def paint_lettering(c: Canvas) -> None:
     text = "  ".join(c.scene.lettering)
     if not text and c.scene.view != "sign":
         return
-    match c.scene.view:
-        case "neonsign":
-            _neon(c, text)
-        case "logo":
-            _set(c, text, (0.5, 0.86 if c.scene.subjects else 0.5), (0.84, 0.17), min(_inks(c)[:2], key=sum))
-        case "title":
-            _title(c, text)
-        case _:
-            _board(c, text)
+    if c.scene.view == "neonsign":
+        _neon(c, text)
+    elif c.scene.view == "logo":
+        _set(c, text, (0.5, 0.86 if c.scene.subjects else 0.5), (0.84, 0.17), min(_inks(c)[:2], key=sum))
+    elif c.scene.view == "title":
+        _title(c, text)
+    else:
+        _board(c, text)
 
 
 def _inks(c: Canvas) -> tuple[RGB, RGB, RGB]:
@@ -136,49 +135,31 @@ def _set(
 def _board(c: Canvas, text: str) -> None:
     """A painted board on posts; above a scene's subjects, or in the middle if there are none."""
     alone = not c.scene.subjects
-    indoors = c.scene.studio or c.scene.view == "top" or bool({"room", "interior", "studio"} & set(c.scene.places))
-    wide, high = (0.74, 0.26) if alone else (0.52, 0.13)
-    middle = 0.44 if alone else 0.16
+    wide, high, middle = (0.74, 0.26, 0.44) if alone else (0.52, 0.13, 0.16)
     w, h = round(wide * c.width), round(high * c.height)
     x0, y0 = (c.width - w) // 2, round(middle * c.height - h / 2)
+    indoors = c.scene.studio or c.scene.view == "top" or bool({"room", "interior", "studio"} & set(c.scene.places))
     if alone and not indoors:
         post = max(3, round(0.030 * c.unit))
         for x in (x0 + w // 6, x0 + w - w // 6 - post):
-            foot = round(0.94 * c.height)
-            grain = 0.9 + 0.1 * np.linspace(-1, 1, post, dtype=np.float32)[None, :, None]
-            c.pixels[y0:foot, x : x + post] = c.light.on((0.36, 0.24, 0.15)) * grain
-    colour = next((item for item in c.scene.tints), (0.50, 0.33, 0.20))
-    sheet = Image.new("L", (w, h))
-    ImageDraw.Draw(sheet).rounded_rectangle((0, 0, w - 1, h - 1), radius=0.12 * h, fill=255)
-    mask = np.asarray(sheet, np.float32) / 255
-    reach = max(2, round(0.012 * c.unit))
-    lay_sheet(
-        c, (x0 - reach, y0), blur(np.pad(mask, 2 * reach), reach) * np.float32(0.40), np.array((0.04, 0.04, 0.06))
-    )
+            c.pixels[y0 : round(0.94 * c.height), x : x + post] = c.light.on((0.36, 0.24, 0.15))
+    colour = next(iter(c.scene.tints), (0.50, 0.33, 0.20))
+    level = 0.55 + 0.45 * max(c.light.ambient)
+    ink: RGB = (0.14, 0.12, 0.12) if sum(colour) > 1.9 else (0.97 * level, 0.93 * level, 0.82 * level)
+    board, line = Image.new("L", (w, h)), Image.new("L", (w, h))
+    ImageDraw.Draw(board).rounded_rectangle((0, 0, w - 1, h - 1), radius=0.12 * h, fill=255)
+    inner = (0.07 * h, 0.07 * h, w - 0.07 * h, 0.93 * h)
+    ImageDraw.Draw(line).rounded_rectangle(inner, radius=0.09 * h, outline=255, width=max(1, round(0.022 * h)))
+    mask, reach = np.asarray(board, np.float32) / 255, max(2, round(0.012 * c.unit))
+    shadow = blur(np.pad(mask, 2 * reach), reach) * np.float32(0.40)
+    lay_sheet(c, (x0 - reach, y0), shadow, np.array((0.04, 0.04, 0.06)))
     grain = c.fbm(c.rng("board"), 18, 3, size=(h, w), span=(h / c.unit, w / c.unit), wide=9)
     plank = np.sin(np.floor(np.arange(h, dtype=np.float32) / h * 3) * 12.9)[:, None]
     wood = np.asarray(colour, np.float32) * (1 + 0.07 * grain + 0.05 * plank)[..., None]
-    level = np.float32(0.55 + 0.45 * max(c.light.ambient))
-    lay_sheet(c, (x0, y0), mask, wood * level)
-    line = Image.new("L", (w, h))
-    inset = 0.07 * h
-    ImageDraw.Draw(line).rounded_rectangle(
-        (inset, inset, w - inset, h - inset), radius=0.09 * h, outline=255, width=max(1, round(0.022 * h))
-    )
-    cream = np.array((0.97, 0.93, 0.82), np.float32) * level
-    dark = sum(colour) > 1.9
-    ink = np.array((0.14, 0.12, 0.12), np.float32) if dark else cream
-    lay_sheet(c, (x0, y0), np.asarray(line, np.float32) / 255, ink)
+    lay_sheet(c, (x0, y0), mask, wood * np.float32(level))
+    lay_sheet(c, (x0, y0), np.asarray(line, np.float32) / 255, np.array(ink, np.float32))
     size = (wide * 0.86, high * 0.72)
-    _set(
-        c,
-        text,
-        (0.5, middle),
-        size,
-        (float(ink[0]), float(ink[1]), float(ink[2])),
-        style="Serif-Bold",
-        lines=2 if alone else 1,
-    )
+    _set(c, text, (0.5, middle), size, ink, style="Serif-Bold", lines=2 if alone else 1)
 
 
 def _neon(c: Canvas, text: str) -> None:

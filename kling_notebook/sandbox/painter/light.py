@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .vocabulary import rgb
+
 if TYPE_CHECKING:
-    from .scene import RGB, Scene
+    from .scene import Scene
+
+
+from .vocabulary import RGB
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,8 @@ class Light:
         return near * (1 - far) + np.asarray(self.haze, np.float32) * far
 
 
-def _rgb(text: str) -> RGB:
-    return int(text[0:2], 16) / 255, int(text[2:4], 16) / 255, int(text[4:6], 16) / 255
-
-
 def _light(colours: str, height: float, ambient: RGB, **more: float) -> Light:
-    zenith, middle, horizon, sun, haze, cloud, shade = (_rgb(part) for part in colours.split())
+    zenith, middle, horizon, sun, haze, cloud, shade = (rgb(part) for part in colours.split())
     return Light(zenith, middle, horizon, sun, height, ambient, haze, cloud, shade, **more)
 
 
@@ -83,9 +84,8 @@ def light_of(scene: Scene) -> Light:
     if "snowfall" in scene.weather:
         light = _overlaid(light, (0.70, 0.75, 0.81), 0.5, (0.82, 0.86, 0.90), glow=0.2)
     if "fog" in scene.weather:
-        light = replace(
-            light, thick=0.985, zenith=_to(light.zenith, light.haze, 0.45), middle=_to(light.middle, light.haze, 0.5)
-        )
+        zenith, middle = _to(light.zenith, light.haze, 0.45), _to(light.middle, light.haze, 0.5)
+        light = replace(light, thick=0.985, zenith=zenith, middle=middle)
     return light
 
 
@@ -95,17 +95,11 @@ def _overlaid(light: Light, grey: RGB, amount: float, haze: RGB, glow: float) ->
     sky: RGB = (grey[0] * level, grey[1] * level, grey[2] * level)
     air: RGB = (haze[0] * level, haze[1] * level, haze[2] * level)
     flat = sum(light.ambient) / 3 * 0.88
-    return replace(
-        light,
-        zenith=_to(light.zenith, sky, amount),
-        middle=_to(light.middle, sky, amount),
-        horizon=_to(light.horizon, air, amount),
-        haze=_to(light.haze, air, amount),
-        cloud=_to(light.cloud, air, amount),
-        shade=_to(light.shade, (sky[0] * 0.6, sky[1] * 0.6, sky[2] * 0.62), amount),
-        ambient=_to(light.ambient, (flat, flat, flat * 1.06), amount),
-        glow=glow,
-    )
+    closed: dict[str, Any] = {name: _to(getattr(light, name), sky, amount) for name in ("zenith", "middle")}
+    hazy: dict[str, Any] = {name: _to(getattr(light, name), air, amount) for name in ("horizon", "haze", "cloud")}
+    shade = _to(light.shade, (sky[0] * 0.6, sky[1] * 0.6, sky[2] * 0.62), amount)
+    ambient = _to(light.ambient, (flat, flat, flat * 1.06), amount)
+    return replace(light, **closed, **hazy, shade=shade, ambient=ambient, glow=glow)
 
 
 def _to(a: RGB, b: RGB, t: float) -> RGB:

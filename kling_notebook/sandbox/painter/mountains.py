@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Array, Canvas, blur, enlarge, mix, smooth_values, step
-from .land import RED_ROCK
-
-
-def _rock(c: Canvas, line: Array, last: int, look: tuple[Array, Array, Array], distance: float) -> None:
-    """Fill below `line` down to row `last`: from dim to bright by a tone (h, width), paler toward its foot."""
-    dim, bright, tone = look
-    first = last - tone.shape[0]
-    colour = dim + (bright - dim) * np.clip(tone, 0, 1)[..., None]
-    foot = np.linspace(0, 1, last - first, dtype=np.float32)[:, None, None] ** 2
-    colour += (np.asarray(c.light.haze, np.float32) - colour) * foot * np.float32(0.15 + 0.5 * distance)
-    c.lay(slice(first, last), c.under(line, first, last), colour)
+from .canvas import Canvas, blur, enlarge, mix, smooth_values, step
+from .land import RED_ROCK, rock
 
 
 def mesas(c: Canvas, base: float) -> None:
@@ -40,7 +30,7 @@ def mesas(c: Canvas, base: float) -> None:
         rows = np.arange(first, last, dtype=np.float32)[:, None] / c.unit
         tone = 0.52 + 0.20 * smooth_values(rng, np.clip((rows + 0.006 * rough) * 60, 0, 190)) + 0.17 * rough
         dim, bright = c.light.on((0.46, 0.20, 0.17), distance), c.light.on((0.92, 0.55, 0.35), distance)
-        _rock(c, line, last, (dim, bright, tone), distance)
+        rock(c, line, last, (dim, bright, tone), distance)
         c.pixels[last:] = c.light.on(RED_ROCK, distance * 0.8)
 
 
@@ -57,9 +47,9 @@ def volcano(c: Canvas, base: float) -> None:
     size = (last - peak, c.width)
     streaks = c.fbm(rng, 11, 4, size=size, span=(0.4 * size[0] / c.unit, c.width / c.unit), gain=0.6)
     facing = np.clip(0.5 + c.side() * (x - np.float32(centre)) / (0.3 * c.unit), 0, 1)[None, :]
-    rock = c.scene.place_tint or (0.34, 0.28, 0.28)
-    dim, bright = (c.light.on(mix(rock, *by), 0.28) for by in (((0.10, 0.13, 0.25), 0.6), ((1, 0.95, 0.88), 0.25)))
-    _rock(c, line, last, (dim, bright, 0.25 + 0.5 * facing + 0.16 * streaks), 0.28)
+    stone = c.scene.place_tint or (0.34, 0.28, 0.28)
+    dim, bright = (c.light.on(mix(stone, *by), 0.28) for by in (((0.10, 0.13, 0.25), 0.6), ((1, 0.95, 0.88), 0.25)))
+    rock(c, line, last, (dim, bright, 0.25 + 0.5 * facing + 0.16 * streaks), 0.28)
     c.pixels[last:] = c.light.on((0.24, 0.20, 0.20), 0.4)
     rows = np.arange(peak, last, dtype=np.float32)[:, None]
     t = (rows - peak) / tall

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-_CLEAN = frozenset(("pixel", "blueprint", "ink", "glass", "pencil", "charcoal", "watercolour", "sumi"))
+_CLEAN = frozenset(("pixel", "blueprint", "ink", "glass", "pencil", "charcoal", "watercolour"))
 """Styles with a ground of their own: no vignette over them."""
 _SHARES: Mapping[str, tuple[float, float, float, float]] = {
     **dict.fromkeys(
-        ("watercolour", "sumi", "oil", "impressionist", "pastel", "charcoal", "glass", "lowpoly", "neon"),
+        ("watercolour", "oil", "impressionist", "pastel", "charcoal", "glass", "lowpoly", "neon"),
         (0.75, 0.75, 0.5, 0.5),
     ),
     **dict.fromkeys(("ink", "pencil", "blueprint", "woodblock", "comic", "poster"), (1.0, 1.0, 0.5, 0.75)),

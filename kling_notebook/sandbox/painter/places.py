@@ -11,23 +11,22 @@ from .sky import paint_sky
 from .street import street
 from .subjects import ashore
 
+_HORIZONS = (
+    (0.52, {"waterfall"}),
+    (0.70, {"city", "village"}),
+    (0.66, {"forest", "jungle"}),
+    (0.56, {"sea", "beach", "island", "cliff"}),
+)
+"""How far down the horizon lies, by place; the first that holds."""
+
 
 def horizon_of(c: Canvas) -> int:
     """The row of the horizon for the scene's places."""
     places = set(c.scene.places)
-    tall = c.height > c.width
-    share = 0.60 if "sky" not in c.scene.sky else 0.66
-    if places & {"sea", "beach", "island", "cliff"}:
-        share = 0.56
-    if places & {"desert", "road", "field", "garden"}:
-        share = 0.60
-    if places & {"forest", "jungle"}:
-        share = 0.66
-    if places & {"city", "village"}:
-        share = 0.70 if not c.scene.water else 0.60
-    if "waterfall" in places:
-        share = 0.52
-    return int(c.height * (share + (0.03 if tall else 0.0)))
+    share = next((row for row, names in _HORIZONS if places & names), 0.66 if "sky" in c.scene.sky else 0.60)
+    if c.scene.water:
+        share = min(share, 0.60 if places & {"city", "village"} else 1.0)
+    return int(c.height * (share + (0.03 if c.height > c.width else 0.0)))
 
 
 def paint_place(c: Canvas) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,61 +33,38 @@ def pixel(c: Canvas) -> None:
 
 def blueprint(c: Canvas) -> None:
     """White lines on blue paper, a grid, and a frame."""
-    line = np.clip(np.clip(outline(c, max(1.0, c.unit / 640)) * np.float32(2.89) - 0.12, 0, 1) - 0.06, 0, 1)
+    line = np.clip(outline(c, max(1.0, c.unit / 640)) * np.float32(2.89) - 0.18, 0, 1)
     tone = np.clip(luma(c.pixels), 0, 1)
     y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
-    pitch = c.unit / 32
     thin = max(1.0, c.unit / 1024)
-    grid = np.maximum(
-        np.abs((x + pitch / 2) % pitch - pitch / 2) < thin * 0.5,
-        np.abs((y + pitch / 2) % pitch - pitch / 2) < thin * 0.5,
-    ) * np.float32(0.10)
-    big = pitch * 4
-    grid = np.maximum(
-        grid,
-        np.maximum(
-            np.abs((x + big / 2) % big - big / 2) < thin * 0.7, np.abs((y + big / 2) % big - big / 2) < thin * 0.7
-        )
-        * np.float32(0.20),
-    )
-    hatch = (np.abs(((x + y) / (pitch * 0.22)) % 1 - 0.5) < 0.09) * (tone < 0.30) * np.float32(0.24)
-    sheet = Image.new("L", (c.width, c.height), 0)
-    draw = ImageDraw.Draw(sheet)
-    m = int(c.unit * 0.035)
-    draw.rectangle((m, m, c.width - m, c.height - m), outline=255, width=max(1, round(thin * 2.5)))
-    draw.rectangle((m * 1.3, m * 1.3, c.width - m * 1.3, c.height - m * 1.3), outline=150, width=max(1, round(thin)))
-    frame = np.asarray(sheet, np.float32) / 255
-    ink = np.clip(np.maximum(np.maximum(line * 0.95, frame * 0.85), np.maximum(grid, hatch)), 0, 1)[..., None]
+    for pitch, share in ((c.unit / 32, 0.10), (c.unit / 8, 0.20)):
+        away = np.minimum(np.abs((x + pitch / 2) % pitch - pitch / 2), np.abs((y + pitch / 2) % pitch - pitch / 2))
+        line = np.maximum(line, (away < thin * 0.6) * np.float32(share))
+    hatch = (np.abs(((x + y) / (c.unit / 145)) % 1 - 0.5) < 0.09) & (tone < 0.30)
+    edge = np.minimum(np.minimum(x, c.width - 1 - x), np.minimum(y, c.height - 1 - y))
+    frame = (np.abs(edge - 0.035 * c.unit) < 1.3 * thin) | (np.abs(edge - 0.046 * c.unit) < 0.6 * thin)
+    ink = np.maximum(line, np.maximum(hatch * np.float32(0.24), frame * np.float32(0.8)))[..., None]
     blue = np.array((0.07, 0.22, 0.46), np.float32) + tone[..., None] * np.array((0.04, 0.11, 0.15), np.float32)
-    stain = enlarge(c.fbm(c.rng("blueprint"), 2, 5, size=(c.height // 3 + 1, c.width // 3 + 1)), c.width, c.height)[
-        ..., None
-    ]
-    blue = blue * (1 + 0.05 * stain)
     c.pixels = (blue + (np.array((0.90, 0.96, 1.0), np.float32) - blue) * ink).astype(np.float32)
 
 
 def woodblock(c: Canvas) -> None:
-    """A coloured woodcut: flat inks, dark key lines, the grain of board and paper."""
+    """A colored woodcut: flat inks, dark key lines, the grain of board and paper."""
     saturate(c.pixels, 1.4)
     contrast(c.pixels, 1.10)
     line = np.clip(outline(c, max(1.2, c.unit / 560)) * np.float32(3.33) - 0.12, 0, 1)
-    p = flat(c, 26, 3)
-    cream = np.array((0.95, 0.89, 0.76), np.float32)
-    p = p * np.array((1.0, 0.97, 0.90), np.float32)
+    cream, blue = np.array((0.95, 0.89, 0.76), np.float32), np.array((0.10, 0.13, 0.28), np.float32)
+    p = flat(c, 26, 3) * np.array((1.0, 0.97, 0.90), np.float32)
     p += (cream - p) * np.float32(0.16)
-    rng = c.rng("board")
-    grain = c.fbm(rng, 46, 3, wide=14)
-    p *= (1 + 0.045 * grain)[..., None]
+    p *= (1 + 0.045 * c.fbm(c.rng("board"), 46, 3, wide=14))[..., None]
     bokashi = np.clip(1 - np.linspace(0, 5.5, c.height, dtype=np.float32), 0, 1)[:, None, None]
-    p += (np.array((0.10, 0.17, 0.36), np.float32) - p) * bokashi * np.float32(0.55)
-    p += (np.array((0.10, 0.12, 0.20), np.float32) - p) * (line * np.float32(0.9))[..., None]
-    y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None]
-    x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :]
-    away = np.minimum(y, x).astype(np.float32) / c.unit
-    frame = step(0.026, 0.027, away)[..., None]
-    key = (np.abs(away - 0.0275) < 0.0018)[..., None]
-    p = cream + (p - cream) * frame
-    c.pixels = np.where(key, np.array((0.12, 0.13, 0.2), np.float32), p).astype(np.float32)
+    p += (blue - p) * bokashi * np.float32(0.55)  # the upper edge is wiped darker, as printers do
+    p += (blue * np.float32(0.8) - p) * (line * np.float32(0.9))[..., None]
+    y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None] / c.unit
+    x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :] / c.unit
+    away = np.minimum(y, x)[..., None]
+    p = np.where(away > 0.0265, p, cream)
+    c.pixels = np.where(np.abs(away - 0.0275) < 0.0018, blue * np.float32(0.8), p).astype(np.float32)
 
 
 def poster(c: Canvas) -> None:
@@ -96,20 +74,16 @@ def poster(c: Canvas) -> None:
 
 
 def comic(c: Canvas) -> None:
-    """Comic print: black outlines, flat colour, dots in the shadows."""
+    """Comic print: black outlines, flat color, dots in the shadows."""
     saturate(c.pixels, 1.4)
     contrast(c.pixels, 1.1)
-    line = np.clip(np.clip(outline(c, max(1.3, c.unit / 520)) * np.float32(4.44) - 0.12, 0, 1), 0, 1)
-    tone = luma(c.pixels)
+    line = np.clip(outline(c, max(1.3, c.unit / 520)) * np.float32(4.44) - 0.12, 0, 1)
+    tone = blur(luma(c.pixels), 4.0)
     p = flat(c, 18, 2)
-    pitch = max(5.0, c.unit / 120)
+    pitch = np.float32(max(5.0, c.unit / 120))
     y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
-    u, v = (x + y) * np.float32(0.7071 / pitch), (x - y) * np.float32(0.7071 / pitch)
-    du, dv = u - np.floor(u) - np.float32(0.5), v - np.floor(v) - np.float32(0.5)
-    radius = 0.62 * np.sqrt(
-        np.clip(0.80 - np.asarray(blur(tone[::2, ::2], 2.0)).repeat(2, 0).repeat(2, 1)[: c.height, : c.width], 0, 0.62)
-    )
-    dots = np.clip((radius - np.sqrt(du * du + dv * dv)) * np.float32(pitch) + 0.5, 0, 1)[..., None]
+    away = np.hypot(*(((v * np.float32(0.7071)) / pitch) % 1 - np.float32(0.5) for v in (x + y, x - y)))
+    dots = np.clip((0.62 * np.sqrt(np.clip(0.80 - tone, 0, 0.62)) - away) * pitch + 0.5, 0, 1)[..., None]
     p += (1 - p) * np.float32(0.14)
     p *= 1 - dots * np.array((0.30, 0.38, 0.22), np.float32)
     c.pixels = p * (1 - line[..., None] * np.float32(0.94))
@@ -122,111 +96,77 @@ def _cells(c: Canvas, rng: np.random.Generator, pitch: float, jitter: float) -> 
     """
     q = min(1.0, 700 / c.unit)
     h, w = round(c.height * q), round(c.width * q)
-    p = pitch * c.unit * q
-    rows, columns = int(h / p) + 4, int(w / p) + 4
-    py = (np.arange(rows)[:, None] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(
-        np.float32
-    ) * np.float32(p)
-    px = (np.arange(columns)[None, :] - 1.5 + rng.uniform(-jitter, jitter, (rows, columns))).astype(
-        np.float32
-    ) * np.float32(p)
+    p = np.float32(pitch * c.unit * q)
+    shape = (int(h / p) + 4, int(w / p) + 4)
+    moved = rng.uniform(-jitter, jitter, (2, *shape)).astype(np.float32)
+    py, px = (np.arange(shape[0])[:, None] - 1.5 + moved[0]) * p, (np.arange(shape[1])[None, :] - 1.5 + moved[1]) * p
     y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
-    a0, b0 = (np.arange(h) / p).astype(int)[:, None] + 1, (np.arange(w) / p).astype(int)[None, :] + 1
-    best = np.full((h, w), 1e9, np.float32)
-    second = best.copy()
+    best, second = np.full((h, w), 1e9, np.float32), np.full((h, w), 1e9, np.float32)
     at_y, at_x = np.zeros((h, w), np.float32), np.zeros((h, w), np.float32)
-    for da in (0, 1, -1, 2):
-        for db in (0, 1, -1, 2):
-            a, b = np.clip(a0 + da, 0, rows - 1), np.clip(b0 + db, 0, columns - 1)
-            cy, cx = py[a, b], px[a, b]
-            d = np.hypot(y - cy, x - cx)
-            closer = d < best
-            second = np.where(closer, best, np.minimum(second, d))
-            at_y, at_x = np.where(closer, cy, at_y), np.where(closer, cx, at_x)
-            best = np.where(closer, d, best)
-    return (second - best) / np.float32(p), np.clip(at_y, 0, h - 1), np.clip(at_x, 0, w - 1)
-
-
-def _by_cell(c: Canvas, at_y: Array, at_x: Array, radius: float) -> Array:
-    h, w = at_y.shape
-    small = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX).filter(ImageFilter.BoxBlur(radius)))
-    out: Array = np.take(small.reshape(-1, 3), at_y.astype(np.intp) * w + at_x.astype(np.intp), axis=0)
-    return out
+    for da, db in itertools.product((0, 1, 2, 3), repeat=2):
+        a = np.clip((y / p).astype(int) + da, 0, shape[0] - 1)
+        b = np.clip((x / p).astype(int) + db, 0, shape[1] - 1)
+        cy, cx = py[a, b], px[a, b]
+        d = np.hypot(y - cy, x - cx)
+        closer = d < best
+        second = np.where(closer, best, np.minimum(second, d))
+        at_y, at_x, best = np.where(closer, cy, at_y), np.where(closer, cx, at_x), np.minimum(best, d)
+    return (second - best) / p, np.clip(at_y, 0, h - 1), np.clip(at_x, 0, w - 1)
 
 
 def glass(c: Canvas) -> None:
-    """Stained glass: panes of glowing colour in lead."""
+    """Stained glass: panes of glowing color in lead."""
     rng = c.rng("glass")
     saturate(c.pixels, 1.7)
     contrast(c.pixels, 1.1)
     border, at_y, at_x = _cells(c, rng, 0.036, 0.42)
     h, w = border.shape
-    edge = (
-        np.asarray(
-            to_image(np.clip(outline(c, max(1.2, c.unit / 620)) * np.float32(3.0) - 0.12, 0, 1)).resize(
-                (w, h), Image.Resampling.BOX
-            ),
-            np.float32,
-        )
-        / 255
-    )
+    line = to_image(np.clip(outline(c, max(1.2, c.unit / 620)) * np.float32(3.0) - 0.12, 0, 1))
+    edge = to_pixels(line.resize((w, h), Image.Resampling.BOX))
     own = to_pixels(to_image(flat(c, 24, 2)).resize((w, h), Image.Resampling.BOX))
-    p = _by_cell(c, at_y, at_x, 3) * np.float32(0.32) + own * np.float32(0.68)
+    near = to_image(c.pixels).resize((w, h), Image.Resampling.BOX).filter(ImageFilter.BoxBlur(3))
+    pane = to_pixels(near)[at_y.astype(np.intp), at_x.astype(np.intp)]
     tone = rng.normal(1.08, 0.13, 4096).astype(np.float32)[((at_y * 7 + at_x * 13).astype(int)) % 4096]
-    p = p * tone[..., None] + np.float32(0.03)
-    glow = np.clip(border * 1.6, 0, 1)[..., None]
-    p *= 0.78 + 0.34 * glow
+    p = (pane * np.float32(0.32) + own * np.float32(0.68)) * tone[..., None] + np.float32(0.03)
+    p *= 0.78 + 0.34 * np.clip(border * 1.6, 0, 1)[..., None]
     lead = (step(0.04, 0.11, border) * np.clip(1.15 - edge * 1.6, 0, 1))[..., None]
     p = np.array((0.05, 0.05, 0.06), np.float32) * (1 - lead) + p * lead
     c.pixels = enlarge(p.astype(np.float32), c.width, c.height).copy()
-    c.pixels *= (
-        1 + 0.035 * enlarge(c.fbm(rng, 30, 2, size=(c.height // 2 + 1, c.width // 2 + 1)), c.width, c.height)[..., None]
-    )
 
 
 def lowpoly(c: Canvas) -> None:
-    """Facets: triangles whose corners lie on the picture's edges, one colour each."""
+    """Facets: triangles whose corners lie on the picture's edges, one color each."""
     rng = c.rng("facets")
     saturate(c.pixels, 1.12)
     pitch = 0.029 * c.unit
     rows, columns = int(c.height / pitch) + 3, int(c.width / pitch) + 3
-    small = to_pixels(to_image(c.pixels).resize((max(2, c.width // 4), max(2, c.height // 4)), Image.Resampling.BOX))
-    y, x = _corners(rng, luma(small), (rows, columns), pitch / 4)
-    near = to_image(small).filter(ImageFilter.BoxBlur(max(1.0, pitch / 4 * 0.16)))
-    shown = np.asarray(near, np.float32)
-    tone = rng.normal(1.0, 0.030, (rows, columns, 2))
+    small = to_image(c.pixels).resize((max(2, c.width // 4), max(2, c.height // 4)), Image.Resampling.BOX)
+    y, x = _corners(rng, luma(to_pixels(small)), (rows, columns), pitch / 4)
+    shown = np.asarray(small.filter(ImageFilter.BoxBlur(max(1.0, pitch / 25))), np.float32)
     image = Image.new("RGB", (c.width * 2, c.height * 2))
     draw = ImageDraw.Draw(image)
-    h, w = shown.shape[:2]
-    for a in range(rows - 1):
-        for b in range(columns - 1):
-            corners = [(y[a + i, b + j], x[a + i, b + j]) for i in (0, 1) for j in (0, 1)]
-            for half, (p, q, r) in enumerate(((0, 1, 2), (1, 3, 2))):
-                triangle = (corners[p], corners[q], corners[r])
-                cy, cx = sum(v for v, _ in triangle) / 3, sum(v for _, v in triangle) / 3
-                sample = shown[min(max(int(cy), 0), h - 1), min(max(int(cx), 0), w - 1)]
-                level = tone[a, b, half] + 0.03 * (1 - 2 * half)
-                fill = tuple(int(min(255, max(0, v * level))) for v in sample)
-                draw.polygon([(px * 8, py * 8) for py, px in triangle], fill=fill)
+    for a, b in itertools.product(range(rows - 1), range(columns - 1)):
+        corners = [(x[a + i, b + j], y[a + i, b + j]) for i in (0, 1) for j in (0, 1)]
+        for level, triangle in ((1.03, corners[:3]), (0.97, corners[1:])):
+            cx, cy = np.mean(triangle, axis=0)
+            sample = shown[int(np.clip(cy, 0, shown.shape[0] - 1)), int(np.clip(cx, 0, shown.shape[1] - 1))]
+            fill = tuple(int(min(255, max(0, v * level * rng.normal(1.0, 0.02)))) for v in sample)
+            draw.polygon([(px * 8, py * 8) for px, py in triangle], fill=fill)
     c.pixels = to_pixels(image.reduce(2)).copy()
 
 
 def _corners(rng: np.random.Generator, grey: Array, shape: tuple[int, int], pitch: float) -> tuple[Array, Array]:
     """Rows and columns of a shaken grid's points, each moved to the strongest edge near by."""
-    down, across = np.gradient(grey)
-    edge = np.hypot(down, across)
-    rows, columns = shape
-    jitter = rng.uniform(-0.30, 0.30, (2, rows, columns))
-    y = (np.arange(rows)[:, None] - 0.5 + jitter[0]) * pitch
-    x = (np.arange(columns)[None, :] - 1.0 + 0.5 * (np.arange(rows) % 2)[:, None] + jitter[1]) * pitch
+    edge = np.hypot(*np.gradient(grey))
+    jitter = rng.uniform(-0.30, 0.30, (2, *shape))
+    y = (np.arange(shape[0])[:, None] - 0.5 + jitter[0]) * pitch
+    x = (np.arange(shape[1])[None, :] - 1.0 + 0.5 * (np.arange(shape[0]) % 2)[:, None] + jitter[1]) * pitch
     best, at_y, at_x = np.full(shape, 0.012), y, x
-    for dy in (-0.36, -0.18, 0.0, 0.18, 0.36):
-        for dx in (-0.36, -0.18, 0.0, 0.18, 0.36):
-            ny, nx = y + dy * pitch, x + dx * pitch
-            row = np.clip(ny, 0, grey.shape[0] - 1).astype(int)
-            found = edge[row, np.clip(nx, 0, grey.shape[1] - 1).astype(int)]
-            better = found > best
-            best, at_y, at_x = np.where(better, found, best), np.where(better, ny, at_y), np.where(better, nx, at_x)
+    for dy, dx in itertools.product((-0.36, -0.18, 0.0, 0.18, 0.36), repeat=2):
+        ny, nx = y + dy * pitch, x + dx * pitch
+        found = edge[np.clip(ny, 0, grey.shape[0] - 1).astype(int), np.clip(nx, 0, grey.shape[1] - 1).astype(int)]
+        better = found > best
+        best, at_y, at_x = np.where(better, found, best), np.where(better, ny, at_y), np.where(better, nx, at_x)
     return at_y, at_x
 
 

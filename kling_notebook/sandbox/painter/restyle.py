@@ -19,28 +19,49 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+_SEASONS = {
+    "autumn": (1.25, 0.66, 0.24),
+    "spring": (1.12, 1.10, 0.86),
+    "summer": (0.86, 1.12, 0.42),
+    "winter": (1.28, 1.34, 1.44),
+}
+"""What greens become."""
+_CASTS = {
+    "sea": (0.10, 0.42, 0.62), "lake": (0.16, 0.44, 0.58), "river": (0.18, 0.46, 0.56), "forest": (0.16, 0.40, 0.22),
+    "jungle": (0.12, 0.46, 0.20), "desert": (0.92, 0.66, 0.36), "canyon": (0.84, 0.42, 0.24),
+    "underwater": (0.04, 0.46, 0.62), "space": (0.10, 0.08, 0.34), "field": (0.46, 0.60, 0.24),
+    "garden": (0.80, 0.46, 0.56), "hills": (0.50, 0.60, 0.34), "mountain": (0.50, 0.56, 0.66),
+    "beach": (0.94, 0.80, 0.56), "city": (0.42, 0.46, 0.56), "volcano": (0.74, 0.22, 0.12),
+    "glacier": (0.66, 0.86, 0.96), "lunar": (0.5, 0.5, 0.52),
+}  # fmt: skip
+"""What a place that the prompt names, and that cannot be built into a finished picture, colors it with."""
+
+
 def restyle(c: Canvas, source: Image.Image) -> None:
     """Put the source on the canvas and bend it toward the scene."""
     c.pixels = np.asarray(source, np.float32) / np.float32(255)  # a copy: asarray changed the type
-    c.horizon = int(c.height * 0.62)
-    c.sun = (c.width * 0.72, c.height * 0.24)
+    c.horizon, c.sun = int(c.height * 0.62), (c.width * 0.72, c.height * 0.24)
     scene = c.scene
     if scene.time != "day":
         _relight(c)
-    if scene.weather & {"storm", "rain", "fog", "snowfall"} or "overcast" in scene.sky:
-        _weathered(c)
+    if scene.weather & {"storm", "rain", "fog", "snowfall"} or "overcast" in scene.sky:  # the grey of bad weather
+        saturate(c.pixels, 0.55)
+        c.pixels *= np.array((0.95, 1.0, 1.05), np.float32) * np.float32(0.58 if "storm" in scene.weather else 0.82)
     snowy = "snowfall" in scene.weather or "snow" in scene.places or scene.season == "winter"
-    if scene.season is not None and not snowy:
-        _season(c, scene.season)
+    if snowy or scene.season is not None:
+        _season(c, "winter" if snowy else scene.season or "")
     if snowy:
-        _season(c, "winter")
         _lying_snow(c)
     if "fog" in scene.weather:
         away = np.abs(np.linspace(0, 1, c.height, dtype=np.float32)[:, None] - np.float32(0.5))
         c.lay(slice(None), np.broadcast_to(0.66 - 0.7 * away, (c.height, c.width)), mix(c.light.haze, (1, 1, 1), 0.2))
+    level = np.clip(luma(c.pixels), 0, 1)[..., None]
     if scene.view == "card" and not (scene.styles or scene.tints or scene.moods):
-        _unknown(c)
-    _changed(c)
+        # A prompt that names nothing known still leaves its mark: two inks made from its words.
+        dark, pale = c.rng("inks").random((2, 3)).astype(np.float32) * np.float32(0.3) + ((0.0,), (0.65,))
+        c.pixels += (dark + (pale - dark) * level - c.pixels) * np.float32(0.45)
+    for tone in (_CASTS[name] for name in _CASTS if name in scene.placed):
+        c.pixels += (np.array(tone, np.float32) * (0.25 + 1.1 * level) - c.pixels) * np.float32(0.26)
     _sky(c)
     # What the prompt names is in the source already, unless the prompt asks for more.
     if scene.adding and not scene.close:
@@ -51,26 +72,27 @@ def restyle(c: Canvas, source: Image.Image) -> None:
 
 def _relight(c: Canvas) -> None:
     """The hour's light over the picture: bright parts take some of the sun's colour, dark ones of the sky's."""
-    light = LIGHTS[c.scene.time]
-    p = c.pixels
-    level = np.clip(luma(p), 0, 1)[..., None]
+    light, p = LIGHTS[c.scene.time], c.pixels
+    level = np.clip(luma(p), 0, 1)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
-    sky = _skyward(p, y, level[..., 0])
-    ambient = np.asarray(light.ambient, np.float32)
+    # What is blue or bright and high up is probably sky.
+    blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (level > 0.55), 0, 1)
+    sky = (blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72))[..., None]
+    level = level[..., None]
     # A lamp's colour at its usual strength: the hour's own is meant for white paint, not for a finished picture.
-    cast = ambient / np.float32(max(light.ambient))
     strength = np.float32(min(1.0, 0.30 + 0.80 * max(light.ambient)))
-    p *= cast ** np.float32(0.62) * strength
-    shade = np.asarray(light.zenith, np.float32)
-    p += (shade * np.float32(0.55) - p) * np.float32(0.30) * (1 - level) ** 2
+    p *= (np.asarray(light.ambient, np.float32) / np.float32(max(light.ambient))) ** np.float32(0.62) * strength
+    p += (np.asarray(light.zenith, np.float32) * np.float32(0.55) - p) * np.float32(0.30) * (1 - level) ** 2
     warm = mix(light.sun, light.horizon, 0.35)
     p += (1 - np.clip(p, 0, 1)) * warm * level**2 * np.float32(0.40 * (0.3 + light.glow) * strength)
-    _reskied(c, y, level[..., 0], sky)
+    # The sky gets the hour's own colours: multiplying blue by gold gives mud.
+    stops = np.array((light.zenith, light.middle, light.horizon), np.float32)
+    column = np.stack([np.interp(y[:, 0], (0, 0.29, 0.57), stops[:, k]) for k in range(3)], -1)[:, None, :]
+    p += (column * (0.62 + 0.60 * level) - p) * sky
     saturate(p, 1.0 + 0.22 * light.glow)
-    x = np.arange(c.width, dtype=np.float32)[None, :]
-    away = ((x - np.float32(c.sun[0])) / c.unit) ** 2 + (y - 0.24) ** 2
     if light.dark < 0.5:
-        c.add(slice(None), np.exp(-away / 0.16) * np.float32(0.34 * light.glow), light.sun)
+        x = (np.arange(c.width, dtype=np.float32)[None, :] - np.float32(c.sun[0])) / c.unit
+        c.add(slice(None), np.exp(-(x**2 + (y - 0.24) ** 2) / 0.16) * np.float32(0.34 * light.glow), light.sun)
 
 
 def _skyward(p: Array, y: Array, level: Array) -> Array:
@@ -107,44 +129,12 @@ def _sky(c: Canvas) -> None:
         paint_planet(c, "ringed-planet", 0.26, 0.24, 0.22)
 
 
-def _changed(c: Canvas) -> None:
-    """What the prompt names and cannot be built into a finished picture at least colours it."""
-    casts = {
-        "sea": (0.10, 0.42, 0.62), "lake": (0.16, 0.44, 0.58), "river": (0.18, 0.46, 0.56),
-        "forest": (0.16, 0.40, 0.22), "jungle": (0.12, 0.46, 0.20), "desert": (0.92, 0.66, 0.36),
-        "canyon": (0.84, 0.42, 0.24),
-        "underwater": (0.04, 0.46, 0.62), "space": (0.10, 0.08, 0.34), "field": (0.46, 0.60, 0.24),
-        "garden": (0.80, 0.46, 0.56), "hills": (0.50, 0.60, 0.34), "mountain": (0.50, 0.56, 0.66),
-        "beach": (0.94, 0.80, 0.56), "city": (0.42, 0.46, 0.56), "street": (0.44, 0.42, 0.50),
-        "volcano": (0.74, 0.22, 0.12), "glacier": (0.66, 0.86, 0.96), "lunar": (0.5, 0.5, 0.52),
-    }  # fmt: skip
-    level = luma(c.pixels)[..., None]
-    for name in (name for name in casts if name in c.scene.placed):
-        tone = np.array(casts[name], np.float32)
-        c.pixels += (tone * (0.25 + 1.1 * level) - c.pixels) * np.float32(0.26)
-
-
-def _weathered(c: Canvas) -> None:
-    """The grey light of bad weather."""
-    dark = 0.58 if "storm" in c.scene.weather else 0.82
-    saturate(c.pixels, 0.55)
-    c.pixels *= np.array((0.95, 1.0, 1.05), np.float32) * np.float32(dark)
-
-
 def _season(c: Canvas, season: str) -> None:
     """Turn greens to the season's colour; winter also pales the ground."""
     p = c.pixels
     green = np.clip((p[..., 1] - 0.5 * (p[..., 0] + p[..., 2])) * 6, 0, 1)[..., None]
     level = luma(p)[..., None]
-    colour = {
-        "autumn": (1.25, 0.66, 0.24),
-        "spring": (1.12, 1.10, 0.86),
-        "summer": (0.86, 1.12, 0.42),
-        "winter": (1.28, 1.34, 1.44),
-    }.get(season)
-    if colour is None:
-        return
-    p += (np.array(colour, np.float32) * (level * 0.9 + 0.06) - p) * green * np.float32(0.8)
+    p += (np.array(_SEASONS[season], np.float32) * (level * 0.9 + 0.06) - p) * green * np.float32(0.8)
     if season == "winter":
         down = np.linspace(0, 1, c.height, dtype=np.float32)[:, None, None] ** 1.5
         p += (np.array((0.92, 0.95, 1.0), np.float32) - p) * (0.18 + 0.30 * down)
@@ -162,12 +152,3 @@ def _lying_snow(c: Canvas) -> None:
     ground = np.clip((down - np.float32(0.60)) * 5, 0, 1) * np.clip(level * 1.6 + 0.25, 0, 1) * np.float32(0.45)
     white = np.array((0.93, 0.96, 1.0), np.float32) * np.float32(0.45 + 0.55 * max(c.light.ambient))
     c.lay(slice(None), np.maximum(blur(caps, 0.3 * reach), ground), white)
-
-
-def _unknown(c: Canvas) -> None:
-    """A prompt that names nothing known still leaves its mark: two inks made from its words."""
-    rng = c.rng("inks")
-    level = np.clip(luma(c.pixels), 0, 1)[..., None]
-    hue = rng.random(3).astype(np.float32) * np.float32(0.5)
-    dark, pale = hue * np.float32(0.6), 1 - hue[::-1] * np.float32(0.35)
-    c.pixels += (dark * (1 - level) + pale * level - c.pixels) * np.float32(0.45)

@@ -6,80 +6,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
 
 from .catalog import index as drawings
-from .vocabulary import BREAK, SEVERAL, Kind, Word, read
+from .vocabulary import BREAK, RGB, SEVERAL, Kind, Word, plain, read, rgb, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RGB = tuple[float, float, float]
 
-COLOURS: Mapping[str, RGB] = {
-    "red": (0.82, 0.13, 0.14),
-    "orange": (0.95, 0.48, 0.10),
-    "yellow": (0.97, 0.83, 0.20),
-    "gold": (0.85, 0.63, 0.22),
-    "green": (0.18, 0.62, 0.30),
-    "olive": (0.48, 0.50, 0.22),
-    "teal": (0.08, 0.60, 0.62),
-    "blue": (0.14, 0.36, 0.80),
-    "purple": (0.50, 0.26, 0.72),
-    "pink": (0.94, 0.42, 0.62),
-    "brown": (0.46, 0.29, 0.18),
-    "white": (0.96, 0.95, 0.93),
-    "black": (0.06, 0.06, 0.07),
-    "grey": (0.52, 0.54, 0.56),
-}
-
+COLOURS: Mapping[str, RGB] = {name: rgb(code) for name, (code,) in rows("rgb").items()}
+_HOURS = {hint: hour for hour, hints in rows("hour").items() for hint in hints}
+_PLACE_OF_HOME = rows("home")
+FURNITURE = rows("furniture")
+_DEFAULT_COUNTS = {name: int(count) for name, (count,) in rows("usual_count").items()}
+_WORN, _MEDIA, _LINES = plain("worn"), plain("medium"), plain("outlined")
+_DOERS = plain("doer") | {name for name, drawing in drawings().items() if drawing.home in {"sport", "snow"}}
 WATERS = frozenset(("sea", "lake", "river", "beach", "island", "cliff", "glacier"))
-_HOURS: Mapping[str, str] = {
-    "moon": "night", "crescent": "night", "stars": "night", "milkyway": "night", "meteor": "night",
-    "aurora": "night", "neon": "night", "synthwave": "dusk", "campfire": "dusk", "lantern": "dusk", "space": "night",
-    "planet": "dusk", "owl": "night", "ufo": "night", "lunar": "night",
-}  # fmt: skip
 _NATURAL: Mapping[tuple[str, RGB], RGB] = {
     ("fox", COLOURS["red"]): (0.83, 0.34, 0.10),
     ("deer", COLOURS["red"]): (0.60, 0.32, 0.17),
     ("cat", COLOURS["orange"]): (0.84, 0.50, 0.22),
     ("flower", COLOURS["blue"]): (0.32, 0.42, 0.88),
 }
-_MEDIA = frozenset(
-    ("watercolour", "ink", "sumi", "charcoal", "impressionist", "pastel", "comic", "woodblock", "blueprint", "pixel",
-     "poster", "glass", "lowpoly")
-)  # fmt: skip
-_LINES = frozenset(("ink", "sumi", "pencil", "charcoal", "comic", "woodblock", "blueprint", "glass", "poster"))
-_PLACE_OF_HOME: Mapping[str, str] = {
-    "table": "room", "studio": "studio", "room": "interior", "ground": "field", "sport": "field", "snow": "snow",
-    "afloat": "sea", "underwater": "underwater", "sky": "hills", "road": "road", "town": "field",
-}  # fmt: skip
-"""Where a drawing of the published set stands if the prompt names no place."""
-FURNITURE: Mapping[str, tuple[str, ...]] = {
-    "interior": ("couch-and-lamp", "framed-picture", "potted-plant"),
-    "bedroom": ("bed", "framed-picture", "file-cabinet"),
-    "kitchen": ("teapot", "potted-plant", "chair"),
-    "bathroom": ("bathtub", "toilet", "mirror"),
-    "office": ("desktop-computer", "books", "chair"),
-}
-"""What stands in a room, whether the prompt names it or not."""
-_WORN = frozenset(
-    ("dress", "coat", "t-shirt", "necktie", "jeans", "kimono", "sari", "shorts", "scarf", "gloves", "womans-clothes",
-     "womans-hat", "lab-coat", "running-shirt", "safety-vest", "bikini", "glasses", "sunglasses", "top-hat", "crown",
-     "billed-cap", "hiking-boot", "running-shoe", "socks", "military-helmet", "rescue-workers-helmet")
-)  # fmt: skip
-"""Clothes: after a person they are what the person wears, and no subject of their own."""
 _PEOPLE = frozenset(("person", "woman"))
-_DOERS = frozenset(name for name, drawing in drawings().items() if drawing.home in {"sport", "snow"}) | {
-    "person-surfing", "person-swimming", "person-rowing-boat", "person-playing-water-polo", "ballet-dancer",
-}  # fmt: skip
-_DEFAULT_COUNTS: Mapping[str, int] = {
-    "bird": 6,
-    "flower": 5,
-    "sunflower": 5,
-    "lavender": 7,
-    "lantern": 5,
-    "fish": 4,
-    "mushroom": 3,
-    "ewe": 3,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,4 +296,4 @@ def home_of(name: str) -> str:
     drawing = drawings()[name]
     if drawing.kind != "set":
         return drawing.home
-    return {"palm": "beach", "flower": "garden"}.get(name, _PLACE_OF_HOME[drawing.home])
+    return {"palm": "beach", "flower": "garden"}.get(name, _PLACE_OF_HOME[drawing.home][0])

@@ -11,7 +11,7 @@ from .catalog import index as drawings
 
 if TYPE_CHECKING:
     from .figure import Sheet
-    from .scene import RGB
+    from .vocabulary import RGB
 
 
 def _at_home(home: str, *names: str) -> frozenset[str]:

@@ -80,24 +80,19 @@ def paint_stars(c: Canvas, density: float) -> None:
     rng = c.rng("stars")
     area = c.width * c.height / c.unit**2
     count = int(1500 * density * area)
-    x = rng.random(count) * c.width
-    y = rng.random(count) ** 1.15 * c.height
+    x, y = rng.random(count) * (c.width - 3), rng.random(count) ** 1.15 * (c.height - 3)
     bright = rng.random(count) ** 4 * 0.9 + 0.12
     tint = np.stack([1 - 0.25 * rng.random(count), np.full(count, 0.93), 1 - 0.3 * rng.random(count)], -1)
     fade = np.clip(1.15 - y / max(c.horizon, 1), 0, 1) * (0.45 + 0.55 * c.light.dark)
     scale = c.unit / 1024
-    keep = (x < c.width - 2) & (y < c.height - 2)
-    column, row = x[keep].astype(int), y[keep].astype(int)
-    light = (bright * fade)[keep, None] * tint[keep]
+    light = ((bright * fade)[:, None] * tint).astype(np.float32)
     size = max(1, round(scale * 1.6))
-    for dy in range(size):
-        for dx in range(size):
-            c.pixels[np.minimum(row + dy, c.height - 1), np.minimum(column + dx, c.width - 1)] += light.astype(
-                np.float32
-            )
+    for dy, dx in np.ndindex(size, size):
+        c.pixels[np.minimum(y.astype(int) + dy, c.height - 1), np.minimum(x.astype(int) + dx, c.width - 1)] += light
     for k in np.argsort(-(bright * fade))[: int(26 * density * area)]:
-        glow_spot(c, (float(x[k]), float(y[k])), 1.7 * max(scale, 0.5), tint[k], 1.0 * fade[k])
-        glow_spot(c, (float(x[k]), float(y[k])), (4 + 6 * rng.random()) * max(scale, 0.5), tint[k], 0.20 * fade[k])
+        at = (float(x[k]), float(y[k]))
+        glow_spot(c, at, 1.7 * max(scale, 0.5), tint[k], 1.0 * fade[k])
+        glow_spot(c, at, (4 + 6 * rng.random()) * max(scale, 0.5), tint[k], 0.20 * fade[k])
 
 
 def glow_spot(
@@ -129,21 +124,20 @@ def _whorls(c: Canvas) -> None:
 
 
 def _milky_way(c: Canvas) -> None:
+    """A slanting band of faint light, its middle split by dust."""
     rng = c.rng("milky way")
-    h, w = c.height // 3 + 1, c.width // 3 + 1
-    cloud = c.fbm(rng, 3.0, 5, size=(h, w))
-    dust = c.fbm(rng, 5.0, 5, size=(h, w))
+    h, w = size = (c.height // 3 + 1, c.width // 3 + 1)
+    cloud, dust = c.fbm(rng, 3.0, 5, size=size), c.fbm(rng, 5.0, 5, size=size)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(3 / c.unit)
     lean = rng.uniform(0.5, 0.9) * (1 if rng.random() < 0.5 else -1)
     across = (x - c.width / c.unit / 2) - lean * (y - 0.35) + 0.03 * cloud
-    band = np.exp(-(across**2) / 0.028) * np.clip(0.75 + 0.2 * cloud, 0.2, 1.3)
     rift = np.exp(-((across + 0.035 * dust) ** 2) / 0.003) * step(-0.4, 0.9, dust)
-    fade = np.clip(1.2 - y * c.unit / max(c.horizon, 1), 0, 1)
-    core = enlarge(np.clip(band * (1 - 0.75 * rift) * fade, 0, 2).astype(np.float32), c.width, c.height)
+    band = np.exp(-(across**2) / 0.028) * np.clip(0.75 + 0.2 * cloud, 0.2, 1.3) * (1 - 0.75 * rift)
+    core = enlarge(band * np.clip(1.2 - y * c.unit / max(c.horizon, 1), 0, 1), c.width, c.height)
     c.add(slice(None), core * 0.42, (0.72, 0.70, 0.98))
     c.add(slice(None), core**3 * 0.16, (1.0, 0.76, 0.70))
-    sparkle = rng.random((c.height, c.width), dtype=np.float32)
-    c.add(slice(None), np.where(sparkle > 0.994, core * 0.75, np.float32(0)), (1.0, 0.97, 0.95))
+    sparkle = rng.random((c.height, c.width), dtype=np.float32) > 0.994
+    c.add(slice(None), core * sparkle * np.float32(0.75), (1.0, 0.97, 0.95))
 
 
 def paint_aurora(c: Canvas) -> None:
@@ -188,27 +182,14 @@ def _meteors(c: Canvas) -> None:
 
 def paint_rainbow(c: Canvas) -> None:
     """A bow over the horizon, opposite the sun."""
-    h, w = c.height // 2 + 1, c.width // 2 + 1
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * 2
-    cx = c.width * (0.5 - 0.12 * c.side())
-    away = np.sqrt((x - np.float32(cx)) ** 2 + (y - np.float32(c.horizon * 1.12)) ** 2) / c.unit
-    t = (away - 0.52) / 0.062
-    inside = np.clip(np.minimum(t, 1 - t) * 5, 0, 1) * np.clip(1.2 - y / c.height, 0, 1)
-    knots = np.linspace(0, 1, 6)
-    stripes = np.array(
-        [(0.62, 0.3, 0.95), (0.25, 0.5, 1), (0.2, 0.85, 0.5), (1, 0.95, 0.3), (1, 0.6, 0.2), (1, 0.25, 0.25)]
-    )
-    colour = np.stack([np.interp(t, knots, stripes[:, k]) for k in range(3)], -1).astype(np.float32)
-    field = enlarge(colour * (inside * np.float32(0.42))[..., None], c.width, c.height)
+    y, x = np.mgrid[0 : c.height // 2 + 1, 0 : c.width // 2 + 1].astype(np.float32) * 2
+    middle = (c.width * (0.5 - 0.12 * c.side()), c.horizon * 1.12)
+    t = (np.hypot(x - np.float32(middle[0]), y - np.float32(middle[1])) / c.unit - 0.52) / 0.062
+    inside = np.clip(np.minimum(t, 1 - t) * 5, 0, 1) * np.clip(1.2 - y / c.height, 0, 1) * np.float32(0.42)
+    stripes = np.array([(0.62, 0.3, 0.95), (0.2, 0.7, 0.8), (1, 0.95, 0.3), (1, 0.25, 0.25)], np.float32)
+    colour = np.stack([np.interp(t, np.linspace(0, 1, 4), stripes[:, k]) for k in range(3)], -1)
+    field = enlarge((colour * inside[..., None]).astype(np.float32), c.width, c.height)
     c.pixels += field * (1 - 0.55 * np.minimum(c.pixels, 1))
-
-
-def _moved(field: Array, down: int, right: int) -> Array:
-    """The field shifted, its border drawn out."""
-    h, w = field.shape
-    rows = np.clip(np.arange(h) - down, 0, h - 1)
-    columns = np.clip(np.arange(w) - right, 0, w - 1)
-    return field[rows[:, None], columns[None, :]]
 
 
 def _cover(c: Canvas) -> float:
@@ -245,7 +226,7 @@ def _clouds(c: Canvas) -> None:
     bank = np.float32(1.5 * (cover - 0.60)) + 0.22 * np.cos((rows - 0.62) * 3.6)
     density = base * 0.50 + puffs * (0.0 if scene.drawn else 0.42) + bank
     shift = max(1, int(0.028 * c.unit / 2))
-    toward = _moved(density, shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift))
+    toward = np.roll(density, (shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift)), (0, 1))
     lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)
     mask = step(0.0, 0.62, density) * np.clip((1.02 - rows) * 3.2, 0.15, 1)
     if cover < 0.9:

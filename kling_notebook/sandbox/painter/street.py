@@ -6,12 +6,10 @@ import numpy as np
 
 from .canvas import Array, Canvas, enlarge, mix
 from .land import SNOW, snowy
+from .town import lamplight
 
 WIDE, EYE = 0.62, 0.20
 """Half the street's width and the height of the viewer's eye, in units at a distance of one."""
-_SIGNS = np.array(
-    [(1.0, 0.16, 0.50), (0.10, 0.85, 1.0), (1.0, 0.72, 0.20), (0.62, 0.30, 1.0), (0.25, 1.0, 0.55)], np.float32
-)
 
 
 def street(c: Canvas) -> None:
@@ -29,27 +27,18 @@ def street(c: Canvas) -> None:
     side = (dx[0] > 0).astype(np.int32)
     tall = rng.uniform(0.55, 1.9, (2, 64)).astype(np.float32)[side, block]
     walls = (up > -EYE) & (up < tall[None, :])
-    colour, glow = _facades(c, rng, up, depth, (side, block, tall))
+    colour = _facades(c, rng, up, depth, (side, block, tall))
     picture = c.pixels if q == 1 else np.ascontiguousarray(c.pixels[::q, ::q][:h, :w])
     far = np.clip(1 - np.exp(-(depth - 0.6) * np.float32(0.16 + 0.1 * ("fog" in c.scene.weather))), 0, 0.96)[..., None]
     colour += (np.asarray(c.light.haze, np.float32) - colour) * far
-    colour += glow * (1 - 0.72 * far)
     np.copyto(picture, colour, where=walls[..., None])
     _road(c, rng, picture, dy, dx)
     if q > 1:
         c.pixels = enlarge(picture, c.width, c.height).copy()
 
 
-def _lit(c: Canvas) -> float:
-    """The share of windows with a lamp behind them."""
-    shares = {"dusk": 0.4, "sunset": 0.3, "blue": 0.5, "night": 0.5, "dawn": 0.2, "golden": 0.1}
-    return shares.get(c.scene.time, 0.25 if c.scene.weather & {"storm", "rain", "fog"} else 0.0)
-
-
-def _facades(
-    c: Canvas, rng: np.random.Generator, up: Array, depth: Array, of: tuple[Array, Array, Array]
-) -> tuple[Array, Array]:
-    """Colour of the walls and the light they give, (h, w, 3). `of` is each column's side, house and its height."""
+def _facades(c: Canvas, rng: np.random.Generator, up: Array, depth: Array, of: tuple[Array, Array, Array]) -> Array:
+    """Colour of the walls, (h, w, 3). `of` is each column's side, house and its height."""
     side, block, tall = of
     tones = rng.uniform(0.24, 0.62, (2, 64, 1)) * rng.uniform(0.85, 1.15, (2, 64, 3)) * np.array((1.0, 0.93, 0.88))
     along = depth * np.float32(13.0)
@@ -58,7 +47,7 @@ def _facades(
     pane = (np.abs(along % 1 - 0.5) < 0.29) & (np.abs(storey % 1 - 0.45) < 0.31) & (up < tall[None, :] - 0.06)
     cell = (np.floor(along).astype(np.int32) * 131 + np.floor(storey).astype(np.int32) * 57 + side * 911) % 4096
     chance = rng.random(4096).astype(np.float32)[cell]
-    lit = _lit(c)
+    lit = 0.5 * lamplight(c)
     on = (chance < lit).astype(np.float32)
     share = (pane * fine + (1 - fine) * np.float32(0.30)).astype(np.float32)
     wall = c.light.on(tones[side, block].astype(np.float32)) * np.float32(1.0 if lit < 0.2 else 0.8)
@@ -70,27 +59,7 @@ def _facades(
     colour += (dark - colour) * (share * (1 - on))[..., None]
     warm = np.array((1.0, 0.74, 0.40), np.float32) * (0.75 + 0.35 * (chance / max(lit, 0.01)))[..., None]
     colour += (np.minimum(warm, 1) - colour) * (share * on)[..., None]
-    return colour, _signs(c, rng, up, along, of)
-
-
-def _signs(c: Canvas, rng: np.random.Generator, up: Array, along: Array, of: tuple[Array, Array, Array]) -> Array:
-    """Coloured boards on the walls, bright after dark, more of them where neon is asked for."""
-    side, block, tall = of
-    neon = "neon" in c.scene.styles
-    count = 0.9 if neon else 0.42
-    there = rng.random((2, 64)) < count
-    low, high = rng.uniform(-0.02, 0.16, (2, 64)), rng.uniform(0.12, 0.42, (2, 64))
-    hue = _SIGNS[rng.integers(len(_SIGNS), size=(2, 64))]
-    start = rng.uniform(0.1, 0.55, (2, 64)).astype(np.float32)[side, block]
-    part = (along / np.float32(13.0) * np.float32(1.1) + np.float32(0.37) * side) % 1
-    bottom = low.astype(np.float32)[side, block]
-    top = np.minimum(bottom + high.astype(np.float32)[side, block], tall - np.float32(0.1))
-    inside = (part > start) & (part < start + 0.16) & there[side, block]
-    board = inside[..., :] & (up > bottom) & (up < top)
-    letters = 0.55 + 0.45 * (np.abs((up * np.float32(16.0)) % 1 - 0.5) < 0.32)
-    dark = max(c.light.dark, 0.6 if c.scene.time in {"dusk", "sunset"} else 0.12)
-    out: Array = hue[side, block][None] * (board * letters * np.float32(dark))[..., None]
-    return out
+    return colour
 
 
 def _road(c: Canvas, rng: np.random.Generator, picture: Array, dy: Array, dx: Array) -> None:
@@ -113,12 +82,8 @@ def _road(c: Canvas, rng: np.random.Generator, picture: Array, dy: Array, dx: Ar
         asphalt = np.where(walk[..., None], np.asarray(SNOW, np.float32), np.float32(0.62))
     grain = c.fbm(rng, 46, 2, size=(h - first, w), span=(0.6, w / h), wide=2.0) * np.float32(0.022)
     colour = c.light.on((asphalt * (1 + grain[..., None])).astype(np.float32))
-    kerb = np.abs(np.abs(lateral) - 0.66 * WIDE) < 0.012
     dash = (np.abs(lateral) < 0.014) & ((away * 3.2) % 1 < 0.55)
-    colour = np.where(kerb[..., None], c.light.on((0.62, 0.61, 0.60)), colour)
     colour = np.where(dash[..., None], c.light.on((0.95, 0.90, 0.72)) + np.float32(0.05), colour)
-    seams = walk & ((np.abs((away * 9) % 1 - 0.5) > 0.47) & (away < 2.5))
-    colour *= (1 - 0.25 * seams)[..., None]
     colour += (mirror - colour) * np.where(walk, np.float32(wet * 0.55), np.float32(wet))[..., None]
     far = np.clip(1 - np.exp(-(away - 0.5) * 0.14), 0, 0.95)[..., None]
     colour += (np.asarray(c.light.haze, np.float32) - colour) * far * np.float32(0.8)

@@ -16,7 +16,9 @@ from .shadows import AFLOAT, SKY, SWIMMING, WADING, drop_shadow, lay_sheet, pool
 from .stage import counter_top
 
 if TYPE_CHECKING:
-    from .scene import RGB, Subject
+    from .scene import Subject
+
+from .vocabulary import RGB
 
 Placed: TypeAlias = tuple[float, float, float]
 """Foot x, foot y and height in pixels."""

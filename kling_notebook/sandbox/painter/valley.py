@@ -58,13 +58,11 @@ def belts(c: Canvas, base: float, tall: float = 0.05) -> None:
 def near_firs(c: Canvas) -> None:
     """Tall firs at the edge of the picture on the sun's side, dark against the light."""
     rng = c.rng("near firs")
+    tones = [c.light.on(mix(wood_colour(c), (0.03, 0.06, 0.07), share)) for share in (0.6, 0.4)]
+    away = [rng.uniform(*reach) for reach in ((-0.02, 0.02), (0.05, 0.09), (0.11, 0.17), (0.2, 0.24))]
+    spots = [1 - a * c.unit / c.width if c.side() > 0 else a * c.unit / c.width for a in away]
     ground = np.full(c.width, 0.965 * c.height, np.float32)
-    side = c.side()
-    tones = [
-        c.light.on(mix(wood_colour(c), (0.03, 0.06, 0.07), 0.6)),
-        c.light.on(mix(wood_colour(c), (0.03, 0.06, 0.07), 0.4)),
-    ]
-    stand(c, rng, ground, tones, tall=0.42 * c.unit, leafy=False, spots=_edge(rng, side, c.width / c.unit))
+    stand(c, rng, ground, tones, tall=0.42 * c.unit, leafy=False, spots=spots)
 
 
 def flanks(c: Canvas) -> None:
@@ -82,8 +80,3 @@ def flanks(c: Canvas) -> None:
         foot = (shore + np.float32(inland * c.unit)).astype(np.float32)
         tall = (0.26, 0.34, 0.44)[k] * c.unit
         stand(c, rng, foot, tones, tall=tall, leafy=leafy or "pine" in c.scene.unwanted, spots=spots)
-
-
-def _edge(rng: np.random.Generator, side: float, broad: float) -> list[float]:
-    away = [rng.uniform(-0.02, 0.02), rng.uniform(0.05, 0.09), rng.uniform(0.11, 0.17), rng.uniform(0.2, 0.24)]
-    return [(1 - a / broad) if side > 0 else a / broad for a in away]

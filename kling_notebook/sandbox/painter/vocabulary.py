@@ -10,30 +10,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .catalog import index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+RGB = tuple[float, float, float]
 Kind = Literal[
-    "place",
-    "time",
-    "sky",
-    "weather",
-    "season",
-    "subject",
-    "style",
-    "colour",
-    "count",
-    "size",
-    "trait",
-    "view",
-    "mood",
-    "break",
-    "other",
-]
+    "place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "trait", "view", "mood",
+    "break", "other",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +47,33 @@ def _sections() -> Mapping[str, list[str]]:
 _SECTIONS = _sections()
 
 
-def _plain(section: str) -> frozenset[str]:
+def plain(section: str) -> frozenset[str]:
+    """The words of a section that has no rows."""
     return frozenset(" ".join(_SECTIONS[section]).split())
 
 
-TABLE: tuple[Word, ...] = tuple(
-    Word(cast("Kind", kind), value, tuple(phrase.replace("_", " ") for phrase in words.split()))
-    for kind, lines in _SECTIONS.items()
-    if kind not in {"silent", "filler", "skipped"}
-    for value, _, words in (line.partition(": ") for line in lines)
-)
+def rows(section: str) -> Mapping[str, tuple[str, ...]]:
+    """The rows of a section: their names, and the words behind each."""
+    return {name: tuple(words.split()) for name, _, words in (line.partition(": ") for line in _SECTIONS[section])}
 
+
+def rgb(code: str) -> RGB:
+    """A color written as six hexadecimal digits."""
+    return int(code[0:2], 16) / 255, int(code[2:4], 16) / 255, int(code[4:6], 16) / 255
+
+
+TABLE: tuple[Word, ...] = tuple(
+    Word(kind, value, tuple(phrase.replace("_", " ") for phrase in words))
+    for kind in get_args(Kind)
+    for value, words in (rows(kind) if kind in _SECTIONS else {}).items()
+)
 SET: tuple[Word, ...] = tuple(Word("subject", name, drawing.words) for name, drawing in index().items())
 """The words for drawings of the published set."""
 _INDEX: Mapping[str, Word] = {phrase: word for table in (SET, TABLE) for word in table for phrase in word.phrases}
 _LONGEST = max(phrase.count(" ") + 1 for phrase in _INDEX)
 _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "geese": "goose"}
-_SILENT, _FILLERS = _plain("silent"), _plain("filler")
-_PHRASES = frozenset(phrase.replace("_", " ") for phrase in _plain("skipped"))
+_SILENT, _FILLERS = plain("silent"), plain("filler")
+_PHRASES = frozenset(phrase.replace("_", " ") for phrase in plain("skipped"))
 """Phrases whose words mean something else than they do alone: they are skipped."""
 _STOPS = frozenset(",")
 _NOT = frozenset(("no", "without", "not", "minus"))

@@ -8,65 +8,48 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .canvas import Array, Canvas, enlarge, lattice, mix, smooth_values, step
-from .land import SAND, SNOW, ground_colour, roll, snowy
+from .land import SAND, SNOW, foam, ground_colour, roll, snowy
 
 if TYPE_CHECKING:
-    from .scene import RGB
+    from .vocabulary import RGB
 
 
-def water(c: Canvas, top: int, *, rough: float, bottom: int | None = None) -> None:
-    """Fill rows top..bottom with water. `rough` 0 is a mirror, 1 an open sea."""
-    end = c.height if bottom is None else min(bottom, c.height)
-    h = end - top
-    if h < 2 or top < 2:
-        return
+def water(c: Canvas, top: int, *, rough: float) -> None:
+    """Fill everything below the row `top` with water. `rough` 0 is a mirror, 1 an open sea."""
+    h = c.height - top
     rng = c.rng("water")
     near = np.linspace(0, 1, h, dtype=np.float32)[:, None]
     waves = _waves(c, rng, h)
-    reach = (0.004 + 0.034 * rough) * c.unit
-    source = (
-        top
-        - 1
-        - np.arange(h, dtype=np.float32)[:, None] * (0.95 - 0.25 * rough)
-        - waves * (reach * (0.25 + 1.6 * near))
-    )
-    mirror = _mirror(c, np.clip(source, 0, top - 1))
+    down = np.arange(h, dtype=np.float32)[:, None] * (0.95 - 0.25 * rough)
+    source = top - 1 - down - waves * ((0.004 + 0.034 * rough) * c.unit * (0.25 + 1.6 * near))
+    index = np.clip(source, 0, top - 1).astype(np.intp) * c.width + np.arange(c.width, dtype=np.intp)
+    mirror = np.take(c.pixels.reshape(-1, 3), index, axis=0) * np.float32(0.93)
     light = c.light
     deep = mix(np.asarray(light.zenith, np.float32), light.on((0.10, 0.26, 0.34)), 0.55) * np.float32(0.8)
     if c.scene.place_tint is not None:
         deep = light.on(c.scene.place_tint) * np.float32(0.8)
     body = mix(light.horizon, deep, 0.6) * (1 - near) + deep * near
     share = np.float32(0.30 + 0.40 * rough) * (0.35 + 0.65 * near)
-    colour = mirror * np.float32(0.93) + (body[:, None, :] - mirror * np.float32(0.93)) * share[..., None]
+    colour = mirror + (body[:, None, :] - mirror) * share[..., None]
     if rough > 0.4:
         colour *= (1 + waves * np.float32(0.07 * rough) * (0.4 + near))[..., None]
-    c.pixels[top:end] = colour
+    c.pixels[top:] = colour
     _glitter(c, top, waves, rough)
 
 
 def _waves(c: Canvas, rng: np.random.Generator, h: int) -> Array:
     """Ripples (h, width), long sideways, closer together toward the horizon."""
-    near = np.arange(h, dtype=np.float32) / c.unit
     # Perspective: rows far away lie closer together on the water.
-    flat = 1.9 * np.log1p(near * 9)
+    flat = 1.9 * np.log1p(np.arange(h, dtype=np.float32) / c.unit * 9)
     total = np.zeros((h, c.width), np.float32)
     for cells, weight, wide in ((9, 1.0, 5.0), (19, 0.8, 4.0), (41, 0.55, 3.2)):
         down = float(flat[-1]) * cells + 3
-        rows = 4 * max(8, int(down))
-        field = lattice(rng, down, c.width / c.unit * cells / wide, min(rows, 700), c.width)
+        field = lattice(rng, down, c.width / c.unit * cells / wide, min(4 * max(8, int(down)), 700), c.width)
         at = flat / flat[-1] * (field.shape[0] - 1)
         low = np.minimum(at.astype(np.int32), field.shape[0] - 2)
         part = (at - low)[:, None]
         total += np.float32(weight) * (field[low] * (1 - part) + field[low + 1] * part)
     return total / np.float32(1.2)
-
-
-def _mirror(c: Canvas, source: Array) -> Array:
-    """The picture read at rows `source` (h, width), column by column."""
-    low = source.astype(np.intp)
-    flat = c.pixels.reshape(-1, 3)
-    index = low * c.width + np.arange(c.width, dtype=np.intp)
-    return np.take(flat, index, axis=0)
 
 
 def _glitter(c: Canvas, top: int, waves: Array, rough: float) -> None:
@@ -107,24 +90,18 @@ def bank(c: Canvas, row: float, *, tilt: float = 1.0) -> Array:
 
 
 def beach(c: Canvas, row: float) -> None:
-    """Sand in front of the sea, with a wet edge and a line of foam."""
+    """Sand in front of the sea, with a wet edge and lines of foam."""
     rng = c.rng("beach")
     x = np.arange(c.width, dtype=np.float32) / c.width
     lean = x if c.side() > 0 else 1 - x
     line = (c.height * (row + 0.10 * lean) + 0.012 * c.unit * c.line(rng, 2.0, 3)).astype(np.float32)
     sand = SNOW if snowy(c) else SAND
-    light = c.light
     c.dry = line
-    wet = light.on(np.asarray(sand) * np.float32(0.66))
-    c.below(line, mix(wet, light.horizon, 0.35), wet, 0.05 * c.unit)
+    wet = c.light.on(np.asarray(sand) * np.float32(0.66))
+    c.below(line, mix(wet, c.light.horizon, 0.35), wet, 0.05 * c.unit)
     for k, (drop, strength) in enumerate(((-0.004, 0.95), (-0.035, 0.6), (-0.075, 0.35))):
         edge = line + drop * c.unit + 0.006 * c.unit * c.line(rng, 5 + 2 * k, 3)
-        first, last = max(0, int(edge.min()) - 8), min(c.height, int(edge.max() + 0.03 * c.unit))
-        rows = np.arange(first, last, dtype=np.float32)[:, None]
-        t = (rows - edge[None, :]) / (0.011 * c.unit)
-        lace = c.fbm(rng, 26, 2, size=(last - first, c.width), span=((last - first) / c.unit, c.width / c.unit), wide=2)
-        foam = np.exp(-np.abs(t) * np.where(t < 0, 1.2, 2.6)) * step(-1.1, 0.6, lace)
-        c.lay(slice(first, last), foam * np.float32(strength), light.on((1, 1, 1)))
+        foam(c, rng, edge.astype(np.float32), np.ones(c.width, np.float32), strength)
     dry = line + 0.055 * c.unit + 0.01 * c.unit * c.line(rng, 1.7, 3)
     roll(c, rng, dry.astype(np.float32), sand, distance=0.0, fade=0.3)
 
@@ -132,28 +109,19 @@ def beach(c: Canvas, row: float) -> None:
 def river(c: Canvas, top: int) -> None:
     """A river winding from the distance to the lower edge, mirroring the sky."""
     rng = c.rng("river")
-    h = c.height - top
-    if h < 4:
-        return
-    rows = np.arange(h, dtype=np.float32)
-    near = rows / h
+    near = np.arange(c.height - top, dtype=np.float32) / (c.height - top)
     swing = smooth_values(rng, (1 - near) ** 1.6 * 3.4 + 0.7) * (0.15 * (1 - near) + 0.10) * 0.7
-    centre = c.width * (0.5 + swing)
-    half = c.unit * (0.006 + 0.24 * near**1.7)
-    x = np.arange(c.width, dtype=np.float32)[None, :]
-    ragged = 0.006 * c.unit * near[:, None] * smooth_values(rng, near * 40)[:, None]
-    away = np.abs(x - centre[:, None]) - half[:, None] - ragged
+    half = c.unit * (0.006 + 0.24 * near**1.7) + 0.006 * c.unit * near * smooth_values(rng, near * 40)
+    away = np.abs(np.arange(c.width, dtype=np.float32)[None, :] - c.width * (0.5 + swing[:, None])) - half[:, None]
     before = c.pixels[top:].copy()
     water(c, top, rough=0.12)
     # Too far off to be told from the meadow: a hair-thin line would look like a scratch.
     wet = np.clip(0.5 - away, 0, 1) * step(0.01, 0.07, near)[:, None]
-    shore = np.exp(-np.abs(away) / (0.012 * c.unit * (0.2 + near[:, None]))) * np.float32(0.45)
-    mirrored = c.pixels[top:]
-    before += (mirrored - before) * wet[..., None]
     c.stream = np.zeros((c.height, c.width), np.float32)
     c.stream[top:] = wet
-    before *= 1 - (shore * (away > 0) * step(0.03, 0.12, near)[:, None])[..., None] * np.float32(0.6)
-    c.pixels[top:] = before
+    before += (c.pixels[top:] - before) * wet[..., None]
+    shore = np.exp(-np.abs(away) / (0.012 * c.unit * (0.2 + near[:, None]))) * (away > 0) * np.float32(0.27)
+    c.pixels[top:] = before * (1 - shore * step(0.03, 0.12, near)[:, None])[..., None]
 
 
 def waterfall(c: Canvas, top: float, foot: float) -> None:
@@ -161,110 +129,76 @@ def waterfall(c: Canvas, top: float, foot: float) -> None:
     rng = c.rng("fall")
     x = np.arange(c.width, dtype=np.float32)
     centre = c.width * (0.5 - 0.1 * c.side())
-    line = (
-        top + 0.05 * c.unit * c.line(rng, 3.0, 4) - 0.12 * c.unit * np.clip(np.abs(x - centre) / (0.5 * c.unit), 0, 1)
-    ).astype(np.float32)
+    notch = np.clip(np.abs(x - centre) / (0.5 * c.unit), 0, 1)
+    line = (top + 0.05 * c.unit * c.line(rng, 3.0, 4) - 0.12 * c.unit * notch).astype(np.float32)
     first, last = max(0, int(line.min())), min(c.height, int(foot))
-    if last <= first + 2:
-        return
     h = last - first
-    span = (h / c.unit, c.width / c.unit)
     face = SNOW if snowy(c) else (0.44, 0.42, 0.39)
-    colour = _rock(c, rng, (h, c.width), face)
-    c.lay(slice(first, last), c.under(line, first, last), colour)
+    c.lay(slice(first, last), c.under(line, first, last), _rock(c, rng, (h, c.width), face))
     c.pixels[last:] = c.light.on(ground_colour(c), 0.1)
     rows = np.arange(first, last, dtype=np.float32)[:, None]
     t = np.clip((rows - first) / h, 0, 1)
     half = c.unit * (0.05 + 0.035 * t) * (1 + 0.12 * smooth_values(rng, t[:, 0] * 12)[:, None])
-    threads = c.fbm(rng, 34, 3, size=(h, c.width), span=(span[0] * 0.10, span[1]), wide=0.8)
-    away = np.abs(x[None, :] - np.float32(centre)) / half
-    falling = (
-        np.clip((1.05 - away) * 5, 0, 1) * step(-1.4, 0.5, threads + 0.5) * (rows > line[None, :] - 0.004 * c.unit)
-    )
-    c.lay(
-        slice(first, last),
-        falling.astype(np.float32) * np.float32(0.94),
-        c.light.on((0.93, 0.97, 1.0)) * np.float32(1.05),
-    )
-    reach = int(0.16 * c.unit)
-    y0, y1 = max(0, last - reach), min(c.height, last + reach // 2)
-    dy = (np.arange(y0, y1, dtype=np.float32)[:, None] - last) / (0.07 * c.unit)
-    dx = (x[None, :] - np.float32(centre)) / (0.17 * c.unit)
-    c.lay(
-        slice(y0, y1), np.exp(-(dx * dx + dy * dy)) * np.float32(0.75), mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5)
-    )
+    threads = c.fbm(rng, 34, 3, size=(h, c.width), span=(0.10 * h / c.unit, c.width / c.unit), wide=0.8)
+    falling = np.clip((1.05 - np.abs(x[None, :] - np.float32(centre)) / half) * 5, 0, 1)
+    falling = falling * step(-1.4, 0.5, threads + 0.5) * (rows > line[None, :] - 0.004 * c.unit)
+    c.lay(slice(first, last), falling * np.float32(0.94), c.light.on((0.97, 1.0, 1.04)))
+    rows_here, columns, dx, dy = c.around((centre, last), (0.5 * c.unit, 0.16 * c.unit))
+    spray = np.exp(-((dx / (0.17 * c.unit)) ** 2 + (dy / (0.07 * c.unit)) ** 2)) * np.float32(0.75)
+    c.lay(rows_here, spray, mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5), columns)
 
 
 def _rock(c: Canvas, rng: np.random.Generator, size: tuple[int, int], face: RGB) -> Array:
-    """A rock wall (h, w, 3): buttresses and ledges, each with a lit and a shaded side, moss where it is flat."""
+    """A rock wall (h, w, 3): buttresses and ledges, each with a lit and a shaded side, moss on the flat ones."""
     h, w = size
-    small = (h // 2 + 1, w // 2 + 1)
-    span = (h / c.unit, w / c.unit)
+    small, span = (h // 2 + 1, w // 2 + 1), (h / c.unit, w / c.unit)
     wall = 1.2 * np.abs(c.fbm(rng, 3.4, 2, size=small, span=span, wide=0.55))
     wall = wall + 0.75 * np.abs(c.fbm(rng, 8, 5, size=small, span=span, wide=0.7, gain=0.48))
     down, across = np.gradient(wall)
-    turn = (across * np.float32(c.side()) * np.float32(-1.0) - down * np.float32(0.8)) * np.float32(0.0075 * c.unit)
-    lit = np.clip(0.46 + turn - 0.18 * (wall - 1.2), 0, 1.15)
-    moss = step(0.10, 0.9, -down * np.float32(0.005 * c.unit) + 0.34 * c.fbm(rng, 2.5, 4, size=small, span=span))
-    stone = np.asarray(face, np.float32) * (0.30 + 0.85 * lit[..., None])
-    green = np.array((0.22, 0.34, 0.15), np.float32) * (0.45 + 0.8 * lit[..., None])
+    turn = (-across * np.float32(c.side()) - down * np.float32(0.8)) * np.float32(0.0075 * c.unit)
+    lit = np.clip(0.46 + turn - 0.18 * (wall - 1.2), 0, 1.15)[..., None]
+    stone = np.asarray(face, np.float32) * (0.30 + 0.85 * lit)
     if not snowy(c):
+        moss = step(0.10, 0.9, -down * np.float32(0.005 * c.unit) + 0.34 * c.fbm(rng, 2.5, 4, size=small, span=span))
+        green = np.array((0.22, 0.34, 0.15), np.float32) * (0.45 + 0.8 * lit)
         stone = stone + (green - stone) * (moss * np.float32(0.55))[..., None]
     return enlarge(c.light.on(stone.astype(np.float32), 0.12).astype(np.float32), w, h)
 
 
 def underwater(c: Canvas) -> None:
-    """Below the surface: blue deepening downward, shafts of light, sand and weed."""
+    """Below the surface: blue deepening downward, shafts of light, sand, weed and bubbles."""
     rng = c.rng("under")
-    t = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
+    t = np.linspace(0, 1, c.height, dtype=np.float32)
     level = np.float32(0.35 + 0.65 * max(c.light.ambient))
     stops = np.array([(0.42, 0.82, 0.84), (0.06, 0.44, 0.60), (0.02, 0.16, 0.32)], np.float32) * level
-    column = np.where(
-        t < 0.45, stops[0] + (stops[1] - stops[0]) * (t / 0.45), stops[1] + (stops[2] - stops[1]) * ((t - 0.45) / 0.55)
-    )
-    c.pixels[:] = column[:, None, :]
-    h, w = c.height // 4 + 1, c.width // 4 + 1
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(4 / c.unit)
-    fan = (x - np.float32(c.sun[0] / c.unit)) / (y + 0.5)
-    rays = smooth_values(rng, np.clip((fan + 4) * 7, 0, 60)) + 0.5 * smooth_values(rng, np.clip((fan + 4) * 17, 0, 140))
+    c.pixels[:] = np.stack([np.interp(t, (0, 0.45, 1), stops[:, k]) for k in range(3)], -1)[:, None, :]
+    y, x = np.mgrid[0 : c.height // 4 + 1, 0 : c.width // 4 + 1].astype(np.float32) * np.float32(4 / c.unit)
+    fan = (x - np.float32(c.sun[0] / c.unit)) / (y + 0.5) + 4
+    rays = smooth_values(rng, np.clip(fan * 7, 0, 60)) + 0.5 * smooth_values(rng, np.clip(fan * 17, 0, 140))
     shafts = step(0.1, 1.8, rays) * np.clip(1 - y / (c.height / c.unit) * 1.15, 0, 1) * np.float32(0.42)
     c.add(slice(None), enlarge(shafts, c.width, c.height), (0.75, 1.0, 0.95))
     for k in range(3):
         line = c.height * (0.80 + 0.07 * k) + 0.03 * c.unit * c.line(rng, 1.4 + k, 3)
         tone = mix((0.05, 0.30, 0.42), (0.72, 0.70, 0.52), 0.12 + 0.22 * k) * level
         if k == 2:
-            _weed(c, rng, line, tone * np.float32(0.42))
+            _weed(c, rng, line, mix(tone * np.float32(0.42), (0.02, 0.24, 0.20), 0.5))
         c.below(line.astype(np.float32), tone, tone * np.float32(0.55), 0.25 * c.unit)
-    _bubbles(c, rng)
 
 
 def _weed(c: Canvas, rng: np.random.Generator, line: Array, tone: Array) -> None:
-    """Ribbons of weed swaying up from the sea floor, in clumps."""
-    sheet = Image.new("L", (c.width, c.height), 0)
-    draw = ImageDraw.Draw(sheet)
+    """Ribbons of weed swaying up from the sea floor in clumps, and bubbles that rise beside them."""
+    weed, bubbles = (Image.new("L", (c.width, c.height), 0) for _ in range(2))
     for _ in range(7):
         middle = rng.random() * c.width
         for _ in range(9):
             x = middle + rng.normal(0, 0.035) * c.unit
             y = float(line[int(np.clip(x, 0, c.width - 1))]) + 0.02 * c.unit
-            long, phase = c.unit * rng.uniform(0.08, 0.26), rng.uniform(0, 6)
             t = np.linspace(0, 1, 14)
-            px = x + np.sin(t * 5 + phase) * 0.018 * c.unit * t
-            py = y - t * long
-            wide = c.unit * 0.0055 * (1 - t) ** 0.6
-            left = [(float(a - b), float(d)) for a, b, d in zip(px, wide, py, strict=True)]
-            right = [(float(a + b), float(d)) for a, b, d in zip(px, wide, py, strict=True)]
-            draw.polygon(left + right[::-1], fill=255)
-    c.lay(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.85), mix(tone, (0.02, 0.24, 0.20), 0.5))
-
-
-def _bubbles(c: Canvas, rng: np.random.Generator) -> None:
-    sheet = Image.new("L", (c.width, c.height), 0)
-    draw = ImageDraw.Draw(sheet)
-    for _ in range(5):
-        x, y = rng.uniform(0.05, 0.95) * c.width, rng.uniform(0.3, 0.9) * c.height
-        for k in range(7):
-            r = c.unit * rng.uniform(0.002, 0.008)
-            bx, by = x + rng.normal(0, 0.012) * c.unit, y - k * 0.035 * c.unit
-            draw.ellipse((bx - r, by - r, bx + r, by + r), outline=220, width=max(1, round(c.unit / 700)))
-    c.add(slice(None), np.asarray(sheet, np.float32) / 255 * np.float32(0.6), (0.8, 1.0, 1.0))
+            px = x + np.sin(t * 5 + rng.uniform(0, 6)) * 0.018 * c.unit * t
+            py, wide = y - t * c.unit * rng.uniform(0.08, 0.26), c.unit * 0.0055 * (1 - t) ** 0.6
+            outline = np.concatenate([np.stack([px - wide, py], -1), np.stack([px + wide, py], -1)[::-1]])
+            ImageDraw.Draw(weed).polygon([(float(u), float(v)) for u, v in outline], fill=255)
+            bx, by, r = x + 0.03 * c.unit, y - c.unit * rng.uniform(0.1, 0.6), c.unit * rng.uniform(0.002, 0.008)
+            ImageDraw.Draw(bubbles).ellipse((bx - r, by - r, bx + r, by + r), outline=200)
+    c.lay(slice(None), np.asarray(weed, np.float32) / 255 * np.float32(0.85), tone)
+    c.add(slice(None), np.asarray(bubbles, np.float32) / 255 * np.float32(0.6), (0.8, 1.0, 1.0))
