@@ -109,21 +109,7 @@ class Sandbox:
         asset_lifetime: float = 3600.0,
         paint: Paint | None = None,
     ) -> None:
-        check_options(
-            port=port,
-            key=key,
-            latency=None if callable(latency) else latency,
-            credits=credits,
-            credit_cost=credit_cost,
-            rate_limit=rate_limit,
-            rate_window=rate_window,
-            rate_model=rate_model,
-            rate_burst=rate_burst,
-            rate_retry_after=rate_retry_after,
-            fail_rate=fail_rate,
-            schema=schema,
-            asset_lifetime=asset_lifetime,
-        )
+        check_options(**{name: value for name, value in locals().items() if name != "self"})
         self.key = key or f"sandbox-{secrets.token_urlsafe(24)}"
         self._port = port
         self._script = Script(faults)
@@ -142,7 +128,7 @@ class Sandbox:
         limit = None
         if rate_limit is not None:
             limit = RateLimit(rate_limit, window=rate_window, model=rate_model, burst=rate_burst)
-        self._desk = Router(
+        self._router = Router(
             self._service,
             self._images,
             key=self.key,
@@ -162,7 +148,7 @@ class Sandbox:
         """Bind and serve. Does nothing where it is already running. Raises OSError for a taken port."""
         if self._running is None:
             self._images.start()
-            self._running = _Running(self._port, self._desk, self._log)
+            self._running = _Running(self._port, self._router, self._log)
             self._port = self._running.port
         return self
 
