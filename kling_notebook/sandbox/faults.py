@@ -148,6 +148,7 @@ class Script:
         with self._lock:
             for k, fault in enumerate(self._faults):
                 if fault.on == on:
+                    # Every fault counts every request, also one that another fault takes: "the third poll" stays it.
                     self._seen[k] += 1
                     if found is None and fault.applies_to(self._seen[k]):
                         found = fault
@@ -191,6 +192,7 @@ def _broken(fault: Fault, reply: Reply) -> Reply:
 def _fixed(fault: Fault, here: str, now: float) -> Reply:
     status = fault.status or _FIXED[fault.kind]
     if fault.kind == "redirect":
+        # The same address with a query: following it must reach the service, and not end in a loop.
         again = here + ("&" if "?" in here else "?") + "moved=1"
         return Reply(status, b"", {"Location": fault.url or again})
     headers = {}
@@ -204,7 +206,7 @@ def _fixed(fault: Fault, here: str, now: float) -> Reply:
 
 def _wrong_field(fault: Fault, reply: Reply) -> Reply:
     """One field of a JSON reply made wrong; an error reply stays as it is."""
-    if reply.status >= 400:
+    if reply.status >= 400:  # there is no field in it to be made wrong
         return reply
     value = json.loads(reply.body)
     if fault.kind == "no_job_id":

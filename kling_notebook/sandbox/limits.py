@@ -57,6 +57,7 @@ class RateLimit:
     def _fixed(self, now: float) -> Turn:
         if self._start is None:
             self._start = now
+        # Windows stay on multiples of the first one, however long nobody asked: a real service counts by its clock.
         if now >= self._start + self.window:
             self._start += math.floor((now - self._start) / self.window) * self.window
             self._used = 0
@@ -67,6 +68,7 @@ class RateLimit:
         return Turn(True, self.limit - self._used, reset)
 
     def _sliding(self, now: float) -> Turn:
+        # What left the window frees its place, one request at a time: no burst follows a pause.
         while self._times and self._times[0] <= now - self.window:
             self._times.popleft()
         if len(self._times) >= self.limit:
@@ -79,6 +81,7 @@ class RateLimit:
         if self._filled is not None:
             self._tokens = min(float(self.burst), self._tokens + max(0.0, now - self._filled) * pace)
         self._filled = now
+        # Tokens come in fractions; without the tolerance a client that waits exactly as told would be refused.
         allowed = self._tokens >= 1.0 - 1e-9
         if allowed:
             self._tokens -= 1.0
@@ -101,6 +104,7 @@ def retry_after_header(seconds: float, now: float, *, form: Literal["seconds", "
     """``Retry-After`` in whole seconds or as an HTTP date, both rounded up; or no header at all."""
     if form == "none":
         return {}
+    # Rounded up: a client that came back a moment early would be refused again.
     if form == "date":
         return {"Retry-After": formatdate(math.ceil(now + seconds), usegmt=True)}
     return {"Retry-After": str(math.ceil(seconds))}

@@ -56,6 +56,7 @@ class Log:
         with self._lock:
             number = self._next
             self._next += 1
+            # Long enough for every prompt; a source image of 13 MB would fill the memory of a long test.
             self._entries[number] = replace(entry, body=entry.body[:MAX_BODY])
             self._counts[entry.kind] += 1
             if len(self._entries) > MAX_ENTRIES:
@@ -65,7 +66,7 @@ class Log:
     def answered(self, number: int, status: int) -> None:
         with self._lock:
             entry = self._entries.get(number)
-            if entry is not None:
+            if entry is not None:  # it may have been pushed out while its answer was painted
                 self._entries[number] = replace(entry, status=status)
 
     def entries(self) -> list[Entry]:

@@ -42,19 +42,28 @@ def model_entry(cost: float) -> dict[str, Any]:
 
 def document(shape: Shape, origin: str, *, publish_schema: bool, jobs_list: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a sandbox under ``origin``."""
+    job_id = _parameter("jobId", {"type": "string", "pattern": JOB_ID_PATTERN})
+    model_id = _parameter("modelId", {"type": "string", "enum": [MODEL_ID]})
+    submit = _operation("runModel", "Submit a job", "Submitted", (400, 401, 402, 404, 429), model_id)
+    submit["requestBody"] = {"required": True, "content": _json(_object("Request"))}
+    submit["responses"]["200"]["links"] = {
+        "poll": {"operationId": "getJob", "parameters": {"jobId": "$response.body#/jobId"}}
+    }
     paths: dict[str, Any] = {
-        "/api/v1/models/{modelId}/run": {"post": _submit()},
-        "/api/v1/jobs/{jobId}": {"get": _poll()},
-        "/api/v1/models": {"get": _public("listModels", "All models", _object("ModelList"))},
-        "/api/v1/models/{modelId}": {"get": _of_model("getModel", "One model", "Model")},
-        "/api/openapi": {"get": _public("getOpenapi", "This document", {"type": "object"})},
+        "/api/v1/models/{modelId}/run": {"post": submit},
+        "/api/v1/jobs/{jobId}": {"get": _operation("getJob", "Poll for results", "Job", (401, 404, 429), job_id)},
+        "/api/v1/models": {"get": _operation("listModels", "All models", "ModelList")},
+        "/api/v1/models/{modelId}": {"get": _operation("getModel", "One model", "Model", (404,), model_id)},
+        "/api/openapi": {"get": _operation("getOpenapi", "This document", "Document")},
     }
     if publish_schema:
-        paths["/api/v1/models/{modelId}/schema"] = {
-            "get": _of_model("getModelSchema", "The request schema of a model", "ModelSchema")
-        }
+        schema = _operation("getModelSchema", "The request schema of a model", "ModelSchema", (404,), model_id)
+        paths["/api/v1/models/{modelId}/schema"] = {"get": schema}
     if jobs_list:
-        paths["/api/v1/jobs"] = {"get": _list_jobs()}
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LISTED, "default": 20}
+        listed = _parameter("limit", limit, where="query")
+        recent = _operation("listJobs", "Recent jobs, newest first", "JobList", (400, 401, 429), listed)
+        paths["/api/v1/jobs"] = {"get": recent}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -81,11 +90,29 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _errors(*statuses: int) -> dict[str, Any]:
-    """These, and those that any address may answer."""
-    return {
-        str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted({*statuses, *_ANYWHERE})
+def _operation(
+    name: str, summary: str, reply: str, errors: tuple[int, ...] = (), parameter: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One operation: what it replies with, and the errors it may answer beside those of any address.
+
+    It wants the key if it can answer 401.
+    """
+    described: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": _json(_object(reply))}},
     }
+    for status in sorted({*errors, *_ANYWHERE}):
+        described["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
+    if 401 not in errors:  # an empty list lifts the requirement that holds for the whole document
+        described["security"] = []
+    if parameter is not None:
+        described["parameters"] = [parameter]
+    return described
+
+
+def _parameter(name: str, schema: dict[str, Any], where: str = "path") -> dict[str, Any]:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema}
 
 
 def _error(status: int) -> dict[str, Any]:
@@ -94,67 +121,6 @@ def _error(status: int) -> dict[str, Any]:
         names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
         response["headers"] = {name: {"schema": _TEXT} for name in names}
     return response
-
-
-def _model_parameter() -> dict[str, Any]:
-    return {"name": "modelId", "in": "path", "required": True, "schema": {"type": "string", "enum": [MODEL_ID]}}
-
-
-def _submit() -> dict[str, Any]:
-    accepted = {
-        "description": "The job was made",
-        "content": _json(_object("Submitted")),
-        "links": {"poll": {"operationId": "getJob", "parameters": {"jobId": "$response.body#/jobId"}}},
-    }
-    return {
-        "operationId": "runModel",
-        "summary": "Submit a job",
-        "parameters": [_model_parameter()],
-        "requestBody": {"required": True, "content": _json(_object("Request"))},
-        "responses": {"200": accepted, **_errors(400, 401, 402, 404, 429)},
-    }
-
-
-def _poll() -> dict[str, Any]:
-    job_id = {"type": "string", "pattern": JOB_ID_PATTERN}
-    return {
-        "operationId": "getJob",
-        "summary": "Poll for results",
-        "parameters": [{"name": "jobId", "in": "path", "required": True, "schema": job_id}],
-        "responses": {
-            "200": {"description": "The job as it is now", "content": _json(_object("Job"))},
-            **_errors(401, 404, 429),
-        },
-    }
-
-
-def _list_jobs() -> dict[str, Any]:
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LISTED, "default": 20}
-    return {
-        "operationId": "listJobs",
-        "summary": "Recent jobs, newest first",
-        "parameters": [{"name": "limit", "in": "query", "required": False, "schema": limit}],
-        "responses": {
-            "200": {"description": "Recent jobs", "content": _json(_object("JobList"))},
-            **_errors(400, 401, 429),
-        },
-    }
-
-
-def _public(operation: str, summary: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "operationId": operation,
-        "summary": summary,
-        "security": [],
-        "responses": {"200": {"description": summary, "content": _json(schema)}, **_errors()},
-    }
-
-
-def _of_model(operation: str, summary: str, schema: str) -> dict[str, Any]:
-    described = _public(operation, summary, _object(schema))
-    described["parameters"] = [_model_parameter()]
-    described["responses"] |= _errors(404)
-    return described
 
 
 def _schemas(shape: Shape) -> dict[str, Any]:
@@ -187,6 +153,7 @@ def _schemas(shape: Shape) -> dict[str, Any]:
         ),
         "Model": _record({"apiId": _TEXT, "name": _TEXT, "description": _TEXT, "modality": _TEXT, "creditCost": cost}),
         "ModelList": _record({"models": {"type": "array", "items": _object("Model")}, "total": {"type": "integer"}}),
+        "Document": {"type": "object"},
         "ModelSchema": _record({"apiId": _TEXT, "requestSchema": {"type": "object"}}),
         "Error": _record({"error": _record({"code": code, "message": _TEXT})}),
     }

@@ -29,6 +29,7 @@ def error_body(shape: BodyShape, status: int, code: str | None) -> tuple[str, by
     if code is None:
         known = {value: key for key, value in STATUS_OF_CODE.items()}
         code = known.get(status, "internal_error" if status >= 500 else "invalid_request")
+    # A gateway before a service answers in its own words, whatever the client accepts.
     if shape == "html":
         return "text/html; charset=utf-8", HTML
     if shape == "empty":
@@ -56,6 +57,7 @@ def wrong_content(shape: BodyShape) -> bytes:
 def png_bomb(pixels: int) -> bytes:
     """A valid PNG of about ``pixels`` black pixels (one bit each): some kilobytes that grow to much more."""
     side = math.isqrt(pixels)
+    # Line by line: the whole image would take the memory that it is meant to take of the client.
     line = b"\0" * (1 + (side + 7) // 8)
     packer = zlib.compressobj(9)
     data = b"".join([*(packer.compress(line) for _ in range(side)), packer.flush()])

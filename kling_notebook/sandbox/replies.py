@@ -67,6 +67,7 @@ class Reply:
         """The header as bytes, for replies that break off."""
         lines = [f"HTTP/1.1 {self.status} {self.reason}", f"Server: {SERVER}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        # The length of the whole body, also if only a part of it follows: that is how a client sees that it is torn.
         lines += [f"Content-Length: {self.length}", "Connection: close", "", ""]
         return "\r\n".join(lines).encode("latin-1")
 

@@ -132,6 +132,7 @@ class Router:
 
     def has_key(self, request: Request) -> bool:
         """Whether the right key came along; compared in constant time."""
+        # Constant time although the key is free: another program of this machine might look for it.
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._key)
         return same and scheme.lower() == "bearer"
@@ -159,7 +160,7 @@ class Router:
             return await self._work(request) if fault is None else await self._fail(request, fault)
         except Refusal as refusal:
             return refusal.reply()
-        except Exception:
+        except Exception:  # a client must read a documented error, not a torn connection
             logger.debug("The sandbox stumbled over %s %s", request.method, request.path, exc_info=True)
             return Refusal("internal_error", "The sandbox has stumbled over this request.").reply()
 
@@ -167,6 +168,7 @@ class Router:
         """Answer a request that a fault applies to."""
         if fault.kind == "expired":
             self._service.revoke(request.path)
+        # Before the work, so that this very poll already reports it.
         if fault.kind in JOB_FAULTS and request.kind == "poll":
             self._spoil(unquote(request.path.rpartition("/")[2]), fault)
         reply = await self._work(request) if fault.works_first else Reply(200)
@@ -241,6 +243,7 @@ class Router:
         _check_model(model_id)
         wanted = read_body(request.body, request.headers.get("content-type"), self._shape)
         job = self._service.submit(wanted)
+        # While the job still takes its time; one that is over at once is painted when it is asked for.
         if job.seconds > 0.2 and job.error is None:
             self._images.paint_ahead(job)
         return json_reply(self._service.submitted(job, request.origin))
@@ -260,6 +263,7 @@ class Router:
 
     async def _download(self, request: Request, _: str) -> Reply:
         job, k = self._service.asset(request.path)
+        # Awaited and not waited for: painting takes seconds, and other requests are answered meanwhile.
         data = await asyncio.wrap_future(self._images.get(job, k))
         return Reply(200, data, _image_headers(job))
 

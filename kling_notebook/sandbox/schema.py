@@ -47,54 +47,25 @@ class Shape:
 
     def request_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of a request body."""
+        # Not \S in the pattern: what counts as white space differs between the languages that read this schema.
+        filled = {"minLength": 1, "maxLength": MAX_PROMPT, "pattern": "[^ \\t\\r\\n]"}
+        count = {"type": "integer", "minimum": 1, "maximum": MAX_OUTPUTS, "default": 1}
         properties: dict[str, Any] = {
-            "prompt": {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": MAX_PROMPT,
-                # Not \S: what counts as white space differs between the languages that read this schema.
-                "pattern": "[^ \\t\\r\\n]",
-                "description": "Text description of the image to generate",
-            },
-            "negative_prompt": {
-                "type": "string",
-                "maxLength": MAX_PROMPT,
-                "description": "What to avoid in the image",
-            },
-            "resolution": {
-                "type": "string",
-                "enum": list(RESOLUTIONS),
-                "default": "1K",
-                "description": "Image generation resolution",
-            },
-            "aspect_ratio": {
-                "type": "string",
-                "enum": list(ASPECT_RATIOS),
-                "default": "1:1",
-                "description": "Aspect ratio of the generated image",
-            },
-            self.count_key: {
-                "type": "integer",
-                "minimum": 1,
-                "maximum": MAX_OUTPUTS,
-                "default": 1,
-                "description": "Number of images to generate (1-9)",
-            },
-            "output_format": {
-                "type": "string",
-                "enum": list(FORMATS),
-                "default": "png",
-                "description": "Image output format",
-            },
+            "prompt": _text("Text description of the image to generate", **filled),
+            "negative_prompt": _text("What to avoid in the image", maxLength=MAX_PROMPT),
+            "resolution": _text("Image generation resolution", enum=list(RESOLUTIONS), default="1K"),
+            "aspect_ratio": _text("Aspect ratio of the generated image", enum=list(ASPECT_RATIOS), default="1:1"),
+            self.count_key: {**count, "description": "Number of images to generate (1-9)"},
+            "output_format": _text("Image output format", enum=list(FORMATS), default="png"),
         }
         if self.image_key is not None:
             properties[self.image_key] = _image_property(self.image_key in LIST_KEYS)
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": ["prompt"],
-            "additionalProperties": False,
-        }
+        required = ["prompt"]
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _text(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "string", **more, "description": description}
 
 
 def _image_property(is_list: bool) -> dict[str, Any]:
@@ -128,6 +99,7 @@ class Wanted:
 def read_body(body: bytes, content_type: str | None, shape: Shape) -> Wanted:
     """The request in ``body``, or a Refusal (invalid_request) that names the field."""
     values = _read_json(body, content_type)
+    # Checked against what is published, so that the two cannot differ.
     schema = shape.request_schema()
     check_object(values, schema)
     image = values.get(shape.image_key) if shape.image_key else None

@@ -93,6 +93,7 @@ class Service:
         self._fail_rate = fail_rate
         self._asset_lifetime = asset_lifetime
         self._clock = clock
+        # Addresses of an earlier sandbox must not be valid here: its jobs may have been another person's.
         self._secret = secrets.token_bytes(32)
         self._lock = threading.RLock()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -130,6 +131,7 @@ class Service:
             )
             problem = self._trouble(job)
             job = replace(job, error=problem)
+            # Charged when it is made, also if it will fail: so does the service this one stands for.
             self._made += 1
             self.credits -= cost
             self.charges += cost
@@ -196,7 +198,7 @@ class Service:
         job = self.find(job_id)
         status = job.status(self._clock())
         reply: dict[str, Any] = {"jobId": job.id, "status": status}
-        if status == "completed":
+        if status == "completed":  # new addresses at every poll, as signed URLs of a store are
             job = self.change(job.id, issue=job.issue + 1)
             reply["output"] = {"images": [self.asset_url(job, k, origin) for k in range(job.count)]}
         if status == "failed":
