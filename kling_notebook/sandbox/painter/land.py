@@ -87,7 +87,7 @@ def grove(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, distanc
     """Trees in clumps along a crest, to be half covered by the ground painted next."""
     pines = (snowy(c) or "mountain" in c.scene.places) and "pine" not in c.scene.unwanted
     sink = foot + np.float32(0.25 * tall)
-    outline = (conifers if pines else broadleaves)(c, rng, sink, tall * (1.25 if pines else 1.0), 1.9)
+    outline = treeline(c, rng, sink, tall * (1.25 if pines else 1.0), 1.9, leaves=not pines)
     clump = step(0.15, 0.75, c.line(rng, 2.6, 3))
     outline = sink - (sink - outline) * clump
     first, last = max(0, int(outline.min())), min(c.height, int(sink.max()) + 1)
@@ -138,52 +138,36 @@ def roll(
     c.pixels[first:] *= (1 + grain * c.under(line, first, c.height))[..., None]
 
 
-def conifers(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float) -> Array:
-    """The upper outline of a wood of firs standing on the line `foot`. `tall` in pixels."""
+def leafy(c: Canvas) -> bool:
+    """Whether woods have leaves and not needles."""
+    seasons = {"autumn", "spring", "summer"}
+    return c.scene.season in seasons or "jungle" in c.scene.places or "pine" in c.scene.unwanted
+
+
+def treeline(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float, *, leaves: bool) -> Array:
+    """The upper outline of a wood standing on the line `foot`: round heads, or spires. `tall` in pixels."""
     line = foot.copy()
-    x = np.arange(c.width, dtype=np.float32)
-    count = max(4, int(c.width / (tall * 0.34) * spread))
-    places = (np.arange(count) + rng.uniform(0, 1, count)) / count * (c.width + tall) - tall / 2
-    for place in places:
-        height = tall * rng.uniform(0.5, 1.08)
-        half = height * rng.uniform(0.17, 0.24)
+    count = max(4, int(c.width / (tall * (0.24 if leaves else 0.34)) * spread))
+    for share in (np.arange(count) + rng.uniform(0, 1, count)) / count:
+        place, height = share * (c.width + tall) - tall / 2, tall * rng.uniform(0.5, 1.08)
+        half = height * (rng.uniform(0.15, 0.32) if leaves else rng.uniform(0.17, 0.24))
         a, b = max(0, int(place - half)), min(c.width, int(place + half) + 1)
         if b <= a:
             continue
-        off = np.abs(x[a:b] - np.float32(place)) / np.float32(half)
-        steps = 7.0 + (place % 3)
-        ragged = off + 0.5 / steps * (np.modf(off * steps)[0] * 2 - 1) * (0.3 + off)
-        rise = np.float32(height) * np.clip(1 - ragged, 0, 1)
-        root = np.float32(np.interp(place, x, foot))
-        line[a:b] = np.minimum(line[a:b], np.where(off < 1, root - rise, line[a:b]))
-    return line
-
-
-def broadleaves(c: Canvas, rng: np.random.Generator, foot: Array, tall: float, spread: float) -> Array:
-    """The upper outline of round-headed trees standing on `foot`."""
-    line = foot.copy()
-    x = np.arange(c.width, dtype=np.float32)
-    count = max(4, int(c.width / (tall * 0.55) * spread))
-    places = (np.arange(count) + rng.uniform(0, 1, count)) / count * (c.width + tall) - tall / 2
-    for place in places:
-        head = tall * rng.uniform(0.26, 0.44)
-        lift = tall * rng.uniform(0.3, 0.6)
-        for _ in range(6 if tall > 0.1 * c.unit else 3):
-            bx, br = place + rng.uniform(-0.7, 0.7) * head, head * rng.uniform(0.35, 0.72)
-            a, b = max(0, int(bx - br)), min(c.width, int(bx + br) + 1)
-            if b <= a:
-                continue
-            off = np.maximum(1 - ((x[a:b] - np.float32(bx)) / np.float32(br)) ** 2, 0)
-            top = foot[a:b] - np.float32(lift + rng.uniform(-0.1, 0.3) * head) - np.float32(br) * np.sqrt(off)
-            line[a:b] = np.minimum(line[a:b], top)
-    return line + 0.004 * tall * c.line(rng, 90, 2)
+        off = np.abs(np.arange(a, b, dtype=np.float32) - np.float32(place)) / np.float32(half)
+        if leaves:
+            rise = np.float32(height - half) + np.float32(half) * np.sqrt(np.clip(1 - off * off, 0, 1))
+        else:  # boughs make the flanks of a spire ragged
+            ragged = off + 0.07 * (np.modf(off * (7 + place % 3))[0] * 2 - 1) * (0.3 + off)
+            rise = np.float32(height) * np.clip(1 - ragged, 0, 1)
+        line[a:b] = np.minimum(line[a:b], np.where(off < 1, foot[a:b] - rise, line[a:b]))
+    return (line + 0.004 * tall * c.line(rng, 90, 2) * leaves).astype(np.float32)
 
 
 def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None:
     """A forest in depth: rows of trees, pale and small behind, dark and tall in front, mist between them."""
     rng = c.rng("woods")
-    leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
-    leafy = leafy or "pine" in c.scene.unwanted
+    leaves = leafy(c)
     for k in range(layers):
         t = k / max(layers - 1, 1)
         distance = 0.88 * (1 - t) ** 0.9 + 0.03
@@ -192,21 +176,21 @@ def woods(c: Canvas, base: float, *, layers: int = 5, tall: float = 0.2) -> None
         material = mix(wood_colour(c), (0.05, 0.09, 0.12), 0.05 + 0.30 * t)
         mist = mix(c.light.on(material, distance), c.light.haze, 0.30 + 0.55 * distance)
         if k < layers - 3 or c.flat or height < 0.07 * c.unit:
-            outline = (broadleaves if leafy else conifers)(c, rng, foot, height, 2.1 - 0.7 * t)
+            outline = treeline(c, rng, foot, height, 2.1 - 0.7 * t, leaves=leaves)
             c.below(outline, c.light.on(material * np.float32(1.1), distance), mist, height * 1.25)
             continue
-        tones = [c.light.on(mix(material, other, 0.45), distance) for other in _leaves(c, leafy)]
+        tones = [c.light.on(mix(material, other, 0.45), distance) for other in _leaves(c, leaves)]
         c.below(foot - height * 0.30, mist, mist, height)
-        count = max(3, int(c.width / height * ((4.6 if leafy else 5.6) - 1.6 * t)))
+        count = max(3, int(c.width / height * ((4.6 if leaves else 5.6) - 1.6 * t)))
         spots = (np.arange(count) + rng.uniform(-0.4, 1.4, count)) / count
-        stand(c, rng, foot + 0.05 * height, tones, tall=height, leafy=leafy, spots=spots.tolist())
+        stand(c, rng, foot + 0.05 * height, tones, tall=height, leafy=leaves, spots=spots.tolist())
         c.below(foot + 0.02 * height, mix(tones[0], mist, 0.5), mist, height * 0.5)
 
 
-def _leaves(c: Canvas, leafy: bool) -> tuple[RGB, ...]:
+def _leaves(c: Canvas, leaves: bool) -> tuple[RGB, ...]:
     """The tones that stand side by side in a wood."""
     own = tuple(float(v) for v in wood_colour(c))
-    if c.scene.place_tint is not None or not leafy:
+    if c.scene.place_tint is not None or not leaves:
         return ((own[0], own[1], own[2]), (own[0] * 0.8, own[1] * 0.85, own[2] * 0.9))
     return {
         "autumn": ((0.86, 0.46, 0.12), (0.74, 0.24, 0.10), (0.92, 0.66, 0.18), (0.55, 0.30, 0.12)),

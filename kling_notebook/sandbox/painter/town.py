@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from .canvas import Array, Canvas, mix, step
 from .catalog import index as drawings
 from .figure import sheet_of
-from .land import SNOW, broadleaves, ground_colour, snowy, wood_colour
+from .land import SNOW, ground_colour, snowy, treeline, wood_colour
 from .shadows import lay_sheet, shine
 from .water import bank, water
 
@@ -78,7 +78,7 @@ def riverside(c: Canvas, base: int) -> None:
     rng = c.rng("street")
     if "tree" not in c.scene.unwanted:
         foot = np.full(c.width, base + 0.012 * c.unit, np.float32)
-        outline = broadleaves(c, rng, foot, 0.06 * c.unit, 1.0)
+        outline = treeline(c, rng, foot, 0.06 * c.unit, 1.0, leaves=True)
         colour = c.light.on(mix(wood_colour(c), (0.05, 0.06, 0.08), 0.45), 0.1)
         first, last = int(outline.min()), int(foot.max()) + 1
         c.lay(slice(first, last), c.under(outline, first, last), colour)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas, mix
-from .land import broadleaves, conifers, fringe, ground_colour, hills, snowy, wood_colour
+from .land import fringe, ground_colour, hills, leafy, snowy, treeline, wood_colour
 from .trees import stand
 from .water import bank, far_shore, river, water
 
@@ -41,13 +41,11 @@ def belts(c: Canvas, base: float, tall: float = 0.05) -> None:
         c.pixels[int(base) :] = c.light.on(ground_colour(c), 0.34)
         return
     rng = c.rng("belts")
-    leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
-    leafy = leafy or "pine" in c.scene.unwanted
     for k in range(2):
         high = tall * (0.65 + 0.40 * k) * c.unit
         swell = np.clip(0.55 + 0.5 * c.line(rng, 1.3 + k, 3), 0.0, 1.3)
         foot = np.full(c.width, base + 1.0, np.float32)
-        outline = (broadleaves if leafy else conifers)(c, rng, foot, high, 2.6)
+        outline = treeline(c, rng, foot, high, 2.6, leaves=leafy(c))
         outline = foot - (foot - outline) * swell - np.float32(0.004 * c.unit)
         tone = c.light.on(mix(wood_colour(c), (0.05, 0.09, 0.10), 0.45), 0.42 - 0.22 * k)
         first, last = max(0, int(outline.min())), min(c.height, int(base) + 1)
@@ -70,7 +68,6 @@ def flanks(c: Canvas) -> None:
     if {"tree", "forest", "jungle"} & c.scene.unwanted:
         return
     rng = c.rng("flanks")
-    leafy = c.scene.season in {"autumn", "spring", "summer"} or "jungle" in c.scene.places
     own = wood_colour(c)
     shore = c.dry if c.dry is not None else np.full(c.width, 0.88 * c.height, np.float32)
     for k, inland in enumerate((0.012, 0.035, 0.075)):
@@ -79,4 +76,4 @@ def flanks(c: Canvas) -> None:
         tones = [c.light.on(mix(own, (0.05, 0.09, 0.08), 0.15 * k + share), 0.20 - 0.09 * k) for share in (0.1, 0.3)]
         foot = (shore + np.float32(inland * c.unit)).astype(np.float32)
         tall = (0.26, 0.34, 0.44)[k] * c.unit
-        stand(c, rng, foot, tones, tall=tall, leafy=leafy or "pine" in c.scene.unwanted, spots=spots)
+        stand(c, rng, foot, tones, tall=tall, leafy=leafy(c), spots=spots)
