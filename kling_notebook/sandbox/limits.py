@@ -57,7 +57,7 @@ class RateLimit:
     def _fixed(self, now: float) -> Turn:
         if self._start is None:
             self._start = now
-        # Windows stay on multiples of the first one, however long nobody asked: a real service counts by its clock.
+        # Windows stay on multiples of the first one, however long no one asked: a real service counts by its clock.
         if now >= self._start + self.window:
             self._start += math.floor((now - self._start) / self.window) * self.window
             self._used = 0

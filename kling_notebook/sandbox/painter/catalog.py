@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .vocabulary import RGB
-
+RGB = tuple[float, float, float]
 _LOCK = threading.Lock()
 
 

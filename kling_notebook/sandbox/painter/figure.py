@@ -17,7 +17,7 @@ from .land import snowy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .vocabulary import RGB
+    from .catalog import RGB
 
 GLOWING = frozenset(("glow", "flame"))
 _SOFT = ("body", "skin", "hair", "crownhair", "wood", "white", "cream", "frost", "red", "gold", "flesh", "leaf")

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from .canvas import Array, Canvas, bands, luma, mix
 
 if TYPE_CHECKING:
-    from .vocabulary import RGB
+    from .catalog import RGB
 
 
 _CASTS = {"warm": (1.10, 1.01, 0.84), "cold": (0.84, 0.98, 1.13), "dark": (0.62, 0.62, 0.62)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .canvas import Array
-    from .vocabulary import RGB
+    from .catalog import RGB
 
 Spot: TypeAlias = tuple[slice, slice]
 """Rows and columns of a sheet."""

@@ -11,7 +11,7 @@ from .canvas import Array, Canvas, enlarge, mix, step
 from .trees import stand
 
 if TYPE_CHECKING:
-    from .vocabulary import RGB
+    from .catalog import RGB
 
 GRASS: RGB = (0.42, 0.55, 0.24)
 WOOD: RGB = (0.17, 0.33, 0.22)

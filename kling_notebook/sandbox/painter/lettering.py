@@ -18,7 +18,7 @@ from .canvas import Array, Canvas, blur, mix, step
 from .shadows import glow_sheet, lay_sheet
 
 if TYPE_CHECKING:
-    from .vocabulary import RGB
+    from .catalog import RGB
 
 _SYSTEM_FONTS = (
     "NotoSansCJK-Regular.ttc", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .scene import Scene
 
 
-from .vocabulary import RGB
+from .catalog import RGB
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
 
+from .catalog import RGB
 from .catalog import index as drawings
-from .vocabulary import BREAK, RGB, SEVERAL, Kind, Word, plain, read, rgb, rows
+from .vocabulary import BREAK, SEVERAL, Kind, Word, plain, read, rgb, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

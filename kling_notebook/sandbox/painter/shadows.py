@@ -10,8 +10,8 @@ from .canvas import Array, Canvas, blur
 from .catalog import index as drawings
 
 if TYPE_CHECKING:
+    from .catalog import RGB
     from .figure import Sheet
-    from .vocabulary import RGB
 
 
 def _at_home(home: str, *names: str) -> frozenset[str]:

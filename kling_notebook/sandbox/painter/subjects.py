@@ -18,7 +18,7 @@ from .stage import counter_top
 if TYPE_CHECKING:
     from .scene import Subject
 
-from .vocabulary import RGB
+from .catalog import RGB
 
 Placed: TypeAlias = tuple[float, float, float]
 """Foot x, foot y and height in pixels."""

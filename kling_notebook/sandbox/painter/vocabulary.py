@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Literal, get_args
 
-from .catalog import index
+from .catalog import RGB, index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-RGB = tuple[float, float, float]
 Kind = Literal[
     "place", "time", "sky", "weather", "season", "subject", "style", "colour", "count", "size", "trait", "view", "mood",
     "break", "other",

@@ -11,7 +11,7 @@ from .canvas import Array, Canvas, enlarge, lattice, mix, smooth_values, step
 from .land import SAND, SNOW, foam, ground_colour, roll, snowy
 
 if TYPE_CHECKING:
-    from .vocabulary import RGB
+    from .catalog import RGB
 
 
 def water(c: Canvas, top: int, *, rough: float) -> None:
