@@ -14,6 +14,7 @@ from typing import TypeVar
 import ipywidgets as widgets
 
 from ...api.errors import KlingError
+from ...api.event_log import suppress
 from ...api.generation_request import GenerationRequest
 from ...journal.job_record import Record
 from ...results.handle import JobHandle
@@ -192,9 +193,10 @@ class KlingPanel:
             return None
         session, call = started
         handle = call.handles[0]
-        self.gallery.watch(handle, session)
-        text = f"Job {handle.number} is under way ({time.strftime('%H:%M:%S')})"
-        say(self.form.message, text_html(text, "muted"))
+        with suppress(Exception):  # it is bought: a fault of what shows it must not make anybody ask again
+            self.gallery.watch(handle, session)
+            text = f"Job {handle.number} is under way ({time.strftime('%H:%M:%S')})"
+            say(self.form.message, text_html(text, "muted"))
         return handle
 
     # ---- the gallery ----

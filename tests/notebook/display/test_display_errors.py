@@ -14,6 +14,8 @@ import kling_notebook as kling
 import nest_asyncio2
 from kling_notebook.api.job import JobStatus
 from kling_notebook.notebook.display import outputs, progress_display, run_in_cell, wait
+from kling_notebook.notebook.panel.gallery import Gallery
+from kling_notebook.notebook.panel.panel import KlingPanel
 from kling_notebook.results.batch_result import BatchPlan
 from kling_notebook.results.handle import JobHandle
 from kling_notebook.results.result import Result
@@ -30,6 +32,7 @@ STEPS = [
     (outputs.CellOutput, "_send"), (type(shell.display_pub), "publish"), (outputs, "running_shell"),
     (outputs, "person_is_present"), (nest_asyncio2, "apply"), (wait, "_turning"), (run_in_cell, "held_back"),
     (Result, "bundle"), (SweepResult, "bundle"), (type(shell), "push"), (run_in_cell, "resumed_bundle"),
+    (Gallery, "watch"), (Gallery, "_put"), (Gallery, "_show"),
 ]
 
 def broken(*args, **kwargs):
@@ -59,6 +62,13 @@ def count(call, step):
         retry(call)
     counts[step[1] + " of " + getattr(step[0], "__name__", type(step[0]).__name__)] = session.count() - before
 
+def press():
+    panel = KlingPanel(kling.current_session)
+    panel.form.load({"prompt": "a fox"})
+    # What the session has to say is shown before anything is started: that may raise, and nothing is bought.
+    count(panel.generate, step if step[1] != "pop_notices" else (Gallery, "watch"))
+    panel.close()
+
 def resume():
     session.journal.write(session.record(1).replace(status=JobStatus.PAUSED))
     with breaking(*step):
@@ -72,6 +82,7 @@ WAYS = {
     "quiet magic": "count(lambda: shell.run_cell_magic('kling', '--quiet', 'a fox'), step)",
     "sweep": "count(lambda: kling.sweep('a {x}', x=['fox'], reuse=False), step)",
     "no wait": "count(lambda: shell.run_cell_magic('kling', '--no-wait', 'a fox'), step)",
+    "panel": "press()",
     "resume": "resume()",
 }
 
