@@ -21,7 +21,7 @@ from .regular_file import open_regular, write_whole
 if TYPE_CHECKING:
     from PIL import Image
 
-QUALITY = 80
+QUALITY = 80  # of the files; what is shown smaller than they are is encoded once more by view/pixels.py
 # Pixels a side of an image shown by itself.
 LARGE = 1024
 

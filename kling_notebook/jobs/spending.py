@@ -1,4 +1,4 @@
-"""What may be spent: estimates and refusals. Pure; the session brings the sums."""
+"""What may be spent: estimates and refusals. Pure; the sums are those of `send_permit`."""
 
 from __future__ import annotations
 

@@ -306,7 +306,7 @@ def _charged(record: Record) -> float | None:
 
 
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
-    """``12d · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first, defaults left out."""
+    """``12d · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first."""
     values, credits, images = record.request.values, _charged(record), len(record.images)
     facts = (
         address_of(record.number, place),

@@ -21,7 +21,7 @@ from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 SIDE = 96  # of the preview, in CSS pixels
 LIMITS = "PNG, JPEG or WebP, up to 10 MB"
 """Announced beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page."""
-PLACEHOLDER = "a path, a URL, or an image's number such as 12b"
+PLACEHOLDER = "a path, a URL, or an image's address such as 12b"
 
 
 class ImagePicker:
