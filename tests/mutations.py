@@ -115,7 +115,7 @@ MUTATIONS = (
         "        repeated = now - self.refused_at <= 2 * WINDOW and (len(self.granted) >= TOO_FEW or refusals >= 3)",
         "        repeated = True", "api/test_retry_policy.py", "one_refusal"),
     row("a request that was never sent uses up the rate limit", "api/client.py",
-        "            if error.never_left:\n                self._queue.release_unused()", "            if error.never_left:\n                pass",
+        "                self.request_queue.release_unused()", "                pass",
         "api/test_client.py", "never_sent_uses"),
     row("Content-Encoding is believed", "api/response_body.py", "    elif _PLAIN.match(first):\n        yield from wire\n", "",
         TRANSPORTING, "packed_in"),

@@ -46,14 +46,23 @@ class Secret:
         raise TypeError("An API key is not pickled.")
 
 
+_NEVER_IN_A_KEY = {
+    r"\A\Z": "is empty",
+    r"\s": "has a space or a line break inside",
+    "[\"'`]": "has a quotation mark inside",
+    "[^\x00-\x7f]": "has a character that is not plain ASCII",
+    "[^!-~]": "has a control character inside",
+}
+"""What makes a text no key, and how it is said; the first that fits counts."""
+
+
 def clean_key(api_key: str | Secret) -> str:
     """The key without the spaces, line breaks or quotation marks that come along when it is pasted.
 
     Raises:
         SettingsError: the key is empty or holds what no key can hold. The message never repeats the key.
     """
-    if isinstance(api_key, Secret):
-        api_key = api_key.reveal()
+    api_key = Secret(api_key).reveal()
     if not isinstance(api_key, str):
         kind, api_key = type(api_key).__name__, ""
         raise SettingsError(f"The API key must be text, not {kind}. Copy it from {KEYS_PAGE}.")
@@ -62,25 +71,10 @@ def clean_key(api_key: str | Secret) -> str:
         key = key[1:-1].strip()
     if key[:7].lower() == "bearer ":
         key = key[7:].strip()
-    wrong = _wrong_with(key)
-    if wrong:
+    if wrong := next((words for pattern, words in _NEVER_IN_A_KEY.items() if re.search(pattern, key)), None):
         key = ""
         raise SettingsError(f"The API key {wrong}. Copy it again from {KEYS_PAGE}.")
     return key
-
-
-def _wrong_with(key: str) -> str | None:
-    if not key:
-        return "is empty"
-    if any(character.isspace() for character in key):
-        return "has a space or a line break inside"
-    if any(mark in key for mark in "\"'`"):
-        return "has a quotation mark inside"
-    if not key.isascii():
-        return "has a character that is not plain ASCII"
-    if not key.isprintable():
-        return "has a control character inside"
-    return None
 
 
 def redaction_pattern(key: str) -> re.Pattern[bytes]:

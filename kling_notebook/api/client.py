@@ -19,8 +19,8 @@ from .errors import InputError, KlingError, SettingsError, TransportError
 from .event_log import log_suppressed, suppress
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from .job import Job
-from .rate_limiter import Kind, RateLimiter
-from .request_queue import RequestQueue, Slot
+from .rate_limiter import RateLimiter
+from .request_queue import RequestQueue
 from .sanitize import parse, without_urls
 from .schema import ModelSchema, check_body, read_schema, run_body
 
@@ -72,7 +72,8 @@ class ServiceClient:
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
-        self._queue = RequestQueue(RateLimiter(rate))
+        # `submit` and `poll` do not wait by themselves: who sends many requests takes a slot of the queue before each.
+        self.request_queue = RequestQueue(RateLimiter(rate))
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._schema_lock = threading.Lock()
@@ -229,26 +230,6 @@ class ServiceClient:
             answered = self._exchange(self._out().get, url_policy.models_url(self._base_url)).status == 200
         return "accepted" if answered else "unknown"
 
-    def queue(self, kind: Kind, due: float = 0.0) -> Slot:
-        """A place in the queue of all requests of this client. ``due``: ``time.monotonic()`` seconds.
-
-        `submit` and `poll` do not wait by themselves: a caller that sends many requests waits for a slot before each.
-        """
-        return self._queue.slot(kind, due)
-
-    @property
-    def rate_limit(self) -> int:
-        """Requests a minute that are thought to pass."""
-        return self._queue.limiter.limit
-
-    def report_load(self, running: int, waiting: int) -> None:
-        """See `RateLimiter.report_load`."""
-        self._queue.report_load(running, waiting)
-
-    def share(self, horizon: float = 30.0) -> float:
-        """See `RateLimiter.share`."""
-        return self._queue.share(horizon)
-
     def _out(self) -> Transport:
         if self._transport is None:
             try:
@@ -264,16 +245,13 @@ class ServiceClient:
     def _exchange(self, send: Callable[..., Reply], *what: object) -> Reply:
         try:
             reply = send(*what)
-        except TransportError as error:
-            if error.never_left:
-                self._queue.release_unused()
-            else:
-                self._queue.observe_reply(0, {})
+        except Exception as error:
+            if isinstance(error, TransportError) and not error.never_left:
+                self.request_queue.observe_reply(0, {})
+            else:  # also a setting that cannot work, or the hook before the first byte: nothing was sent
+                self.request_queue.release_unused()
             raise
-        except Exception:  # a setting that cannot work, or the hook before the first byte: nothing was sent
-            self._queue.release_unused()
-            raise
-        self._queue.observe_reply(reply.status, reply.headers)
+        self.request_queue.observe_reply(reply.status, reply.headers)
         reply_report.note("POST" if len(what) > 1 else "GET", reply.status, reply.headers, reply.body)
         return reply
 

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 full_traceback = False
@@ -39,24 +40,23 @@ def _render_traceback(self: BaseException) -> list[str]:
     return traceback.format_exception(self) if full_traceback else [f"{type(self).__name__}: {self}"]
 
 
+# Facts are fields, so that a type checker knows them. Without eq an error stays hashable, and its repr is Python's.
+@dataclass(eq=False, repr=False, kw_only=True)
 class KlingError(Exception):
     """Anything this package raises on purpose.
 
     Attributes:
-        job_id: the service's id of the job concerned, None where there is none.
-        number: the job's number in its folder, None where it has no record.
-        maybe_submitted: True where a job may have been made, and charged, without our knowing its id.
+        job_id: the service's id of the job concerned, None if there is none.
+        number: the job's number in its folder, None if it has no record.
+        maybe_submitted: True if a job may have been made, and charged, without our knowing its id.
     """
 
     _render_traceback_ = _render_traceback
 
-    def __init__(
-        self, message: str, *, job_id: str | None = None, number: int | None = None, maybe_submitted: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.job_id = job_id
-        self.number = number
-        self.maybe_submitted = maybe_submitted
+    text: str = field(kw_only=False)  # as it was raised; `args` and str() hold it too, perhaps with more
+    job_id: str | None = None
+    number: int | None = None
+    maybe_submitted: bool = False
 
     def with_job(self, *, job_id: str | None = None, number: int | None = None) -> Self:
         """The same error, now saying which job it is about. What it already says stays."""
@@ -68,58 +68,48 @@ class KlingError(Exception):
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class InputError(KlingError):
     """Bad input, refused before anything was sent. ``parameter`` names the field."""
 
-    def __init__(self, message: str, *, parameter: str | None = None, **facts: Any) -> None:
-        super().__init__(message, **facts)
-        self.parameter = parameter
+    parameter: str | None = None
 
 
 class SettingsError(KlingError):
     """A key, base URL, folder or other setting that cannot work."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BudgetExceededError(KlingError):
     """The estimate is above what may be spent; nothing was sent. ``credits`` asked for, ``limit`` allowed."""
 
-    def __init__(self, message: str, *, credits: float = 0.0, limit: float = 0.0, **facts: Any) -> None:
-        super().__init__(message, **facts)
-        self.credits = credits
-        self.limit = limit
+    credits: float = 0.0
+    limit: float = 0.0
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TransportError(KlingError):
-    """No usable reply came back. ``never_left`` is True only where it is certain that nothing was sent."""
+    """No usable reply came back. ``never_left`` is True only if it is certain that nothing was sent."""
 
-    def __init__(self, message: str, *, never_left: bool = False, **facts: Any) -> None:
-        super().__init__(message, **facts)
-        self.never_left = never_left
+    never_left: bool = False
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ApiError(KlingError):
     """The service answered, and the answer is an error.
 
     Attributes:
-        status: HTTP status. code: the service's own word, e.g. ``rate_limited``, None where it gave none.
+        status: HTTP status. code: the service's own word, e.g. ``rate_limited``, None if it gave none.
         message: the service's message, cut to a readable length. retry_after: seconds, None if not given.
     """
 
-    def __init__(
-        self,
-        text: str,
-        *,
-        status: int = 0,
-        code: str | None = None,
-        message: str = "",
-        retry_after: float | None = None,
-        **facts: Any,
-    ) -> None:
-        super().__init__(text, **facts)
-        self.status = status
-        self.code = code
-        self.message = message or text
-        self.retry_after = retry_after
+    status: int = 0
+    code: str | None = None
+    message: str = ""
+    retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        self.message = self.message or self.text
 
 
 class InvalidRequestError(ApiError):
@@ -146,12 +136,11 @@ class ServerError(ApiError):
     """5xx: after a submit it is unknown whether a job was made."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class UnexpectedReplyError(ApiError):
     """A reply that does not say what it must. ``raw`` is what came, without asset URLs."""
 
-    def __init__(self, text: str, *, raw: Any = None, **facts: Any) -> None:
-        super().__init__(text, **facts)
-        self.raw = raw
+    raw: Any = None
 
 
 class JobFailedError(KlingError):
@@ -162,23 +151,20 @@ class StillRunningError(KlingError):
     """The caller's time-out passed. The job keeps running and can be resumed."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DownloadError(KlingError):
     """An image could not be fetched, checked or saved. The job id is kept.
 
-    ``status`` is the asset's HTTP status, None where there was no reply. ``final`` is True where fetching the same
+    ``status`` is the asset's HTTP status, None if there was no reply. ``final`` is True if fetching the same
     URL again cannot help: a refused host, an image too large, a full disk. ``too_large``: the bytes of an image that is
     too large to be kept, as far as they were counted. ``images``, from ``KlingClient.run``: the bytes of those that
     came, None in the place of those that did not.
     """
 
-    def __init__(
-        self, message: str, *, status: int | None = None, final: bool = False, too_large: int = 0, **facts: Any
-    ) -> None:
-        super().__init__(message, **facts)
-        self.status = status
-        self.final = final
-        self.too_large = too_large
-        self.images: tuple[bytes | None, ...] = ()
+    status: int | None = None
+    final: bool = False
+    too_large: int = 0
+    images: tuple[bytes | None, ...] = ()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -186,7 +172,7 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         job_ids: the jobs that were submitted and keep running.
-        maybe_submitted: True where a submit was interrupted before its reply came: a job may have been made, and
+        maybe_submitted: True if a submit was interrupted before its reply came: a job may have been made, and
             charged, without our knowing its id.
     """
 

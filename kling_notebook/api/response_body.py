@@ -26,11 +26,11 @@ class CutShortError(Exception):
 
 
 class TooBigError(Exception):
-    """The decoded body is above the limit."""
+    """The body is above the limit: of so many bytes, or at least so many."""
 
 
 def pieces(raw: Any, headers: Mapping[str, str], limit: int, *, stop_at_limit: bool = False) -> Iterator[bytes]:
-    """The decoded body in pieces of at most 64 kB.
+    """The decoded body in pieces of about 64 kB.
 
     Args:
         raw: urllib3's response: ``read(amount, decode_content=False)`` and ``tell()``.
@@ -40,16 +40,17 @@ def pieces(raw: Any, headers: Mapping[str, str], limit: int, *, stop_at_limit: b
         CutShortError, TooBigError, and whatever reading raises.
     """
     total = 0
-    for data in _decoded(_from_the_wire(raw, promised_length(headers)), headers.get("Content-Encoding", ""), 0):
-        for start in range(0, len(data), CHUNK):
-            piece = data[start : start + CHUNK]
-            if total + len(piece) > limit:
-                if stop_at_limit:
-                    yield piece[: limit - total]
-                    return
-                raise TooBigError
-            total += len(piece)
-            yield piece
+    promised = promised_length(headers)
+    if promised is not None and promised > limit and not stop_at_limit:
+        raise TooBigError(promised)
+    for piece in _decoded(_from_the_wire(raw, promised), headers.get("Content-Encoding", ""), 0):
+        if total + len(piece) > limit:
+            if not stop_at_limit:
+                raise TooBigError(limit + 1)
+            yield piece[: limit - total]
+            return
+        total += len(piece)
+        yield piece
 
 
 def promised_length(headers: Mapping[str, str]) -> int | None:
@@ -95,9 +96,10 @@ _CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,8})(;[^\r\n]{0,200})?\r\n")
 
 def _decoded(wire: Iterator[bytes], label: str, depth: int) -> Iterator[bytes]:
     """The bytes inside. Content-Encoding is only a hint: services label plain images, and proxies drop labels."""
-    first, wire = _peek(wire)
+    first = next(wire, b"")  # as long as the whole body, or enough to tell
     if not first:
         return
+    wire = itertools.chain((first,), wire)
     names = [name.strip().lower() for name in label.split(",")]
     if depth < 4 and first.startswith(b"\x1f\x8b\x08"):
         yield from _decoded(_inflated(wire, zlib.MAX_WBITS | 32), label, depth + 1)
@@ -113,26 +115,6 @@ def _decoded(wire: Iterator[bytes], label: str, depth: int) -> Iterator[bytes]:
         raise CutShortError(f"it came in the encoding {min(unknown)!r}, which was not asked for")
     else:
         yield from wire
-
-
-def _peek(wire: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first 16 bytes or more, fewer only if there are no more; and all of it again."""
-    first = b""
-    try:
-        for data in wire:
-            first += data
-            if len(first) >= 16:
-                break
-    except Exception as error:
-        if not first:
-            raise
-        return first, _ending_in(first, error)
-    return first, itertools.chain((first,), wire)
-
-
-def _ending_in(data: bytes, error: Exception) -> Iterator[bytes]:
-    yield data
-    raise error
 
 
 def _inflated(wire: Iterator[bytes], window: int) -> Iterator[bytes]:

@@ -23,13 +23,11 @@ from urllib.parse import urlsplit
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from .api_key import Key, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
-from .event_log import log_suppressed
 from .first_byte import Exchange, WatchedConnection, under_way
-from .response_body import CHUNK, CutShortError, TooBigError, pieces, promised_length
+from .response_body import CHUNK, CutShortError, TooBigError, pieces
 from .sanitize import JSON_LIMIT, parse
 from .url_policy import data_of, host_of, is_data_url, is_loopback, redirect_target, request_target, why_blocked
 
@@ -116,9 +114,7 @@ class Transport:
         with response:
             try:
                 parts.extend(pieces(response.raw, response.headers, JSON_LIMIT + 1, stop_at_limit=True))
-            except CutShortError as error:
-                cut = str(error)
-            except Exception as error:  # a connection that breaks here; its header has arrived and counts
+            except Exception as error:  # also a connection that breaks here: its header has arrived and counts
                 cut = _why(error)
         return Reply(response.status_code, dict(response.headers), _without_key(b"".join(parts), self._key), cut)
 
@@ -135,7 +131,6 @@ class Transport:
         """
         if is_data_url(url):
             return _save_data_url(url, write, limit)
-        write = _pages_without_key(write, self._key)
         deadline = time.monotonic() + seconds
         for _ in range(REDIRECTS + 1):
             refusal = why_blocked(url, self._base_url)
@@ -146,8 +141,26 @@ class Transport:
                 if response.status_code in _ASKS_ELSEWHERE and target:
                     url = redirect_target(url, target)
                     continue
-                return _save(response, url, write, limit, deadline)
+                return self._save(response, url, write, limit, deadline)
         raise DownloadError(f"The image was not fetched: {host_of(url)} redirects without end.", final=True)
+
+    def _save(
+        self, response: requests.Response, url: str, write: Callable[[bytes], object], limit: int, deadline: float
+    ) -> int:
+        status, host = response.status_code, host_of(url)
+        if status != 200:
+            raise DownloadError(f"The image could not be fetched: {host} answered {status}.", status=status)
+        written, is_text = 0, False
+        arriving = pieces(response.raw, response.headers, limit)
+        while piece := _next(arriving, host, limit, deadline):
+            if not written:
+                # A page in an image's place is kept like an image, and may repeat the key. Images are left as they are.
+                is_text = piece[:512].isascii() and b"\0" not in piece[:512]
+            write(_without_key(piece, self._key) if is_text else piece)  # a full disk is not a network error
+            written += len(piece)
+        if not written:
+            raise DownloadError(f"The image from {host} is empty. Try again.")
+        return written
 
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
         session = self._local_assets if is_loopback(url) else self._assets
@@ -156,16 +169,14 @@ class Transport:
         try:
             if left <= 0:
                 raise TimeoutError
-            return _send(
-                session, _prepared(session, "GET", url, {}, None), (min(self._timeout[0], left), left), exchange
-            )
+            prepared = _prepared(session, "GET", url, {}, None)
+            return _send(session, prepared, (min(self._timeout[0], left), left), exchange)
         except SettingsError as error:
             # A proxy may stand between us and this host alone: the other images are to be tried, and all named.
-            failure, final = f"The image could not be fetched. {error}", True
+            raise DownloadError(f"The image could not be fetched. {error}", final=True) from None
         except Exception as error:
-            failure = f"The image could not be fetched from {_described(url)}: {_why(error)}. Try again."
-            final = False
-        raise DownloadError(failure, final=final)
+            why = f"{_described(url)}: {_why(error)}"
+            raise DownloadError(f"The image could not be fetched from {why}. Try again.") from None
 
     def close(self) -> None:
         """Close idle connections. A later call opens new ones."""
@@ -177,19 +188,6 @@ class Transport:
 def _spellings(key: Key) -> re.Pattern[bytes] | None:
     """The key as a reply may repeat it: such errors end in notebooks. A short one would hide too much."""
     return redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
-
-
-def _pages_without_key(write: Callable[[bytes], object], key: Key) -> Callable[[bytes], object]:
-    """As ``write``, with the key blanked in text: a page in an image's place may repeat it, and its bytes are kept."""
-    is_text: bool | None = None  # as the first piece shows
-
-    def written(piece: bytes) -> object:
-        nonlocal is_text
-        if is_text is None:
-            is_text = piece[:512].isascii() and b"\0" not in piece[:512]
-        return write(_without_key(piece, key) if is_text else piece)
-
-    return written
 
 
 _ENCODED_IMAGE = re.compile(rb"([A-Za-z0-9+/=]{4096,})")
@@ -217,36 +215,16 @@ def _save_data_url(url: str, write: Callable[[bytes], object], limit: int) -> in
     return len(data)
 
 
-def _save(response: requests.Response, url: str, write: Callable[[bytes], object], limit: int, deadline: float) -> int:
-    status, host = response.status_code, host_of(url)
-    if status != 200:
-        raise DownloadError(f"The image could not be fetched: {host} answered {status}.", status=status)
-    too_big = f"The image from {host} is above {limit / 2**20:.0f} MB and was not kept."
-    promised = promised_length(response.headers)
-    if promised is not None and promised > limit:
-        raise DownloadError(too_big, final=True, too_large=promised)
-    written = 0
-    arriving = pieces(response.raw, response.headers, limit)
-    while piece := _next(arriving, host, too_big, limit):
-        write(piece)  # outside of what translates: a full disk is not a network error
-        written += len(piece)
-        if time.monotonic() > deadline:
-            raise DownloadError(f"The image from {host} is not whole: it took too long. Try again.")
-    if not written:
-        raise DownloadError(f"The image from {host} is empty. Try again.")
-    return written
-
-
-def _next(arriving: Iterator[bytes], host: str, too_big: str, limit: int) -> bytes:
+def _next(arriving: Iterator[bytes], host: str, limit: int, deadline: float) -> bytes:
     try:
+        if time.monotonic() > deadline:
+            raise TimeoutError
         return next(arriving, b"")
-    except TooBigError:
-        failure = DownloadError(too_big, final=True, too_large=limit + 1)
-    except CutShortError as error:
-        failure = DownloadError(f"The image from {host} is not whole: {error}. Try again.")
+    except TooBigError as error:
+        too_big = f"The image from {host} is above {limit / 2**20:.0f} MB and was not kept."
+        raise DownloadError(too_big, final=True, too_large=error.args[0]) from None
     except Exception as error:
-        failure = DownloadError(f"The image from {host} is not whole: {_why(error)}. Try again.")
-    raise failure
+        raise DownloadError(f"The image from {host} is not whole: {_why(error)}. Try again.") from None
 
 
 # --- what went wrong ----------------------------------------------------------------------------------------------
@@ -278,6 +256,8 @@ def _why(error: BaseException) -> str:
 
 
 def _certain_reason(cause: BaseException) -> str | None:
+    if isinstance(cause, CutShortError):
+        return str(cause)
     if isinstance(cause, ssl.SSLCertVerificationError):
         names = [name for name in _BUNDLES if os.environ.get(name)]
         against = f" with the file of certificates in {names[0]}" if names else ""
@@ -340,49 +320,36 @@ def _described(url: str) -> str:
     return f"{host_of(url)} through the proxy {urlsplit(proxy).netloc.rpartition('@')[2] or '?'}{variable}"
 
 
-def _unusable_setting(error: BaseException, verify: Any) -> SettingsError | None:
-    """The error for a file of certificates or a key log that made the connection fail; None if neither did."""
+def _check_files_of_tls(error: BaseException, verify: Any) -> None:
+    """Raise SettingsError if a file of certificates or a key log made the connection fail with ``error``."""
     if not any(isinstance(cause, OSError) for cause in _causes(error)):
-        return None
-    log = os.environ.get("SSLKEYLOGFILE")
-    if log:
+        return
+    if log := os.environ.get("SSLKEYLOGFILE"):
         try:
             with open(os.path.expandvars(log), "ab"):  # noqa: PTH123  # as the TLS library opens it
                 pass
         except OSError as problem:
-            return SettingsError(f"The TLS key log {log} cannot be opened ({problem.strerror}). Check SSLKEYLOGFILE.")
-    if isinstance(verify, str):
-        folder = os.path.isdir(verify)  # noqa: PTH112  # as requests asks
+            raise SettingsError(
+                f"The TLS key log {log} cannot be opened ({problem.strerror}). Check SSLKEYLOGFILE."
+            ) from None
+    if isinstance(verify, str) and not os.path.isdir(verify):  # noqa: PTH112  # as requests asks
         try:
-            if not folder:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(verify)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(verify)
         except OSError as problem:
-            return _bad_bundle(verify, problem.strerror or str(problem))
-    return None
-
-
-def _bad_bundle(verify: str, problem: str) -> SettingsError:
-    names = [name for name in _BUNDLES if os.environ.get(name) == verify]
-    return SettingsError(
-        f"The file of certificates {verify} cannot be used ({problem})."
-        f" Check {names[0] if names else 'the installation of certifi'}; nothing was sent."
-    )
+            name = next((name for name in _BUNDLES if os.environ.get(name) == verify), "the installation of certifi")
+            raise SettingsError(
+                f"The file of certificates {verify} cannot be used ({problem.strerror or problem})."
+                f" Check {name}; nothing was sent."
+            ) from None
 
 
 # --- how requests is set up ---------------------------------------------------------------------------------------
 
 
-class _NoAuth(AuthBase):
-    """Asked for nothing. Its presence keeps requests from looking into a netrc file."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
 def _session(*, direct: bool) -> requests.Session:
     """A session with the proxies of the environment, or ``direct`` for this machine, which no proxy can reach."""
     session = requests.Session()
-    session.auth = _NoAuth()
+    session.auth = lambda request: request  # its presence keeps requests from looking into a netrc file
     session.headers.update(
         {
             "User-Agent": "kling-notebook",
@@ -409,8 +376,9 @@ def _prepared(
         host = f"{parts.scheme}://{parts.netloc}/"
         return session.prepare_request(requests.Request(method, host, headers=dict(headers), data=data))
     except Exception as error:
-        problem = type(error).__name__
-    raise SettingsError(f"A request to {host_of(url)} cannot be made ({problem}). Check the base URL and the model.")
+        raise SettingsError(
+            f"A request to {host_of(url)} cannot be made ({type(error).__name__}). Check the base URL and the model."
+        ) from None
 
 
 def _send(
@@ -423,10 +391,9 @@ def _send(
         with under_way(exchange):
             return session.get_adapter(url).send(prepared, timeout=timeout, **settings)  # type: ignore[arg-type]
     except Exception as error:
-        problem = None if exchange.started or exchange.hook_error else _unusable_setting(error, settings["verify"])
-        if problem is None:
-            raise
-    raise problem
+        if not exchange.started and not exchange.hook_error:
+            _check_files_of_tls(error, settings["verify"])
+        raise
 
 
 class _Adapter(HTTPAdapter):
@@ -446,18 +413,9 @@ class _Adapter(HTTPAdapter):
             return super().get_connection_with_tls_context(*args, **options)
         except Exception as error:  # no connection is opened here yet: nothing was sent
             problem = type(error).__name__
-        raise SettingsError(f"The proxy named in the environment cannot be used ({problem}). Check HTTPS_PROXY.")
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        try:
-            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # the stubs leave it untyped
-        except OSError as error:
-            log_suppressed(__name__, error)
-            missing = True
-        else:
-            missing = False
-        if missing:
-            raise _bad_bundle(str(verify), "No such file")
+            raise SettingsError(
+                f"The proxy named in the environment cannot be used ({problem}). Check HTTPS_PROXY."
+            ) from None
 
 
 def _watch(manager: Any) -> None:

@@ -139,7 +139,7 @@ class Dispatcher:
     def _report_load(self) -> None:
         """Report the load so the limiter can divide polls among jobs."""
         with suppress(KlingError):  # no client: the job that needs it says so
-            self.client().report_load(self.workers.working, self.workers.waiting)
+            self.client().request_queue.report_load(self.workers.working, self.workers.waiting)
 
     def _conclude(self, job: RunningJob, error: KlingError | None) -> None:
         record, number = job.record, job.handle.number  # they differ if the journal was replaced meanwhile

@@ -180,7 +180,7 @@ def _wait_until_due(job: RunningJob, submitted: float, age: float, polls: int, e
 def _next_age(job: RunningJob, age: float, polls: int) -> float:
     """The job's age in seconds at which it is asked next."""
     job.refresh_durations()
-    share = job.client.share(job.durations.expected or 30.0)
+    share = job.client.request_queue.share(job.durations.expected or 30.0)
     return age + poll_schedule.next_poll(max(0.0, age - job.unasked), polls, job.durations, share)
 
 

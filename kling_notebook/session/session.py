@@ -146,7 +146,7 @@ class Session:
 
     def _current_rate(self) -> float:
         """The limit the service announced counts more than the setting; no client is made for it."""
-        return float(self._client.rate_limit if self._client else self.rate)
+        return float(self._client.request_queue.limiter.limit if self._client else self.rate)
 
     @property
     def sandbox_key(self) -> str | None:

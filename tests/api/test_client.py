@@ -625,10 +625,10 @@ def test_a_probe_of_a_host_that_is_not_there_raises(start: Start, connect: Conne
 def test_the_line_learns_from_every_reply(start: Start, connect: Connect) -> None:
     service = start(faults=[Fault("submit", "rate_limited", at=1, retry_after=3)])
     client = connect(service)
-    assert client.queue("submit").ready() == 0.0
+    assert client.request_queue.slot("submit").ready() == 0.0
     with pytest.raises(RateLimitedError):
         client.submit(FOX)
-    assert 2.0 < client.queue("poll").ready() <= 3.1
+    assert 2.0 < client.request_queue.slot("poll").ready() <= 3.1
 
 
 def test_a_batch_on_many_threads_keeps_to_the_services_limit(start: Start, connect: Connect) -> None:
@@ -705,8 +705,8 @@ def test_a_request_that_was_never_sent_uses_up_nothing_of_the_rate_limit() -> No
             raise InputError("not now")
 
         for _ in range(5):
-            assert client.queue("submit").ready() == 0.0
+            assert client.request_queue.slot("submit").ready() == 0.0
             with pytest.raises(TransportError) as caught:
                 client.submit(GenerationRequest("a fox"), before_first_byte=refuse)
             assert caught.value.never_left
-    assert client._queue.limiter.granted == client._queue.limiter.under_way == ()
+    assert client.request_queue.limiter.granted == client.request_queue.limiter.under_way == ()

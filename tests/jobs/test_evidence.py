@@ -167,7 +167,7 @@ def test_an_odd_reply_costs_no_second_charge_and_no_image(
     assert (error is None) == (row.status is JobStatus.COMPLETED)
     if row.status is JobStatus.FAILED:
         assert "NSFW content" in str(error)
-    assert session.client._queue.limiter.learned is None, "one refusal teaches nothing"
+    assert session.client.request_queue.limiter.learned is None, "one refusal teaches nothing"
 
 
 # ---- E7: who owns a job ----

@@ -81,7 +81,7 @@ for round in range(int(sys.argv[3])):
     else:
         armed[:] = [(moment, times, pause)]
     if moment == "waiting for the rate limit":
-        session.client._queue.limiter = RateLimiter(1.0)
+        session.client.request_queue.limiter = RateLimiter(1.0)
     story = {"moment": moment, "raised": None, "before": session.count()}
     try:
         kling.sweep(f"fox {round}", sample=3, max_credits=3)
@@ -101,7 +101,7 @@ for round in range(int(sys.argv[3])):
             timers.clear()
         except KeyboardInterrupt:
             pass
-    session.client._queue.limiter = RateLimiter(6000.0)
+    session.client.request_queue.limiter = RateLimiter(6000.0)
     stories.append(story | {"after": session.count()})
 quiet()
 print(json.dumps(stories))
