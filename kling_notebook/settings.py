@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from .api.api_key import KEYS_PAGE, Secret
 from .api.errors import SettingsError
 from .api.event_log import suppress
+from .api.parameters import SWITCH_WORDS
 from .api.url_policy import origin as origin_of
 
 DEFAULT_BASE_URL = "https://pixeldojo.ai/api/v1"
@@ -72,8 +73,6 @@ BEGUN_WITH = (
     *("requests_per_minute", "connect_timeout", "read_timeout", "download_timeout"),
 )
 """What a session keeps for as long as it lives: its backend, its folder, what its client was made with."""
-
-_SWITCH = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ def checked(name: str, value: Any, origin: str) -> Any:
             raise SettingsError(f"{wrong} It holds half of a surrogate pair. Give a path.") from None
         return os.fspath(value)
     if setting.kind == "switch":
-        known = value if isinstance(value, bool) else _SWITCH.get(str(value).strip().lower())
+        known = value if isinstance(value, bool) else SWITCH_WORDS.get(str(value).strip().lower())
         if known is None:
             raise SettingsError(f"{wrong} Give on or off.")
         return known

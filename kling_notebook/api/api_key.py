@@ -56,7 +56,7 @@ _NEVER_IN_A_KEY = {
 """What makes a text no key, and how it is said; the first that fits counts."""
 
 
-def clean_key(api_key: str | Secret) -> str:
+def clean_key(api_key: str | Secret) -> Secret:
     """The key without the spaces, line breaks or quotation marks that come along when it is pasted.
 
     Raises:
@@ -74,7 +74,7 @@ def clean_key(api_key: str | Secret) -> str:
     if wrong := next((words for pattern, words in _NEVER_IN_A_KEY.items() if re.search(pattern, key)), None):
         key = ""
         raise SettingsError(f"The API key {wrong}. Copy it again from {KEYS_PAGE}.")
-    return key
+    return Secret(key)
 
 
 def redaction_pattern(key: str) -> re.Pattern[bytes]:
@@ -92,18 +92,3 @@ def _spelling(character: str) -> str:
     in_url = f"%(?:25)?{code:02x}"
     in_html = rf"(?:&|\\{{1,3}}u0026)(?:amp;)?(?:{names});"
     return f"(?:{in_json}|{in_url}|{in_html})"
-
-
-class Key(Secret):
-    """An API key that has been checked."""
-
-    __slots__ = ()
-
-    def __init__(self, api_key: str | Secret) -> None:
-        try:
-            super().__init__(clean_key(api_key))
-        finally:
-            api_key = ""
-
-    def __repr__(self) -> str:
-        return "<API key>"

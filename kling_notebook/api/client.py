@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import reply_report, url_policy, wire
-from .api_key import Key, Secret
+from .api_key import Secret, clean_key
 from .errors import InputError, KlingError, SettingsError, TransportError
 from .event_log import log_suppressed, suppress
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
@@ -63,45 +63,31 @@ class ServiceClient:
         rate: float = REQUESTS_PER_MINUTE,
     ) -> None:
         try:
-            self._key = Key(api_key)
+            self._key = clean_key(api_key)
         finally:
             api_key = ""  # no frame below an error shows it
-        self._base_url = url_policy.check_base_url(base_url)
-        self._model = url_policy.check_model(model)
+        self.base_url = url_policy.check_base_url(base_url)
+        self.model = url_policy.check_model(model)
         seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
             _check_positive(name, value)
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
         # `submit` and `poll` do not wait by themselves: who sends many requests takes a slot of the queue before each.
         self.request_queue = RequestQueue(RateLimiter(rate))
-        self._lock = threading.Lock()
-        self._transport: Transport | None = None
         self._schema_lock = threading.Lock()
         self._schema: ModelSchema | None = None
-        self._schema_asked_at: float | None = None
-
-    @property
-    def base_url(self) -> str:
-        """The service's address, without a slash at its end."""
-        return self._base_url
-
-    @property
-    def model(self) -> str:
-        """The service's id of the model."""
-        return self._model
+        self._schema_due = -math.inf
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._base_url!r}, model={self._model!r})"
+        return f"{type(self).__name__}(base_url={self.base_url!r}, model={self.model!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"A {type(self).__name__} holds the API key and is not pickled or copied. Make a new one.")
 
     def close(self) -> None:
         """Close idle connections. The client stays usable."""
-        with self._lock:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+        if "_transport" in self.__dict__:  # none was needed yet, and none is made for it
+            self._transport.close()
 
     # --- one exchange each ----------------------------------------------------------------------------------------
 
@@ -122,10 +108,10 @@ class ServiceClient:
         """
         self.check_request(request)
         body = json.dumps(run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
-        url = url_policy.model_url(self._base_url, self._model, "run")
-        post = functools.partial(self._out().post, before_first_byte=before_first_byte)
+        url = url_policy.model_url(self.base_url, self.model, "run")
+        post = functools.partial(self._transport.post, before_first_byte=before_first_byte)
         reply = self._exchange(post, url, body)
-        return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self._base_url, cut=reply.cut)
+        return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self.base_url, cut=reply.cut)
 
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:
         """What `submit` sends for this request, for a record: source images as a hash, addresses cut to their host.
@@ -144,10 +130,10 @@ class ServiceClient:
             TransportError: no whole reply. ApiError: by status. UnexpectedReplyError: a reply that cannot be read, or
                 a completed job without an image. None of them means that the job failed.
         """
-        url = url_policy.same_origin_url(status_url, self._base_url) or url_policy.job_url(self._base_url, job_id)
+        url = url_policy.same_origin_url(status_url, self.base_url) or url_policy.job_url(self.base_url, job_id)
         try:
-            reply = self._exchange(self._out().get, url)
-            return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self._base_url)
+            reply = self._exchange(self._transport.get, url)
+            return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self.base_url)
         except KlingError as error:
             raise error.with_job(job_id=job_id) from None
 
@@ -162,22 +148,21 @@ class ServiceClient:
         Raises:
             DownloadError: ``status`` of the asset's host where it answered; ``final`` where another try cannot help.
         """
-        return self._out().download(url, write, limit=limit, seconds=self._seconds[2])
+        return self._transport.download(url, write, limit=limit, seconds=self._seconds[2])
 
     def schema(self) -> ModelSchema | None:
         """What the live schema says of the model: asked once and kept; None where it cannot be had (asked again after
         a minute)."""
         with self._schema_lock:
-            now = time.monotonic()
-            if self._schema is None and (self._schema_asked_at is None or now >= self._schema_asked_at):
+            if self._schema is None and time.monotonic() >= self._schema_due:
                 self._schema = self._fetch_schema()
-                self._schema_asked_at = time.monotonic() + _SCHEMA_FAILURE_KEPT
+                self._schema_due = time.monotonic() + _SCHEMA_FAILURE_KEPT
             return self._schema
 
     def _fetch_schema(self) -> ModelSchema | None:
         for ending in (("schema",), ()):
             try:
-                reply = self._exchange(self._out().get, url_policy.model_url(self._base_url, self._model, *ending))
+                reply = self._exchange(self._transport.get, url_policy.model_url(self.base_url, self.model, *ending))
             except (TransportError, SettingsError) as error:
                 log_suppressed(__name__, error)
                 return None
@@ -195,14 +180,14 @@ class ServiceClient:
         """
         if not isinstance(request, GenerationRequest):
             raise InputError(f'A request is a GenerationRequest("a fox"), not a {type(request).__name__}.')
-        if request.model != self._model:
+        if request.model != self.model:
             raise InputError(
-                f"The request is for the model {request.model}, and this client for {self._model}."
-                f" Use request.replace(model={self._model!r}).",
+                f"The request is for the model {request.model}, and this client for {self.model}."
+                f" Use request.replace(model={self.model!r}).",
                 parameter="model",
             )
         url = request.image.url if request.image is not None else None
-        if url and not url_policy.is_data_url(url) and (why := url_policy.why_out_of_reach(url, self._base_url)):
+        if url and not url_policy.is_data_url(url) and (why := url_policy.why_out_of_reach(url, self.base_url)):
             raise InputError(
                 f"The service cannot fetch the source image: {why}. Save it and give its path.", parameter="image"
             )
@@ -221,26 +206,22 @@ class ServiceClient:
         Raises:
             TransportError: the host cannot be reached.
         """
-        reply = self._exchange(self._out().get, url_policy.job_url(self._base_url, _UNKNOWN_JOB))
+        reply = self._exchange(self._transport.get, url_policy.job_url(self.base_url, _UNKNOWN_JOB))
         if reply.status in (401, 403):
             return "refused"
         # A web page at a wrong address answers 404 as well; only the service answers in JSON.
         answered = reply.status in (200, 400, 404, 422) and isinstance(parse(reply.body), dict)
         if answered and reply.status == 404:  # so does a wrong path on the right host; the models are at the right one
-            answered = self._exchange(self._out().get, url_policy.models_url(self._base_url)).status == 200
+            answered = self._exchange(self._transport.get, f"{self.base_url}/models").status == 200
         return "accepted" if answered else "unknown"
 
-    def _out(self) -> Transport:
-        if self._transport is None:
-            try:
-                from .transport import Transport  # here, and not above: it imports requests
-            except OSError as error:  # requests 2.32 opens the TLS key log when it is imported
-                raise SettingsError(f"requests cannot be loaded ({error}). Check SSLKEYLOGFILE.") from None
-
-            with self._lock:
-                self._transport = self._transport or Transport(self._key, self._base_url, *self._seconds[:2])
-                return self._transport
-        return self._transport
+    @functools.cached_property
+    def _transport(self) -> Transport:
+        try:
+            from .transport import Transport  # here, and not above: it imports requests
+        except OSError as error:  # requests 2.32 opens the TLS key log when it is imported
+            raise SettingsError(f"requests cannot be loaded ({error}). Check SSLKEYLOGFILE.") from None
+        return Transport(self._key, self.base_url, *self._seconds[:2])
 
     def _exchange(self, send: Callable[..., Reply], *what: object) -> Reply:
         try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from .api_key import Key
+from .api_key import Secret
 from .response_body import TimedReply
 
 SLOW_HOOK = 5.0
@@ -36,7 +36,7 @@ class Exchange:
     """
 
     target: str
-    key: Key | None = None
+    key: Secret | None = None
     before_first_byte: Callable[[], object] | None = None
     started: bool = False
     hook_error: BaseException | None = None

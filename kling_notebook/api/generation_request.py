@@ -77,6 +77,7 @@ class SourceImage:
         return cls(label, *facts)
 
 
+@dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class GenerationRequest:
     """One request, valid by construction: every parameter of the table with its default filled in.
 
@@ -92,13 +93,17 @@ class GenerationRequest:
         draw: how the point of a sweep was drawn: kept with the images, and not a part of what is asked for.
         parameters: any row of PARAMETERS by name.
 
+    Attributes:
+        identity: hash of all that decides what is made, for one backend. A request of equal identity may be reused. It
+            stays the same from version to version, also if the table of parameters changes: what was paid for once must
+            be found again. So a parameter that equals its ``left_out`` is left out, and text counts by what it says:
+            stripped, in Unicode's composed form, with line feeds.
+
     Raises:
         InputError: naming the parameter and what was probably meant.
     """
 
-    __slots__ = ("_identity", "_unknown", "_values", "draw", "extra", "model", "sample")
-
-    _identity: str
+    identity: str
     _unknown: dict[str, Any]  # parameters of another version, which only a stored request has
     _values: dict[str, Any]
     extra: dict[str, Any]
@@ -117,9 +122,8 @@ class GenerationRequest:
         **parameters: Any,
     ) -> None:
         given = {"prompt": prompt} | parameters
-        for name in given:
-            if name not in PARAMETERS:
-                check(name, None)
+        for name in given.keys() - PARAMETERS.keys():
+            check(name, None)
         values = {name: check(name, given.get(name)) for name in PARAMETERS}
         for name in (name for name, row in PARAMETERS.items() if row.kind == "image" and values[name] is not None):
             values[name] = _checked_source(name, values[name])
@@ -133,7 +137,7 @@ class GenerationRequest:
     def _set(self, values: dict[str, Any], beside: Mapping[str, Any], unknown: dict[str, Any]) -> None:
         for name, value in {"_values": values, "_unknown": unknown, **beside}.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "_identity", self._hashed())
+        object.__setattr__(self, "identity", self._hashed())
 
     def _hashed(self) -> str:
         parameters = {}
@@ -152,26 +156,10 @@ class GenerationRequest:
             return self._values[name]
         raise AttributeError(name)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"A request does not change; use .replace({name}=...).")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError("A request does not change; use .replace().")
-
     @property
     def values(self) -> dict[str, Any]:
         """Every parameter by name, in the table's order; a copy."""
         return dict(self._values)
-
-    @property
-    def identity(self) -> str:
-        """Hash of all that decides what is made, for one backend. A request of equal identity may be reused.
-
-        It stays the same from version to version, also if the table of parameters changes: what was paid for once must
-        be found again. So a parameter that equals its ``left_out`` is left out, and text counts by what it says:
-        stripped, in Unicode's composed form, with line feeds.
-        """
-        return self._identity
 
     def replace(self, **changes: Any) -> GenerationRequest:
         """A new request with some parameters, ``extra``, ``sample`` or ``model`` changed."""

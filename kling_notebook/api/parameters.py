@@ -14,15 +14,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from .errors import InputError
 
 Kind = Literal["text", "choice", "integer", "number", "switch", "image"]
-Number = TypeVar("Number", int, float)
 Value = str | int | float | bool | None
 
-_SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+SWITCH_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 _MOST_LISTED = 20
 
 
@@ -116,41 +115,28 @@ class Parameter:
         close = lowered[found[0]] if found else None
         return close if close in self.choices else None
 
-    def _check_integer(self, value: Any) -> int:
-        try:
-            number = int(value) if not isinstance(value, str) else int(value.strip(), 10)
-        except (TypeError, ValueError, OverflowError):
-            raise self._not_a_number(value, "a whole number") from None
-        if isinstance(value, bool) or (number != value and not isinstance(value, str)):
-            raise self._not_a_number(value, "a whole number")
-        return self._in_range(number, value, "a whole number")
-
     def _check_number(self, value: Any) -> float:
+        whole = self.kind == "integer"
         try:
-            number = float(value)
+            number = float(value) if not whole else int(value.strip(), 10) if isinstance(value, str) else int(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._not_a_number(value, "a number") from None
-        if isinstance(value, bool) or not math.isfinite(number):
-            raise self._not_a_number(value, "a number")
-        return self._in_range(number, value, "a number")
-
-    def _in_range(self, number: Number, value: Any, what: str) -> Number:
-        above = self.minimum is None or number >= self.minimum
-        if not above or (self.maximum is not None and number > self.maximum):
-            raise self._not_a_number(value, what)
+            number = math.nan  # outside of every range
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        inexact = whole and not isinstance(value, str) and number != value  # 2.0 is a whole number, 2.5 is not
+        if isinstance(value, bool) or inexact or not low <= number <= high or abs(number) == math.inf:
+            what = "a whole number" if whole else "a number"
+            between = f" from {self.range}" if " to " in self.range else f", {self.range}" if self.range else ""
+            raise InputError(f"{self.name} must be {what}{between}, not {value!r}.", parameter=self.name)
         return number
 
-    def _not_a_number(self, value: Any, what: str) -> InputError:
-        between = f" from {self.range}" if " to " in self.range else f", {self.range}," if self.range else ""
-        return InputError(
-            f"{self.name} must be {what}{between}, not {value!r}.".replace(",,", ","), parameter=self.name
-        )
+    _check_integer = _check_number
 
     def _check_switch(self, value: Any) -> bool:
         word = str(value).strip().lower()  # also NumPy's
-        if word not in _SWITCH:
+        if word not in SWITCH_WORDS:
             raise InputError(f"{self.name} must be on or off, not {value!r}.", parameter=self.name)
-        return _SWITCH[word]
+        return SWITCH_WORDS[word]
 
 
 def check_characters(name: str, text: str) -> str:

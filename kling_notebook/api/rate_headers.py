@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
+
+from .sanitize import number
 
 
 def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool = True) -> float | None:
@@ -18,7 +19,7 @@ def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool 
     wrong clock on this machine does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text) is
     as good as absent.
     """
-    text = _header(headers, "retry-after")
+    text = header(headers, "retry-after")
     if (seconds := _number(text)) is not None:
         return seconds
     if (moment := _moment(text)) is not None:
@@ -28,7 +29,7 @@ def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool 
 
 def reset(headers: Mapping[str, str], now_epoch: float) -> float | None:
     """X-RateLimit-Reset in seconds from now. Small numbers are seconds, large ones epoch, very large milliseconds."""
-    value = _number(_header(headers, "x-ratelimit-reset", "ratelimit-reset"))
+    value = _number(header(headers, "x-ratelimit-reset", "ratelimit-reset"))
     if value is None:
         return None
     if value > 1e11:
@@ -39,27 +40,23 @@ def reset(headers: Mapping[str, str], now_epoch: float) -> float | None:
 
 
 def count(headers: Mapping[str, str], what: Literal["limit", "remaining"]) -> int | None:
-    value = _number(_header(headers, f"x-ratelimit-{what}", f"ratelimit-{what}"))
+    value = _number(header(headers, f"x-ratelimit-{what}", f"ratelimit-{what}"))
     return None if value is None else int(min(value, 1e9))
 
 
 def _service_clock(headers: Mapping[str, str], now_epoch: float) -> float:
-    moment = _moment(_header(headers, "date"))
+    moment = _moment(header(headers, "date"))
     return now_epoch if moment is None else moment
 
 
-def _header(headers: Mapping[str, str], *names: str) -> str:
+def header(headers: Mapping[str, str], *names: str) -> str:
     """The first of the headers, whatever the case of its name; "" if none is there."""
     return next((str(value) for name, value in headers.items() if name.lower() in names), "")
 
 
 def _number(text: str) -> float | None:
-    """A finite number of at least 0 at the start of a header such as ``60`` or ``60, 60;w=60``."""
-    try:
-        value = float(re.split("[,;]", text, maxsplit=1)[0])
-    except ValueError:
-        return None
-    return value if 0.0 <= value < math.inf else None
+    """The number at the start of a header such as ``60`` or ``60, 60;w=60``."""
+    return number(re.split("[,;]", text, maxsplit=1)[0])
 
 
 def _moment(text: str) -> float | None:

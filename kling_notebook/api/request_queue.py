@@ -9,15 +9,12 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Self
 
 from .rate_limiter import Kind, RateLimiter
 
 _PRIORITY: Mapping[Kind, int] = {"other": 0, "submit": 1, "poll": 2}
 _GRACE = 1.0  # seconds that a slot may ask later than it was told before the others stop waiting for it
 _SHORTEST_WAIT = 0.05
-_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
-
 _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
 
@@ -81,7 +78,7 @@ class RequestQueue:
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class Slot:
-    """A place in the queue. Ask `ready` until it gives 0.0, then send one request; or `leave`."""
+    """A place in the queue. Ask `ready` until it gives 0.0, then send one request; or `close` it."""
 
     queue: RequestQueue
     kind: Kind
@@ -112,13 +109,7 @@ class Slot:
             self.expected += wait
             return wait
 
-    def leave(self) -> None:
-        """Give up the place. Does nothing once the request may go."""
+    def close(self) -> None:
+        """Leave the queue: for `contextlib.closing`. Does nothing once the request may go."""
         with self.queue.lock:
             self.queue.waiting.discard(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.leave()

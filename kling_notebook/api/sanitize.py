@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -27,10 +28,8 @@ def parse(body: bytes) -> Any:
     if len(body) > JSON_LIMIT:
         return None
     text = _decoded(body)
-    start = len(text) - len(text.lstrip())
-    prefix = _PREFIX.match(text, start)
     try:
-        value, end = _READER.raw_decode(text, prefix.end() if prefix else start)
+        value, end = _READER.raw_decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, Mapping | list) or not text[end:].strip() else None
@@ -39,12 +38,9 @@ def parse(body: bytes) -> Any:
 def parse_torn(body: bytes) -> Any:
     """What arrived whole of an object that ends in the middle; None if nothing did."""
     text = _decoded(body[:JSON_LIMIT])
-    prefix = _PREFIX.match(text, len(text) - len(text.lstrip()))
-    if prefix is None:
-        return None
     open_ones: list[str] = []
     kept, closing = 0, ""
-    for token in _TOKEN.finditer(text, prefix.end()):
+    for token in _TOKEN.finditer(text):
         mark, at = token[0], token.start()
         if mark == '"':  # a text without an end
             break
@@ -58,14 +54,26 @@ def parse_torn(body: bytes) -> Any:
             continue  # a name: its value has not arrived
         kept, closing = token.end() - (mark == ","), "".join(reversed(open_ones))
     try:
-        return _READER.decode(text[prefix.end() : kept] + closing)
+        return _READER.decode(text[:kept] + closing)
     except (ValueError, RecursionError):
         return None
 
 
 def _decoded(body: bytes) -> str:
+    """The text, from where its JSON begins if that can be told."""
     encoding = json.detect_encoding(body)
-    return body.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace")
+    text = body.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace").lstrip()
+    prefix = _PREFIX.match(text)
+    return text[prefix.end() :] if prefix else text
+
+
+def number(value: object) -> float | None:
+    """A finite number of at least 0, perhaps written as text; None for anything else."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        return None
+    return found if 0.0 <= found < math.inf else None
 
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")

@@ -24,7 +24,7 @@ import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from .api_key import Key, redaction_pattern
+from .api_key import Secret, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
 from .first_byte import Exchange, WatchedConnection, under_way
 from .response_body import CHUNK, CutShortError, TooBigError, pieces
@@ -57,7 +57,7 @@ class Transport:
         connect_timeout: seconds to connect. read_timeout: seconds for a whole reply once the request is sent.
     """
 
-    def __init__(self, key: Key, base_url: str, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, key: Secret, base_url: str, connect_timeout: float, read_timeout: float) -> None:
         self._key = key
         self._base_url = base_url
         self._timeout = (connect_timeout, read_timeout)
@@ -185,7 +185,7 @@ class Transport:
 
 
 @functools.lru_cache(maxsize=4)
-def _spellings(key: Key) -> re.Pattern[bytes] | None:
+def _spellings(key: Secret) -> re.Pattern[bytes] | None:
     """The key as a reply may repeat it: such errors end in notebooks. A short one would hide too much."""
     return redaction_pattern(key.reveal()) if len(key.reveal()) >= 8 else None
 
@@ -193,7 +193,7 @@ def _spellings(key: Key) -> re.Pattern[bytes] | None:
 _ENCODED_IMAGE = re.compile(rb"([A-Za-z0-9+/=]{4096,})")
 
 
-def _without_key(body: bytes, key: Key) -> bytes:
+def _without_key(body: bytes, key: Secret) -> bytes:
     """The body with the key blanked. An image in it is skipped: looking through 13 MB takes 1.4 s of all threads."""
     spellings = _spellings(key)
     if spellings is None:

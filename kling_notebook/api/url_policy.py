@@ -112,14 +112,8 @@ def _is_local(host: str) -> bool:
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address a host spells, in any form the socket layer would take (127.1, 0x7f000001); None for a name."""
     try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    if not _NUMERIC_HOST.fullmatch(host):
-        return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
+        return ipaddress.ip_address(socket.inet_aton(host) if _NUMERIC_HOST.fullmatch(host) else host)
+    except (ValueError, OSError):
         return None
 
 
@@ -240,11 +234,6 @@ def id_in_job_url(url: str | None, base_url: str) -> str | None:
 def job_url(base_url: str, job_id: str) -> str:
     """Where a job is polled. The id is quoted: it comes from outside."""
     return f"{base_url}/jobs/{quote(job_id, safe='')}"
-
-
-def models_url(base_url: str) -> str:
-    """Where the models are listed."""
-    return f"{base_url}/models"
 
 
 def model_url(base_url: str, model: str, *ending: str) -> str:

@@ -8,7 +8,6 @@ Source: https://pixeldojo.ai/api-platform/kling-image.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -28,8 +27,8 @@ from .errors import (
     UnexpectedReplyError,
 )
 from .job import Job
-from .rate_headers import retry_after
-from .sanitize import clean, parse, parse_torn, without_urls
+from .rate_headers import header, retry_after
+from .sanitize import clean, number, parse, parse_torn, without_urls
 from .url_policy import id_in_job_url, is_data_url, same_origin_url
 
 _SUCCESS = frozenset({"completed", "complete", "succeeded", "succeed", "success", "done", "finished"})
@@ -92,7 +91,7 @@ def read_submit(
     if not good and (_refuses(status) or not (reply and _job_id(reply, _ID_KEYS[:2]))):
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
     job_id = _job_id(reply) if reply is not None else None
-    for url in (_text(reply or {}, "statusUrl", "status_url"), _header_value(headers, "location")):
+    for url in (_text(reply or {}, "statusUrl", "status_url"), header(headers, "location")):
         job_id = job_id or id_in_job_url(url, base_url)
     job = _job(reply or {}, job_id or "", base_url)
     if whole is None:  # what is missing may change the meaning of what is there; the next poll says it all
@@ -160,8 +159,8 @@ def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
         image_urls=images if state == "completed" else (),
         output_urls=images,
         status_url=same_origin_url(_text(reply, "statusUrl", "status_url"), base_url),
-        credit_cost=_number(reply, "creditCost", "credit_cost"),
-        credits_remaining=_number(reply, "creditsRemaining", "credits_remaining"),
+        credit_cost=_credits(reply, "creditCost", "credit_cost"),
+        credits_remaining=_credits(reply, "creditsRemaining", "credits_remaining"),
         error=_reason(reply) if state == "failed" else None,
         warnings=_warnings(reply),
         raw=without_urls(reply),
@@ -258,9 +257,9 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> Iterator[str]:
     As a last resort any address below it that is not one of the service's own pages.
     """
     found = False
-    for reading in (_urls, _any_urls):
+    for anywhere in (False, True):
         for key in _CONTAINERS:
-            for url in reading(reply.get(key), 0):
+            for url in _urls(reply.get(key), anywhere=anywhere):
                 if not (base_url and url.startswith(f"{base_url}/jobs/")):
                     found = True
                     yield url
@@ -270,31 +269,21 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> Iterator[str]:
             return
 
 
-def _urls(value: Any, depth: int) -> Iterator[str]:
+def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
+    """The addresses of images in a value: under the names they have, or ``anywhere``, also under names not known."""
+    inside: list[Any] = []
     if isinstance(value, str):
         if value.strip().lower().startswith(("https://", "http://", "data:image/")):
             yield value.strip()
-    elif isinstance(value, list) and depth < 5:
-        for item in value:
-            yield from _urls(item, depth + 1)
-    elif isinstance(value, Mapping) and depth < 5:
-        for key in _IMAGE_KEYS:
-            yield from _urls(value.get(key), depth + 1)
-        for key in _ENCODED_KEYS:
-            if isinstance(value.get(key), str) and len(value[key]) > 100:
-                yield value[key] if is_data_url(value[key]) else f"data:image/any;base64,{value[key]}"
-
-
-def _any_urls(value: Any, depth: int) -> Iterator[str]:
-    if isinstance(value, Mapping) and depth < 8:
-        for key, item in value.items():
-            if not _OTHER_ADDRESSES.search(str(key)):
-                yield from _any_urls(item, depth + 1)
-    elif isinstance(value, list) and depth < 8:
-        for item in value:
-            yield from _any_urls(item, depth + 1)
-    elif isinstance(value, str):
-        yield from _urls(value, depth)
+    elif isinstance(value, list):
+        inside = value
+    elif isinstance(value, Mapping):
+        names = [key for key in value if not _OTHER_ADDRESSES.search(str(key))] if anywhere else _IMAGE_KEYS
+        inside = [value.get(name) for name in names]
+        encoded = [value[key] for key in _ENCODED_KEYS if isinstance(value.get(key), str) and len(value[key]) > 100]
+        inside += [text if is_data_url(text) else f"data:image/any;base64,{text}" for text in encoded]
+    for item in inside if depth < 8 else ():  # deeper is nonsense, and would end in a RecursionError
+        yield from _urls(item, anywhere=anywhere, depth=depth + 1)
 
 
 # --- other facts ----------------------------------------------------------------------------------------------------
@@ -326,23 +315,9 @@ def _warnings(reply: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text))[:20]
 
 
-def _header_value(headers: Mapping[str, str], name: str) -> str | None:
-    return next((value for key, value in headers.items() if key.lower() == name), None)
-
-
-def _number(parsed: Mapping[str, Any], *keys: str) -> float | None:
-    """A number of credits: finite and not negative, perhaps fractional, perhaps written as text."""
-    for key in keys:
-        value = parsed.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            continue
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            continue
-        if math.isfinite(number) and number >= 0:
-            return number
-    return None
+def _credits(parsed: Mapping[str, Any], *keys: str) -> float | None:
+    """Credits, perhaps fractional: the first of the keys that holds a number."""
+    return next((found for key in keys if (found := number(parsed.get(key))) is not None), None)
 
 
 def _text(parsed: Mapping[str, Any], *keys: str) -> str | None:
@@ -431,23 +406,18 @@ def _code_and_message(body: Any, depth: int = 0) -> tuple[str | None, str]:
         return None, clean(body) if isinstance(body, str) else ""
     error = body.get("error")
     code, message = _code(body.get("code")), clean(body.get("message"))
-    if isinstance(error, Mapping) and depth < 3:
+    if isinstance(error, Mapping | list) and depth < 3:
         inner_code, inner_message = _code_and_message(error, depth + 1)
         code, message = inner_code or code, inner_message or message
-    elif isinstance(error, list):
-        message = _field_errors(error) or message
     elif isinstance(error, str):
         if message and code is None:
             code = _code(error)
         message = message or clean(error)
         if code is None and message in _BY_CODE:
             code = message
-    for key in ("errors", "details", "detail", "msg", "type"):
-        if message:
-            break
-        value = body.get(key)
-        message = _field_errors(value) if isinstance(value, list) else clean(value)
-    return code, message
+    others = (body.get(key) for key in ("errors", "details", "detail", "msg", "type"))
+    texts = (_field_errors(value) if isinstance(value, list) else clean(value) for value in others)
+    return code, message or next(filter(None, texts), "")
 
 
 def _code(value: Any) -> str | None:

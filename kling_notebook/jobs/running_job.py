@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Any, Protocol
 
 from ..api.client import ServiceClient
@@ -175,7 +176,7 @@ class RunningJob:
 
     def wait_for_rate_limit(self, kind: Kind, due: float = 0.0) -> None:
         """Wait in the client's queue for a share of the rate limit. ``due``: ``time.monotonic()`` seconds."""
-        with self.client.request_queue.slot(kind, due) as slot:
+        with closing(self.client.request_queue.slot(kind, due)) as slot:
             told = False
             while (seconds := slot.ready()) > 0:
                 if seconds > 1.0 or told:  # a shorter wait is not worth a message

@@ -402,13 +402,13 @@ def test_fresh_addresses_are_asked_for_in_turn(start: Start, connect: Connect, m
     """That poll keeps to the limit like every other request."""
     service = start(faults=[Fault("download", "expired", at=1)])
     client = connect(service)
-    queue, turns = client.queue, []
+    queue, turns = client.request_queue.slot, []
 
     def counted(kind: Any, due: float = 0.0) -> Any:
         turns.append(kind)
         return queue(kind, due)
 
-    monkeypatch.setattr(client, "queue", counted)
+    monkeypatch.setattr(client.request_queue, "slot", counted)
     assert len(client.run(FOX)) == 1
     assert turns == [entry.kind for entry in service.log if entry.kind != "download"] == ["submit", "poll", "poll"]
 

@@ -128,7 +128,7 @@ def test_who_left_holds_no_one_up(line: RequestQueue) -> None:
 
 def test_who_left_is_never_told_to_go(line: RequestQueue) -> None:
     ticket = line.slot("submit")
-    ticket.leave()
+    ticket.close()
     with pytest.raises(RuntimeError, match="left the queue"):
         ticket.ready()
 
@@ -156,7 +156,7 @@ def test_leaving_after_the_turn_gives_nothing_back(line: RequestQueue) -> None:
     ticket = line.slot("submit")
     ticket.ready()
     before = line.limiter
-    ticket.leave()
+    ticket.close()
     assert line.limiter == before
 
 

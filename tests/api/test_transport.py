@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from kling_notebook.api.api_key import Key
+from kling_notebook.api.api_key import clean_key
 from kling_notebook.api.errors import DownloadError, SettingsError, TransportError
 from kling_notebook.api.response_body import TimedReply
 from kling_notebook.api.transport import Transport
@@ -37,7 +37,7 @@ def transport() -> Iterator[Make]:
     made: list[Transport] = []
 
     def make(base_url: str, connect: float = 2.0, read: float = 2.0) -> Transport:
-        made.append(Transport(Key(KEY), base_url, connect, read))
+        made.append(Transport(clean_key(KEY), base_url, connect, read))
         return made[-1]
 
     yield make
