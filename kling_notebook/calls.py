@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .api.address import split_address
 from .api.api_key import Secret
@@ -140,17 +140,19 @@ def generate(
     """
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
-    done = perform(
-        session,
-        [request],
-        source="python",
-        timeout=timeout,
-        max_credits=max_credits,
-        reuse=reuse,
-        show_progress=show_progress,
+    # no axes, and it waited
+    return cast(
+        Result,
+        perform(
+            session,
+            [request],
+            source="python",
+            timeout=timeout,
+            max_credits=max_credits,
+            reuse=reuse,
+            show_progress=show_progress,
+        ),
     )
-    assert isinstance(done, Result)  # noqa: S101  # no axes, and it waited
-    return done
 
 
 @_telling_parameters
@@ -213,18 +215,20 @@ def sweep(
     """
     session = current_session()
     plan = sweep_plan(session, prompt, axes, more_axes, pick=pick, pick_seed=pick_seed)
-    done = perform(
-        session,
-        session.requests(plan.points, extra),
-        source="python",
-        plan=plan,
-        timeout=timeout,
-        max_credits=max_credits,
-        reuse=reuse,
-        show_progress=show_progress,
+    # its plan is a sweep's
+    return cast(
+        SweepResult,
+        perform(
+            session,
+            session.requests(plan.points, extra),
+            source="python",
+            plan=plan,
+            timeout=timeout,
+            max_credits=max_credits,
+            reuse=reuse,
+            show_progress=show_progress,
+        ),
     )
-    assert isinstance(done, SweepResult)  # noqa: S101  # its plan is a sweep's
-    return done
 
 
 def batch(
@@ -267,18 +271,20 @@ def batch(
     session = current_session()
     options: dict[str, Any] = {"prompt": prompt, "id_column": id, "extra": extra, "skip_invalid": skip_invalid}
     plan = batch_plan(session, frame, columns_or_values, **options)
-    done = perform(
-        session,
-        [request for request in plan.requests if request is not None],
-        source="python",
-        plan=plan,
-        timeout=timeout,
-        max_credits=max_credits,
-        reuse=reuse,
-        show_progress=show_progress,
+    # its plan is a batch's
+    return cast(
+        BatchResult,
+        perform(
+            session,
+            [request for request in plan.requests if request is not None],
+            source="python",
+            plan=plan,
+            timeout=timeout,
+            max_credits=max_credits,
+            reuse=reuse,
+            show_progress=show_progress,
+        ),
     )
-    assert isinstance(done, BatchResult)  # noqa: S101  # its plan is a batch's
-    return done
 
 
 def estimate(

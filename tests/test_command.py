@@ -109,31 +109,33 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(command, tmp_path, capsys
 
 class TestNotebooks:
     def test_all_are_copied_the_quickstart_first(self, tmp_path):
-        placed = notebooks.put_into(tmp_path / "mine")
-        assert [p.how for p in placed] == ["copied"] * len(notebooks.shipped())
-        assert placed[0].path == tmp_path / "mine" / "quickstart.ipynb"
-        assert placed[0].path.read_bytes() == notebooks.shipped()[0].read_bytes()
+        copies = [tmp_path / "mine" / original.name for original in notebooks.shipped()]
+        assert notebooks.put_into(tmp_path / "mine") == [f"copied {copy}" for copy in copies]
+        assert copies[0].name == "quickstart.ipynb"
+        assert copies[0].read_bytes() == notebooks.shipped()[0].read_bytes()
 
     def test_an_edited_one_is_kept_byte_for_byte(self, tmp_path):
-        (path,) = [p.path for p in notebooks.put_into(tmp_path) if p.path.name == "quickstart.ipynb"]
+        notebooks.put_into(tmp_path)
+        path = tmp_path / "quickstart.ipynb"
         mine = nbformat.read(path, as_version=4)
         mine.cells[0].source = "my notes"
         nbformat.write(mine, path)
         before = path.read_bytes()
-        assert notebooks.put_into(tmp_path)[0].how == "kept"
+        assert notebooks.put_into(tmp_path)[0].startswith(f"kept your {tmp_path / 'quickstart.ipynb'}, which differs")
         assert path.read_bytes() == before
 
     def test_one_that_was_only_run_counts_as_there(self, tmp_path):
-        path = notebooks.put_into(tmp_path)[0].path
+        notebooks.put_into(tmp_path)
+        path = tmp_path / "quickstart.ipynb"
         ran = nbformat.read(path, as_version=4)
         ran.cells[1].outputs.append(nbformat.v4.new_output("stream", text="hello"))
         nbformat.write(ran, path)
-        assert notebooks.put_into(tmp_path)[0].how == "there"
+        assert notebooks.put_into(tmp_path)[0] == f"{path} is already there"
 
     @pytest.mark.parametrize("content", ["", "not json", "[]", '{"cells": [{}]}', '{"cells": 3}'])
     def test_something_else_under_that_name_is_kept(self, content, tmp_path):
         (tmp_path / "quickstart.ipynb").write_text(content)
-        assert notebooks.put_into(tmp_path)[0].how == "kept"
+        assert notebooks.put_into(tmp_path)[0].startswith(f"kept your {tmp_path / 'quickstart.ipynb'}, which differs")
         assert (tmp_path / "quickstart.ipynb").read_text() == content
 
     def test_they_are_committed_without_outputs(self):
@@ -144,11 +146,10 @@ class TestNotebooks:
 
 class TestLab:
     def test_it_opens_the_quickstart_and_allows_root_only_to_root(self, tmp_path, monkeypatch):
-        first = notebooks.put_into(tmp_path)[0]
         monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
-        as_root = lab.arguments(first, port=None, open_browser=True)
+        as_root = lab.arguments(tmp_path, port=None, open_browser=True)
         monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
-        as_user = lab.arguments(first, port=9123, open_browser=False)
+        as_user = lab.arguments(tmp_path, port=9123, open_browser=False)
         assert "--allow-root" in as_root
         assert "--allow-root" not in as_user
         assert "--LabApp.default_url=/lab/tree/quickstart.ipynb" in as_user

@@ -117,7 +117,7 @@ def test_the_sandbox_that_is_asked_for_never_sees_the_key(tmp_path: Path, keyrin
     try:
         client = session.client
         assert client.base_url.startswith("http://127.0.0.1:")
-        assert client._key.reveal() == session.sandbox_key not in (KEY, "from-the-keyring")
+        assert client._key.reveal() == session._sandbox.key not in (KEY, "from-the-keyring")
         assert resolve({"sandbox": True}, {}, {}).api_key is None
     finally:
         session.close()

@@ -354,7 +354,7 @@ def read_error(
     what, advice = _ADVICE[kind]
     if kind is InsufficientCreditsError and same_origin_url(CREDITS_PAGE, base_url):
         advice = f"Buy credits at {CREDITS_PAGE}"
-    if _redirects(status) or status in _WITHOUT_A_JOB:
+    if 300 <= status < 400:
         what = (
             "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere"
         )
@@ -377,13 +377,8 @@ def read_error(
 
 
 def _refuses(status: int) -> bool:
-    """True if the status makes it certain that no job was made."""
+    """True if the status makes it certain that no job was made. Other redirects may follow work that was done."""
     return status in _WITHOUT_A_JOB or (400 <= status < 500 and status not in (408, 499))
-
-
-def _redirects(status: int) -> bool:
-    """A 3xx other than 307 and 308 may be what a service says after it has acted."""
-    return 300 <= status < 400 and status not in _WITHOUT_A_JOB
 
 
 def _kind(status: int, code: str | None) -> type[ApiError]:

@@ -8,13 +8,7 @@ import socket
 from pathlib import Path
 
 from . import CannotStartError
-from .notebooks import FIRST, Placed, put_into
-
-MESSAGES = {
-    "copied": "copied {path}",
-    "there": "{path} is already there",
-    "kept": "kept your {path}, which differs from the one that comes with this version",
-}
+from .notebooks import FIRST, put_into
 
 
 def run(folder: Path, *, port: int | None, open_browser: bool) -> None:
@@ -23,18 +17,16 @@ def run(folder: Path, *, port: int | None, open_browser: bool) -> None:
         raise CannotStartError('JupyterLab is not installed. Install it: pip install "kling-notebook[lab]"')
     if port is not None:
         check_port(port)
-    placed = put_into(folder)
-    for notebook in placed:
-        print(MESSAGES[notebook.how].format(path=notebook.path), flush=True)
+    print("\n".join(put_into(folder)), flush=True)
     answer_the_question_about_news()
     from jupyterlab.labapp import LabApp
 
-    LabApp.launch_instance(arguments(placed[0], port=port, open_browser=open_browser))
+    LabApp.launch_instance(arguments(folder.resolve(), port=port, open_browser=open_browser))
 
 
-def arguments(first: Placed, *, port: int | None, open_browser: bool) -> list[str]:
+def arguments(folder: Path, *, port: int | None, open_browser: bool) -> list[str]:
     """JupyterLab's own command line: serve the notebook's folder, open the notebook."""
-    chosen = [f"--ServerApp.root_dir={first.path.parent}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    chosen = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
     if port is not None:
         chosen += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     if not open_browser:

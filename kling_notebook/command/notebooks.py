@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..api.event_log import log_suppressed
 from . import CannotStartError
@@ -28,26 +27,20 @@ def shipped() -> list[Path]:
     return sorted(home().glob("*.ipynb"), key=lambda path: (path.name != FIRST, path.name))
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """What happened to one notebook: ``copied``, ``there`` (the same cells already) or ``kept`` (edited)."""
-
-    path: Path
-    how: Literal["copied", "there", "kept"]
-
-
-def put_into(folder: Path) -> list[Placed]:
-    """Copy the notebooks into ``folder``; a file that is already there is never touched."""
+def put_into(folder: Path) -> list[str]:
+    """Copy the notebooks into ``folder``; a file that is there is never touched. Returns what became of each."""
     return [_place(original, make_folder(folder) / original.name) for original in shipped()]
 
 
-def _place(original: Path, target: Path) -> Placed:
+def _place(original: Path, target: Path) -> str:
     try:
         with target.open("xb") as file:
             file.write(original.read_bytes())
-        return Placed(target, "copied")
+        return f"copied {target}"
     except FileExistsError:
-        return Placed(target, "there" if same_cells(original, target) else "kept")
+        if same_cells(original, target):
+            return f"{target} is already there"
+        return f"kept your {target}, which differs from the one that comes with this version"
     except OSError as error:
         raise CannotStartError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from None
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
-from ..api.parameters import SOURCES
 from ..results import sweep_axes
 from ..results.batch_result import BatchPlan, plan_batch
 from ..results.sweep_axes import Pick
@@ -63,20 +62,14 @@ def _row_requests(
     session: Session, rows: Sequence[Row], extra: Mapping[str, Any] | None
 ) -> list[GenerationRequest | str]:
     """The checked request of each row, or why the row cannot be asked for."""
-    sources: dict[str, Any] = {}
+    sources: dict[Any, Any] = {}  # rows that share a source image read it once
     requests: list[GenerationRequest | str] = []
     for row in rows:
         if row.error:
             requests.append(row.error)
             continue
-        parameters = dict(row.parameters)
         try:
-            for name in parameters.keys() & SOURCES:
-                image = parameters[name]
-                if isinstance(image, str) and image not in sources:  # rows that share a source image read it once
-                    sources[image] = session.workspace.attachments.resolve(image)
-                parameters[name] = sources[image] if isinstance(image, str) else image
-            requests.append(session.request(row.prompt, extra=extra, **parameters))
+            requests.append(session.request(row.prompt, sources=sources, extra=extra, **row.parameters))
         except InputError as error:
             requests.append(str(error))
     return requests

@@ -9,17 +9,14 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..api.address import address_of
 from ..api.api_key import KEYS_PAGE, Secret
 from ..api.client import ServiceClient
-from ..api.errors import InputError, SettingsError
-from ..api.generation_request import GenerationRequest
+from ..api.errors import SettingsError
+from ..api.generation_request import GenerationRequest, SourceImage
 from ..api.job import Observer
 from ..api.parameters import SOURCES, check_characters
-from ..api.quantities import count
 from ..api.url_policy import is_loopback
 from ..jobs import purchase
 from ..jobs import resume as past_jobs
@@ -30,7 +27,7 @@ from ..jobs.spending import Estimate, SpendingLimits
 from ..jobs.workspace import Workspace
 from ..journal import layout
 from ..journal.job_record import Record
-from ..journal.journal import Filter, Journal
+from ..journal.journal import Filter
 from ..journal.locks import Locks
 from ..journal.recovery import open_journal
 from ..results import history
@@ -38,7 +35,7 @@ from ..results.attachments import Attachments
 from ..results.handle import JobHandle
 from ..results.result import Result, SavedImage
 from ..results.sweep_axes import Point
-from ..settings import Settings, choose_backend, folder_of, resolve, variable
+from ..settings import choose_backend, folder_of, resolve, variable
 from . import status
 from .status import SessionStatus
 
@@ -57,8 +54,11 @@ class Session:
         person_present: whether somebody is there to see painted images and to answer.
         before: the session that this kernel had before. A reconnect makes no new budget and forgets no job.
 
+    Attributes:
+        backend: ``pixeldojo``, ``sandbox``, or ``host:port`` of another base; the history's ``backend`` column.
+
     Raises:
-        SettingsError: a setting that cannot work, no key where one is needed, a folder that cannot be written.
+        SettingsError: a setting that cannot work, no key although one is needed, a folder that cannot be written.
     """
 
     def __init__(
@@ -69,59 +69,53 @@ class Session:
         person_present: bool = False,
         before: Session | None = None,
     ) -> None:
-        self.given: dict[str, Any] = {
-            name: Secret(v) if name == "api_key" and isinstance(v, str) else v for name, v in (given or {}).items()
+        self.given = given = {
+            k: Secret(v) if k == "api_key" and isinstance(v, str) else v for k, v in (given or {}).items()
         }
-        given = self.given  # no frame below an error shows the key
-        self._inputs = self._inputs_of(given, config)
-        self.settings: Settings = resolve(self.given, config)
-        self._backend = choose_backend(self.settings, person_present=person_present)
+        self._inputs = _inputs_of(given, config)
+        self.settings = resolve(given, config)
+        chosen = choose_backend(self.settings, person_present=person_present)
+        self.backend, self.is_sandbox = chosen.name, chosen.sandbox
+        self.folder = folder_of(self.settings)
         self.id = layout.new_session_id()
         self._process: int = before._process if before else os.getpid()
-        self.folder: Path = folder_of(self.settings)
-        self._notices: list[str] = [self._backend.notice] if self._backend.notice else []
-        self._client: ServiceClient | None = None
+        self._notices: list[str] = [chosen.notice] if chosen.notice else []
         self._sandbox: Any = None
         self._starting = threading.RLock()
         self._warned_of_key = False
         self.cells_seen = 0  # cells of the kernel that were looked through for the key
-        if not self.is_sandbox:
-            self._client = self._connect(self._backend.base_url, self.settings.api_key)
-        layout.check(self.folder)
-        locks = Locks(self.folder, self.id)
-        self.journal: Journal = open_journal(self.folder, self.id, self._notices.append)
-        self.workspace: Workspace = Workspace(
-            (*(before.workspace.sessions if before else ()), self.id),
-            self.backend,
-            self.folder,
-            self.journal,
-            locks,
-            Attachments(self.folder, self.image, "" if self.is_sandbox else self._backend.base_url),
-            self.settings,
-            self._notices,
-            None if self.is_sandbox else self.journal.fingerprint(self.settings.api_key),
-        )
+        key = None if self.is_sandbox else self.settings.api_key
+        # Made before the folder: a key or an address that cannot work leaves nothing behind.
+        self._client = self._connect(chosen.base_url, key) if key else None
+        self.workspace = self._open_folder(chosen.base_url, key, before)
+        self.journal = self.workspace.journal
+        # One ledger per backend and kernel: a budget that a reconnect would reset is none.
         self.ledgers: dict[str, SpendingLedger] = before.ledgers if before else {}
         ledger = SpendingLedger(self.workspace.has_price, self.ledgers.get(self.backend))
         self.ledgers[self.backend] = ledger
-        local = self.is_sandbox or is_loopback(self._backend.base_url)
-        self.dispatcher = Dispatcher(
-            self.workspace, lambda: self.client, ledger, self._current_rate, LOCAL_DOWNLOADS if local else DOWNLOADS
-        )
+        downloads = LOCAL_DOWNLOADS if self.is_sandbox or is_loopback(chosen.base_url) else DOWNLOADS
+        self.dispatcher = Dispatcher(self.workspace, lambda: self.client, ledger, self._current_rate, downloads)
         self.unwatched: dict[int, JobHandle] = {}
         self._touched: set[int] = set(before._touched if before and before.folder == self.folder else ())
         self._notices += past_jobs.recover_on_start(self.workspace)
 
+    def _open_folder(self, base_url: str, key: Secret | None, before: Session | None) -> Workspace:
+        layout.check(self.folder)
+        locks = Locks(self.folder, self.id)
+        journal = open_journal(self.folder, self.id, self._notices.append)
+        return Workspace(
+            (*(before.workspace.sessions if before else ()), self.id),
+            self.backend,
+            self.folder,
+            journal,
+            locks,
+            Attachments(self.folder, self.image, base_url),
+            self.settings,
+            self._notices,
+            journal.fingerprint(key) if key else None,
+        )
+
     # ---- who and where ----
-
-    @property
-    def backend(self) -> str:
-        """``pixeldojo``, ``sandbox``, or ``host:port`` of another base; the history's ``backend`` column."""
-        return self._backend.name
-
-    @property
-    def is_sandbox(self) -> bool:
-        return self._backend.sandbox
 
     @property
     def client(self) -> ServiceClient:
@@ -148,11 +142,6 @@ class Session:
         """The limit the service announced counts more than the setting; no client is made for it."""
         return float(self._client.request_queue.limiter.limit if self._client else self.rate)
 
-    @property
-    def sandbox_key(self) -> str | None:
-        """The play key of this session's sandbox."""
-        return self._sandbox.key if self._sandbox is not None else None
-
     def __repr__(self) -> str:
         return f"<Session {self.backend} in {self.folder}>"
 
@@ -165,21 +154,13 @@ class Session:
         self._apply_settings(self.given, config)  # what `connect()` set stays above it
 
     def _apply_settings(self, given: dict[str, Any], config: Mapping[str, Any]) -> None:
-        inputs = self._inputs_of(given, config)
+        inputs = _inputs_of(given, config)
         if inputs == self._inputs:
             return
         later = resolve(given | {"api_key": self.settings.api_key}, config)
         self.settings = self.workspace.settings = self.settings.merge(later)
         self.given, self._inputs = given, inputs
         self.dispatcher.workers.in_flight = self.settings.in_flight
-
-    @staticmethod
-    def _inputs_of(
-        given: Mapping[str, Any], config: Mapping[str, Any] | None
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """What settings are resolved from: the same inputs are not resolved twice."""
-        environment = {name: variable(name) for name in os.environ if name.startswith(("KLING_", "PIXELDOJO_"))}
-        return dict(given), dict(config or {}), environment
 
     def warn_of_key_in(self, *texts: str) -> None:
         """Leave a notice, once, if one of the texts holds the API key: a cell or a prompt is saved as it stands."""
@@ -218,14 +199,24 @@ class Session:
 
     # ---- asking ----
 
-    def request(self, prompt: str, **parameters: Any) -> GenerationRequest:
+    def request(
+        self, prompt: str, *, sources: dict[Any, SourceImage | None] | None = None, **parameters: Any
+    ) -> GenerationRequest:
         """A checked request, its source image (a path, URL, ``12b``, bytes, image ...) resolved.
+
+        Args:
+            sources: those that were resolved already; requests that share this dictionary read each of them once.
 
         Raises:
             InputError: naming the parameter and the way out.
         """
+        known = {} if sources is None else sources
         for name in parameters.keys() & SOURCES:
-            parameters[name] = self.workspace.attachments.resolve(parameters[name])
+            image = parameters[name]
+            key = image if isinstance(image, str) else id(image)
+            if key not in known:
+                known[key] = self.workspace.attachments.resolve(image)
+            parameters[name] = known[key]
         parameters.setdefault("model", self.settings.model)
         request = GenerationRequest(prompt, **parameters)
         self.warn_of_key_in(json.dumps(request.as_json(), ensure_ascii=False))
@@ -233,18 +224,11 @@ class Session:
 
     def requests(self, points: Sequence[Point], extra: Mapping[str, Any] | None = None) -> list[GenerationRequest]:
         """The checked request of each point of a sweep; a source image that several points share is read once."""
-        sources: dict[int, Any] = {}
-        requests = []
-        for point in points:
-            parameters = dict(point.parameters)
-            for name in parameters.keys() & SOURCES:
-                image = parameters[name]
-                if id(image) not in sources:
-                    sources[id(image)] = self.workspace.attachments.resolve(image)
-                parameters[name] = sources[id(image)]
-            beside = {"extra": extra, "sample": point.sample, "draw": point.draw}
-            requests.append(self.request(point.prompt, **beside, **parameters))
-        return requests
+        beside: dict[str, Any] = {"sources": {}, "extra": extra}
+        return [
+            self.request(point.prompt, sample=point.sample, draw=point.draw, **beside, **point.parameters)
+            for point in points
+        ]
 
     def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:
         """Whether identical completed requests are shown again: as given, else the setting, else on for sweeps only."""
@@ -319,14 +303,8 @@ class Session:
 
     def star(self, which: int | str, place: int, on: bool = True) -> None:
         """Mark an image, or take the mark away. InputError if there is no such image."""
-        record = self.record(which)
-        if not 0 <= place < len(record.images):
-            address = address_of(record.number, place)
-            raise InputError(
-                f"Job {record.number} has {count(len(record.images), 'image')}; there is no {address}.",
-                parameter="image",
-            )
-        self.journal.star(record.number, place, on)
+        image = self.image(which, place)
+        self.journal.star(image.number, image.place, on)
 
     def note(self, which: int | str, text: str | None) -> None:
         """Keep a line of text with a job; an empty one removes it."""
@@ -371,3 +349,11 @@ class Session:
         check_characters("search", where.get("search") or "")
         mine = where.pop("mine", False)
         return where | ({"sessions": self.workspace.sessions, "numbers": frozenset(self._touched)} if mine else {})
+
+
+def _inputs_of(
+    given: Mapping[str, Any], config: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What settings are resolved from: the same inputs are not resolved twice."""
+    environment = {name: variable(name) for name in os.environ if name.startswith(("KLING_", "PIXELDOJO_"))}
+    return dict(given), dict(config or {}), environment

@@ -24,7 +24,7 @@ class SessionStatus:
     Attributes:
         running: this session's jobs under way. elsewhere: those another living kernel works on.
         paused: paused or left behind, resumable. unconfirmed: may have been submitted.
-        hints: for a unconfirmed job's number, what the balance says of it.
+        hints: for an unconfirmed job's number, what the balance says of it.
         since: from when spent_session counts, epoch seconds.
         spent_session, spent_folder: credits. budget, balance: None where not set, not known.
     """
@@ -44,41 +44,28 @@ class SessionStatus:
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, text) lines for a small table."""
-        rows = [("backend", self.backend), ("folder", self.folder)]
-        rows.append(("running", _numbers(self.running) or "nothing"))
+        rows = [("backend", self.backend), ("folder", self.folder), ("running", _numbers(self.running) or "nothing")]
         if self.elsewhere:
             rows.append(("in another kernel", _numbers(self.elsewhere)))
         if self.paused:
             rows.append(("paused", f"{_numbers(self.paused)}: %kling resume fetches them"))
-        for record in self.unconfirmed:
-            hint = self.hints.get(record.number, "")
-            rows.append(
-                (
-                    f"job {record.number} unconfirmed",
-                    f"may have been submitted and charged (about {record.estimate:g}). {hint}"
-                    f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
-                )
+        rows += [
+            (
+                f"job {record.number} unconfirmed",
+                f"may have been submitted and charged (about {record.estimate:g}). {self.hints.get(record.number, '')}"
+                f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
             )
+            for record in self.unconfirmed
+        ]
         if self.backend == "sandbox":
-            rows.append(("credits", "play money: nothing is billed"))
-        else:
-            budget = "no budget" if self.budget is None else f"budget {self.budget:g}"
-            rows.append(
-                (
-                    "spent",
-                    f"{self.spent_session:g} since {datetime.fromtimestamp(self.since):%Y-%m-%d %H:%M} "
-                    f"({budget}; jobs that run or are unconfirmed count), {self.spent_folder:g} in the folder in all",
-                )
-            )
-            rows.append(
-                (
-                    "left",
-                    "not known yet"
-                    if self.balance is None
-                    else f"{self.balance:g} credits (last reported by the service)",
-                )
-            )
-        return rows
+            return [*rows, ("credits", "play money: nothing is billed")]
+        budget = "no budget" if self.budget is None else f"budget {self.budget:g}"
+        spent = (
+            f"{self.spent_session:g} since {datetime.fromtimestamp(self.since):%Y-%m-%d %H:%M} "
+            f"({budget}; jobs that run or are unconfirmed count), {self.spent_folder:g} in the folder in all"
+        )
+        left = "not known yet" if self.balance is None else f"{self.balance:g} credits (last reported by the service)"
+        return [*rows, ("spent", spent), ("left", left)]
 
 
 def _numbers(records: tuple[Record, ...]) -> str:
@@ -141,15 +128,16 @@ def _listed(records: Sequence[Record]) -> str:
 
 def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, str]]:
     """Rows of (what, ok | failed | unknown | warning, text). Spends nothing and never POSTs."""
-    rows = [_checked("folder", lambda: _folder(workspace)), _checked("journal", lambda: _journal(workspace))]
+    rows = [
+        _checked("folder", lambda: _folder(workspace)),
+        _checked("journal", lambda: f"sound, {count(workspace.journal.check(), 'job')}"),
+    ]
     rows += pillow_row(importlib.metadata.version("Pillow"))
     try:
         answer = client.probe()
     except KlingError as error:
-        rows.append(("host", "failed", f"{client.base_url} cannot be reached: {error}"))
-        rows.append(("key", "unknown", "the host did not answer"))
-        rows.append(("schema", "unknown", "the host did not answer"))
-        return rows
+        unknown = [(what, "unknown", "the host did not answer") for what in ("key", "schema")]
+        return [*rows, ("host", "failed", f"{client.base_url} cannot be reached: {error}"), *unknown]
     rows.append(("host", "ok" if answer != "unknown" else "unknown", f"{client.base_url} answers"))
     words = {
         "accepted": ("ok", "accepted"),
@@ -164,11 +152,9 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
         )
     else:
         rows.append(("count key", "ok", schema.count_key or "num_outputs (the schema names none)"))
-        rows.append(
-            ("image key", "ok" if schema.image_key else "unknown", schema.image_key or "none: no image to image")
-        )
-    rows.append(("submitting", "unknown", "never tried by this check: it would cost a credit"))
-    return rows
+        found = "ok" if schema.image_key else "unknown"
+        rows.append(("image key", found, schema.image_key or "none: no image to image"))
+    return [*rows, ("submitting", "unknown", "never tried by this check: it would cost a credit")]
 
 
 def pillow_row(version: str) -> list[tuple[str, str, str]]:
@@ -190,8 +176,3 @@ def _folder(workspace: Workspace) -> str:
     probe.write_bytes(os.urandom(16))
     probe.unlink()
     return f"{workspace.folder} can be written"
-
-
-def _journal(workspace: Workspace) -> str:
-    jobs = workspace.journal.check()
-    return f"sound, {count(jobs, 'job')}"
