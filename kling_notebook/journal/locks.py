@@ -28,8 +28,6 @@ def alone(path: Path) -> Iterator[None]:
     lock = FileLock(path, timeout=60.0)
     try:
         lock.acquire()
-    except NotImplementedError:
-        raise _no_locks(path) from None
     except (Timeout, OSError) as error:
         raise SettingsError(
             f"{path} could not be locked ({error}). Nothing was sent. Is another kernel stuck in this folder?"
@@ -38,14 +36,6 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _no_locks(path: Path) -> SettingsError:
-    """What filelock 3.16 to 3.20 raise bare."""
-    return SettingsError(
-        f"{path} cannot be locked: its file system has no locks, and two kernels could pay for one request twice. "
-        "Nothing was sent. Choose a folder on another disk: KLING_FOLDER, or kling.connect(folder=...)."
-    )
 
 
 _held: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -72,8 +62,6 @@ class Locks:
             layout.locks(folder).mkdir(parents=True, exist_ok=True)
             self._lock = self._taken()
             _held.add(self._lock)
-        except NotImplementedError:
-            raise _no_locks(layout.locks(folder)) from None
         except (OSError, Timeout) as error:
             raise SettingsError(
                 f"The folder {folder} cannot be written ({error}). Nothing was sent. Choose another: "
@@ -118,7 +106,7 @@ class Locks:
         probe = FileLock(path)
         try:
             probe.acquire(timeout=0)
-        except (Timeout, OSError, NotImplementedError):
+        except (Timeout, OSError):
             return True
         with suppress(OSError):
             path.unlink()
