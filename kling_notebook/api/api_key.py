@@ -53,7 +53,7 @@ _NEVER_IN_A_KEY = {
     "[^\x00-\x7f]": "has a character that is not plain ASCII",
     "[^!-~]": "has a control character inside",
 }
-"""What makes a text no key, and how it is said; the first that fits counts."""
+"""What no key holds, and the words for it; the first that fits is reported."""
 
 
 def clean_key(api_key: str | Secret) -> Secret:

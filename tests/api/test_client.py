@@ -505,7 +505,7 @@ def test_an_interrupt_while_the_post_is_out_says_that_a_job_may_have_been_charge
     assert (service.count("submit"), service.charges) == (1, 1)
 
 
-@pytest.mark.parametrize("where", ["queue", "schema", "sleep"])
+@pytest.mark.parametrize("where", ["slot", "schema", "sleep"])
 def test_an_interrupt_before_the_post_says_that_nothing_was_sent(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -519,7 +519,7 @@ def test_an_interrupt_before_the_post_says_that_nothing_was_sent(
     if where == "sleep":
         monkeypatch.setattr(RunningJob, "pause", interrupt)
     else:
-        monkeypatch.setattr(client, where, interrupt)
+        monkeypatch.setattr(client.request_queue if where == "slot" else client, where, interrupt)
     with pytest.raises(Interrupted, match=r"Nothing was sent\.$") as caught:
         client.run(FOX.replace(num_outputs=2))
     assert not caught.value.maybe_submitted
