@@ -70,22 +70,14 @@ def parser() -> argparse.ArgumentParser:
         "--max-credits", metavar="N", type=_amount, help="what a live tour may spend in all; it makes 6 images"
     )
 
-    _add_sandbox(add("sandbox", _sandbox, "run the sandbox service alone, until interrupted"))
+    sandbox = add("sandbox", _sandbox, "run the sandbox service alone, until interrupted")
+    for name, kind, metavar, words in SANDBOX_OPTIONS:
+        sandbox.add_argument(f"--{name}", type=kind, metavar=metavar, help=words)
     check = add("check", _check, "check key, service and folder without spending; the same as %kling check")
     check.add_argument(
         "--report", action="store_true", help="write the shapes of the replies, without values, to a file"
     )
     return main
-
-
-def _add_sandbox(sandbox: argparse.ArgumentParser) -> None:
-    sandbox.add_argument("--port", type=_port, help="default: any free one")
-    sandbox.add_argument("--key", help="the key it accepts (default: a random one, printed)")
-    sandbox.add_argument("--latency", type=_amount, metavar="S", help="about how long a job takes (default: 2 to 3 s)")
-    sandbox.add_argument("--credits", type=_amount, metavar="N", help="the balance it starts with")
-    sandbox.add_argument("--rate-limit", type=_count, metavar="N", help="requests a minute (default: no limit)")
-    sandbox.add_argument("--seed", type=int, metavar="N", help="another seed, other images (default: 0)")
-    sandbox.add_argument("--fail-rate", type=_share, metavar="P", help="share of jobs that fail, 0 to 1 (default: 0)")
 
 
 def _number(kind: type, name: str, low: float, high: float, what: str) -> Callable[[str], Any]:
@@ -107,6 +99,18 @@ _count = _number(int, "whole number", 1, math.inf, "1 or more")
 _share = _number(float, "share", 0, 1, "between 0 and 1")
 
 
+SANDBOX_OPTIONS: tuple[tuple[str, Callable[[str], Any], str | None, str], ...] = (
+    ("port", _port, None, "default: any free one"),
+    ("key", str, None, "the key it accepts (default: a random one, printed)"),
+    ("latency", _amount, "S", "about how long a job takes (default: 2 to 3 s)"),
+    ("credits", _amount, "N", "the balance it starts with"),
+    ("rate-limit", _count, "N", "requests a minute (default: no limit)"),
+    ("seed", int, "N", "another seed, other images (default: 0)"),
+    ("fail-rate", _share, "P", "share of jobs that fail, 0 to 1 (default: 0)"),
+)
+"""Name, type, what stands for the value in the help, and the help itself."""
+
+
 def _lab(chosen: argparse.Namespace) -> int:
     from .command import lab
 
@@ -125,8 +129,7 @@ def _tour(chosen: argparse.Namespace) -> int:
 def _sandbox(chosen: argparse.Namespace) -> int:
     from .command import sandbox
 
-    names = ("port", "key", "latency", "credits", "rate_limit", "seed", "fail_rate")
-    sandbox.run(**{name: value for name in names if (value := getattr(chosen, name)) is not None})
+    sandbox.run(**{name: value for name, value in vars(chosen).items() if name != "run" and value is not None})
     return 0
 
 

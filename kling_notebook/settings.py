@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ class Setting(NamedTuple):
     variable: str | None
     help: str
     minimum: float = 0.0
-    maximum: float = float("inf")
+    maximum: float = math.inf
 
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
@@ -157,17 +158,16 @@ def checked(name: str, value: Any, origin: str) -> Any:
 def _checked_number(setting: Setting, value: Any, wrong: str) -> float | int | None:
     if setting.default is None and str(value).strip().lower() in ("off", "none"):
         return None  # set, so that it stands above the environment's
+    whole = setting.kind == "count"
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise SettingsError(f"{wrong} Give a number.") from None
-    if isinstance(value, bool) or not setting.minimum <= number <= setting.maximum or number == float("inf"):
-        raise SettingsError(f"{wrong} Give a number from {setting.minimum:g} to {setting.maximum:g}.")
-    if setting.kind == "count":
-        if number != int(number):
-            raise SettingsError(f"{wrong} Give a whole number.")
-        return int(number)
-    return number
+        number = math.nan  # outside of every range
+    inside = setting.minimum <= number <= setting.maximum and number < math.inf
+    if isinstance(value, bool) or not inside or (whole and number != int(number)):
+        above = f"from {setting.minimum:g}" + f" to {setting.maximum:g}" * (setting.maximum < math.inf)
+        raise SettingsError(f"{wrong} Give a {'whole ' * whole}number {above}.")
+    return int(number) if whole else number
 
 
 def resolve(
@@ -183,9 +183,8 @@ def resolve(
         SettingsError: an impossible value, or a name that is not a setting's.
     """
     for name, value in given.items():
-        if (
-            isinstance(value, str | Secret) and not str(value).strip()
-        ):  # an empty variable is one that is not set; this is a mistake
+        # An empty variable of the environment is one that is not set; here it is a mistake.
+        if isinstance(value, str | Secret) and not str(value).strip():
             raise SettingsError(f"{name} is empty. Give it a value, or leave it out for the default.")
         checked(name, value, SET_HERE)
     values: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from kling_notebook.calls import connect
 from kling_notebook.jobs.client import KlingClient
 from kling_notebook.notebook import kernel_session
 from kling_notebook.session import current
+from kling_notebook.session import session as session_module
 from kling_notebook.session.session import Session
 from kling_notebook.settings import (
     BEGUN_WITH,
@@ -361,6 +362,27 @@ def test_a_key_that_turns_up_later_is_not_shown_as_in_force(folder: Path, monkey
     session.refresh({})
     assert session.settings.described()[0] == ("api_key", "not set", "default")
     assert session.is_sandbox
+    session.close()
+
+
+def test_settings_are_resolved_once_for_each_change_of_what_they_come_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call of the API asks for what is in force: ``%config``, the environment and what was set compare equal."""
+    resolved: list[Any] = []
+    monkeypatch.setattr(session_module, "resolve", lambda *inputs: resolved.append(inputs) or resolve(*inputs))
+    session = Session({"folder": str(folder), "sandbox": True})
+    changes: list[tuple[Callable[[], None], float | None]] = [
+        (lambda: session.refresh({}), None),
+        (lambda: session.refresh({"budget": 5}), 5.0),
+        (lambda: monkeypatch.setenv("KLING_BUDGET", "7") or session.refresh({}), 7.0),
+        (lambda: monkeypatch.setenv("KLING_REUSE", "1") or session.refresh({}), 7.0),
+        (lambda: session.configure(budget=9), 9.0),
+    ]
+    for number, (change, budget) in enumerate(changes, start=1):
+        for _ in range(3):
+            change()
+        assert (len(resolved), session.settings.budget) == (number, budget)
     session.close()
 
 

@@ -62,21 +62,16 @@ def promised_length(headers: Mapping[str, str]) -> int | None:
 def _from_the_wire(raw: Any, promised: int | None) -> Iterator[bytes]:
     """The body as it arrives. One that ends early is whole all the same if it is an image with its end marker."""
     first = last = b""
-    failure: Exception | None = None
-    while True:
-        try:
-            data = raw.read(CHUNK, decode_content=False)
-        except Exception as error:
-            failure, data = error, b""
-        if not data:
-            break
-        first, last = (first + data)[:12] if len(first) < 12 else first, (last + data)[-12:]
-        yield data
-    if failure is None and (promised is None or raw.tell() == promised):
-        return
-    if _has_its_end(first, last, raw.tell()):
-        return
-    raise failure or CutShortError(f"{raw.tell()} of {promised} bytes arrived")
+    try:
+        while data := raw.read(CHUNK, decode_content=False):
+            first, last = (first + data[:12])[:12], (last + data[-12:])[-12:]
+            yield data
+        short = promised is not None and raw.tell() != promised
+        failure: Exception | None = CutShortError(f"{raw.tell()} of {promised} bytes arrived") if short else None
+    except Exception as error:
+        failure = error
+    if failure is not None and not _has_its_end(first, last, raw.tell()):
+        raise failure
 
 
 def _has_its_end(first: bytes, last: bytes, size: int) -> bool:
