@@ -113,6 +113,7 @@ class Snapshot:
         elapsed: since the submit (since the plan before it). expected: in all, from past jobs; None when unknown.
         waiting_for: why nothing moves just now ("rate limit, 12 s", "network"), None where it moves.
         saved: how many of ``images`` are in the folder. reused: shown again from the folder at no cost.
+        warnings: what the service says of the images' content.
     """
 
     request: GenerationRequest
@@ -127,6 +128,7 @@ class Snapshot:
     saved: int = 0
     images: int = 0
     reused: bool = False
+    warnings: tuple[str, ...] = ()
     error: KlingError | None = None
 
     def replace(self, **changes: Any) -> Snapshot:

@@ -162,7 +162,7 @@ def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
         credit_cost=_credits(reply, "creditCost", "credit_cost"),
         credits_remaining=_credits(reply, "creditsRemaining", "credits_remaining"),
         error=_reason(reply) if state == "failed" else None,
-        warnings=_warnings(reply),
+        warnings=warnings_of(reply),
         raw=without_urls(reply),
     )
 
@@ -220,12 +220,10 @@ def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str |
     """A job id that can be polled: text or a number, whatever its characters; not a path that leads elsewhere."""
     for key in keys:
         value = reply.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if isinstance(value, str) and 0 < len(value.strip()) <= 512:
-            text = value.strip()
-            if text not in (".", "..") and not any(category(character) in ("Cc", "Cs") for character in text):
-                return text
+        text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        unusable = text in (".", "..") or any(category(character) in ("Cc", "Cs") for character in text)
+        if 0 < len(text) <= 512 and not unusable:
+            return text
     return None
 
 
@@ -305,9 +303,9 @@ def _reason(reply: Mapping[str, Any]) -> str:
     return clean(text) or ("no reason given" + (f" ({clean(rest, 200)})" if rest else ""))
 
 
-def _warnings(reply: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the service says of the content, as "not drawn: perfume"."""
-    value = reply.get("warnings")
+def warnings_of(reply: Any) -> tuple[str, ...]:
+    """What a reply, perhaps one that was stored, says of the images' content, as "not drawn: perfume"."""
+    value = reply.get("warnings") if isinstance(reply, Mapping) else None
     texts = (
         clean(item.get("message") if isinstance(item, Mapping) else item)
         for item in (value if isinstance(value, list) else [value])

@@ -242,6 +242,7 @@ def resolve_handle(workspace: Workspace, handle: JobHandle, record: Record, *, r
             saved=len(record.images),
             images=len(record.images),
             reused=reused,
+            warnings=found.warnings,
         )
     )
     handle.set_result(found)

@@ -110,7 +110,7 @@ def ask_until_over(job: RunningJob) -> Job:
         reply, before = completed_by_evidence(before, reply, job.record.request.num_outputs), reply
         if reply.state == "running":
             running, job.found_running = age, age - job.unasked
-            job.notify(service_status=reply.status)
+            job.notify(service_status=reply.status, warnings=reply.warnings)
             continue
         # A job that was done when a later kernel first asked may have been done for hours.
         seen = running or not job.resumed
@@ -194,7 +194,7 @@ def _note_end(job: RunningJob, reply: Job, seconds: float | None) -> None:
         credits_remaining=record.credits_remaining if reply.credits_remaining is None else reply.credits_remaining,
         raw={**record.raw, "final": dict(reply.raw)},
     )
-    job.notify(service_status=reply.status)
+    job.notify(service_status=reply.status, warnings=reply.warnings)
 
 
 def failure(record: Record) -> JobFailedError:

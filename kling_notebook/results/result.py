@@ -18,6 +18,8 @@ from ..api.errors import DownloadError, InputError, KlingError
 from ..api.event_log import log_suppressed, suppress
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
+from ..api.sanitize import clean
+from ..api.wire import warnings_of
 from ..image_files import decode, metadata, saving, thumbnails
 from ..journal import layout, source_copies
 from ..journal.job_record import Record
@@ -222,6 +224,7 @@ class Result(Shown, Sequence[SavedImage]):
         number: the job's number in its folder. job_id: the service's. request: what was asked for.
         credits: what the service reported as the cost, None if it did not. seconds: from submit to done.
         reused: shown again from the folder at no cost. backend: pixeldojo, sandbox, or another host.
+        warnings: what the service says of the images' content, as "not drawn: perfume".
         raw: the body sent and the replies received, without asset URLs and without the key.
 
     >>> fox = kling.generate("a red fox", num_outputs=2, show_progress=False)
@@ -244,6 +247,7 @@ class Result(Shown, Sequence[SavedImage]):
         self.note = record.note
         self.starred = record.starred
         self.raw: Mapping[str, Any] = record.raw
+        self.warnings = _warnings(record)
         self._images = tuple(
             SavedImage(folder / name, record.number, k, record.request, caption_of(record, k, reused), thumbnail_size)
             for k, name in enumerate(record.images)
@@ -305,6 +309,12 @@ def _charged(record: Record) -> float | None:
     return None if record.backend == "sandbox" else record.credits
 
 
+def _warnings(record: Record) -> tuple[str, ...]:
+    """From either reply: a service may say it when it takes the request, or when the images are there."""
+    replies = (record.raw.get("submit"), record.raw.get("final"))
+    return tuple(dict.fromkeys(line for reply in replies for line in warnings_of(reply)))
+
+
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
     """``12d · 16:9 · 2K · 8.1 s · 1 credit · sandbox``: the address first."""
     values, credits, images = record.request.values, _charged(record), len(record.images)
@@ -318,6 +328,7 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
         "" if credits is None else f"{credits:g} credit{'s' * (credits != 1)}" + f" for {images}" * (images > 1),
         "sandbox" if record.backend == "sandbox" else "",
         "reused" if reused else "",
+        clean("; ".join(_warnings(record)), 150),  # a line under an image, not a page
     )
     return " · ".join(filter(None, facts))
 

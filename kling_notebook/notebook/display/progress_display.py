@@ -57,6 +57,7 @@ def _detail(snapshot: Snapshot, free: bool) -> str:
         parts.append(f"{snapshot.saved} of {snapshot.images} saved")
     if snapshot.credits is not None and not snapshot.reused and not free:
         parts.append(f"{snapshot.credits:g} credit{'' if snapshot.credits == 1 else 's'}")
+    parts += snapshot.warnings
     return " \u00b7 ".join(parts)
 
 

@@ -299,6 +299,25 @@ def test_no_wait_with_no_one_present_waits(on, make_sandbox):
     assert "<img" in kernel.ok("%%kling --no-wait\na fox", person=False).html
 
 
+# what the service says of the images ----------------------------------------------------------------------------------
+
+
+def test_what_the_images_do_not_show_stands_in_progress_caption_and_result(on, make_sandbox):
+    """The sandbox's own painter says what it has not drawn; any service may."""
+    words = "The sandbox has not drawn: zorble."
+    kernel = on(make_sandbox(latency=1.5))
+    reply = kernel.ok("%%kling -o fox\na zorble beside a fox")
+    assert words in reply.html.partition("<img")[2], "under the image"
+    shown = [str(message["content"]) for _, message in reply.messages]
+    assert any(words in text and "<img" not in text for text in shown), "while it runs"
+    assert kernel.ok("print(fox.warnings, fox.reused)").text.strip() == f"({words!r},) False"
+    again = kernel.ok("%%kling --reuse -o again\na zorble beside a fox")
+    assert words in again.html
+    assert kernel.ok("print(again.warnings, again.reused)").text.strip() == f"({words!r},) True", "from the journal"
+    kernel.ok("%%kling -o owl\nan owl")
+    assert kernel.ok("print(owl.warnings)").text.strip() == "()"
+
+
 # failing --------------------------------------------------------------------------------------------------------------
 
 
