@@ -312,11 +312,8 @@ def backend_name(base_url: str) -> str:
     scheme, host, port = found
     if found == origin_of(DEFAULT_BASE_URL) and base_url.rstrip("/").endswith(urlsplit(DEFAULT_BASE_URL).path):
         return "pixeldojo"
-    name = _THIS_MACHINE if host == "localhost" else f"[{host}]" if ":" in host else host
+    name = "127.0.0.1" if host == "localhost" else f"[{host}]" if ":" in host else host
     return name if port == {"https": 443, "http": 80}[scheme] else f"{name}:{port}"
-
-
-_THIS_MACHINE = "127.0.0.1"
 
 
 def folder_of(settings: Settings) -> Path:

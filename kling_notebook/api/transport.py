@@ -61,9 +61,8 @@ class Transport:
         self._key = key
         self._base_url = base_url
         self._timeout = (connect_timeout, read_timeout)
-        self._service = _session(direct=is_loopback(base_url))
-        self._assets = _session(direct=False)
-        self._local_assets = _session(direct=True)
+        # The service and the images' hosts may share one: the key goes with a request and not with a session.
+        self._sessions = {direct: _session(direct=direct) for direct in (False, True)}
 
     def post(self, url: str, body: bytes, *, before_first_byte: Callable[[], object] | None = None) -> Reply:
         """Send a purchase, once, on a fresh connection: one that was idle may be closing just as the request leaves.
@@ -88,8 +87,9 @@ class Transport:
         Raises:
             TransportError: no reply, or one that was cut short and cannot be read.
         """
-        prepared = _prepared(self._service, "GET", url, {}, None)
-        reply = self._exchange(self._service, prepared, url, Exchange(request_target(url), self._key))
+        session = self._sessions[is_loopback(url)]
+        prepared = _prepared(session, "GET", url, {}, None)
+        reply = self._exchange(session, prepared, url, Exchange(request_target(url), self._key))
         if reply.cut is not None and parse(reply.body) is None:
             raise TransportError(f"The reply of {host_of(url)} was cut short: {reply.cut}. Ask again.")
         return reply
@@ -163,7 +163,7 @@ class Transport:
         return written
 
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
-        session = self._local_assets if is_loopback(url) else self._assets
+        session = self._sessions[is_loopback(url)]
         left = deadline - time.monotonic()
         exchange = Exchange(request_target(url))
         try:
@@ -180,7 +180,7 @@ class Transport:
 
     def close(self) -> None:
         """Close idle connections. A later call opens new ones."""
-        for session in (self._service, self._assets, self._local_assets):
+        for session in self._sessions.values():
             session.close()
 
 
