@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# Where each public name lives. A type checker reads the imports above; at run time nothing is imported before its use.
 _ERRORS = (
     "ApiError BudgetExceededError DownloadError InputError InsufficientCreditsError Interrupted InvalidRequestError"
     " JobFailedError KlingError ModelNotFoundError RateLimitedError ServerError SettingsError StillRunningError"
@@ -145,7 +146,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
+    globals()[name] = value  # the next use finds it without coming here
     return value
 
 

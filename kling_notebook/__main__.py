@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     main.add_argument("--version", action="version", version=f"kling-notebook {__version__}")
+    # An abbreviated option would change its meaning when a later version adds another (allow_abbrev).
     commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
@@ -112,7 +113,7 @@ SANDBOX_OPTIONS: tuple[tuple[str, Callable[[str], Any], str | None, str], ...] =
 
 
 def _lab(chosen: argparse.Namespace) -> int:
-    from .command import lab
+    from .command import lab  # here, as in the others: --help and --version must not wait for Jupyter
 
     lab.run(chosen.folder, port=chosen.port, open_browser=not chosen.no_browser)
     return 0
@@ -121,6 +122,7 @@ def _lab(chosen: argparse.Namespace) -> int:
 def _tour(chosen: argparse.Namespace) -> int:
     from .command import tour
 
+    # Both or neither: a budget without --live would be ignored silently, and --live without one has no limit.
     if chosen.live != (chosen.max_credits is not None):
         raise CannotStartError("A live tour pays for images: give both --live and --max-credits N, or neither.")
     return 0 if tour.run(chosen.folder, live=chosen.live, max_credits=chosen.max_credits) else 1
@@ -139,6 +141,7 @@ def _check(chosen: argparse.Namespace) -> int:
     from .api.errors import SettingsError
     from .calls import connect, current_session
 
+    # Without a usable key the folder and the journal can be checked all the same, on the sandbox.
     rows, of_the_folder = [], False
     try:
         session = current_session()

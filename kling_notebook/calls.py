@@ -97,6 +97,7 @@ def _telling_parameters(call: _Function) -> _Function:
         for name, row in PARAMETERS.items()
         if name != "prompt"
     ]
+    # In front of the keywords that are the call's own, and in the table's order: that is how Shift+Tab lists them.
     listed = list(signature.parameters.values())
     first = next(i for i, one in enumerate(listed) if one.kind is kinds.KEYWORD_ONLY)
     listed[first:] = [*rows, *(one for one in listed[first:] if one.kind is not kinds.VAR_KEYWORD)]
@@ -176,6 +177,7 @@ def submit(
     check_reuse(reuse)
     session = current_session()
     request = session.request(prompt, extra=extra, **parameters)
+    # Ctrl-C between the journal's row and the return would lose the handle: it is raised when the call has begun.
     begun: list[Call] = []
     with interrupts_explained(session, begun), wait.interrupts_noted():
         begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
@@ -313,6 +315,7 @@ def estimate(
     """
     check_reuse(reuse)
     session = current_session()
+    # What is asked for says which call is meant: a table is a batch, anything else a request or a sweep.
     if is_table(what):
         column = "prompt" if prompt is None else prompt
         plan = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
@@ -511,6 +514,7 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     session, limit = current_session(), check_limit(limit)
     records, total = session.rows(limit=limit, mine=not everything), session.count(mine=not everything)
     target = Path(path).expanduser()
+    # Links start at the page, so that it can be moved together with the folder of the images.
     rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]
     older = f"the newest of {total}" if len(rows) < total else ""
     page = history_page(rows, footer=older)

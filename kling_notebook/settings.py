@@ -189,6 +189,7 @@ def resolve(
         checked(name, value, SET_HERE)
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
+    # The first layer that has a value decides alone: values are never mixed, so one origin can be named for each.
     for name, setting in SETTINGS.items():
         layers = [(SET_HERE, given.get(name)), ("%config", (config or {}).get(name))]
         if setting.variable:
@@ -196,6 +197,7 @@ def resolve(
         where, value = next(((where, value) for where, value in layers if value is not None), ("default", None))
         values[name] = checked(name, value, where)
         origin[name] = where
+    # Last of all, and not for the sandbox: a keyring may ask the user to unlock it, and needs up to three seconds.
     if not values["api_key"] and values["sandbox"] is not True:
         values["api_key"] = key_from_keyring()
         origin["api_key"] = "keyring" if values["api_key"] else "default"
@@ -291,6 +293,7 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
         base = settings.base_url or DEFAULT_BASE_URL
         return Backend(False, backend_name(base), base)
     way_out = f"Set PIXELDOJO_API_KEY (get one at {KEYS_PAGE}) or KLING_SANDBOX=1 for painted images at no cost."
+    # A base URL is set on purpose. To paint instead would look as if that service had answered.
     if settings.base_url:
         raise SettingsError(f"A base URL is set ({settings.origin['base_url']}) and no API key. {way_out}")
     if settings.sandbox is False:
@@ -310,6 +313,7 @@ def backend_name(base_url: str) -> str:
     if found is None:  # it will be refused; its name must not hold a password
         return urlsplit(base_url).netloc.rpartition("@")[2].lower() or base_url
     scheme, host, port = found
+    # By origin and path, so that a proxy under another path of the same host has a history of its own.
     if found == origin_of(DEFAULT_BASE_URL) and base_url.rstrip("/").endswith(urlsplit(DEFAULT_BASE_URL).path):
         return "pixeldojo"
     name = "127.0.0.1" if host == "localhost" else f"[{host}]" if ":" in host else host

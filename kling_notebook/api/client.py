@@ -160,6 +160,7 @@ class ServiceClient:
             return self._schema
 
     def _fetch_schema(self) -> ModelSchema | None:
+        # Either page may hold it; which one the service has is not known.
         for ending in (("schema",), ()):
             try:
                 reply = self._exchange(self._transport.get, url_policy.model_url(self.base_url, self.model, *ending))

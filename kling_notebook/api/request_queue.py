@@ -99,6 +99,7 @@ class Slot:
             if self.due > now:
                 return self.due - now
             self.expected = now + _GRACE
+            # Tried on a copy: the request is counted only if it is also this slot's turn.
             after, wait = queue.limiter.try_acquire(now, self.kind)
             if wait <= 0.0 and queue.first(now) is self:
                 queue.limiter = after

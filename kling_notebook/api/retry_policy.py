@@ -88,6 +88,7 @@ class FailedPolls:
             self.unknown += 1
         elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
             self.refused += 1  # an unreadable reply, a completed job without an image
+        # Gone comes first: it ends the job, the others only the asking, which resume takes up again.
         if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
             return AfterPoll.GONE
         if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError):

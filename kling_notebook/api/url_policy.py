@@ -139,6 +139,7 @@ def why_blocked(url: str, base_url: str) -> str | None:
     found = origin(url)
     if found is None:
         return "its address is not a plain http(s) URL"
+    # On this machine a test service names addresses of this machine; a hosted one has no reason to.
     if is_loopback(base_url):
         return None
     scheme, host, _ = found

@@ -85,6 +85,7 @@ def read_submit(
         ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError.
             ``maybe_submitted`` if the reply leaves open that a job was made.
     """
+    # A reply that was cut still counts: the job it names was paid for, and its id is all that is needed.
     whole = parse(body)
     reply = _unwrapped(_object(whole if whole is not None else parse_torn(body)))
     good = 200 <= status < 300
@@ -249,22 +250,22 @@ _OTHER_ADDRESSES = re.compile(
 )
 
 
-def _images_of(reply: Mapping[str, Any], base_url: str) -> Iterator[str]:
+def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     """URLs of images in the service's order, under ``output`` in any of its shapes, else under its other names.
 
     As a last resort any address below it that is not one of the service's own pages.
     """
-    found = False
     for anywhere in (False, True):
+        found: list[str] = []
         for key in _CONTAINERS:
-            for url in _urls(reply.get(key), anywhere=anywhere):
-                if not (base_url and url.startswith(f"{base_url}/jobs/")):
-                    found = True
-                    yield url
+            urls = _urls(reply.get(key), anywhere=anywhere)
+            # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
+            found += [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]
             if found and key == "output":
                 break  # what stands elsewhere is the same, or something else
         if found:
-            return
+            return found
+    return []
 
 
 def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
@@ -294,6 +295,7 @@ def _reason(reply: Mapping[str, Any]) -> str:
     """Why a job failed, in whatever words the reply holds."""
     code, message = _code_and_message(reply)
     reasons = dict.fromkeys([message or code or ""])
+    # Services name it as they like (errorMessage, failureReason, moderation.detail): the name tells, not the place.
     for holder in (reply, reply.get("output"), reply.get("result")):
         for key, value in holder.items() if isinstance(holder, Mapping) else ():
             if _REASON_KEYS.search(str(key)) and isinstance(value, str) and value.strip() and value != code:

@@ -34,6 +34,7 @@ def put_into(folder: Path) -> list[str]:
 
 def _place(original: Path, target: Path) -> str:
     try:
+        # "x" creates or fails: looking first and writing then could overwrite what came in between.
         with target.open("xb") as file:
             file.write(original.read_bytes())
         return f"copied {target}"

@@ -33,6 +33,7 @@ def run(*, announce: Callable[[str], Any] = announced, **options: Any) -> None:
             announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
             announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
             announce(f"  what it takes and answers: {sandbox.base_url.removesuffix('/v1')}/openapi")
+            # The service runs on its own thread; this one only waits for Ctrl-C, which Python delivers to it.
             while True:
                 time.sleep(3600.0)
         except KeyboardInterrupt:

@@ -41,6 +41,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
                 f"The tour makes {COST} images, about {COST} credits; --max-credits allows {max_credits:g}. "
                 f"Nothing was sent. Allow it with --max-credits {COST}."
             )
+    # Checked before anything is written or started: what cannot start leaves nothing behind.
     original, folder = home() / FIRST, make_folder(folder)
     target = free_name(original, folder)
     import nbformat
@@ -62,6 +63,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
 
 def environment(given: Mapping[str, str], *, live: bool, max_credits: float | None) -> dict[str, str]:
     """The kernel's environment: no settings of the caller's but, for a live run, the key and the service's address."""
+    # A budget, folder or switch of the caller's would make another tour of it than the one that is described.
     kept = {name: value for name, value in given.items() if not name.startswith("KLING_")}
     if live:
         return kept | {"KLING_SANDBOX": "0", "KLING_BUDGET": f"{max_credits:g}"}

@@ -26,6 +26,7 @@ def connect(given: Mapping[str, Any], *, config: Mapping[str, Any], person_prese
     global _session  # noqa: PLW0603  # one process, one session
     given = {name: value for name, value in given.items() if value is not None}
     with _lock:
+        # The old one is closed only when the new one stands: if its settings cannot work, nothing has changed.
         session = Session(given, config=config, person_present=person_present, before=_session)
         if _session is not None:
             _session.close()
@@ -47,6 +48,7 @@ def current_session(*, config: Mapping[str, Any], person_present: bool) -> Sessi
 def reconnect(changes: Mapping[str, Any], *, config: Mapping[str, Any], person_present: bool) -> Session:
     """A session like the current one, with some settings changed."""
     with _lock:
+        # From what was given and not from what is in force: an environment that has changed since counts.
         given = _session.given if _session is not None else {}
         return connect({**given, **changes}, config=config, person_present=person_present)
 

@@ -33,6 +33,7 @@ def holder(session: Session, what: Any, everything: bool) -> Any:
 def images(session: Session, what: Any, *, everything: bool = False) -> pd.DataFrame:
     """See `kling_notebook.images`."""
     held = holder(session, what, everything)
+    # Numbers mean something in this folder only: an image of another one may have the number of another job here.
     here = [image for image in images_of(held) if image.path.parent == session.folder]
     numbers = {image.number for image in here}
     marks, kept = session.journal.marks(numbers), session.journal.measures(numbers)

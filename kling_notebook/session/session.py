@@ -78,6 +78,7 @@ class Session:
         self.backend, self.is_sandbox = chosen.name, chosen.sandbox
         self.folder = folder_of(self.settings)
         self.id = layout.new_session_id()
+        # The process that began the first session of this kernel; a forked child inherits it and is told by it.
         self._process: int = before._process if before else os.getpid()
         self._notices: list[str] = [chosen.notice] if chosen.notice else []
         self._sandbox: Any = None
@@ -101,6 +102,7 @@ class Session:
 
     def _open_folder(self, base_url: str, key: Secret | None, before: Session | None) -> Workspace:
         layout.check(self.folder)
+        # The lock comes before the first row: a row whose session holds no lock looks like one that a dead kernel left.
         locks = Locks(self.folder, self.id)
         journal = open_journal(self.folder, self.id, self._notices.append)
         return Workspace(
@@ -120,6 +122,7 @@ class Session:
     @property
     def client(self) -> ServiceClient:
         """The client; the first use on the sandbox starts the sandbox."""
+        # Under a lock: a panel and a cell may ask at the same time, and two sandboxes would give two balances.
         with self._starting:
             if self._client is None:
                 from ..sandbox import Sandbox
@@ -157,6 +160,7 @@ class Session:
         inputs = _inputs_of(given, config)
         if inputs == self._inputs:
             return
+        # With the session's own key, so that no keyring is asked again for a key that would not be used anyway.
         later = resolve(given | {"api_key": self.settings.api_key}, config)
         self.settings = self.workspace.settings = self.settings.merge(later)
         self.given, self._inputs = given, inputs
@@ -179,6 +183,7 @@ class Session:
 
     def close(self) -> None:
         """Release the folder. Running jobs continue; their lock stays until they are over."""
+        # A job that was paid for keeps its lock until its images are here, or another kernel would fetch it as well.
         for job in list(self.dispatcher.jobs.values()):
             job.handle.add_done_callback(lambda _: self._let_go())
         self._let_go()
@@ -213,12 +218,14 @@ class Session:
         known = {} if sources is None else sources
         for name in parameters.keys() & SOURCES:
             image = parameters[name]
+            # Equal paths are one file. Other kinds of images are compared by being the same object: they may be large.
             key = image if isinstance(image, str) else id(image)
             if key not in known:
                 known[key] = self.workspace.attachments.resolve(image)
             parameters[name] = known[key]
         parameters.setdefault("model", self.settings.model)
         request = GenerationRequest(prompt, **parameters)
+        # All of it is looked through: a key pasted into the wrong field would be sent, stored and put into files.
         self.warn_of_key_in(json.dumps(request.as_json(), ensure_ascii=False))
         return request
 

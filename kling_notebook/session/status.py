@@ -113,6 +113,7 @@ def balance_hint(workspace: Workspace, record: Record, records: Sequence[Record]
     between, unexplained = around
     together = [record for record in records if record.number in between]
     fell = f"Hint: the balance fell by {unexplained:g} more than known jobs explain; "
+    # A hundredth less than the estimate still counts as charged: prices may be fractional, and sums of floats inexact.
     if unexplained < min(record.estimate for record in together) * 0.99:
         who = "it was" if len(together) == 1 else f"{_listed(together)} were"
         return f"Hint: the balance fell by no more than known jobs explain; {who} probably not charged. "
@@ -138,6 +139,7 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
     except KlingError as error:
         unknown = [(what, "unknown", "the host did not answer") for what in ("key", "schema")]
         return [*rows, ("host", "failed", f"{client.base_url} cannot be reached: {error}"), *unknown]
+    # Each fact has a row of its own: host, key and path can each be what is wrong.
     rows.append(("host", "ok" if answer != "unknown" else "unknown", f"{client.base_url} answers"))
     words = {
         "accepted": ("ok", "accepted"),
