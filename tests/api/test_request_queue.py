@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_a_purchase_that_is_not_due_holds_no_poll_up(line: RequestQueue, clock: 
 def test_who_left_holds_no_one_up(line: RequestQueue) -> None:
     first, second = line.slot("submit"), line.slot("poll")
     assert second.ready() > 0.0
-    with first:
+    with closing(first):
         pass
     assert second.ready() == 0.0
 
