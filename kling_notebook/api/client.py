@@ -70,7 +70,8 @@ class ServiceClient:
         self.model = url_policy.check_model(model)
         seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
-            _check_positive(name, value)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise SettingsError(f"{name} must be a number above 0, not {value!r}.")
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))
         # `submit` and `poll` do not wait by themselves: who sends many requests takes a slot of the queue before each.
         self.request_queue = RequestQueue(RateLimiter(rate))
@@ -216,6 +217,7 @@ class ServiceClient:
             answered = self._exchange(self._transport.get, f"{self.base_url}/models").status == 200
         return "accepted" if answered else "unknown"
 
+    # Two threads may make one each at the first use: the one that is kept serves from then on, the other ends unused.
     @functools.cached_property
     def _transport(self) -> Transport:
         try:
@@ -236,8 +238,3 @@ class ServiceClient:
         self.request_queue.observe_reply(reply.status, reply.headers)
         reply_report.note("POST" if len(what) > 1 else "GET", reply.status, reply.headers, reply.body)
         return reply
-
-
-def _check_positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise SettingsError(f"{name} must be a number above 0, not {value!r}.")

@@ -16,6 +16,9 @@ from .errors import InputError
 from .parameters import COUNT_KEYS, PARAMETERS, check, check_characters
 
 DEFAULT_MODEL = "kling-image"
+Kind = tuple[str, str, int]
+"""Model, resolution and number of images: what price and duration of a job depend on, as far as anyone knows."""
+
 _STORED = ("label", "url", "sha256", "media_type", "pixels")
 """What the journal keeps of a source image."""
 
@@ -226,6 +229,11 @@ class GenerationRequest:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._unknown | self._values, self._beside())
+
+
+def kind(request: GenerationRequest) -> Kind:
+    """What kind of job this is, for its price and its duration."""
+    return request.model, request.resolution, request.num_outputs
 
 
 def _restore(values: Mapping[str, Any], beside: Mapping[str, Any]) -> GenerationRequest:

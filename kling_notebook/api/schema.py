@@ -99,13 +99,9 @@ def _takes_a_list(node: Any, key: str) -> bool:
     if not isinstance(node, Mapping):
         return key in _LISTS
     choices = [part for name in ("anyOf", "oneOf") if isinstance(node.get(name), list) for part in node[name]]
-    types: set[Any] = set()
-    for part in [node, *choices]:
-        kinds = part.get("type") if isinstance(part, Mapping) else None
-        types.update(kinds if isinstance(kinds, list) else [kinds])
-    if "string" in types:
-        return False
-    return "array" in types or "items" in node or key in _LISTS
+    named = [part.get("type") for part in (node, *choices) if isinstance(part, Mapping)]
+    types = [one for kinds in named for one in (kinds if isinstance(kinds, list) else [kinds])]
+    return "string" not in types and ("array" in types or "items" in node or key in _LISTS)
 
 
 def check_body(request: GenerationRequest, schema: ModelSchema | None) -> None:

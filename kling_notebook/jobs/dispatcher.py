@@ -10,9 +10,9 @@ from typing import Any
 from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.event_log import suppress
+from ..api.generation_request import kind
 from ..api.job import JobStatus
 from ..api.poll_schedule import Durations
-from ..api.price_class import kind
 from ..image_files.worker_pool import WorkerPool
 from ..journal.job_record import Record
 from ..journal.journal import JournalError, LostOwnership

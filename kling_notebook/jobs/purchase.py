@@ -9,10 +9,9 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 from ..api.errors import KlingError, SettingsError
-from ..api.generation_request import GenerationRequest
+from ..api.generation_request import GenerationRequest, kind
 from ..api.job import JobStatus
 from ..api.parameters import LONG_PROMPT
-from ..api.price_class import kind
 from ..journal import layout
 from ..journal.job_record import Record, new_record
 from ..journal.journal import JournalError

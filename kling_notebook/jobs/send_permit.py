@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 
 from ..api.errors import InsufficientCreditsError, KlingError
-from ..api.generation_request import GenerationRequest
+from ..api.generation_request import GenerationRequest, Kind, kind
 from ..api.job import JobStatus
-from ..api.price_class import Kind, kind
 from ..journal.job_record import Record
 from .spending import Estimate, SpendingLimits
 

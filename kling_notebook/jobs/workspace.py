@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ..api.errors import DownloadError
-from ..api.generation_request import GenerationRequest
+from ..api.generation_request import GenerationRequest, kind
 from ..api.poll_schedule import Durations
-from ..api.price_class import kind
 from ..image_files import metadata, saving
 from ..image_files.worker_pool import WorkerPool
 from ..journal import layout

@@ -21,8 +21,8 @@ from typing import Any
 from ..api.api_key import Secret
 from ..api.errors import KlingError, SettingsError
 from ..api.event_log import suppress
+from ..api.generation_request import Kind
 from ..api.job import JobStatus
-from ..api.price_class import Kind
 from .job_record import COLUMNS, IMPOSSIBLE, Record, record_of, row_of
 from .schema import bring_up, lenient, make_file
 
