@@ -239,9 +239,7 @@ class Session:
 
     def reusing(self, reuse: bool | None, *, sweep: bool = False) -> bool:
         """Whether identical completed requests are shown again: as given, else the setting, else on for sweeps only."""
-        if reuse is not None:
-            return reuse
-        return bool(self.settings.reuse) if self.settings.reuse is not None else sweep
+        return next((bool(one) for one in (reuse, self.settings.reuse) if one is not None), sweep)
 
     def estimate(self, requests: Sequence[GenerationRequest], *, reuse: bool = False) -> Estimate:
         """What it would cost now. Sends nothing."""
