@@ -305,7 +305,7 @@ def test_no_wait_with_no_one_present_waits(on, make_sandbox):
 def test_what_the_images_do_not_show_stands_in_progress_caption_and_result(on, make_sandbox):
     """The sandbox's own painter says what it has not drawn; any service may."""
     words = "The sandbox has not drawn: zorble."
-    kernel = on(make_sandbox(latency=1.5))
+    kernel = on(make_sandbox(paint=None, latency=1.5))
     reply = kernel.ok("%%kling -o fox\na zorble beside a fox")
     assert words in reply.html.partition("<img")[2], "under the image"
     shown = [str(message["content"]) for _, message in reply.messages]
