@@ -21,9 +21,8 @@ from .jobs.call import Call
 from .jobs.spending import Estimate
 from .notebook import kernel_session
 from .notebook.display import wait
-from .notebook.display.checks import check_limit, check_reuse
-from .notebook.display.counted import counted
-from .notebook.display.run_in_cell import collect, interrupts_explained, perform
+from .notebook.display.outputs import counted
+from .notebook.display.run_in_cell import check_limit, check_reuse, collect, interrupts_explained, perform
 from .results.batch_result import BatchResult
 from .results.handle import JobHandle
 from .results.result import Comparison, Result, SavedImage, history_row, writing
@@ -179,7 +178,7 @@ def submit(
     request = session.request(prompt, extra=extra, **parameters)
     # Ctrl-C between the journal's row and the return would lose the handle: it is raised when the call has begun.
     begun: list[Call] = []
-    with interrupts_explained(session, begun), wait.interrupts_noted():
+    with interrupts_explained(session, begun), wait.InterruptsNoted():
         begun.append(session.start([request], source="python", max_credits=max_credits, reuse=reuse))
     return begun[0].handles[0]
 

@@ -1,4 +1,7 @@
-"""The current session as a kernel sees it: with what ``%config`` holds and whether somebody is there to answer."""
+"""The current session as a kernel sees it: with what ``%config`` holds and whether somebody is there to answer.
+
+Looks only at a shell that already runs.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,14 @@ from typing import Any
 from ..session import current
 from ..session.session import Session
 from ..settings import Settings, key_from_keyring
-from .config import configured
 from .display.wait import person_is_present, running_shell
+
+
+def configured() -> dict[str, Any]:
+    """Settings by name as set with ``%config KlingMagics.name = value``, unchecked; what was not set is left out."""
+    manager = getattr(running_shell(), "magics_manager", None)
+    magics = getattr(manager, "registry", {}).get("KlingMagics")  # by name: importing the class would import IPython
+    return magics.configured() if magics is not None else {}
 
 
 def connect(**settings: Any) -> Session:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -25,7 +26,7 @@ from PIL import Image, ImageDraw
 
 from .facets import Facet
 from .markup import bounded, clean
-from .pixels import encode, open_image
+from .pixels import fitting, open_image
 from .tiles import Tile, columns_for, columns_of_cell, mean_ratio
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -47,6 +48,8 @@ MOST_PIXELS = 16_000_000
 GAP = 6
 SMALL_PNG, SHOWN_BYTES = 100_000, 220_000
 """Bytes of a figure shown in a cell, at most; a third more in the notebook, in base64."""
+# Quality first, size after it: labels stay readable longer. The list ends where nothing smaller is of use.
+_STEPS = ((1.0, 85), (1.0, 70), (0.73, 70), (0.55, 60), (0.36, 50), (0.23, 40))
 INK, PAPER = "black", "white"
 
 
@@ -60,18 +63,12 @@ class NotebookFigure(Figure):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
         """A PNG if that is small, otherwise a JPEG of at most `SHOWN_BYTES`: a notebook keeps what it shows."""
-        png = self._shown(110)
-        if len(png) <= SMALL_PNG:
-            return {"text/plain": repr(self), "image/png": base64.b64encode(png).decode("ascii")}
-        jpeg = b""
-        # Quality first, resolution after it: labels stay readable longer. The lists end where nothing smaller
-        # is of use.
-        for dpi, quality in ((110, 85), (110, 70), (80, 70), (60, 60), (40, 50), (25, 40)):
-            image = open_image(png if dpi == 110 else self._shown(dpi))
-            jpeg = encode(image, quality) if image is not None else b""
-            if len(jpeg) <= SHOWN_BYTES:
-                break
-        return {"text/plain": repr(self), "image/jpeg": base64.b64encode(jpeg).decode("ascii")}
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=min(self.dpi, 110), facecolor=PAPER)
+        kind, data = "image/png", buffer.getvalue()
+        if len(data) > SMALL_PNG:
+            kind, data = "image/jpeg", fitting(Image.open(buffer).convert("RGB"), SHOWN_BYTES, _STEPS)
+        return {"text/plain": repr(self), kind: base64.b64encode(data).decode("ascii")}
 
     def _ipython_display_(self) -> None:
         """Shown by itself: the inline backend makes a PNG or SVG of every other Figure, of megabytes."""
@@ -79,11 +76,6 @@ class NotebookFigure(Figure):
         if show is None:
             raise NotImplementedError
         show(self._repr_mimebundle_(), raw=True)
-
-    def _shown(self, dpi: int) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=min(self.dpi, dpi), facecolor=PAPER)
-        return buffer.getvalue()
 
 
 def tiles_figure(tiles: Sequence[Tile], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:
@@ -96,7 +88,13 @@ def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.
 
     A list, and a single axis too long for one row, become rows of cells with their labels under them.
     """
-    if any(facet.listed or (len(facet.cells) == 1 and _is_long(facet.cells[0])) for facet in facets):
+    # Of several images a cell takes the space of two.
+    most = (
+        LONGEST_ROW
+        if all(len(cell) <= 1 for facet in facets for row in facet.cells for cell in row)
+        else LONGEST_ROW // 2
+    )
+    if any(facet.listed or (len(facet.cells) == 1 and len(facet.cells[0]) > most) for facet in facets):
         named = [one for facet in facets for one in facet.named()]
         axes = " \u00b7 ".join(filter(None, (facets[0].row_axis, facets[0].column_axis, facets[0].title)))
         return _rows_figure([cell for _, cell in named], [name for name, _ in named], title or axes, width, dpi)
@@ -104,9 +102,7 @@ def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.
     wide, tall = _sizes(facets, width)
     heights = [sum(t) + 0.44 + (0.28 if facet.title else 0.0) for facet, t in zip(facets, tall, strict=True)]
     width = max((sum(w) + _beside(facet) for facet, w in zip(facets, wide, strict=True)), default=width)
-    figure = _figure(width, sum(heights, 0.0) + (_TITLE if title else 0.0), dpi)
-    if title:
-        figure.suptitle(**_text(title, width, 11), fontsize=11)
+    figure = _figure(width, sum(heights, 0.0), dpi, title)
     if facets:
         side = _side(sum(len(row) for facet in facets for row in facet.cells))
         parts = figure.subfigures(len(facets), 1, squeeze=False, height_ratios=heights)
@@ -115,23 +111,18 @@ def facets_figure(facets: Sequence[Facet], *, title: str = "", width: float = 8.
     return figure
 
 
-def _is_long(cells: Sequence[Cell]) -> bool:
-    """Too much for one row: of several images a cell takes the space of two."""
-    return len(cells) > (LONGEST_ROW if all(len(cell) <= 1 for cell in cells) else LONGEST_ROW // 2)
-
-
 def _rows_figure(cells: Sequence[Cell], names: Sequence[str], title: str, width: float, dpi: int) -> Figure:
     """Cells in rows of equal height, each with its name under it."""
     columns = _columns(cells)
     # Each row gets the height at which its images, side by side, are as wide as the page.
     rows = [range(start, min(start + columns, len(cells))) for start in range(0, len(cells), columns)]
-    shapes = [_row_shape([_ratio(cells[place]) for place in row], columns) for row in rows]
+    mean = sum(map(_ratio, cells)) / max(1, len(cells))
+    # A short last row is filled up with empty places, so that its images are as high as those above.
+    shapes = [[*(_ratio(cells[place]) for place in row), *[mean] * (columns - len(row))] for row in rows]
     heights = [width / sum(shape) for shape in shapes] or [1.0]
     fit = _fit(heights, width)
     width, heights = width * fit, [height * fit + 0.34 for height in heights]
-    figure = _figure(width, sum(heights) + (_TITLE if title else 0.0), dpi)
-    if title:
-        figure.suptitle(**_text(title, width, 11), fontsize=11)
+    figure = _figure(width, sum(heights), dpi, title)
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     for nth, (row, shape) in enumerate(zip(rows, shapes, strict=True)):
         inner = grid[nth].subgridspec(1, len(shape), width_ratios=shape)
@@ -152,11 +143,6 @@ def _columns(cells: Sequence[Cell]) -> int:
     return max(1, min(columns, len(cells)))
 
 
-def _row_shape(ratios: Sequence[float], columns: int) -> list[float]:
-    """Widths of a row's places at one height; a short last row is filled up with empty ones."""
-    return [*ratios, *[sum(ratios) / len(ratios)] * (columns - len(ratios))]
-
-
 def _ratio(cell: Cell) -> float:
     """Width over height of a cell with its images as `_mosaic` puts them."""
     columns = columns_of_cell(len(cell)) or 1
@@ -175,10 +161,14 @@ def _side(cells: int) -> int:
     return min(1024, int(math.sqrt(MOST_PIXELS / max(cells, 1))))
 
 
-def _figure(width: float, height: float, dpi: int) -> Figure:
-    figure = NotebookFigure(figsize=(width, max(height, 0.8)), dpi=dpi, facecolor=PAPER)
+def _figure(width: float, height: float, dpi: int, title: str) -> Figure:
+    """An empty figure with its title, which needs a height of its own."""
+    size = (width, max(height + (_TITLE if title else 0.0), 0.8))
+    figure = NotebookFigure(figsize=size, dpi=dpi, facecolor=PAPER)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(**_text(title, width, 11), fontsize=11)
     return figure
 
 
@@ -224,12 +214,9 @@ def _facet(part: SubFigure, facet: Facet, wide: Sequence[float], tall: Sequence[
 
 def _label(ax: Axes, side: Literal["x", "y"], text: str, inches: float, size: int) -> None:
     """A label of at most two lines that fit ``inches``."""
-    style = {**_style(), "fontsize": size}
     lines = wrap(drawable(bounded(text, 200)), max(8, _letters(inches, size)), max_lines=2, placeholder="\u2026")
-    if side == "x":
-        ax.set_xlabel("\n".join(lines), **style)
-    else:
-        ax.set_ylabel("\n".join(lines), **style)
+    set_label = ax.set_xlabel if side == "x" else ax.set_ylabel
+    set_label("\n".join(lines), fontsize=size, **_style())
 
 
 def _letters(inches: float, size: int) -> int:
@@ -239,24 +226,19 @@ def _letters(inches: float, size: int) -> int:
 
 def _draw(ax: Axes, cell: Cell, side: int) -> None:
     """The images of one cell in a square of ``side`` pixels; where there is none, a dashed frame with the reason."""
-    ax.set_facecolor(PAPER)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
     images = [open_image(tile.jpeg) if tile.shown else None for tile in cell]
+    ax.set(facecolor=PAPER, xticks=[], yticks=[])
+    ax.spines[:].set_visible(not any(images))
     if any(images):
         ax.imshow(_mosaic(cell, images, side), interpolation="lanczos", origin="upper", aspect="equal")
         return
     ax.set_box_aspect(1 / _ratio(cell))
     for spine in ax.spines.values():
-        spine.set(visible=True, linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
-    tile = cell[0] if cell else None
-    state = tile.state if tile is not None and tile.state != "image" else "missing"
-    note = wrap(drawable(bounded(tile.note, 120)), 26, max_lines=4, placeholder="\u2026") if tile is not None else []
-    ax.text(
-        0.5, 0.5, "\n".join([state, *note]), ha="center", va="center", fontsize=7, transform=ax.transAxes, **_style()
-    )
+        spine.set(linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
+    state, reason = (cell[0].absence, cell[0].note) if cell else ("missing", "")
+    note = wrap(drawable(bounded(reason, 120)), 26, max_lines=4, placeholder="\u2026")
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "transform": ax.transAxes} | _style()
+    ax.text(0.5, 0.5, "\n".join([state, *note]), **style)
 
 
 def _mosaic(cell: Cell, images: Sequence[Image.Image | None], side: int) -> Pixels:
@@ -279,8 +261,7 @@ def _mosaic(cell: Cell, images: Sequence[Image.Image | None], side: int) -> Pixe
 def _crossed(width: int, height: int) -> Image.Image:
     box = Image.new("RGB", (width, height), (240, 240, 240))
     draw = ImageDraw.Draw(box)
-    draw.line((0, 0, width, height), fill=(150, 150, 150))
-    draw.line((0, height, width, 0), fill=(150, 150, 150))
+    draw.line((0, 0, width, height, width, 0, 0, height), fill=(150, 150, 150))
     draw.rectangle((0, 0, width - 1, height - 1), outline=(150, 150, 150))
     return box
 
@@ -305,11 +286,11 @@ def _fonts() -> tuple[tuple[str, FT2Font], ...]:
 
 def drawable(text: str) -> str:
     """Text in which characters that no font here has are boxes: matplotlib would warn of each when it draws."""
-    return "".join(c if c.isascii() or _known(c) else "" if _joins(c) else "\u25a1" for c in clean(text))
+    return "".join(c if c.isascii() or _known(c) else "\u25a1" for c in _JOINERS.sub("", clean(text)))
 
 
-def _joins(character: str) -> bool:
-    return character in "\u200d\u200b\ufe0e\ufe0f" or 0x1F3FB <= ord(character) <= 0x1F3FF
+# Joiners, variation selectors and skin tones: they change the character before them, and have no shape of their own.
+_JOINERS = re.compile("[\u200b\u200d\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 FONT = "font-family: var(--jp-content-font-family, var(--vscode-font-family, system-ui, sans-serif))"
 MUTED = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
+SMALL = f"{MUTED}; font-size: 12px"
 LINE = "rgba(128, 128, 128, 0.35)"
 FAINT = "rgba(128, 128, 128, 0.1)"
 # Middle tones for bars, edges and pills: at least 3 to 1 against white and the dark themes, 4.5 under white text.
@@ -138,10 +139,9 @@ def seconds_text(seconds: float) -> str:
     whole = round(max(seconds, 0.0))
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = whole // 60
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    # From an hour on seconds say nothing.
+    number, large, small = (whole, "min", "s") if whole < 3600 else (whole // 60, "h", "min")
+    return f"{number // 60} {large}" + (f" {number % 60} {small}" if number % 60 else "")
 
 
 def pill(word: str, color: str) -> Html:
@@ -160,18 +160,16 @@ def frame(*children: str, width: str = "") -> Html:
     return tag("div", *children, style=f"{FONT}; {text}{bound}")
 
 
+def line(text: str, limit: int, style: str = "") -> Html:
+    """Text on a line of its own, with the whole of it as a tooltip if it is cut; nothing if it is empty."""
+    whole = text if len(text) > limit else None
+    return tag("div", bounded(text, limit), dir="auto", style=style or None, title=whole) if text else Html()
+
+
 def heading(title: str, notice: str = "") -> Html:
-    """A title line and a notice under it; nothing where both are empty."""
-    parts: list[Html] = []
-    if title:
-        style = "font-weight: 600; font-size: 14px; margin: 2px 0 4px 0"
-        parts.append(
-            tag("div", bounded(title, 200), style=style, dir="auto", title=title if len(title) > 200 else None)
-        )
-    if notice:
-        style = f"{MUTED}; font-size: 12px; margin: 0 0 6px 0"
-        parts.append(tag("div", bounded(notice, 400), style=style, dir="auto"))
-    return join(*parts)
+    """A title line and a notice under it; nothing if both are empty."""
+    small = f"{SMALL}; margin: 0 0 6px 0"
+    return join(line(title, 200, "font-weight: 600; font-size: 14px; margin: 2px 0 4px 0"), line(notice, 400, small))
 
 
 def bundle(html: Html, plain: str, jpeg: bytes | None = None) -> dict[str, str]:

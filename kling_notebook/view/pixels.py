@@ -15,29 +15,25 @@ NINE_BYTES = 128_000
 """JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB."""
 
 
-def open_image(data: bytes) -> Image.Image | None:
-    """The decoded image in RGB, or None where the bytes are not one."""
+def open_image(data: bytes, side: int | None = None) -> Image.Image | None:
+    """The decoded image in RGB, reduced to fit a square of ``side`` pixels; None if the bytes are not an image."""
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")).convert("RGB")
+        image: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+        if side is not None:
+            # Before the conversion: a JPEG is then decoded at a fraction of its size, five times faster.
+            image.thumbnail((side, side))
+        return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
 
 
 @lru_cache(maxsize=1024)
 def smaller(jpeg: bytes, side: int, quality: int = 72) -> bytes:
-    """The image as a JPEG that fits a square of ``side`` pixels; the bytes as they came where they are no image."""
-    from PIL import Image
-
-    image: Image.Image | None
-    try:
-        image = Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG", "WEBP"))
-        image.thumbnail((side, side))
-        image = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return jpeg
-    return encode(image, quality)
+    """The image as a JPEG that fits a square of ``side`` pixels; the bytes as they came if they are not an image."""
+    image = open_image(jpeg, side)
+    return jpeg if image is None else encode(image, quality)
 
 
 def encode(image: Image.Image, quality: int) -> bytes:
@@ -45,6 +41,17 @@ def encode(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def fitting(image: Image.Image, limit: int, steps: Sequence[tuple[float, int]]) -> bytes:
+    """The image as a JPEG of at most ``limit`` bytes: the first of some (scale, quality) that fits, or the last."""
+    data = b""
+    for scale, quality in steps:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        data = encode(image if scale == 1.0 else image.resize(size), quality)
+        if len(data) <= limit:
+            break
+    return data
 
 
 def fit_byte_budget(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:

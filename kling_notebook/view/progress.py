@@ -15,13 +15,14 @@ from .markup import (
     GRAY,
     GREEN,
     LINE,
-    MUTED,
     RED,
+    SMALL,
     Html,
     bounded,
     bundle,
     frame,
     heading,
+    line,
     seconds_text,
     tag,
 )
@@ -73,7 +74,7 @@ def fraction_of(row: ProgressRow) -> float | None:
         return 0.0
     if row.fraction is not None and math.isfinite(row.fraction):
         return min(max(row.fraction, 0.0), 1.0)
-    if not row.expected or row.expected <= 0 or not math.isfinite(row.expected):
+    if not row.expected or not 0 < row.expected < math.inf:
         return None
     share = max(row.elapsed, 0.0) / row.expected
     return share if share <= 0.9 else 0.9 + 0.08 * (1 - math.exp(-(share - 0.9) / 0.5))
@@ -81,13 +82,11 @@ def fraction_of(row: ProgressRow) -> float | None:
 
 def estimate_text(row: ProgressRow) -> str:
     """'about 12 s left', then 'usually 20 s'; nothing if no past job says anything, or if it waits for something."""
-    expected = row.expected
-    if row.tone != "moving" or row.fraction is not None or not expected or expected <= 0 or not math.isfinite(expected):
+    expected = row.expected or 0.0
+    if row.tone != "moving" or row.fraction is not None or not 0 < expected < math.inf:
         return ""
     left = expected - max(row.elapsed, 0.0)
-    if left <= 0:
-        return f"usually {_rounded(expected)}"
-    return f"about {_rounded(left)} left"
+    return f"about {_rounded(left)} left" if left > 0 else f"usually {_rounded(expected)}"
 
 
 def _rounded(seconds: float) -> str:
@@ -104,9 +103,7 @@ def status_text(row: ProgressRow) -> str:
     )
 
 
-def progress_bundle(
-    rows: Sequence[ProgressRow], *, title: str = "", notice: str = "", footer: str = ""
-) -> dict[str, Any]:
+def progress_bundle(rows: Sequence[ProgressRow], *, title: str = "", notice: str = "") -> dict[str, Any]:
     """Bars for jobs that run, under an overall line where there are several; the liveliest eight of more than eight."""
     several = len(rows) > 1
     shown = _liveliest(rows) if len(rows) > MOST_ROWS else list(rows)
@@ -117,14 +114,13 @@ def progress_bundle(
         heading(title, notice),
         _overall(rows) if several else "",
         *(_row(row) for row in shown),
-        _small(tail),
-        _small(footer),
+        line(tail, 400, SMALL),
         width="720px",
     )
-    plain = [bounded(line, 400) for line in (title, notice) if line]
-    plain += [_overall_text(rows)] if several else []
+    plain = [bounded(text, 400) for text in (title, notice) if text]
+    plain += [overall_text(rows)] if several else []
     plain += [_row_text(row) for row in shown]
-    plain += [line for line in (tail, bounded(footer, 400)) if line]
+    plain += [tail] if tail else []
     return bundle(html, "\n".join(plain))
 
 
@@ -140,14 +136,14 @@ def _row(row: ProgressRow) -> Html:
     name = "flex: 1 1 auto; min-width: 0px"
     apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
     text = status_text(row)
-    line = tag(
+    names = tag(
         "div",
         tag("span", bounded(row.label, 90), dir="auto", style=name),
         tag("span", f"{bounded(row.icon, 4)} {text}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
     bar = "" if row.tone in _ENDED else _bar([(fraction_of(row), _COLORS[row.tone])], row.elapsed, text)
-    return tag("div", line, bar, _small(row.detail), style="margin: 5px 0 7px 0")
+    return tag("div", names, bar, line(row.detail, 400, SMALL), style="margin: 5px 0 7px 0")
 
 
 def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, text: str) -> Html:
@@ -171,12 +167,12 @@ def _overall(rows: Sequence[ProgressRow]) -> Html:
     tones = Counter(row.tone for row in rows)
     under = sum((fraction_of(row) or 0.0) for row in rows if row.tone == "moving") / len(rows)
     parts = [(tones[tone] / len(rows), _COLORS[tone]) for tone in ("good", "bad", "unsure")]
-    text = _overall_text(rows)
+    text = overall_text(rows)
     bar = _bar([*parts, (under, BLUE)], 0.0, text)
     return tag("div", tag("div", text, style="font-weight: 600"), bar, style="margin: 2px 0 8px 0")
 
 
-def _overall_text(rows: Sequence[ProgressRow]) -> str:
+def overall_text(rows: Sequence[ProgressRow]) -> str:
     good = sum(row.tone == "good" for row in rows)
     counts = _counts([row for row in rows if row.text != "completed"])
     return f"{good} of {len(rows)} completed" + (f" \u00b7 {counts}" if counts else "")
@@ -187,17 +183,13 @@ def _counts(rows: Sequence[ProgressRow]) -> str:
     return ", ".join(f"{count} {text}" for text, count in counts.items())
 
 
-def _small(text: str) -> Html:
-    style = f"{MUTED}; font-size: 12px"
-    return tag("div", bounded(text, 400), dir="auto", style=style) if text else Html()
-
-
 def _row_text(row: ProgressRow) -> str:
     share = fraction_of(row)
     bar = "." * 20 if share is None else ("#" * round(share * 20)).ljust(20, "-")
     start = bounded(row.icon, 4) if row.tone in _ENDED else f"[{bar}]"
-    line = f"{start} {bounded(row.label, 60)} \u00b7 {status_text(row)}"
-    return f"{line} \u00b7 {bounded(row.detail, 240)}" if row.detail else line
+    return " \u00b7 ".join(
+        filter(None, (f"{start} {bounded(row.label, 60)}", status_text(row), bounded(row.detail, 240)))
+    )
 
 
 def message_bundle(
@@ -206,7 +198,7 @@ def message_bundle(
     """A short message with a colored edge and a word or symbol that says its kind; more lines under it."""
     symbol, color = {"info": ("", BLUE), "warning": ("Warning: ", AMBER), "error": ("Error: ", RED)}[kind]
     body = [tag("div", tag("strong", symbol) if symbol else "", bounded(text, 1000), dir="auto")]
-    body += [tag("div", bounded(line, 600), dir="auto", style="margin-top: 2px") for line in lines]
+    body += [line(more, 600, "margin-top: 2px") for more in lines]
     style = f"border-left: 3px solid {color}; padding: 3px 0 3px 10px; margin: 3px 0"
-    plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(line, 600)}" for line in lines)])
+    plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(more, 600)}" for more in lines)])
     return bundle(frame(tag("div", *body, style=style)), plain)

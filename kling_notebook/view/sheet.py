@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from .markup import bounded
-from .pixels import encode, open_image
-from .tiles import DOT, SYMBOLS, Tile, thumbnail_size
+from .pixels import fitting, open_image
+from .tiles import COLORS, DOT, SYMBOLS, Tile, thumbnail_size
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -19,11 +20,12 @@ SHEET_BYTES = 70_000
 GAP = 12
 LETTER = 8
 """About as many pixels wide is a letter of the bold line under an image."""
+# Quality before size, but a smaller sheet at a fair quality is easier to look at than a large one full of blocks.
+_STEPS = ((1.0, 82), (1.0, 64), (1.0, 48), (0.75, 55), (0.75, 40), (0.5, 45), (0.5, 30), (0.5, 15))
 _PAPER = (255, 255, 255)
 _INK = (38, 42, 48)
 _MUTED = (88, 94, 102)
 _MAT = (243, 244, 246)
-_EDGES = {"file": (108, 114, 122), "missing": (163, 104, 0), "failed": (214, 58, 48), "waiting": (108, 114, 122)}
 
 
 @lru_cache(maxsize=8)
@@ -45,8 +47,8 @@ def side_of(count: int, columns: int) -> int:
     return 256 if count <= 12 and columns <= 4 else 192 if count <= 30 else 128
 
 
-def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit: int = SHEET_BYTES) -> bytes:
-    """A JPEG of at most about ``limit`` bytes: thumbnails in ``columns``, captions under them, a title on top."""
+def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "") -> bytes:
+    """A JPEG of at most about `SHEET_BYTES`: thumbnails in ``columns``, captions under them, a title on top."""
     from PIL import Image, ImageDraw
 
     side = side_of(len(tiles), columns)
@@ -70,7 +72,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "", limit
             _place(sheet, draw, tile, fitted, (x, y, x + cell, y + height))
             _caption(draw, tile.caption, (x, y + height + 3), cell)
         y += height + caption + GAP
-    return _encode(sheet, limit)
+    return fitting(sheet, SHEET_BYTES, _STEPS)
 
 
 def _place(
@@ -79,10 +81,12 @@ def _place(
     image = open_image(tile.jpeg) if tile.shown else None
     left, top, right, bottom = box
     if image is None:
-        state = "missing" if tile.state == "image" else tile.state
-        draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=_EDGES[state])
+        state = tile.absence
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=_MAT, outline=COLORS[state])
         _line(draw, (left + 8, top + 8), f"{SYMBOLS[state]} {state}", right - left - 16, 13, bold=True)
-        for number, line in enumerate(_wrapped(tile.note, right - left - 16, 11, 4)):
+        # A letter of the small line is about six pixels wide.
+        note = wrap(drawable(tile.note, 11), (right - left - 16) // 6, max_lines=4, placeholder="\u2026")
+        for number, line in enumerate(note):
             _line(draw, (left + 8, top + 30 + number * 15), line, right - left - 16, 11)
         return
     image = image.resize(size) if image.size != size else image
@@ -118,21 +122,6 @@ def _line(
     draw.text(at, shown, font=font, fill=color)
 
 
-def _wrapped(text: str, width: int, size: int, lines: int) -> list[str]:
-    """Words in at most ``lines`` lines of ``width`` pixels; the last line holds what is left over."""
-    font = _font(size)
-    made: list[str] = []
-    words = drawable(text, size).split()
-    # Greedy, a word at a time. A single word that is too long takes a line of its own, and is shortened when drawn.
-    while words and len(made) < lines - 1:
-        count = 1
-        while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width:
-            count += 1
-        made.append(" ".join(words[:count]))
-        words = words[count:]
-    return [*made, " ".join(words)] if words else made
-
-
 def drawable(text: str, size: int) -> str:
     """Text on one line without the characters our font has no shape for."""
     line = bounded(text, 300)
@@ -143,17 +132,3 @@ def drawable(text: str, size: int) -> str:
 def _has_shape(character: str, size: int) -> bool:
     font = _font(size)
     return bytes(font.getmask(character)) != bytes(font.getmask("\U0010fffe"))
-
-
-def _encode(sheet: Image.Image, limit: int) -> bytes:
-    """JPEG, at the best quality of a few that fits; drawn smaller where even the lowest does not."""
-    data = b""
-    # A smaller sheet at a fair quality is easier to look at than a large one full of blocks.
-    for scale, qualities in ((1.0, (82, 64, 48)), (0.75, (55, 40)), (0.5, (45, 30, 15))):
-        size = (round(sheet.width * scale), round(sheet.height * scale))
-        drawn = sheet if scale == 1.0 else sheet.resize(size)
-        for quality in qualities:
-            data = encode(drawn, quality)
-            if len(data) <= limit:
-                return data
-    return data

@@ -12,14 +12,15 @@ from .markup import (
     BLUE,
     GRAY,
     LINE,
-    MUTED,
     RED,
+    SMALL,
     Html,
     bounded,
     bundle,
     frame,
     heading,
     join,
+    line,
     pill,
     plural,
     seconds_text,
@@ -38,7 +39,6 @@ _CELL = (
 _TABLE = "border-collapse: collapse; margin: 0; font-size: 13px; table-layout: auto"
 _EXTRA = "margin-top: 3px"
 _ROW = "background: transparent"
-_SMALL = f"{MUTED}; font-size: 12px"
 # Words of a job's life that want to be seen; the others stand as plain text.
 _STATUS = {
     "completed": ("\u2713", ""),
@@ -85,9 +85,9 @@ def history_bundle(
     count = f"{len(rows)} of {plural(total, 'job')}" if rows else "No jobs to show."
     foot = f"{count} \u00b7 {bounded(footer, 300)}" if footer else count
     html = frame(
-        heading(title, notice), _history(rows), tag("div", foot, dir="auto", style=f"{_SMALL}; margin-top: 6px")
+        heading(title, notice), _history(rows), tag("div", foot, dir="auto", style=f"{SMALL}; margin-top: 6px")
     )
-    plain = [bounded(line, 400) for line in (title, notice) if line] + [_history_line(row) for row in rows] + [foot]
+    plain = [bounded(text, 400) for text in (title, notice) if text] + [_history_line(row) for row in rows] + [foot]
     return bundle(html, "\n".join(plain))
 
 
@@ -100,7 +100,7 @@ def history_page(rows: Sequence[HistoryRow], *, title: str = "History", notice: 
         tag("h1", name, dir="auto", style="font-size: 22px; margin: 0 0 4px 0"),
         heading("", notice),
         _history(rows, side=116),
-        tag("div", foot, dir="auto", style=f"{_SMALL}; margin-top: 10px"),
+        tag("div", foot, dir="auto", style=f"{SMALL}; margin-top: 10px"),
     )
     page = "color: CanvasText; background-color: Canvas; margin: 0 auto; padding: 24px 20px; max-width: 1100px"
     return (
@@ -125,12 +125,10 @@ def _history_row(row: HistoryRow, side: int) -> Html:
     job = join(tag("strong", str(row.number)), *(tag("div", star, style="white-space: nowrap") for star in stars))
     strip = f"display: flex; flex-wrap: wrap; gap: 4px; align-items: center; width: {2 * side + 4}px"
     facts = " \u00b7 ".join(fact for fact in (row.parameters, row.backend) if fact)
-    prompt = [tag("div", bounded(row.prompt, 240), dir="auto", title=row.prompt if len(row.prompt) > 240 else None)]
-    prompt += [tag("div", bounded(facts, 200), dir="auto", style=_SMALL)]
-    prompt += [tag("div", f"\u270e {bounded(row.note, 200)}", dir="auto", style=_EXTRA)] if row.note else []
-    prompt += [tag("div", bounded(row.error, 240), dir="auto", style=_EXTRA)] if row.error else []
+    note = f"\u270e {row.note}" if row.note else ""
+    prompt = (line(row.prompt, 240), line(facts, 200, SMALL), line(note, 200, _EXTRA), line(row.error, 240, _EXTRA))
     created = bounded(row.created, 40)
-    times = [tag("div", line, style=f"{_SMALL}; white-space: nowrap") for line in (created, cost_text(row)) if line]
+    times = [line(text, 80, f"{SMALL}; white-space: nowrap") for text in (created, cost_text(row))]
     return tag(
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
@@ -146,14 +144,13 @@ def _thumbnails(row: HistoryRow, side: int) -> list[Html]:
     most = MOST_THUMBNAILS if len(row.tiles) <= MOST_THUMBNAILS else MOST_THUMBNAILS - 1
     made = [_thumbnail(tile, side) for tile in row.tiles[:most]]
     more = f"+{len(row.tiles) - most} more"
-    return made if len(row.tiles) <= most else [*made, tag("span", more, style=f"{_SMALL}; padding: 0 6px")]
+    return made if len(row.tiles) <= most else [*made, tag("span", more, style=f"{SMALL}; padding: 0 6px")]
 
 
 def cost_text(row: HistoryRow) -> str:
     """'8.4 s · 4 credits', as far as they are known."""
-    parts = [] if row.seconds is None else [seconds_text(row.seconds)]
-    parts += [] if row.credits is None else [credits_text(row.credits)]
-    return " \u00b7 ".join(parts)
+    seconds = "" if row.seconds is None else seconds_text(row.seconds)
+    return " \u00b7 ".join(filter(None, (seconds, "" if row.credits is None else credits_text(row.credits))))
 
 
 def credits_text(credits: float) -> str:
@@ -170,8 +167,7 @@ def status_html(status: str) -> Html:
 
 def _thumbnail(tile: Tile, side: int) -> Html:
     if not tile.shown:
-        word = "missing" if tile.state == "image" else tile.state
-        return pill(word, RED if word == "failed" else GRAY)
+        return pill(tile.absence, RED if tile.absence == "failed" else GRAY)
     bounds = f"max-width: {side}px; max-height: {side}px; margin: 0; border-radius: 3px"
     return image_html(tile, bounds, jpeg=smaller(tile.jpeg, side))
 
@@ -180,8 +176,8 @@ def _history_line(row: HistoryRow) -> str:
     star = f" \u2605{','.join(row.starred)}" if row.starred else ""
     facts = [row.status.replace("_", " "), row.created, cost_text(row), row.parameters, row.backend]
     shown = " \u00b7 ".join(bounded(fact, 80) for fact in facts if fact)
-    line = f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({shown})"
-    return line + "".join(f"\n       {bounded(text, 200)}" for text in (row.note, row.error) if text)
+    more = [f"\n       {bounded(text, 200)}" for text in (row.note, row.error) if text]
+    return "".join([f"{row.number:>5}{star}  {bounded(row.prompt, 60)}  ({shown})", *more])
 
 
 def compare_bundle(
@@ -212,7 +208,7 @@ def _of(tile: Tile, side: int) -> Tile:
 
 
 def _line(name: str, text: str) -> Html:
-    return tag("div", tag("strong", name), text, dir="auto", style=f"{_SMALL}; margin-top: 6px") if text else Html()
+    return tag("div", tag("strong", name), text, dir="auto", style=f"{SMALL}; margin-top: 6px") if text else Html()
 
 
 def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:

@@ -19,8 +19,8 @@ FEW = 4
 DOT = " \u00b7 "
 
 State = Literal["image", "file", "missing", "failed", "waiting"]
-SYMBOLS = {"image": "", "file": "\u25a4", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
-_COLOURS = {"image": GRAY, "file": GRAY, "missing": AMBER, "failed": RED, "waiting": GRAY}
+SYMBOLS = {"file": "\u25a4", "missing": "\u25cb", "failed": "\u2715", "waiting": "\u2026"}
+COLORS = {"file": GRAY, "missing": AMBER, "failed": RED, "waiting": GRAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,20 @@ class Tile:
 
     @property
     def shown(self) -> bool:
-        """True where there is an image to draw."""
+        """True if there is an image to draw."""
         return self.state == "image" and bool(self.jpeg)
+
+    @property
+    def absence(self) -> State:
+        """Why there is no image: ``state``, or "missing" if an image is announced and has no bytes."""
+        return "missing" if self.state == "image" else self.state
 
 
 def thumbnail_size(tile: Tile, side: int = SIDE) -> tuple[int, int]:
     """The size in pixels at which a tile fits a square of ``side``."""
-    scale = min(side / max(tile.width, 1), side / max(tile.height, 1), 1.0) if tile.width > 0 < tile.height else 1.0
     if tile.width <= 0 or tile.height <= 0:
         return side, side
+    scale = min(side / tile.width, side / tile.height, 1.0)
     return max(1, round(tile.width * scale)), max(1, round(tile.height * scale))
 
 
@@ -168,14 +173,14 @@ def _image(tile: Tile, height: int, fill: bool) -> Html:
 
 def _hole(tile: Tile, height: int) -> Html:
     """A dashed box of the shape the image would have had, with a symbol, a word and the reason."""
-    state = "missing" if tile.state == "image" else tile.state
+    state = tile.absence
     style = (
         "display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 6px; width: 100%; "
         f"aspect-ratio: {tile.ratio:.3f}; min-height: {min(110, height)}px; align-self: stretch; padding: 10px; "
         "box-sizing: border-box; text-align: center; "
-        f"border: 1px dashed {_COLOURS[state]}; border-radius: 4px"
+        f"border: 1px dashed {COLORS[state]}; border-radius: 4px"
     )
-    word = pill(f"{SYMBOLS[state]} {state}", _COLOURS[state])
+    word = pill(f"{SYMBOLS[state]} {state}", COLORS[state])
     words: Html | str = bounded(tile.note, NOTE_LENGTH)
     if tile.href and address(tile.href) is not None:
         words = tag("a", words, href=tile.href, target="_blank", rel="noopener")
@@ -186,32 +191,26 @@ def _hole(tile: Tile, height: int) -> Html:
 def caption_html(caption: str) -> Html:
     """The facts under an image, the first in bold; a line breaks between facts, not inside one."""
     facts = bounded(caption, CAPTION_LENGTH).split(DOT)
+    last = len(facts) - 1
     parts: list[str] = []
     for place, fact in enumerate(facts):
-        shown = tag("strong", fact) if place == 0 and len(facts) > 1 else fact
-        dot = "" if place == len(facts) - 1 else DOT.rstrip()
-        parts += [tag("span", shown, dot, style="white-space: nowrap" if len(fact) <= 24 else None), " "]
+        shown = (tag("strong", fact) if place == 0 < last else fact, DOT.rstrip() if place < last else "")
+        parts += [tag("span", *shown, style="white-space: nowrap" if len(fact) <= 24 else None), " "]
     style = f"{MUTED}; font-size: 12px; line-height: 1.4; margin: 3px 1px 0 1px; padding: 0; text-align: left"
-    return tag("figcaption", *parts[:-1], dir="auto", style=f"{style}")
+    return tag("figcaption", *parts[:-1], dir="auto", style=style)
 
 
 def tile_line(tile: Tile) -> str:
     """A tile as one line of plain text."""
-    parts = [bounded(tile.caption, CAPTION_LENGTH)] if tile.caption else []
-    if tile.shown:
-        parts.append(f"{tile.width} x {tile.height}")
-    else:
-        state = "missing" if tile.state == "image" else tile.state
-        parts.append(f"{state}: {bounded(tile.note, NOTE_LENGTH)}" if tile.note else state)
-    if tile.href:
-        parts.append(tile.href if len(tile.href) <= 260 else "\u2026" + tile.href[-259:])
-    return DOT.join(parts)
+    why = f"{tile.absence}: {bounded(tile.note, NOTE_LENGTH)}" if tile.note else tile.absence
+    href = tile.href or ""
+    # Of a long path the end is what tells files apart.
+    where = href if len(href) <= 260 else "\u2026" + href[-259:]
+    facts = (bounded(tile.caption, CAPTION_LENGTH), f"{tile.width} x {tile.height}" if tile.shown else why, where)
+    return DOT.join(filter(None, facts))
 
 
 def tiles_text(tiles: Sequence[Tile], *, title: str = "", notice: str = "") -> str:
     """The same for a terminal: a title, a notice, a line for each tile."""
-    lines = [bounded(title, 200)] if title else []
-    if notice:
-        lines.append(bounded(notice, 400))
-    lines += [f"  {tile_line(tile)}" for tile in tiles] or ["  (no images)"]
-    return "\n".join(lines)
+    lines = [f"  {tile_line(tile)}" for tile in tiles] or ["  (no images)"]
+    return "\n".join([*filter(None, (bounded(title, 200), bounded(notice, 400))), *lines])

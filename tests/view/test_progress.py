@@ -91,7 +91,7 @@ def test_the_estimate_is_honest(given: ProgressRow, expected: str) -> None:
 
 def test_a_row_shows_label_state_time_estimate_and_what_it_waits_for() -> None:
     bundle = progress_bundle(
-        [row("submitting", 4, detail="rate limit: next request in 6 s")], title="two foxes", footer="1 credit"
+        [row("submitting", 4, detail="rate limit: next request in 6 s")], title="two foxes", notice="1 credit"
     )
     for text in (
         "two foxes",

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from ...api.event_log import log_suppressed
-from ...view.progress import ProgressRow, fraction_of, message_bundle, status_text
-from .wait import is_terminal, person_is_present, running_shell
+from ...view.progress import ProgressRow, fraction_of, message_bundle, overall_text, status_text
+from .wait import in_notebook, is_terminal, person_is_present, running_shell
 
 _Value = TypeVar("_Value")
 _Otherwise = TypeVar("_Otherwise")
+UPDATE_SECONDS = 0.25
 
 
 def attempt(what: str, show: Callable[[], _Value], otherwise: _Otherwise) -> _Value | _Otherwise:
@@ -37,7 +39,7 @@ class Message(NamedTuple):
     what: Literal["start", "update", "end", "result"]
     bundle: dict[str, Any]
     rows: Sequence[ProgressRow]
-    above: Sequence[str] = ()  # shown once before the rows, if no display holds it
+    above: Sequence[str] = ()  # what is about to happen and what it costs; shown before the rows if no display holds it
 
     @property
     def last(self) -> bool:
@@ -158,7 +160,8 @@ class TextBar:
             _print(self._shell, message.bundle)
 
     def _move(self, message: Message) -> None:
-        _print_above(message)
+        if message.what == "start":
+            _tell(message.above)
         shares = [fraction_of(row) for row in message.rows]
         known = any(share is not None for share in shares)
         self._bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| {unit}" if known else "{desc} {unit}"
@@ -181,29 +184,20 @@ class Lines:
         self._shell = shell
 
     def show(self, message: Message) -> None:
-        attempt("printing a line", lambda: self._tell(message), None)
+        above = message.above if message.what == "start" else ()
+        attempt("printing a line", lambda: _tell([*above, _summary(message.rows)]), None)
         if message.last:
             _print(self._shell, message.bundle)
 
-    def _tell(self, message: Message) -> None:
-        _print_above(message)
-        if sys.stderr is not None:
-            print(f"kling: {_summary(message.rows)}", file=sys.stderr)
 
-
-def _print_above(message: Message) -> None:
-    """What is about to happen and what it will cost, before it does."""
-    if message.what == "start" and sys.stderr is not None:
-        print(*(f"kling: {line}\n" for line in message.above if line), sep="", end="", file=sys.stderr)
+def _tell(lines: Sequence[str]) -> None:
+    """Print lines to stderr, which a process without a console does not have."""
+    if sys.stderr is not None:
+        print(*(f"kling: {line}\n" for line in lines), sep="", end="", file=sys.stderr)
 
 
 def _summary(rows: Sequence[ProgressRow]) -> str:
-    if len(rows) == 1:
-        return status_text(rows[0])
-    texts = [row.text for row in rows]
-    counts = ", ".join(f"{texts.count(text)} {text}" for text in dict.fromkeys(texts) if text != "completed")
-    done = f"{texts.count('completed')} of {len(rows)} completed"
-    return f"{done}, {counts}" if counts else done
+    return status_text(rows[0]) if len(rows) == 1 else overall_text(rows)
 
 
 def _print(shell: Any | None, bundle: Mapping[str, Any]) -> None:
@@ -217,5 +211,29 @@ def point_out(lines: Sequence[str]) -> None:
     shell = running_shell()
     if lines and getattr(shell, "kernel", None) is not None:
         shell.display_pub.publish(message_bundle(lines[0], kind="warning", lines=lines[1:]))  # type: ignore[union-attr]
-    elif lines:
-        print(*(f"kling: {line}\n" for line in lines), sep="", end="", file=sys.stderr)
+    else:
+        _tell(lines)
+
+
+def counted(items: Iterable[_Value], total: int, what: str) -> Iterator[_Value]:
+    """Pass the items on, and count them on a line: in a terminal a bar, in a cell a text that is empty at the end."""
+    if not total:
+        return
+    if not in_notebook():
+        from tqdm import tqdm
+
+        yield from tqdm(items, total=total, desc=what, leave=False, disable=None)  # None: silent unless a terminal
+        return
+    from IPython.display import DisplayHandle
+
+    line: Any = DisplayHandle()  # type: ignore[no-untyped-call]
+    line.display({"text/plain": f"{what}: 0 of {total}"}, raw=True)
+    shown = time.monotonic()
+    try:
+        for done, item in enumerate(items, 1):
+            if time.monotonic() - shown > UPDATE_SECONDS:
+                line.update({"text/plain": f"{what}: {done} of {total}"}, raw=True)
+                shown = time.monotonic()
+            yield item
+    finally:
+        line.update({}, raw=True)

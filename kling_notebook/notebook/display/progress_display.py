@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
@@ -20,6 +19,7 @@ from typing import Any, Literal, Protocol
 from ...api.generation_request import GenerationRequest
 from ...api.job import STATUSES, JobStatus, Snapshot
 from ...view.progress import ProgressRow, message_bundle, progress_bundle
+from ...view.table import credits_text
 from .outputs import CellOutput, Message, NoOutput, Output, attempt, output_for
 
 TICK = 0.5
@@ -56,7 +56,7 @@ def _detail(snapshot: Snapshot, free: bool) -> str:
     if snapshot.status is JobStatus.DOWNLOADING and snapshot.images:
         parts.append(f"{snapshot.saved} of {snapshot.images} saved")
     if snapshot.credits is not None and not snapshot.reused and not free:
-        parts.append(f"{snapshot.credits:g} credit{'' if snapshot.credits == 1 else 's'}")
+        parts.append(credits_text(snapshot.credits))
     parts += snapshot.warnings
     return " \u00b7 ".join(parts)
 
@@ -90,12 +90,13 @@ class LiveDisplay:
         now = time.monotonic()
         self._last = {request: (Snapshot(request, JobStatus.QUEUED), now) for request in self._labels}
         self._title, self._notice, self._free, self._background = title, notice, free, background
+        self._above = tuple(line for line in (title, notice) if line)
         self._lock = threading.Lock()
         self._finished = False
         self._sent: dict[str, Any] | None = None
         self._output: Output = attempt("opening a display", lambda: output_for(show, background), NoOutput())
         if self.shows:
-            self._show(lambda: self._first_bundle(first), "start")
+            self._show(lambda: message_bundle(first, lines=self._above) if first else self._bundle(), "start")
         if self._output.live:
             attempt("starting the ticker", lambda: TICKER.add(self), None)
 
@@ -117,10 +118,10 @@ class LiveDisplay:
         TICKER.remove(self)
         if not self.shows:
             return False
-        if result is None:
-            self._show(self._bundle, "end")
-            return False
-        return self._show(lambda: result, "result")
+        if result is not None:
+            return self._show(lambda: result, "result")
+        self._show(self._bundle, "end")
+        return False
 
     @property
     def shows(self) -> bool:
@@ -147,10 +148,6 @@ class LiveDisplay:
     def _bundle(self) -> dict[str, Any]:
         return progress_bundle(self.rows(), title=self._title, notice=self._notice)
 
-    def _first_bundle(self, first: str) -> dict[str, Any]:
-        above = [line for line in (self._title, self._notice) if line]
-        return message_bundle(first, lines=above) if first else self._bundle()
-
     def _show(self, make: Callable[[], Mapping[str, Any]], what: Literal["start", "update", "end", "result"]) -> bool:
         """Whether it was shown. The end comes last: an update that was being made meanwhile is dropped."""
 
@@ -159,7 +156,7 @@ class LiveDisplay:
                 return False
             bundle = dict(make())
             self._sent = bundle
-            self._output.show(Message(what, bundle, self.rows(), (self._title, self._notice)))
+            self._output.show(Message(what, bundle, self.rows(), self._above))
             return True
 
         with _SHOWING:
@@ -167,9 +164,8 @@ class LiveDisplay:
 
 
 def _not_waited_for(row: ProgressRow) -> ProgressRow:
-    if row.tone not in ("moving", "waiting"):
-        return row
-    return ProgressRow(row.label, "\u25ab", "not waited for", "stopped", row.elapsed, row.expected)
+    left = ProgressRow(row.label, "\u25ab", "not waited for", "stopped", row.elapsed, row.expected)
+    return left if row.tone in ("moving", "waiting") else row
 
 
 def _label(request: GenerationRequest) -> str:
@@ -189,7 +185,7 @@ class _Ticker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._live: deque[Ticking] = deque()
+        self._live: list[Ticking] = []
         self._thread: threading.Thread | None = None
 
     def add(self, display: Ticking) -> None:
@@ -211,18 +207,12 @@ class _Ticker:
                 if not self._live:
                     self._thread = None
                     return
-                self._live.rotate(-1)
-                waiting = list(self._live)
-            for display in reversed(waiting):  # the one that waited longest comes first
-                if display.tick():
-                    self._came_first(display)
-                    break
-
-    def _came_first(self, display: Ticking) -> None:
-        with self._lock:
-            if display in self._live:
-                self._live.remove(display)
-                self._live.append(display)
+                waiting = list(self._live)  # the one that waited longest comes first
+            shown = next((display for display in waiting if display.tick()), None)
+            with self._lock:
+                if shown in self._live:
+                    self._live.remove(shown)
+                    self._live.append(shown)
 
 
 TICKER = _Ticker()

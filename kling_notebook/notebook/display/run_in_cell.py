@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
@@ -20,7 +22,6 @@ from ...session.session import Session, Source
 from ...view.markup import bounded, plural
 from ...view.progress import message_bundle
 from . import wait as waiting
-from .checks import check_reuse, check_timeout
 from .echo import held_back
 from .outputs import attempt, point_out
 from .progress_display import LiveDisplay
@@ -63,13 +64,14 @@ def perform(
     live = LiveDisplay((), show=False)
     if show_progress:
         attempt("pointing out braces", lambda: point_out(left_in_braces({r.prompt for r in requests})), None)
-    with interrupts_explained(session, begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
         begun.append(call)
         held: Held = plan.gather(call.handles) if plan is not None else call.handles[0]
         _bind(bind, held)
-        notice = attempt("reading the notices", lambda: _notices(session, show_progress), "")
-        if show_progress:
+        notice = ""
+        if show_progress:  # otherwise the notices wait until somebody sees them
+            notice = attempt("reading the notices", lambda: " ".join(session.pop_notices()), "")
             naming: dict[str, Any] = attempt("naming the jobs", lambda: _naming(call, requests, plan), {})
             live = _following(live, call, **naming, notice=notice, free=session.is_sandbox, background=not wait)
         if not wait:
@@ -85,31 +87,46 @@ def perform(
     return done
 
 
+def check_timeout(timeout: Any) -> None:
+    """InputError unless a wait can take it: found out later, the jobs would be bought already."""
+    seconds = isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 < float(timeout) < math.inf
+    if timeout is not None and not seconds:
+        raise InputError(
+            f"timeout must be a number of seconds above 0, or None to wait as long as it takes, not {timeout!r}.",
+            parameter="timeout",
+        )
+
+
+def check_reuse(reuse: Any) -> None:
+    """InputError for anything but True, False and None: the text "off" would be taken for a yes."""
+    if not (reuse is None or isinstance(reuse, bool)):
+        raise InputError(f"reuse must be True, False or None (as the setting says), not {reuse!r}.", parameter="reuse")
+
+
+def check_limit(limit: Any) -> int | None:
+    """How many rows, None for all. InputError for anything else."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 0):
+        raise InputError(f"limit must be a whole number from 0 up, or None for all, not {limit!r}.", parameter="limit")
+    return None if limit is None else int(limit)
+
+
 def _bind(bind: Bind | None, value: Any) -> None:
     """Give the variable its value; an error of the user's namespace costs no result."""
     if bind is not None:
         attempt("binding the variable", lambda: bind(value), None)
 
 
-def _notices(session: Session, show: bool) -> str:
-    """What the session has to say once; it waits until somebody sees it."""
-    return " ".join(session.pop_notices()) if show else ""
-
-
 def _naming(call: Call, requests: Sequence[GenerationRequest], plan: Plan) -> dict[str, Any]:
     """What the rows and the whole are called; nothing for a single request."""
-    if plan is None:
-        return {}
-    return {"labels": plan.labels(requests), "title": _title(call, plan.shape)}
+    return {"labels": plan.labels(requests), "title": _title(call, plan.shape)} if plan is not None else {}
 
 
 def _following(nothing: LiveDisplay, call: Call, **options: Any) -> LiveDisplay:
     """A display that follows the jobs of a call; ``nothing`` if there cannot be one."""
     first = attempt("naming the jobs", lambda: _first_text(call.jobs), "")
-    requests = [handle.request for handle in call.jobs]
 
     def open_display() -> LiveDisplay:
-        live = LiveDisplay(requests, first=first, **options)
+        live = LiveDisplay([handle.request for handle in call.jobs], first=first, **options)
         for handle in call.jobs:
             handle.add_observer(live)
         return live
@@ -123,7 +140,7 @@ def _first_text(jobs: Sequence[JobHandle]) -> str:
     if len(jobs) == 1:
         prompt = bounded(jobs[0].request.prompt, 80)
         return f"Job {numbers[0]}: {prompt}. Its images appear below; `%kling show {numbers[0]}` shows them again."
-    named = ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else "")
+    named = waiting.few_of(numbers)
     return f"Jobs {named}. Their images appear below; `%kling show {numbers[0]}` shows those of one again."
 
 
@@ -138,31 +155,23 @@ def interrupts_explained(session: Session, begun: Sequence[Call]) -> Iterator[No
         jobs = [handle for call in begun for handle in call.jobs]
         done = [handle for handle in jobs if handle.done() and not handle.cancelled()]
         ids = [handle.job_id for handle in jobs if handle.job_id]
-        running: list[JobHandle] = []
-        cancelled: list[int] = []
-        for call in begun:
-            stopped = call.cancel_unsent()
-            running += stopped.still_running
-            cancelled += stopped.cancelled
-        _leave(session, running)
+        stopped = _stop(session, begun[0]) if begun else Stopped((), ())
         line = f"{plural(len(done), 'job')} completed; `%kling show {done[0].number}`. " if done else ""
-        if running or cancelled:
-            line += waiting.what_keeps_running(Stopped(tuple(cancelled), tuple(running)))
+        if stopped.still_running or stopped.cancelled:
+            line += waiting.what_keeps_running(stopped)
         raise Interrupted(f"Stopped. {line or 'Nothing was sent.'}".strip(), ids) from None
 
 
-def _leave(session: Session, still_running: Iterable[JobHandle]) -> None:
-    session.unwatched.update({handle.number: handle for handle in still_running})
+def _stop(session: Session, call: Call) -> Stopped:
+    """Cancel what was not sent. The session remembers what keeps running, so that ``resume`` shows it."""
+    stopped = call.cancel_unsent()
+    session.unwatched.update({handle.number: handle for handle in stopped.still_running})
+    return stopped
 
 
 def _wait(session: Session, call: Call, live: LiveDisplay, timeout: float | None) -> None:
-    def stop() -> Stopped:
-        stopped = call.cancel_unsent()
-        _leave(session, stopped.still_running)
-        return stopped
-
     try:
-        waiting.wait(call.jobs, timeout=timeout, cancel_unsent=stop, nest=session.settings.nest)
+        waiting.wait(call.jobs, timeout=timeout, cancel_unsent=lambda: _stop(session, call), nest=session.settings.nest)
     except StillRunningError as error:
         if len(call.jobs) == 1:
             error.with_job(number=call.handles[0].number)
@@ -240,9 +249,9 @@ def _title(call: Call, shape: str) -> str:
 
 
 def _summary(call: Call, shape: str) -> str:
-    reused = call.estimate.reused
-    many = "all" if not call.estimate.jobs else str(reused)
-    return f"{shape}{f', {many} already made, at no cost' if reused else ''}"
+    estimate = call.estimate
+    many = estimate.reused if estimate.jobs else "all"
+    return f"{shape}, {many} already made, at no cost" if estimate.reused else shape
 
 
 def collect(
@@ -260,7 +269,7 @@ def collect(
             f"Say which job {job_id} is: put the number of the unconfirmed job before it.", parameter="job"
         )
     begun: list[Call] = []
-    with interrupts_explained(session, begun), waiting.interrupts_noted():
+    with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.resume(which, job_id)
         if which is None:
             jobs = session.unwatched | {handle.number: handle for handle in call.jobs}
@@ -294,7 +303,6 @@ def resumed_bundle(results: Sequence[Result], errors: Sequence[BaseException] = 
     notice = _what_failed(errors, len(results) + len(errors), COLLECTED) if errors else ""
     title = f"{plural(len(results), 'job')} fetched"
     if len(results) == 1:
-        if results[0].reused:
-            title = f"Job {results[0].number}: all its images are here already"
-        return results[0].bundle(title=title, notice=notice)
+        here = f"Job {results[0].number}: all its images are here already"
+        return results[0].bundle(title=here if results[0].reused else title, notice=notice)
     return grid_bundle(grid_tiles([image for one in results for image in one]), title=title, notice=notice)

@@ -11,12 +11,11 @@ IPython is touched only where a shell is found already running.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from types import FrameType
@@ -85,7 +84,7 @@ def wait(
     """
     pending = {handle for handle in handles if not handle.done()}
     deadline = None if timeout is None else time.monotonic() + timeout
-    with _Interrupts() as interrupts:
+    with InterruptsNoted() as interrupts:
         try:
             interrupted = not _settle(pending, deadline, interrupts, nest)
         except KeyboardInterrupt:  # raised by something that ran in the loop, or on a thread that gets no signals
@@ -101,17 +100,7 @@ def wait(
     raise StillRunningError(f"Not completed after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
 
 
-@contextlib.contextmanager
-def interrupts_noted() -> Iterator[None]:
-    """Defer Ctrl-C until the wait inside this block handles it, even if it arrives before waiting starts.
-
-    Starting many jobs takes a moment; without this, nothing would wait for the jobs already started.
-    """
-    with _Interrupts():
-        yield
-
-
-def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Interrupts, nest: bool) -> bool:
+def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: InterruptsNoted, nest: bool) -> bool:
     """Wait until all are done or the deadline has passed; False if an interrupt came first."""
 
     def over() -> bool:
@@ -121,7 +110,7 @@ def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: _Inte
     loop = _patched_loop() if nest and not over() else None
     if loop is not None:
         try:
-            loop.run_until_complete(_turning(loop, pending, over, interrupts, deadline))
+            loop.run_until_complete(_turning(loop, pending, over, deadline))
         except Exception as error:  # the jobs were started: whatever the loop has against it, wait without it
             log_suppressed("keeping the event loop turning", error)
     while not over():
@@ -149,80 +138,67 @@ async def _turning(
     loop: asyncio.AbstractEventLoop,
     pending: set[Future[Any]],
     over: Callable[[], bool],
-    interrupts: _Interrupts,
     deadline: float | None,
 ) -> None:
     wake = asyncio.Event()
 
-    def tell(*_: object) -> None:
+    def tell(_: object) -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile: nothing is left to wake
             loop.call_soon_threadsafe(wake.set)
 
     for handle in pending:
         handle.add_done_callback(tell)
-    with interrupts.telling(tell):
-        while not over():
-            timer = loop.call_later(_slice(deadline), wake.set)
-            await wake.wait()
-            timer.cancel()
-            wake.clear()
+    while not over():
+        # Beside the handles only time and an interrupt end the wait; both are looked at in slices.
+        timer = loop.call_later(_slice(deadline), wake.set)
+        await wake.wait()
+        timer.cancel()
+        wake.clear()
 
 
 def _slice(deadline: float | None) -> float:
     return SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
 
 
-class _Interrupts:
-    """While one waits, SIGINT is noted instead of raised.
+class InterruptsNoted:
+    """While this block runs, SIGINT is noted instead of raised; the wait inside it, or its end, raises it.
 
     Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
-    the cancelling off in the middle. Only the main thread gets signals; elsewhere this does nothing. Inside another
-    one it is that one, so that what was noted before the wait began is answered by the wait.
+    the cancelling off in the middle. Starting many jobs takes a moment, in which it must not leave those already
+    started with nothing that waits for them. Only the main thread gets signals; elsewhere this does nothing. Inside
+    another one it is that one, so that what was noted before the wait began is answered by the wait.
     """
 
-    _active: ClassVar[_Interrupts | None] = None
+    _active: ClassVar[InterruptsNoted | None] = None
 
     def __init__(self) -> None:
         self.seen = self.answered = False
         self._since = 0.0
         self._previous: Any = None
-        self._tell: Callable[[], None] | None = None
 
-    def __enter__(self) -> _Interrupts:
+    def __enter__(self) -> InterruptsNoted:
         if threading.current_thread() is not threading.main_thread():
             return self
-        if _Interrupts._active is not None:
-            return _Interrupts._active
+        if InterruptsNoted._active is not None:
+            return InterruptsNoted._active
         if callable(signal.getsignal(signal.SIGINT)):
             self._previous = signal.signal(signal.SIGINT, self._note)
-            _Interrupts._active = self
+            InterruptsNoted._active = self
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._previous is None:
             return
-        _Interrupts._active = None
+        InterruptsNoted._active = None
         signal.signal(signal.SIGINT, self._previous)
         if self.seen and not self.answered and kind is None:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.seen and now - self._since > PATIENCE:
-            self._previous(number, frame)
-            return
         if not self.seen:
-            self.seen, self._since = True, now
-        if self._tell:
-            self._tell()
-
-    @contextlib.contextmanager
-    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
-        self._tell = tell
-        try:
-            yield
-        finally:
-            self._tell = None
+            self.seen, self._since = True, time.monotonic()
+        elif time.monotonic() - self._since > PATIENCE:
+            self._previous(number, frame)
 
 
 def what_keeps_running(stopped: Stopped) -> str:
@@ -235,8 +211,12 @@ def what_keeps_running(stopped: Stopped) -> str:
     if len(numbers) == 1:
         parts.append(f"Job {numbers[0]} keeps running; {hint} shows its images.")
     elif numbers:
-        named = ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else "")
-        parts.append(f"{len(numbers)} jobs keep running ({named}); {hint} shows their images.")
+        parts.append(f"{len(numbers)} jobs keep running ({few_of(numbers)}); {hint} shows their images.")
     else:
         parts.append("No jobs are still running.")
     return " ".join(parts)
+
+
+def few_of(numbers: Sequence[str]) -> str:
+    """'1, 2, 3 and 5 more'."""
+    return ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else "")

@@ -13,8 +13,7 @@ from ...api.parameters import PARAMETERS
 from ...results.sweep_axes import fill
 from ...results.typed_values import unquoted
 from .options_table import OPTIONS
-from .parsing import number, parse_options, unexpected_word
-from .tokenizer import split
+from .parsing import number, parse_options, split, unexpected_word
 from .user_variables import batch_table, parse_axis, placeholder_values, source
 
 _COLUMN = re.compile(r"\s*\{([^{}]+)\}\s*")

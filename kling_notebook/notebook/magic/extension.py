@@ -15,7 +15,6 @@ from typing import Any
 
 from ...api import errors
 from ...api.event_log import log_suppressed
-from ..config import MAGICS
 from .magics import KlingMagics, recent_jobs
 
 COMPLETION = "kling_notebook.completion"
@@ -33,12 +32,12 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     """Remove everything that loading put there."""
-    matchers = getattr(getattr(shell, "Completer", None), "custom_matchers", [])
+    matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != COMPLETION]
     cleanup = shell.input_transformers_cleanup
     cleanup[:] = [known for known in cleanup if getattr(known, "__qualname__", "") != let_through.__qualname__]
     manager = shell.magics_manager
-    manager.registry.pop(MAGICS, None)
+    manager.registry.pop(KlingMagics.__name__, None)
     for table in manager.magics.values():
         # Only bound methods are looked into: asking one of IPython's own unloaded magics for anything imports it.
         for name in [n for n, magic in table.items() if isinstance(magic, MethodType) and _is_ours(magic.__self__)]:
@@ -65,14 +64,11 @@ let_through.has_side_effects = True  # type: ignore[attr-defined]
 
 def _is_ours(what: object) -> bool:
     """By name: after the modules were reloaded, the class of the old magics is a different one."""
-    return type(what).__name__ == MAGICS
+    return bool(type(what).__name__ == KlingMagics.__name__)
 
 
 def _offer_completions(shell: Any) -> None:
     """Hook into the completer by matchers of API v2, which can also keep Python names out."""
-    completer = getattr(shell, "Completer", None)
-    if completer is None or not hasattr(completer, "custom_matchers"):
-        return
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     @context_matcher(identifier=COMPLETION, priority=1000)  # type: ignore[untyped-decorator]  # IPython's
@@ -93,7 +89,7 @@ def _offer_completions(shell: Any) -> None:
             "ordered": True,
         }
 
-    completer.custom_matchers.append(matcher)
+    shell.Completer.custom_matchers.append(matcher)
 
 
 def _paths(typed: str) -> list[str]:

@@ -24,8 +24,7 @@ from ...api.job import JobStatus
 from ...view.markup import plural
 from ...view.progress import message_bundle
 from .options_table import Option, two_columns
-from .parsing import closest, number, parse_options
-from .tokenizer import split
+from .parsing import closest, number, parse_options, split
 
 if TYPE_CHECKING:
     from ...session.session import Session

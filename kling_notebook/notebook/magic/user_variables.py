@@ -1,4 +1,4 @@
-"""The user's variables in a cell's options: axes of a sweep, source images, ``{name}`` in a prompt. Pure.
+"""The user's variables in a cell's options: axes of a sweep, source images, ``{name}`` in a prompt.
 
 Names are looked up in a mapping; literals are read; nothing is evaluated.
 """
@@ -6,8 +6,11 @@ Names are looked up in a mapping; literals are read; nothing is evaluated.
 from __future__ import annotations
 
 import re
+import sys
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ...api.errors import InputError
@@ -15,6 +18,27 @@ from ...results.sweep_axes import as_list, plain
 from ...results.typed_values import literal, samples, typed_values, unquoted, unwrap
 from ...view.markup import plural
 from .parsing import closest
+
+_INSIDE = ("kling_notebook", "IPython", "decorator")
+"""Packages between the caller and here."""
+
+
+def names_of_caller(shell: Any) -> Mapping[str, Any]:
+    """What the caller of a magic sees: local variables of a function first, then globals, then the user's.
+
+    IPython gives a cell magic the user's globals only, also inside a function that runs one.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _INSIDE:
+        frame = frame.f_back
+    scopes: list[Mapping[str, Any]] = []
+    while frame is not None:
+        scopes.append(frame.f_locals)
+        if not frame.f_code.co_name.startswith("<") or frame.f_code.co_name == "<module>":
+            scopes.append(frame.f_globals)
+            break
+        frame = frame.f_back  # around a comprehension or a lambda stands the function that it is in
+    return ChainMap(*(dict(scope) for scope in scopes), shell.user_ns)
 
 
 def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:

@@ -197,7 +197,7 @@ def test_a_script_is_told_the_cost_before_anything_else(tmp_path):
     plan, sandbox, start, end = ran.stderr.splitlines()
     assert plan.startswith("kling: 2 jobs, 2 images, free on the sandbox")
     assert sandbox.startswith("kling: Sandbox: images are painted on this machine")
-    assert (start, end) == ("kling: 0 of 2 completed, 2 queued", "kling: 2 of 2 completed")
+    assert (start, end) == ("kling: 0 of 2 completed · 2 queued", "kling: 2 of 2 completed")
     assert ran.stdout == ""
 
 

@@ -250,9 +250,9 @@ def test_a_person_is_where_stdin_is_allowed(kernel):
 @pytest.mark.parametrize("nest", ["", ", nest=False"])
 def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, nest):
     """Starting many jobs takes a moment; an interrupt in its middle must not leave half of them to no one."""
-    kernel.ok(PRELUDE + "from kling_notebook.notebook.display.wait import interrupts_noted\nsteps = []")
+    kernel.ok(PRELUDE + "from kling_notebook.notebook.display.wait import InterruptsNoted\nsteps = []")
     cell_id = kernel.send(
-        "with interrupts_noted():\n"
+        "with InterruptsNoted():\n"
         "    for k in range(10): time.sleep(0.1); steps.append(k)\n"
         f"    wait([Future()], cancel_unsent=cancel{nest})"
     )
@@ -263,8 +263,8 @@ def test_an_interrupt_before_the_waiting_begins_is_answered_by_the_wait(kernel, 
 
 
 def test_an_interrupt_that_no_wait_answers_is_raised_in_the_end(kernel):
-    kernel.ok(PRELUDE + "from kling_notebook.notebook.display.wait import interrupts_noted")
-    cell_id = kernel.send("with interrupts_noted():\n    time.sleep(1.0); print('whole')\nprint('never')")
+    kernel.ok(PRELUDE + "from kling_notebook.notebook.display.wait import InterruptsNoted")
+    cell_id = kernel.send("with InterruptsNoted():\n    time.sleep(1.0); print('whole')\nprint('never')")
     kernel.drain(0.5)
     kernel.interrupt()
     reply = kernel.wait(cell_id)

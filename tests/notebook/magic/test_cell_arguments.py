@@ -16,8 +16,8 @@ from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook.magic.cell_arguments import parse_cell, split_prompts
 from kling_notebook.notebook.magic.options_table import OPTIONS, help_of_options
+from kling_notebook.notebook.magic.parsing import split
 from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS, help_text
-from kling_notebook.notebook.magic.tokenizer import split
 from kling_notebook.notebook.magic.user_variables import parse_axis, placeholder_values, source
 from kling_notebook.results.code_export import code_of
 from kling_notebook.results.sweep_axes import expand
