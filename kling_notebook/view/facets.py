@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .markup import LINE, MUTED, Html, bounded, bundle, frame, heading, join, tag
+from .markup import LINE, MUTED, SMALL, Html, bounded, bundle, frame, heading, join, line, tag
 from .sheet import LETTER, contact_sheet, side_of
 from .tiles import DOT, Tile, cell_width, columns_of_cell, least_width, light_tiles, one_shape, tile_html, tiles_text
 
@@ -17,7 +17,7 @@ BESIDE_LENGTH = 22
 BESIDE_WIDTH = 92
 
 GAP = 10
-SMALL = 132
+IN_LIST = 132
 """Width in CSS pixels of an image in a list."""
 _PLAIN = "border: none; background: transparent; line-height: 1.4"
 _LABEL = f"{_PLAIN}; padding: 4px 6px 4px 0; text-align: left; vertical-align: top; font-weight: 600"
@@ -96,12 +96,11 @@ def _sheet_columns(facets: Sequence[Facet]) -> int:
 
 
 def _facet_html(facet: Facet) -> Html:
-    title = tag("div", bounded(facet.title, 200), dir="auto", style="font-weight: 600; margin: 10px 0 4px 0")
     if facet.listed:
         body = _list(facet, *facet.listed)
     else:
         body = _table(facet) if facet.row_axis or len(facet.cells) > 1 else _row(facet)
-    return join(title if facet.title else "", body)
+    return join(line(facet.title, 200, "font-weight: 600; margin: 10px 0 4px 0"), body)
 
 
 def _row(facet: Facet) -> Html:
@@ -121,8 +120,7 @@ def _row(facet: Facet) -> Html:
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP + 4}px {GAP}px; "
         f"max-width: {columns * wide + (columns - 1) * GAP}px; margin: 0 0 12px 0; align-items: start"
     )
-    axis = tag("div", bounded(facet.column_axis, 80), dir="auto", style=f"{MUTED}; font-size: 12px")
-    return join(axis if facet.column_axis else "", tag("div", *map(_labeled, facet.columns, cells), style=style))
+    return join(line(facet.column_axis, 80, SMALL), tag("div", *map(_labeled, facet.columns, cells), style=style))
 
 
 def _labeled(label: str, cell: Sequence[Tile]) -> Html:
@@ -151,9 +149,11 @@ def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) ->
         first, *others = labels
         places = [tag("th", bounded(first, LABEL_LENGTH), scope="row", dir="auto", style=f"{cell}; font-weight: 600")]
         places += [tag("td", bounded(text, LABEL_LENGTH), dir="auto", style=cell) for text in others]
-        tiles = (tag("div", tile_html(t, fill=True), style=f"width: {SMALL}px") for c in cells for t in c or (_EMPTY,))
+        tiles = (
+            tag("div", tile_html(t, fill=True), style=f"width: {IN_LIST}px") for c in cells for t in c or (_EMPTY,)
+        )
         strip = tag("div", *tiles, style="display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start")
-        rows.append(tag("tr", *places, tag("td", strip, style=f"{cell}; min-width: {SMALL}px"), style=_PLAIN))
+        rows.append(tag("tr", *places, tag("td", strip, style=f"{cell}; min-width: {IN_LIST}px"), style=_PLAIN))
     style = "border-collapse: collapse; margin: 0 0 12px 0; font-size: 13px"
     return tag("div", tag("table", tag("tbody", *rows), style=style), style="overflow-x: auto")
 
@@ -193,17 +193,14 @@ def _table_row(axis: str, label: str, cells: Sequence[Sequence[Tile]], beside: b
     if beside:
         name = tag("th", text, scope="row", dir="auto", style=f"{_LABEL}; padding: {GAP // 2}px 10px 0 0")
         return [tag("tr", name, *places, style=_PLAIN)]
-    row = [tag("tr", *places, style=_PLAIN)]
-    if not axis:
-        return row
     named = join(tag("span", f"{bounded(axis, 80)}: ", style=f"{MUTED}; font-weight: 400"), text)
     above = f"{_LABEL}; padding: 8px 6px 0 0"
     name = tag("th", named, scope="rowgroup", colspan=len(cells), dir="auto", style=above)
-    return [tag("tr", name, style=_PLAIN), *row]
+    return [*[tag("tr", name, style=_PLAIN)] * bool(axis), tag("tr", *places, style=_PLAIN)]
 
 
 def _facets_text(facets: Sequence[Facet], title: str, notice: str) -> str:
-    lines = [bounded(line, 400) for line in (title, notice) if line]
+    lines = [bounded(text, 400) for text in (title, notice) if text]
     for facet in facets:
         axes = " x ".join(bounded(axis, 80) for axis in (facet.row_axis, facet.column_axis) if axis)
         lines += [": ".join(part for part in (bounded(facet.title, 200), axes) if part)]

@@ -95,9 +95,7 @@ def least_width(tiles: Sequence[Tile], columns: int) -> int:
     Chosen so that four become two and two, not three and one, where a page is 600 pixels wide.
     """
     mean = mean_ratio(tiles)
-    if mean <= 0.72:
-        return 120
-    return 220 if mean >= 1.9 else 180 if columns in {2, 4} else 150
+    return 120 if mean <= 0.72 else 220 if mean >= 1.9 else 180 if columns in {2, 4} else 150
 
 
 def mean_ratio(tiles: Sequence[Tile]) -> float:
@@ -107,8 +105,7 @@ def mean_ratio(tiles: Sequence[Tile]) -> float:
 
 def columns_for(tiles: Sequence[Tile]) -> int:
     """How many stand side by side if there is space: full last rows, nine as three by three."""
-    count = len(tiles)
-    mean = mean_ratio(tiles)
+    count, mean = len(tiles), mean_ratio(tiles)
     if count <= 3:
         return min(count, 2) if mean >= 1.9 else max(count, 1)
     if count == 4:

@@ -14,32 +14,28 @@ from .wait import running_shell
 Held = Callable[[object], bool]
 
 
-class _Cell:
-    """The cell that runs now, from its first result to its end. ``cleared``: how often it cleared its output."""
-
-    current: _Cell | None = None
+class _Shown:
+    """A result on the screen, from there to the end of its cell. Called with a value: is this its echo?"""
 
     def __init__(self, shell: Any) -> None:
-        self._shell = shell
-        self._watched: list[Any] = []
-        self.cleared = 0
+        self._shell, self._publisher = shell, shell.display_pub
+        self._stands = True  # until the cell clears its output, or ends
         shell.events.register("post_execute", self._end)
+        if hasattr(self._publisher, "register_hook"):  # the one inside ``%%capture`` has none
+            self._publisher.register_hook(self._look)
 
-    def watch(self, publisher: Any) -> None:
-        """See what it clears, once for each publisher: ``%%capture`` has one of its own."""
-        if publisher not in self._watched and hasattr(publisher, "register_hook"):
-            publisher.register_hook(self._look)
-            self._watched.append(publisher)
+    def __call__(self, value: object) -> bool:
+        return self._stands and self._shell.display_pub is self._publisher and _is_cell_value(value)
 
     def _look(self, message: dict[str, Any]) -> dict[str, Any]:
-        self.cleared += message["header"]["msg_type"] == "clear_output"
+        self._stands &= message["header"]["msg_type"] != "clear_output"
         return message
 
     def _end(self) -> None:
-        _Cell.current = None
+        self._stands = False
         self._shell.events.unregister("post_execute", self._end)
-        for publisher in self._watched:
-            publisher.unregister_hook(self._look)
+        if hasattr(self._publisher, "unregister_hook"):
+            self._publisher.unregister_hook(self._look)
 
 
 def held_back() -> Held | None:
@@ -48,18 +44,7 @@ def held_back() -> Held | None:
     None if nothing is to be held back: outside IPython, and inside ``widgets.Output``, which may not be on the screen.
     """
     shell = running_shell()
-    if shell is None or _inside_output_widget():
-        return None
-    if _Cell.current is None:
-        _Cell.current = _Cell(shell)
-    cell, cleared, publisher = _Cell.current, _Cell.current.cleared, shell.display_pub
-    cell.watch(publisher)
-
-    def is_echo(value: object) -> bool:
-        same = _Cell.current is cell and cell.cleared == cleared and shell.display_pub is publisher
-        return same and _is_cell_value(value)
-
-    return is_echo
+    return None if shell is None or _inside_output_widget() else _Shown(shell)
 
 
 def _is_cell_value(value: object) -> bool:

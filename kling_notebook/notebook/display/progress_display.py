@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 from ...api.generation_request import GenerationRequest
 from ...api.job import STATUSES, JobStatus, Snapshot
+from ...view.markup import bounded
 from ...view.progress import ProgressRow, message_bundle, progress_bundle
 from ...view.table import credits_text
 from .outputs import CellOutput, Message, NoOutput, Output, attempt, output_for
@@ -39,9 +40,8 @@ def row_of(snapshot: Snapshot, label: str, since: float = 0.0, *, free: bool = F
 
 def _saved(snapshot: Snapshot) -> float | None:
     """While images are fetched the last tenth of the bar is theirs; it never moves back."""
-    if snapshot.status is JobStatus.DOWNLOADING and snapshot.images:
-        return 0.9 + 0.1 * snapshot.saved / snapshot.images
-    return None
+    fetched = snapshot.status is JobStatus.DOWNLOADING and snapshot.images
+    return 0.9 + 0.1 * snapshot.saved / snapshot.images if fetched else None
 
 
 def _detail(snapshot: Snapshot, free: bool) -> str:
@@ -86,7 +86,7 @@ class LiveDisplay:
         free: bool = False,
         background: bool = False,
     ) -> None:
-        self._labels = {request: (labels or {}).get(request) or _label(request) for request in requests}
+        self._labels = {request: (labels or {}).get(request) or bounded(request.prompt, 80) for request in requests}
         now = time.monotonic()
         self._last = {request: (Snapshot(request, JobStatus.QUEUED), now) for request in self._labels}
         self._title, self._notice, self._free, self._background = title, notice, free, background
@@ -133,17 +133,20 @@ class LiveDisplay:
         now = time.monotonic()
         with self._lock:
             last, finished = list(self._last.values()), self._finished
-        rows = [row_of(snapshot, self._labels[snapshot.request], now - at, free=self._free) for snapshot, at in last]
+        rows = [row_of(snapshot, self._label(snapshot), now - at, free=self._free) for snapshot, at in last]
         if finished and len(rows) == 1 and not self._background:  # the error that is raised has the reason
             rows = [replace(rows[0], detail="")]
         return [_not_waited_for(row) for row in rows] if finished else rows
 
+    def _label(self, snapshot: Snapshot) -> str:
+        """The number of the job, which ``%kling show`` takes, before what it is called."""
+        label = self._labels[snapshot.request]
+        return f"{snapshot.number} \u00b7 {label}" if snapshot.number else label
+
     def tick(self) -> bool:
         """Show what changed since the last tick; False if nothing did."""
         bundle = attempt("drawing the progress", self._bundle, self._sent)
-        if self._finished or bundle is None or bundle == self._sent:
-            return False
-        return self._show(lambda: bundle, "update")
+        return bundle is not None and bundle != self._sent and self._show(lambda: bundle, "update")
 
     def _bundle(self) -> dict[str, Any]:
         return progress_bundle(self.rows(), title=self._title, notice=self._notice)
@@ -166,11 +169,6 @@ class LiveDisplay:
 def _not_waited_for(row: ProgressRow) -> ProgressRow:
     left = ProgressRow(row.label, "\u25ab", "not waited for", "stopped", row.elapsed, row.expected)
     return left if row.tone in ("moving", "waiting") else row
-
-
-def _label(request: GenerationRequest) -> str:
-    first, *more = request.prompt.splitlines()
-    return first if len(first) <= 80 and not more else f"{first[:79]}\u2026"
 
 
 class Ticking(Protocol):
@@ -228,12 +226,9 @@ class LastResult:
     def __init__(self) -> None:
         self._output: Output = attempt("opening an output", lambda: output_for(True, background=False), NoOutput())
         if isinstance(self._output, CellOutput):
-            self._show("start", {"text/html": "", "text/plain": ""})
+            self.show({"text/html": "", "text/plain": ""}, "start")
 
-    def show(self, bundle: Mapping[str, Any]) -> None:
+    def show(self, bundle: Mapping[str, Any], what: Literal["start", "end"] = "end") -> None:
         """From any thread."""
-        self._show("end", dict(bundle))
-
-    def _show(self, what: Literal["start", "end"], bundle: dict[str, Any]) -> None:
         with _SHOWING:
-            attempt("showing the last result", lambda: self._output.show(Message(what, bundle, ())), None)
+            attempt("showing the last result", lambda: self._output.show(Message(what, dict(bundle), ())), None)

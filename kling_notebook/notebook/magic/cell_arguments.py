@@ -10,13 +10,14 @@ from typing import Any
 
 from ...api.errors import InputError
 from ...api.parameters import PARAMETERS
-from ...results.sweep_axes import fill
+from ...results.sweep_axes import Pick, fill
 from ...results.typed_values import unquoted
 from .options_table import OPTIONS
 from .parsing import number, parse_options, split, unexpected_word
 from .user_variables import batch_table, parse_axis, placeholder_values, source
 
 _COLUMN = re.compile(r"\s*\{([^{}]+)\}\s*")
+_DASHES = re.compile(r"^---[^\S\n]*$", re.MULTILINE)  # lines end in a line feed only: U+2028 is the prompt's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,14 @@ class CellOptions:
     """What a cell asks for; everything in it has been checked as far as it can be without the session.
 
     Attributes:
-        prompts: one, or more where lines of three dashes separate them (then the axis "prompt"); as written.
+        prompts: one, or more if lines of three dashes separate them (then the axis "prompt"); as written.
         filled: with ``--fill``, what stands in the user's variables for each ``{name}`` of the prompts.
         parameters: what was given on the line, by the table's names, checked. ``image`` is text (a path, a URL, an
             address) or the object a variable holds.
         axes: values by name, in the order given. ``sample`` may be one whole number: so many replicates.
-        reuse: None where neither ``--reuse`` nor ``--fresh`` was given.
-        timeout: seconds; None where it was not given.
-        pick, pick_seed: how many points to draw, and the seed of the draw. table: of ``--batch``, None without it.
-        columns: parameters that are taken from a column of the table, by the parameter's name.
+        reuse: None if neither ``--reuse`` nor ``--fresh`` was given.
+        timeout: seconds; None if it was not given.
+        pick: how many points to draw. table: of ``--batch``, None without it; a parameter may name one of its columns.
     """
 
     prompts: tuple[str, ...] = ()
@@ -47,10 +47,8 @@ class CellOptions:
     timeout: float | None = None
     quiet: bool = False
     help: bool = False
-    pick: int | None = None
-    pick_seed: int | str = 0
+    pick: Pick | None = None
     table: Any = None
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOptions:
@@ -59,7 +57,11 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     Raises:
         InputError: one line that says what was wrong, and what was probably meant.
     """
-    _check_not_continued(line)
+    if line.rstrip().endswith("\\"):
+        raise InputError(
+            "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
+            "Write all options on the first line."
+        )
     given, words = parse_options(split(line, apostrophes=not cell.strip()), OPTIONS, line)
     if "help" in given:
         return CellOptions(help=True)
@@ -67,11 +69,7 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         raise InputError(unexpected_word(words[0]))
     prompts = split_prompts(" ".join(word.text for word in words) if words else cell)
     table = batch_table(given["batch"], variables) if "batch" in given else None
-    columns = {
-        n: found[1] for n in PARAMETERS if n in given and table is not None and (found := _COLUMN.fullmatch(given[n]))
-    }
-    names = [name for name in PARAMETERS if name in given and name not in columns]
-    parameters = {name: _parameter(name, given[name], variables) for name in names}
+    parameters = {name: _parameter(name, given[name], variables, table) for name in PARAMETERS if name in given}
     axes = _axes(given.get("sweep", ()), variables)
     _check_together(given, prompts, parameters, axes)
     if len(prompts) > 1:
@@ -79,7 +77,6 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     negative = parameters.get("negative_prompt")
     if "fill" in given and negative is not None:
         parameters["negative_prompt"] = fill(negative, placeholder_values([negative], variables, axes))
-    pick, seed = _pick(given["pick"]) if "pick" in given else (None, 0)
     return CellOptions(
         prompts=prompts,
         filled=placeholder_values(prompts, variables, axes) if "fill" in given else {},
@@ -88,43 +85,35 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
         output=_identifier(given["output"]) if "output" in given else None,
         dry_run="dry_run" in given,
         max_credits=number("--max-credits", given["max_credits"], zero=True) if "max_credits" in given else None,
-        reuse=_reuse(given),
+        reuse=True if "reuse" in given else False if "fresh" in given else None,
         wait="no_wait" not in given,
         timeout=number("--timeout", given["timeout"]) if "timeout" in given else None,
         quiet="quiet" in given,
-        pick=pick,
-        pick_seed=seed,
+        pick=_pick(given["pick"]) if "pick" in given else None,
         table=table,
-        columns=columns,
     )
-
-
-def _check_not_continued(line: str) -> None:
-    if line.rstrip().endswith("\\"):
-        raise InputError(
-            "The first line ends in a backslash, which does not continue it: the rest would be sent as prompt. "
-            "Write all options on the first line."
-        )
 
 
 def _check_together(
     given: Mapping[str, Any], prompts: Sequence[str], parameters: Mapping[str, Any], axes: Mapping[str, Any]
 ) -> None:
     """InputError for what is right by itself and makes no sense together."""
-    if "batch" in given and "sweep" in given:
-        raise InputError("--batch and --sweep exclude each other: put the values of the sweep into the table.")
-    if "batch" in given and len(prompts) > 1:
-        raise InputError("--batch takes one text with {column} in it; remove the lines of three dashes.")
-    if "prompt" in axes:
-        raise InputError(
-            "The prompt stands in the cell; an axis would give it twice. Separate prompts by lines of three dashes, or "
-            "write {name} below and --sweep name=a,b."
-        )
-    for name in axes:
-        if name in parameters:
-            raise InputError(f"{name} is given both as an option and as an axis of the sweep. Remove one.")
-    if "pick" in given and not axes and len(prompts) < 2:
-        raise InputError("--pick draws points of a sweep. Add --sweep NAME=VALUES.")
+    several = len(prompts) > 1
+    twice = next((name for name in axes if name in parameters), "")
+    refused = {
+        "--reuse and --fresh exclude each other. Keep one.": "reuse" in given and "fresh" in given,
+        "--batch and --sweep exclude each other: put the values of the sweep into the table.": (
+            "batch" in given and "sweep" in given
+        ),
+        "--batch takes one text with {column} in it; remove the lines of three dashes.": "batch" in given and several,
+        "The prompt stands in the cell; an axis would give it twice. Separate prompts by lines of three dashes, or "
+        "write {name} below and --sweep name=a,b.": "prompt" in axes,
+        f"{twice} is given both as an option and as an axis of the sweep. Remove one.": bool(twice),
+        "--pick draws points of a sweep. Add --sweep NAME=VALUES.": "pick" in given and not axes and not several,
+    }
+    for message, holds in refused.items():
+        if holds:
+            raise InputError(message)
 
 
 def _axes(raws: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,13 +132,7 @@ def split_prompts(cell: str) -> tuple[str, ...]:
     Raises:
         InputError: the cell is empty, or one of its prompts is.
     """
-    parts: list[list[str]] = [[]]
-    for line in cell.replace("\r\n", "\n").split("\n"):  # U+2028 and the like are the prompt's own
-        if line.rstrip() == "---":
-            parts.append([])
-        else:
-            parts[-1].append(line)
-    prompts = tuple("\n".join(lines).strip() for lines in parts)
+    prompts = tuple(part.strip() for part in _DASHES.split(cell.replace("\r\n", "\n")))
     if not any(prompts):
         raise InputError(
             "The prompt is empty. Write below the first line what the image should show.", parameter="prompt"
@@ -163,28 +146,24 @@ def split_prompts(cell: str) -> tuple[str, ...]:
     return prompts
 
 
-def _parameter(name: str, text: str, variables: Mapping[str, Any]) -> Any:
-    """``text``: of an image as typed, else without its quotes."""
+def _parameter(name: str, text: str, variables: Mapping[str, Any], table: Any) -> Any:
+    """``text``: of an image as typed, else without its quotes. With a table ``{column}`` is the name of a column."""
+    if table is not None and (column := _COLUMN.fullmatch(text)):
+        return column[1]
     if PARAMETERS[name].kind == "image":
         return source(unquoted(text), variables, typed=text)
     return PARAMETERS[name].check(text)
 
 
-def _pick(text: str) -> tuple[int, int | str]:
+def _pick(text: str) -> Pick:
     """``40`` or ``40:SEED``; a seed of digits is a number."""
     count, _, seed = text.partition(":")
     if not count.isdecimal():
         raise InputError(f"--pick needs a whole number, as in --pick 40 or --pick 40:7, not {text!r}.")
-    return int(count), int(seed) if seed.isdecimal() else seed or 0
+    return Pick(int(count), int(seed) if seed.isdecimal() else seed or 0)
 
 
 def _identifier(name: str) -> str:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InputError(f"--output needs the name of a variable, not {name!r}.")
     return name
-
-
-def _reuse(given: Mapping[str, Any]) -> bool | None:
-    if "reuse" in given and "fresh" in given:
-        raise InputError("--reuse and --fresh exclude each other. Keep one.")
-    return True if "reuse" in given else False if "fresh" in given else None

@@ -54,20 +54,16 @@ def complete(before: str, known: Known | None = None, *, first_line: bool = True
     if not found or found.end() > len(before) or (found is cell and before.lstrip() == "%%kling"):
         return None
     words, fragment = _words(before[found.end() :])
-    return _in_cell(words, fragment, known) if found is cell else _in_line(words, fragment, known)
+    if found is line:
+        return _in_line(words, fragment, known)
+    return _value(OPTIONS, words, fragment, known) or _starting(fragment, _flags(OPTIONS, words, fragment))
 
 
 def _words(text: str) -> tuple[list[str], str]:
     """The whole words, and the one the cursor stands in: empty after a space, to the end if a quote is open."""
     found = list(re.finditer(r"""(?:[^\s"']|"[^"]*(?:"|$)|'[^']*(?:'|$))+""", text))
     words = [word[0] for word in found]
-    if found and found[-1].end() == len(text):
-        return words[:-1], words[-1]
-    return words, ""
-
-
-def _in_cell(words: Sequence[str], fragment: str, known: Known) -> Offer:
-    return _value(OPTIONS, words, fragment, known) or _starting(fragment, _flags(OPTIONS, words, fragment))
+    return (words[:-1], words[-1]) if found and found[-1].end() == len(text) else (words, "")
 
 
 def _in_line(words: Sequence[str], fragment: str, known: Known) -> Offer:
@@ -76,8 +72,7 @@ def _in_line(words: Sequence[str], fragment: str, known: Known) -> Offer:
     row = SUBCOMMANDS.get(words[0])
     if row is None:
         return Offer(fragment, ())
-    value = _value(row.options, words[1:], fragment, known)
-    if value is not None:
+    if value := _value(row.options, words[1:], fragment, known):
         return value
     first = [*row.choices, *(_jobs(row.name, fragment, known) if row.jobs else ())] if len(words) == 1 else []
     return _starting(fragment, [*first, *_flags(row.options, words[1:], fragment)])
@@ -116,12 +111,11 @@ def _axis(fragment: str, known: Known) -> Offer:
         lists = [name for name, value in (known.variables or {}).items() if _is_listed(value)]
         return _starting(values, [f"${name}" for name in lists if not name.startswith("_")])
     given, _, last = values.rpartition(",")
-    option = next((option for option in OPTIONS if option.key == name.replace("-", "_")), None)
-    if option is None:
-        return Offer(last, ())
-    if option.key in SOURCES:
+    key = name.replace("-", "_")
+    if key in SOURCES:
         return _images(last, known)
-    return _starting(last, [choice for choice in option.choices if choice not in given.split(",")])
+    choices = next((option.choices for option in OPTIONS if option.key == key), ())
+    return _starting(last, [choice for choice in choices if choice not in given.split(",")])
 
 
 def _is_listed(value: Any) -> bool:
@@ -131,9 +125,8 @@ def _is_listed(value: Any) -> bool:
 
 def _images(fragment: str, known: Known) -> Offer:
     names = [name for name, value in (known.variables or {}).items() if type(value).__name__ in _IMAGE_HOLDERS]
-    addresses = _addresses(known)
-    offer = _starting(fragment, ["last", "lastb", *(n for n in names if not n.startswith("_")), *addresses])
-    return Offer(fragment, (*offer.matches, *_paths(fragment, known)))
+    named = ["last", "lastb", *(n for n in names if not n.startswith("_")), *_addresses(known)]
+    return Offer(fragment, (*_starting(fragment, named).matches, *_paths(fragment, known)))
 
 
 def _paths(fragment: str, known: Known) -> list[str]:
@@ -149,10 +142,8 @@ def _paths(fragment: str, known: Known) -> list[str]:
 
 def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:
     """Numbers; addresses of images for ``star``, and for ``show`` once the number is typed."""
-    addresses, numbers = _addresses(known), [str(number) for number, _ in known.jobs()]
-    if subcommand == "star":
-        return addresses
-    return numbers + (addresses if subcommand == "show" and fragment else [])
+    numbers = [] if subcommand == "star" else [str(number) for number, _ in known.jobs()]
+    return numbers + (_addresses(known) if subcommand == "star" or (subcommand == "show" and fragment) else [])
 
 
 def _addresses(known: Known) -> list[str]:

@@ -29,16 +29,13 @@ def login() -> str:
     base_url = kernel_session.settings_in_force().base_url or DEFAULT_BASE_URL
     verdict = _checked(key, base_url)
     session = kernel_session.reconnect(api_key=key, sandbox=False)
-    kept = _offer_keyring(key)
-    return f"{verdict} This session now uses {session.backend}.{kept}"
+    return f"{verdict} This session now uses {session.backend}.{_offer_keyring(key)}"
 
 
 def _checked(key: Secret, base_url: str) -> str:
     """Ask the service for a job that does not exist: free, and it tells whether the key is accepted."""
     try:
         answer = ServiceClient(key, base_url=base_url).probe()
-    except UnauthorizedError:
-        answer = "refused"
     except SettingsError:
         raise
     except KlingError as error:
@@ -49,9 +46,8 @@ def _checked(key: Secret, base_url: str) -> str:
 
 
 def _offer_keyring(key: Secret) -> str:
-    if importlib.util.find_spec("keyring") is None:
-        return ""
-    if input("Keep the key in this system's keyring? [y/N] ").strip().lower() not in ("y", "yes"):
+    question = "Keep the key in this system's keyring? [y/N] "
+    if importlib.util.find_spec("keyring") is None or input(question).strip().lower() not in ("y", "yes"):
         return ""
     try:
         keep_in_keyring(key)

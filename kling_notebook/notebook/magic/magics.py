@@ -15,7 +15,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from ...api import errors
 from ...settings import SETTINGS
 from .options_table import help_of_options
-from .subcommands import help_text
+from .subcommands import help_text, run
 
 RECENT = 12
 """How many past jobs completion offers."""
@@ -63,8 +63,6 @@ class KlingMagics(_Defaults):  # type: ignore[misc,valid-type]  # made from the 
     @no_var_expand
     @line_magic("kling")  # type: ignore[arg-type]
     def kling_line(self, line: str) -> Any:
-        from .subcommands import run
-
         return run(line, self.shell)
 
 

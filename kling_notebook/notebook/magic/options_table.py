@@ -45,9 +45,8 @@ def _of_parameter(parameter: Parameter) -> Option:
         words += f": {parameter.range}"
     if parameter.default is not None:
         words += f" (default {parameter.default})"
-    image = parameter.kind == "image"
-    forms = _SOURCES if image else ()
-    return Option(parameter.name, parameter.flags, words, metavar, choices, typed=image, forms=forms)
+    forms = _SOURCES if parameter.kind == "image" else ()
+    return Option(parameter.name, parameter.flags, words, metavar, choices, typed=bool(forms), forms=forms)
 
 
 _SOURCES = (
@@ -130,19 +129,20 @@ def help_of_options() -> str:
     for option in OPTIONS:
         rows.append((" ".join([", ".join(option.flags), option.metavar]).strip(), option.help))
         rows += [(f"  {option.flags[0]} {form}", meaning) for form, meaning in option.forms]
-    parts = [
-        "Make images with Kling Image V3. The cell is the prompt, taken literally.",
-        "",
-        "  %%kling [options]",
-        "  first prompt",
-        "  ---                               a line of three dashes starts the next prompt",
-        "  second prompt",
-        "",
-        "Options:",
-        *two_columns(rows),
-        "",
-        "Examples:",
-        "",
-        *(f"  {line}".rstrip() for line in EXAMPLES.splitlines()),
-    ]
-    return "\n".join(parts)
+    return "\n".join(
+        [
+            "Make images with Kling Image V3. The cell is the prompt, taken literally.",
+            "",
+            "  %%kling [options]",
+            "  first prompt",
+            "  ---                               a line of three dashes starts the next prompt",
+            "  second prompt",
+            "",
+            "Options:",
+            *two_columns(rows),
+            "",
+            "Examples:",
+            "",
+            *(f"  {line}".rstrip() for line in EXAMPLES.splitlines()),
+        ]
+    )

@@ -91,41 +91,34 @@ def parse_options(
         if token.quoted or not re.match(r"[-\u2013\u2014]+[^\W\d]", token.text):
             words.append(token)
             continue
-        option, flag, attached = _find(token, options, command)
-        if not option.metavar:
-            if attached is not None:
-                raise InputError(f"{flag} takes no value.")
-            value: Any = True
-        elif option.repeatable:
-            raw, place = _raw_value(flag, attached, tokens, place, line)
-            value = [*given.pop(option.key, []), raw]
-        elif attached is not None:
-            value = attached
-        else:
+        option, flag, value = _find(token, options, command)
+        if value is not None and not option.metavar:
+            raise InputError(f"{flag} takes no value.")
+        if value is None and option.metavar:
             if place >= len(tokens) or _is_option(tokens[place], options):
                 raise InputError(f"{flag} needs a value: {flag} {option.metavar}.")
             value, place = tokens[place].raw if option.typed else tokens[place].text, place + 1
-        if option.key in given:
+        if option.repeatable and value is not None:
+            value, place = _continued(value, tokens, place, line, options)
+            given.setdefault(option.key, []).append(value)
+        elif option.key in given:
             raise InputError(f"{flag} is given twice. Keep one.")
-        given[option.key] = value
+        else:
+            given[option.key] = True if value is None else value
     return given, tuple(words)
 
 
 def _find(token: Token, options: Sequence[Option], command: str) -> tuple[Option, str, str | None]:
-    """The option a token names, the flag it used, and the value attached to it (None where there is none)."""
+    """The option a token names, the flag it used, and the value attached to it (None if there is none)."""
     name, equals, value = token.text.partition("=")
     flags = {flag: option for option in options for flag in option.flags}
     if name in flags:
-        return flags[name], name, _attached(token) if flags[name].typed and equals else value if equals else None
+        typed = token.raw.partition("=")[2] if flags[name].typed else value
+        return flags[name], name, typed if equals else None
     short = token.text[:2]
     if short in flags and not token.text.startswith("--") and f"-{name}" not in flags and flags[short].metavar:
         return flags[short], short, token.text[2:].removeprefix("=")
     raise InputError(_unknown_option(name, flags, command))
-
-
-def _attached(token: Token) -> str:
-    """The part of the token after its first ``=``, as typed."""
-    return token.raw.partition("=")[2]
 
 
 def _is_option(token: Token, options: Sequence[Option]) -> bool:
@@ -180,24 +173,20 @@ def unexpected_word(token: Token) -> str:
     )
 
 
-def _raw_value(flag: str, attached: str | None, tokens: Sequence[Token], place: int, line: str) -> tuple[str, int]:
-    """The value of ``--sweep`` as typed. A list, or values after a comma, may continue over spaces."""
-    if attached:
-        start = tokens[place - 1].end - len(attached)
-    elif place < len(tokens) and not re.match("--[a-z]", tokens[place].raw):
-        start, place = tokens[place].start, place + 1
-    else:
-        raise InputError(f"{flag} needs a value: {flag} animal=fox,owl.")
-    raw = line[start : tokens[place - 1].end]
-    values = raw.partition("=")[2]
-    if values[:1] in ("[", "("):
+def _continued(raw: str, tokens: Sequence[Token], place: int, line: str, options: Sequence[Option]) -> tuple[str, int]:
+    """The value of ``--sweep`` as typed, and the place after it: a list, or values after a comma, may have spaces.
+
+    ``raw``: its first token, which ends before ``place``.
+    """
+    start = tokens[place - 1].end - len(raw)
+    if raw.partition("=")[2][:1] in ("[", "("):
         for last in range(place, len(tokens) + 1):
             whole = line[start : tokens[last - 1].end]
             if _closes(whole.partition("=")[2]):
                 return whole, last
         return raw, place
-    while place < len(tokens) and (raw.endswith(",") or tokens[place].raw.startswith(",")):
-        if re.match("--[a-z]", tokens[place].raw):
+    while place < len(tokens) and not _is_option(tokens[place], options):
+        if not raw.endswith(",") and not tokens[place].raw.startswith(","):
             break
         place += 1
         raw = line[start : tokens[place - 1].end]

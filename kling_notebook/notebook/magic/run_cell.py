@@ -71,11 +71,11 @@ def _plan(session: Session, options: CellOptions) -> tuple[SweepPlan | BatchPlan
     """What a cell asks for: the plan of its sweep or batch, None for a single request, and the requests."""
     if options.table is not None:
         text = sweep_axes.fill(options.prompts[0], options.filled)
-        batch = batch_plan(session, options.table, {**options.parameters, **options.columns}, prompt=text)
+        batch = batch_plan(session, options.table, options.parameters, prompt=text)
         return batch, [request for request in batch.requests if request is not None]
     prompt = list(options.prompts) if len(options.prompts) > 1 else options.prompts[0]
-    pick = None if options.pick is None else sweep_axes.Pick(options.pick, options.pick_seed)
-    more: dict[str, Any] = {"filled": options.filled, "source": session.workspace.attachments.resolve, "pick": pick}
+    resolve, pick = session.workspace.attachments.resolve, options.pick
+    more: dict[str, Any] = {"filled": options.filled, "source": resolve, "pick": pick}
     axes, points = sweep_axes.expand(prompt, options.axes, options.parameters, **more)
     return SweepPlan(axes, points, pick) if axes else None, session.requests(points)
 

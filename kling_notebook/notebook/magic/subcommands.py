@@ -80,10 +80,8 @@ def run(line: str, shell: Any) -> Any:
     except TypeError:
         raise InputError(f"Write: %kling {row.name} {row.usage}".rstrip() + ".") from None
     shown = row.run(*call.args, **call.kwargs)
-    if isinstance(shown, dict):  # something to show, and not a value
-        _show(shell, shown)
-        return None
-    return shown
+    # A bundle is something to show, anything else the value of the line.
+    return shell.display_pub.publish(shown) if isinstance(shown, dict) else shown
 
 
 def _unknown(name: str, rest: str) -> str:
@@ -98,10 +96,6 @@ def _session() -> Session:
     from .. import kernel_session
 
     return kernel_session.current_session()
-
-
-def _show(shell: Any, bundle: dict[str, Any]) -> None:
-    shell.display_pub.publish(bundle)
 
 
 # ---- past jobs ----
@@ -124,9 +118,7 @@ def _show_job(where: str, *, code: bool = False) -> Any:
 def _resume(job: str | None = None, job_id: str | None = None) -> Any:
     from ..display.run_in_cell import collect
 
-    if not collect(_session(), job, job_id):
-        return message_bundle("Nothing is left to fetch.")
-    return None
+    return None if collect(_session(), job, job_id) else message_bundle("Nothing is left to fetch.")
 
 
 def _dismiss(job: str) -> Any:
@@ -156,15 +148,18 @@ def _history(**given: Any) -> Any:
     from ...view.table import history_bundle
 
     session = _session()
-    where: dict[str, Any] = {"search": given.get("search"), "starred": "starred" in given, "noted": "noted" in given}
-    if "status" in given:
-        where["status"] = _status_word(given["status"])
-    if "since" in given:
-        where["since"] = since(given["since"], time.time())
     mine = "all" not in given
+    where: dict[str, Any] = {
+        "mine": mine,
+        "search": given.get("search"),
+        "starred": "starred" in given,
+        "noted": "noted" in given,
+        "status": _status_word(given["status"]) if "status" in given else None,
+        "since": since(given["since"], time.time()) if "since" in given else None,
+    }
     limit, page = _whole("--limit", given.get("limit", str(PAGE))), _whole("--page", given.get("page", "1"))
-    records = session.rows(**where, limit=limit, offset=(page - 1) * limit, mine=mine)
-    total = session.count(**where, mine=mine)
+    records = session.rows(**where, limit=limit, offset=(page - 1) * limit)
+    total = session.count(**where)
     pages = math.ceil(total / limit)
     footer = ""
     if page < pages:
@@ -176,11 +171,13 @@ def _history(**given: Any) -> Any:
     return history_bundle([history_row(record, session.folder) for record in records], total=total, footer=footer)
 
 
+_STATUSES = tuple(status.value for status in JobStatus)
+
+
 def _status_word(word: str) -> str:
-    known = [status.value for status in JobStatus]
-    plain = word.lower().replace("-", "_")
-    if plain not in known:
-        hint = closest(plain, known) or f" There are {', '.join(known)}."
+    plain = word.lower()
+    if plain not in _STATUSES:
+        hint = closest(plain, _STATUSES) or f" There are {', '.join(_STATUSES)}."
         raise InputError(f"There is no status {word!r}.{hint}")
     return plain
 
@@ -205,9 +202,7 @@ def since(text: str, now: float) -> float:
 
 def _whole(flag: str, text: str) -> int:
     value = number(flag, text)
-    if value != int(value):
-        raise InputError(f"{flag} needs a whole number, not {text!r}.")
-    if value > MOST_WHOLE:  # limit times page must be a number that SQLite can hold
+    if value != int(value) or value > MOST_WHOLE:  # limit times page must be a number that SQLite can hold
         raise InputError(f"{flag} needs a whole number up to {MOST_WHOLE}, not {text!r}.")
     return int(value)
 
@@ -219,8 +214,7 @@ def _status() -> Any:
     from ...view.table import facts_bundle
 
     session = _session()
-    rows = session.status().rows()
-    return facts_bundle("Status", [*rows, *(("note", line) for line in session.pop_notices())])
+    return facts_bundle("Status", [*session.status().rows(), *(("note", line) for line in session.pop_notices())])
 
 
 def _budget(credits: str | None = None) -> Any:
@@ -228,7 +222,7 @@ def _budget(credits: str | None = None) -> Any:
 
     session = _session()
     if credits is not None:
-        off = credits.lower() in ("off", "none")
+        off = credits.lower() == "off"
         session.configure(budget="off" if off else number("%kling budget", credits, zero=True))
     status = session.status()
     if session.settings.budget is None:
@@ -238,11 +232,9 @@ def _budget(credits: str | None = None) -> Any:
 
 
 def _switch(word: str | None) -> bool | None:
-    if word is None:
-        return None
-    if word.lower() not in ("on", "off"):
+    if word is not None and word.lower() not in _SWITCH:
         raise InputError(f"Say on or off, not {word!r}.")
-    return word.lower() == "on"
+    return None if word is None else word.lower() == "on"
 
 
 def _reuse(switch: str | None = None) -> Any:
@@ -262,9 +254,8 @@ def _sandbox(switch: str | None = None) -> Any:
 
     on = _switch(switch)
     session = _session() if on is None else kernel_session.reconnect(sandbox=on)
-    lines = session.pop_notices()
     text = "The sandbox is on." if session.is_sandbox else f"The sandbox is off; the service is {session.backend}."
-    return message_bundle(text, lines=lines)
+    return message_bundle(text, lines=session.pop_notices())
 
 
 def _login() -> Any:
@@ -322,37 +313,66 @@ def _help(command: str | None = None) -> Any:
 
 
 _SWITCH = ("on", "off")
-_CODE = Option("code", ("--code",), "show the cell that makes it again")
-_OFF = Option("off", ("--off",), "take the star away")
 _FILTERS = (
     Option("all", ("--all",), "everything in the folder, not this session only"),
     Option("search", ("--search",), "jobs whose prompt or note holds TEXT", "TEXT"),
-    Option("status", ("--status",), "jobs of this status", "S", tuple(status.value for status in JobStatus)),
+    Option("status", ("--status",), "jobs of this status", "S", _STATUSES),
     Option("starred", ("--starred",), "jobs with a starred image"),
     Option("noted", ("--noted",), "jobs with a note"),
     Option("since", ("--since",), "jobs of the last 30m, 12h, 2d or 1w, or since 2026-01-31", "AGE"),
     Option("limit", ("--limit",), "jobs on a page", "N"),
     Option("page", ("--page",), "the page to show, from 1", "N"),
 )
-_REPORT = Option("report", ("--report",), "write the shapes of the replies, without values, to a file for a bug report")
-_SHOWN = "a past result again, or the cell that makes it again"
-_FETCH = "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one"
-_SAVE = "show the result of an identical completed request instead of paying again"
-_PRACTICE = "the local practice service: no key, no cost"
 _ROWS = (
     Subcommand("panel", "", "the widget panel", _panel),
     Subcommand("history", "[options]", "past jobs with thumbnails, newest first", _history, _FILTERS),
-    Subcommand("show", "JOB|IMAGE [--code]", _SHOWN, _show_job, (_CODE,), jobs=True),
-    Subcommand("resume", "[JOB [JOB_ID]]", _FETCH, _resume, jobs=True),
+    Subcommand(
+        "show",
+        "JOB|IMAGE [--code]",
+        "a past result again, or the cell that makes it again",
+        _show_job,
+        (Option("code", ("--code",), "show the cell that makes it again"),),
+        jobs=True,
+    ),
+    Subcommand(
+        "resume",
+        "[JOB [JOB_ID]]",
+        "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one",
+        _resume,
+        jobs=True,
+    ),
     Subcommand("dismiss", "JOB", "dismiss an unconfirmed job", _dismiss, jobs=True),
     Subcommand("status", "", "what runs, what is paused, what was spent and what is left", _status),
-    Subcommand("star", "IMAGE [--off]", "star an image", _star, (_OFF,), jobs=True),
+    Subcommand(
+        "star",
+        "IMAGE [--off]",
+        "star an image",
+        _star,
+        (Option("off", ("--off",), "take the star away"),),
+        jobs=True,
+    ),
     Subcommand("note", "JOB TEXT", 'write a note to a job; "" removes it', _note, jobs=True, verbatim=True),
     Subcommand("budget", "[N|off]", "what this session may spend, in credits", _budget, choices=("off",)),
-    Subcommand("reuse", "[on|off]", _SAVE, _reuse, choices=_SWITCH),
-    Subcommand("sandbox", "[on|off]", _PRACTICE, _sandbox, choices=_SWITCH),
+    Subcommand(
+        "reuse",
+        "[on|off]",
+        "show the result of an identical completed request instead of paying again",
+        _reuse,
+        choices=_SWITCH,
+    ),
+    Subcommand("sandbox", "[on|off]", "the local practice service: no key, no cost", _sandbox, choices=_SWITCH),
     Subcommand("login", "", "enter the API key, masked", _login),
-    Subcommand("check", "[--report]", "check host, key, folder and journal; spends nothing", _check, (_REPORT,)),
+    Subcommand(
+        "check",
+        "[--report]",
+        "check host, key, folder and journal; spends nothing",
+        _check,
+        (
+            Option(
+                "report", ("--report",), "write the shapes of the replies, without values, to a file for a bug report"
+            ),
+        ),
+    ),
     Subcommand("log", "", "the last 500 lines of what happened to each job", _log),
     Subcommand("config", "", "every setting and where it came from", _config),
     Subcommand("help", "[COMMAND]", "all subcommands, or one", _help),

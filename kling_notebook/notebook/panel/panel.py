@@ -126,6 +126,10 @@ class KlingPanel:
         if self._last is not None:
             output.show(persistent_output(self._last, LASTING))
 
+    def _repr_html_(self) -> str:
+        """For pages other than Jupyter's, which do not ask `_ipython_display_`: marimo takes no widgets of this kind."""
+        return str(text_html(NO_NOTEBOOK, "muted"))
+
     def __repr__(self) -> str:
         done = sum(card.result is not None for card in self.gallery.cards)
         return f"<KlingPanel with {plural(done, 'result')}, {plural(len(self.gallery.running), 'job')} under way>"
