@@ -22,6 +22,7 @@ def configured() -> dict[str, Any]:
 
 def connect(**settings: Any) -> Session:
     """See `kling_notebook.connect`."""
+    # The keyring may have been unlocked since it was asked.
     key_from_keyring.cache_clear()
     return _with_warning(current.connect(settings, config=configured(), person_present=person_is_present()))
 
@@ -39,6 +40,7 @@ def reconnect(**changes: Any) -> Session:
 def _with_warning(session: Session) -> Session:
     """The session, with a notice if a cell of this kernel holds the API key."""
     cells = getattr(running_shell(), "user_ns", {}).get("In", [])
+    # Each cell is looked at once, however many calls a notebook makes.
     session.warn_of_key_in(*cells[session.cells_seen :])
     session.cells_seen = len(cells)
     return session

@@ -104,7 +104,7 @@ def _facet_html(facet: Facet) -> Html:
 
 
 def _row(facet: Facet) -> Html:
-    """One axis: labeled cells side by side that wrap where the page is narrow."""
+    """One axis: labeled cells side by side that wrap if the page is narrow."""
     cells = facet.cells[0] if facet.cells else ()
     most = max((len(cell) for cell in cells), default=1)
     # One axis is one row if there is space; longer ones are broken into rows of about the same length.

@@ -1,6 +1,6 @@
 """Figures for papers: `matplotlib.figure.Figure` only (pyplot is not safe on threads), text as text.
 
-Importing this module imports matplotlib: import it where a figure is asked for.
+Importing this module imports matplotlib: import it when a figure is asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .tiles import Tile, columns_for, columns_of_cell, mean_ratio
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Cell = Sequence[Tile]
 
-# Families that carry what DejaVu Sans does not, where they are installed.
+# Families that carry what DejaVu Sans does not, if they are installed.
 _FALLBACKS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Microsoft YaHei", "PingFang SC", "Hiragino Sans",
     "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari",
@@ -42,7 +42,7 @@ _TITLE = 0.34  # inches
 LONGEST_ROW = 6
 MANY = 12
 ROW_HEIGHT, MOST_HEIGHT = 2.5, 30.0
-"""Inches a row may have where there are more than a square figure holds, and all rows together at most."""
+"""Inches a row may have if there are more than a square figure holds, and all rows together at most."""
 MOST_PIXELS = 16_000_000
 """Of all images together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws."""
 GAP = 6
@@ -134,7 +134,7 @@ def _rows_figure(cells: Sequence[Cell], names: Sequence[str], title: str, width:
 
 
 def _columns(cells: Sequence[Cell]) -> int:
-    """As a page shows them; where there are many, so that the whole is about as high as wide."""
+    """As a page shows them; if there are many, so that the whole is about as high as wide."""
     shapes = [_ratio(cell) for cell in cells]
     columns = columns_for([cell[0] for cell in cells])
     # As many columns as rows, measured in images: a page of a paper is filled and not overrun.
@@ -225,7 +225,7 @@ def _letters(inches: float, size: int) -> int:
 
 
 def _draw(ax: Axes, cell: Cell, side: int) -> None:
-    """The images of one cell in a square of ``side`` pixels; where there is none, a dashed frame with the reason."""
+    """The images of one cell in a square of ``side`` pixels; if there is none, a dashed frame with the reason."""
     images = [open_image(tile.jpeg) if tile.shown else None for tile in cell]
     ax.set(facecolor=PAPER, xticks=[], yticks=[])
     ax.spines[:].set_visible(not any(images))

@@ -42,7 +42,7 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Html:
     side = side_for(len(tiles)) if fill else SIDE
     cell = max(cell_width(tile, side) for tile in tiles) if fill else SIDE
     least = min(cell, least_width(tiles, columns))
-    # Never more than `columns` side by side, and fewer where they would get narrower than `least`.
+    # Never more than `columns` side by side, and fewer if they would get narrower than `least`.
     track = f"minmax(max({least}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"
     style = (
         f"display: grid; grid-template-columns: repeat(auto-fill, {track}); gap: {GAP}px; "
@@ -53,6 +53,7 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Html:
 
 ALONE_BYTES, FALLBACK_BYTES = 71_000, 19_000
 """Of one image, and of the smaller one for pages without HTML: with base64 at most 130 kB in a notebook."""
+# Pixels a side and quality: quality gives way first, since the image is looked at as a whole.
 _ALONE = ((1024, 78), (1024, 68), (1024, 58), (1024, 46), (896, 46), (768, 42), (512, 40))
 _FALLBACK = ((640, 66), (512, 66), (512, 50), (384, 50), (256, 45))
 

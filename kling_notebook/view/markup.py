@@ -32,6 +32,7 @@ _TAGS = frozenset(
     {"a", "bdi", "br", "caption", "code", "div", "em", "figcaption", "figure", "h1", "img", "mark", "p", "small"}
     | {"span", "strong", "table", "tbody", "td", "th", "thead", "tr"}
 )
+# Elements without an end tag.
 _EMPTY = frozenset({"img", "br"})
 _ATTRIBUTES = frozenset(
     {"alt", "aria-hidden", "aria-label", "aria-valuemax", "aria-valuemin", "aria-valuenow", "aria-valuetext", "colspan"}
@@ -114,7 +115,7 @@ def image_source(jpeg: bytes) -> str:
 
 
 def bounded(text: str, limit: int) -> str:
-    """One line of at most ``limit`` characters, cut at a word where that costs little, with an ellipsis."""
+    """One line of at most ``limit`` characters, cut at a word if that costs little, with an ellipsis."""
     line = " ".join(text.split())
     if len(line) <= limit:
         return line

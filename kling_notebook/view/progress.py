@@ -38,6 +38,7 @@ _COLORS: dict[Tone, str] = {
     "waiting": GRAY,
     "good": GREEN,
 }
+# The table's order is that of interest: what moves or went wrong comes before what waits or is done.
 _ORDER = {tone: place for place, tone in enumerate(_COLORS)}
 _ENDED = frozenset({"unsure", "bad", "stopped"})
 """Tones without a bar: the icon and the words say what became of the job."""
@@ -76,6 +77,7 @@ def fraction_of(row: ProgressRow) -> float | None:
         return min(max(row.fraction, 0.0), 1.0)
     if not row.expected or not 0 < row.expected < math.inf:
         return None
+    # Slower and slower: a bar that stands still looks like a fault, and a full one like the end.
     share = max(row.elapsed, 0.0) / row.expected
     return share if share <= 0.9 else 0.9 + 0.08 * (1 - math.exp(-(share - 0.9) / 0.5))
 
@@ -104,7 +106,7 @@ def status_text(row: ProgressRow) -> str:
 
 
 def progress_bundle(rows: Sequence[ProgressRow], *, title: str = "", notice: str = "") -> dict[str, Any]:
-    """Bars for jobs that run, under an overall line where there are several; the liveliest eight of more than eight."""
+    """Bars for jobs that run, under an overall line if there are several; the liveliest eight of more than eight."""
     several = len(rows) > 1
     shown = _liveliest(rows) if len(rows) > MOST_ROWS else list(rows)
     seen = {id(row) for row in shown}

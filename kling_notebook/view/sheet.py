@@ -30,7 +30,7 @@ _MAT = (243, 244, 246)
 
 @lru_cache(maxsize=8)
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """DejaVu Sans, which travels with matplotlib (not imported for it); Pillow's own where it is not there."""
+    """DejaVu Sans, which travels with matplotlib (not imported for it); Pillow's own if it is not there."""
     from PIL import ImageFont
 
     spec = find_spec("matplotlib")
@@ -130,5 +130,6 @@ def drawable(text: str, size: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _has_shape(character: str, size: int) -> bool:
+    # A character without a shape is drawn like one that no font has.
     font = _font(size)
     return bytes(font.getmask(character)) != bytes(font.getmask("\U0010fffe"))

@@ -60,7 +60,7 @@ _STATUS = {
 class HistoryRow:
     """One job of the history, ready to be shown.
 
-    ``created`` is text already in the reader's time zone; ``seconds`` and ``credits`` None where not known;
+    ``created`` is text already in the reader's time zone; ``seconds`` and ``credits`` None if not known;
     ``starred`` the addresses of starred images.
     """
 
@@ -140,7 +140,7 @@ def _history_row(row: HistoryRow, side: int) -> Html:
 
 
 def _thumbnails(row: HistoryRow, side: int) -> list[Html]:
-    """Up to four small images; where there are more, three and how many more."""
+    """Up to four small images; if there are more, three and how many more."""
     most = MOST_THUMBNAILS if len(row.tiles) <= MOST_THUMBNAILS else MOST_THUMBNAILS - 1
     made = [_thumbnail(tile, side) for tile in row.tiles[:most]]
     more = f"+{len(row.tiles) - most} more"
@@ -159,7 +159,7 @@ def credits_text(credits: float) -> str:
 
 
 def status_html(status: str) -> Html:
-    """A status as a sign and a word, on a colored ground where it wants attention."""
+    """A status as a sign and a word, on a colored ground if it wants attention."""
     sign, color = _STATUS.get(status, ("", GRAY))
     words = f"{sign} {bounded(status, 40).replace('_', ' ')}".strip()
     return pill(words, color) if color else tag("span", words, style="white-space: nowrap")
@@ -250,7 +250,7 @@ def _mark(text: str) -> Html:
 
 
 def _name(text: str, cell: str) -> Html:
-    """A row's name, on one line where it is short."""
+    """A row's name, on one line if it is short."""
     whole = "; white-space: nowrap" if len(text) <= 30 else "; overflow-wrap: anywhere"
     return tag("th", bounded(text, 80), scope="row", dir="auto", style=f"{cell}; font-weight: 600{whole}")
 

@@ -28,7 +28,7 @@ class Tile:
     """One place in a layout.
 
     Attributes:
-        jpeg: the thumbnail (or the large image) as JPEG bytes; empty where there is none.
+        jpeg: the thumbnail (or the large image) as JPEG bytes; empty if there is none.
         width, height: the original's size in pixels; for a missing image the shape it would have had.
         alt: the whole prompt.
         caption: short facts, separated by " · "; the first is set in bold (the address, ``12b``).
@@ -48,7 +48,7 @@ class Tile:
 
     @property
     def ratio(self) -> float:
-        """Width over height; 1 where the size is not known."""
+        """Width over height; 1 if the size is not known."""
         return self.width / self.height if self.width > 0 and self.height > 0 else 1.0
 
     @property
@@ -83,7 +83,7 @@ def cell_width(tile: Tile, side: int = SIDE) -> int:
 
 
 def one_shape(tiles: Sequence[Tile]) -> bool:
-    """True where all have the same shape, so that images can fill their places without mats."""
+    """True if all have the same shape, so that images can fill their places without mats."""
     # Four percent: services round sizes to multiples of eight, so that equal ratios differ a little.
     ratios = [tile.ratio for tile in tiles]
     return max(ratios) <= min(ratios) * 1.04
@@ -92,7 +92,7 @@ def one_shape(tiles: Sequence[Tile]) -> bool:
 def least_width(tiles: Sequence[Tile], columns: int) -> int:
     """How narrow a place may get, in CSS pixels, before fewer stand side by side.
 
-    Chosen so that four become two and two, not three and one, where a page is 600 pixels wide.
+    Chosen so that four become two and two, not three and one, if a page is 600 pixels wide.
     """
     mean = mean_ratio(tiles)
     return 120 if mean <= 0.72 else 220 if mean >= 1.9 else 180 if columns in {2, 4} else 150
@@ -144,7 +144,7 @@ def tile_html(tile: Tile, *, side: int = SIDE, fill: bool = False) -> Html:
 
 
 def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None = None) -> Html:
-    """The image itself, its prompt as alternative text, linked to its original where there is a way to it."""
+    """The image itself, its prompt as alternative text, linked to its original if there is a way to it."""
     image = tag(
         "img",
         src=image_source(jpeg or tile.jpeg),

@@ -61,6 +61,7 @@ def output_for(show: bool, background: bool) -> Output:
         return NoOutput()
     if getattr(shell, "kernel", None) is not None:
         publisher = shell.display_pub  # type: ignore[union-attr]  # a shell with a kernel is a shell
+        # Without these two no message can be addressed to the cell: another kernel, or ``%%capture`` around our own cell.
         if hasattr(publisher, "pub_socket") and hasattr(publisher, "session"):
             return CellOutput(publisher, live=person_is_present())
         return EndOnly(publisher)
@@ -114,6 +115,7 @@ class CellOutput:
         self._send("display_data", bundle, transient)
 
     def _send(self, kind: str, bundle: dict[str, Any], transient: dict[str, Any]) -> None:
+        # Past the publisher, whose parent is by now another cell's.
         content = {"data": bundle, "metadata": {}, "transient": transient}
         publisher = self._publisher
         message = publisher.session.msg(kind, content, parent=self._parent)
@@ -165,10 +167,12 @@ class TextBar:
         shares = [fraction_of(row) for row in message.rows]
         known = any(share is not None for share in shares)
         self._bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| {unit}" if known else "{desc} {unit}"
+        # One column stays free: some terminals go to the next line after the last one.
         self._bar.ncols = shutil.get_terminal_size().columns - 1
         self._bar.n = sum(share or 0.0 for share in shares) / max(1, len(shares))
         self._bar.set_description_str(_summary(message.rows), refresh=False)
         self._bar.unit = next((row.detail for row in message.rows if row.detail), "")[:60]
+        # An end without a result: the last state stays on the screen.
         self._bar.leave = message.what == "end"
         self._bar.refresh()
         if message.last:
@@ -231,6 +235,7 @@ def counted(items: Iterable[_Value], total: int, what: str) -> Iterator[_Value]:
     shown = time.monotonic()
     try:
         for done, item in enumerate(items, 1):
+            # Items may come a thousand a second, and messages must not.
             if time.monotonic() - shown > UPDATE_SECONDS:
                 line.update({"text/plain": f"{what}: {done} of {total}"}, raw=True)
                 shown = time.monotonic()

@@ -26,6 +26,7 @@ from .outputs import CellOutput, Message, NoOutput, Output, attempt, output_for
 TICK = 0.5
 """Seconds between two messages of all displays together: with an end, which takes two, at most four a second."""
 
+# Words of the service that say no more than our own status does.
 _ORDINARY = frozenset({"pending", "processing", "running", "queued", "in_progress", "completed", ""})
 
 
@@ -34,6 +35,7 @@ def row_of(snapshot: Snapshot, label: str, since: float = 0.0, *, free: bool = F
     status = STATUSES[snapshot.status]
     icon, text = ("\u21ba", "reused") if snapshot.reused else (status.icon, status.text)
     elapsed = snapshot.elapsed + (since if status.tone == "moving" else 0.0)
+    # While it waits for its turn, what such jobs usually take says nothing of its end.
     expected = None if snapshot.waiting_for else snapshot.expected
     return ProgressRow(label, icon, text, status.tone, elapsed, expected, _detail(snapshot, free), _saved(snapshot))
 
@@ -88,6 +90,7 @@ class LiveDisplay:
     ) -> None:
         self._labels = {request: (labels or {}).get(request) or bounded(request.prompt, 80) for request in requests}
         now = time.monotonic()
+        # A row for each job from the first message on: the page does not grow under the reader.
         self._last = {request: (Snapshot(request, JobStatus.QUEUED), now) for request in self._labels}
         self._title, self._notice, self._free, self._background = title, notice, free, background
         self._above = tuple(line for line in (title, notice) if line)
@@ -132,6 +135,7 @@ class LiveDisplay:
         """The rows as they stand now."""
         now = time.monotonic()
         with self._lock:
+            # A copy: drawing takes longer than a worker should wait for.
             last, finished = list(self._last.values()), self._finished
         rows = [row_of(snapshot, self._label(snapshot), now - at, free=self._free) for snapshot, at in last]
         if finished and len(rows) == 1 and not self._background:  # the error that is raised has the reason
@@ -162,6 +166,7 @@ class LiveDisplay:
             self._output.show(Message(what, bundle, self.rows(), self._above))
             return True
 
+        # One message at a time, so that no update drawn before the end is sent after it.
         with _SHOWING:
             return attempt(f"showing the {what}", send, False)
 
@@ -189,6 +194,7 @@ class _Ticker:
     def add(self, display: Ticking) -> None:
         with self._lock:
             self._live.append(display)
+            # It ended when nothing was left to show: an idle kernel has no thread of ours.
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kling-ticker", daemon=True)
                 self._thread.start()
@@ -206,6 +212,7 @@ class _Ticker:
                     self._thread = None
                     return
                 waiting = list(self._live)  # the one that waited longest comes first
+            # Outside the lock: a display that is being drawn can still be removed.
             shown = next((display for display in waiting if display.tick()), None)
             with self._lock:
                 if shown in self._live:

@@ -62,12 +62,15 @@ def perform(
     check_reuse(reuse)
     begun: list[Call] = []
     live = LiveDisplay((), show=False)
+    # Before anything is sent: who meant a sweep can still stop it.
     if show_progress:
         attempt("pointing out braces", lambda: point_out(left_in_braces({r.prompt for r in requests})), None)
     with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
+        # From here on an interrupt has something to cancel and to name.
         begun.append(call)
         held: Held = plan.gather(call.handles) if plan is not None else call.handles[0]
+        # Before the waiting: after an interrupt the variable holds the jobs that keep running.
         _bind(bind, held)
         notice = ""
         if show_progress:  # otherwise the notices wait until somebody sees them
@@ -78,6 +81,7 @@ def perform(
             _finish_later(session, call, plan, held, live, notice=notice)
             return held
         _wait(session, call, live, timeout)
+    # Everything is paid for and saved; an interrupt while it is drawn still says where the images are.
     with interrupts_explained(session, begun):
         try:
             done = _completed(session, call, plan, held, live, notice=notice)
@@ -186,6 +190,7 @@ def _completed(
 ) -> Result | SweepResult | BatchResult:
     """All jobs are done: the result in place of the progress, or the error."""
     errors = [error for handle in call.jobs if (error := _error_of(handle)) is not None]
+    # One success among many is a result: what failed is drawn in its place, with the reason.
     if errors and len(errors) == len(call.jobs):
         raise errors[0]
     done = held.result() if isinstance(held, JobHandle) else held
@@ -209,6 +214,7 @@ def _show_result(live: LiveDisplay, draw: Callable[[], Mapping[str, Any]]) -> bo
 
 def _finish_later(session: Session, call: Call, plan: Plan, held: Held, live: LiveDisplay, *, notice: str) -> None:
     """Let the last job to end put the result in place of the progress."""
+    # The workers call back on their own threads, several at once; the last of them draws.
     left = set(call.jobs)
     lock = threading.Lock()
 
@@ -272,6 +278,7 @@ def collect(
     with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.resume(which, job_id)
         if which is None:
+            # What an interrupted cell of this session left running is waited for as well.
             jobs = session.unwatched | {handle.number: handle for handle in call.jobs}
             call = Call(tuple(jobs.values()), call.estimate)
         begun.append(call)

@@ -3,9 +3,9 @@
 Every Jupyter cell runs inside a running event loop. A wait that blocks it would freeze the user's own asyncio tasks, so
 here the loop is kept turning (nest_asyncio2) while workers run. Patching turns the process's asyncio tasks into
 pure-Python ones for good: it happens when the first wait in a running loop begins, never at import, and the setting
-``nest`` turns it off. Where no loop runs on this thread, or it cannot be patched, the wait blocks in short slices.
+``nest`` turns it off. If no loop runs on this thread, or it cannot be patched, the wait blocks in short slices.
 
-IPython is touched only where a shell is found already running.
+IPython is touched only if a shell is found already running.
 """
 
 from __future__ import annotations
@@ -89,8 +89,10 @@ def wait(
             interrupted = not _settle(pending, deadline, interrupts, nest)
         except KeyboardInterrupt:  # raised by something that ran in the loop, or on a thread that gets no signals
             interrupted = True
+        # What is done at the last moment is not a time-out.
         if all(handle.done() for handle in pending) and not interrupted:
             return
+        # The exception raised below answers it; the block need not raise another.
         interrupts.answered = interrupted
         stopped = cancel_unsent() if cancel_unsent else None
     line = what_keeps_running(stopped) if stopped else ""
@@ -113,6 +115,7 @@ def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: Inter
             loop.run_until_complete(_turning(loop, pending, over, deadline))
         except Exception as error:  # the jobs were started: whatever the loop has against it, wait without it
             log_suppressed("keeping the event loop turning", error)
+    # No loop to turn, or one that ended early.
     while not over():
         wait_for_futures(pending, timeout=_slice(deadline))
     return not interrupts.seen
@@ -181,6 +184,7 @@ class InterruptsNoted:
             return self
         if InterruptsNoted._active is not None:
             return InterruptsNoted._active
+        # A handler that was set outside Python cannot be put back, and is left alone.
         if callable(signal.getsignal(signal.SIGINT)):
             self._previous = signal.signal(signal.SIGINT, self._note)
             InterruptsNoted._active = self
@@ -191,6 +195,7 @@ class InterruptsNoted:
             return
         InterruptsNoted._active = None
         signal.signal(signal.SIGINT, self._previous)
+        # An exception that is under way already must not be hidden by the interrupt.
         if self.seen and not self.answered and kind is None:
             raise KeyboardInterrupt
 

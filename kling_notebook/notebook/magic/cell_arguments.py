@@ -63,14 +63,17 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
             "Write all options on the first line."
         )
     given, words = parse_options(split(line, apostrophes=not cell.strip()), OPTIONS, line)
+    # Help needs no prompt, and no options that are right.
     if "help" in given:
         return CellOptions(help=True)
+    # With a body, words on the first line are a mistake; without one they are the prompt.
     if words and cell.strip():
         raise InputError(unexpected_word(words[0]))
     prompts = split_prompts(" ".join(word.text for word in words) if words else cell)
     table = batch_table(given["batch"], variables) if "batch" in given else None
     parameters = {name: _parameter(name, given[name], variables, table) for name in PARAMETERS if name in given}
     axes = _axes(given.get("sweep", ()), variables)
+    # Before the prompts become an axis themselves: an axis of that name is still one that was typed.
     _check_together(given, prompts, parameters, axes)
     if len(prompts) > 1:
         axes = {"prompt": list(prompts)} | axes

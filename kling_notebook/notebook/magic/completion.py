@@ -16,6 +16,7 @@ from ...results.typed_values import QUOTES
 from .options_table import OPTIONS, Option
 from .subcommands import SUBCOMMANDS
 
+# By name: importing the classes would load what only a cell needs.
 _IMAGE_HOLDERS = frozenset({"Result", "SweepResult", "Image"})
 _CELL = re.compile(r"\s*%%kling(?:\s|$)")
 _LINE = re.compile(r"\s*(?:[\w.\[\], ]+=\s*)?%kling\s")
@@ -51,6 +52,7 @@ def complete(before: str, known: Known | None = None, *, first_line: bool = True
     known = known or Known()
     cell, line = _CELL.match(before), _LINE.match(before)
     found = cell if first_line and cell else line
+    # Right after the name of the magic an option would be glued to it.
     if not found or found.end() > len(before) or (found is cell and before.lstrip() == "%%kling"):
         return None
     words, fragment = _words(before[found.end() :])
@@ -79,7 +81,7 @@ def _in_line(words: Sequence[str], fragment: str, known: Known) -> Offer:
 
 
 def _value(options: Sequence[Option], words: Sequence[str], fragment: str, known: Known) -> Offer | None:
-    """What to offer where an option waits for its value; None where none does."""
+    """What to offer if an option waits for its value; None if none does."""
     flags = {flag: option for option in options for flag in option.flags if option.metavar}
     if words and words[-1] in flags:
         return _values(flags[words[-1]], fragment, known)
@@ -89,6 +91,7 @@ def _value(options: Sequence[Option], words: Sequence[str], fragment: str, known
 
 def _flags(options: Sequence[Option], words: Sequence[str], fragment: str) -> list[str]:
     """The flags that may still be given; the short ones only after a single dash."""
+    # A flag stands on the line once, unless it may be repeated; the long and the short one are the same.
     used = {word.partition("=")[0] for word in words}
     free = [option for option in options if option.repeatable or not used & set(option.flags)]
     return [flag for option in free for flag in option.flags if flag.startswith("--") or fragment == "-"]
@@ -103,13 +106,14 @@ def _values(option: Option, fragment: str, known: Known) -> Offer:
 
 
 def _axis(fragment: str, known: Known) -> Offer:
-    """The name of an axis, then its values; after the last comma where there are several."""
+    """The name of an axis, then its values; after the last comma if there are several."""
     name, equals, values = fragment.partition("=")
     if not equals:
         return _starting(fragment, [f"{axis}=" for axis in (*(n for n in PARAMETERS if n != "prompt"), "sample")])
     if values.startswith("$"):
         lists = [name for name, value in (known.variables or {}).items() if _is_listed(value)]
         return _starting(values, [f"${name}" for name in lists if not name.startswith("_")])
+    # Values that stand before the last comma are not offered again.
     given, _, last = values.rpartition(",")
     key = name.replace("-", "_")
     if key in SOURCES:

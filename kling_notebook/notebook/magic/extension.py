@@ -80,7 +80,7 @@ def _offer_completions(shell: Any) -> None:
         offer = complete(context.text_until_cursor, Known(recent_jobs, shell.user_ns, _paths), first_line=first)
         if offer is None:
             return {"completions": []}
-        # IPython keeps its own names out only where there is something else: where nothing fits, what is typed stays.
+        # IPython keeps its own names out only if there is something else: if nothing fits, what is typed stays.
         # For an empty string a terminal shows nothing, and JupyterLab a blank line that changes nothing.
         return {
             "completions": [SimpleCompletion(text, type="kling") for text in offer.matches or (offer.fragment,)],
@@ -93,7 +93,7 @@ def _offer_completions(shell: Any) -> None:
 
 
 def _paths(typed: str) -> list[str]:
-    """The paths that begin with what was typed, those of folders with a slash at the end; hidden ones where a dot was.
+    """The paths that begin with what was typed, those of folders with a slash at the end; hidden ones after a dot.
     At most two hundred: a folder may hold any number of images."""
     folder, name = os.path.split(typed)
     before = typed[: len(typed) - len(name)]

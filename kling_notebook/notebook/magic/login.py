@@ -27,6 +27,7 @@ def login() -> str:
     if not key:
         raise InputError("No key was typed; nothing changed.")
     base_url = kernel_session.settings_in_force().base_url or DEFAULT_BASE_URL
+    # Before the session begins: a key that is refused leaves everything as it was.
     verdict = _checked(key, base_url)
     session = kernel_session.reconnect(api_key=key, sandbox=False)
     return f"{verdict} This session now uses {session.backend}.{_offer_keyring(key)}"
@@ -36,6 +37,7 @@ def _checked(key: Secret, base_url: str) -> str:
     """Ask the service for a job that does not exist: free, and it tells whether the key is accepted."""
     try:
         answer = ServiceClient(key, base_url=base_url).probe()
+    # Not a key, or not an address: nothing was asked.
     except SettingsError:
         raise
     except KlingError as error:
@@ -46,6 +48,7 @@ def _checked(key: Secret, base_url: str) -> str:
 
 
 def _offer_keyring(key: Secret) -> str:
+    # Only looked for: importing keyring is slow, and loads whatever back ends are installed.
     question = "Keep the key in this system's keyring? [y/N] "
     if importlib.util.find_spec("keyring") is None or input(question).strip().lower() not in ("y", "yes"):
         return ""

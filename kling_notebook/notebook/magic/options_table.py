@@ -18,8 +18,8 @@ class Option:
 
     Attributes:
         key: what it sets. flags: how it is typed, the long form first.
-        metavar: stands for its value in the help; empty where the option takes none.
-        choices: the values it takes, where they can be listed; completion offers them.
+        metavar: stands for its value in the help; empty if the option takes none.
+        choices: the values it takes, if they can be listed; completion offers them.
         repeatable: may stand on the line more than once. typed: its value is kept as typed, with its quotes.
         forms: the ways to write its value, each with what it means.
     """
@@ -36,6 +36,7 @@ class Option:
 
 def _of_parameter(parameter: Parameter) -> Option:
     choices = parameter.listed
+    # Up to three values fit into the help; for more stands the last word of the name, and the help lists them.
     listed = "|".join(choices) if len(choices) <= 3 else parameter.name.rpartition("_")[2].upper()
     metavar = {"text": "TEXT", "integer": "N", "number": "X", "image": "SOURCE"}.get(parameter.kind, listed)
     words = parameter.help

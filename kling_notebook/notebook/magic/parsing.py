@@ -32,7 +32,7 @@ class Token:
 
     @property
     def quoted(self) -> bool:
-        """True where it starts with a quote: then it is a value, whatever it looks like."""
+        """True if it starts with a quote: then it is a value, whatever it looks like."""
         return self.raw[:1] in QUOTES
 
 
@@ -77,7 +77,7 @@ def parse_options(
 ) -> tuple[dict[str, Any], tuple[Token, ...]]:
     """The options among ``tokens`` by key, and the words that are none.
 
-    A switch gives True, an option its text (as typed, quotes kept, where its row says so), a repeatable one the list of
+    A switch gives True, an option its text (as typed, quotes kept, if its row says so), a repeatable one the list of
     its values.
 
     Raises:
@@ -88,6 +88,7 @@ def parse_options(
     place = 0
     while place < len(tokens):
         token, place = tokens[place], place + 1
+        # A dash and a letter: -1 is a value. The long dashes are what word processors make of two short ones.
         if token.quoted or not re.match(r"[-\u2013\u2014]+[^\W\d]", token.text):
             words.append(token)
             continue
@@ -115,6 +116,7 @@ def _find(token: Token, options: Sequence[Option], command: str) -> tuple[Option
     if name in flags:
         typed = token.raw.partition("=")[2] if flags[name].typed else value
         return flags[name], name, typed if equals else None
+    # -n4: a short flag with its value behind it.
     short = token.text[:2]
     if short in flags and not token.text.startswith("--") and f"-{name}" not in flags and flags[short].metavar:
         return flags[short], short, token.text[2:].removeprefix("=")
@@ -143,6 +145,7 @@ _MEANT = {
 def _unknown_option(name: str, flags: Mapping[str, Option], command: str) -> str:
     plain = re.sub(r"^[-\u2013\u2014]+", "", name).replace("_", "-").lower()
     long = f"--{plain}"
+    # The message leaves the value out: it may be a key.
     if "key" in plain.split("-") or "token" in plain.split("-") or plain == "apikey":
         return "A key is never an option: it would be saved in the notebook. Use %kling login, or PIXELDOJO_API_KEY."
     if plain == "seed" and "--sweep" in flags:
@@ -152,6 +155,7 @@ def _unknown_option(name: str, flags: Mapping[str, Option], command: str) -> str
     longs = [flag for flag in flags if flag.startswith("--")]
     # --n, -N4, or a dash that a word processor made
     short = f"-{plain[:1]}" if not plain[1:] or plain[1].isdigit() else ""
+    # From the surest guess to the vaguest.
     close = (
         [flag for flag in (long, short) if flag in flags]
         or [flag for flag in longs if len(plain) > 1 and flag.startswith(long)]
@@ -180,6 +184,7 @@ def _continued(raw: str, tokens: Sequence[Token], place: int, line: str, options
     """
     start = tokens[place - 1].end - len(raw)
     if raw.partition("=")[2][:1] in ("[", "("):
+        # Up to the token that completes the list: a bracket inside a text does not.
         for last in range(place, len(tokens) + 1):
             whole = line[start : tokens[last - 1].end]
             if _closes(whole.partition("=")[2]):
@@ -202,7 +207,7 @@ def _closes(text: str) -> bool:
 
 
 def number(flag: str, text: str, *, zero: bool = False) -> float:
-    """A finite number above zero (or zero where ``zero``).
+    """A finite number above zero (or zero if ``zero``).
 
     Raises:
         InputError: it is not.

@@ -51,6 +51,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
         requests,
         source="magic",
         plan=plan,
+        # A sweep has no limit of its own: its jobs wait for each other.
         timeout=options.timeout if options.timeout is not None or plan is not None else 300.0,
         max_credits=options.max_credits,
         reuse=options.reuse,

@@ -70,11 +70,13 @@ def run(line: str, shell: Any) -> Any:
     if row is None:
         raise InputError(_unknown(name, rest))
     if row.verbatim:
+        # A note may hold dashes and quotes.
         given: dict[str, Any] = {}
         words = tuple(rest.split(None, 1))
     else:
         given, tokens = parse_options(split(rest), row.options, rest, f"%kling {row.name}")
         words = tuple(token.text for token in tokens)
+    # The function's own signature says how many words fit.
     try:
         call = inspect.signature(row.run).bind(*words, **given)
     except TypeError:
@@ -87,6 +89,7 @@ def run(line: str, shell: Any) -> Any:
 def _unknown(name: str, rest: str) -> str:
     if name.startswith("-"):
         return f"{name} is not a subcommand. Options for images belong on the first line of a cell, after %%kling."
+    # Several words are a prompt rather than a misspelled subcommand.
     close = closest(name.lower(), list(SUBCOMMANDS)) if len(rest.split()) < 2 else ""
     hint = close or f" To make an image, write two percent signs: %%kling {name} {rest}".rstrip()
     return f"There is no subcommand {name!r}.{hint}"
@@ -164,6 +167,7 @@ def _history(**given: Any) -> Any:
     footer = ""
     if page < pages:
         footer = f"older ones: --page {page + 1}"
+    # A page past the end would look like an empty history.
     elif page > pages > 0:
         footer = f"there {'is 1 page' if pages == 1 else f'are {pages} pages'} of them: --page {pages} shows the oldest"
     elif mine and not records:

@@ -127,7 +127,7 @@ class KlingPanel:
             output.show(persistent_output(self._last, LASTING))
 
     def _repr_html_(self) -> str:
-        """For pages other than Jupyter's, which do not ask `_ipython_display_`: marimo takes no widgets of this kind."""
+        """For pages that do not ask `_ipython_display_` and take no such widgets: marimo."""
         return str(text_html(NO_NOTEBOOK, "muted"))
 
     def __repr__(self) -> str:

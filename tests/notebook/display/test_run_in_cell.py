@@ -94,7 +94,7 @@ def test_several_prompts_have_a_line_each_and_one_for_all(quick):
     assert reply.html.count("progressbar") == 4
     assert re.search(r"0 of 3 completed · 1 running, 2 queued", reply.text)
     for prompt in ("a fox", "an owl, asleep", "a cat"):
-        assert f"prompt={prompt} · " in reply.text
+        assert re.search(rf"\[[#.-]+\] \d+ · prompt={prompt} · ", reply.text), "with the number that %kling show takes"
     assert "3 jobs, 3 images, about 3 credits" in reply.text
     kernel.until(lambda: reply.html.count("<img") == 2, timeout=60)
     assert "1 of 3 jobs did not succeed" in reply.text
