@@ -61,7 +61,7 @@ def output_for(show: bool, background: bool) -> Output:
         return NoOutput()
     if getattr(shell, "kernel", None) is not None:
         publisher = shell.display_pub  # type: ignore[union-attr]  # a shell with a kernel is a shell
-        # Without these two no message can be addressed to the cell: another kernel, or ``%%capture`` around our own cell.
+        # Without these two no message can be addressed to the cell: another kernel, or ``%%capture`` around ours.
         if hasattr(publisher, "pub_socket") and hasattr(publisher, "session"):
             return CellOutput(publisher, live=person_is_present())
         return EndOnly(publisher)
