@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...api.errors import InputError
-from ...results.typed_values import QUOTES, literal
+from ...results.typed_values import QUOTES, literal, unquoted
 from ...view.markup import bounded
 from .options_table import Option
 
@@ -36,6 +36,10 @@ class Token:
         return self.raw[:1] in QUOTES
 
 
+# A word, and in it the first quote that nothing closes.
+_WORD = re.compile(r"""(?=\S)(?:[^\s"']|"[^"]*"|'[^']*')*(?:(?P<open>["'])(?:[^\s"']|"[^"]*"|'[^']*'|["'])*)?""")
+
+
 def split(line: str, *, apostrophes: bool = False) -> tuple[Token, ...]:
     r"""The words of ``line``: spaces separate, quotes of either kind protect, nothing escapes.
 
@@ -47,28 +51,13 @@ def split(line: str, *, apostrophes: bool = False) -> tuple[Token, ...]:
     Raises:
         InputError: a quote is not closed.
     """
-    tokens: list[Token] = []
-    start, text, quote = -1, "", ""
-    for place, character in enumerate(line):
-        if start < 0:
-            if character.isspace():
-                continue
-            start, text = place, ""
-        if quote:
-            quote, text = ("", text) if character == quote else (quote, text + character)
-        elif character in QUOTES and not (apostrophes and text[-1:].isalpha() and character not in line[place + 1 :]):
-            quote = character
-        elif character.isspace():
-            tokens.append(Token(text, line[start:place], start, place))
-            start = -1
-        else:
-            text += character
-    if quote:
-        raise InputError(
-            f"A quote ({quote}) is not closed: {bounded(line[start:], 60)}. Close it, or put the other kind around the value."
-        )
-    if start >= 0:
-        tokens.append(Token(text, line[start:], start, len(line)))
+    tokens = []
+    for found in _WORD.finditer(line):
+        open_quote = found["open"]
+        if open_quote and not (apostrophes and line[: found.start("open")][-1:].isalpha()):
+            what = f"A quote ({open_quote}) is not closed: {bounded(line[found.start() :], 60)}."
+            raise InputError(f"{what} Close it, or put the other kind around the value.")
+        tokens.append(Token(unquoted(found[0]), found[0], *found.span()))
     return tuple(tokens)
 
 
