@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,6 +92,7 @@ class CellOutput:
         self._publisher = publisher
         self._parent = dict(getattr(publisher, "parent_header", None) or {})
         self._transient = {"display_id": uuid.uuid4().hex}
+        self._thread = threading.get_ident()
 
     def show(self, message: Message) -> None:
         if message.what == "start":
@@ -106,7 +108,9 @@ class CellOutput:
     def _display(self, bundle: dict[str, Any], transient: dict[str, Any]) -> None:
         """A new output: by the publisher, which flushes what was printed and calls the user's hooks, if the cell is
         still the same, and without it if it fails (a sys.stdout that cannot be flushed)."""
-        if dict(getattr(self._publisher, "parent_header", None) or {}) == self._parent:
+        # On another thread the next cell may begin between this question and the publishing, and would get the output.
+        same = dict(getattr(self._publisher, "parent_header", None) or {}) == self._parent
+        if same and threading.get_ident() == self._thread:
             try:
                 self._publisher.publish(bundle, transient=transient)
                 return
