@@ -209,7 +209,7 @@ class Shown:
         """Its name or nothing if the cell that ends with this value has shown it; otherwise the mimebundle is shown."""
         if self.already_shown is None or not self.already_shown(self):
             raise NotImplementedError
-        if is_terminal():  # ``Out[1]:`` stands there already, and something has to follow it
+        if is_terminal(sys.stdout):  # ``Out[1]:`` stands there already, and something has to follow it
             print(repr(self))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -333,10 +333,10 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
     return " · ".join(filter(None, facts))
 
 
-def is_terminal() -> bool:
-    """Whether what is printed goes to a terminal. False for a stream that is closed or was replaced by a writer."""
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal. False for one that is closed, or that the user replaced by a plain writer."""
     try:
-        return bool(sys.stdout is not None and sys.stdout.isatty())
+        return bool(stream is not None and stream.isatty())
     except Exception as error:
         log_suppressed(__name__, error)
         return False

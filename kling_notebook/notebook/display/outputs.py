@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from ...api.event_log import log_suppressed
+from ...results.result import is_terminal
 from ...view.progress import ProgressRow, fraction_of, message_bundle, overall_text, status_text
-from .wait import in_notebook, is_terminal, person_is_present, running_shell
+from .wait import in_notebook, person_is_present, running_shell
 
 _Value = TypeVar("_Value")
 _Otherwise = TypeVar("_Otherwise")

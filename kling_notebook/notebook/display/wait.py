@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...api.errors import Interrupted, StillRunningError
 from ...api.event_log import log_suppressed, suppress
+from ...results.result import is_terminal
 
 if TYPE_CHECKING:
     from ...jobs.call import Stopped
@@ -43,15 +44,6 @@ def running_shell() -> Any | None:
 def in_notebook() -> bool:
     """True in a kernel: what is shown goes to a front end and not to a terminal."""
     return getattr(running_shell(), "kernel", None) is not None
-
-
-def is_terminal(stream: Any) -> bool:
-    """Whether a stream is a terminal. False for one that is closed, or that the user replaced by a plain writer."""
-    try:
-        return bool(stream is not None and stream.isatty())
-    except Exception as error:
-        log_suppressed(__name__, error)
-        return False
 
 
 def person_is_present() -> bool:
