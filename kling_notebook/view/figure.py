@@ -72,10 +72,8 @@ class NotebookFigure(Figure):
 
     def _ipython_display_(self) -> None:
         """Shown by itself: the inline backend makes a PNG or SVG of every other Figure, of megabytes."""
-        show = getattr(sys.modules.get("IPython.display"), "display", None)
-        if show is None:
-            raise NotImplementedError
-        show(self._repr_mimebundle_(), raw=True)
+        # IPython asks for this, so it is there; to import it is not for this package.
+        sys.modules["IPython.display"].display(self._repr_mimebundle_(), raw=True)
 
 
 def tiles_figure(tiles: Sequence[Tile], *, title: str = "", width: float = 8.0, dpi: int = 150) -> Figure:

@@ -81,6 +81,5 @@ def within(jpeg: bytes, limit: float, steps: Sequence[tuple[int, int]] = _STEPS)
     for side, quality in steps:
         if len(best) <= limit:
             break
-        made = smaller(jpeg, side, quality)
-        best = made if len(made) < len(best) else best
+        best = min(best, smaller(jpeg, side, quality), key=len)
     return best

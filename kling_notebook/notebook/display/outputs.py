@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from ...api.event_log import log_suppressed
@@ -67,9 +67,8 @@ def output_for(show: bool, background: bool) -> Output:
         if hasattr(publisher, "pub_socket") and hasattr(publisher, "session"):
             return CellOutput(publisher, live=person_is_present())
         return EndOnly(publisher)
-    if is_terminal(sys.stderr) and not background:
-        return attempt("opening a bar", lambda: TextBar(shell), Lines(shell))
-    return Lines(shell)
+    bar = attempt("opening a bar", _open_bar, None) if is_terminal(sys.stderr) and not background else None
+    return TextOutput(shell, bar)
 
 
 class NoOutput:
@@ -140,35 +139,29 @@ class EndOnly:
             self._publisher.publish(message.bundle)
 
 
-class TextBar:
-    """A bar in the terminal; the result's text in its place."""
+class TextOutput:
+    """A terminal with a bar, the result's text in its place; without a bar a line at the start and one at the end.
 
-    live = True
+    They go to stderr. Of a script the value that the call returns is the result; a terminal IPython prints its text.
+    """
 
-    def __init__(self, shell: Any | None) -> None:
-        from tqdm import tqdm
-
-        class Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
-            monitor_interval = 0  # no thread of tqdm's beside our ticker
-
-        self._shell = shell
-        self._bar = Bar(
-            total=1.0,
-            file=sys.stderr,
-            leave=False,
-            ncols=80,
-            nrows=20,  # tqdm shows nothing if it cannot find the size of the terminal; the columns likewise
-            bar_format="{desc}",  # nothing before the first message
-        )
+    def __init__(self, shell: Any | None, bar: Any | None) -> None:
+        self._shell, self._bar, self.live = shell, bar, bar is not None
 
     def show(self, message: Message) -> None:
-        attempt("moving the bar", lambda: self._move(message), None)
-        if message.what == "result" or (message.last and len(message.rows) > 1):  # of one job the error says all
-            _print(self._shell, message.bundle)
+        attempt("printing the progress", lambda: self._progress(message), None)
+        # Under the bar of a single job that did not succeed the error says all.
+        ended = message.what == "end" and self.live and len(message.rows) == 1
+        text = message.bundle.get("text/plain")
+        if message.last and not ended and self._shell is not None and text:
+            print(text)
 
-    def _move(self, message: Message) -> None:
+    def _progress(self, message: Message) -> None:
         if message.what == "start":
             _tell(message.above)
+        if self._bar is None:
+            _tell([_summary(message.rows)])
+            return
         shares = [fraction_of(row) for row in message.rows]
         known = any(share is not None for share in shares)
         self._bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| {unit}" if known else "{desc} {unit}"
@@ -184,19 +177,20 @@ class TextBar:
             self._bar.close()
 
 
-class Lines:
-    """Neither a terminal nor a kernel: a line at the start and a line at the end, on stderr."""
+def _open_bar() -> Any:
+    from tqdm import tqdm
 
-    live = False
+    class Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
+        monitor_interval = 0  # no thread of tqdm's beside our ticker
 
-    def __init__(self, shell: Any | None) -> None:
-        self._shell = shell
-
-    def show(self, message: Message) -> None:
-        above = message.above if message.what == "start" else ()
-        attempt("printing a line", lambda: _tell([*above, _summary(message.rows)]), None)
-        if message.last:
-            _print(self._shell, message.bundle)
+    return Bar(
+        total=1.0,
+        file=sys.stderr,
+        leave=False,
+        ncols=80,
+        nrows=20,  # tqdm shows nothing if it cannot find the size of the terminal; the columns likewise
+        bar_format="{desc}",  # nothing before the first message
+    )
 
 
 def _tell(lines: Sequence[str]) -> None:
@@ -207,12 +201,6 @@ def _tell(lines: Sequence[str]) -> None:
 
 def _summary(rows: Sequence[ProgressRow]) -> str:
     return status_text(rows[0]) if len(rows) == 1 else overall_text(rows)
-
-
-def _print(shell: Any | None, bundle: Mapping[str, Any]) -> None:
-    """In a terminal IPython the text of the end; a script has the value the call returns."""
-    if shell is not None and bundle.get("text/plain"):
-        print(bundle["text/plain"])
 
 
 def point_out(lines: Sequence[str]) -> None:
