@@ -62,16 +62,13 @@ def perform(
     check_reuse(reuse)
     begun: list[Call] = []
     live = LiveDisplay((), show=False)
-    # Before anything is sent: who meant a sweep can still stop it.
-    if show_progress:
+    if show_progress:  # before anything is sent: who meant a sweep can still stop it
         attempt("pointing out braces", lambda: point_out(left_in_braces({r.prompt for r in requests})), None)
     with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
-        # From here on an interrupt has something to cancel and to name.
-        begun.append(call)
+        begun.append(call)  # from here on an interrupt has something to cancel and to name
         held: Held = plan.gather(call.handles) if plan is not None else call.handles[0]
-        # Before the waiting: after an interrupt the variable holds the jobs that keep running.
-        _bind(bind, held)
+        _bind(bind, held)  # before the waiting: after an interrupt the variable holds the jobs that keep running
         notice = ""
         if show_progress:  # otherwise the notices wait until somebody sees them
             notice = attempt("reading the notices", lambda: " ".join(session.pop_notices()), "")
@@ -81,8 +78,7 @@ def perform(
             _finish_later(session, call, plan, held, live, notice=notice)
             return held
         _wait(session, call, live, timeout)
-    # Everything is paid for and saved; an interrupt while it is drawn still says where the images are.
-    with interrupts_explained(session, begun):
+    with interrupts_explained(session, begun):  # all is saved; an interrupt now still says where the images are
         try:
             done = _completed(session, call, plan, held, live, notice=notice)
         finally:

@@ -51,7 +51,7 @@ class KlingMagics(_Defaults):  # type: ignore[misc,valid-type]  # made from the 
     @cell_magic("kling")  # type: ignore[arg-type]  # IPython's annotations fit no method, here and below
     def kling_cell(self, line: str, cell: str) -> Any:
         from .cell_arguments import parse_cell
-        from .run_cell import run_cell
+        from .cell_magic import run_cell
         from .user_variables import names_of_caller
 
         options = parse_cell(line, cell, names_of_caller(self.shell))
