@@ -274,9 +274,9 @@ def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sa
 def test_resume_shows_together_what_is_done_and_what_keeps_running(on, make_sandbox):
     service = make_sandbox(latency=3.0)
     kernel = on(service)
-    kernel.run("%%kling --timeout 0.5 -o fox\na fox")
+    kernel.run("%%kling --timeout 1.5 -o fox\na fox")
     kernel.ok("fox.result()\nNone")
-    kernel.run("%%kling --timeout 0.5\nan owl")
+    kernel.run("%%kling --timeout 1.5\nan owl")
     assert kernel.ok("%kling resume").html.count("<img") == 2
     assert submits(service) == 2
 
