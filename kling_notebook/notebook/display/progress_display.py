@@ -194,7 +194,7 @@ class _Ticker:
     def add(self, display: Ticking) -> None:
         with self._lock:
             self._live.append(display)
-            # It ended when nothing was left to show: an idle kernel has no thread of ours.
+            # It ended when nothing was left to show: an idle kernel has no ticker thread.
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kling-ticker", daemon=True)
                 self._thread.start()
