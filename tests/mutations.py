@@ -299,7 +299,7 @@ def pytest(copy: Path, files: Sequence[str], word: str = "") -> tuple[bool | Non
 def copied(place: Path, name: str) -> Path:
     """A copy of what the tests need."""
     copy = place / name
-    skip = shutil.ignore_patterns("__pycache__", "screenshots", "browser", "benchmarks")
+    skip = shutil.ignore_patterns("__pycache__", "screenshots", "browser")
     for part in ("kling_notebook", "tests", "notebooks"):
         shutil.copytree(HERE / part, copy / part, ignore=skip)
     for part in ("pyproject.toml", "README.md"):
