@@ -39,7 +39,9 @@ NO_NOTEBOOK = (
     "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
 )
 CLOSED = "This panel was closed; kling.panel() opens another."
-BUSY = "A cell is running; clicks here take effect when it ends."
+BUSY = "A cell is running; clicks here may take effect only when it ends."
+"""On ipykernel 7 some of them are answered at once, by a thread of the kernel's own; on 7.4 which ones differs by the
+message that a control sent last. The panel cannot know, and a press that waits in silence looks like a dead button."""
 LASTING = "The last result of the panel, kept in the notebook"
 
 
@@ -163,7 +165,7 @@ class KlingPanel:
 
     def _cell_runs(self, runs: bool) -> None:
         """A cell runs for long; or it has ended, and may have connected to another backend or changed a setting."""
-        say(self.busy, text_html(BUSY, "warning") if runs and not self.kit.answered_meanwhile else "")
+        say(self.busy, text_html(BUSY, "warning") if runs else "")
         if not runs:
             with self.kit.lock:
                 self._follow()

@@ -60,14 +60,12 @@ class Toolkit:
         lock: held while a callback or a tick of the panel runs.
         fault: says what a callback raised, until another button is pressed.
         pressed: what was started last, and when.
-        answered_meanwhile: a callback came on a subshell of the kernel: buttons work while a cell runs.
     """
 
     def __init__(self, session: Callable[[], Session]) -> None:
         self.session = session
         self.input_sync = InputSync(self.when)
         self.lock = threading.RLock()
-        self.answered_meanwhile = False
         self._silent = False
         self._loose: weakref.WeakSet[Any] = weakref.WeakSet()
         self._layout, self._style, self._text = widgets.Layout(), widgets.ButtonStyle(), HTMLStyle()
@@ -109,9 +107,6 @@ class Toolkit:
         method = target()
         if method is None:
             return
-        # ipykernel names the threads of its subshells so; there is no other sign that presses are answered at once.
-        if threading.current_thread().name.startswith("subshell"):
-            self.answered_meanwhile = True
         with self.lock:
             try:
                 method(*args)
