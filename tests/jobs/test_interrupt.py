@@ -199,8 +199,16 @@ def test_a_loop_that_catches_every_exception_stops_buying(
 
 
 HANGING = """
-threading.Timer(0.6, interrupt, (3,)).start()
-story = {}
+exchange, armed, story = ServiceClient.PHASE, [True], {}
+
+def watched(self, *args, **kwargs):
+    "Interrupt the exchange while it hangs: not before it has begun, however busy the machine is."
+    if armed:
+        armed.clear()
+        threading.Timer(0.4, interrupt, (3,)).start()
+    return exchange(self, *args, **kwargs)
+
+ServiceClient.PHASE = watched
 try:
     kling.generate("a fox")
 except KeyboardInterrupt as stopped:
@@ -227,7 +235,7 @@ def test_an_exchange_that_hangs_does_not_hold_up_the_interrupt(
 ) -> None:
     """The cell is free at once; the exchange continues behind it, and three interrupts break nothing."""
     sandbox = make_sandbox(faults=[fault])
-    story = run(HANGING, sandbox, folder, read_timeout=2.0)
+    story = run(HANGING.replace("PHASE", fault.on), sandbox, folder, read_timeout=2.0)
     assert story["raised"] == "Interrupted"
     assert story["seconds"] < 1.0
     assert story["status"] in ("submitting", "running", "downloading")
