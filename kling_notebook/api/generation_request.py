@@ -80,7 +80,7 @@ class SourceImage:
         return cls(label, *facts)
 
 
-@dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class GenerationRequest:
     """One request, valid by construction: every parameter of the table with its default filled in.
 
@@ -154,6 +154,12 @@ class GenerationRequest:
         sample = _canonical(self.sample)
         what = {"model": self.model, "parameters": parameters, "extra": self.extra, "sample": sample}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode("ascii")).hexdigest()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A request does not change; use .replace({name}=...).")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("A request does not change; use .replace().")
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in PARAMETERS:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from kling_notebook.api.errors import KlingError
 from kling_notebook.api.job import JobStatus
-from kling_notebook.image_files import saving
+from kling_notebook.image_files import decode
 from kling_notebook.sandbox import Fault, Sandbox
 from kling_notebook.session.session import Session
 
@@ -97,8 +97,8 @@ def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int]:
             for name in record.images:
                 images += 1
                 try:
-                    saving.check(folder / name)
-                except KlingError as error:
+                    decode.decode((folder / name).read_bytes(), 1, lenient=False)
+                except (OSError, decode.NotAnImageError) as error:
                     faults.append(str(error))
         known = {record.job_id for record in session.rows(limit=None)}
         unconfirmed = sum(record.status is JobStatus.UNCONFIRMED for record in session.rows(limit=None))

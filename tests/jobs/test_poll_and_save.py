@@ -219,7 +219,7 @@ def test_a_laptop_that_was_suspended_for_an_hour_asks_on(
     for name, module in list(sys.modules.items()):
         if name.startswith(("kling_notebook.api.", "kling_notebook.jobs.")) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", clock)
-    session.client._queue.clock = clock.monotonic
+    session.client.request_queue.clock = clock.monotonic
     monkeypatch.setattr(running_job, "threading", SimpleNamespace(Event=Suspended, Lock=threading.Lock))
     assert len(buy(session).result(timeout=30)) == 1
     assert clock.slept == 3600.0

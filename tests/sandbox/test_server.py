@@ -556,7 +556,7 @@ def test_polls_stay_quick_while_it_paints(sandbox: Sandbox) -> None:
     with requests.Session() as session:
 
         def submit() -> dict[str, Any]:
-            body = {"prompt": "a forest at dawn", "num_outputs": 4}
+            body = {"prompt": "a forest at dawn", "num_outputs": 9}
             answer = session.post(f"{sandbox.base_url}/models/kling-image/run", json=body, headers=key, timeout=10)
             return dict(answer.json())
 

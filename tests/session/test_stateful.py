@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from kling_notebook.api.errors import InputError
 from kling_notebook.api.job import JobStatus
-from kling_notebook.image_files import saving
+from kling_notebook.image_files import decode
 from kling_notebook.jobs import advance, dispatcher, poll_and_save
 from kling_notebook.journal.job_record import Record
 from kling_notebook.sandbox import Fault, Sandbox
@@ -285,7 +285,7 @@ class Machine(RuleBasedStateMachine):
         for record in self.session.rows(status="completed", limit=None):
             assert record.images
             for name in record.images:
-                saving.check(self.session.folder / name)
+                decode.decode((self.session.folder / name).read_bytes(), 1, lenient=False)
             names += record.images
         assert len(names) == len(set(names))
         mine = {f".{self.session.id}." in path.name for path in self.session.folder.glob(".*.part")}
