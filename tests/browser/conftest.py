@@ -156,7 +156,9 @@ def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     home, folder = tmp_path_factory.mktemp("voila-home"), tmp_path_factory.mktemp("voila")
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", str(folder)]
-    command += ["--port_retries=0"]
+    # nbclient sends what a widgets.Output captured while the cell runs, past what reads replies on the same socket: the
+    # reply of that cell is then sometimes never read. Seen without this package, too; the next cell goes on after this.
+    command += ["--port_retries=0", "--VoilaExecutor.timeout=40"]
     with running(command, url, home / "voila.log", env=strangers_environment(home), cwd=folder):
         yield JupyterServer(url, folder, home)
 

@@ -97,7 +97,7 @@ class ImageGrid(anywidget.AnyWidget):
         self._use = kit.given(use_as_source)
         self._fault = kit.fault
         self.cells: dict[str, Cell] = {}
-        own = {"cells": self._cells, "large": self._large, "recipe": self._recipe, "compare": self._compare}
+        own = {"cells": self._cells, "large": self._large, "recipe": self._recipe, "compare": self._put_beside}
         own |= {"star": self._star, "download": self._download, "source": self._source}
         self._actions = {name: kit.given(action) for name, action in {**own, **actions}.items()}
         self.on_msg(self._received)
@@ -161,7 +161,7 @@ class ImageGrid(anywidget.AnyWidget):
         parts = [("The cell that makes it again", result.code()), (f"Recipe inside {image.path.name}", recipe)]
         self._detail("recipe", content, parts)
 
-    def _compare(self, content: Content) -> None:
+    def _put_beside(self, content: Content) -> None:
         first, image = self.image(content["first"]), self.image(content["tile"])
         rows = Comparison(first, image).differences
         differ = "\n".join(f"{name.replace('_', ' ')}: {a}  \u2192  {b}" for name, a, b in rows)
