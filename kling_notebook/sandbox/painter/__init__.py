@@ -2,8 +2,7 @@
 
 The sandbox has no model behind it, only this: a few thousand lines of NumPy and Pillow that know some words. The
 words are a table (`vocabulary`) and those of a published set of drawings (`illustrations`), a prompt becomes a `scene`,
-and a scene becomes pixels. Importing this package
-imports neither NumPy nor Pillow; painting does.
+and a scene becomes pixels. Importing this package imports neither NumPy nor Pillow; painting does.
 """
 
 from __future__ import annotations

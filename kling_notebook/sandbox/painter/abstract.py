@@ -1,4 +1,4 @@
-"""Abstract shapes, if they are asked for: a ground of slow color, and one form for each word of the prompt."""
+"""Abstract shapes, if they are asked for: one form for each word of the prompt, in five inks on paper."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .canvas import Array, Canvas, blur, enlarge, mix, step
+from .canvas import Array, Canvas, blur, mix
+from .catalog import rgb
 
 _PALETTES = (
     ("f4ecdd", "1f2a44", "d9533b", "e9b44c", "2f7f79", "8fb7b3"),
@@ -22,17 +23,13 @@ _PALETTES = (
 def paint_abstract(c: Canvas) -> None:
     """Ground, then one form per word, larger ones first."""
     words = list(c.scene.words[:14]) or ["quiet"]
-    rng = c.rng("abstract")
-    c.horizon, c.sun = int(c.height * 0.6), (c.width * rng.uniform(0.2, 0.8), c.height * 0.2)
     level = np.float32(0.45 + 0.55 * max(c.light.ambient)) if c.scene.time != "day" else np.float32(1)
     codes = _PALETTES[_number("".join(words)) % len(_PALETTES)]
-    colours = [np.array([int(code[k : k + 2], 16) / 255 for k in (0, 2, 4)], np.float32) * level for code in codes]
+    colours = [np.array(rgb(code), np.float32) * level for code in codes]
     for tint in c.scene.tints:
         colours = [mix(colour, tint, 0.4) if k % 2 else colour for k, colour in enumerate(colours)]
-    size = (c.height // 3 + 1, c.width // 3 + 1)
-    fold = np.sin(c.fbm(rng, 0.8, 2, size=size, wide=1.4) * 1.3 + c.fbm(rng, 0.9, 3, size=size) * 1.6) * 0.5 + 0.5
-    t = step(0.15, 0.95, fold)[..., None] * np.float32(0.55)
-    c.pixels[:] = enlarge((colours[0] + (colours[5] - colours[0]) * t).astype(np.float32), c.width, c.height)
+    c.pixels[:] = colours[0]
+    rng = c.rng("abstract")
     count = max(5, min(9, len(words) + 3))
     for k in range(count):
         _form(c, rng, _number(f"{words[k % len(words)]} {k}"), k / count, colours)
@@ -47,20 +44,13 @@ def _form(c: Canvas, rng: np.random.Generator, n: int, share: float, colours: li
     turn, reach = share * 21 + rng.uniform(-0.3, 0.3), 0.10 + 0.36 * math.sqrt(share)
     x, y = c.width * (0.5 + 0.9 * reach * math.cos(turn)), c.height * (0.5 + 0.9 * reach * math.sin(turn))
     r = c.unit * (0.29 - 0.20 * share) * rng.uniform(0.8, 1.15)
-    ring = (x - r, y - r, x + r, y + r)
     sheet = Image.new("L", (c.width, c.height))
     draw = ImageDraw.Draw(sheet)
-    if n % 4 == 0:
-        draw.ellipse(ring, fill=255)
-    elif n % 4 == 1:
-        draw.pieslice(ring, n % 360, n % 360 + 180, fill=255)
-    elif n % 4 == 2:
-        draw.arc(ring, n % 360, n % 360 + 250, fill=255, width=max(2, int(0.3 * r)))
+    if n % 2:
+        draw.pieslice((x - r, y - r, x + r, y + r), n % 360, n % 360 + (180 if n % 4 == 1 else 360), fill=255)
     else:
         draw.regular_polygon((x, y, r), 3 + n % 3, n % 360, fill=255)
     mask = np.asarray(sheet, np.float32) / 255
     drop = round(c.unit * 0.016)
     c.lay(slice(None), blur(np.roll(mask, (drop, drop), (0, 1)), drop) * np.float32(0.3), colours[1] * np.float32(0.35))
-    tone = np.clip(0.5 + (np.arange(c.height, dtype=np.float32) - y) / (3 * r), 0, 1)[:, None, None]
-    first, other = colours[1 + (n // 7) % 5], colours[1 + (n // 11) % 5]
-    c.lay(slice(None), mask * np.float32(0.93), first + (mix(first, other, 0.45) - first) * tone)
+    c.lay(slice(None), mask * np.float32(0.93), colours[1 + (n // 7) % 5])

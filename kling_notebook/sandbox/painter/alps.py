@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .canvas import Array, Canvas, bands, enlarge, lattice, mix, step
-from .land import RED_ROCK, ROCK, SNOW, ground_colour, snowy, wood_colour
+from .land import ROCK, SNOW, ground_colour, snowy, wood_colour
 
 STEPS = 360
 """Rows of the field. A face that spans a third of them has about one row for each of its pixels."""
@@ -222,7 +222,7 @@ def _material(c: Canvas, rng: np.random.Generator, field: Field, high: Array) ->
     patchy += lattice(rng, 60, 60 * broad, *size) * np.float32(0.35)
     if c.flat:
         patchy *= np.float32(0.2)  # plain patches have plain borders
-    rock = RED_ROCK if "canyon" in scene.places else ROCK
+    rock = ground_colour(c) if {"canyon", "volcano"} & set(scene.places) else ROCK
     stone = np.asarray(mix(rock, (0.52, 0.46, 0.42), 0.4) if scene.place_tint is None else scene.place_tint, np.float32)
     shades = np.float32(1) + np.float32(0.0 if c.flat else 0.16) * (field.rough * 2 - 1 + np.float32(0.3) * patchy)
     material = np.asarray(stone * shades[..., None], np.float32)

@@ -40,7 +40,7 @@ class Canvas:
         """Where the light comes from, in pixels; set when the sky is painted."""
         self.shelf: Array | None = None
         """The line of raised ground that things can stand on (one row per column; beyond the height: none)."""
-        self.flat = bool({"poster", "glass", "woodblock", "comic", "ink", "blueprint"} & set(scene.styles))
+        self.flat = bool({"poster", "comic", "ink", "blueprint"} & set(scene.styles))
         """Whether shapes stay plain: no texture inside them."""
         self.stream: Array | None = None
         """Where a river runs, (height, width) in 0..1, if it is the only water."""

@@ -17,6 +17,11 @@ RGB = tuple[float, float, float]
 _LOCK = threading.Lock()
 
 
+def rgb(code: str) -> RGB:
+    """A color written as six hexadecimal digits."""
+    return int(code[0:2], 16) / 255, int(code[2:4], 16) / 255, int(code[4:6], 16) / 255
+
+
 class Drawing(NamedTuple):
     """An entry of the index.
 

@@ -47,37 +47,22 @@ def open_source(data: bytes, width: int, height: int) -> Image.Image:
             if image.width * image.height > SOURCE_PIXELS:
                 raise ValueError("the source picture has too many pixels")
             image.draft("RGB", (width, height))
-            upright = ImageOps.exif_transpose(image)
-            flat = _on_white(upright)
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            paper = Image.new("RGBA", upright.size, "white")
+            flat = Image.alpha_composite(paper, upright).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"the source is not a picture that can be read: {error}") from error
     return ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Flatten transparency: what is see-through becomes paper."""
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB")
-    with_alpha = image.convert("RGBA")
-    paper = Image.new("RGBA", with_alpha.size, (255, 255, 255, 255))
-    return Image.alpha_composite(paper, with_alpha).convert("RGB")
-
-
 def sign(image: Image.Image) -> None:
     """Write 'sandbox' small into the lower right corner, in place."""
     short = min(image.size)
-    font = ImageFont.load_default(max(9.0, short * 0.0175))
-    left, top, right, bottom = (round(edge) for edge in font.getbbox("sandbox"))
-    pad = max(2, round(short * 0.006))
-    margin = round(short * 0.014)
-    width, height = right - left + 3 * pad, bottom - top + 2 * pad
-    x, y = image.width - margin - width, image.height - margin - height
-    plate = Image.new("L", (width * 2, height * 2), 0)
-    ImageDraw.Draw(plate).rounded_rectangle((0, 0, width * 2 - 1, height * 2 - 1), radius=height * 0.6, fill=104)
-    image.paste((10, 12, 18), (x, y), plate.reduce(2))
-    letters = Image.new("L", (width, height), 0)
-    ImageDraw.Draw(letters).text((1.5 * pad - left, pad - top), "sandbox", fill=236, font=font)
-    image.paste((255, 255, 255), (x, y), letters)
+    at = (image.width - 0.02 * short, image.height - 0.02 * short)
+    font, edge = ImageFont.load_default(max(9.0, short * 0.0175)), round(short * 0.002)
+    # A dark edge around white letters: they are to be read on snow as well as at night.
+    draw = ImageDraw.Draw(image)
+    draw.text(at, "sandbox", "white", font, anchor="rb", stroke_width=edge, stroke_fill=(58, 62, 70))
 
 
 def encode(image: Image.Image, output_format: str) -> bytes:

@@ -56,12 +56,14 @@ def _own_figure(c: Canvas, name: str, height: int, own: RGB, *, mirror: bool) ->
     shape, layers = outlines(name, height, mirror=mirror)
     colour, alpha, lamps = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     glowing: list[tuple[str, Spot, Array]] = []
+    body = np.asarray(own, np.float32)
+    tones = {"body": body, "bodydark": body * np.float32(0.66), "bodylight": mix(own, (1.0, 0.97, 0.80), 0.26)}
     for given, where, mask in layers:
         role = _with_traits(given, c.scene.traits)
         if not role:
             continue
         burning = _burning(c, name, role)
-        tone = _base(role, own)
+        tone = np.asarray(tones[role] if role in tones else roles()[role], np.float32)
         if role in {"roof", "slate"} and snowy(c):
             tone = np.array((0.92, 0.94, 0.98), np.float32)
         if role == "glow" and not burning:
@@ -94,18 +96,6 @@ def _with_traits(role: str, traits: frozenset[str]) -> str:
     return role
 
 
-def _base(role: str, own: RGB) -> Array:
-    match role:
-        case "body":
-            return np.asarray(own, np.float32)
-        case "bodydark":
-            return np.asarray(own, np.float32) * np.float32(0.66)
-        case "bodylight":
-            return mix(own, (1.0, 0.97, 0.80), 0.26)
-        case _:
-            return np.asarray(roles()[role], np.float32)
-
-
 def _burning(c: Canvas, name: str, role: str) -> float:
     """Whether a lamp or window is lit."""
     if role == "flame" or name in _FIRES or c.light.dark > 0.5 or "space" in c.scene.places:
@@ -119,7 +109,7 @@ def _lit(c: Canvas, colour: Array, alpha: Array, shading: float) -> Array:
     places = set(c.scene.places)
     if "underwater" in places:
         lit = mix(colour, (0.10, 0.45, 0.60), 0.25) * np.float32(0.5 + 0.5 * max(c.light.ambient))
-    elif {"space", "lunar", "studio"} & places or c.scene.view in {"top", "logo", "title"}:
+    elif {"space", "studio"} & places or c.scene.view in {"top", "logo", "title"}:
         lit = colour * np.float32(0.55 + 0.42 * max(c.light.ambient) if c.scene.time != "day" else 0.96)
     else:
         # Silhouettes keep a little of their colour even at night: a black fox would not be seen.

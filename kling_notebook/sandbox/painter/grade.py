@@ -10,10 +10,21 @@ from PIL import Image, ImageFilter
 from .canvas import Array, Canvas, bands, luma, mix
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .catalog import RGB
 
-
-_CASTS = {"warm": (1.10, 1.01, 0.84), "cold": (0.84, 0.98, 1.13), "dark": (0.62, 0.62, 0.62)}
+# Cast, color and contrast (1 leaves them), and a veil laid over: its color and its share.
+_MOODS: Mapping[str, tuple[RGB, float, float, RGB, float]] = {
+    "warm": ((1.10, 1.01, 0.84), 1.0, 1.0, (1, 1, 1), 0.0),
+    "cold": ((0.84, 0.98, 1.13), 1.0, 1.0, (1, 1, 1), 0.0),
+    "dark": ((0.62, 0.62, 0.62), 1.0, 1.0, (1, 1, 1), 0.0),
+    "bright": ((1, 1, 1), 1.0, 1.0, (1, 1, 1), 0.24),
+    "vivid": ((1, 1, 1), 1.5, 1.0, (1, 1, 1), 0.0),
+    "muted": ((1, 1, 1), 0.45, 1.0, (0.55, 0.55, 0.55), 0.16),
+    "dramatic": ((1, 1, 1), 1.12, 1.35, (1, 1, 1), 0.0),
+    "dreamy": ((1.06, 1.06, 1.06), 1.0, 1.0, (0.98, 0.92, 0.96), 0.22),
+}
 
 
 def grade(c: Canvas) -> None:
@@ -21,8 +32,11 @@ def grade(c: Canvas) -> None:
     scene = c.scene
     if scene.tints:
         _tint(c, scene.tints)
-    for mood in scene.moods:
-        _mood(c, mood)
+    for cast, colours, steepness, veil, share in (_MOODS[mood] for mood in scene.moods):
+        c.pixels *= np.array(cast, np.float32)
+        saturate(c.pixels, colours)
+        contrast(c.pixels, steepness)
+        c.pixels += (np.array(veil, np.float32) - c.pixels) * np.float32(share)
     for colour in scene.unwanted_colours:
         _drain(c, colour)
 
@@ -38,25 +52,6 @@ def _tint(c: Canvas, tints: tuple[RGB, ...]) -> None:
     at = (0.0, 0.32, 0.68, 1.0) if len(tints) > 1 else (0.0, 0.42, 0.42, 1.0)
     inked = np.stack([np.interp(level, at, stops[:, k]) for k in range(3)], -1).astype(np.float32)
     c.pixels += (inked - c.pixels) * np.float32(0.70)
-
-
-def _mood(c: Canvas, mood: str) -> None:
-    p = c.pixels
-    if mood in _CASTS:
-        p *= np.array(_CASTS[mood], np.float32)
-    elif mood == "bright":
-        p += (1 - np.minimum(p, 1)) * np.float32(0.32)
-    elif mood == "vivid":
-        saturate(p, 1.5)
-    elif mood == "muted":
-        saturate(p, 0.45)
-        p += (np.float32(0.55) - p) * np.float32(0.16)
-    elif mood == "dramatic":
-        contrast(p, 1.35)
-        saturate(p, 1.12)
-    elif mood == "dreamy":
-        bloom(c, 0.5)
-        p += (np.array((0.98, 0.92, 0.96), np.float32) - p) * np.float32(0.14)
 
 
 def saturate(p: Array, amount: float) -> None:

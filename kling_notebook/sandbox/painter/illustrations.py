@@ -10,9 +10,11 @@ import colorsys
 import functools
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .catalog import index, read
+from .catalog import index, read, rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL import Image
 
     from .canvas import Array
@@ -57,11 +59,8 @@ def render_drawing(name: str, height: int, *, colour: RGB | None = None, mirror:
     sheet, alpha = Image.new("RGB", size), Image.new("L", size)
     layers = _layers(name)
     shift = _recolouring(layers, colour) if colour is not None else None
-    for paint, opacity, rings in layers:
-        scaled = [(ring - frame[:2]) * frame[2] for ring in rings]
-        x0, y0, x1, y1 = box = _box(scaled, size)
-        if x1 <= x0 or y1 <= y0:
-            continue
+    for paint, opacity, scaled, box in _scaled(layers, size, frame):
+        x0, y0, x1, y1 = box
         mask = _filled(scaled, box, 1)
         fill: Any = _bytes(paint, shift) if isinstance(paint, str) else None
         cover = None
@@ -89,11 +88,8 @@ def outlines(name: str, height: int, *, mirror: bool) -> tuple[tuple[int, int], 
     (width, tall), frame = _frame(name, height)
     fine = 3 if max(width, tall) < 400 else 2
     found = []
-    for paint, _, rings in _layers(name):
-        scaled = [(ring - frame[:2]) * frame[2] for ring in rings]
-        x0, y0, x1, y1 = box = _box(scaled, (width, tall))
-        if x1 <= x0 or y1 <= y0:
-            continue
+    for paint, _, scaled, box in _scaled(_layers(name), (width, tall), frame):
+        x0, y0, x1, y1 = box
         mask = np.asarray(_filled(scaled, box, fine), np.float32) / 255
         columns = slice(width - x1, width - x0) if mirror else slice(x0, x1)
         mask = np.ascontiguousarray(mask[:, ::-1]) if mirror else mask
@@ -108,12 +104,15 @@ def _frame(name: str, height: int) -> tuple[tuple[int, int], tuple[float, float,
     return (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))), (left, top, scale)
 
 
-def _box(rings: list[Array], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The pixels that the contours touch: left, top, right, bottom."""
-    corners = [(ring.min(axis=0), ring.max(axis=0)) for ring in rings]
-    x0, y0 = (max(0, int(min(low[k] for low, _ in corners))) for k in (0, 1))
-    x1, y1 = (min(size[k], int(max(high[k] for _, high in corners)) + 2) for k in (0, 1))
-    return x0, y0, x1, y1
+def _scaled(layers: Any, size: tuple[int, int], frame: tuple[float, float, float]) -> Iterator[tuple[Any, ...]]:
+    """Paint, opacity, contours in pixels, and the pixels they touch (left, top, right, bottom), layer by layer."""
+    for paint, opacity, rings in layers:
+        scaled = [(ring - frame[:2]) * frame[2] for ring in rings]
+        corners = [(ring.min(axis=0), ring.max(axis=0)) for ring in scaled]
+        x0, y0 = (max(0, int(min(low[k] for low, _ in corners))) for k in (0, 1))
+        x1, y1 = (min(size[k], int(max(high[k] for _, high in corners)) + 2) for k in (0, 1))
+        if x1 > x0 and y1 > y0:
+            yield paint, opacity, scaled, (x0, y0, x1, y1)
 
 
 def _filled(rings: list[Array], box: tuple[int, int, int, int], fine: int) -> Image.Image:
@@ -160,12 +159,8 @@ def _gradient(
     return Image.fromarray(table[at]), cover
 
 
-def _rgb(code: str) -> RGB:
-    return int(code[0:2], 16) / 255, int(code[2:4], 16) / 255, int(code[4:6], 16) / 255
-
-
 def _bytes(code: str, shift: Any) -> tuple[int, int, int]:
-    red, green, blue = shift(_rgb(code)) if shift else _rgb(code)
+    red, green, blue = shift(rgb(code)) if shift else rgb(code)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
@@ -174,7 +169,7 @@ def _recolouring(layers: list[tuple[Any, float, list[Array]]], colour: RGB) -> A
     weights: dict[int, float] = {}
     for paint, opacity, rings in layers:
         code = paint if isinstance(paint, str) else paint[1][len(paint[1]) // 2][1]
-        hue, _, strength = colorsys.rgb_to_hls(*_rgb(code))
+        hue, _, strength = colorsys.rgb_to_hls(*rgb(code))
         key = round(hue * 12) % 12 if strength > 0.25 else -1
         area = float((rings[0].max(axis=0) - rings[0].min(axis=0)).prod())
         weights[key] = weights.get(key, 0.0) + area * opacity * (1.0 if key >= 0 else 0.35)

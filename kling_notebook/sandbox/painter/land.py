@@ -1,4 +1,4 @@
-"""Land: mountains, hills, woods, dunes, cliffs and the ground they stand on, far layers first."""
+"""Land: hills, woods, cliffs and the ground they stand on, far layers first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ SAND: RGB = (0.90, 0.70, 0.46)
 SNOW: RGB = (0.93, 0.95, 0.99)
 ROCK: RGB = (0.46, 0.45, 0.49)
 RED_ROCK: RGB = (0.76, 0.38, 0.24)
-EARTH: RGB = (0.40, 0.31, 0.23)
+_BARE = {"desert": SAND, "canyon": RED_ROCK, "volcano": (0.24, 0.20, 0.20)}
+_TURF = {"autumn": (0.66, 0.50, 0.20), "spring": (0.48, 0.66, 0.30), "summer": (0.60, 0.60, 0.24)}
+_FOLIAGE = {"autumn": (0.74, 0.36, 0.12), "spring": (0.40, 0.58, 0.28), "summer": (0.22, 0.44, 0.18)}
 
 
 def snowy(c: Canvas) -> bool:
@@ -36,17 +38,8 @@ def ground_colour(c: Canvas) -> RGB:
         return c.scene.place_tint
     if snowy(c):
         return SNOW
-    if "desert" in places:
-        return SAND
-    if "canyon" in places:
-        return RED_ROCK
-    if "volcano" in places:
-        return (0.24, 0.20, 0.20)
-    return {
-        "autumn": (0.66, 0.50, 0.20),
-        "spring": (0.48, 0.66, 0.30),
-        "summer": (0.60, 0.60, 0.24),
-    }.get(c.scene.season or "", GRASS)
+    bare = next((_BARE[name] for name in places if name in _BARE), None)
+    return bare or _TURF.get(c.scene.season or "", GRASS)
 
 
 def wood_colour(c: Canvas) -> RGB:
@@ -55,19 +48,14 @@ def wood_colour(c: Canvas) -> RGB:
         return c.scene.place_tint
     if snowy(c):
         return (0.36, 0.45, 0.50)
-    return {
-        "autumn": (0.74, 0.36, 0.12),
-        "spring": (0.40, 0.58, 0.28),
-        "summer": (0.22, 0.44, 0.18),
-    }.get(c.scene.season or "", (0.14, 0.38, 0.20) if "jungle" in c.scene.places else WOOD)
+    usual = (0.14, 0.38, 0.20) if "jungle" in c.scene.places else WOOD
+    return _FOLIAGE.get(c.scene.season or "", usual)
 
 
-def hills(
-    c: Canvas, base: float, *, layers: int = 4, tall: float = 0.12, colour: RGB | None = None, far: float = 0.85
-) -> None:
+def hills(c: Canvas, base: float, *, layers: int = 4, tall: float = 0.12, far: float = 0.85) -> None:
     """Rolling hills from `base` down to the lower edge, each layer nearer and darker, with groves on the far ones."""
     rng = c.rng("hills")
-    material = colour or ground_colour(c)
+    material = ground_colour(c)
     green = material not in {SAND, RED_ROCK, SNOW}
     wooded = material not in {SAND, RED_ROCK}
     for k in range(layers):
@@ -198,27 +186,6 @@ def _leaves(c: Canvas, leaves: bool) -> tuple[RGB, ...]:
     }.get(c.scene.season or "", ((0.24, 0.46, 0.18), (0.36, 0.54, 0.20), (0.16, 0.36, 0.18)))
 
 
-def dunes(c: Canvas, base: float) -> None:
-    """Sand: long crests, one side lit, one in shade."""
-    rng = c.rng("dunes")
-    sand = ground_colour(c)
-    for k in range(5):
-        t = k / 4
-        distance = 0.8 * (1 - t) ** 1.3
-        swing = c.line(rng, 0.75 + 0.35 * (1 - t), 2, 0.3)
-        line = base + t * (c.height - base) * 0.66 - c.unit * (0.03 + 0.075 * t) * (0.5 + swing)
-        lit = c.light.on(mix(sand, (1, 0.9, 0.7), 0.18), distance)
-        shaded = c.light.on(mix(sand, (0.32, 0.16, 0.22), 0.46), distance)
-        c.below(line, lit, mix(lit, shaded, 0.35), (0.16 + 0.2 * t) * c.unit)
-        first = max(0, int(line.min()))
-        # The lee side: a second line that leaves the crest and falls away from the light.
-        fall = np.clip(np.gradient(line) * c.side() * 6 + 0.05, 0, None)
-        edge = np.clip(np.convolve(fall, np.ones(9) / 9, "same") * 0.22, 0, 0.2) * c.unit
-        depth = np.arange(first, c.height, dtype=np.float32)[:, None] - line[None, :]
-        mask = np.clip((edge[None, :] - depth) / (0.02 * c.unit) + 0.5, 0, 1) * np.clip(depth + 0.5, 0, 1)
-        c.lay(slice(first, c.height), mask.astype(np.float32) * np.float32(0.72), shaded)
-
-
 def cliff(c: Canvas, base: float) -> None:
     """A headland at the side away from the light, its foot in the sea. Leaves its top as `c.shelf`."""
     rng = c.rng("cliff")
@@ -250,16 +217,6 @@ def cliff(c: Canvas, base: float) -> None:
         foam(c, rng, foot.astype(np.float32), there, 0.8)
         c.lay(slice(first, last), c.under(line, first, last) * np.clip(foot[None, :] - rows + 0.5, 0, 1), colour)
         c.shelf = line
-
-
-def rock(c: Canvas, line: Array, last: int, look: tuple[Array, Array, Array], distance: float) -> None:
-    """Rock below `line` down to row `last`: from dim to bright by a tone (h, width), paler toward its foot."""
-    dim, bright, tone = look
-    first = last - tone.shape[0]
-    colour = dim + (bright - dim) * np.clip(tone, 0, 1)[..., None]
-    foot = np.linspace(0, 1, last - first, dtype=np.float32)[:, None, None] ** 2
-    colour += (np.asarray(c.light.haze, np.float32) - colour) * foot * np.float32(0.15 + 0.5 * distance)
-    c.lay(slice(first, last), c.under(line, first, last), colour)
 
 
 def foam(c: Canvas, rng: np.random.Generator, edge: Array, there: Array, strength: float) -> None:

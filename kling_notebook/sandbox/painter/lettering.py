@@ -1,4 +1,4 @@
-"""Words as lettering: signs, neon, logos, posters, and the card for a prompt of which nothing is known.
+"""Words as lettering: signs, logos, posters, and the card for a prompt of which nothing is known.
 
 Latin, Greek and Cyrillic are set in DejaVu, which comes with Matplotlib; other scripts in a font of the system, if it
 has one that holds them. What no font holds is not drawn: the caption shows it.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .canvas import Array, Canvas, blur, mix, step
-from .shadows import glow_sheet, lay_sheet
+from .canvas import Array, Canvas, mix, step
+from .shadows import drop_shadow, lay_sheet
 
 if TYPE_CHECKING:
     from .catalog import RGB
@@ -105,9 +105,7 @@ def paint_lettering(c: Canvas) -> None:
     text = "  ".join(c.scene.lettering)
     if not text and c.scene.view != "sign":
         return
-    if c.scene.view == "neonsign":
-        _neon(c, text)
-    elif c.scene.view == "logo":
+    if c.scene.view == "logo":
         _set(c, text, (0.5, 0.86 if c.scene.subjects else 0.5), (0.84, 0.17), min(_inks(c)[:2], key=sum))
     elif c.scene.view == "title":
         _title(c, text)
@@ -123,13 +121,12 @@ def _inks(c: Canvas) -> tuple[RGB, RGB, RGB]:
 def _set(
     c: Canvas, text: str, middle: tuple[float, float], size: tuple[float, float], colour: RGB, *,
     style: str = "Sans-Bold", lines: int = 1,
-) -> Array | None:  # fmt: skip
+) -> None:  # fmt: skip
     """Lay the text in one colour. `middle` and `size` are shares of the canvas."""
     mask = text_mask(text, size[0] * c.width, size[1] * c.height, style=style, lines=lines)
     if mask is not None:
         corner = (round(middle[0] * c.width - mask.shape[1] / 2), round(middle[1] * c.height - mask.shape[0] / 2))
         lay_sheet(c, corner, mask, np.asarray(colour, np.float32))
-    return mask
 
 
 def _board(c: Canvas, text: str) -> None:
@@ -150,38 +147,14 @@ def _board(c: Canvas, text: str) -> None:
     ImageDraw.Draw(board).rounded_rectangle((0, 0, w - 1, h - 1), radius=0.12 * h, fill=255)
     inner = (0.07 * h, 0.07 * h, w - 0.07 * h, 0.93 * h)
     ImageDraw.Draw(line).rounded_rectangle(inner, radius=0.09 * h, outline=255, width=max(1, round(0.022 * h)))
-    mask, reach = np.asarray(board, np.float32) / 255, max(2, round(0.012 * c.unit))
-    shadow = blur(np.pad(mask, 2 * reach), reach) * np.float32(0.40)
-    lay_sheet(c, (x0 - reach, y0), shadow, np.array((0.04, 0.04, 0.06)))
+    mask = np.asarray(board, np.float32) / 255
+    drop_shadow(c, mask, (x0, y0), 0.35 * c.unit)
     grain = c.fbm(c.rng("board"), 18, 3, size=(h, w), span=(h / c.unit, w / c.unit), wide=9)
-    plank = np.sin(np.floor(np.arange(h, dtype=np.float32) / h * 3) * 12.9)[:, None]
-    wood = np.asarray(colour, np.float32) * (1 + 0.07 * grain + 0.05 * plank)[..., None]
+    wood = np.asarray(colour, np.float32) * (1 + 0.07 * grain)[..., None]
     lay_sheet(c, (x0, y0), mask, wood * np.float32(level))
     lay_sheet(c, (x0, y0), np.asarray(line, np.float32) / 255, np.array(ink, np.float32))
     size = (wide * 0.86, high * 0.72)
     _set(c, text, (0.5, middle), size, ink, style="Serif-Bold", lines=2 if alone else 1)
-
-
-def _neon(c: Canvas, text: str) -> None:
-    """Glowing tubes on a dark brick wall."""
-    y = np.arange(c.height, dtype=np.float32)[:, None] / c.unit * 13
-    x = np.arange(c.width, dtype=np.float32)[None, :] / c.unit * 5.2 + 0.5 * (np.floor(y) % 2)
-    joint = np.maximum(np.abs(x % 1 - 0.5) - 0.475, np.abs(y % 1 - 0.5) - 0.43) > 0
-    stone = 0.75 + 0.25 * np.sin(np.floor(x) * 78.2 + np.floor(y) * 12.9)
-    brick = np.where(joint, np.float32(0.55), stone)[..., None] * np.array((0.20, 0.11, 0.13), np.float32)
-    c.pixels[:] = brick
-    hue = (c.scene.tints or ((1.0, 0.22, 0.60),))[0]
-    mask = text_mask(text, 0.80 * c.width, 0.46 * c.height, style="Sans", lines=3)
-    if mask is None:
-        return
-    corner = (round(0.5 * (c.width - mask.shape[1])), round(0.5 * (c.height - mask.shape[0])))
-    reach = max(3, round(0.09 * c.unit))
-    padded = np.pad(mask, reach)
-    at = (corner[0] - reach, corner[1] - reach)
-    for radius, strength in ((0.42, 1.5), (0.12, 1.1), (0.03, 0.9)):
-        glow_sheet(c, at, np.clip(blur(padded, reach * radius) * np.float32(strength), 0, 1), hue)
-    core = mix(hue, (1, 1, 1), 0.72)
-    lay_sheet(c, corner, mask, core)
 
 
 def _title(c: Canvas, text: str) -> None:
@@ -197,20 +170,16 @@ def _title(c: Canvas, text: str) -> None:
 def paint_card(c: Canvas) -> None:
     """The prompt's own words on paper, with a rule above and below."""
     paper, ink, accent = _inks(c)
-    y = np.linspace(-1, 1, c.height, dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, c.width, dtype=np.float32)[None, :]
     c.horizon, c.sun = int(0.6 * c.height), (0.3 * c.width, 0.2 * c.height)
-    c.pixels[:] = np.asarray(paper, np.float32) * (1.02 - 0.07 * (x * x + y * y))[..., None]
-    away = (np.minimum(1 - np.abs(x), 1e9) * c.width / c.unit, (1 - np.abs(y)) * c.height / c.unit)
-    edge = np.minimum(*np.broadcast_arrays(*away))
-    frame = np.clip(1 - np.abs(edge - 0.09) / 0.004, 0, 1)
-    c.lay(slice(None), frame.astype(np.float32), accent)
+    c.pixels[:] = paper
+    frame, edge = Image.new("L", (c.width, c.height)), 0.09 * c.unit
+    box = (edge, edge, c.width - edge, c.height - edge)
+    ImageDraw.Draw(frame).rectangle(box, outline=255, width=max(1, round(0.006 * c.unit)))
+    c.lay(slice(None), np.asarray(frame, np.float32) / 255, accent)
     text = " ".join(" ".join(c.scene.lettering).split())
     short = text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " ..."
     short = "".join(letter for letter in short if letter.isprintable()) or "..."
-    if _set(c, short, (0.5, 0.49), (0.76, 0.56), ink, style="Serif-Bold", lines=7) is None:
-        disc = step(0.22, 0.215, np.hypot(x * c.width / c.unit, y * c.height / c.unit + 0.04) / 2)
-        c.lay(slice(None), disc.astype(np.float32), accent)
+    _set(c, short, (0.5, 0.49), (0.76, 0.56), ink, style="Serif-Bold", lines=7)
     _set(c, "The sandbox reads everyday English nouns.", (0.5, 0.885), (0.62, 0.034), ink, style="Sans")
 
 
@@ -220,10 +189,8 @@ def paint_badge(c: Canvas) -> None:
     c.pixels[:] = np.float32(0.975)
     c.horizon, c.sun = int(0.6 * c.height), (0.3 * c.width, 0.2 * c.height)
     middle = 0.42 if c.scene.lettering else 0.5
-    y = np.arange(c.height, dtype=np.float32)[:, None] - np.float32(middle * c.height)
-    x = np.arange(c.width, dtype=np.float32)[None, :] - np.float32(0.5 * c.width)
-    away = np.hypot(x, y) / c.unit
-    soft = 1.2 / c.unit
+    rows, columns, dx, dy = c.around((0.5 * c.width, middle * c.height), (0.4 * c.unit, 0.4 * c.unit))
+    away, soft = np.hypot(dx, dy) / c.unit, 1.2 / c.unit
     if c.scene.subjects:
-        c.lay(slice(None), step(0.385 + soft, 0.385 - soft, away), mix(accent, paper, 0.15))
-        c.lay(slice(None), step(soft, -soft, np.abs(away - 0.355) - 0.006), paper)
+        c.lay(rows, step(0.385 + soft, 0.385 - soft, away), mix(accent, paper, 0.15), columns)
+        c.lay(rows, step(soft, -soft, np.abs(away - 0.355) - 0.006), paper, columns)

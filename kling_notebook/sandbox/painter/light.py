@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .vocabulary import rgb
+from .catalog import RGB, rgb
 
 if TYPE_CHECKING:
     from .scene import Scene
-
-
-from .catalog import RGB
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +89,7 @@ def light_of(scene: Scene) -> Light:
 def _overlaid(light: Light, grey: RGB, amount: float, haze: RGB, glow: float) -> Light:
     """The light under a closed sky: grey from above, flat, with what the hour leaves of its colour."""
     level = 0.35 + 0.65 * max(light.ambient)
-    sky: RGB = (grey[0] * level, grey[1] * level, grey[2] * level)
-    air: RGB = (haze[0] * level, haze[1] * level, haze[2] * level)
+    sky, air = _to((0, 0, 0), grey, level), _to((0, 0, 0), haze, level)
     flat = sum(light.ambient) / 3 * 0.88
     closed: dict[str, Any] = {name: _to(getattr(light, name), sky, amount) for name in ("zenith", "middle")}
     hazy: dict[str, Any] = {name: _to(getattr(light, name), air, amount) for name in ("horizon", "haze", "cloud")}

@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-_CLEAN = frozenset(("pixel", "blueprint", "ink", "glass", "pencil", "charcoal", "watercolour"))
+_CLEAN = frozenset(("pixel", "blueprint", "ink", "pencil", "watercolour"))
 """Styles with a ground of their own: no vignette over them."""
 _SHARES: Mapping[str, tuple[float, float, float, float]] = {
-    **dict.fromkeys(
-        ("watercolour", "oil", "impressionist", "pastel", "charcoal", "glass", "lowpoly", "neon"),
-        (0.75, 0.75, 0.5, 0.5),
-    ),
-    **dict.fromkeys(("ink", "pencil", "blueprint", "woodblock", "comic", "poster"), (1.0, 1.0, 0.5, 0.75)),
+    **dict.fromkeys(("watercolour", "oil", "neon"), (0.75, 0.75, 0.5, 0.5)),
+    **dict.fromkeys(("ink", "pencil", "blueprint", "comic", "poster"), (1.0, 1.0, 0.5, 0.75)),
     "pixel": (0.5, 1.0, 0.5, 1.0),
 }
 _USUAL = (1.0, 1.0, 0.75, 0.75)
@@ -90,8 +87,7 @@ def _paint(canvas: Canvas, source: bytes | None) -> None:
         paint_card(canvas)
     else:
         (paint_badge if canvas.scene.view == "logo" else paint_place)(canvas)
-        if canvas.scene.view != "neonsign":
-            paint_subjects(canvas)
+        paint_subjects(canvas)
         paint_weather(canvas)
         paint_lettering(canvas)
     grade(canvas)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import alps, land, mountains, perch, stage, town, valley, water
-from .canvas import Canvas
-from .cosmos import deep_space, moonscape
-from .sky import paint_sky
-from .street import street
+import numpy as np
+
+from . import alps, land, stage, town, trees, water
+from .canvas import Canvas, mix
+from .sky import deep_space, paint_sky
 from .subjects import ashore
 
 _HORIZONS = (
-    (0.52, {"waterfall"}),
     (0.70, {"city", "village"}),
     (0.66, {"forest", "jungle"}),
-    (0.56, {"sea", "beach", "island", "cliff"}),
+    (0.56, {"sea", "beach", "cliff"}),
 )
 """How far down the horizon lies, by place; the first that holds."""
 
@@ -37,44 +36,24 @@ def paint_place(c: Canvas) -> None:
         c.pixels[:] = 0.62
         c.sun = (c.width * 0.8, 0.1 * c.height)
         return
-    if _closed(c, places):
-        return
-    if "space" in places:
-        deep_space(c)
-    else:
-        paint_sky(c)
-    if places == {"space"}:
+    # Some places fill the canvas by themselves; what is seen from above lies on a table.
+    closed = next((painted for name, painted in _CLOSED.items() if name in places), None)
+    closed = stage.table_top if c.scene.view == "top" else closed
+    (closed or (deep_space if "space" in places else paint_sky))(c)
+    if closed or places == {"space"}:
         return
     if places <= {"branch", "snow"}:
         places = places | {"forest"}
     _far(c, places)
     _ground(c, places)
     if "branch" in places:
-        perch.branch(c)
-
-
-def _closed(c: Canvas, places: set[str]) -> bool:
-    """Paint the places that fill the canvas by themselves. Whether there is one."""
-    if c.scene.view == "top":
-        stage.table_top(c)
-        return True
-    for name, painted in _CLOSED.items():
-        if name in places and not (name == "street" and c.scene.water):
-            if name == "street":
-                paint_sky(c)
-            if name == "underwater":
-                c.sun = (c.width * 0.5, 0.0)
-            painted(c)
-            return True
-    return False
+        trees.branch(c)
 
 
 _CLOSED: Mapping[str, Callable[[Canvas], None]] = {
-    "lunar": moonscape,
     "interior": stage.interior,
     "studio": stage.backdrop,
     "room": stage.room,
-    "street": street,
     "underwater": water.underwater,
 }
 
@@ -83,56 +62,40 @@ def _far(c: Canvas, places: set[str]) -> None:
     """What stands at the horizon."""
     base = c.horizon
     c.pixels[base:] = c.light.on(land.ground_colour(c), 0.6)
-    open_sea = bool(places & {"sea", "beach", "island", "cliff"}) and not places & {"mountain", "city", "hills"}
+    open_sea = bool(places & {"sea", "beach", "cliff"}) and not places & {"mountain", "city", "hills"}
     peaks = "mountain" not in c.scene.unwanted
-    if "mountain" in places:
+    if places & {"mountain", "canyon", "volcano"}:
         alps.range_of(c, base, 0.51)
-    elif "glacier" in places and peaks:
-        alps.range_of(c, base, 0.26)
-    elif peaks and "lake" in places and not places & {"city", "hills", "canyon", "volcano", "desert"}:
+    elif peaks and places & {"lake", "glacier"} and not places & {"city", "hills", "desert"}:
         alps.range_of(c, base, 0.27)
-    if "volcano" in places:
-        mountains.volcano(c, base)
-    if "canyon" in places:
-        mountains.mesas(c, base)
-    if "waterfall" in places:
-        water.waterfall(c, base - 0.32 * c.unit, base + 0.22 * c.unit)
     rolling = places & {"field", "garden", "village", "road", "river"}
-    if not open_sea and rolling and not places & {"mountain", "waterfall"}:
+    if not open_sea and rolling and "mountain" not in places:
         land.hills(c, base - 0.02 * c.unit, layers=3, tall=0.10)
-    if "island" in places:
-        town.islands(c, base)
-    if places & {"lake", "river"} and not places & {"city", "street", "desert", "canyon", "waterfall"}:
-        valley.belts(c, base, tall=0.12 if places & {"forest", "jungle"} else 0.05)
     if "city" in places:
         town.city(c, base)
+    if places & {"lake", "river", "city"} and not places & {"desert", "canyon", "sea"}:
+        _belts(c, base, tall=0.12 if places & {"forest", "jungle"} else 0.08 if "city" in places else 0.05)
 
 
 def _ground(c: Canvas, places: set[str]) -> None:
     """From the horizon to the lower edge."""
     base = c.horizon
-    if places & {"sea", "beach", "island", "cliff", "lake", "glacier"}:
+    if places & {"sea", "beach", "cliff", "lake", "glacier"}:
         _shores(c, places)
         return
-    if "desert" in places:
-        land.dunes(c, base)
-    elif "waterfall" in places:
-        water.water(c, int(base + 0.2 * c.unit), rough=0.2)
-        water.bank(c, 0.86 if ashore(c) else 0.92, tilt=0.7)
-        if places & {"forest", "jungle"}:
-            valley.flanks(c)
-    elif places & {"forest", "jungle"}:
+    if places & {"forest", "jungle"}:
         if not {"tree", "forest", "jungle"} & c.scene.unwanted:
             land.woods(c, base + 0.01 * c.unit, tall=0.30)
         land.hills(c, base + 0.12 * c.unit, layers=3, tall=0.035, far=0.3)
-    elif "city" in places:
-        town.riverside(c, base)
+    elif "city" in places and "road" not in places:
+        water.water(c, base, rough=0.16)
+        water.bank(c, 0.84, tilt=0.6)
     elif places == {"mountain"}:
-        valley.valley(c, base)
+        _valley(c, base)
         return
-    elif "mountain" in places or "volcano" in places:
+    elif places & {"mountain", "canyon", "volcano"}:
         land.hills(c, base + 0.02 * c.unit, layers=3, tall=0.07, far=0.5)
-    elif places & {"hills", "snow"}:
+    elif places & {"hills", "snow", "desert"}:
         land.hills(c, base, layers=5)
     else:
         land.hills(c, base + 0.06 * c.unit, layers=2, tall=0.04, far=0.25)
@@ -144,12 +107,9 @@ def _shores(c: Canvas, places: set[str]) -> None:
     base = c.horizon
     calm = not places & {"sea", "beach", "cliff"} and "storm" not in c.scene.weather
     water.water(c, base, rough=(0.10 if calm else 0.7) + (0.3 if c.scene.weather & {"storm", "wind"} else 0.0))
-    water.far_shore(c, base)
-    if "glacier" in places:
-        town.icebergs(c, base)
     if "cliff" in places:
         land.cliff(c, base)
-    landed = ashore(c) and not places & {"cliff", "island", "beach", "branch"}
+    landed = ashore(c) and not places & {"cliff", "beach", "branch"}
     if "village" in places and "house" not in c.scene.unwanted:
         water.bank(c, 0.74, tilt=0.6)
         town.village(c, base)
@@ -164,7 +124,7 @@ def _shores(c: Canvas, places: set[str]) -> None:
 def _upon(c: Canvas, places: set[str]) -> None:
     """What lies on the ground: rivers, roads, houses, flowers, the grass in front."""
     base = c.horizon
-    if "river" in places and "waterfall" not in places:
+    if "river" in places and "city" not in places:
         water.river(c, base + int(0.03 * c.unit))
     if "village" in places and "house" not in c.scene.unwanted:
         town.village(c, base)
@@ -174,6 +134,53 @@ def _upon(c: Canvas, places: set[str]) -> None:
     planted = places & {"field", "hills"} and any(i.name in blooms and i.count > 1 for i in c.scene.subjects)
     if ("garden" in places or planted) and not blooms & c.scene.unwanted:
         town.flowers(c, base)
-    bare = {"city", "desert", "canyon", "volcano", "waterfall", "garden", "road", "river"}
+    bare = {"city", "desert", "canyon", "volcano", "garden", "road", "river"}
     if not land.snowy(c) and not places & bare and "field" not in c.scene.unwanted:
         land.fringe(c)
+
+
+def _valley(c: Canvas, base: int) -> None:
+    """From the feet of the range to the viewer's. Every other picture of a job has a lake, if nothing stands there."""
+    firs = not {"tree", "pine", "forest"} & c.scene.unwanted
+    lake = c.scene.index % 2 == 0 and not c.scene.subjects and not {"lake", "river", "sea"} & c.scene.unwanted
+    if lake:
+        _belts(c, base)
+        water.water(c, base, rough=0.05)
+        water.bank(c, 0.90)
+    else:
+        _belts(c, base)
+        land.hills(c, base + 0.025 * c.unit, layers=4, tall=0.055, far=0.34)
+        if not c.scene.subjects and "river" not in c.scene.unwanted:
+            water.river(c, int(base + 0.045 * c.unit))
+    if firs and not c.scene.subjects:
+        _near_firs(c)
+    if not land.snowy(c):
+        land.fringe(c)
+
+
+def _belts(c: Canvas, base: float, tall: float = 0.05) -> None:
+    """Woods along a far shore, two deep, thinning out here and there. `tall` in units."""
+    if {"tree", "forest"} & c.scene.unwanted:
+        c.pixels[int(base) :] = c.light.on(land.ground_colour(c), 0.34)
+        return
+    rng = c.rng("belts")
+    for k in range(2):
+        high = tall * (0.65 + 0.40 * k) * c.unit
+        swell = np.clip(0.55 + 0.5 * c.line(rng, 1.3 + k, 3), 0.0, 1.3)
+        foot = np.full(c.width, base + 1.0, np.float32)
+        outline = land.treeline(c, rng, foot, high, 2.6, leaves=land.leafy(c))
+        outline = foot - (foot - outline) * swell - np.float32(0.004 * c.unit)
+        tone = c.light.on(mix(land.wood_colour(c), (0.05, 0.09, 0.10), 0.45), 0.42 - 0.22 * k)
+        first, last = max(0, int(outline.min())), min(c.height, int(base) + 1)
+        c.lay(slice(first, last), c.under(outline.astype(np.float32), first, last), tone)
+    c.pixels[int(base) :] = c.light.on(land.ground_colour(c), 0.34)
+
+
+def _near_firs(c: Canvas) -> None:
+    """Tall firs at the edge of the picture on the sun's side, dark against the light."""
+    rng = c.rng("near firs")
+    tones = [c.light.on(mix(land.wood_colour(c), (0.03, 0.06, 0.07), share)) for share in (0.6, 0.4)]
+    away = [rng.uniform(*reach) for reach in ((-0.02, 0.02), (0.05, 0.09), (0.11, 0.17), (0.2, 0.24))]
+    spots = [1 - a * c.unit / c.width if c.side() > 0 else a * c.unit / c.width for a in away]
+    ground = np.full(c.width, 0.965 * c.height, np.float32)
+    trees.stand(c, rng, ground, tones, tall=0.42 * c.unit, leafy=False, spots=spots)

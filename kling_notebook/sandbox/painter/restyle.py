@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .bodies import paint_body, paint_planet
-from .canvas import Array, Canvas, blur, luma, mix
+from .canvas import Canvas, blur, luma, mix
 from .grade import saturate
+from .land import ground_colour
 from .light import LIGHTS
-from .sky import paint_aurora, paint_rainbow, paint_stars
+from .scene import WATERS
+from .sky import paint_aurora, paint_body, paint_planet, paint_rainbow, paint_stars
 from .subjects import paint_subjects
 from .weather import paint_weather
 
@@ -26,15 +27,6 @@ _SEASONS = {
     "winter": (1.28, 1.34, 1.44),
 }
 """What greens become."""
-_CASTS = {
-    "sea": (0.10, 0.42, 0.62), "lake": (0.16, 0.44, 0.58), "river": (0.18, 0.46, 0.56), "forest": (0.16, 0.40, 0.22),
-    "jungle": (0.12, 0.46, 0.20), "desert": (0.92, 0.66, 0.36), "canyon": (0.84, 0.42, 0.24),
-    "underwater": (0.04, 0.46, 0.62), "space": (0.10, 0.08, 0.34), "field": (0.46, 0.60, 0.24),
-    "garden": (0.80, 0.46, 0.56), "hills": (0.50, 0.60, 0.34), "mountain": (0.50, 0.56, 0.66),
-    "beach": (0.94, 0.80, 0.56), "city": (0.42, 0.46, 0.56), "volcano": (0.74, 0.22, 0.12),
-    "glacier": (0.66, 0.86, 0.96), "lunar": (0.5, 0.5, 0.52),
-}  # fmt: skip
-"""What a place that the prompt names, and that cannot be built into a finished picture, colors it with."""
 
 
 def restyle(c: Canvas, source: Image.Image) -> None:
@@ -60,7 +52,10 @@ def restyle(c: Canvas, source: Image.Image) -> None:
         # A prompt that names nothing known still leaves its mark: two inks made from its words.
         dark, pale = c.rng("inks").random((2, 3)).astype(np.float32) * np.float32(0.3) + ((0.0,), (0.65,))
         c.pixels += (dark + (pale - dark) * level - c.pixels) * np.float32(0.45)
-    for tone in (_CASTS[name] for name in _CASTS if name in scene.placed):
+    wet = (WATERS | {"underwater"}) & scene.placed
+    # A place cannot be built into a finished image: its color is laid over it.
+    if wet or scene.placed & {"desert", "canyon", "forest", "jungle", "field", "garden", "hills"}:
+        tone = (0.14, 0.44, 0.60) if wet else ground_colour(c)
         c.pixels += (np.array(tone, np.float32) * (0.25 + 1.1 * level) - c.pixels) * np.float32(0.26)
     _sky(c)
     # What the prompt names is in the source already, unless the prompt asks for more.
@@ -95,28 +90,10 @@ def _relight(c: Canvas) -> None:
         c.add(slice(None), np.exp(-(x**2 + (y - 0.24) ** 2) / 0.16) * np.float32(0.34 * light.glow), light.sun)
 
 
-def _skyward(p: Array, y: Array, level: Array) -> Array:
-    """What is blue or bright and high up is probably sky, 0..1."""
-    blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (level > 0.55), 0, 1)
-    out: Array = blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72)
-    return out
-
-
-def _reskied(c: Canvas, y: Array, level: Array, share: Array) -> None:
-    """Give the sky the hour's own colours: multiplying blue by gold gives mud."""
-    light, p = LIGHTS[c.scene.time], c.pixels
-    at = np.clip(y * 1.75, 0, 1)[..., None]
-    zenith, horizon = (np.asarray(v, np.float32) for v in (light.zenith, light.horizon))
-    middle = np.asarray(light.middle, np.float32)
-    column = np.where(at < 0.5, zenith + (middle - zenith) * at * 2, middle + (horizon - middle) * (at * 2 - 1))
-    p += (column * (0.62 + 0.60 * level[..., None]) - p) * share[..., None]
-
-
 def _sky(c: Canvas) -> None:
     """Stars, northern lights, a moon or a sun in the upper part of the source."""
     scene = c.scene
-    c.horizon = int(c.height * 0.62)
-    if {"stars", "milkyway", "meteor"} & scene.sky or c.light.dark > 0.9:
+    if "stars" in scene.sky or c.light.dark > 0.9:
         paint_stars(c, 0.8 if "stars" in scene.sky else 0.4)
     if "aurora" in scene.sky:
         paint_aurora(c)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
 
-from .catalog import RGB
+from .catalog import RGB, rgb
 from .catalog import index as drawings
-from .vocabulary import BREAK, SEVERAL, Kind, Word, plain, read, rgb, rows
+from .vocabulary import BREAK, SEVERAL, Kind, Word, plain, read, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,13 +20,14 @@ FURNITURE = rows("furniture")
 _DEFAULT_COUNTS = {name: int(count) for name, (count,) in rows("usual_count").items()}
 _WORN, _MEDIA, _LINES = plain("worn"), plain("medium"), plain("outlined")
 _DOERS = plain("doer") | {name for name, drawing in drawings().items() if drawing.home in {"sport", "snow"}}
-WATERS = frozenset(("sea", "lake", "river", "beach", "island", "cliff", "glacier"))
+WATERS = frozenset(("sea", "lake", "river", "beach", "cliff", "glacier"))
 _NATURAL: Mapping[tuple[str, RGB], RGB] = {
     ("fox", COLOURS["red"]): (0.83, 0.34, 0.10),
     ("deer", COLOURS["red"]): (0.60, 0.32, 0.17),
     ("cat", COLOURS["orange"]): (0.84, 0.50, 0.22),
     ("flower", COLOURS["blue"]): (0.32, 0.42, 0.88),
 }
+"""What is called a colour and is not quite of it: a red fox is the red of foxes."""
 _PEOPLE = frozenset(("person", "woman"))
 
 
@@ -64,7 +65,7 @@ class Scene:
     placed: frozenset[str]
     """The places that were named, and not only thought of."""
     view: str
-    """How it is shown: "" (a scene), top, logo, sign, neonsign, title, or card if the prompt names nothing known."""
+    """How it is shown: "" (a scene), top, logo, sign, title, or card if the prompt names nothing known."""
     lettering: tuple[str, ...]
     """Words to be written into the image: what the prompt quotes, or the prompt itself on a card."""
     traits: frozenset[str]
@@ -74,7 +75,7 @@ class Scene:
     undrawn: tuple[str, ...]
     """Words of the prompt that may name something and are not drawn."""
     variation: str
-    index: int = field(default=0)
+    index: int
 
     @property
     def drawn(self) -> bool:
@@ -232,7 +233,8 @@ def _name(out: _Attached, name: str, traits: tuple[int, float, RGB | None, RGB |
         return
     before = out.subjects.get(name, Subject(name))
     count = max(many or _DEFAULT_COUNTS.get(name, 1), before.count)
-    out.subjects[name] = Subject(name, count, scale, before.colour if own is None else _natural(name, own))
+    colour = before.colour if own is None else _NATURAL.get((name, own), own)
+    out.subjects[name] = Subject(name, count, scale, colour)
 
 
 def _wear(out: _Attached, colour: RGB) -> None:
@@ -245,11 +247,6 @@ def _wear(out: _Attached, colour: RGB) -> None:
         out.worn.append(colour)
 
 
-def _natural(name: str, colour: RGB) -> RGB:
-    """What is called a colour and is not quite of it: a red fox is the red of foxes."""
-    return _NATURAL.get((name, colour), colour)
-
-
 def _places(
     found: dict[str, tuple[str, ...]], subjects: tuple[Subject, ...], unwanted: frozenset[str]
 ) -> tuple[str, ...]:
@@ -257,6 +254,8 @@ def _places(
     if rooms:
         return ("interior", rooms[-1])
     places = found["place"]
+    if "street" in places:  # a road that leads into a town
+        places = tuple(dict.fromkeys((*(name for name in places if name != "street"), "city", "road")))
     if "landscape" in places:
         # A landscape is whatever else is named; mountains, if nothing is.
         scenic = "mountain" if "mountain" not in unwanted else "hills"
@@ -296,5 +295,5 @@ def home_of(name: str) -> str:
     """The place that goes with a subject, if the prompt names none."""
     drawing = drawings()[name]
     if drawing.kind != "set":
-        return drawing.home
+        return _PLACE_OF_HOME.get(drawing.home, (drawing.home,))[0]
     return {"palm": "beach", "flower": "garden"}.get(name, _PLACE_OF_HOME[drawing.home][0])

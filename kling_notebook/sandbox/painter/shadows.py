@@ -1,4 +1,4 @@
-"""What ties a figure to the picture: shadow, reflection, the light it gives, the snow on it."""
+"""What ties a figure to the picture: shadow, reflection and the light it gives."""
 
 from __future__ import annotations
 
@@ -111,11 +111,3 @@ def pool(c: Canvas, x: float, y: float, wide: float) -> None:
     dy = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y + 0.08 * wide)) / (0.16 * wide)
     dx = (np.arange(c.width, dtype=np.float32)[None, :] - np.float32(x)) / (0.52 * wide)
     c.add(rows, np.exp(-(dx * dx + dy * dy)).astype(np.float32) * np.float32(0.34), (1.0, 0.72, 0.38))
-
-
-def snow_cap(c: Canvas, whole: Array, corner: tuple[int, int]) -> None:
-    """Snow on every edge of a figure that faces the sky."""
-    reach = max(2, round(c.unit / 90))
-    lowered = np.zeros_like(whole)
-    lowered[reach:] = whole[:-reach]
-    lay_sheet(c, corner, np.clip(whole - lowered, 0, 1) * np.float32(0.9), c.light.on((0.95, 0.97, 1.0)))

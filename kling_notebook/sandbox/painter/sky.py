@@ -1,32 +1,25 @@
-"""The sky: gradient, stars, aurora, sun and moon, clouds, and what else hangs up there."""
+"""The sky and outer space: gradient, stars, aurora, sun and moon, clouds, nebulae."""
 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from .bodies import paint_body, paint_glow, paint_planet
-from .canvas import Array, Canvas, bands, blur, enlarge, step
+from .canvas import Array, Canvas, bands, enlarge, mix, step
+from .illustrations import render_drawing
+from .shadows import lay_sheet
 
 
 def paint_sky(c: Canvas) -> None:
     """Fill the whole canvas with sky, and settle where the light comes from."""
     scene = c.scene
-    rng = c.rng("sky")
     _gradient(c)
-    _place_light(c, rng)
-    if _stars_out(c) and "impressionist" in scene.styles:
-        _whorls(c)
+    _place_light(c, c.rng("sky"))
     if _stars_out(c):
         paint_stars(c, 1.0 if "stars" in scene.sky else 0.55)
-    if "milkyway" in scene.sky:
-        _milky_way(c)
     if "aurora" in scene.sky:
         paint_aurora(c)
     if "planet" in scene.sky:
         paint_planet(c, "ringed-planet", 0.28, 0.27 if c.sun[0] > c.width / 2 else 0.73, 0.24)
-    if "meteor" in scene.sky:
-        _meteors(c)
     paint_glow(c)
     if "rainbow" not in scene.sky:
         paint_body(c)  # a rainbow stands opposite the sun: with one, the sun is behind the viewer
@@ -59,9 +52,7 @@ def _place_light(c: Canvas, rng: np.random.Generator) -> None:
     across = rng.uniform(0.16, 0.36)
     across = across if rng.random() < 0.5 else 1 - across
     height = c.light.height * rng.uniform(0.88, 1.1)
-    if "synthwave" in c.scene.styles:
-        across, height = 0.5, 0.36
-    elif c.light.height < 0.25 and {"mountain", "forest", "city", "canyon", "volcano"} & set(c.scene.places):
+    if c.light.height < 0.25 and {"mountain", "forest", "city", "canyon", "volcano"} & set(c.scene.places):
         height += 0.24  # a low sun clears what stands on the horizon
     room = c.horizon - 0.12 * c.unit
     c.sun = (across * c.width, max(0.13 * c.unit, c.horizon - height * room))
@@ -72,7 +63,7 @@ def _stars_out(c: Canvas) -> bool:
     if "stars" in scene.unwanted:
         return False
     closed = {"storm", "rain", "snowfall", "fog"} & scene.weather or "overcast" in scene.sky
-    return bool({"stars", "milkyway", "meteor"} & scene.sky) or (c.light.dark > 0.6 and not closed)
+    return "stars" in scene.sky or (c.light.dark > 0.6 and not closed)
 
 
 def paint_stars(c: Canvas, density: float) -> None:
@@ -90,54 +81,11 @@ def paint_stars(c: Canvas, density: float) -> None:
     for dy, dx in np.ndindex(size, size):
         c.pixels[np.minimum(y.astype(int) + dy, c.height - 1), np.minimum(x.astype(int) + dx, c.width - 1)] += light
     for k in np.argsort(-(bright * fade))[: int(26 * density * area)]:
-        at = (float(x[k]), float(y[k]))
-        glow_spot(c, at, 1.7 * max(scale, 0.5), tint[k], 1.0 * fade[k])
-        glow_spot(c, at, (4 + 6 * rng.random()) * max(scale, 0.5), tint[k], 0.20 * fade[k])
-
-
-def glow_spot(
-    c: Canvas, at: tuple[float, float], radius: float, colour: Array | tuple[float, ...], strength: float
-) -> None:
-    """A small round light with a bright heart."""
-    reach = max(2.0, radius * 3)
-    rows, columns, dx, dy = c.around(at, (reach, reach))
-    spot = np.exp(-(dx * dx + dy * dy) / np.float32(radius * radius * 0.9)) * np.float32(strength)
-    c.add(rows, spot, np.asarray(colour, np.float32), columns)
-
-
-def _whorls(c: Canvas) -> None:
-    """Stars as a painter of swirls sees them: rings of light, and a bright current across the sky."""
-    rng = c.rng("whorls")
-    h, w = c.height // 4 + 1, c.width // 4 + 1
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(4 / c.unit)
-    sway = 0.10 * np.sin(x * 4.2 + 0.8) + 0.05 * c.fbm(rng, 2, 2, size=(h, w))
-    current = np.exp(-(((y - 0.30 - sway) / 0.10) ** 2)) * (0.55 + 0.25 * np.sin((y - sway) * 90))
-    field = np.clip(current, 0, 1)[..., None] * np.array((0.42, 0.66, 0.86), np.float32) * np.float32(0.75)
-    for _ in range(11):
-        sx, sy, r = rng.random() * c.width / c.unit, rng.uniform(0.04, 0.44), rng.uniform(0.022, 0.05)
-        away = np.hypot(x - np.float32(sx), y - np.float32(sy)) / np.float32(r)
-        ring = np.exp(-away * 1.1) * (0.75 + 0.25 * np.cos(away * 7))
-        field += np.clip(ring, 0, 1)[..., None] * np.array((1.0, 0.86, 0.36), np.float32)
-    fade = np.clip((c.horizon / c.unit - y) * 8, 0, 1)[..., None]
-    glow = enlarge((np.clip(field, 0, 1) * fade).astype(np.float32), c.width, c.height)
-    c.pixels += glow * (1 - np.minimum(c.pixels, 1))
-
-
-def _milky_way(c: Canvas) -> None:
-    """A slanting band of faint light, its middle split by dust."""
-    rng = c.rng("milky way")
-    h, w = size = (c.height // 3 + 1, c.width // 3 + 1)
-    cloud, dust = c.fbm(rng, 3.0, 5, size=size), c.fbm(rng, 5.0, 5, size=size)
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32) * np.float32(3 / c.unit)
-    lean = rng.uniform(0.5, 0.9) * (1 if rng.random() < 0.5 else -1)
-    across = (x - c.width / c.unit / 2) - lean * (y - 0.35) + 0.03 * cloud
-    rift = np.exp(-((across + 0.035 * dust) ** 2) / 0.003) * step(-0.4, 0.9, dust)
-    band = np.exp(-(across**2) / 0.028) * np.clip(0.75 + 0.2 * cloud, 0.2, 1.3) * (1 - 0.75 * rift)
-    core = enlarge(band * np.clip(1.2 - y * c.unit / max(c.horizon, 1), 0, 1), c.width, c.height)
-    c.add(slice(None), core * 0.42, (0.72, 0.70, 0.98))
-    c.add(slice(None), core**3 * 0.16, (1.0, 0.76, 0.70))
-    sparkle = rng.random((c.height, c.width), dtype=np.float32) > 0.994
-    c.add(slice(None), core * sparkle * np.float32(0.75), (1.0, 0.97, 0.95))
+        for across, strength in ((1.7, 1.0), (4 + 6 * rng.random(), 0.20)):
+            radius = across * max(scale, 0.5)
+            rows, columns, dx, dy = c.around((float(x[k]), float(y[k])), (3 * radius, 3 * radius))
+            spot = np.exp(-(dx * dx + dy * dy) / np.float32(radius * radius * 0.9)) * np.float32(strength * fade[k])
+            c.add(rows, spot, tint[k], columns)
 
 
 def paint_aurora(c: Canvas) -> None:
@@ -163,23 +111,6 @@ def paint_aurora(c: Canvas) -> None:
     block += glow * np.float32(0.8) * (1 - np.minimum(block, 1))
 
 
-def _meteors(c: Canvas) -> None:
-    """Streaks of light that fade backward, each with a bright head."""
-    rng = c.rng("meteor")
-    sheet = Image.new("L", (c.width, c.height))
-    draw = ImageDraw.Draw(sheet)
-    for _ in range(3):
-        x, y = rng.uniform(0.15, 0.85) * c.width, rng.uniform(0.08, 0.42) * c.horizon
-        length = c.unit * rng.uniform(0.12, 0.34)
-        for t in np.linspace(1, 0, 30):
-            r = max(0.6, c.unit / 400 * (1 - t))
-            at = (x + length * t, y - 0.46 * length * t)
-            draw.line((x, y, *at), fill=int(255 * (1 - t)), width=round(r))
-        glow_spot(c, (x, y), c.unit / 110, (1, 1, 1), 0.95)
-    streak = np.asarray(sheet, np.float32) / 255
-    c.add(slice(None), streak + blur(streak, c.unit / 170), (0.8, 0.9, 1.0))
-
-
 def paint_rainbow(c: Canvas) -> None:
     """A bow over the horizon, opposite the sun."""
     y, x = np.mgrid[0 : c.height // 2 + 1, 0 : c.width // 2 + 1].astype(np.float32) * 2
@@ -200,7 +131,7 @@ def _cover(c: Canvas) -> float:
         cover = 0.70
     if {"storm", "rain", "snowfall"} & scene.weather or "overcast" in scene.sky:
         cover = 0.95
-    elif {"stars", "milkyway", "aurora", "meteor"} & scene.sky or light.dark > 0.6:
+    elif {"stars", "aurora"} & scene.sky or light.dark > 0.6:
         cover = 0.16 if "clouds" not in scene.sky else 0.5
     return cover
 
@@ -212,8 +143,6 @@ def _clouds(c: Canvas) -> None:
         return
     cover = _cover(c)
     if scene.drawn and cover < 0.5:  # soft clouds would become scribbles
-        return
-    if "milkyway" in scene.sky and cover < 0.2:
         return
     rng = c.rng("clouds")
     h, w = max(8, c.horizon // 2), c.width // 2
@@ -245,3 +174,127 @@ def _clouds(c: Canvas) -> None:
     shade, bright = np.asarray(light.shade, np.float32), np.asarray(light.cloud, np.float32)
     for band in bands(c.horizon):
         c.lay(band, mask[band], shade + (bright - shade) * lit[band, :, None])
+
+
+_GASES = (
+    ((0.16, 0.08, 0.36), (0.80, 0.24, 0.50), (1.0, 0.72, 0.50)),
+    ((0.05, 0.14, 0.34), (0.14, 0.56, 0.72), (0.86, 0.60, 0.92)),
+    ((0.22, 0.06, 0.18), (0.86, 0.36, 0.22), (0.40, 0.72, 0.86)),
+)
+
+
+def deep_space(c: Canvas) -> None:
+    """A nebula among stars, and a ringed planet or the moon."""
+    rng = c.rng("space")
+    c.sun = (c.width * (0.22 if rng.random() < 0.5 else 0.78), c.height * 0.2)
+    horizon, c.horizon = c.horizon, int(c.height * 1.6)
+    c.pixels[:] = (0.012, 0.014, 0.035)
+    _nebula(c, rng)
+    if "stars" not in c.scene.unwanted:
+        paint_stars(c, 1.5)
+    if {"moon", "crescent", "sun"} & c.scene.sky:
+        c.sun = (c.width * (0.70 if c.sun[0] > c.width / 2 else 0.30), c.height * 0.30)
+        paint_body(c)
+    elif "planet" not in c.scene.unwanted:
+        across = 0.27 if c.sun[0] < c.width / 2 else 0.73
+        paint_planet(c, "ringed-planet", 0.24 if c.scene.subjects else 0.32, across, 0.25)
+    c.horizon = horizon
+
+
+def _nebula(c: Canvas, rng: np.random.Generator) -> None:
+    """Gas that glows along a band, bent by noise, with dust before it."""
+    h, w = size = (c.height // 3 + 1, c.width // 3 + 1)
+    low, middle, high = (np.array(k, np.float32) for k in _GASES[int(rng.integers(len(_GASES)))])
+    warp = c.fbm(rng, 1.7, 4, size=size)
+    y, x = np.mgrid[0:h, 0:w]
+    reach = np.float32(0.09 * c.unit / 3)
+    rows = np.clip(y + warp * reach, 0, h - 1).astype(np.intp)
+    columns = np.clip(x + c.fbm(rng, 1.7, 4, size=size) * reach, 0, w - 1).astype(np.intp)
+    gas, fine = (c.fbm(rng, cells, 5, size=size, gain=0.6)[rows, columns] for cells in (1.3, 5.0))
+    u, v = (x - w / 2) * np.float32(3 / c.unit), (y - h / 2) * np.float32(3 / c.unit)
+    band = np.exp(-((v - rng.uniform(-0.8, 0.8) * u) ** 2) / 0.14)
+    amount = np.clip(step(-0.9, 2.1, gas + 0.35 * fine) * (0.10 + 0.90 * band), 0, 1)[..., None]
+    glow = low * amount + middle * amount**2.2 * 0.62 + high * amount**5 * 0.75
+    dust = step(0.0, 1.3, warp + 0.5 * fine)[..., None] * np.float32(0.62)
+    c.pixels += enlarge((glow * (1 - dust)).astype(np.float32), c.width, c.height)
+
+
+def _shows_body(c: Canvas) -> str | None:
+    """Which of sun, moon, crescent is in the sky."""
+    scene = c.scene
+    asked = next((name for name in ("crescent", "moon", "sun") if name in scene.sky), None)
+    if asked == "sun" or (asked and "moon" not in scene.unwanted):
+        return asked
+    if scene.weather & {"storm", "rain", "snowfall"} or "overcast" in scene.sky:
+        return None
+    usual = "moon" if scene.time in {"night", "blue"} else "sun"
+    if usual in scene.unwanted or scene.time in {"blue", "noon", "dusk"}:
+        return None
+    return None if usual == "moon" and {"aurora", "planet"} & scene.sky else usual
+
+
+def paint_glow(c: Canvas) -> None:
+    """The brightening of the air around the light, wide and soft."""
+    strength = c.light.glow
+    if _shows_body(c) is None and c.scene.time in {"night", "noon"}:
+        return
+    if "sun" in c.scene.unwanted:
+        strength *= 0.5
+    y, x = np.mgrid[0 : c.height // 4 + 1, 0 : c.width // 4 + 1].astype(np.float32) * 4
+    dx, dy = (x - np.float32(c.sun[0])) / c.unit, (y - np.float32(c.sun[1])) / c.unit
+    wide = np.exp(-(dx * dx * 1.1 + dy * dy * 2.6) / 0.16) * np.float32(0.55 * strength)
+    near = np.exp(-np.hypot(dx, dy) / 0.075) * np.float32(0.5 * strength)
+    c.add(slice(None), enlarge(wide + near, c.width, c.height), mix(c.light.sun, c.light.horizon, 0.3))
+
+
+def paint_body(c: Canvas) -> None:
+    """The sun, the moon, or neither."""
+    name = _shows_body(c)
+    if name == "sun":
+        _sun(c)
+    elif name:
+        _moon(c, full=name == "moon")
+
+
+def _sun(c: Canvas) -> None:
+    low = c.light.height < 0.25
+    radius = c.unit * (0.050 if low else 0.042) * (1.35 if "sun" in c.scene.sky else 1.0)
+    rows, columns, dx, dy = c.around(c.sun, (6 * radius, 6 * radius))
+    away = np.hypot(dx, dy)
+    halo = np.clip(np.exp(-np.maximum(away - radius, 0) / (radius * 1.2)) - 0.016, 0, 1)
+    c.add(rows, halo * np.float32(0.6), c.light.sun, columns)
+    if low:  # a low sun has no hard edge: its light spills over it
+        c.add(rows, np.exp(-((away / (radius * 1.5)) ** 2)) * np.float32(0.7), (1.0, 0.93, 0.72), columns)
+    disc = np.clip(radius - away + 0.5, 0, 1) * (0.55 if "fog" in c.scene.weather else 1.0)
+    face: Array = mix(c.light.sun, (1, 1, 0.96), 0.55)
+    if c.scene.body_tint is not None:
+        face = np.asarray(c.scene.body_tint, np.float32)
+    c.lay(rows, disc, face, columns)
+
+
+def _moon(c: Canvas, *, full: bool) -> None:
+    rng = c.rng("moon")
+    radius = c.unit * (0.085 if {"moon", "crescent"} & c.scene.sky else 0.055)
+    rows, columns, dx, dy = c.around(c.sun, (6 * radius, 6 * radius))
+    away = np.hypot(dx, dy)
+    halo = np.exp(-np.maximum(away - radius, 0) / (radius * 1.1)) * np.float32(0.34 if full else 0.22)
+    c.add(rows, halo, (0.72, 0.82, 1.0), columns)
+    span = (away.shape[0] / c.unit, away.shape[1] / c.unit)
+    seas = step(0.05, 1.1, c.fbm(rng, 0.16 / (radius / c.unit) * 1.6, 4, size=away.shape, span=span))
+    rim = 0.12 * np.clip(away / radius, 0, 1) ** 3
+    face = np.array((0.98, 0.97, 0.91), np.float32) * ((1 - 0.2 * seas) * (1 - rim))[..., None]
+    if c.scene.body_tint is not None:
+        face = face * mix(c.scene.body_tint, (1, 1, 1), 0.15)
+    disc = np.clip(radius - away + 0.5, 0, 1)
+    if not full:
+        shadow = np.hypot(dx + np.float32(0.5 * c.side() * radius), dy - np.float32(0.18 * radius))
+        disc = disc * np.clip(shadow - radius * 0.92 + 0.5, 0, 1)
+    c.lay(rows, disc, face, columns)
+
+
+def paint_planet(c: Canvas, name: str, size: float, across: float, down: float) -> None:
+    """A planet of the published set: its height in units, its middle in fractions of the canvas, shaded by the sun."""
+    pixels, alpha = render_drawing(name, round(size * c.unit))
+    h, w = alpha.shape
+    shade = np.clip(0.62 + 0.55 * c.side() * np.linspace(-1, 1, w, dtype=np.float32), 0.12, 1)[None, :, None]
+    lay_sheet(c, (round(across * c.width - w / 2), round(down * c.height - h / 2)), alpha, pixels * shade)

@@ -45,17 +45,13 @@ def backdrop(c: Canvas) -> None:
 
 
 def table_top(c: Canvas) -> None:
-    """Boards or stone filling the image, seen from above."""
+    """Boards filling the image, seen from above."""
     rng = c.rng("table top")
     c.horizon, c.sun = 0, (0.2 * c.width, 0.1 * c.height)
     y = np.arange(c.height, dtype=np.float32)[:, None] / c.height
     x = np.arange(c.width, dtype=np.float32)[None, :] / c.width
-    if rng.random() < 0.65:
-        tone = 0.86 + 0.06 * c.fbm(rng, 22, 4, wide=0.10, gain=0.6) + _boards(x * (4.2 * c.width / c.unit))
-        colour = mix((0.62, 0.44, 0.29), (0.82, 0.70, 0.56), float(rng.random()))
-    else:
-        tone = 0.95 + 0.035 * c.fbm(rng, 3, 5) + 0.015 * c.fbm(rng, 60, 2)
-        colour = mix((0.86, 0.86, 0.84), (0.50, 0.54, 0.56), float(rng.random()) * 0.8)
+    tone = 0.86 + 0.06 * c.fbm(rng, 22, 4, wide=0.10, gain=0.6) + _boards(x * (4.2 * c.width / c.unit))
+    colour = mix((0.62, 0.44, 0.29), (0.82, 0.70, 0.56), float(rng.random()))
     light = tone * (1.10 - 0.22 * np.hypot(x - 0.25, y - 0.15))
     c.pixels[:] = np.asarray(c.scene.place_tint or colour, np.float32) * light[..., None] * _level(c)
 

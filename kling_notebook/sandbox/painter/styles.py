@@ -1,4 +1,4 @@
-"""Styles that work on the finished picture: paint, print and pencil. Each takes the canvas and changes its pixels."""
+"""Styles that work on the finished picture: paint, print, pencil and pixels. Each takes the canvas and changes it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .brush import displace, outline, patches, soften, to_image, to_pixels, tones
+from .brush import displace, flat, outline, palette_of, patches, soften, to_image, to_pixels, tones
 from .canvas import Array, Canvas, blur, enlarge, luma, step
 from .grade import bloom, contrast, saturate
-from .prints import PRINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,30 +29,18 @@ def paper(c: Canvas, strength: float) -> Array:
     return (1 + enlarge(tooth, c.width, c.height) * np.float32(strength))[..., None]
 
 
-def _reduced(c: Canvas, p: Array) -> Array:
-    """The picture at no more than 580 pixels a side: enough for what is going to be soft."""
-    share = min(1.0, 580 / c.unit)
-    return to_pixels(to_image(p).resize((round(c.width * share), round(c.height * share)), Image.Resampling.BOX))
-
-
 def _noise(c: Canvas, rng: np.random.Generator, cells: float, octaves: int) -> Array:
     """Smooth noise, made at a quarter of the size, (h, w)."""
     size = (c.height // 4 + 1, c.width // 4 + 1)
     return enlarge(c.fbm(rng, cells, octaves, size=size), c.width, c.height)
 
 
-def border(c: Canvas) -> Array:
-    """How far every pixel is from the edge of the sheet, in units, (h, w)."""
-    y = np.minimum(np.arange(c.height), np.arange(c.height)[::-1])[:, None]
-    x = np.minimum(np.arange(c.width), np.arange(c.width)[::-1])[None, :]
-    return (np.minimum(y, x) / c.unit).astype(np.float32)
-
-
 def watercolour(c: Canvas) -> None:
     """Washes that bleed, pigment at their edges, white paper at the border."""
     rng = c.rng("wash")
-    p = _reduced(c, c.pixels)
-    h, w = p.shape[:2]
+    share = min(1.0, 580 / c.unit)  # enough for what is going to be soft
+    h, w = round(c.height * share), round(c.width * share)
+    p = to_pixels(to_image(c.pixels).resize((w, h), Image.Resampling.BOX))
     wander = np.float32(h / c.height * c.unit * 0.0045)
     dy, dx = (enlarge(_noise(c, rng, 9, 4), w, h) * wander for _ in range(2))
     p = patches(displace(p, dy, dx), 2)
@@ -64,7 +51,9 @@ def watercolour(c: Canvas) -> None:
     c.pixels += (1 - c.pixels) * np.float32(0.20)
     c.pixels *= 1 - rim[..., None]
     c.pixels += (1 - c.pixels) * np.clip(_noise(c, rng, 3, 5) * 0.13 + 0.04, 0, 0.5)[..., None]
-    away = border(c) + _noise(c, rng, 7, 5) * np.float32(0.011)
+    down, across = np.ogrid[: c.height, : c.width]
+    border = np.minimum(np.minimum(down, c.height - 1 - down), np.minimum(across, c.width - 1 - across)) / c.unit
+    away = border.astype(np.float32) + _noise(c, rng, 7, 5) * np.float32(0.011)
     c.pixels *= 1 - (np.exp(-(((away - np.float32(0.046)) / np.float32(0.006)) ** 2)) * np.float32(0.16))[..., None]
     sheet = np.array((0.985, 0.975, 0.95), np.float32)
     c.pixels = (sheet + (c.pixels - sheet) * step(0.030, 0.046, away)[..., None]) * paper(c, 0.014)
@@ -76,47 +65,29 @@ def _inked(c: Canvas, amount: Array, ink: tuple[float, float, float], sheet: tup
     c.pixels = ground + (np.array(ink, np.float32) - ground) * amount[..., None]
 
 
-def _hatch(c: Canvas, tone: Array, angle: float, pitch: float, wave: Array) -> Array:
-    """Lines of one direction, thicker where `tone` (0 light, 1 dark) is darker; (h, w) of ink."""
-    y = np.arange(c.height, dtype=np.float32)[:, None]
-    x = np.arange(c.width, dtype=np.float32)[None, :]
-    along = (x * np.float32(np.sin(angle)) + y * np.float32(np.cos(angle)) + wave) / np.float32(pitch)
-    away = np.abs(along - np.floor(along) - np.float32(0.5)) * 2
-    out: Array = np.clip((tone - away) * np.float32(pitch * 0.55) + 0.5, 0, 1) * (tone > 0.02)
-    return out
-
-
 def ink(c: Canvas) -> None:
     """Pen and ink: outlines, and hatching that thickens in the dark."""
     line = np.clip(outline(c, max(0.8, c.unit / 900)) * 2.6 - 0.10, 0, 1)
     dark = np.clip((0.70 - tones(c.pixels)) * 1.5, 0, 1)
-    wave = _noise(c, c.rng("pen"), 2.2, 3) * np.float32(c.unit * 0.006)
-    pitch = max(3.2, c.unit / 165)
-    for start, gain, angle in ((0.0, 0.92, 0.62), (0.42, 1.3, -0.75), (0.70, 2.2, 0.05)):
-        line = np.maximum(line, _hatch(c, np.clip(dark - start, 0, 1) * np.float32(gain), angle, pitch, wave))
+    pitch = np.float32(max(3.2, c.unit / 165))
+    y = np.arange(c.height, dtype=np.float32)[:, None] / pitch
+    x = np.arange(c.width, dtype=np.float32)[None, :] / pitch
+    for start, along in ((0.0, 0.6 * x + 0.8 * y), (0.42, 0.8 * y - 0.6 * x)):
+        away = np.abs(along % 1 - np.float32(0.5)) * 2
+        line = np.maximum(line, np.clip((dark - start - away) * pitch * 0.55 + 0.3, 0, 1) * (dark > start + 0.02))
     _inked(c, line * np.float32(0.93), (0.09, 0.09, 0.12), (0.965, 0.945, 0.90))
 
 
-def _drawn(c: Canvas, *, blunt: float, strength: float, tone: float, stick: tuple[float, float, float]) -> None:
-    """Outlines and shading with a stick whose point is `blunt` units wide."""
+def pencil(c: Canvas) -> None:
+    """Graphite: fine outlines, soft shading, the tooth of the paper."""
     rng = c.rng("pencil")
-    line = np.clip(outline(c, max(0.8, c.unit * blunt)) * strength - 0.10, 0, 1)
+    line = np.clip(outline(c, max(0.8, c.unit * 0.0013)) * 2.4 - 0.10, 0, 1)
     dark = np.clip(1.02 - tones(c.pixels) * 1.08, 0, 1)
     grain = c.fbm(rng, 170, 2, gain=0.9)
     rough = (grain + 0.9 * c.fbm(rng, 95, 2, wide=0.20)) * np.float32(0.058) * (0.25 + dark)
-    shade = step(0.0, 1.0, dark * np.float32(tone) + rough - 0.12)
-    _inked(c, np.clip(shade * 0.78 + line * (0.75 + 0.15 * grain), 0, 0.95), stick, (0.97, 0.965, 0.95))
-
-
-def pencil(c: Canvas) -> None:
-    """Graphite: fine outlines, soft shading."""
-    _drawn(c, blunt=0.0013, strength=2.4, tone=0.74, stick=(0.22, 0.22, 0.25))
-
-
-def charcoal(c: Canvas) -> None:
-    """Charcoal: broad blacks with the paper showing through."""
-    contrast(c.pixels, 1.25)
-    _drawn(c, blunt=0.0030, strength=1.0, tone=0.96, stick=(0.06, 0.055, 0.06))
+    shade = step(0.0, 1.0, dark * np.float32(0.74) + rough - 0.12)
+    amount = np.clip(shade * 0.78 + line * (0.75 + 0.15 * grain), 0, 0.95)
+    _inked(c, amount, (0.22, 0.22, 0.25), (0.97, 0.965, 0.95))
 
 
 def _strokes(rng: np.random.Generator, angle: Array, length: int) -> Array:
@@ -135,15 +106,6 @@ def oil(c: Canvas) -> None:
     saturate(c.pixels, 1.25)
     c.pixels += (np.float32(1) - np.clip(c.pixels, 0, 1)) * np.clip(0.34 - c.pixels, 0, 1) * np.float32(0.35)
     _brushed(c, 620, reach=0.0024, dab=2, length=4)
-
-
-def impressionist(c: Canvas) -> None:
-    """Short thick strokes of pure color, no black among them."""
-    saturate(c.pixels, 1.5)
-    c.pixels *= (1 + np.clip(0.42 - luma(c.pixels), 0, 1) * np.float32(2.2))[..., None]
-    hue = c.rng("dabs").normal(0, 0.07, (c.height // 12 + 1, c.width // 12 + 1, 3)).astype(np.float32)
-    c.pixels *= 1 + enlarge(hue, c.width, c.height)
-    _brushed(c, 420, reach=0.012, dab=2, length=6)
 
 
 def _brushed(c: Canvas, sharp: int, *, reach: float, dab: int, length: int) -> None:
@@ -176,7 +138,7 @@ def sepia(c: Canvas) -> None:
     """An old print: brown and faded."""
     level = np.clip(luma(c.pixels), 0, 1)[..., None] * np.float32(0.86) + np.float32(0.08)
     p = np.array((0.20, 0.12, 0.06), np.float32) * (1 - level) + np.array((1.0, 0.92, 0.76), np.float32) * level
-    c.pixels = p * (0.92 + 0.08 * step(0.0, 0.2, border(c)) + 0.035 * _noise(c, c.rng("stain"), 1.5, 5))[..., None]
+    c.pixels = p * (0.98 + 0.035 * _noise(c, c.rng("stain"), 1.5, 5))[..., None]
 
 
 def film(c: Canvas) -> None:
@@ -198,16 +160,6 @@ def photo(c: Canvas) -> None:
     bloom(c, 0.12)
 
 
-def pastel(c: Canvas) -> None:
-    """Chalk pastel: light, soft, with the tooth of the paper."""
-    rng = c.rng("chalk")
-    grain = step(-0.9, 1.1, c.fbm(rng, 130, 2, gain=0.9) + 0.6 * c.fbm(rng, 60, 2, wide=0.25))[..., None]
-    sheet = np.array((0.976, 0.944, 0.904), np.float32)
-    c.pixels += (np.array((1.0, 0.96, 0.94), np.float32) - c.pixels) * np.float32(0.40)
-    c.pixels = sheet + (c.pixels - sheet) * (0.66 + 0.34 * grain)
-    saturate(c.pixels, 1.15)
-
-
 def neon(c: Canvas) -> None:
     """Outlines as glowing tubes over a dark scene."""
     line = np.clip(outline(c, max(1.2, c.unit / 600)) * 1.7 - 0.07, 0, 1)
@@ -226,18 +178,69 @@ def neon(c: Canvas) -> None:
     np.clip(c.pixels, 0, 1.4, out=c.pixels)
 
 
+def pixel(c: Canvas) -> None:
+    """Pixel art: few and square, few colours."""
+    side = max(5, round(c.unit / 128))
+    w, h = -(-c.width // side), -(-c.height // side)
+    saturate(c.pixels, 1.2)
+    contrast(c.pixels, 1.08)
+    small = to_image(c.pixels).resize((w, h), Image.Resampling.BOX)
+    few = small.quantize(palette=palette_of(small, 32), dither=Image.Dither.NONE).convert("RGB")
+    big = few.resize((w * side, h * side), Image.Resampling.NEAREST).crop((0, 0, c.width, c.height))
+    c.pixels = to_pixels(big).copy()
+
+
+def blueprint(c: Canvas) -> None:
+    """White lines on blue paper, a grid, and a frame."""
+    line = np.clip(outline(c, max(1.0, c.unit / 640)) * np.float32(2.89) - 0.18, 0, 1)
+    tone = np.clip(luma(c.pixels), 0, 1)
+    y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
+    thin = max(1.0, c.unit / 1024)
+    for pitch, share in ((c.unit / 32, 0.10), (c.unit / 8, 0.20)):
+        away = np.minimum(np.abs((x + pitch / 2) % pitch - pitch / 2), np.abs((y + pitch / 2) % pitch - pitch / 2))
+        line = np.maximum(line, (away < thin * 0.6) * np.float32(share))
+    hatch = (np.abs(((x + y) / (c.unit / 145)) % 1 - 0.5) < 0.09) & (tone < 0.30)
+    edge = np.minimum(np.minimum(x, c.width - 1 - x), np.minimum(y, c.height - 1 - y))
+    frame = (np.abs(edge - 0.035 * c.unit) < 1.3 * thin) | (np.abs(edge - 0.046 * c.unit) < 0.6 * thin)
+    ink = np.maximum(line, np.maximum(hatch * np.float32(0.24), frame * np.float32(0.8)))[..., None]
+    blue = np.array((0.07, 0.22, 0.46), np.float32) + tone[..., None] * np.array((0.04, 0.11, 0.15), np.float32)
+    c.pixels = (blue + (np.array((0.90, 0.96, 1.0), np.float32) - blue) * ink).astype(np.float32)
+
+
+def poster(c: Canvas) -> None:
+    """A screen print: a handful of flat colours."""
+    saturate(c.pixels, 1.18)
+    c.pixels = flat(c, 24, 2)
+
+
+def comic(c: Canvas) -> None:
+    """Comic print: black outlines, flat color, dots in the shadows."""
+    saturate(c.pixels, 1.4)
+    contrast(c.pixels, 1.1)
+    line = np.clip(outline(c, max(1.3, c.unit / 520)) * np.float32(4.44) - 0.12, 0, 1)
+    tone = blur(luma(c.pixels), 4.0)
+    p = flat(c, 18, 2)
+    pitch = np.float32(max(5.0, c.unit / 120))
+    y, x = np.arange(c.height, dtype=np.float32)[:, None], np.arange(c.width, dtype=np.float32)[None, :]
+    away = np.hypot(*(((v * np.float32(0.7071)) / pitch) % 1 - np.float32(0.5) for v in (x + y, x - y)))
+    dots = np.clip((0.62 * np.sqrt(np.clip(0.80 - tone, 0, 0.62)) - away) * pitch + 0.5, 0, 1)[..., None]
+    p += (1 - p) * np.float32(0.14)
+    p *= 1 - dots * np.array((0.30, 0.38, 0.22), np.float32)
+    c.pixels = p * (1 - line[..., None] * np.float32(0.94))
+
+
 STYLES: Mapping[str, Callable[[Canvas], None]] = {
     "watercolour": watercolour,
     "ink": ink,
     "pencil": pencil,
-    "charcoal": charcoal,
     "oil": oil,
-    "impressionist": impressionist,
     "neon": neon,
     "mono": mono,
     "sepia": sepia,
     "film": film,
     "photo": photo,
-    "pastel": pastel,
-    **PRINTS,
+    "pixel": pixel,
+    "blueprint": blueprint,
+    "poster": poster,
+    "comic": comic,
 }

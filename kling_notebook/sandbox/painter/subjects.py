@@ -10,10 +10,10 @@ from .canvas import Canvas
 from .catalog import index as drawings
 from .figure import sheet_of
 from .illustrations import breadth
-from .land import snowy
-from .perch import out_of_focus
-from .shadows import AFLOAT, SKY, SWIMMING, WADING, drop_shadow, lay_sheet, pool, shine, snow_cap, tie
+from .scene import COLOURS
+from .shadows import AFLOAT, SKY, SWIMMING, WADING, drop_shadow, lay_sheet, pool, shine, tie
 from .stage import counter_top
+from .trees import out_of_focus
 
 if TYPE_CHECKING:
     from .scene import Subject
@@ -168,7 +168,7 @@ def _furnished(c: Canvas, subject: Subject) -> list[Placed]:
 
 
 def _emphasis(c: Canvas, subject: Subject) -> float:
-    """Alone in the picture, an animal or a person may be larger; where the style is coarse, it has to be."""
+    """Alone in the picture, an animal or a person may be larger."""
     creature = drawings()[subject.name].kind == "creature"
     if c.scene.studio:
         return 0.62 / max(drawings()[subject.name].height, 0.1)
@@ -178,10 +178,9 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
         return 0.55  # out of doors, where it is not shown for itself
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
-    coarse = bool({"lowpoly", "pixel", "glass"} & set(c.scene.styles))
     if creature and subject.name not in {"bear", "polarbear"}:
-        return 1.6 if coarse else 1.22
-    return max(1.45 if subject.name in {"boat", "sailboat"} else 1.0, 1.25 if coarse else 1.0)
+        return 1.22
+    return 1.45 if subject.name in {"boat", "sailboat"} else 1.0
 
 
 def _near(c: Canvas, name: str, order: int) -> list[Placed]:
@@ -216,7 +215,7 @@ def _footing(c: Canvas, name: str, order: int) -> float:
     top, places = c.horizon / c.height, set(c.scene.places)
     if c.scene.water and name in AFLOAT | WADING | SWIMMING:
         return top + (1 - top) * (0.42 if name != "ship" else 0.28)
-    if c.scene.water or {"street", "city"} & places:
+    if c.scene.water or "city" in places:
         return 0.94 if name not in _FAR else 0.92
     if "room" in places:
         return top + (1 - top) * 0.52
@@ -229,7 +228,6 @@ def _floating(c: Canvas, rng: np.random.Generator, subject: Subject, usual: tupl
     across, height = usual
     places = set(c.scene.places)
     top = 1.0 if places & {"space", "underwater"} else min(c.horizon, c.height) / c.height
-    across = 1 - across if "volcano" in places else across
     start = top * rng.uniform(0.38, 0.50) + height / c.height * 0.5
     spots = [(across, start, height)]
     for _ in range(1, subject.count):
@@ -242,17 +240,14 @@ def _floating(c: Canvas, rng: np.random.Generator, subject: Subject, usual: tupl
     ]
 
 
-_COATS: tuple[RGB, ...] = (
-    (0.24, 0.36, 0.56), (0.80, 0.62, 0.26), (0.62, 0.24, 0.22), (0.30, 0.46, 0.36), (0.86, 0.84, 0.80),
-    (0.44, 0.30, 0.46), (0.20, 0.22, 0.28),
-)  # fmt: skip
 _LEAVES: dict[str, RGB] = {"autumn": (0.80, 0.38, 0.12), "spring": (0.94, 0.68, 0.76)}
 
 
 def _own_colour(c: Canvas, subject: Subject, number: int) -> RGB | None:
     """What the prompt, the season or the crowd makes its colour; None: its usual one."""
     if subject.colour is None and subject.name in {"person", "woman", "umbrella-person"}:
-        return _COATS[number % len(_COATS)] if subject.count > 1 else drawings()[subject.name].colour
+        coats = tuple(COLOURS.values())
+        return coats[5 * number % len(coats)] if subject.count > 1 else drawings()[subject.name].colour
     if subject.colour is None and subject.name == "tree":
         return _LEAVES.get(c.scene.season or "", (0.28, 0.48, 0.20))
     return subject.colour
@@ -290,5 +285,3 @@ def _paint_one(c: Canvas, subject: Subject, number: int, spot: Placed) -> None:
     shine(c, sheet, corner)
     if (name in {"house", "cabin", "church"} and sheet.glowing and c.light.dark > 0.5) or name == "campfire":
         pool(c, x, y, w)
-    if snowy(c) and name in _FAR | {"rock", "cactus"}:
-        snow_cap(c, sheet.alpha, corner)

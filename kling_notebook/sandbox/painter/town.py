@@ -1,4 +1,4 @@
-"""What people and ice put in front of the horizon: skylines, villages, roads, flower fields, islands, icebergs."""
+"""What people put in front of the horizon: skylines, villages, roads and flower fields."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from PIL import Image, ImageDraw
 from .canvas import Array, Canvas, mix, step
 from .catalog import index as drawings
 from .figure import sheet_of
-from .land import SNOW, ground_colour, snowy, treeline, wood_colour
+from .land import SNOW, snowy
 from .shadows import lay_sheet, shine
-from .water import bank, water
 
 LAMPS = {"dusk": 0.75, "sunset": 0.45, "blue": 0.95, "night": 1.0, "dawn": 0.25, "golden": 0.12}
 """How much of the light is lamplight, by the hour."""
@@ -70,19 +69,6 @@ def _house(
     if lamps > 0.05:
         strength, colour = (0.95 - 0.45 * distance) * min(1.0, 0.35 + lamps), np.array((1.0, 0.80, 0.50), np.float32)
     c.lay(slice(first, last), lit * np.float32(strength), colour, slice(left, right))
-
-
-def riverside(c: Canvas, base: int) -> None:
-    """The ground before a skyline: water that mirrors it, a row of trees beyond, and the bank one stands on."""
-    water(c, base, rough=0.16)
-    rng = c.rng("street")
-    if "tree" not in c.scene.unwanted:
-        foot = np.full(c.width, base + 0.012 * c.unit, np.float32)
-        outline = treeline(c, rng, foot, 0.06 * c.unit, 1.0, leaves=True)
-        colour = c.light.on(mix(wood_colour(c), (0.05, 0.06, 0.08), 0.45), 0.1)
-        first, last = int(outline.min()), int(foot.max()) + 1
-        c.lay(slice(first, last), c.under(outline, first, last), colour)
-    bank(c, 0.84, tilt=0.6)
 
 
 def village(c: Canvas, base: int) -> None:
@@ -146,44 +132,3 @@ def flowers(c: Canvas, base: int) -> None:
         if r > 0.004 * c.unit:
             draw.ellipse((x - 0.36 * r, y - 0.3 * r, x + 0.36 * r, y + 0.3 * r), fill=heart)
     c.pixels[first:] = np.asarray(sheet, np.float32) / 255
-
-
-def islands(c: Canvas, base: int) -> None:
-    """One island with a wooded back, and a far one."""
-    rng = c.rng("islands")
-    x = np.arange(c.width, dtype=np.float32)
-    bare = 1.0 if {"tree", "forest", "palm"} & c.scene.unwanted else 0.25
-    for k in range(2):
-        distance = 0.75 - 0.5 * k
-        centre, half = c.width * (0.5 + c.side() * (0.26 - 0.40 * k)), c.unit * (0.16 + 0.12 * k)
-        hump = np.clip(1 - ((x - np.float32(centre)) / np.float32(half)) ** 2, 0, 1)
-        line = base + 3 - c.unit * (0.06 + 0.06 * k) * hump * (1 + 0.16 * c.line(rng, 6, 4))
-        first, last = max(0, int(line.min())), base + 2
-        crowns = c.fbm(rng, 26, 4, size=(last - first, c.width), span=((last - first) / c.unit, c.width / c.unit))
-        relief = 1 + np.float32(0.0 if c.flat else 0.16) * crowns[..., None]
-        wooded = c.light.on(mix(wood_colour(c), ground_colour(c), bare), distance) * relief
-        c.lay(slice(first, last), c.under(line.astype(np.float32), first, last) * (hump > 0), wooded)
-        strip = max(2, int(0.007 * c.unit))
-        sand = np.broadcast_to((hump > 0.02).astype(np.float32), (strip + 1, c.width))
-        c.lay(slice(base - strip, base + 1), sand, c.light.on((0.88, 0.78, 0.56), distance))
-        if k == 1:
-            c.shelf = np.where(hump > 0.1, line, c.height + 9).astype(np.float32)
-
-
-def icebergs(c: Canvas, base: int) -> None:
-    """Blocks of ice afloat, each with its mirror image and a shaded side."""
-    rng = c.rng("ice")
-    for k in range(6):
-        t = (k + rng.random()) / 6
-        x, y = rng.uniform(0.05, 0.95) * c.width, base + c.unit * (0.01 + 0.26 * t)
-        w, h = c.unit * rng.uniform(0.05, 0.11) * (0.5 + 1.2 * t), c.unit * rng.uniform(0.03, 0.08) * (0.5 + 1.1 * t)
-        top = [(u, 0.35 + 0.65 * rng.random() * (1 - u * u)) for u in (-0.8, -0.45, -0.1, 0.2, 0.55, 0.85)]
-        body = [(-1.0, 0.0), *top, (1.0, 0.0)]
-        face = [(0.05, 0.0), *((max(u, 0.05 + 0.1 * v), v) for u, v in top if u > -0.2), (1.0, 0.0)]
-        mirror = [(u, -0.8 * v) for u, v in body]
-        for outline, tone, share in (
-            (mirror, (0.60, 0.78, 0.88), 0.35), (body, (0.94, 0.97, 1.0), 1.0), (face, (0.62, 0.80, 0.92), 1.0)
-        ):  # fmt: skip
-            sheet = Image.new("L", (c.width, c.height))
-            ImageDraw.Draw(sheet).polygon([(x + u * w, y - v * h) for u, v in outline], fill=255)
-            c.lay(slice(None), np.asarray(sheet, np.float32) * (share / 255), c.light.on(tone, 0.6 * (1 - t)))

@@ -1,12 +1,13 @@
-"""Woods seen from near: a few drawn trees per row, set down many times in different sizes and tones."""
+"""Woods seen from near: a few drawn trees per row, set down many times in different sizes and tones; and a branch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
+from .brush import to_image, to_pixels
 from .canvas import Array, Canvas, blur, lattice, mix, step
 
 if TYPE_CHECKING:
@@ -120,3 +121,28 @@ def stand(
         tone = tones[int(rng.integers(len(tones)))]
         dark, light = tone * np.float32(0.80), mix(tone, tone * np.float32(1.35) + np.float32(0.02), 0.9)
         c.lay(rows, body[cut], dark + (light - dark) * bright[cut][..., None], columns)
+
+
+def out_of_focus(c: Canvas, amount: float = 0.016) -> None:
+    """Blur what is painted so far, as a lens does that looks at something near."""
+    small = to_image(c.pixels).resize((max(8, c.width // 4), max(8, c.height // 4)), Image.Resampling.BOX)
+    soft = small.filter(ImageFilter.GaussianBlur(max(0.6, amount * c.unit / 4)))
+    c.pixels = to_pixels(soft.resize((c.width, c.height), Image.Resampling.BICUBIC))
+
+
+def branch(c: Canvas) -> None:
+    """A branch from edge to edge. Leaves its upper edge as `c.shelf`."""
+    out_of_focus(c)
+    rng = c.rng("branch")
+    x = np.arange(c.width, dtype=np.float32) / c.width
+    root = x if c.side() > 0 else 1 - x  # it grows from the side away from the light
+    middle = c.height * (0.80 - 0.05 * root - 0.03 * np.sin(root * 3.0)) + 0.007 * c.unit * c.line(rng, 3.5, 3)
+    half = c.unit * (0.034 - 0.020 * root) * (1 + 0.10 * c.line(rng, 7, 3))
+    first, last = max(0, int((middle - half).min()) - 2), min(c.height, int((middle + half).max()) + 3)
+    across = (np.arange(first, last, dtype=np.float32)[:, None] - middle[None, :]) / half[None, :]
+    span = ((last - first) / c.unit, c.width / c.unit)
+    grain = c.fbm(rng, 60, 3, size=(last - first, c.width), span=span, wide=7, gain=0.7)
+    lit = np.clip(0.52 - 0.52 * across + 0.16 * grain, 0, 1.2)[..., None]
+    dark, bright = c.light.on((0.13, 0.09, 0.08)), c.light.on((0.50, 0.39, 0.31)) + np.float32(0.03)
+    c.lay(slice(first, last), np.clip((1 - np.abs(across)) * half[None, :] + 0.5, 0, 1), dark + (bright - dark) * lit)
+    c.shelf = (middle - 0.8 * half).astype(np.float32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Literal, get_args
 
-from .catalog import RGB, index
+from .catalog import index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,11 +54,6 @@ def plain(section: str) -> frozenset[str]:
 def rows(section: str) -> Mapping[str, tuple[str, ...]]:
     """The rows of a section: their names, and the words behind each."""
     return {name: tuple(words.split()) for name, _, words in (line.partition(": ") for line in _SECTIONS[section])}
-
-
-def rgb(code: str) -> RGB:
-    """A color written as six hexadecimal digits."""
-    return int(code[0:2], 16) / 255, int(code[2:4], 16) / 255, int(code[4:6], 16) / 255
 
 
 TABLE: tuple[Word, ...] = tuple(

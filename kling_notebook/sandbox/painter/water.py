@@ -11,7 +11,7 @@ from .canvas import Array, Canvas, enlarge, lattice, mix, smooth_values, step
 from .land import SAND, SNOW, foam, ground_colour, roll, snowy
 
 if TYPE_CHECKING:
-    from .catalog import RGB
+    pass
 
 
 def water(c: Canvas, top: int, *, rough: float) -> None:
@@ -70,14 +70,6 @@ def _glitter(c: Canvas, top: int, waves: Array, rough: float) -> None:
     c.add(slice(top, top + h), path * np.float32(0.22), light.sun)
 
 
-def far_shore(c: Canvas, top: int) -> None:
-    """A pale line of mist where water meets what stands behind it."""
-    reach = max(2, int(0.03 * c.unit))
-    rows = np.abs(np.arange(top - reach, top + reach, dtype=np.float32) - top) / reach
-    mask = np.clip(1 - rows, 0, 1)[:, None] * np.float32(0.3)
-    c.lay(slice(top - reach, top + reach), np.broadcast_to(mask, (2 * reach, c.width)), c.light.haze)
-
-
 def bank(c: Canvas, row: float, *, tilt: float = 1.0) -> Array:
     """The near shore: ground rising to one side of the picture. Gives back its line."""
     rng = c.rng("bank")
@@ -124,50 +116,9 @@ def river(c: Canvas, top: int) -> None:
     c.pixels[top:] = before * (1 - shore * step(0.03, 0.12, near)[:, None])[..., None]
 
 
-def waterfall(c: Canvas, top: float, foot: float) -> None:
-    """White water falling over a dark step of rock, with spray where it lands."""
-    rng = c.rng("fall")
-    x = np.arange(c.width, dtype=np.float32)
-    centre = c.width * (0.5 - 0.1 * c.side())
-    notch = np.clip(np.abs(x - centre) / (0.5 * c.unit), 0, 1)
-    line = (top + 0.05 * c.unit * c.line(rng, 3.0, 4) - 0.12 * c.unit * notch).astype(np.float32)
-    first, last = max(0, int(line.min())), min(c.height, int(foot))
-    h = last - first
-    face = SNOW if snowy(c) else (0.44, 0.42, 0.39)
-    c.lay(slice(first, last), c.under(line, first, last), _rock(c, rng, (h, c.width), face))
-    c.pixels[last:] = c.light.on(ground_colour(c), 0.1)
-    rows = np.arange(first, last, dtype=np.float32)[:, None]
-    t = np.clip((rows - first) / h, 0, 1)
-    half = c.unit * (0.05 + 0.035 * t) * (1 + 0.12 * smooth_values(rng, t[:, 0] * 12)[:, None])
-    threads = c.fbm(rng, 34, 3, size=(h, c.width), span=(0.10 * h / c.unit, c.width / c.unit), wide=0.8)
-    falling = np.clip((1.05 - np.abs(x[None, :] - np.float32(centre)) / half) * 5, 0, 1)
-    falling = falling * step(-1.4, 0.5, threads + 0.5) * (rows > line[None, :] - 0.004 * c.unit)
-    c.lay(slice(first, last), falling * np.float32(0.94), c.light.on((0.97, 1.0, 1.04)))
-    rows_here, columns, dx, dy = c.around((centre, last), (0.5 * c.unit, 0.16 * c.unit))
-    spray = np.exp(-((dx / (0.17 * c.unit)) ** 2 + (dy / (0.07 * c.unit)) ** 2)) * np.float32(0.75)
-    c.lay(rows_here, spray, mix(c.light.cloud, c.light.on((1, 1, 1)), 0.5), columns)
-
-
-def _rock(c: Canvas, rng: np.random.Generator, size: tuple[int, int], face: RGB) -> Array:
-    """A rock wall (h, w, 3): buttresses and ledges, each with a lit and a shaded side, moss on the flat ones."""
-    h, w = size
-    small, span = (h // 2 + 1, w // 2 + 1), (h / c.unit, w / c.unit)
-    wall = 1.2 * np.abs(c.fbm(rng, 3.4, 2, size=small, span=span, wide=0.55))
-    wall = wall + 0.75 * np.abs(c.fbm(rng, 8, 5, size=small, span=span, wide=0.7, gain=0.48))
-    down, across = np.gradient(wall)
-    turn = (-across * np.float32(c.side()) - down * np.float32(0.8)) * np.float32(0.0075 * c.unit)
-    lit = np.clip(0.46 + turn - 0.18 * (wall - 1.2), 0, 1.15)[..., None]
-    stone = np.asarray(face, np.float32) * (0.30 + 0.85 * lit)
-    if not snowy(c):
-        moss = step(0.10, 0.9, -down * np.float32(0.005 * c.unit) + 0.34 * c.fbm(rng, 2.5, 4, size=small, span=span))
-        green = np.array((0.22, 0.34, 0.15), np.float32) * (0.45 + 0.8 * lit)
-        stone = stone + (green - stone) * (moss * np.float32(0.55))[..., None]
-    return enlarge(c.light.on(stone.astype(np.float32), 0.12).astype(np.float32), w, h)
-
-
 def underwater(c: Canvas) -> None:
     """Below the surface: blue deepening downward, shafts of light, sand, weed and bubbles."""
-    rng = c.rng("under")
+    rng, c.sun = c.rng("under"), (c.width * 0.5, 0.0)
     t = np.linspace(0, 1, c.height, dtype=np.float32)
     level = np.float32(0.35 + 0.65 * max(c.light.ambient))
     stops = np.array([(0.42, 0.82, 0.84), (0.06, 0.44, 0.60), (0.02, 0.16, 0.32)], np.float32) * level
@@ -186,8 +137,9 @@ def underwater(c: Canvas) -> None:
 
 
 def _weed(c: Canvas, rng: np.random.Generator, line: Array, tone: Array) -> None:
-    """Ribbons of weed swaying up from the sea floor in clumps, and bubbles that rise beside them."""
-    weed, bubbles = (Image.new("L", (c.width, c.height), 0) for _ in range(2))
+    """Ribbons of weed swaying up from the sea floor in clumps."""
+    weed = Image.new("L", (c.width, c.height), 0)
+    draw = ImageDraw.Draw(weed)
     for _ in range(7):
         middle = rng.random() * c.width
         for _ in range(9):
@@ -197,8 +149,5 @@ def _weed(c: Canvas, rng: np.random.Generator, line: Array, tone: Array) -> None
             px = x + np.sin(t * 5 + rng.uniform(0, 6)) * 0.018 * c.unit * t
             py, wide = y - t * c.unit * rng.uniform(0.08, 0.26), c.unit * 0.0055 * (1 - t) ** 0.6
             outline = np.concatenate([np.stack([px - wide, py], -1), np.stack([px + wide, py], -1)[::-1]])
-            ImageDraw.Draw(weed).polygon([(float(u), float(v)) for u, v in outline], fill=255)
-            bx, by, r = x + 0.03 * c.unit, y - c.unit * rng.uniform(0.1, 0.6), c.unit * rng.uniform(0.002, 0.008)
-            ImageDraw.Draw(bubbles).ellipse((bx - r, by - r, bx + r, by + r), outline=200)
+            draw.polygon([(float(u), float(v)) for u, v in outline], fill=255)
     c.lay(slice(None), np.asarray(weed, np.float32) / 255 * np.float32(0.85), tone)
-    c.add(slice(None), np.asarray(bubbles, np.float32) / 255 * np.float32(0.6), (0.8, 1.0, 1.0))

@@ -63,7 +63,7 @@ def drawn_rain(c: Canvas) -> None:
     """Rain in a drawing: even strokes laid over the finished lines, light on dark grounds and dark on light ones."""
     if not {"rain", "storm"} & c.scene.weather or "rain" in c.scene.unwanted:
         return
-    pale = {"blueprint", "comic", "glass", "woodblock", "poster"} & set(c.scene.styles)
+    pale = {"blueprint", "comic", "poster"} & set(c.scene.styles)
     tone = (0.96, 0.97, 0.98) if pale else (0.13, 0.14, 0.18)
     c.lay(slice(None), _streaks(c, c.rng("drawn rain"), 170, 0.08, 0.0014) * np.float32(0.62), tone)
 
