@@ -49,7 +49,7 @@ HOMES = {
     "anywidget": {"notebook.panel"},
     "traitlets": {"notebook"},
     "matplotlib": {"view.figure"},
-    "PIL": {"image_files", "view", "sandbox.painter"},
+    "PIL": {"image_files", "view", "sandbox.painter", "sandbox.sources"},
     "numpy": {"sandbox.painter", "results.history", "view.figure", "image_files.source_images"},
     "tornado": {"sandbox.server"},
     "nest_asyncio2": {"notebook.display"},

@@ -16,7 +16,7 @@ __all__ = ["Fault", "Sandbox"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Sandbox":
+    if name == "Sandbox":  # on first use: whoever has a key never pays for importing Tornado
         from .server import Sandbox
 
         return Sandbox

@@ -23,12 +23,11 @@ _BROKEN = frozenset(
 )
 #: Replies that do not depend on what the service would have answered, and their usual status.
 _FIXED: Mapping[str, int] = {"status": 500, "rate_limited": 429, "html": 200, "redirect": 307, "expired": 410}
-_LARGE = frozenset({"gzip_bomb", "oversized"})
 _IMAGES = frozenset({"expired", "wrong_content", "truncated_image", "bomb"})
 #: Faults that change the job; the reply then reports it as it is.
 JOB_FAULTS = frozenset({"failed", "fewer", "more"})
 _FIELDS = frozenset({"no_job_id", "unknown_status", "foreign_status_url", "foreign_image_url"})
-_ANYWHERE = _BROKEN | _FIXED.keys() - _IMAGES | _LARGE
+_ANYWHERE = _BROKEN | _FIXED.keys() - _IMAGES | {"gzip_bomb", "oversized"}
 _KINDS: Mapping[str, frozenset[str]] = {
     "submit": _ANYWHERE | JOB_FAULTS | _FIELDS,
     "poll": _ANYWHERE | JOB_FAULTS | _FIELDS,
@@ -236,5 +235,5 @@ def _wrong_body(fault: Fault, reply: Reply) -> Reply:
         if fault.on != "download":
             return replace(reply, body=reply.body.ljust(size), sized=fault.sized)
         return replace(reply, body=b"\0" * 2**16, repeat=-(-size // 2**16), sized=fault.sized)
-    body = fault.raw if fault.raw is not None else payloads.wrong_content(fault.body)
+    body = payloads.WRONG_CONTENT.get(fault.body, payloads.HTML) if fault.raw is None else fault.raw
     return replace(reply, body=body, headers={"Content-Type": fault.content_type or "image/png"})

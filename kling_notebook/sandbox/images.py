@@ -36,13 +36,13 @@ class Paint(Protocol):
         self,
         prompt: str,
         *,
-        negative_prompt: str | None,
-        resolution: str,
-        aspect_ratio: str,
-        output_format: str,
-        index: int,
-        seed: int,
-        source: bytes | None,
+        negative_prompt: str | None = None,
+        resolution: str = "1K",
+        aspect_ratio: str = "1:1",
+        output_format: str = "png",
+        index: int = 0,
+        seed: int = 0,
+        source: bytes | None = None,
     ) -> bytes: ...
 
 
@@ -130,27 +130,22 @@ class Images:
                     return
                 _, _, place, render = heapq.heappop(self._waiting)
                 future = self._futures.get(place)
-                if future is None or not _begin(future):
+                if future is None or future.done() or future.running() or not future.set_running_or_notify_cancel():
                     continue
             try:
                 data = render()
             except Exception as problem:  # whatever the painter does, the thread continues
-                self._finish(place, future, problem)
-            else:
-                self._finish(place, future, data)
-
-    def _finish(self, place: Place, future: Future[bytes], outcome: bytes | Exception) -> None:
-        with self._lock:
-            self._futures.pop(place, None)
-            if isinstance(outcome, bytes):
-                self._kept[place] = outcome
-                self._size += len(outcome)
+                with self._lock:
+                    self._futures.pop(place, None)
+                future.set_exception(problem)
+                continue
+            with self._lock:
+                self._futures.pop(place, None)
+                self._kept[place] = data
+                self._size += len(data)
                 while self._size > MAX_KEPT and len(self._kept) > 1:
                     self._size -= len(self._kept.popitem(last=False)[1])
-        if isinstance(outcome, bytes):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)
+            future.set_result(data)
 
     def start(self) -> None:
         """Paint again after a stop."""
@@ -204,6 +199,7 @@ class Images:
             except OSError:
                 if self._stopped:
                     raise
+                # A system that allows no processes still gets its images, from a kernel that feels it.
                 return paint(prompt, **arguments)
 
         return large if resolution == "2K" and not self._stopped else paint
@@ -239,20 +235,5 @@ class Images:
         """An image painted from the words in a URL: the sandbox fetches nothing from outside."""
         path = unquote(urlsplit(url).path.rpartition(".")[0] or url)
         words = " ".join(re.findall(r"[^\W\d_]+", path)) or "image"
-        paint = self._paint or self._painter("1K")
         seed = sum(url.encode()) % 2**32
-        return paint(
-            words,
-            negative_prompt=None,
-            resolution="1K",
-            aspect_ratio="1:1",
-            output_format="png",
-            index=0,
-            seed=seed,
-            source=None,
-        )
-
-
-def _begin(future: Future[bytes]) -> bool:
-    """Whether this future is still to be worked on."""
-    return not future.done() and not future.running() and future.set_running_or_notify_cancel()
+        return (self._paint or self._painter("1K"))(words, seed=seed, source=None)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Literal
 
-LimitModel = Literal["fixed", "sliding", "bucket"]
+LimitModel = Literal["fixed", "bucket"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,8 @@ class Turn:
 class RateLimit:
     """So many requests per window.
 
-    ``fixed``: the count starts anew at each multiple of the window since the first request. ``sliding``: never more
-    than ``limit`` in any window. ``bucket``: a bucket of ``burst`` tokens, filled at limit/window per second.
+    ``fixed``: the count starts anew at each multiple of the window since the first request. ``bucket``: a bucket of
+    ``burst`` tokens, filled at limit/window per second.
     """
 
     def __init__(
@@ -42,17 +41,12 @@ class RateLimit:
         self.burst = limit if burst is None else max(1, burst)
         self._start: float | None = None
         self._used = 0
-        self._times: deque[float] = deque()
         self._tokens = float(self.burst)
         self._filled: float | None = None
 
     def turn(self, now: float) -> Turn:
         """Ask for one request at ``now`` (epoch seconds); allowance is taken where it is granted."""
-        if self.model == "sliding":
-            return self._sliding(now)
-        if self.model == "bucket":
-            return self._bucket(now)
-        return self._fixed(now)
+        return self._bucket(now) if self.model == "bucket" else self._fixed(now)
 
     def _fixed(self, now: float) -> Turn:
         if self._start is None:
@@ -66,15 +60,6 @@ class RateLimit:
             return Turn(False, 0, reset)
         self._used += 1
         return Turn(True, self.limit - self._used, reset)
-
-    def _sliding(self, now: float) -> Turn:
-        # What left the window frees its place, one request at a time: no burst follows a pause.
-        while self._times and self._times[0] <= now - self.window:
-            self._times.popleft()
-        if len(self._times) >= self.limit:
-            return Turn(False, 0, self._times[0] + self.window)
-        self._times.append(now)
-        return Turn(True, self.limit - len(self._times), self._times[0] + self.window)
 
     def _bucket(self, now: float) -> Turn:
         pace = self.limit / self.window

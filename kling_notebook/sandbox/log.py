@@ -27,7 +27,6 @@ class Entry:
         status: of the answer; 0 while there is none, and for ever where a fault sent none.
         port: the client's port, which tells one connection from another.
         body: the first 16 kB of what was sent.
-        user_agent: the client's name for itself.
     """
 
     kind: RequestKind
@@ -39,7 +38,6 @@ class Entry:
     status: int = 0
     port: int = 0
     body: bytes = b""
-    user_agent: str = ""
 
 
 class Log:

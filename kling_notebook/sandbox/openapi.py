@@ -7,7 +7,6 @@ from typing import Any
 from .replies import STATUS_OF_CODE
 from .schema import MODEL_ID, Shape
 
-MAX_LISTED = 100
 JOB_ID_PATTERN = "^job_[0-9a-f]{24}$"
 #: Codes of the sandbox's own beside those of the given document.
 OWN_CODES = ("not_found", "forbidden")
@@ -40,13 +39,13 @@ def model_entry(cost: float) -> dict[str, Any]:
     }
 
 
-def document(shape: Shape, origin: str, *, publish_schema: bool, jobs_list: bool) -> dict[str, Any]:
+def document(shape: Shape, origin: str, *, publish_schema: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a sandbox under ``origin``."""
     job_id = _parameter("jobId", {"type": "string", "pattern": JOB_ID_PATTERN})
     model_id = _parameter("modelId", {"type": "string", "enum": [MODEL_ID]})
     submit = _operation("runModel", "Submit a job", "Submitted", (400, 401, 402, 404, 429), model_id)
     submit["requestBody"] = {"required": True, "content": _json(_object("Request"))}
-    submit["responses"]["200"]["links"] = {
+    submit["responses"]["200"]["links"] = {  # so that a test tool can follow a job from its submit to its poll
         "poll": {"operationId": "getJob", "parameters": {"jobId": "$response.body#/jobId"}}
     }
     paths: dict[str, Any] = {
@@ -59,11 +58,6 @@ def document(shape: Shape, origin: str, *, publish_schema: bool, jobs_list: bool
     if publish_schema:
         schema = _operation("getModelSchema", "The request schema of a model", "ModelSchema", (404,), model_id)
         paths["/api/v1/models/{modelId}/schema"] = {"get": schema}
-    if jobs_list:
-        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LISTED, "default": 20}
-        listed = _parameter("limit", limit, where="query")
-        recent = _operation("listJobs", "Recent jobs, newest first", "JobList", (400, 401, 429), listed)
-        paths["/api/v1/jobs"] = {"get": recent}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,8 +105,8 @@ def _operation(
     return described
 
 
-def _parameter(name: str, schema: dict[str, Any], where: str = "path") -> dict[str, Any]:
-    return {"name": name, "in": where, "required": where == "path", "schema": schema}
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _error(status: int) -> dict[str, Any]:
@@ -139,17 +133,6 @@ def _schemas(shape: Shape) -> dict[str, Any]:
             output=_record({"images": images}),
             error={"description": "Why a failed job failed: text, or an object"},
             warnings={"type": "array", "items": _TEXT, "description": "What the images do not show"},
-        ),
-        "JobList": _record({"jobs": {"type": "array", "items": _object("JobLine")}, "total": {"type": "integer"}}),
-        "JobLine": _record(
-            {
-                "jobId": _TEXT,
-                "model": _TEXT,
-                "status": status,
-                "creditCost": _CREDITS,
-                "prompt": _TEXT,
-                "createdAt": {"type": "string", "format": "date-time"},
-            }
         ),
         "Model": _record({"apiId": _TEXT, "name": _TEXT, "description": _TEXT, "modality": _TEXT, "creditCost": cost}),
         "ModelList": _record({"models": {"type": "array", "items": _object("Model")}, "total": {"type": "integer"}}),

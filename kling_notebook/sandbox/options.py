@@ -23,6 +23,7 @@ class Range(NamedTuple):
         """Whether ``value`` is such a number; NaN and infinity never are."""
         if value is None:
             return self.optional
+        # Python counts True as the number 1; whoever writes port=True means something else.
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
             return False
         return math.isfinite(value) and self.least <= value <= self.most and not (self.above and value == self.least)

@@ -39,7 +39,7 @@ class PaintingProcess:
                 _send(process.stdin, {**arguments, "source": source is not None}, source or b"")
                 head, data = _receive(process.stdout)
             except (OSError, EOFError, ValueError) as problem:
-                self._end()
+                self._end()  # what it still sends would be taken for the reply to the next request
                 raise OSError(f"the painting process broke off: {problem}") from problem
         if "error" in head:
             raise ValueError(head["error"])

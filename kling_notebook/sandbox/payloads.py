@@ -17,6 +17,8 @@ HTML = (
     b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>"
     b"<body><h1>Bad Gateway</h1><p>The gateway is having a rest.</p></body></html>"
 )
+#: What arrives in an image's place, by the body that a fault names; HTML if it names another.
+WRONG_CONTENT = {"empty": b"", "text": b"This is not an image.", "json": b'{"error": "not an image"}'}
 
 
 def error_body(shape: BodyShape, status: int, code: str | None) -> tuple[str, bytes]:
@@ -45,12 +47,6 @@ def error_body(shape: BodyShape, status: int, code: str | None) -> tuple[str, by
         "json": [None, {}, "nothing to see"],
     }
     return "application/json", json.dumps(values[shape]).encode()
-
-
-def wrong_content(shape: BodyShape) -> bytes:
-    """What arrives in an image's place: ``html`` (the default), ``empty``, ``text`` or ``json``."""
-    bodies: dict[str, bytes] = {"empty": b"", "text": b"This is not an image.", "json": b'{"error": "not an image"}'}
-    return bodies.get(shape, HTML)
 
 
 @functools.lru_cache(maxsize=4)

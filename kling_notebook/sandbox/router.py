@@ -11,21 +11,19 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from . import openapi
 from .faults import JOB_FAULTS, Fault, FaultPoint, Script, faulty_reply
 from .images import Images
 from .limits import RateLimit
 from .log import RequestKind
-from .openapi import MAX_LISTED
 from .replies import Refusal, Reply, json_reply
 from .schema import MAX_OUTPUTS, MODEL_ID, Shape, read_body
-from .service import Job, Service, number
+from .service import Service, number
 
 logger = logging.getLogger("kling_notebook.sandbox")
 
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
@@ -41,10 +39,6 @@ class Request:
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> dict[str, list[str]]:
-        return parse_qs(self.target.partition("?")[2], keep_blank_values=True)
 
     @property
     def origin(self) -> str:
@@ -82,35 +76,21 @@ class Route:
     locked: bool
 
 
+@dataclass(repr=False, eq=False)
 class Router:
     """Answers requests. Every answer is a Reply: whatever goes wrong inside becomes a documented error."""
 
-    def __init__(
-        self,
-        service: Service,
-        images: Images,
-        *,
-        key: str,
-        script: Script,
-        shape: Shape,
-        publish_schema: bool = True,
-        jobs_list: bool = False,
-        limit: RateLimit | None = None,
-        announce_limit: bool = True,
-        retry_after: Literal["seconds", "date", "none"] = "seconds",
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._service = service
-        self._images = images
-        self._key = key.encode()
-        self._script = script
-        self._shape = shape
-        self._publish_schema = publish_schema
-        self._jobs_list = jobs_list
-        self._limit = limit
-        self._announce_limit = announce_limit
-        self._retry_after = retry_after
-        self._clock = clock
+    service: Service
+    images: Images
+    key: str
+    script: Script
+    shape: Shape
+    publish_schema: bool = True
+    limit: RateLimit | None = None
+    announce_limit: bool = True
+    retry_after: Literal["seconds", "date", "none"] = "seconds"
+
+    def __post_init__(self) -> None:
         self._routes = self._make_routes()
 
     def _make_routes(self) -> list[Route]:
@@ -122,10 +102,8 @@ class Router:
             ("GET", r"/api/v1/models/([^/]+)", self._model, False),
             ("GET", r"/api/openapi", self._openapi, False),
         ]
-        if self._publish_schema:
+        if self.publish_schema:
             rows.append(("GET", r"/api/v1/models/([^/]+)/schema", self._schema, False))
-        if self._jobs_list:
-            rows.append(("GET", r"/api/v1/jobs", self._jobs, True))
         return [Route(method, re.compile(pattern), handler, locked) for method, pattern, handler, locked in rows]
 
     # -- the way through ----------------------------------------------------------------------------------------
@@ -134,7 +112,7 @@ class Router:
         """Whether the right key came along; compared in constant time."""
         # Constant time although the key is free: another program of this machine might look for it.
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._key)
+        same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self.key.encode())
         return same and scheme.lower() == "bearer"
 
     def stranger(self, request: Request) -> Reply | None:
@@ -151,7 +129,7 @@ class Router:
 
     def take_fault(self, request: Request) -> Fault | None:
         """The fault that applies to a request, as soon as its header is known."""
-        return self._script.take(request.point) if request.point else None
+        return self.script.take(request.point) if request.point else None
 
     async def answer(self, request: Request, fault: Fault | None) -> Reply:
         """The reply to a request, changed by the fault that applies to it."""
@@ -166,15 +144,15 @@ class Router:
 
     async def _fail(self, request: Request, fault: Fault) -> Reply:
         """Answer a request that a fault applies to."""
-        if fault.kind == "expired":
-            self._service.revoke(request.path)
+        if fault.kind == "expired":  # for every image of the job, as if its hour were over
+            self.service.revoke(request.path)
         # Before the work, so that this very poll already reports it.
         if fault.kind in JOB_FAULTS and request.kind == "poll":
             self._spoil(unquote(request.path.rpartition("/")[2]), fault)
         reply = await self._work(request) if fault.works_first else Reply(200)
         if fault.kind in JOB_FAULTS and request.kind == "submit" and reply.status < 400:
             self._spoil(json.loads(reply.body)["jobId"], fault)
-        reply = faulty_reply(fault, reply, here=request.origin + request.target, now=self._clock())
+        reply = faulty_reply(fault, reply, here=request.origin + request.target, now=time.time())
         return replace(reply, raw=self._fill_in(reply, request)) if fault.kind == "wire" else reply
 
     def _fill_in(self, reply: Reply, request: Request) -> bytes:
@@ -186,18 +164,18 @@ class Router:
             job_id = unquote(request.path.split("/")[2 if request.kind == "download" else -1])
         raw = raw.replace(b"{job_id}", job_id.encode())
         if b"{image_url" in raw:
-            job = self._service.find(job_id)
+            job = self.service.find(job_id)
             for k in range(MAX_OUTPUTS):
-                url = self._service.lasting_url(job, k, request.origin).encode()
+                url = self.service.lasting_url(job, k, request.origin).encode()
                 raw = raw.replace(b"{image_url_%d}" % k if k else b"{image_url}", url)
         return raw.replace(b"{length}", b"%d" % len(raw.partition(b"\r\n\r\n")[2]))
 
     def _spoil(self, job_id: str, fault: Fault) -> None:
-        job = self._service.find(job_id)
+        job = self.service.find(job_id)
         if fault.kind == "failed":
-            self._service.change(job_id, error=fault.error)
+            self.service.change(job_id, error=fault.error)
         else:
-            self._service.change(job_id, count=max(0, job.count + (1 if fault.kind == "more" else -1)))
+            self.service.change(job_id, count=max(0, job.count + (1 if fault.kind == "more" else -1)))
 
     async def _work(self, request: Request) -> Reply:
         """What the service says when nothing goes wrong by script."""
@@ -228,11 +206,11 @@ class Router:
 
     def _take_turn(self) -> dict[str, str]:
         """The rate limit's headers; a Refusal (rate_limited) where the allowance is used up."""
-        if self._limit is None:
+        if self.limit is None:
             return {}
-        now = self._clock()
-        turn = self._limit.turn(now)
-        headers = self._limit.headers(turn, now, retry_after=self._retry_after) if self._announce_limit else {}
+        now = time.time()
+        turn = self.limit.turn(now)
+        headers = self.limit.headers(turn, now, retry_after=self.retry_after) if self.announce_limit else {}
         if not turn.allowed:
             raise Refusal("rate_limited", "Too many requests.", headers=headers)
         return headers
@@ -241,48 +219,39 @@ class Router:
 
     async def _submit(self, request: Request, model_id: str) -> Reply:
         _check_model(model_id)
-        wanted = read_body(request.body, request.headers.get("content-type"), self._shape)
-        job = self._service.submit(wanted)
+        wanted = read_body(request.body, request.headers.get("content-type"), self.shape)
+        job = self.service.submit(wanted)
         # While the job still takes its time; one that is over at once is painted when it is asked for.
         if job.seconds > 0.2 and job.error is None:
-            self._images.paint_ahead(job)
-        return json_reply(self._service.submitted(job, request.origin))
+            self.images.paint_ahead(job)
+        return json_reply(self.service.submitted(job, request.origin))
 
     async def _poll(self, request: Request, job_id: str) -> Reply:
-        reply = self._service.polled(job_id, request.origin)
-        if warnings := self._images.warnings(self._service.find(job_id)):
+        reply = self.service.polled(job_id, request.origin)
+        if warnings := self.images.warnings(self.service.find(job_id)):
             reply["warnings"] = warnings
         return json_reply(reply)
 
-    async def _jobs(self, request: Request, _: str) -> Reply:
-        text = request.query.get("limit", ["20"])[-1]
-        if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LISTED:
-            raise Refusal("invalid_request", f"limit must be an integer between 1 and {MAX_LISTED}.")
-        jobs = [self._service.listed(job) for job in self._service.recent(int(text))]
-        return json_reply({"jobs": jobs, "total": len(jobs)})
-
     async def _download(self, request: Request, _: str) -> Reply:
-        job, k = self._service.asset(request.path)
+        job, k = self.service.asset(request.path)
         # Awaited and not waited for: painting takes seconds, and other requests are answered meanwhile.
-        data = await asyncio.wrap_future(self._images.get(job, k))
-        return Reply(200, data, _image_headers(job))
+        data = await asyncio.wrap_future(self.images.get(job, k))
+        headers = {"Content-Type": f"image/{job.wanted.output_format}", "Cache-Control": "no-store"}
+        return Reply(200, data, headers)
 
     async def _models(self, _request: Request, _: str) -> Reply:
-        return json_reply({"models": [openapi.model_entry(number(self._service.credit_cost))], "total": 1})
+        return json_reply({"models": [openapi.model_entry(number(self.service.credit_cost))], "total": 1})
 
     async def _model(self, _request: Request, model_id: str) -> Reply:
         _check_model(model_id)
-        return json_reply(openapi.model_entry(number(self._service.credit_cost)))
+        return json_reply(openapi.model_entry(number(self.service.credit_cost)))
 
     async def _schema(self, _request: Request, model_id: str) -> Reply:
         _check_model(model_id)
-        return json_reply({"apiId": MODEL_ID, "requestSchema": self._shape.request_schema()})
+        return json_reply({"apiId": MODEL_ID, "requestSchema": self.shape.request_schema()})
 
     async def _openapi(self, request: Request, _: str) -> Reply:
-        document = openapi.document(
-            self._shape, request.origin, publish_schema=self._publish_schema, jobs_list=self._jobs_list
-        )
-        return json_reply(document)
+        return json_reply(openapi.document(self.shape, request.origin, publish_schema=self.publish_schema))
 
 
 def _guard(request: Request) -> None:
@@ -296,7 +265,3 @@ def _guard(request: Request) -> None:
 def _check_model(model_id: str) -> None:
     if model_id != MODEL_ID:
         raise Refusal("model_not_found", f"There is no model {model_id[:60]!a}; the sandbox has {MODEL_ID}.")
-
-
-def _image_headers(job: Job) -> dict[str, str]:
-    return {"Content-Type": MEDIA_TYPES[job.wanted.output_format], "Cache-Control": "no-store"}

@@ -63,7 +63,7 @@ class Sandbox:
         credits: the balance at the start. With ``refill`` False a balance found in ``state_path`` continues instead.
         credit_cost: credits an image costs.
         rate_limit: requests with a key per ``rate_window`` seconds; None for no limit.
-        rate_model: ``fixed`` windows, a ``sliding`` window, or a ``bucket`` of ``rate_burst`` tokens.
+        rate_model: ``fixed`` windows, or a ``bucket`` of ``rate_burst`` tokens.
         rate_headers: False leaves X-RateLimit-* and Retry-After out: a limit that is not announced.
         rate_retry_after: how Retry-After is written: ``seconds``, ``date`` or ``none``.
         seed: of the images, the time jobs take and which of them fail.
@@ -71,7 +71,6 @@ class Sandbox:
         faults: what goes wrong, see `Fault`.
         schema: the key of the number of images, ``num_outputs`` or ``num_images``; None publishes no schema.
         image_key: the key of the source image (``image_url``, ``image``, ``image_urls``, ...); None takes none.
-        jobs_list: offer and describe a list of recent jobs, GET /api/v1/jobs.
         state_path: a JSON file for the job table, so that another sandbox continues with these jobs; source images
             are kept in a folder beside it.
         asset_lifetime: seconds until the address of an image expires.
@@ -104,7 +103,6 @@ class Sandbox:
         faults: Sequence[Fault] = (),
         schema: Literal["num_outputs", "num_images"] | None = "num_outputs",
         image_key: str | None = "image_url",
-        jobs_list: bool = False,
         state_path: Path | None = None,
         asset_lifetime: float = 3600.0,
         paint: Paint | None = None,
@@ -135,7 +133,6 @@ class Sandbox:
             script=self._script,
             shape=Shape(schema or "num_outputs", image_key),
             publish_schema=schema is not None,
-            jobs_list=jobs_list,
             limit=limit,
             announce_limit=rate_headers,
             retry_after=rate_retry_after,
@@ -207,7 +204,7 @@ class Sandbox:
     @property
     def job_ids(self) -> list[str]:
         """Ids of the newest jobs, newest first: what a person would read off the website."""
-        return [job.id for job in self._service.recent(100)]
+        return self._service.job_ids()
 
     def add_fault(self, fault: Fault) -> None:
         """Script one more fault; its requests are counted from now."""
@@ -218,12 +215,12 @@ class Sandbox:
         self._script.clear()
 
 
-class _Running:
+class _Running(HTTPServerConnectionDelegate):
     """A bound socket, and the thread that serves it."""
 
     def __init__(self, port: int, router: Router, log: Log) -> None:
         self.router = router
-        self._log = log
+        self.log = log
         self._socket = _bind(port)
         self.port: int = self._socket.getsockname()[1]
         self._ready = threading.Event()
@@ -243,7 +240,7 @@ class _Running:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         server = _Server(
-            _Listener(self),
+            self,
             max_body_size=MAX_READ,
             max_buffer_size=MAX_READ,
             chunk_size=2**16,
@@ -262,9 +259,13 @@ class _Running:
                 self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(5.0)
 
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:  # noqa: ARG002
+        assert isinstance(request_conn, HTTP1Connection)  # noqa: S101 - what HTTPServer makes; tells the type
+        return _Reading(self, request_conn)
+
     def note(self, request: Request, port: int) -> int:
         """Log what arrived."""
-        return self._log.add(
+        return self.log.add(
             Entry(
                 kind=request.kind,
                 method=request.method,
@@ -274,19 +275,14 @@ class _Running:
                 authorization="authorization" in request.headers,
                 port=port,
                 body=request.body,
-                user_agent=request.headers.get("user-agent", "")[:200],
             )
         )
-
-    def answered(self, number: int, status: int) -> None:
-        """Log the status of an answer."""
-        self._log.answered(number, status)
 
     async def answer(self, request: Request, fault: Fault | None, connection: HTTP1Connection, port: int) -> None:
         """Log, answer and send; nothing escapes."""
         number = self.note(request, port)
         reply = await self.router.answer(request, fault)
-        self.answered(number, reply.sent_status)
+        self.log.answered(number, reply.sent_status)
         try:
             await _send(reply, connection, request.method)
         except StreamClosedError:
@@ -320,15 +316,6 @@ class _Server(HTTPServer):
             super().handle_stream(stream, address)
 
 
-class _Listener(HTTPServerConnectionDelegate):
-    def __init__(self, running: _Running) -> None:
-        self._running = running
-
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:  # noqa: ARG002
-        assert isinstance(request_conn, HTTP1Connection)  # noqa: S101 - what HTTPServer makes; tells the type
-        return _Reading(self._running, request_conn)
-
-
 class _Reading(HTTPMessageDelegate):
     """Collects one request.
 
@@ -354,7 +341,7 @@ class _Reading(HTTPMessageDelegate):
         refusal = router.stranger(self._request)
         if refusal is not None:  # answered at once: Tornado then reads no body and ends the connection
             number = self._running.note(self._request, self._port)
-            self._running.answered(number, refusal.status)
+            self._running.log.answered(number, refusal.status)
             _start(refusal, self._connection)
             self._connection.write(b"" if start_line.method == "HEAD" else refusal.body)
             self._connection.finish()

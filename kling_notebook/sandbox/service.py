@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .replies import Refusal
-from .schema import MODEL_ID, Wanted
+from .schema import Wanted
 from .sources import Source, Sources
 from .state import JobTable
 
@@ -64,6 +64,7 @@ class Job:
         return "pending" if elapsed < self.seconds * PENDING_SHARE else "processing"
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Service:
     """Every job of one sandbox. Called on the server's loop; the numbers may be read on any thread.
 
@@ -71,38 +72,30 @@ class Service:
         credits: what is left. charges: credits taken since the start.
     """
 
-    def __init__(
-        self,
-        *,
-        latency: Latency = None,
-        credits: float = 10_000,
-        refill: bool = True,
-        credit_cost: float = 1,
-        seed: int = 0,
-        fail_rate: float = 0.0,
-        asset_lifetime: float = 3600.0,
-        state_path: Path | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.credits = credits
+    latency: Latency = None
+    credits: float = 10_000
+    refill: bool = True
+    credit_cost: float = 1
+    seed: int = 0
+    fail_rate: float = 0.0
+    asset_lifetime: float = 3600.0
+    state_path: Path | None = None
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
         self.charges: float = 0
-        self.credit_cost = credit_cost
-        self.sources = Sources(state_path.with_name(f"{state_path.stem}_sources") if state_path else None)
-        self._latency = latency
-        self._seed = seed
-        self._fail_rate = fail_rate
-        self._asset_lifetime = asset_lifetime
-        self._clock = clock
+        path = self.state_path
+        self.sources = Sources(path.with_name(f"{path.stem}_sources") if path else None)
         # Addresses of an earlier sandbox must not be valid here: its jobs may have been another person's.
         self._secret = secrets.token_bytes(32)
         self._lock = threading.RLock()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._table = JobTable(state_path) if state_path is not None else None
+        self._table = JobTable(path) if path is not None else None
         self._made = 0
         self._read_table()
-        if self._table is not None and not refill:
+        if self._table is not None and not self.refill:
             left = self._table.credits()
-            self.credits = credits if left is None else left
+            self.credits = self.credits if left is None else left
 
     # -- buying -------------------------------------------------------------------------------------------------
 
@@ -125,7 +118,7 @@ class Service:
                 source=self.sources.take(wanted.image),
                 count=wanted.count,
                 cost=cost,
-                created_at=self._clock(),
+                created_at=self.clock(),
                 seconds=self._seconds(wanted, self._made),
                 seed=self._number(self._made, "picture") % 2**32,
             )
@@ -147,20 +140,20 @@ class Service:
                 return f"The source image cannot be used: {refusal.message}"
         if source is not None and source.problem:
             return f"The source image cannot be used: {source.problem}."
-        return FAILURE if self._share(job.ordinal, "failure") < self._fail_rate else None
+        return FAILURE if self._share(job.ordinal, "failure") < self.fail_rate else None
 
     def _seconds(self, wanted: Wanted, ordinal: int) -> float:
         """More for 2K, for more images, and a little for luck: 2 to 3 s, or about the latency that was set."""
-        if callable(self._latency):
-            return max(0.0, float(self._latency(ordinal)))
+        if callable(self.latency):
+            return max(0.0, float(self.latency(ordinal)))
         work = 0.45 * (wanted.resolution == "2K") + 0.3 * (wanted.count - 1) / 8
         share = work + 0.25 * self._share(ordinal, "time")
-        if self._latency is None:
+        if self.latency is None:
             return 2.0 + share
-        return self._latency * (0.85 + 0.3 * share)
+        return self.latency * (0.85 + 0.3 * share)
 
     def _number(self, ordinal: int, purpose: str) -> int:
-        digest = hashlib.sha256(f"{self._seed}/{ordinal}/{purpose}".encode()).digest()
+        digest = hashlib.sha256(f"{self.seed}/{ordinal}/{purpose}".encode()).digest()
         return int.from_bytes(digest[:8], "big")
 
     def _share(self, ordinal: int, purpose: str) -> float:
@@ -178,10 +171,10 @@ class Service:
                 raise Refusal("not_found", "There is no job with this id.", status=404)
             return self._jobs[job_id]
 
-    def recent(self, limit: int) -> list[Job]:
-        """The newest jobs, newest first."""
+    def job_ids(self) -> list[str]:
+        """Ids of the newest hundred jobs, newest first."""
         with self._lock:
-            return sorted(self._jobs.values(), key=lambda job: job.created_at, reverse=True)[:limit]
+            return sorted(self._jobs, key=lambda job_id: self._jobs[job_id].created_at, reverse=True)[:100]
 
     def submitted(self, job: Job, origin: str) -> dict[str, Any]:
         """The reply to a submit."""
@@ -196,7 +189,7 @@ class Service:
     def polled(self, job_id: str, origin: str) -> dict[str, Any]:
         """The reply to a poll. A finished job's image URLs are new every time."""
         job = self.find(job_id)
-        status = job.status(self._clock())
+        status = job.status(self.clock())
         reply: dict[str, Any] = {"jobId": job.id, "status": status}
         if status == "completed":  # new addresses at every poll, as signed URLs of a store are
             job = self.change(job.id, issue=job.issue + 1)
@@ -205,17 +198,6 @@ class Service:
             reply["error"] = job.error
         reply["creditCost"] = number(job.cost)
         return reply
-
-    def listed(self, job: Job) -> dict[str, Any]:
-        """One line of the list of recent jobs."""
-        return {
-            "jobId": job.id,
-            "model": MODEL_ID,
-            "status": job.status(self._clock()),
-            "creditCost": number(job.cost),
-            "prompt": job.wanted.prompt,
-            "createdAt": _iso(job.created_at),
-        }
 
     def change(self, job_id: str, **changes: Any) -> Job:
         """Replace fields of a job (faults do)."""
@@ -228,11 +210,11 @@ class Service:
 
     def asset_url(self, job: Job, k: int, origin: str) -> str:
         """Where image ``k`` can be had, without a key, until it expires."""
-        return self._asset_url(job, k, origin, job.issue, self._clock() + self._asset_lifetime)
+        return self._asset_url(job, k, origin, job.issue, self.clock() + self.asset_lifetime)
 
     def lasting_url(self, job: Job, k: int, origin: str) -> str:
         """The same URL of image ``k`` at every call, until it expires."""
-        return self._asset_url(job, k, origin, job.revoked + 1, job.created_at + self._asset_lifetime)
+        return self._asset_url(job, k, origin, job.revoked + 1, job.created_at + self.asset_lifetime)
 
     def _asset_url(self, job: Job, k: int, origin: str, issue: int, until: float) -> str:
         expires = int(until * 1000)
@@ -245,7 +227,7 @@ class Service:
         if not hmac.compare_digest(signature, self._sign(job_id, issue, expires, k)):
             raise Refusal("not_found", "There is no such image.", status=404)
         job = self.find(job_id)
-        if self._clock() * 1000 > expires or issue <= job.revoked:
+        if self.clock() * 1000 > expires or issue <= job.revoked:
             raise Refusal("gone", "This address has expired. Ask the job for a new one.", status=410)
         return job, k
 
@@ -293,10 +275,6 @@ def _asset_parts(path: str) -> tuple[str, int, int, str, int]:
         return job_id, int(issue), int(expires), signature, k
     except ValueError:
         raise Refusal("not_found", "There is no such image.", status=404) from None
-
-
-def _iso(epoch: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
 
 
 def _from_record(record: Mapping[str, Any]) -> Job | None:

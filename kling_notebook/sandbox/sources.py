@@ -6,14 +6,18 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import io
 import os
 import re
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from PIL import Image
 
 from .state import MAX_JOBS, read_plain, write_privately
 
@@ -106,62 +110,25 @@ class Sources:
             os.utime(self._folder / name, ns=(now, now))  # a file system's own clock may be too coarse to order them
             space = MAX_KEPT
             kept = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
-            for place, path in enumerate(sorted(kept, key=_modified, reverse=True)):
+            for place, path in enumerate(sorted(kept, key=lambda path: path.lstat().st_mtime_ns, reverse=True)):
                 space -= path.lstat().st_size
                 if space < 0 or place >= MAX_FILES:
                     path.unlink(missing_ok=True)
-
-
-def _modified(path: Path) -> int:
-    return path.lstat().st_mtime_ns
 
 
 def check_image(data: bytes) -> str:
     """Why ``data`` cannot be a source image, in a few words; empty where its header says that it can."""
     if len(data) > MAX_IMAGE:
         return f"it is larger than {MAX_IMAGE // 2**20} MB"
-    size = image_size(data)
-    if size is None:
+    try:
+        with warnings.catch_warnings():
+            # No pixel is decoded here; what a large image would cost is the painter's to refuse.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            width, height = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")).size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return "it is not a PNG, JPEG or WebP image"
-    width, height = size
     if min(width, height) < MIN_SIDE:
         return f"it is {width} x {height} pixels; at least {MIN_SIDE} a side are needed"
     if not MIN_RATIO <= width / height <= MAX_RATIO:
         return f"its ratio is {width / height:.2f}; it must be between {MIN_RATIO} and {MAX_RATIO}"
     return ""
-
-
-def image_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels from the file's header; None for anything but PNG, JPEG and WebP."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" and len(data) >= 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if data[:2] == b"\xff\xd8":
-        return _jpeg_size(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 30:
-        return _webp_size(data)
-    return None
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    chunk = data[12:16]
-    if chunk == b"VP8X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if chunk == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
-        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
-    return None

@@ -81,6 +81,7 @@ def write_privately(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; nothing is left of the attempt.
     """
+    # Under another name first: a reader finds the old file or the new one, never a half.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600), "wb") as file:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         {},
         {"schema": "num_images", "image_key": "image_urls"},
         {"schema": None, "image_key": None},
-        {"jobs_list": True},
     ],
     ids=str,
 )
@@ -40,12 +39,11 @@ def test_the_document_follows_the_variant(quick: Callable[..., Api]) -> None:
         return set(quick(**options).get("/api/openapi").json()["paths"])
 
     plain = paths()
-    assert paths(jobs_list=True) - plain == {"/api/v1/jobs"}
     assert plain - paths(schema=None) == {"/api/v1/models/{modelId}/schema"}
 
 
 def test_replies_are_what_the_document_says(quick: Callable[..., Api]) -> None:
-    api = quick(jobs_list=True, credits=3)
+    api = quick(credits=3)
     document = api.get("/api/openapi").json()
 
     def check(value: object, name: str) -> None:
@@ -62,12 +60,11 @@ def test_replies_are_what_the_document_says(quick: Callable[..., Api]) -> None:
     check(api.get("/api/v1/models").json(), "ModelList")
     check(api.get("/api/v1/models/kling-image").json(), "Model")
     check(api.get("/api/v1/models/kling-image/schema").json(), "ModelSchema")
-    check(api.get("/api/v1/jobs", **api.headers).json(), "JobList")
 
 
 def test_every_operation_documents_that_it_refuses_strangers_and_wrong_methods(quick: Callable[..., Api]) -> None:
     """A foreign Host, any Origin and a method that is not there; and no error is described that nothing answers."""
-    api = quick(jobs_list=True)
+    api = quick()
     document = api.get("/api/openapi").json()
     codes = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
     errors = set()
@@ -124,9 +121,7 @@ def test_another_schema_is_published_and_obeyed(
     assert bad in refused.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"jobs_list": True, "schema": "num_images", "image_key": "image_urls"}], ids=["plain", "variant"]
-)
+@pytest.mark.parametrize("options", [{}, {"schema": "num_images", "image_key": "image_urls"}], ids=["plain", "variant"])
 def test_schemathesis_finds_nothing(
     make_sandbox: Callable[..., Sandbox], options: dict[str, object], tmp_path: Path
 ) -> None:
