@@ -89,7 +89,8 @@ def test_a_bad_default_is_refused_at_use_and_does_no_lasting_harm(kernel):
     for _ in range(2):
         reply = kernel.run("%%kling\na fox")
         assert reply.ename == "SettingsError"
-        assert reply.traceback == ["SettingsError: thumbnail_size (%config) cannot be 'big'. Give a whole number from 32 to 1024."]
+        (line,) = reply.traceback
+        assert line == "SettingsError: thumbnail_size (%config) cannot be 'big'. Give a whole number from 32 to 1024."
     kernel.ok("%reload_ext kling_notebook")
     kernel.ok("%unload_ext kling_notebook")
     kernel.ok("%load_ext kling_notebook")
