@@ -157,7 +157,7 @@ def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", str(folder)]
     # nbclient sends what a widgets.Output captured while the cell runs, past what reads replies on the same socket: the
-    # reply of that cell is then sometimes never read. Seen without this package, too; the next cell goes on after this.
+    # reply of that cell is then sometimes never read. Seen without this package, too; the next cell begins after this.
     command += ["--port_retries=0", "--VoilaExecutor.timeout=40"]
     with running(command, url, home / "voila.log", env=strangers_environment(home), cwd=folder):
         yield JupyterServer(url, folder, home)
