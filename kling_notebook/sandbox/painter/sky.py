@@ -155,7 +155,9 @@ def _clouds(c: Canvas) -> None:
     bank = np.float32(1.5 * (cover - 0.60)) + 0.22 * np.cos((rows - 0.62) * 3.6)
     density = base * 0.50 + puffs * (0.0 if scene.drawn else 0.42) + bank
     shift = max(1, int(0.028 * c.unit / 2))
-    toward = np.roll(density, (shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift)), (0, 1))
+    down, right = shift if light.height > 0.4 else -(shift // 2), int(-c.side() * shift)
+    padded = np.pad(density, shift, mode="edge")  # what lies beyond an edge is like the edge, not like the other side
+    toward = padded[shift - down : shift - down + h, shift - right : shift - right + w]
     lit = np.clip(0.55 + 0.9 * (density - toward), 0, 1)
     mask = step(0.0, 0.62, density) * np.clip((1.02 - rows) * 3.2, 0.15, 1)
     if cover < 0.9:
