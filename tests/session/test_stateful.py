@@ -260,7 +260,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def no_more_is_charged_than_was_sent(self) -> None:
         """One purchase per POST, and one POST per row at most: nothing here may be sent again."""
-        made = len(self.service._service.recent(10_000))
+        made = len(self.service._service._jobs)
         records = self.session.rows(limit=None)
         never = (JobStatus.QUEUED, JobStatus.CANCELLED)
         assert made <= self.service.count("submit") <= sum(record.status not in never for record in records)
@@ -276,7 +276,7 @@ class Machine(RuleBasedStateMachine):
             record.status in (JobStatus.UNCONFIRMED, JobStatus.DISMISSED, JobStatus.SUBMITTING)
             for record in records.values()
         )
-        strange = [job for job in self.service._service.recent(10_000) if job.id not in known]
+        strange = [job for job in self.service._service._jobs.values() if job.id not in known]
         assert len(strange) <= unconfirmed_records, "every job of the service is a row's, or an unconfirmed job's"
 
     @invariant()
