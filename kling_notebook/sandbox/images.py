@@ -236,5 +236,5 @@ class Images:
         path = unquote(urlsplit(url).path.rpartition(".")[0] or url)
         words = " ".join(re.findall(r"[^\W\d_]+", path)) or "image"
         seed = sum(url.encode()) % 2**32
-        plain = {"resolution": "1K", "aspect_ratio": "1:1", "output_format": "png", "negative_prompt": None, "index": 0}
-        return (self._paint or self._painter("1K"))(words, **plain, seed=seed, source=None)
+        plain: dict[str, Any] = {"resolution": "1K", "aspect_ratio": "1:1", "output_format": "png", "index": 0}
+        return (self._paint or self._painter("1K"))(words, **plain, negative_prompt=None, seed=seed, source=None)
