@@ -63,14 +63,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost,::1")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def close_event_loop() -> Iterator[None]:
-    """jupyter_client keeps an event loop and never closes it: a warning when the process ends."""
-    yield
-    if "jupyter_core.utils" in sys.modules:
-        sys.modules["jupyter_core.utils"].ensure_event_loop().close()
-
-
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     """Start sandboxes with any options; all are stopped when the test ends. Unless told otherwise their jobs take no

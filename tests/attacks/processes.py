@@ -237,6 +237,7 @@ def interrupts(place: Path, number: int, chance: random.Random) -> Figures:
     """Interrupts at random moments in a real kernel; the next cell must run."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import KernelManager
+    from jupyter_core.utils import ensure_event_loop
 
     faults, fine = [], 0
     with Sandbox(latency=0.2, paint=paint) as sandbox:
@@ -249,20 +250,27 @@ def interrupts(place: Path, number: int, chance: random.Random) -> Figures:
         }
         manager.start_kernel(env=os.environ | env)
         client = manager.client()
+
+        def interrupt() -> None:
+            manager.interrupt_kernel()
+            ensure_event_loop().close()  # jupyter_client makes one for each thread, and leaves it open
+
         client.start_channels()
         client.wait_for_ready(timeout=120)
         try:
             for k in range(number):
                 client.execute(CELL.format(k), store_history=False)
-                timer = threading.Timer(chance.uniform(0.0, 0.8), manager.interrupt_kernel)
+                timer = threading.Timer(chance.uniform(0.0, 0.8), interrupt)
                 timer.start()
                 client.get_shell_msg(timeout=120)
                 timer.cancel()
+                timer.join()
                 reply = client.execute_interactive("1 + 1", timeout=120, output_hook=lambda message: None)  # noqa: ARG005
                 fine += reply["content"]["status"] == "ok"
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
+            ensure_event_loop().close()
         if fine < number - 1:  # an interrupt that comes between the two cells ends the second, as in any kernel
             faults.append(f"{number - fine} next cells did not run")
         more, images = settle(place / "k", sandbox)
