@@ -123,8 +123,9 @@ class Parameter:
             number = math.nan  # outside of every range
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
-        inexact = whole and not isinstance(value, str) and number != value  # 2.0 is a whole number, 2.5 is not
-        if isinstance(value, bool) or inexact or not low <= number <= high or abs(number) == math.inf:
+        possible = not isinstance(value, bool) and low <= number <= high and abs(number) < math.inf
+        # 2.0 is a whole number, 2.5 is not. Compared last: of an array that is not a number comes an array.
+        if not possible or (whole and not isinstance(value, str) and number != value):
             what = "a whole number" if whole else "a number"
             between = f" from {self.range}" if " to " in self.range else f", {self.range}" if self.range else ""
             raise InputError(f"{self.name} must be {what}{between}, not {value!r}.", parameter=self.name)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import numpy as np
 import pytest
 
 from kling_notebook.api.errors import InputError
@@ -88,6 +89,7 @@ def test_good_values_are_sent_as_the_table_writes_them(name: str, given: Any, se
         ("num_outputs", "two", "whole number"),
         ("num_outputs", "1.5", "whole number"),
         ("num_outputs", [3], "whole number"),
+        ("num_outputs", np.array([1, 2]), "whole number"),
     ],
 )
 def test_bad_values_are_refused_with_the_parameter_and_what_was_meant(name: str, given: Any, message: str) -> None:
