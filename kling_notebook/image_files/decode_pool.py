@@ -35,6 +35,8 @@ def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         except BaseException as error:
             _forget_locals(error)
             raise
+        finally:
+            _here.decodes = False  # it may be the caller's own thread, if the machine gives none
 
     if getattr(_here, "decodes", False):  # to wait here for another of the two threads could be for ever
         return work(*args, **kwargs)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +51,7 @@ def thumbnail(
         place = _place(path, cache, size, limit) if data is None else None
         if place is not None and (known := _read(place)) is not None:
             return known
-        facts, small = decode_pool.run(lambda: decode.decode(data or decode.read_bounded(path), size, draft=True))
-        jpeg = decode_pool.run(make, small, facts, size, limit)
+        jpeg, facts = decode_pool.run(_made, path, data, size, limit)
     except OSError as error:
         reason = error.strerror or error
         raise DownloadError(f"{path.name} cannot be read: {reason}. Was it moved or deleted?") from None
@@ -91,12 +89,20 @@ def keep(path: Path, cache: Path, views: Views) -> None:
 
 def make(image: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
     """The JPEG of an image reduced to ``size`` pixels a side; its comment says the image's own size."""
-    sides = (size, size * 3 // 4, size // 2, size // 4, 64)
-    for side, quality in [(size, QUALITY)] if limit is None else product(sides, _LOWER_QUALITIES):
-        jpeg = decode.jpeg(decode.small(image, max(1, side)), quality, b"kling %dx%d" % facts.upright_size)
-        if limit is None or len(jpeg) <= limit:
-            break
+    jpeg = b""
+    for side in (size, size * 3 // 4, size // 2, size // 4, 64):
+        small = decode.small(image, max(1, side))  # once for all qualities
+        for quality in (QUALITY,) if limit is None else _LOWER_QUALITIES:
+            jpeg = decode.jpeg(small, quality, b"kling %dx%d" % facts.upright_size)
+            if limit is None or len(jpeg) <= limit:
+                return jpeg
     return jpeg
+
+
+def _made(path: Path, data: bytes | None, size: int, limit: int | None) -> tuple[bytes, containers.Facts]:
+    """Decoded, reduced and encoded in one go: a decoded image does not wait for a thread a second time."""
+    facts, small = decode.decode(data or decode.read_bounded(path), size, draft=True)
+    return make(small, facts, size, limit), facts
 
 
 def _place(path: Path, cache: Path, size: int, limit: int | None) -> Path:
