@@ -6,6 +6,8 @@ import io
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,11 +48,13 @@ def encode(image: Image.Image, quality: int) -> bytes:
 def fitting(image: Image.Image, limit: int, steps: Sequence[tuple[float, int]]) -> bytes:
     """The image as a JPEG of at most ``limit`` bytes: the first of some (scale, quality) that fits, or the last."""
     data = b""
-    for scale, quality in steps:
+    for scale, same in groupby(steps, key=itemgetter(0)):
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        data = encode(image if scale == 1.0 else image.resize(size), quality)
-        if len(data) <= limit:
-            break
+        drawn = image if scale == 1.0 else image.resize(size)
+        for _, quality in same:
+            data = encode(drawn, quality)
+            if len(data) <= limit:
+                return data
     return data
 
 
