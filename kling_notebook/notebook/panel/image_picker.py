@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
 from ...api.address import parse_address
-from ...api.errors import InputError
+from ...api.errors import InputError, KlingError
 from ...api.event_log import suppress
 from ...api.generation_request import GenerationRequest, SourceImage
-from ...image_files import metadata
+from ...image_files import metadata, thumbnails
+from ...journal import layout
 from ...session.session import Session
 from ...view.markup import bounded, image_source, tag
-from ...view.pixels import smaller
 from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
 SIDE = 96  # of the preview, in CSS pixels
@@ -143,11 +144,13 @@ class ImagePicker:
 
     def _preview(self, source: SourceImage) -> str:
         """A small image of it; nothing for a URL, or for one of the journal whose copy is gone."""
-        with suppress(InputError):
-            if data := self._kit.session().workspace.attachments.load(source).data:
+        session = self._kit.session()
+        with suppress(KlingError):
+            if data := session.workspace.attachments.load(source).data:
                 style = f"display: block; max-width: {2 * SIDE}px; max-height: {SIDE}px; border-radius: 4px"
-                small = image_source(smaller(data, 2 * SIDE))
-                return tag("img", src=small, alt=f"source image {source.label}", style=style)
+                cache = layout.thumbnails(session.folder)
+                jpeg, *_ = thumbnails.thumbnail(Path(source.label), cache, 2 * SIDE, data=data)
+                return tag("img", src=image_source(jpeg), alt=f"source image {source.label}", style=style)
         return ""
 
     def _recipe_of(self, source: SourceImage) -> GenerationRequest | None:
