@@ -217,7 +217,7 @@ class ServiceClient:
             answered = self._exchange(self._transport.get, f"{self.base_url}/models").status == 200
         return "accepted" if answered else "unknown"
 
-    # Two threads may make one each at the first use: the one that is kept serves from then on, the other ends unused.
+    # Two threads may make one each at the first use: one is kept, the other serves a single exchange.
     @functools.cached_property
     def _transport(self) -> Transport:
         try:

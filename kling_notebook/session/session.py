@@ -293,8 +293,10 @@ class Session:
         """
         self._check_process()
         with self.dispatcher.planning:  # two threads that ask for one row at once must not both take it
-            one = [] if which is None else [past_jobs.resume_one(self.dispatcher, which, job_id)]
-            handles = one or past_jobs.resume_all(self.dispatcher)
+            if which is None:
+                handles = past_jobs.resume_all(self.dispatcher)
+            else:
+                handles = [past_jobs.resume_one(self.dispatcher, which, job_id)]
         self._touched.update(handle.number for handle in handles)
         for handle in handles if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
