@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy as np
 import pytest
 
 from kling_notebook.api.errors import InputError
