@@ -130,7 +130,7 @@ def test_every_option_in_the_words_exists() -> None:
     known |= {flag for row in SUBCOMMANDS.values() for option in row.options for flag in option.flags}
     for action in parser()._subparsers._group_actions[0].choices.values():  # type: ignore[union-attr,attr-defined]
         known |= set(action._option_string_actions)
-    known.add("--inject-paths")  # papermill's own
+    known |= {"--inject-paths", "--execution-timeout"}  # of papermill
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"```bash.*?```", "", EVERYTHING, flags=re.S)))
     assert mentioned <= known, mentioned - known
 
