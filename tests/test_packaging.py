@@ -100,6 +100,7 @@ PLACES = {
     ".github/SECURITY.md",
     "CITATION.cff",
     "CONTRIBUTING.md",
+    "README.md",
     "docs/front-ends.md",
     "pyproject.toml",
     "tests/test_docs.py",
