@@ -85,8 +85,8 @@ def posts(sandbox: Sandbox) -> Counter[str]:
     return Counter(json.loads(entry.body)["prompt"] for entry in sandbox.log if entry.kind == "submit" and entry.body)
 
 
-def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int]:
-    """Resume all that is left in the folder. What is wrong then, and how many images there are."""
+def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int, int]:
+    """Resume all that is left in the folder. What is wrong then; how many images and unconfirmed jobs there are."""
     session, faults, images = Session(settings(folder, sandbox)), [], 0
     try:
         for handle in session.resume().jobs:
@@ -107,7 +107,7 @@ def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int]:
             faults.append(f"{lost} jobs are unknown to the journal")
     finally:
         session.close()
-    return faults + [f"left behind: {path.name}" for path in folder.glob(".*.part")], images
+    return faults + [f"left behind: {path.name}" for path in folder.glob(".*.part")], images, unconfirmed
 
 
 def repeated(sandbox: Sandbox) -> list[str]:
@@ -122,10 +122,11 @@ def kills(place: Path, rounds: int, jobs: int, chance: random.Random) -> Figures
             wait_for_a_moment(process, sandbox, jobs, chance)
             process.kill()
             process.communicate()
-        faults, images = settle(place / "k", sandbox)
+        faults, images, unconfirmed = settle(place / "k", sandbox)
         faults += repeated(sandbox)
-        sent = sandbox.count("submit")
-    return Figures(f"{rounds} SIGKILLs with {jobs} jobs in flight", f"{sent} POSTs, {images} images", faults)
+        figures = f"{sandbox.count('submit')} POSTs for {len(posts(sandbox))} prompts, "
+    figures += f"{images} images saved, {unconfirmed} jobs unconfirmed"
+    return Figures(f"{rounds} SIGKILLs with up to {jobs} jobs in flight", figures, faults)
 
 
 def copies(place: Path, number: int, jobs: int, chance: random.Random) -> Figures:
@@ -167,7 +168,7 @@ def together(place: Path, processes: int, jobs: int, killed: int, chance: random
             process.kill()
         for process in running:
             process.communicate(timeout=180)
-        faults, images = settle(place / "k", sandbox)
+        faults, images, _ = settle(place / "k", sandbox)
         faults += repeated(sandbox)
     return Figures(f"{processes} processes in one folder, {killed} killed", f"{images} images for {jobs}", faults)
 
@@ -187,7 +188,7 @@ def limits(place: Path, sizes: int, jobs: int, chance: random.Random) -> Figures
         with Sandbox(latency=0.1, paint=paint) as sandbox:
             for given in (limit, None):
                 child(folder, sandbox, prompts, given).communicate(timeout=180)
-            more, saved = settle(folder, sandbox)
+            more, saved, _ = settle(folder, sandbox)
             faults += [f"{limit}: {fault}" for fault in more + repeated(sandbox)]
             sent, images = sent + sandbox.count("submit"), images + saved
     text = f"{len(tried)} limits: a full disk at {sizes} sizes, 40 and 20 file handles, little memory"
@@ -223,11 +224,10 @@ def faulty(place: Path, jobs: int, chance: random.Random) -> Figures:
         session.close()
         sandbox.clear_faults()
         known = len(sandbox.job_ids)
-        faults, images = settle(place / "k", sandbox)
+        faults, images, unconfirmed = settle(place / "k", sandbox)
         faults += repeated(sandbox)
-    return Figures(
-        f"{jobs} jobs, half of everything faulty, {len(KINDS)} kinds", f"{known} made, {images} saved", faults
-    )
+    text = f"{jobs} jobs, half of everything faulty, {len(KINDS)} kinds"
+    return Figures(text, f"{known} jobs made, {images} images saved, {unconfirmed} unconfirmed", faults)
 
 
 CELL = "import kling_notebook as kling\nkling.generate('fox {}', show_progress=False).number"
@@ -273,7 +273,7 @@ def interrupts(place: Path, number: int, chance: random.Random) -> Figures:
             ensure_event_loop().close()
         if fine < number - 1:  # an interrupt that comes between the two cells ends the second, as in any kernel
             faults.append(f"{number - fine} next cells did not run")
-        more, images = settle(place / "k", sandbox)
+        more, images, _ = settle(place / "k", sandbox)
         faults += more + repeated(sandbox)
         if sandbox.charges != sandbox.count("submit"):
             faults.append(f"{sandbox.count('submit')} POSTs and {sandbox.charges} charges")
