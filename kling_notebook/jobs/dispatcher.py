@@ -94,7 +94,7 @@ class Dispatcher:
                 text = f"Job {number} ({job_id or 'not submitted'}) was taken over by another kernel."
                 self._conclude(job, KlingError(text, job_id=job_id, number=number))
             except Exception as unexpected:  # an internal error must reach the waiting cell, not die with the thread
-                with suppress(JournalError):  # which may be what went wrong
+                with suppress(Exception):  # reading it may be what went wrong, for lack of memory too
                     job.record = self.workspace.journal.get(job.record.number) or job.record
                 error = unexpected if isinstance(unexpected, KlingError) else internal_error(job.record, unexpected)
                 self._conclude(job, error)

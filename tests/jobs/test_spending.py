@@ -15,10 +15,13 @@ from kling_notebook.api.errors import BudgetExceededError, InputError, Insuffici
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus, Snapshot
 from kling_notebook.api.quantities import duration
+from kling_notebook.jobs import dispatcher
 from kling_notebook.jobs.client import KlingClient
+from kling_notebook.jobs.running_job import RunningJob
 from kling_notebook.jobs.send_permit import CancelledError
 from kling_notebook.jobs.spending import Estimate, SpendingLimits, call_time, price
-from kling_notebook.journal.job_record import new_record
+from kling_notebook.journal.job_record import Record, new_record
+from kling_notebook.journal.journal import Journal
 from kling_notebook.sandbox import Fault
 from kling_notebook.session.session import Session
 
@@ -194,6 +197,33 @@ def test_only_the_first_of_a_kind_goes_alone(
     assert sent_before_a_reply() == 4
     assert sent_before_a_reply(num_outputs=2) == 1
     assert sent_before_a_reply(resolution="2K") == 1
+
+
+def test_a_first_job_that_lacks_memory_ends_and_lets_the_others_go(
+    session: Session, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite lacks memory, too: what the journal holds cannot be read then."""
+    sends, reads = dispatcher.advance, Journal.get
+
+    def advance(job: RunningJob) -> KlingError | None:
+        if job.record.number > 1:
+            return sends(job)
+        assert job.permit is not None
+        assert job.permit.check(job.record) == ""
+        raise MemoryError
+
+    def get(journal: Journal, number: int) -> Record | None:
+        if number == 1:
+            raise MemoryError
+        return reads(journal, number)
+
+    monkeypatch.setattr(dispatcher, "advance", advance)
+    monkeypatch.setattr(Journal, "get", get)
+    requests = [session.request(f"a fox {k}") for k in range(3)]
+    first, *others = session.start(requests, source="python").handles
+    assert "MemoryError" in str(first.exception(timeout=30))
+    assert [handle.exception(timeout=30) for handle in others] == [None, None]
+    assert sandbox.count("submit") == 2
 
 
 def test_a_price_seen_long_ago_is_not_forgotten_while_its_kind_counts_as_known(
