@@ -100,11 +100,10 @@ def settle(folder: Path, sandbox: Sandbox) -> tuple[list[str], int, int]:
                     decode.decode((folder / name).read_bytes(), 1, lenient=False)
                 except (OSError, decode.NotAnImageError) as error:
                     faults.append(str(error))
-        known = {record.job_id for record in session.rows(limit=None)}
         unconfirmed = sum(record.status is JobStatus.UNCONFIRMED for record in session.rows(limit=None))
-        lost = len(set(sandbox.job_ids) - known) - unconfirmed
+        lost = sandbox.charges - images - unconfirmed
         if lost > 0:
-            faults.append(f"{lost} jobs are unknown to the journal")
+            faults.append(f"{lost:g} images were paid for and are neither saved nor named")
     finally:
         session.close()
     return faults + [f"left behind: {path.name}" for path in folder.glob(".*.part")], images, unconfirmed
@@ -223,11 +222,10 @@ def faulty(place: Path, jobs: int, chance: random.Random) -> Figures:
             handle.exception(timeout=170)
         session.close()
         sandbox.clear_faults()
-        known = len(sandbox.job_ids)
         faults, images, unconfirmed = settle(place / "k", sandbox)
         faults += repeated(sandbox)
     text = f"{jobs} jobs, half of everything faulty, {len(KINDS)} kinds"
-    return Figures(text, f"{known} jobs made, {images} images saved, {unconfirmed} unconfirmed", faults)
+    return Figures(text, f"{sandbox.charges:g} charges, {images} images saved, {unconfirmed} unconfirmed", faults)
 
 
 CELL = "import kling_notebook as kling\nkling.generate('fox {}', show_progress=False).number"
