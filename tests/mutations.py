@@ -261,19 +261,8 @@ def pytest(copy: Path, files: Sequence[str], word: str = "") -> tuple[bool | Non
         name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_", "PYTEST_"))
     }
     env |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / ".h")}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-n",
-        "0",
-        "--no-header",
-        "--tb=line",
-        "-p",
-        "no:cacheprovider",
-    ]
+    options = ["-x", "-q", "-n", "0", "-m", "", "--no-header", "--tb=line", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options]
     command += [*files, *(["-k", word] if word else [])]
     try:
         ended = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)

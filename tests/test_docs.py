@@ -63,6 +63,7 @@ def sandbox_environment() -> dict[str, str]:
 # ---- what is shown runs ----
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["README.md", *PAGES])
 def test_the_cells_of_a_page_run_in_a_kernel_in_the_order_they_stand(page: str, tmp_path: Path) -> None:
     sources = blocks(README if page == "README.md" else PAGES[page], "", "python")

@@ -175,6 +175,7 @@ def flat(*_: Any, output_format: str, **__: Any) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "posts"), [("quickstart", 2), ("sweeps", 23)])
 def test_run_all_in_a_second_kernel_buys_nothing_with_reuse_on(
     name: str, posts: int, make_sandbox: Callable[..., Sandbox], tmp_path: Path
@@ -191,6 +192,7 @@ def test_run_all_in_a_second_kernel_buys_nothing_with_reuse_on(
     assert "reused" in "".join(text_of(second, cell.id) for cell in second.cells if cell.cell_type == "code")
 
 
+@pytest.mark.long
 def test_papermill_runs_a_notebook_with_a_parameter_and_stops_at_an_error(tmp_path: Path) -> None:
     cells = ["prompt = 'a fox'", "import kling_notebook as kling\nmade = kling.generate(prompt)", "made.nothing", "1"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])

@@ -19,7 +19,7 @@ NAMES = (
     "kills",
     "copies",
     "together",
-    "limits",
+    pytest.param("limits", marks=pytest.mark.long),
     "faulty",
     "interrupts",
     "replies",

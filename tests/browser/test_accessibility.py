@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 OPEN = "import kling_notebook as kling\nkling.panel()"
 KNOWN = {
     # ipywidgets ties a slider's label to nothing that has the role; the number field beside it is the same value.

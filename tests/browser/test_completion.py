@@ -10,6 +10,8 @@ import pytest
 from kling_notebook.notebook.magic.options_table import OPTIONS
 from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS
 
+pytestmark = pytest.mark.long
+
 SETUP = "%load_ext kling_notebook\naspect = history = resolution_of_mine = 1"
 
 

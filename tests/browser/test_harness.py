@@ -14,6 +14,7 @@ def test_a_notebook_runs_to_its_end_and_is_saved(open_notebook):
     assert page.shoot("harness").stat().st_size > 5000
 
 
+@pytest.mark.long
 def test_run_all_stops_at_a_failing_cell(open_notebook):
     page = open_notebook(["1 / 0", "print('not reached')"])
     page.run_all()
@@ -29,6 +30,7 @@ def test_a_complaint_in_the_console_is_noticed(open_notebook):
     page.errors.clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_themes_can_be_had(open_notebook, theme):
     page = open_notebook(["1"], theme=theme)

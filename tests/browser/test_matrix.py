@@ -148,6 +148,7 @@ def test_nbclient(setup: str, record: Record, tmp_path: Path) -> None:
     record("nbclient", in_file(notebook))
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_papermill(setup: str, record: Record, tmp_path: Path) -> None:
     papermill = pytest.importorskip("papermill")
@@ -242,6 +243,7 @@ def press(page: Any, label: str, prompt: str) -> None:
     page.wait_for_function(f"({LOOK})({json.dumps(prompt)}) > 0", timeout=30_000)
 
 
+@pytest.mark.long
 def test_jupyterlab(open_notebook: Any, setup: str, record: Record) -> None:
     notebook = open_notebook([setup, *WAYS.values()])
     notebook.run_all()
@@ -250,6 +252,7 @@ def test_jupyterlab(open_notebook: Any, setup: str, record: Record) -> None:
     record("JupyterLab", look(notebook.page))
 
 
+@pytest.mark.long
 def test_notebook_7(notebook_7: tuple[str, Path], chromium: Any, setup: str, record: Record) -> None:
     url, folder = notebook_7
     nbformat.write(notebook_of(setup, pressed=False), folder / "matrix.ipynb")
@@ -267,6 +270,7 @@ def test_notebook_7(notebook_7: tuple[str, Path], chromium: Any, setup: str, rec
     page.close()
 
 
+@pytest.mark.long
 def test_voila(voila: Any, chromium: Any, setup: str, record: Record) -> None:
     nbformat.write(notebook_of(setup, pressed=False), voila.folder / "matrix.ipynb")
     page = chromium.new_page()

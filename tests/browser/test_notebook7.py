@@ -9,6 +9,8 @@ import pytest
 
 from kling_notebook.command import notebooks
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("notebook")
 
 

@@ -120,6 +120,7 @@ def test_from_the_page_to_the_first_grid_is_one_click_and_a_few_seconds(open_not
     panel.notebook.shoot("panel-light-1400")
 
 
+@pytest.mark.long
 def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since opening one is what takes long
     """One page for what people do: shapes and counts, two at once, source, star, compare, history, explore, code."""
     panel = opened(open_notebook, SLOW.format(latency=1, more=""), "1", width=1000, theme="dark")
@@ -220,6 +221,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.notebook.shoot("panel-dark-1400-explore")
 
 
+@pytest.mark.long
 def test_what_goes_wrong_is_shown_where_it_happens(open_notebook):
     faults = ", credits=3, faults=[kling.sandbox.Fault('submit', 'failed', at=1, error='too dark')]"
     source = SLOW.format(latency=4, more=faults).replace("import", "import kling_notebook.sandbox\nimport", 1)
@@ -254,6 +256,7 @@ def image_bytes(size, kind="PNG", **options):
     return buffer.getvalue()
 
 
+@pytest.mark.long
 def test_uploads_good_and_bad(open_notebook):
     panel = opened(open_notebook, OPEN)
 
@@ -278,6 +281,7 @@ def test_uploads_good_and_bad(open_notebook):
     panel.wait_results(1)
 
 
+@pytest.mark.long
 def test_a_page_that_is_loaded_again_has_the_panel_as_it_was_and_one_without_a_kernel_the_image(open_notebook):
     panel = opened(open_notebook, OPEN)
     panel.generate(Prompt="a lighthouse in a storm", Images="2")
@@ -305,6 +309,7 @@ def test_a_page_that_is_loaded_again_has_the_panel_as_it_was_and_one_without_a_k
     again.notebook.errors.clear()  # JupyterLab says that the dead models are gone
 
 
+@pytest.mark.long
 def test_keyboard_alone(open_notebook):
     panel = opened(open_notebook, OPEN)
     page = panel.page
@@ -338,6 +343,7 @@ def test_keyboard_alone(open_notebook):
     panel.area.locator(".kling-detail").wait_for(state="detached")
 
 
+@pytest.mark.long
 def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
     panel = opened(open_notebook, SLOW.format(latency=2, more=""))
     panel.generate_button.click()
@@ -370,6 +376,7 @@ def test_a_cell_that_runs_for_long_beside_a_running_job(open_notebook):
     panel.area.get_by_text("A cell is running").wait_for(state="detached")
 
 
+@pytest.mark.long
 def test_a_kernel_that_is_restarted_under_the_page_buys_nothing_and_a_new_panel_works(open_notebook):
     panel = opened(open_notebook, OPEN)
     panel.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
@@ -384,6 +391,7 @@ def test_a_kernel_that_is_restarted_under_the_page_buys_nothing_and_a_new_panel_
     assert value_of(again.notebook, "panel._session().count()") == "1"
 
 
+@pytest.mark.long
 def test_voila_shows_the_panel_and_the_first_grid_in_one_click(chromium, voila):
     import nbformat
 

@@ -9,7 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
+
+pytestmark = pytest.mark.long
 
 KEPT = os.environ.get("KLING_KEEP_IMAGES") == "1"
 SCREENSHOTS = Path(__file__).parent / "screenshots"

@@ -41,6 +41,7 @@ print(peak() - before, len(list(folder.glob("fox_*.*"))))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells the peak another way")
 @pytest.mark.parametrize(("kind", "count", "most"), [("PNG", 16, 150), ("WEBP", 6, 200)])
 def test_2k_images_arriving_at_once_take_bounded_memory(kind: str, count: int, most: int, tmp_path: Path):

@@ -56,6 +56,7 @@ def test_an_announced_limit_is_kept_and_nothing_is_refused(
     assert session.priced([session.request(f"a cat {k}") for k in range(100)]).pace == 120
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("retry_after", ["seconds", "none"])
 def test_an_unannounced_limit_loses_no_job(
     retry_after: str,

@@ -116,6 +116,7 @@ def run(code: str, sandbox: Sandbox, folder: Path, *arguments: str, **settings: 
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_a_hundred_interrupts_at_a_hundred_moments(
     make_sandbox: Callable[..., Sandbox],
     make_session: Callable[..., Session],

@@ -467,6 +467,7 @@ def told(process: subprocess.Popen[str], timeout: float = 170) -> dict[str, Any]
     return json.loads(out.splitlines()[-1])  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 def test_two_kernels_with_three_hundred_jobs_each_lose_no_row(
     make_sandbox: Callable[..., Sandbox],
     make_session: Callable[..., Session],

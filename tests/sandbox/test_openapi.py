@@ -121,6 +121,7 @@ def test_another_schema_is_published_and_obeyed(
     assert bad in refused.json()["error"]["message"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"schema": "num_images", "image_key": "image_urls"}], ids=["plain", "variant"])
 def test_schemathesis_finds_nothing(
     make_sandbox: Callable[..., Sandbox], options: dict[str, object], tmp_path: Path

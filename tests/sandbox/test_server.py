@@ -489,6 +489,7 @@ def test_the_sandbox_imports_no_other_room() -> None:
 # -- size and speed -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_thousand_jobs_leave_little_behind(quick: Callable[..., Api]) -> None:
     paint = lambda _prompt, *, index, seed, **_: (b"%d %d " % (index, seed)) * 25_000  # noqa: E731 - some 400 kB each
     api = quick(paint=paint)

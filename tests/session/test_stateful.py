@@ -311,6 +311,7 @@ class Machine(RuleBasedStateMachine):
             )
 
 
+@pytest.mark.long
 def test_random_lives_keep_the_promises(monkeypatch: pytest.MonkeyPatch, paint: Callable[..., bytes]) -> None:
     """A few hundred steps in random order, the same ones in every run."""
     monkeypatch.setattr(poll_and_save.rate_limiter, "backoff", lambda attempt, jitter: 0.001)  # noqa: ARG005

@@ -52,6 +52,7 @@ def batch(frame: Any, **options: Any) -> kling.BatchResult:
 # ---- from a table to a data set ----
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_five_hundred_rows_are_started_interrupted_resumed_and_exported_with_as_many_posts(
     sandbox: Sandbox, tmp_path: Path
