@@ -30,10 +30,10 @@ SETUP = """\
 %load_ext kling_notebook
 import kling_notebook as kling
 kling.connect(requests_per_minute=6000, credits_without_asking=100);"""
+pytestmark = pytest.mark.long
+
 INTERRUPTED = """\
 import os, signal, threading
-
-pytestmark = pytest.mark.long
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
 get_ipython().run_cell_magic("kling", "", "A heron that takes its time")"""
 # name -> (source, images in its text/html)
