@@ -138,6 +138,7 @@ def run_variant(tmp_path: Path) -> Callable[..., Any]:
         package = Path(__file__).parent.parent / "kling_notebook"
         copy = Path(tempfile.mkdtemp(dir=tmp_path)) / "kling_notebook"
         shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(package.parent / "notebooks", copy.parent / "notebooks")  # the manual's examples are read there
         for name, replaced in edits.items():
             text = (copy / name).read_text(encoding="utf-8")
             for old, new in replaced.items():

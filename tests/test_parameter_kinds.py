@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 ROWS = """PARAMETERS: Mapping[str, Parameter] = _table(
@@ -27,7 +28,7 @@ EDITS = {
 }
 
 WALK = """
-import inspect, json, sys
+import inspect, json, runpy, sys
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 import kling_notebook as kling
@@ -84,6 +85,8 @@ frame = kling.history()
 seen["history"] = {name: [str(frame[name].dtype), str(frame[name].iloc[0])] for name in given}
 images = kling.images()
 seen["images"] = [name in images for name in given]
+manual = runpy.run_path(sys.argv[1])["tables"]()["| Option | Meaning |"]
+seen["docs"] = [any(row.startswith("| `--" + name) for row in manual) for name in given]
 refused = {}
 for name, value in {"seed": -1, "steps": 0, "strength": 1.5, "guidance": "nan", "tiling": "maybe", "upscale": 2,
                     "mood": "wet", "style": 3, "mask": "nowhere.png"}.items():
@@ -101,7 +104,7 @@ print(json.dumps(seen))
 
 
 def test_a_parameter_of_each_kind_walks_through_everything(run_variant: Callable[..., Any]) -> None:
-    seen = run_variant(WALK, EDITS)
+    seen = run_variant(WALK, EDITS, str(Path(__file__).parent / "test_docs.py"))
     assert seen["same"] == dict.fromkeys(("python", "magic", "panel", "batch", "sweep"), True)
     assert seen["estimates"] == 1
     wire = seen["wire"]
@@ -132,6 +135,7 @@ def test_a_parameter_of_each_kind_walks_through_everything(run_variant: Callable
     assert {"calm", "stormy"} <= set(mood)
     assert {*seed, *steps} <= {""}, "no range of numbers is listed"
     assert {"--strength", "--steps", "--style"} <= set(names)
+    assert all(seen["docs"]), "each has its row in the table that `python tests/test_docs.py` writes"
     assert all(seen["signature"])
     assert all(seen["images"])
     history = seen["history"]
