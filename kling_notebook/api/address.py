@@ -4,8 +4,6 @@ It stands in captions, file names and DataFrames, and is what a person types. Th
 service's reply; ``12`` alone is the job.
 """
 
-from __future__ import annotations
-
 import re
 import string
 

@@ -1,7 +1,5 @@
 """What an API key must look like, and how it is kept out of everything that is printed."""
 
-from __future__ import annotations
-
 import re
 from html import escape
 from typing import NoReturn
@@ -16,7 +14,7 @@ class Secret:
 
     __slots__ = ("_text",)
 
-    def __init__(self, text: str | Secret) -> None:
+    def __init__(self, text: "str | Secret") -> None:
         try:
             self._text: str = text.reveal() if isinstance(text, Secret) else text
         finally:

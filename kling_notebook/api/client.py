@@ -3,8 +3,6 @@
 What repeats, waits and spends is in `jobs`: the session's workers, and `KlingClient` for a plain script.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import math
@@ -219,14 +217,14 @@ class ServiceClient:
 
     # Two threads may make one each at the first use: one is kept, the other serves a single exchange.
     @functools.cached_property
-    def _transport(self) -> Transport:
+    def _transport(self) -> "Transport":
         try:
             from .transport import Transport  # here, and not above: it imports requests
         except OSError as error:  # requests 2.32 opens the TLS key log when it is imported
             raise SettingsError(f"requests cannot be loaded ({error}). Check SSLKEYLOGFILE.") from None
         return Transport(self._key, self.base_url, *self._seconds[:2])
 
-    def _exchange(self, send: Callable[..., Reply], *what: object) -> Reply:
+    def _exchange(self, send: "Callable[..., Reply]", *what: object) -> "Reply":
         try:
             reply = send(*what)
         except Exception as error:

@@ -24,8 +24,6 @@ The class says what was seen; the flag ``maybe_submitted`` says whether somethin
 sentence of a message says what to do next. Ordinary classes: hashable and picklable.
 """
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 The last lines are kept in this process whatever logging is configured. A line never holds the key or a prompt.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import time

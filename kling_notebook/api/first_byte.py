@@ -6,8 +6,6 @@ the first byte (name, connection, proxy, TLS handshake, commit of the intent) ha
 Needs nothing beyond the standard library; transport.py mixes `WatchedConnection` into urllib3's connection classes.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """A request for images, valid by construction, and the source image it may hold."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
@@ -9,7 +7,7 @@ import operator
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from .address import MOST_IMAGES
 from .errors import InputError
@@ -40,11 +38,11 @@ class SourceImage:
     data: bytes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of_bytes(cls, data: bytes, media_type: str, label: str) -> SourceImage:
+    def of_bytes(cls, data: bytes, media_type: str, label: str) -> Self:
         return cls(label, None, hashlib.sha256(data).hexdigest(), media_type, data=data)
 
     @classmethod
-    def of_url(cls, url: str) -> SourceImage:
+    def of_url(cls, url: str) -> Self:
         """An image that the service fetches itself.
 
         Raises:
@@ -72,7 +70,7 @@ class SourceImage:
         return {name: getattr(self, name) for name in _STORED}
 
     @classmethod
-    def from_json(cls, what: Mapping[str, Any]) -> SourceImage:
+    def from_json(cls, what: Mapping[str, Any]) -> Self:
         """The source of a stored request. TypeError if it does not have the form of one."""
         label, *facts = [what.get(name) for name in _STORED]
         if not isinstance(label, str) or not all(isinstance(fact, str | None) for fact in facts):
@@ -171,7 +169,7 @@ class GenerationRequest:
         """Every parameter by name, in the table's order; a copy."""
         return dict(self._values)
 
-    def replace(self, **changes: Any) -> GenerationRequest:
+    def replace(self, **changes: Any) -> "GenerationRequest":
         """A new request with some parameters, ``extra``, ``sample`` or ``model`` changed."""
         return GenerationRequest(**(self._values | self._beside() | changes))
 
@@ -184,7 +182,7 @@ class GenerationRequest:
         """The source images by parameter."""
         return {name: value for name, value in self._values.items() if isinstance(value, SourceImage)}
 
-    def with_sources(self, change: Callable[[SourceImage], SourceImage]) -> GenerationRequest:
+    def with_sources(self, change: Callable[[SourceImage], SourceImage]) -> "GenerationRequest":
         """The same request with each source image changed. Nothing is checked: a stored request stays as it was."""
         changed = {name: change(source) for name, source in self.sources.items()}
         return _restore(self._unknown | self._values | changed, self._beside())
@@ -196,7 +194,7 @@ class GenerationRequest:
         return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample} | drawn
 
     @classmethod
-    def from_json(cls, what: Mapping[str, Any]) -> GenerationRequest:
+    def from_json(cls, what: Mapping[str, Any]) -> "GenerationRequest":
         """A stored request as it was, whatever choices, ranges and defaults today's table has.
 
         A parameter that the stored request does not know has the value that leaving it out meant.

@@ -1,11 +1,9 @@
 """Frozen values: what is asked for, what the service says of it, and what an observer is told."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from .errors import KlingError
 from .generation_request import GenerationRequest
@@ -131,7 +129,7 @@ class Snapshot:
     warnings: tuple[str, ...] = ()
     error: KlingError | None = None
 
-    def replace(self, **changes: Any) -> Snapshot:
+    def replace(self, **changes: Any) -> Self:
         """The next snapshot: this one with some facts replaced."""
         return replace(self, **changes)
 

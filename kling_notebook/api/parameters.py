@@ -6,8 +6,6 @@ estimate all derive from it: adding an input is one row.
 Source: https://pixeldojo.ai/api-platform/kling-image, "Input Parameters".
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 import re

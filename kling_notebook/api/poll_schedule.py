@@ -1,13 +1,12 @@
 """When a running job is asked next: pure arithmetic over how long such jobs took before, and still take."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
+from typing import Self
 
 PLENTY = 5.0  # polls per job; from here on none is saved at the price of a result that is seen much later
 LONGEST_FIRST_WAIT = 20.0  # seconds until the first poll at most, if polls are plenty: past jobs may have been slower
@@ -32,7 +31,7 @@ class Durations:
     running_count: int = 0
 
     @classmethod
-    def of(cls, seconds: Iterable[float], running: Iterable[float] = ()) -> Durations:
+    def of(cls, seconds: Iterable[float], running: Iterable[float] = ()) -> Self:
         """From the seconds of past jobs; what is negative or not finite is left out. ``running``: the ages at which
         others were last found running. They take longer than that (censored observations): without them a first batch
         would learn from the quick jobs only."""

@@ -1,7 +1,5 @@
 """Numbers as a person reads them: counted nouns, credits and durations."""
 
-from __future__ import annotations
-
 
 def count(number: int, noun: str) -> str:
     """``1 job``, ``2 jobs``."""

@@ -1,7 +1,5 @@
 """What a reply's headers say about when to ask again. Pure: ``now_epoch`` is seconds since 1970."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import UTC

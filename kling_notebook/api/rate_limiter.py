@@ -1,12 +1,10 @@
 """How many requests may go out, and what replies teach about that. Pure: ``now`` is in seconds of a monotonic clock."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 from .rate_headers import count, reset, retry_after
 
@@ -81,11 +79,11 @@ class RateLimiter:
             return min(self.learned, self.announced or UNLIMITED)
         return self.announced or max(1, int(min(UNLIMITED, self.rate + self.beyond)))
 
-    def report_load(self, running: int, waiting: int) -> RateLimiter:
+    def report_load(self, running: int, waiting: int) -> Self:
         """Say how many jobs run, among which polls are divided, and how many requests wait for one of them to end."""
         return replace(self, running=max(0, running), waiting=max(0, waiting))
 
-    def try_acquire(self, now: float, kind: Kind) -> tuple[RateLimiter, float]:
+    def try_acquire(self, now: float, kind: Kind) -> tuple[Self, float]:
         """Ask for one request. 0.0: it may go, and is counted. Else seconds until asking again makes sense."""
         current = self._aged(now)
         wait = current._wait(now, kind)
@@ -94,7 +92,7 @@ class RateLimiter:
         polled_at = now if kind == "poll" else current.polled_at
         return replace(current, under_way=(*current.under_way, now), polled_at=polled_at), 0.0
 
-    def release_unused(self) -> RateLimiter:
+    def release_unused(self) -> Self:
         """The latest request that was granted was not sent, and no reply will come."""
         return replace(self, under_way=self.under_way[:-1])
 
@@ -146,7 +144,7 @@ class RateLimiter:
         headers: Mapping[str, str],
         now_epoch: float | None = None,
         jitter: float = 0.0,
-    ) -> RateLimiter:
+    ) -> Self:
         """Take in a reply, once for every granted request: ``status`` 0 if none came, ``now_epoch`` in seconds since
         1970. ``jitter`` (see `backoff`) parts clients that were refused at once."""
         current = self._aged(now)
@@ -158,7 +156,7 @@ class RateLimiter:
             return current._refused(now, sent, headers, epoch, jitter)
         return current._granted(now, sent)
 
-    def _announcement(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> RateLimiter:
+    def _announcement(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Self:
         """X-RateLimit-*. Of overlapping replies the lowest count holds; only a later request may raise it."""
         limit, remaining, seconds = count(headers, "limit"), count(headers, "remaining"), reset(headers, epoch)
         current = replace(self, announced=min(UNLIMITED, limit) if limit else self.announced)
@@ -172,7 +170,7 @@ class RateLimiter:
             return replace(current, remaining=remaining, remaining_at=now)
         return current
 
-    def _granted(self, now: float, sent: float) -> RateLimiter:
+    def _granted(self, now: float, sent: float) -> Self:
         current = replace(
             self,
             granted=(*self.granted, now) if self.limit < UNLIMITED else (),
@@ -189,7 +187,7 @@ class RateLimiter:
         learned = self.learned + 1
         return replace(current, learned=None if learned >= (self.announced or UNLIMITED) else learned, pause=1)
 
-    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> RateLimiter:
+    def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> Self:
         fresh = sent >= self.refused_at  # requests sent together are refused together: that is one event
         refusals = self.refusals + 1 if fresh else self.refusals
         asked = retry_after(headers, epoch)
@@ -225,7 +223,7 @@ class RateLimiter:
         tokens -= min(current.waiting, current.running)  # each job that ends makes way for one request that waits
         return max(1.0, RESERVE * tokens / max(1, current.running))
 
-    def _aged(self, now: float) -> RateLimiter:
+    def _aged(self, now: float) -> Self:
         """Without what is over: replies older than the window, and requests whose reply will not come."""
         old, lost = bisect_right(self.granted, now - WINDOW), bisect_right(self.under_way, now - WINDOW)
         if not old and not lost:

@@ -3,8 +3,6 @@
 Never a value, the key, a prompt or a URL: what is kept here may be sent to strangers.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

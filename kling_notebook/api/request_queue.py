@@ -1,7 +1,5 @@
 """The queue in which a client's requests wait for the rate limit: any thread may ask, and none is put to sleep here."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time
@@ -43,7 +41,7 @@ class RequestQueue:
         self._places = count()
         self.waiting: weakref.WeakSet[Slot] = weakref.WeakSet()  # the slot of a thread that died goes with it
 
-    def slot(self, kind: Kind, due: float = 0.0) -> Slot:
+    def slot(self, kind: Kind, due: float = 0.0) -> "Slot":
         """A new place in the queue. ``due``: the earliest moment, on the monotonic clock."""
         with self.lock:
             slot = Slot(self, kind, due, next(self._places), self.clock() + _GRACE)
@@ -70,7 +68,7 @@ class RequestQueue:
         """See `RateLimiter.share`."""
         return self.limiter.share(self.clock(), horizon)
 
-    def first(self, now: float) -> Slot | None:
+    def first(self, now: float) -> "Slot | None":
         """The first of those that are due and ask again when they were told to: one that sleeps holds up no other."""
         awake = [slot for slot in self.waiting if slot.due <= now <= slot.expected]
         return min(awake, key=lambda slot: (_PRIORITY[slot.kind], slot.due, slot.place), default=None)

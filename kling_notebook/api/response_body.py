@@ -3,8 +3,6 @@
 Needs nothing beyond the standard library; transport.py puts it between requests and the socket.
 """
 
-from __future__ import annotations
-
 import http.client
 import io
 import itertools

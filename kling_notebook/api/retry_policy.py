@@ -1,7 +1,5 @@
 """May a request be sent again, and is a job asked again after a poll that failed? Pure: nothing sleeps here."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import Enum

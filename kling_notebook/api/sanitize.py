@@ -1,7 +1,5 @@
 """What comes from outside, made harmless: JSON within bounds, text of one line, records that open no image. Pure."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -5,8 +5,6 @@ So what goes beyond a prompt is sent under the key that the live schema shows, n
 anything is bought where no key is known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

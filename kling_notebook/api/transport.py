@@ -5,8 +5,6 @@ redirects with the body, we follow none with the key; it takes a password from a
 URLs, we send them as given. Its objects never hold the key, and its frames are cut from every exception.
 """
 
-from __future__ import annotations
-
 import functools
 import http.client
 import io

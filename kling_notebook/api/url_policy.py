@@ -4,8 +4,6 @@ Two rules live here and nowhere else: the key goes to the configured origin (sch
 are fetched from public https addresses only, unless the service itself is on this machine.
 """
 
-from __future__ import annotations
-
 import base64
 import ipaddress
 import re

@@ -6,8 +6,6 @@ hangs on it: a submit whose reply holds no job id is never taken for a refusal.
 Source: https://pixeldojo.ai/api-platform/kling-image.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping

@@ -7,8 +7,6 @@ Sources: the PNG specification (third edition, eXIf), ITU T.81 with the Exif 2.3
 specification (RIFF, VP8X).
 """
 
-from __future__ import annotations
-
 import re
 import struct
 import zlib

@@ -5,8 +5,6 @@ enough: the C library keeps a store of freed memory for each thread that ever as
 that took turns kept 350 MB. Two threads keep two stores.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import traceback

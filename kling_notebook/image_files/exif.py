@@ -5,8 +5,6 @@ new first list that repeats the old entries and pointing the header at it, so no
 maker understands (maker notes, sub-lists, a preview) is broken. Pure.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What kind of file some bytes are, by the bytes alone. Pure."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ One payload in one tag for PNG, JPEG and WebP, put in by editing the container: 
 that are signed, or of another kind, stay byte for byte; their recipe is in a JSON file beside them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 A module of its own because everything that reads an image needs it, and nothing else of what they need.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets

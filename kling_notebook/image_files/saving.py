@@ -4,8 +4,6 @@ What stands under an image's name arrived whole: a crash at any moment leaves th
 that the next session removes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -47,7 +45,7 @@ def file_stem(number: int, place: int, prompt: str, job_id: str) -> str:
     return "-".join(part for part in (f"{number:04d}{letter_of(place)}", _slug(prompt), mark) if part)
 
 
-def open_image(path: Path, data: bytes | None = None) -> Image.Image:
+def open_image(path: Path, data: bytes | None = None) -> "Image.Image":
     """A saved image as a PIL image, decoded, the file closed; from ``data`` if its bytes are at hand.
 
     Raises:

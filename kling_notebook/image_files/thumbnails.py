@@ -4,8 +4,6 @@ A thumbnail's name is a hash of its image's name, size and time of change, so an
 one. The image's own width and height stand in the JPEG's comment, and a shown grid need not open the image.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -71,7 +69,7 @@ def large(
     return thumbnail(path, cache, size, limit, data=data)
 
 
-def previews(reduced: Image.Image, facts: containers.Facts, sizes: Sequence[int], alone: bool) -> Views:
+def previews(reduced: "Image.Image", facts: containers.Facts, sizes: Sequence[int], alone: bool) -> Views:
     """What the cache shall keep of an image that is decoded just now: its thumbnails, and the large view if it will be
     shown by itself. ``reduced``: it, at most as large as is needed."""
     wanted: list[tuple[int, int | None]] = [(size, None) for size in sizes]
@@ -87,7 +85,7 @@ def keep(path: Path, cache: Path, views: Views) -> None:
             write_whole(_place(path, cache, size, limit), jpeg)
 
 
-def make(image: Image.Image, facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
+def make(image: "Image.Image", facts: containers.Facts, size: int, limit: int | None = None) -> bytes:
     """The JPEG of an image reduced to ``size`` pixels a side; its comment says the image's own size."""
     jpeg = b""
     for side in (size, size * 3 // 4, size // 2, size // 4, 64):

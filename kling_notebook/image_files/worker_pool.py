@@ -4,8 +4,6 @@ The threads are daemons, not a ThreadPoolExecutor's: those are joined at exit, a
 down as its slowest job.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable
