@@ -21,11 +21,12 @@
      └─ Interrupted                  job_ids, maybe_submitted: the waiting was stopped; what was submitted keeps running
 
 The class says what was seen; the flag ``maybe_submitted`` says whether something may have been charged. The last
-sentence of a message says what to do next. Ordinary classes: hashable and picklable.
+sentence of a message says what to do next. Ordinary classes: hashable, and picklable, since each can be made of its
+text alone and every other fact lies in its ``__dict__``.
 """
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -61,9 +62,6 @@ class KlingError(Exception):
         self.job_id = self.job_id or job_id
         self.number = self.number if self.number is not None else number
         return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -180,14 +178,3 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.job_ids = tuple(job_ids)
         self.maybe_submitted = maybe_submitted
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, dict(self.__dict__))
-
-
-def _rebuild(cls: type[BaseException], args: tuple[Any, ...], facts: Mapping[str, Any]) -> BaseException:
-    """Unpickle without calling ``__init__``, whose keyword arguments pickle does not know."""
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(facts)
-    return error
