@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from . import reply_report, url_policy, wire
 from .api_key import Secret, clean_key
 from .errors import InputError, KlingError, SettingsError, TransportError
-from .event_log import log_suppressed, suppress
+from .event_log import suppress
 from .generation_request import DEFAULT_MODEL, GenerationRequest, SourceImage
 from .job import Job
 from .rate_limiter import RateLimiter
@@ -160,15 +160,11 @@ class ServiceClient:
 
     def _fetch_schema(self) -> ModelSchema | None:
         # Either page may hold it; which one the service has is not known.
-        for ending in (("schema",), ()):
-            try:
+        with suppress(TransportError, SettingsError):
+            for ending in (("schema",), ()):
                 reply = self._exchange(self._transport.get, url_policy.model_url(self.base_url, self.model, *ending))
-            except (TransportError, SettingsError) as error:
-                log_suppressed(__name__, error)
-                return None
-            found = read_schema(parse(reply.body)) if 200 <= reply.status < 300 else None
-            if found is not None:
-                return found
+                if 200 <= reply.status < 300 and (found := read_schema(parse(reply.body))):
+                    return found
         return None
 
     def check_request(self, request: GenerationRequest) -> None:
