@@ -137,9 +137,9 @@ def _sandbox(chosen: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     """Says what works also in a pipe and without a key, where a session for requests cannot be made."""
-    from .api import reply_report
     from .api.errors import SettingsError
     from .calls import connect, current_session
+    from .session.status import write_report
 
     # Without a usable key the folder and the journal can be checked all the same, on the sandbox.
     rows, of_the_folder = [], False
@@ -155,7 +155,7 @@ def _check(chosen: argparse.Namespace) -> int:
     finally:
         session.close()
     if chosen.report:
-        rows.append(("report", "ok", str(reply_report.write(Path.cwd()))))
+        rows.append(("report", "ok", str(write_report(Path.cwd()))))
     width = max(len(what) for what, _, _ in rows)
     for what, verdict, text in rows:
         print(f"{what:<{width}}  {verdict:<7}  {text}")

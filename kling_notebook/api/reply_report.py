@@ -5,28 +5,26 @@ Never a value, the key, a prompt or a URL: what is kept here may be sent to stra
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from .sanitize import parse
 
-FILE = "kling-report.json"
 MOST_SHAPES = 100
 LARGEST_BODY = 2**20  # bytes; of a larger body only the size class is noted
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
 
-_shapes: dict[str, int] = {}  # each different shape, as JSON text, and how often it came
+_shapes: Counter[str] = Counter()  # each different shape, as JSON text, and how often it came
 
 
 def note(method: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
     """Take in a reply."""
     reply = parse(body) if len(body) <= LARGEST_BODY else None
     shape = shape_of(reply) if reply is not None else "empty" if not body else "not JSON, or above 1 MB"
-    facts = {"method": method, "status": status, "headers": sorted(map(_name, headers)), "body": shape}
-    text = json.dumps(facts)
+    text = json.dumps({"method": method, "status": status, "headers": sorted(map(_name, headers)), "body": shape})
     if text in _shapes or len(_shapes) < MOST_SHAPES:
-        _shapes[text] = _shapes.get(text, 0) + 1
+        _shapes[text] += 1
 
 
 def shape_of(value: Any, depth: int = 0) -> Any:
@@ -45,9 +43,7 @@ def _name(key: object) -> str:
     return str(key) if _NAME.fullmatch(str(key)) else "(not a plain name)"
 
 
-def write(folder: Path) -> Path:
-    """Write what was noted in this process; the file's path."""
-    path = folder / FILE
+def as_json() -> str:
+    """What was noted in this process, as the text of a JSON file."""
     replies = [json.loads(text) | {"times": times} for text, times in _shapes.items()]
-    path.write_text(json.dumps({"replies": replies}, indent=1) + "\n", encoding="utf-8")
-    return path.absolute()
+    return json.dumps({"replies": replies}, indent=1) + "\n"

@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from ..api import reply_report
 from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
@@ -157,6 +159,13 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
         found = "ok" if schema.image_key else "unknown"
         rows.append(("image key", found, schema.image_key or "none: no image to image"))
     return [*rows, ("submitting", "unknown", "never tried by this check: it would cost a credit")]
+
+
+def write_report(folder: Path) -> Path:
+    """Write what a bug report needs to know of the service's replies to ``kling-report.json``; the file's path."""
+    path = folder / "kling-report.json"
+    path.write_text(reply_report.as_json(), encoding="utf-8")
+    return path.absolute()
 
 
 def pillow_row(version: str) -> list[tuple[str, str, str]]:

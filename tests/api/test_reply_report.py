@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +16,15 @@ from kling_notebook.jobs.client import KlingClient
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reply_report, "_shapes", {})
+    monkeypatch.setattr(reply_report, "_shapes", Counter())
 
 
-def test_a_report_holds_names_and_types_and_no_value(make_sandbox: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_report_holds_names_and_types_and_no_value(make_sandbox: Callable[..., Any]) -> None:
     sandbox = make_sandbox()
     client = KlingClient(sandbox.key, base_url=sandbox.base_url)
     client.run(GenerationRequest("a very secret prompt"))
     client.probe()
-    text = reply_report.write(tmp_path).read_text()
+    text = reply_report.as_json()
     for value in (sandbox.key, "secret", "127.0.0.1", "://", *sandbox.job_ids):
         assert value not in text
     replies = json.loads(text)["replies"]
@@ -51,9 +51,9 @@ def test_a_report_holds_names_and_types_and_no_value(make_sandbox: Callable[...,
         (b'{"n":' + b"1" * 2_000_000 + b"}", "not JSON, or above 1 MB"),
     ],
 )
-def test_replies_of_every_kind_have_a_shape(body: bytes, shape: Any, tmp_path: Path) -> None:
+def test_replies_of_every_kind_have_a_shape(body: bytes, shape: Any) -> None:
     reply_report.note("GET", 200, {"X-Secret value": "1", "Date": "now"}, body)
-    text = reply_report.write(tmp_path).read_text()
+    text = reply_report.as_json()
     assert "secret" not in text.lower()
     (reply,) = json.loads(text)["replies"]
     assert reply["headers"] == ["(not a plain name)", "Date"]

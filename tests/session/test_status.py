@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from kling_notebook.session import status
@@ -19,3 +22,10 @@ def test_a_pillow_with_the_overflow_is_pointed_out(version: str, warned: bool) -
 def test_the_check_looks_at_the_installed_pillow(session, monkeypatch) -> None:
     monkeypatch.setattr(status.importlib.metadata, "version", lambda name: "12.3.0" if name == "Pillow" else "0")
     assert [what for what, verdict, _ in session.check() if verdict == "warning"] == ["Pillow"]
+
+
+def test_a_report_of_the_replies_is_written_into_the_folder(session, tmp_path: Path) -> None:
+    session.check()
+    path = status.write_report(tmp_path)
+    assert path == tmp_path.absolute() / "kling-report.json"
+    assert {reply["method"] for reply in json.loads(path.read_text(encoding="utf-8"))["replies"]} >= {"GET"}

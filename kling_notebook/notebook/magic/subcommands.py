@@ -269,12 +269,12 @@ def _login() -> Any:
 
 
 def _check(report: bool = False) -> Any:
-    from ...api import reply_report
+    from ...session.status import write_report
     from ...view.table import facts_bundle
 
     rows = _session().check()
     if report:
-        text = f"{reply_report.write(Path.cwd())}: names and types of the replies, no values; attach it to a bug report"
+        text = f"{write_report(Path.cwd())}: names and types of the replies, no values; attach it to a bug report"
         rows.append(("report", "ok", text))
     if "ipykernel" in sys.modules and (fault := kernel_fault(sys.modules["ipykernel"].__version__)):
         rows.append(("kernel", "failed", fault))
