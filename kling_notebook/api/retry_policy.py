@@ -17,6 +17,7 @@ from .errors import (
     UnauthorizedError,
 )
 from .rate_limiter import LONGEST_WAIT
+from .wire import refuses
 
 REFUSED_POLL_TRIES = 5
 """Polls since the last good one answered with something that waiting does not mend, before the asking ends."""
@@ -50,12 +51,7 @@ def after_submit(error: KlingError) -> AfterSubmit:
         return AfterSubmit.REFUSED
     if isinstance(error, RateLimitedError):
         return AfterSubmit.REFUSED if (error.retry_after or 0.0) > LONGEST_WAIT else AfterSubmit.AGAIN
-    # 307 and 308 ask for the same POST elsewhere, so it was not worked on here; other redirects often follow work done.
-    if (
-        isinstance(error, ApiError)
-        and (error.status in (307, 308) or 400 <= error.status < 500)
-        and error.status not in (408, 499)
-    ):
+    if isinstance(error, ApiError) and refuses(error.status):
         return AfterSubmit.REFUSED
     return AfterSubmit.UNKNOWN
 
@@ -89,11 +85,9 @@ class FailedPolls:
         # Gone comes first: it ends the job, the others only the asking, which resume takes up again.
         if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
             return AfterPoll.GONE
-        if self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError):
-            return AfterPoll.REFUSED
-        if retry_after_seconds(error) > min(LONGEST_WAIT, left):
-            return AfterPoll.REFUSED
-        return AfterPoll.AGAIN
+        pointless = self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError)
+        too_long = retry_after_seconds(error) > min(LONGEST_WAIT, left)
+        return AfterPoll.REFUSED if pointless or too_long else AfterPoll.AGAIN
 
 
 def retry_after_seconds(error: KlingError) -> float:

@@ -8,6 +8,7 @@ URLs, we send them as given. Its objects never hold the key, and its frames are 
 import functools
 import http.client
 import io
+import itertools
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -76,8 +77,8 @@ class Transport:
         with _session(direct=is_loopback(self._base_url)) as session:
             # A file object is sent in blocks, each with the time-out to itself; bytes share one time-out in all.
             headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
-            prepared = _prepared(session, "POST", url, headers, io.BytesIO(body))
-            return self._exchange(session, prepared, url, Exchange(request_target(url), self._key, before_first_byte))
+            request = requests.Request("POST", url, headers, data=io.BytesIO(body))
+            return self._exchange(session, request, Exchange(request_target(url), self._key, before_first_byte))
 
     def get(self, url: str) -> Reply:
         """Ask once.
@@ -85,21 +86,18 @@ class Transport:
         Raises:
             TransportError: no reply, or one that was cut short and cannot be read.
         """
-        session = self._sessions[is_loopback(url)]
-        prepared = _prepared(session, "GET", url, {}, None)
-        reply = self._exchange(session, prepared, url, Exchange(request_target(url), self._key))
+        session, request = self._sessions[is_loopback(url)], requests.Request("GET", url)
+        reply = self._exchange(session, request, Exchange(request_target(url), self._key))
         if reply.cut is not None and parse(reply.body) is None:
             raise TransportError(f"The reply of {host_of(url)} was cut short: {reply.cut}. Ask again.")
         return reply
 
-    def _exchange(
-        self, session: requests.Session, prepared: requests.PreparedRequest, url: str, exchange: Exchange
-    ) -> Reply:
+    def _exchange(self, session: requests.Session, request: requests.Request, exchange: Exchange) -> Reply:
         failure: BaseException
         try:
-            return self._read(_send(session, prepared, self._timeout, exchange))
+            return self._read(_send(session, request, self._timeout, exchange))
         except Exception as error:
-            failure = exchange.hook_error or _failure(error, url, exchange, paid=prepared.method == "POST")
+            failure = exchange.hook_error or _failure(error, request, exchange.started)
         except BaseException as interrupt:
             failure = interrupt
         # Raised without the frames and causes below: those of requests and http.client hold the key.
@@ -131,8 +129,7 @@ class Transport:
             return _save_data_url(url, write, limit)
         deadline = time.monotonic() + seconds
         for _ in range(REDIRECTS + 1):
-            refusal = why_blocked(url, self._base_url)
-            if refusal is not None:
+            if refusal := why_blocked(url, self._base_url):
                 raise DownloadError(f"The image was not fetched: {refusal} ({host_of(url)}).", final=True)
             with self._ask_asset(url, deadline) as response:
                 target = response.headers.get("Location")
@@ -161,14 +158,13 @@ class Transport:
         return written
 
     def _ask_asset(self, url: str, deadline: float) -> requests.Response:
-        session = self._sessions[is_loopback(url)]
+        session, request = self._sessions[is_loopback(url)], requests.Request("GET", url)
         left = deadline - time.monotonic()
         exchange = Exchange(request_target(url))
         try:
             if left <= 0:
                 raise TimeoutError
-            prepared = _prepared(session, "GET", url, {}, None)
-            return _send(session, prepared, (min(self._timeout[0], left), left), exchange)
+            return _send(session, request, (min(self._timeout[0], left), left), exchange)
         except SettingsError as error:
             # A proxy may stand between us and this host alone: the other images are to be tried, and all named.
             raise DownloadError(f"The image could not be fetched. {error}", final=True) from None
@@ -228,29 +224,24 @@ def _next(arriving: Iterator[bytes], host: str, limit: int, deadline: float) -> 
 # --- what went wrong ----------------------------------------------------------------------------------------------
 
 
-def _failure(error: Exception, url: str, exchange: Exchange, *, paid: bool) -> Exception:
+def _failure(error: Exception, request: requests.Request, started: bool) -> Exception:
     """The error to raise. Whether anything was sent is a fact that the connection noted; the rest is the message."""
     if isinstance(error, SettingsError):
         return error
-    seen = f"No reply came from {host_of(url)}: {_why(error)}."
-    if not exchange.started:
-        seen = f"{_described(url)} could not be reached: {_why(error)}."
-        advice = "Nothing was sent; check the network and the base URL."
-    elif paid:
-        advice = "A job may have been made and charged; it was not sent again."
-    else:
-        advice = "Ask again."
-    started = exchange.started
-    return TransportError(f"{seen} {advice}", never_left=not started, maybe_submitted=paid and started)
+    url, why = str(request.url), _why(error)
+    if not started:
+        seen = f"{_described(url)} could not be reached: {why}. Nothing was sent; check the network and the base URL."
+        return TransportError(seen, never_left=True)
+    paid = request.method == "POST"
+    advice = "A job may have been made and charged; it was not sent again." if paid else "Ask again."
+    return TransportError(f"No reply came from {host_of(url)}: {why}. {advice}", maybe_submitted=paid)
 
 
 def _why(error: BaseException) -> str:
     """The innermost reason in a few words of our own, without the addresses that requests' messages hold."""
-    chain = list(_causes(error))
-    certain = (_certain_reason(cause) for cause in chain)
-    likely = (_likely_reason(cause) for cause in reversed(chain))
-    reasons = (reason for reasons in (certain, likely) for reason in reasons if reason)
-    return next(reasons, f"the connection failed ({type(chain[-1]).__name__})")
+    causes = list(_causes(error))
+    reasons = itertools.chain(map(_certain_reason, causes), map(_likely_reason, reversed(causes)))
+    return next(filter(None, reasons), f"the connection failed ({type(causes[-1]).__name__})")
 
 
 def _certain_reason(cause: BaseException) -> str | None:
@@ -324,8 +315,7 @@ def _check_files_of_tls(error: BaseException, verify: Any) -> None:
         return
     if log := os.environ.get("SSLKEYLOGFILE"):
         try:
-            with open(os.path.expandvars(log), "ab"):  # noqa: PTH123  # as the TLS library opens it
-                pass
+            open(os.path.expandvars(log), "ab").close()  # noqa: PTH123  # as the TLS library opens it
         except OSError as problem:
             raise SettingsError(
                 f"The TLS key log {log} cannot be opened ({problem.strerror}). Check SSLKEYLOGFILE."
@@ -365,24 +355,23 @@ def _session(*, direct: bool) -> requests.Session:
     return session
 
 
-def _prepared(
-    session: requests.Session, method: str, url: str, headers: Mapping[str, str], data: Any
-) -> requests.PreparedRequest:
+def _prepared(session: requests.Session, request: requests.Request) -> requests.PreparedRequest:
     """The request, complete but not sent: for the host alone, since path and query go out as `Exchange` has them."""
     try:
-        parts = urlsplit(url)
-        host = f"{parts.scheme}://{parts.netloc}/"
-        return session.prepare_request(requests.Request(method, host, headers=dict(headers), data=data))
+        host = urljoin(str(request.url), "/")
+        return session.prepare_request(requests.Request(request.method, host, request.headers, data=request.data))
     except Exception as error:
+        host = host_of(str(request.url))
         raise SettingsError(
-            f"A request to {host_of(url)} cannot be made ({type(error).__name__}). Check the base URL and the model."
+            f"A request to {host} cannot be made ({type(error).__name__}). Check the base URL and the model."
         ) from None
 
 
 def _send(
-    session: requests.Session, prepared: requests.PreparedRequest, timeout: tuple[float, float], exchange: Exchange
+    session: requests.Session, request: requests.Request, timeout: tuple[float, float], exchange: Exchange
 ) -> requests.Response:
     """Send it by the adapter: `Session.send` would look into redirects, and is what caches and recorders replace."""
+    prepared = _prepared(session, request)
     url = str(prepared.url)
     settings = session.merge_environment_settings(url, {}, True, None, None)
     try:
@@ -402,24 +391,21 @@ class _Adapter(HTTPAdapter):
         _watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        _watch(manager)
-        return manager
+        return _watch(super().proxy_manager_for(proxy, **options))
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
         try:
             return super().get_connection_with_tls_context(*args, **options)
         except Exception as error:  # no connection is opened here yet: nothing was sent
-            problem = type(error).__name__
             raise SettingsError(
-                f"The proxy named in the environment cannot be used ({problem}). Check HTTPS_PROXY."
+                f"The proxy named in the environment cannot be used ({type(error).__name__}). Check HTTPS_PROXY."
             ) from None
 
 
-def _watch(manager: Any) -> None:
+def _watch(manager: Any) -> Any:
     """Let a pool manager make connections that note their first byte, in classes made from its own."""
-    pools: Mapping[str, type] = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in pools.items()}
+    manager.pool_classes_by_scheme = {name: _watched(pool) for name, pool in manager.pool_classes_by_scheme.items()}
+    return manager
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain, product
 from typing import Any, Literal
 from unicodedata import category
 
@@ -29,14 +30,15 @@ from .rate_headers import header, retry_after
 from .sanitize import clean, number, parse, parse_torn, without_urls
 from .url_policy import id_in_job_url, is_data_url, same_origin_url
 
-_SUCCESS = frozenset({"completed", "complete", "succeeded", "succeed", "success", "done", "finished"})
-_FAILURE = frozenset(
-    {"failed", "failure", "error", "cancelled", "canceled", "expired", "rejected", "timeout", "timed_out"}
-)
-_RUNNING = frozenset({"pending", "processing", "running", "queued", "starting", "in_progress"})
+_STATES: Mapping[str, Literal["running", "completed", "failed"]] = {
+    **dict.fromkeys(("completed", "complete", "succeeded", "succeed", "success", "done", "finished"), "completed"),
+    **dict.fromkeys(
+        ("failed", "failure", "error", "cancelled", "canceled", "expired", "rejected", "timeout", "timed_out"), "failed"
+    ),
+    **dict.fromkeys(("pending", "processing", "running", "queued", "starting", "in_progress"), "running"),
+}
 _STATUS_KEYS = ("status", "state", "jobStatus", "job_status", "taskStatus", "task_status")
 _ID_KEYS = ("jobId", "job_id", "id", "jobID", "taskId", "task_id")
-_WITHOUT_A_JOB = frozenset({307, 308})  # these tell the client to ask elsewhere: the request was not acted on
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidRequestError,
@@ -85,14 +87,13 @@ def read_submit(
     """
     # A reply that was cut still counts: the job it names was paid for, and its id is all that is needed.
     whole = parse(body)
-    reply = _unwrapped(_object(whole if whole is not None else parse_torn(body)))
-    good = 200 <= status < 300
-    if not good and (_refuses(status) or not (reply and _job_id(reply, _ID_KEYS[:2]))):
+    reply = _unwrapped(whole if whole is not None else parse_torn(body)) or {}
+    if not 200 <= status < 300 and (refuses(status) or _job_id(reply, _ID_KEYS[:2]) is None):
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
-    job_id = _job_id(reply) if reply is not None else None
-    for url in (_text(reply or {}, "statusUrl", "status_url"), header(headers, "location")):
+    job_id = _job_id(reply)
+    for url in (_text(reply, "statusUrl", "status_url"), header(headers, "location")):
         job_id = job_id or id_in_job_url(url, base_url)
-    job = _job(reply or {}, job_id or "", base_url)
+    job = _job(reply, job_id or "", base_url)
     if whole is None:  # what is missing may change the meaning of what is there; the next poll says it all
         job = replace(job, state="running", image_urls=(), error=None)
     if job_id is None and not job.image_urls:
@@ -112,11 +113,11 @@ def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, 
     """
     if not 200 <= status < 300:
         raise read_error(status, headers, body, submitting=False).with_job(job_id=job_id)
-    reply = _unwrapped(_object(parse(body)))
+    reply = _unwrapped(parse(body))
     if reply is None:
         raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
     job = _job(reply, _job_id(reply, _ID_KEYS[:2]) or job_id, base_url)
-    if _state(job.status) == "completed" and not job.image_urls:
+    if _STATES.get(job.status) == "completed" and not job.image_urls:
         text = f"Job {job_id} is completed, and the reply names no image."
         raise _unexpected(text, status, body, job_id=job_id)
     return job
@@ -133,7 +134,7 @@ def completed_by_evidence(before: Job | None, now: Job, num_outputs: int) -> Job
     """
     if now.state != "running" or before is None or not now.output_urls or not before.output_urls:
         return now
-    if now.status in _RUNNING:
+    if now.status in _STATES:
         same = [_without_query(url) for url in now.output_urls] == [_without_query(url) for url in before.output_urls]
         if not same or len(now.output_urls) < num_outputs:
             return now
@@ -147,10 +148,8 @@ def _without_query(url: str) -> str:
 
 def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
     images = tuple(dict.fromkeys(_images_of(reply, base_url)))
-    word = _status_word(reply)
-    if not word:
-        word = "completed" if images else "unknown"
-    state = _state(word)
+    word = _status_word(reply) or ("completed" if images else "unknown")
+    state = _STATES.get(word, "running")
     return Job(
         job_id,
         state if state != "completed" or images else "running",
@@ -175,12 +174,8 @@ def _status_word(reply: Mapping[str, Any]) -> str:
         word = clean(value, 40).lower()
         plain = re.sub(r"[\s-]+", "_", word)
         if word:
-            return plain if plain in _SUCCESS | _FAILURE | _RUNNING else word
+            return plain if plain in _STATES else word
     return ""
-
-
-def _state(word: str) -> Literal["running", "completed", "failed"]:
-    return "completed" if word in _SUCCESS else "failed" if word in _FAILURE else "running"
 
 
 # --- what a reply is wrapped in -------------------------------------------------------------------------------------
@@ -188,9 +183,12 @@ def _state(word: str) -> Literal["running", "completed", "failed"]:
 _WRAPPERS = ("data", "result", "job", "response", "body", "payload", "prediction", "task")
 
 
-def _unwrapped(reply: Mapping[str, Any] | None, depth: int = 0) -> Mapping[str, Any] | None:
-    """The object that speaks of the job: the reply itself, or what it is wrapped in. Facts outside are kept."""
-    if reply is None or depth > 3 or _speaks_of_a_job(reply):
+def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
+    """The object that speaks of the job: the reply itself, or what it is wrapped in; None if there is no object. Facts
+    outside are kept."""
+    if not isinstance(reply, Mapping):
+        return None
+    if depth > 3 or _speaks_of_a_job(reply):
         return reply
     others = sorted(reply, key=lambda key: _WRAPPERS.index(key) if key in _WRAPPERS else len(_WRAPPERS))
     for key in others:
@@ -199,9 +197,7 @@ def _unwrapped(reply: Mapping[str, Any] | None, depth: int = 0) -> Mapping[str, 
             inside = parse(inside.encode("utf-8", "replace"))
         if isinstance(inside, list) and len(inside) == 1:
             inside = inside[0]
-        if not isinstance(inside, Mapping) or key in ("error", "input", "request"):
-            continue
-        found = _unwrapped(inside, depth + 1)
+        found = _unwrapped(inside, depth + 1) if key not in ("error", "input", "request") else None
         if found is not None and _speaks_of_a_job(found, alone=key in _WRAPPERS):
             return {name: value for name, value in reply.items() if name != key} | dict(found)
     return reply
@@ -209,10 +205,8 @@ def _unwrapped(reply: Mapping[str, Any] | None, depth: int = 0) -> Mapping[str, 
 
 def _speaks_of_a_job(value: Mapping[str, Any], *, alone: bool = True) -> bool:
     """It holds a job's id, or a status with images. A bare ``id`` counts only if ``alone``: users have one as well."""
-    if any(key in value for key in _ID_KEYS if key != "id"):
-        return True
-    rest = any(key in value for key in (*_STATUS_KEYS, *_CONTAINERS[:3]))
-    return alone and (rest or "id" in value)
+    names = (*_ID_KEYS, *_STATUS_KEYS, *_CONTAINERS[:3]) if alone else [key for key in _ID_KEYS if key != "id"]
+    return any(name in value for name in names)
 
 
 def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
@@ -253,15 +247,11 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
 
     As a last resort any address below it that is not one of the service's own pages.
     """
-    for anywhere in (False, True):
-        found: list[str] = []
-        for key in _CONTAINERS:
-            urls = _urls(reply.get(key), anywhere=anywhere)
-            # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
-            found += [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]
-            if found and key == "output":
-                break  # what stands elsewhere is the same, or something else
-        if found:
+    # If there are some under ``output``, what stands elsewhere is the same, or something else.
+    for anywhere, keys in product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:])):
+        urls = chain.from_iterable(_urls(reply.get(key), anywhere=anywhere) for key in keys)
+        # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
+        if found := [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]:
             return found
     return []
 
@@ -292,13 +282,14 @@ _NOT_A_REASON = frozenset({*_ID_KEYS, *_STATUS_KEYS, "statusUrl", "creditCost", 
 def _reason(reply: Mapping[str, Any]) -> str:
     """Why a job failed, in whatever words the reply holds."""
     code, message = _code_and_message(reply)
-    reasons = dict.fromkeys([message or code or ""])
+    holders = [value for value in (reply, reply.get("output"), reply.get("result")) if isinstance(value, Mapping)]
     # Services name it as they like (errorMessage, failureReason, moderation.detail): the name tells, not the place.
-    for holder in (reply, reply.get("output"), reply.get("result")):
-        for key, value in holder.items() if isinstance(holder, Mapping) else ():
-            if _REASON_KEYS.search(str(key)) and isinstance(value, str) and value.strip() and value != code:
-                reasons[clean(value)] = None
-    text = "; ".join(filter(None, reasons))
+    named = [
+        clean(value)
+        for key, value in chain.from_iterable(holder.items() for holder in holders)
+        if _REASON_KEYS.search(str(key)) and isinstance(value, str) and value != code
+    ]
+    text = "; ".join(filter(None, dict.fromkeys([message or code or "", *named])))
     rest = {key: value for key, value in reply.items() if key not in _NOT_A_REASON and value not in (None, "", [], {})}
     return clean(text) or ("no reason given" + (f" ({clean(rest, 200)})" if rest else ""))
 
@@ -346,9 +337,9 @@ def read_error(
     if not message and code is None:
         message = _plain(body)
     kind = _kind(status, code)
-    if kind is ModelNotFoundError and not submitting and _object(parsed) is None:
+    if kind is ModelNotFoundError and not submitting and not isinstance(parsed, Mapping):
         kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
-    unknown = submitting and not _refuses(status)
+    unknown = submitting and not refuses(status)
     what, advice = _ADVICE[kind]
     if kind is InsufficientCreditsError and same_origin_url(CREDITS_PAGE, base_url):
         advice = f"Buy credits at {CREDITS_PAGE}"
@@ -374,9 +365,10 @@ def read_error(
     )
 
 
-def _refuses(status: int) -> bool:
-    """True if the status makes it certain that no job was made. Other redirects may follow work that was done."""
-    return status in _WITHOUT_A_JOB or (400 <= status < 500 and status not in (408, 499))
+def refuses(status: int) -> bool:
+    """True if the status makes it certain that no job was made. 307 and 308 ask for the same POST elsewhere, so it was
+    not worked on here; other redirects often follow work that was done."""
+    return status in (307, 308) or (400 <= status < 500 and status not in (408, 499))
 
 
 def _kind(status: int, code: str | None) -> type[ApiError]:
@@ -420,16 +412,16 @@ def _code(value: Any) -> str | None:
 
 def _field_errors(items: list[Any]) -> str:
     """``prompt: too long; image_url: missing`` from a list of field errors."""
-    messages = []
-    for item in items[:5]:
-        if isinstance(item, Mapping):
-            where = item.get("field") or item.get("loc") or item.get("path") or item.get("param")
-            where = ".".join(str(step) for step in where) if isinstance(where, list) else where
-            what = clean(item.get("message") or item.get("msg") or item.get("error"))
-            messages.append(": ".join(part for part in (clean(where, 60), what) if part))
-        else:
-            messages.append(clean(item))
-    return clean("; ".join(part for part in messages if part))
+    return clean("; ".join(filter(None, map(_field_error, items[:5]))))
+
+
+def _field_error(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return clean(item)
+    where = item.get("field") or item.get("loc") or item.get("path") or item.get("param")
+    place = ".".join(map(str, where)) if isinstance(where, list) else where
+    what = clean(item.get("message") or item.get("msg") or item.get("error"))
+    return ": ".join(filter(None, (clean(place, 60), what)))
 
 
 def _plain(body: bytes) -> str:
@@ -439,10 +431,6 @@ def _plain(body: bytes) -> str:
         text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)
         text = re.sub(r"<[^>]*>?", " ", text)
     return "" if text.strip() in ("null", "{}", "[]") else clean(text, 200)
-
-
-def _object(parsed: Any) -> Mapping[str, Any] | None:
-    return parsed if isinstance(parsed, Mapping) else None
 
 
 def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> UnexpectedReplyError:
