@@ -16,7 +16,9 @@ from .event_log import suppress
 
 # Only hosts that every URL parser reads alike: no user part, no backslash, no percent sign, no letters that an
 # international name would be folded from (a full-width digit becomes a plain one on the way to the socket).
-_PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+# Labels above 63 characters, and names above 253, the socket layer would refuse to look up, after the request counts as
+# begun.
+_PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?)(:[0-9]{1,5})?")
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x1f\x7f]")
 _NEVER_IN_AN_ORIGIN = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 _NUMERIC_HOST = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
@@ -45,7 +47,7 @@ def check_base_url(base_url: str) -> str:
     text = base_url.strip()
     wish = "Give one like https://pixeldojo.ai/api/v1."
     parts = None if _NEVER_IN_AN_ORIGIN.search(text) else _split(text)
-    if parts is None or parts.scheme not in ("http", "https"):
+    if parts is None:
         if "@" in text:  # it may hold a password: do not repeat it
             raise SettingsError(f"The base URL must not hold a user name or password. {wish}")
         raise SettingsError(f"The base URL {text[:200]!r} is not an http(s) address. {wish}")
@@ -57,21 +59,16 @@ def check_base_url(base_url: str) -> str:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of a URL whose host every parser reads alike; None for any other. Path and query may hold anything:
-    they are quoted when the request is made."""
+    """The parts of an http(s) URL whose host every parser reads alike; None for any other. Path and query may hold
+    anything: they are quoted when the request is made."""
     if not isinstance(url, str) or _NEVER_IN_A_URL.search(url) or _NEVER_IN_AN_ORIGIN.search(_origin_part(url)):
         return None
     try:
         parts = urlsplit(url)
-        port = parts.port
+        plain = _PLAIN_HOST.fullmatch(parts.netloc) and len(str(parts.hostname)) <= 253 and parts.port != 0
     except ValueError:
         return None
-    if not parts.hostname or not _PLAIN_HOST.fullmatch(parts.netloc) or port == 0:
-        return None
-    labels = parts.hostname.removesuffix(".").split(".")
-    if len(parts.hostname) > 253 or not all(0 < len(label) < 64 for label in labels):
-        return None  # the socket layer would refuse to look it up, after the request counts as begun
-    return parts
+    return parts if plain and parts.scheme in ("http", "https") else None
 
 
 def _origin_part(url: str) -> str:
@@ -83,7 +80,7 @@ def _origin_part(url: str) -> str:
 def origin(url: str) -> tuple[str, str, int] | None:
     """Scheme, host and port of a URL, all comparable; None where it has none."""
     parts = _split(url)
-    if parts is None or parts.scheme not in ("http", "https"):
+    if parts is None:
         return None
     return parts.scheme, str(parts.hostname).rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -101,10 +98,8 @@ def is_loopback(url: str) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
     address = _literal(host)
-    return address is not None and address.is_loopback
+    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -117,10 +112,8 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
+        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        if inner := address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or nat64:
             return _is_public(inner)
     return address.is_global and not address.is_multicast
 
