@@ -66,8 +66,13 @@ class ServiceClient:
             api_key = ""  # no frame below an error shows it
         self.base_url = url_policy.check_base_url(base_url)
         self.model = url_policy.check_model(model)
-        seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
-        for name, value in (seconds | {"download_timeout": download_timeout, "rate": rate}).items():
+        numbers = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "download_timeout": download_timeout,
+            "rate": rate,
+        }
+        for name, value in numbers.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise SettingsError(f"{name} must be a number above 0, not {value!r}.")
         self._seconds = (float(connect_timeout), float(read_timeout), float(download_timeout))

@@ -126,19 +126,19 @@ class GenerationRequest:
         for name in given.keys() - PARAMETERS.keys():
             check(name, None)
         values = {name: check(name, given.get(name)) for name in PARAMETERS}
-        for name in (name for name, row in PARAMETERS.items() if row.kind == "image" and values[name] is not None):
-            values[name] = _checked_source(name, values[name])
+        images = [name for name, row in PARAMETERS.items() if row.kind == "image" and values[name] is not None]
+        values |= {name: _checked_source(name, values[name]) for name in images}
         beside = {
             "extra": _checked_extra(extra),
             "sample": _checked_sample(sample),
+            "model": check_characters("model", model),
             "draw": dict(draw) if draw else None,
         }
-        self._set(values, beside | {"model": check_characters("model", model)}, {})
+        self._set(values, beside, {})
 
     def _set(self, values: dict[str, Any], beside: Mapping[str, Any], unknown: dict[str, Any]) -> None:
-        for name, value in {"_values": values, "_unknown": unknown, **beside}.items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "identity", self._hashed())
+        vars(self).update(beside, _values=values, _unknown=unknown)
+        vars(self).update(identity=self._hashed())
 
     def _hashed(self) -> str:
         parameters = {}
@@ -205,9 +205,8 @@ class GenerationRequest:
         try:
             values, sample, model = dict(what["values"]), what.get("sample"), what.get("model", DEFAULT_MODEL)
             extra, draw = dict(what.get("extra") or {}), dict(what.get("draw") or {}) or None
-            for name, row in PARAMETERS.items():
-                if row.kind == "image" and values.get(name) is not None:
-                    values[name] = SourceImage.from_json(values[name])
+            images = [name for name, row in PARAMETERS.items() if row.kind == "image" and values.get(name) is not None]
+            values |= {name: SourceImage.from_json(values[name]) for name in images}
             check_characters("request", json.dumps(what, ensure_ascii=False))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"This does not hold a request: {error!r}.") from None

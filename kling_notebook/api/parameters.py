@@ -140,12 +140,8 @@ class Parameter:
 
 def check_characters(name: str, text: str) -> str:
     """The text, or InputError: half of a surrogate pair is not a character and can be neither sent nor stored."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(
-            f"{name} holds half of a surrogate pair, which is not a character. Retype it.", parameter=name
-        ) from None
+    if re.search("[\ud800-\udfff]", text):
+        raise InputError(f"{name} holds half of a surrogate pair, which is not a character. Retype it.", parameter=name)
     return text
 
 

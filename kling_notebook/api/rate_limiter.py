@@ -101,11 +101,10 @@ class RateLimiter:
             return self.hold - now
         out, counted = len(self.under_way), len(self.granted) + len(self.under_way)
         known = self.announced is not None or self.learned is not None
-        if kind == "poll" and known and 2 * self.waiting >= self.limit - counted and self.waiting:
-            # A poll that finds its job completed lets the next request go, which must find space: polls are spread out.
-            gap = self.polled_at + WINDOW / self.limit - now
-            if gap > 0:
-                return gap
+        # A poll that finds its job completed lets the next request go, which must find space: polls are spread out.
+        gap = self.polled_at + WINDOW / self.limit - now
+        if kind == "poll" and known and 2 * self.waiting >= self.limit - counted and self.waiting and gap > 0:
+            return gap
         if self.remaining is None:
             # Until replies tell more, and after a refusal, few at once; more with each reply.
             most = 1 if self.refusals and not self.streak else 4 + self.streak // 4
@@ -114,9 +113,7 @@ class RateLimiter:
             wait = self._wait_by_count(now, counted, 1 if self.learned is not None else 2)
             if wait > 0.0:
                 return wait
-        if self.remaining > out:
-            return 0.0
-        return self._wait_for_reset(now)
+        return 0.0 if self.remaining > out else self._wait_for_reset(now)
 
     def _wait_by_count(self, now: float, counted: int, times: int = 1) -> float:
         """Space in our own count of the last minute, or a request beyond the limit."""
@@ -177,9 +174,7 @@ class RateLimiter:
             streak=self.streak + 1 if sent >= self.refused_at else self.streak,
             refusals=0 if sent >= self.refused_at else self.refusals,
         )
-        if self.announced is not None and self.learned is None:
-            return current
-        if len(current.granted) <= self.limit:
+        if (self.announced is not None and self.learned is None) or len(current.granted) <= self.limit:
             return current
         # Granted beyond the limit: it is higher than was thought.
         if self.learned is None:
@@ -226,6 +221,4 @@ class RateLimiter:
     def _aged(self, now: float) -> Self:
         """Without what is over: replies older than the window, and requests whose reply will not come."""
         old, lost = bisect_right(self.granted, now - WINDOW), bisect_right(self.under_way, now - WINDOW)
-        if not old and not lost:
-            return self
         return replace(self, granted=self.granted[old:], under_way=self.under_way[lost:])

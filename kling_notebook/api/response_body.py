@@ -64,12 +64,11 @@ def _from_the_wire(raw: Any, promised: int | None) -> Iterator[bytes]:
         while data := raw.read(CHUNK, decode_content=False):
             first, last = (first + data[:12])[:12], (last + data[-12:])[-12:]
             yield data
-        short = promised is not None and raw.tell() != promised
-        failure: Exception | None = CutShortError(f"{raw.tell()} of {promised} bytes arrived") if short else None
-    except Exception as error:
-        failure = error
-    if failure is not None and not _has_its_end(first, last, raw.tell()):
-        raise failure
+        if promised is not None and raw.tell() != promised:
+            raise CutShortError(f"{raw.tell()} of {promised} bytes arrived")
+    except Exception:
+        if not _has_its_end(first, last, raw.tell()):
+            raise
 
 
 def _has_its_end(first: bytes, last: bytes, size: int) -> bool:
@@ -177,8 +176,7 @@ class TimedReply(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        seconds = sock.gettimeout()
-        if seconds:
+        if seconds := sock.gettimeout():
             self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, seconds))
 
     def begin(self) -> None:

@@ -87,8 +87,7 @@ def clean(value: Any, limit: int = 300) -> str:
         return ""
     if isinstance(value, Mapping | list):
         value = json.dumps(without_urls(value))
-    text = " ".join(_UNSAFE.sub(" ", _ESCAPES.sub("", str(value)[: limit * 20])).split())
-    text = str(without_urls(text))
+    text = str(without_urls(" ".join(_UNSAFE.sub(" ", _ESCAPES.sub("", str(value)[: limit * 20])).split())))
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

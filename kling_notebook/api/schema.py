@@ -137,8 +137,7 @@ def _check_listed(request: GenerationRequest, schema: ModelSchema) -> None:
     for name in _plain_names():
         if request.values[name] != PARAMETERS[name].default and name not in schema.properties:
             raise InputError(f"The live schema of {request.model} does not list {name}. Leave it out.", parameter=name)
-    unknown = sorted(set(request.extra) - schema.properties)
-    if unknown:
+    if unknown := sorted(set(request.extra) - schema.properties):
         raise InputError(
             f"The live schema of {request.model} does not list {', '.join(unknown)}. Leave that out of extra.",
             parameter="extra",
@@ -156,9 +155,9 @@ def run_body(request: GenerationRequest, schema: ModelSchema | None) -> dict[str
     check_body(request, schema)
     known = schema or ModelSchema()
     values = request.values
-    body = {name: values[name] for name in _plain_names() if values[name] is not None}
-    if known.closed:  # what it does not list is at its default here, or check_body would have refused
-        body = {name: value for name, value in body.items() if name in known.properties or name == "prompt"}
+    # What a closed schema does not list is at its default here, or check_body would have refused.
+    listed = known.properties | {"prompt"} if known.closed else PARAMETERS.keys()
+    body = {name: values[name] for name in _plain_names() if values[name] is not None and name in listed}
     if request.num_outputs > 1:
         body[known.count_key or COUNT_KEYS[0]] = request.num_outputs
     if request.image is not None and known.image_key:
