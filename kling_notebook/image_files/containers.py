@@ -134,8 +134,8 @@ def _walk(data: bytes) -> tuple[str, list[_Part]]:
     kind = kind_of(data).media_type
     if kind not in _EXIF:
         raise BrokenContainerError("it is not a PNG, JPEG or WebP file")
-    walk = {PNG: _png_parts, JPEG: _jpeg_parts, WEBP: _webp_parts}[kind]
-    parts = list(islice(walk(data), _MOST_PARTS + 1))
+    walked = {PNG: _png_parts, JPEG: _jpeg_parts, WEBP: _webp_parts}[kind](data)
+    parts = list(islice(walked, _MOST_PARTS + 1))
     if len(parts) > _MOST_PARTS:
         raise BrokenContainerError("it is chopped into more parts than any image has")
     return kind, parts
@@ -208,16 +208,15 @@ def _jpeg_parts(data: bytes) -> Iterator[_Part]:
     position = 2
     while (found := _MARKER.search(data, position)) is not None:
         position = found.start()
-        marker = data[position + 1]
         kind = data[position + 1 : position + 2]
-        if marker == 0xD9:
+        if kind == b"\xd9":
             yield _Part(kind, position, position + 2, position + 2, position + 2)
             return
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         end = body_end = position + 2 + length
         if length < 2 or end > len(data):
             break
-        if marker == 0xDA:
+        if kind == b"\xda":
             scan_end = _SCAN_END.search(data, end)
             if scan_end is None:
                 break
@@ -247,7 +246,7 @@ def _jpeg_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
 # WebP ---------------------------------------------------------------------------------------------------------------
 
 _WEBP_IMAGE = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
-_ALPHA, _ANIMATED, _HAS_EXIF = 0x10, 0x02, 0x08
+_ALPHA, _HAS_EXIF = 0x10, 0x08
 
 
 def _webp_parts(data: bytes) -> Iterator[_Part]:
@@ -286,8 +285,7 @@ def _webp_size(data: bytes, part: _Part) -> tuple[int, int] | None:
         bits = int.from_bytes(body[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if part.kind == b"VP8 " and len(body) >= 10 and body[3:6] == b"\x9d\x01\x2a":
-        width, height = struct.unpack_from("<HH", body, 6)
-        width, height = width & 0x3FFF, height & 0x3FFF
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", body, 6))
         if width < 1 or height < 1:  # the only header that can say so: the other two store one less
             raise BrokenContainerError("the WebP file has no pixels")
         return width, height
@@ -298,13 +296,11 @@ def _webp_with(data: bytes, parts: list[_Part], exif: bytes) -> bytes:
     """VP8X first (made where there is none), then all chunks in their order, EXIF before XMP as the format asks."""
     if not parts:
         raise BrokenContainerError("the WebP file holds no image")
-    limit = parts[-1].end
-    chunks = [(p.kind, data[p.body : p.body_end]) for p in parts if p.kind != b"EXIF"]
-    if chunks[0][0] == b"VP8X":
-        flags = chunks[0][1]
-        chunks[0] = (b"VP8X", bytes([flags[0] | _HAS_EXIF]) + flags[1:])
-    else:
-        chunks.insert(0, (b"VP8X", _vp8x(data, parts[0])))
+    first, limit = parts[0], parts[-1].end
+    extended = first.kind == b"VP8X"
+    header = data[first.body : first.body_end] if extended else _vp8x(data, first)
+    chunks = [(p.kind, data[p.body : p.body_end]) for p in parts[extended:] if p.kind != b"EXIF"]
+    chunks.insert(0, (b"VP8X", bytes([header[0] | _HAS_EXIF]) + header[1:]))
     place = next((i for i, (kind, _) in enumerate(chunks) if kind == b"XMP "), len(chunks))
     chunks.insert(place, (b"EXIF", exif))
     body = b"WEBP" + b"".join(k + struct.pack("<I", len(b)) + b + b"\0" * (len(b) & 1) for k, b in chunks)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..api.event_log import suppress
 from . import containers, exif
@@ -40,6 +41,7 @@ def warm_up() -> None:
     Image.preinit()
 
 
+@dataclass(eq=False, repr=False)
 class NotAnImageError(ValueError):
     """The bytes are not an image that can be shown. The text is the reason, as the end of a sentence.
 
@@ -48,10 +50,9 @@ class NotAnImageError(ValueError):
         whole: nothing of the file is missing as far as can be told; it is only not decoded.
     """
 
-    def __init__(self, reason: str, *, final: bool = False, whole: bool = False) -> None:
-        super().__init__(reason)
-        self.final = final
-        self.whole = whole
+    reason: str
+    final: bool = field(default=False, kw_only=True)
+    whole: bool = field(default=False, kw_only=True)
 
 
 def read_bounded(path: Path) -> bytes:
@@ -189,10 +190,10 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(Image.Transpose(_TURNS[orientation])) if orientation in _TURNS else image
 
 
-def jpeg(image: Image.Image, quality: int, comment: bytes) -> bytes:
-    """A JPEG file without metadata but ``comment``."""
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """A file of Pillow's format ``kind`` without metadata but what ``options`` put in."""
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality, comment=comment)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 

@@ -38,8 +38,7 @@ def read_description(block: bytes) -> str | None:
     entry = directory.entries.get(_DESCRIPTION)
     if entry is None:
         return None
-    _, kind, count = struct.unpack_from(directory.order + "HHI", entry)
-    offset = struct.unpack_from(directory.order + "I", entry, 8)[0]
+    _, kind, count, offset = struct.unpack(directory.order + "HHII", entry)
     text = entry[8 : 8 + count] if count <= 4 else block[offset : offset + count]
     if kind != _ASCII or len(text) != count or not text.isascii():
         raise BrokenExifError("the description is cut short, or not ASCII text")

@@ -133,8 +133,7 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
         failure = f"cannot be read: {error}"
     except exif.BrokenExifError:
         pass
-    if recipe is None and path is not None:
-        recipe = _beside(path.with_suffix(BESIDE))
+    recipe = recipe or (_beside(path.with_suffix(BESIDE)) if path is not None else None)
     if recipe is None:
         raise InputError(f"{name} {failure}.", parameter="path")
     return recipe

@@ -320,13 +320,10 @@ def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what, way_out = (
-            f"The image cannot be written in {folder}: {error.strerror or error}",
-            "Make the folder writable",
-        )
+        text = f"The image cannot be written in {folder}: {error.strerror or error}. Make the folder writable"
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG):
-            what, way_out = f"There is no space left for the image in {folder}", "Free some space"
-        raise DownloadError(f"{what}. {way_out}, then %kling resume fetches it.", final=True) from error
+            text = f"There is no space left for the image in {folder}. Free some space"
+        raise DownloadError(f"{text}, then %kling resume fetches it.", final=True) from error
 
 
 def _slug(prompt: str) -> str:

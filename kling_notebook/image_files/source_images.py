@@ -141,13 +141,10 @@ def _encoded(image: Image.Image) -> tuple[bytes, str]:
     orientation = image.getexif().get(exif.ORIENTATION, 1)
     profile = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None
     image = decode.upright(_as_it_looks(image), orientation)
-    out = io.BytesIO()
-    image.save(out, "PNG", compress_level=6, icc_profile=profile)
-    if out.tell() <= MOST_BYTES or image.mode in ("LA", "RGBA"):
-        return out.getvalue(), PNG
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=95, icc_profile=profile)
-    return out.getvalue(), JPEG
+    data = decode.encoded(image, "PNG", compress_level=6, icc_profile=profile)
+    if len(data) <= MOST_BYTES or image.mode in ("LA", "RGBA"):
+        return data, PNG
+    return decode.encoded(image, "JPEG", quality=95, icc_profile=profile), JPEG
 
 
 def _as_it_looks(image: Image.Image) -> Image.Image:

@@ -72,8 +72,7 @@ def large(
 def previews(reduced: "Image.Image", facts: containers.Facts, sizes: Sequence[int], alone: bool) -> Views:
     """What the cache shall keep of an image that is decoded just now: its thumbnails, and the large view if it will be
     shown by itself. ``reduced``: it, at most as large as is needed."""
-    wanted: list[tuple[int, int | None]] = [(size, None) for size in sizes]
-    wanted += [(LARGE, LIMIT)] if alone else []
+    wanted = [*((size, None) for size in sizes), *[(LARGE, LIMIT)] * alone]
     return {(size, limit): make(reduced, facts, size, limit) for size, limit in wanted}
 
 
@@ -91,7 +90,7 @@ def make(image: "Image.Image", facts: containers.Facts, size: int, limit: int | 
     for side in (size, size * 3 // 4, size // 2, size // 4, 64):
         small = decode.small(image, max(1, side))  # once for all qualities
         for quality in (QUALITY,) if limit is None else _LOWER_QUALITIES:
-            jpeg = decode.jpeg(small, quality, b"kling %dx%d" % facts.upright_size)
+            jpeg = decode.encoded(small, "JPEG", quality=quality, comment=b"kling %dx%d" % facts.upright_size)
             if limit is None or len(jpeg) <= limit:
                 return jpeg
     return jpeg
