@@ -113,8 +113,7 @@ class ServiceClient:
         self.check_request(request)
         body = json.dumps(run_body(request, self._schema_for(request)), allow_nan=False).encode("ascii")
         url = url_policy.model_url(self.base_url, self.model, "run")
-        post = functools.partial(self._transport.post, before_first_byte=before_first_byte)
-        reply = self._exchange(post, url, body)
+        reply = self._exchange(functools.partial(self._transport.post, before_first_byte=before_first_byte), url, body)
         return wire.read_submit(reply.status, reply.headers, reply.body, base_url=self.base_url, cut=reply.cut)
 
     def body_of(self, request: GenerationRequest) -> dict[str, Any]:

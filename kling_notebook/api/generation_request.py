@@ -271,8 +271,7 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise InputError(f"extra must be a mapping of JSON values: {error}.", parameter="extra") from None
     check_characters("extra", json.dumps(copy, ensure_ascii=False))
-    doubled = sorted(set(copy) & set(PARAMETERS))
-    if doubled:
+    if doubled := sorted(set(copy) & set(PARAMETERS)):
         raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
     if set(copy) & set(COUNT_KEYS):  # the estimate and every budget count num_outputs
         raise InputError("extra must not set the number of images; give num_outputs instead.", parameter="extra")

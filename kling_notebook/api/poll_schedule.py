@@ -84,9 +84,8 @@ class Durations:
 
 def _hazard(z: float) -> float:
     """Density over survival of the standard normal distribution."""
-    if z > 5.0:  # far out both vanish; this is what their ratio tends to
-        return z + 1 / z
-    return _NORMAL.pdf(z) / _NORMAL.cdf(-z)
+    # Far out both vanish; z + 1/z is what their ratio tends to.
+    return _NORMAL.pdf(z) / _NORMAL.cdf(-z) if z <= 5.0 else z + 1 / z
 
 
 def estimate_duration(running: float, done: float, durations: Durations) -> float:

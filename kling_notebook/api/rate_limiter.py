@@ -149,9 +149,7 @@ class RateLimiter:
         sent = current.under_way[0] if current.under_way else now
         epoch = now if now_epoch is None else now_epoch
         current = replace(current, under_way=current.under_way[1:])._announcement(now, sent, headers, epoch)
-        if status == 429:
-            return current._refused(now, sent, headers, epoch, jitter)
-        return current._granted(now, sent)
+        return current._refused(now, sent, headers, epoch, jitter) if status == 429 else current._granted(now, sent)
 
     def _announcement(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Self:
         """X-RateLimit-*. Of overlapping replies the lowest count holds; only a later request may raise it."""

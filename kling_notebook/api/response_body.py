@@ -183,18 +183,17 @@ class TimedReply(http.client.HTTPResponse):
         """Read the header. http.client is given the few lines that say where the body ends."""
         if self.headers is not None:
             return
-        lines = self._final_head()
-        fields = _fields(lines[1:])
+        first, *lines = self._final_head()
+        fields = _fields(b"".join(lines))
         framing = [f"{name}: {value}\r\n" for name, value in fields if name.lower() in _FRAMING]
-        inside, self.fp = self.fp, io.BytesIO(lines[0] + "".join(framing).encode("latin-1") + b"\r\n" * bool(lines[0]))
+        inside, self.fp = self.fp, io.BytesIO(first + "".join(framing).encode("latin-1") + b"\r\n" * bool(first))
         try:
             super().begin()
         finally:
             self.fp = inside
-        message = http.client.HTTPMessage()
+        self.headers = self.msg = http.client.HTTPMessage()
         for name, value in fields:
-            message[name] = value
-        self.headers = self.msg = message
+            self.headers[name] = value
 
     def _final_head(self) -> list[bytes]:
         """Status line and header lines of the first reply that is not informational; one empty line at the end of the
@@ -214,19 +213,13 @@ class TimedReply(http.client.HTTPResponse):
                 return lines or [b""]
 
 
-def _fields(lines: list[bytes]) -> list[tuple[str, str]]:
+def _fields(head: bytes) -> list[tuple[str, str]]:
     """Names and values, continued lines joined, lines that are not header fields left out.
 
     Different values of Content-Length say nothing: the body then ends with the connection.
     """
-    fields: list[tuple[str, str]] = []
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if line[:1] in b" \t":
-            if fields:
-                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {line.decode('latin-1').strip()}")
-        elif colon and re.fullmatch(r"[!-9;-~]+", name.rstrip()):
-            fields.append((name.rstrip(), value.strip()))
+    unfolded = re.sub(r"\s*\n[ \t]+", " ", head.decode("latin-1"))
+    fields = [(name, value.strip()) for name, value in re.findall(r"(?m)^([!-9;-~]+)[ \t]*:(.*)$", unfolded)]
     lengths = dict.fromkeys(value for name, value in fields if name.lower() == "content-length")
     kept = [field for field in fields if field[0].lower() != "content-length"]
     return kept + [("Content-Length", value) for value in lengths] if len(lengths) == 1 else kept

@@ -40,13 +40,11 @@ def parse_torn(body: bytes) -> Any:
     kept, closing = 0, ""
     for token in _TOKEN.finditer(text):
         mark, at = token[0], token.start()
-        if mark == '"':  # a text without an end
+        if mark == '"' or (mark in ("}", "]") and not open_ones):  # a text without an end, an end without a beginning
             break
         if mark in ("{", "["):
             open_ones.append("}" if mark == "{" else "]")
         elif mark in ("}", "]"):
-            if not open_ones:
-                break
             open_ones.pop()
         elif mark != "," and open_ones[-1:] != ["]"] and not text[max(0, at - 20) : at].rstrip().endswith(":"):
             continue  # a name: its value has not arrived
