@@ -69,7 +69,7 @@ def facts(data: bytes) -> Facts:
     """
     kind, parts = _walk(data)
     found = {PNG: _png_facts, JPEG: _jpeg_facts, WEBP: _webp_facts}[kind](data, parts)
-    return replace(found, orientation=exif.read_orientation(_exif_of(data, parts, kind)))
+    return replace(found, orientation=exif.read_orientation(_exif_of(data, kind, parts)))
 
 
 def pixel_data(data: bytes) -> bytes:
@@ -83,8 +83,8 @@ def pixel_data(data: bytes) -> bytes:
 
 def same_pixel_data(data: bytes, other: bytes) -> bool:
     """Whether both are the same image. Compares part by part: whole copies of both would double the memory."""
-    pairs = zip_longest(_essential(data), _essential(other), fillvalue=b"")
-    return all(bytes(one) == bytes(two) for one, two in pairs)
+    parts = zip_longest(_essential(data), _essential(other), fillvalue=b"")
+    return all(bytes(one) == bytes(two) for one, two in parts)
 
 
 def _essential(data: bytes) -> Iterator[bytes | memoryview]:
@@ -104,11 +104,10 @@ def _is_essential(kind: str, part: bytes) -> bool:
 
 def read_exif(data: bytes) -> bytes | None:
     """The EXIF block as a bare TIFF structure, None if there is none."""
-    kind, parts = _walk(data)
-    return _exif_of(data, parts, kind)
+    return _exif_of(data, *_walk(data))
 
 
-def _exif_of(data: bytes, parts: list[_Part], kind: str) -> bytes | None:
+def _exif_of(data: bytes, kind: str, parts: list[_Part]) -> bytes | None:
     blocks = (part for part in parts if _is(data, part, _EXIF[kind]))
     return next((data[part.body : part.body_end].removeprefix(_EXIF_HEADER) for part in blocks), None)
 

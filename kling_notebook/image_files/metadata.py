@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..api.errors import InputError
-from ..api.event_log import log_suppressed
+from ..api.event_log import suppress
 from ..api.generation_request import GenerationRequest, SourceImage
 from . import containers, decode, exif
 from .regular_file import open_regular, write_whole
@@ -150,20 +150,15 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
         extra = recipe.get("extra") or {}
         kept = {} if set(extra) == {"sha256", "bytes"} else extra
         what = {"values": values, "extra": kept, "sample": recipe.get("sample"), "model": recipe["model"]}
-        if not isinstance(what["model"], str):
-            raise TypeError("the model is not text")
         return GenerationRequest.from_json(what)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The recipe does not hold a request: {error!r}.", parameter="path") from None
 
 
 def _beside(path: Path) -> dict[str, Any] | None:
-    try:
-        with open_regular(path) as file:
-            return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
-    except (OSError, ValueError) as error:
-        log_suppressed(__name__, error)
-        return None
+    with suppress(OSError, ValueError), open_regular(path) as file:
+        return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
+    return None
 
 
 def _file(path: Path) -> bytes:

@@ -182,12 +182,11 @@ def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], ob
         fetch(write)
 
 
-# What arrived: the file's ending, its views, and why the metadata is not inside it: "" for no fault, None if it is.
-_Checked = tuple[str, Views, str | None]
-
-
-def _check_and_add_metadata(temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, last: bool) -> _Checked:
-    """Check the temporary, put the metadata into it, and make its views.
+def _check_and_add_metadata(
+    temporary: Path, recipe: Mapping[str, Any] | None, wanted: Wanted, last: bool
+) -> tuple[str, Views, str | None]:
+    """Check the temporary, put the metadata into it, and make its views. Returns the file's ending, the views, and why
+    the metadata is not inside: "" for no fault, None if it is.
 
     What is decoded is the file with its metadata: one decoding tells that the image is whole and that it still is
     with the metadata. If that fails, the bytes that came are looked at by themselves.
@@ -296,11 +295,9 @@ def _same_image(temporary: Path, target: Path) -> bool:
         one, other = decode.read_bounded(target), decode.read_bounded(temporary)
         return one == other or containers.same_pixel_data(one, other)
 
-    try:
+    with suppress(OSError, ValueError):
         return decode_pool.run(same)
-    except (OSError, ValueError) as error:
-        log_suppressed(__name__, error)
-        return False
+    return False
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.errors import DownloadError
-from ..api.event_log import log_suppressed, suppress
+from ..api.event_log import suppress
 from . import containers, decode, decode_pool
 from .regular_file import open_regular, write_whole
 
@@ -110,12 +110,9 @@ def _place(path: Path, cache: Path, size: int, limit: int | None) -> Path:
 
 def _read(place: Path) -> tuple[bytes, int, int] | None:
     """A cached JPEG with its image's size, None if it is missing, cut short or not a thumbnail of this package."""
-    try:
-        with open_regular(place, follow=False) as file:
-            jpeg = file.read(_MOST_CACHED)
-    except OSError as error:
-        log_suppressed(__name__, error)
-        return None
+    jpeg = b""
+    with suppress(OSError), open_regular(place, follow=False) as file:
+        jpeg = file.read(_MOST_CACHED)
     comment = _COMMENT.search(jpeg, 0, 1024)
     whole = jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9")
     return (jpeg, int(comment[1]), int(comment[2])) if comment is not None and whole else None
