@@ -242,6 +242,8 @@ MUTATIONS = (
         "exchange = Exchange(request_target(url), self._key)", FAULTS, "download and 500"),
     row("a service that repeats the key is believed", TRANSPORT, "    if spellings is None:\n        return body\n    parts",
         "    if True:\n        return body\n    parts", "test_secrets.py", "no_byte"),
+    row("the frames of a commit that fails show the key", TRANSPORT, "raise failure.with_traceback(None)", "raise failure",
+        "attacks/test_key_in_frames.py", "commit"),
     row("a key that comes back escaped is not known", "api/api_key.py", "map(_spelling, key)", "map(re.escape, key)",
         "test_secrets.py", "no_byte"),
     row("the settings show the key to a traceback", "api/api_key.py", 'return "<secret>" if self._text.strip() else ""',

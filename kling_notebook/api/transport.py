@@ -100,7 +100,8 @@ class Transport:
             failure = exchange.hook_error or _failure(error, request, exchange.started)
         except BaseException as interrupt:
             failure = interrupt
-        # Raised without the frames and causes below: those of requests and http.client hold the key.
+        # Raised without the frames and causes below: those of http.client hold the key, also if the hook has failed or
+        # Ctrl-C came while the request was written.
         failure.__cause__ = failure.__context__ = None
         raise failure.with_traceback(None)
 

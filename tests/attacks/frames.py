@@ -6,6 +6,7 @@ A service that takes a request and never answers keeps the entry point busy; Ctr
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import signal
 import socket
@@ -97,6 +98,10 @@ def _request() -> GenerationRequest:
     return GenerationRequest("a fox")
 
 
+def _full_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 INTERRUPTED: dict[str, Callable[[str, Path], object]] = {
     "client.probe": lambda url, _: _client(url).probe(),
     "client.schema": lambda url, _: _client(url).schema(),
@@ -116,6 +121,7 @@ FAILED: dict[str, Callable[[str, Path], object]] = {
     "a base URL that is none": lambda _, __: KlingClient(CANARY, base_url="nowhere"),
     "a time-out that is none": lambda _, __: KlingClient(CANARY, read_timeout=-1),
     "a folder that is none": lambda url, _: _session(url, Path("/proc/nowhere")),
+    "a commit that fails": lambda url, _: _client(url).submit(_request(), before_first_byte=_full_disk),
     "a closed port": lambda _, __: KlingClient(CANARY, base_url="http://127.0.0.1:9/api/v1").probe(),
 }
 
