@@ -1,7 +1,5 @@
 """The ``kling-notebook`` command: lab, tour, sandbox, check. ``python -m kling_notebook`` is the same."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

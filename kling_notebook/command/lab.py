@@ -1,7 +1,5 @@
 """``kling-notebook lab``: the notebooks beside the user, and JupyterLab on them."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import socket

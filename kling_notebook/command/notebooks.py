@@ -1,7 +1,5 @@
 """The notebooks that come with the package, and how they get beside the user without overwriting anything."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

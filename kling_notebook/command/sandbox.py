@@ -1,7 +1,5 @@
 """``kling-notebook sandbox``: the service alone, until it is interrupted."""
 
-from __future__ import annotations
-
 import functools
 import time
 from collections.abc import Callable

@@ -10,8 +10,6 @@
 Each step is committed before the next one is taken, so running and resuming are one function.
 """
 
-from __future__ import annotations
-
 import random
 import time
 

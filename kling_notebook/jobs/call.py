@@ -1,7 +1,5 @@
 """What one call started: its handles, its estimate, and how it is stopped."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """KlingClient: a client for plain scripts, which waits on the caller's own thread."""
 
-from __future__ import annotations
-
 import logging
 
 from ..api.client import ServiceClient

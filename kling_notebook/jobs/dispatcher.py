@@ -1,7 +1,5 @@
 """The jobs a session has under way: their workers, and how each one ends."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

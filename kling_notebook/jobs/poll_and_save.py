@@ -1,7 +1,5 @@
 """The second half of a job's life: poll until the service is done, then save its images."""
 
-from __future__ import annotations
-
 import math
 import random
 import time

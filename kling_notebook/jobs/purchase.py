@@ -1,8 +1,6 @@
 """What a call asks for becomes jobs: what is here already is reused, the rest estimated, checked against what may be
 spent, written down, and started."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """What earlier kernels left behind: named at first use, resumed, dismissed, attached to an id from the website."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 from ..api.address import MOST_IMAGES, address_of

@@ -1,7 +1,5 @@
 """RunningJob: the only in-process state of a job, and the store that its record and images go to."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -1,7 +1,5 @@
 """What may be spent: estimates and refusals. Pure; the sums are those of `send_permit`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf
 

@@ -1,7 +1,5 @@
 """Workspace: the folder a session works in; and FolderStore, where its jobs' records and images go."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

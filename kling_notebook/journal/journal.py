@@ -4,8 +4,6 @@ Rollback journal and ``synchronous=FULL``: an acknowledged row survives a killed
 network file systems, where WAL does not work. A busy time-out of 60 s lets several kernels share a folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

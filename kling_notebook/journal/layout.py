@@ -5,8 +5,6 @@ link would let the folder choose what is read, written and removed. A name that 
 it fits the pattern of its kind.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

@@ -1,7 +1,5 @@
 """Which sessions of a folder are alive: one operating-system lock each, which frees itself when its process dies."""
 
-from __future__ import annotations
-
 import os
 import weakref
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ A journal that is damaged, or not ours, is kept aside. The new one is begun from
 damaged one, row by row, and from the metadata inside the images.
 """
 
-from __future__ import annotations
-
 import calendar
 import math
 import os

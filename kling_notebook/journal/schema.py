@@ -1,7 +1,5 @@
 """The journal's file and tables: made for its user alone, brought up by named migrations, used only if it is ours."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """Source images as a folder keeps them: one copy per content, and what names a source so that it is found again."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Source images for image to image: from whatever the user has at hand to a value a request can hold."""
 
-from __future__ import annotations
-
 import base64
 import os
 import re

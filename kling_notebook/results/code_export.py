@@ -1,7 +1,5 @@
 """The code that makes a request again: a ``%%kling`` cell, or a Python call where the magic's grammar cannot say it."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

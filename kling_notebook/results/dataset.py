@@ -1,7 +1,5 @@
 """A data set in a folder: original files, ``metadata.jsonl`` and a README, as Hugging Face's ImageFolder reads it."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

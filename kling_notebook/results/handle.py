@@ -1,7 +1,5 @@
 """JobHandle: a job that was started, a real ``concurrent.futures.Future`` of its Result; and several jobs' results."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading

@@ -1,7 +1,5 @@
 """Measures of images: a function per image, computed once and kept, anew if its code changed."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import math

@@ -4,8 +4,6 @@ An axis is a parameter of the table, a ``{name}`` in the prompt, ``prompt`` itse
 model has no seed).
 """
 
-from __future__ import annotations
-
 import difflib
 import itertools
 import math

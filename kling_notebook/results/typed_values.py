@@ -1,7 +1,5 @@
 """Read the values of an axis as a person types them: commas separate, quotes protect, literals are read. Pure."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The current session of this process: made at its first use, replaced by `connect`."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What a call is about to ask for, checked but not sent: the plan of a sweep or of a batch, and its requests."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

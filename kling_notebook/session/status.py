@@ -1,7 +1,5 @@
 """What a session can say of itself: its status, and the check that spends nothing."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
