@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -313,8 +313,12 @@ class Journal:
 
     def latest(self, **where: Any) -> list[Record]:
         """Newest first; see Filter for the words."""
-        clause, values = Filter(**where).sql()
-        return self._records(clause, values)
+        asked = Filter(**where)
+        unfiltered = asked == Filter(limit=asked.limit, offset=asked.offset)
+        # If no number is missing, a row's number is its place: the rows before a page need not be passed over.
+        if asked.offset and unfiltered and (total := self.count()) == self._number("SELECT MAX(n) FROM jobs"):
+            asked = replace(asked, before=total + 1 - asked.offset, offset=0)
+        return self._records(*asked.sql())
 
     def _row(self, select: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         with self._using():
@@ -445,7 +449,7 @@ class Filter:
     """Which rows of the folder: text in prompt or note, a status, starred, noted, since (epoch seconds), sessions.
 
     ``before``: only numbers below this one. So a page is found that follows another, at the same cost however deep it
-    is; ``offset`` passes over all rows before it.
+    is; ``offset`` passes over the numbers of all rows before it.
     """
 
     search: str | None = None
@@ -486,7 +490,10 @@ class Filter:
         text = " AND ".join(clause for clause, _ in asked)
         text = f"WHERE {text}" if text else ""
         text += " ORDER BY n DESC" * order
-        text += f" LIMIT {int(self.limit)} OFFSET {int(self.offset)}" if self.limit is not None else ""
+        if self.limit is not None:
+            # Their numbers first: sorted, and passed over, are numbers and not rows.
+            page = f"SELECT n FROM jobs {text} LIMIT {int(self.limit)} OFFSET {int(self.offset)}"  # noqa: S608  # integers
+            text = f"WHERE n IN ({page}) ORDER BY n DESC"
         return text, [value for _, values in asked for value in values]
 
 

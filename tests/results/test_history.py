@@ -16,6 +16,7 @@ import pytest
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus
 from kling_notebook.journal.job_record import new_record
+from kling_notebook.journal.journal import Filter
 from kling_notebook.results.result import Comparison, history_row
 from kling_notebook.results.sweep_axes import Point
 from kling_notebook.results.sweep_result import SweepResult
@@ -149,7 +150,6 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     ("where", "numbers", "total"),
     [
         ({}, [100_000, 99_999, 99_998], 100_000),
-        ({"offset": 50_000}, [50_000, 49_999, 49_998], 100_000),
         ({"status": "failed"}, [99_007, 98_007, 97_007], 100),
         ({"starred": True}, [99_008, 98_008, 97_008], 100),
         ({"noted": True}, [99_009, 98_009, 97_009], 100),
@@ -163,11 +163,49 @@ def test_a_page_of_a_hundred_thousand_jobs_takes_two_statements(
 ) -> None:
     with statements(long_history) as seen:
         rows = long_history.rows(**where, limit=3)
-        count = long_history.count(**{name: value for name, value in where.items() if name != "offset"})
+        count = long_history.count(**where)
     assert [record.number for record in rows] == numbers
     assert count == total
     assert len(seen) == 2
     assert "LIMIT 3" in seen[0], "no more rows are read than are shown"
+
+
+def steps_of(session: Session, **where: Any) -> tuple[list[int], int]:
+    """The numbers of the rows, and how many steps SQLite took to find them, in tens."""
+    steps: list[None] = []
+    connection = session.journal._connection
+    connection.set_progress_handler(lambda: steps.append(None), 10)
+    rows = session.rows(**where)
+    connection.set_progress_handler(None, 0)
+    return [record.number for record in rows], len(steps)
+
+
+def test_a_deep_page_takes_no_more_steps_than_the_first(long_history: Session) -> None:
+    steps_of(long_history, limit=20)
+    first, of_the_first = steps_of(long_history, limit=20)
+    middle, of_the_middle = steps_of(long_history, limit=20, offset=50_000)
+    last, of_the_last = steps_of(long_history, limit=20, offset=99_980)
+    assert (first, middle, last) == ([*range(100_000, 99_980, -1)], [*range(50_000, 49_980, -1)], [*range(20, 0, -1)])
+    assert max(of_the_middle, of_the_last) < 1.2 * of_the_first
+    assert steps_of(long_history, limit=20, offset=100_000)[0] == []
+
+
+def test_a_page_of_a_filtered_history_passes_over_entries_of_an_index(long_history: Session) -> None:
+    ask = long_history.journal._connection.execute
+    for where in ({"status": "completed"}, {"starred": True}, {"noted": True}):
+        clause, values = Filter(**where, limit=20, offset=90).sql()
+        plan = [line[-1] for line in ask(f"EXPLAIN QUERY PLAN SELECT * FROM jobs {clause}", values)]  # noqa: S608
+        assert any(" INDEX jobs_" in line for line in plan), plan
+        assert not any(line == "SCAN jobs" for line in plan), plan
+
+
+def test_a_page_is_right_where_numbers_are_missing(kling: Any) -> None:
+    session = kling.current_session()
+    for prompt in ("a fox", "an owl", "a hare", "a wolf"):
+        made(session, prompt)
+    session.journal._connection.execute("DELETE FROM jobs WHERE n=2")
+    pages = [[record.number for record in session.rows(limit=2, offset=offset)] for offset in (0, 2, 4)]
+    assert pages == [[4, 3], [1], []]
 
 
 def test_a_page_is_found_without_sorting_the_folder(long_history: Session) -> None:
