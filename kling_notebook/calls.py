@@ -17,7 +17,7 @@ from .api.api_key import Secret
 from .api.errors import InputError
 from .api.parameters import PARAMETERS
 from .image_files import metadata
-from .jobs.call import Call
+from .jobs.purchase import Call
 from .jobs.spending import Estimate
 from .notebook import kernel_session
 from .notebook.display import wait
@@ -67,8 +67,9 @@ def connect(
     'sandbox'
     """
     key, api_key = (Secret(api_key) if isinstance(api_key, str) else api_key), None  # no frame shows it from here on
-    names = {"base_url": base_url, "sandbox": sandbox, "folder": folder, "budget": budget}
-    return kernel_session.connect(api_key=key, **names, **settings)
+    return kernel_session.connect(
+        api_key=key, base_url=base_url, sandbox=sandbox, folder=folder, budget=budget, **settings
+    )
 
 
 def current_session() -> Session:
@@ -139,13 +140,12 @@ def generate(
     (2, 1360, 768)
     """
     session = current_session()
-    request = session.request(prompt, extra=extra, **parameters)
     # no axes, and it waited
     return cast(
         Result,
         perform(
             session,
-            [request],
+            [session.request(prompt, extra=extra, **parameters)],
             source="python",
             timeout=timeout,
             max_credits=max_credits,
@@ -320,10 +320,10 @@ def estimate(
         plan = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
         requests = [request for request in plan.requests if request is not None]
         return session.estimate(requests, reuse=session.reusing(reuse, sweep=True))
-    text = prompt if what is None else what
-    sweep = sweep_plan(session, text, axes, parameters, pick=pick, pick_seed=pick_seed)
-    requests = session.requests(sweep.points, extra)
-    return session.estimate(requests, reuse=session.reusing(reuse, sweep=bool(sweep.axes)))
+    asked = prompt if what is None else what
+    sweep = sweep_plan(session, asked, axes, parameters, pick=pick, pick_seed=pick_seed)
+    reusing = session.reusing(reuse, sweep=bool(sweep.axes))
+    return session.estimate(session.requests(sweep.points, extra), reuse=reusing)
 
 
 # ---- images as tables ----
@@ -515,8 +515,7 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     target = Path(path).expanduser()
     # Links start at the page, so that it can be moved together with the folder of the images.
     rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]
-    older = f"the newest of {total}" if len(rows) < total else ""
-    page = history_page(rows, footer=older)
+    page = history_page(rows, footer=f"the newest of {total}" if len(rows) < total else "")
     with writing(target, "file"):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(page, encoding="utf-8")

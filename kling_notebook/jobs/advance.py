@@ -25,6 +25,8 @@ from .send_permit import CancelledError
 
 SUBMIT_TRIES = 4  # of a POST that was never sent; a 429 is sent again for as long as the job may take
 COMMIT_TRIES = 3  # of the last commit, when the ones before failed
+# What `_reject` names in a record.
+_ERRORS = {one.__name__: one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, KlingError)}
 _random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
 
@@ -44,7 +46,7 @@ def _advance(job: RunningJob) -> KlingError | None:
         if error or job.record.status is not JobStatus.RUNNING:
             return error
     elif record.status is JobStatus.SUBMITTING:  # its worker died between the intent and the reply
-        return _unconfirmed(job, unconfirmed_error(record, "its kernel ended while it was being submitted"))
+        return _unconfirmed(job, "its kernel ended while it was being submitted")
     elif record.status in (JobStatus.PAUSED, JobStatus.EXPIRED):
         job.commit(status=JobStatus.RUNNING, error=None)
     if job.record.status in (JobStatus.RUNNING, JobStatus.DOWNLOADING):
@@ -58,24 +60,17 @@ def error_from_record(record: Record) -> KlingError | None:
     if status is JobStatus.COMPLETED:
         return None
     if status is JobStatus.UNCONFIRMED:
-        error = unconfirmed_error(record, record.error or "It is not known what became of its submit")
-        return error.with_job(job_id=record.job_id)
+        why = record.error or "It is not known what became of its submit"
+        return unconfirmed_error(record, why).with_job(job_id=record.job_id)
     if status is JobStatus.FAILED:
         return failure(record)
-    if status is JobStatus.REJECTED:
-        return _rejection(record)
+    if status is JobStatus.REJECTED:  # of the class that was seen: a 402 stops the rest of its call
+        kind = _ERRORS.get(str(record.raw.get("refused")), KlingError)
+        return kind(record.error or f"Job {n} was refused.", number=n)
     if status is JobStatus.CANCELLED:
         return KlingError(f"Job {n} was not sent: it was cancelled, or its kernel ended. Run it again.", number=n)
     why = f": {record.error}" if record.error else ", in another kernel."
     return KlingError(f"Job {n} is {status.value}{why}", number=n, job_id=record.job_id)
-
-
-def _rejection(record: Record) -> KlingError:
-    """Of the class that was seen: a 402 stops the rest of its call."""
-    seen = getattr(errors, str(record.raw.get("refused")), None)
-    if not isinstance(seen, type) or not issubclass(seen, KlingError):
-        seen = KlingError
-    return seen(record.error or f"Job {record.number} was refused.", number=record.number)
 
 
 def _unless_mistyped(job: RunningJob, error: KlingError | None) -> KlingError | None:
@@ -83,9 +78,8 @@ def _unless_mistyped(job: RunningJob, error: KlingError | None) -> KlingError | 
     record = job.record
     if record.status is not JobStatus.EXPIRED or not record.id_unverified or not isinstance(error, ModelNotFoundError):
         return error
-    error = unconfirmed_error(record, f"The service knows no job {record.job_id}", error)
     error.job_id = None
-    return _unconfirmed(job, error)
+    return _unconfirmed(job, f"The service knows no job {record.job_id}", error)
 
 
 # ---- buying ----
@@ -127,12 +121,11 @@ def _post_once(job: RunningJob) -> KlingError | None:
             return error
         if decision is retry_policy.AfterSubmit.REFUSED or not sent:
             return _reject(job, error)
-        return _unconfirmed(job, unconfirmed_error(job.record, str(error), error))
+        return _unconfirmed(job, str(error), error)
     except Exception as fault:  # an internal error in the middle of a purchase leaves it unconfirmed as well
         if job.record.status is not JobStatus.SUBMITTING:
             raise
-        why = f"{type(fault).__name__} while submitting: {fault}"
-        return _unconfirmed(job, unconfirmed_error(job.record, why))
+        return _unconfirmed(job, f"{type(fault).__name__} while submitting: {fault}")
     return _accept(job, reply)
 
 
@@ -141,8 +134,7 @@ def _accept(job: RunningJob, reply: Job) -> KlingError | None:
     if not reply.job_id:
         job.answered = reply
     elif job.store.is_other_job(job.record, reply.job_id):
-        error = KlingError(f"The service answered with {reply.job_id}, which is another job")
-        return _unconfirmed(job, unconfirmed_error(job.record, str(error), error))
+        return _unconfirmed(job, f"The service answered with {reply.job_id}, which is another job")
     job.commit(
         status=JobStatus.RUNNING,
         job_id=reply.job_id or None,
@@ -155,8 +147,9 @@ def _accept(job: RunningJob, reply: Job) -> KlingError | None:
     return None
 
 
-def _unconfirmed(job: RunningJob, error: KlingError) -> KlingError:
+def _unconfirmed(job: RunningJob, why: str, seen: KlingError | None = None) -> KlingError:
     """A job id that a torn reply still showed is kept: resume then needs no other."""
+    error = unconfirmed_error(job.record, why, seen)
     job.commit(status=JobStatus.UNCONFIRMED, error=str(error), job_id=error.job_id)
     job.end_sending(accepted=True)
     return error

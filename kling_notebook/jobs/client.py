@@ -98,8 +98,12 @@ class KlingClient(ServiceClient):
     ) -> RunningJob:
         if not isinstance(request, GenerationRequest):
             self.check_request(request)  # raises InputError
-        record = new_record(request, backend="", source="python", session="", estimate=0.0)
-        job = RunningJob(record, _MemoryStore(), timeout=timeout, resumed=resumed)
+        job = RunningJob(
+            new_record(request, backend="", source="python", session="", estimate=0.0),
+            _MemoryStore(),
+            timeout=timeout,
+            resumed=resumed,
+        )
         job.client = self
         if observer is not None:
             job.handle.add_observer(observer, at_once=False)
@@ -131,8 +135,10 @@ class _MemoryStore(RecordStore):
 def _interrupted(record: Record) -> Interrupted:
     """What an interrupt means just now: a job that keeps running, a POST of unknown outcome, or nothing."""
     if record.job_id:
-        text = f"Stopped waiting. Job {record.job_id} keeps running; client.wait({record.job_id!r}) fetches it."
-        return Interrupted(text, [record.job_id])
+        return Interrupted(
+            f"Stopped waiting. Job {record.job_id} keeps running; client.wait({record.job_id!r}) fetches it.",
+            [record.job_id],
+        )
     if record.status is JobStatus.SUBMITTING:
         return Interrupted(
             "Stopped waiting for the reply to the submit. A job may have been made and charged; it was not sent "

@@ -73,17 +73,16 @@ class Dispatcher:
             job.handle.add_done_callback(self._note_cancelled)
         return job
 
-    def start(self, job: RunningJob) -> None:
-        """Give it a worker. KlingError if there is none: then nothing was sent."""
-        self._begin(job, self._run)
-
     def resume(self, record: Record, *, elsewhere: bool = False) -> JobHandle:
         """Continue a job that this session owns; ``elsewhere``: attach to one that another living kernel works on."""
         job = self.add(record, resumed=True)
-        self._begin(job, self._follow if elsewhere else self._run)
+        self.start(job, elsewhere=elsewhere)
         return job.handle
 
-    def _begin(self, job: RunningJob, work: Callable[[RunningJob], None]) -> None:
+    def start(self, job: RunningJob, *, elsewhere: bool = False) -> None:
+        """Give it a worker. KlingError if there is none: then nothing was sent."""
+        work = self._follow if elsewhere else self._run
+
         def guarded() -> None:
             try:
                 work(job)

@@ -88,7 +88,8 @@ def ask_until_over(job: RunningJob) -> Job:
         if job.unwritten is not None:  # a full disk may have space again: the job id must not wait for the job's end
             job.commit()
         if polls and time.monotonic() - began > job.max_age:
-            raise StoppedAskingError(_still_running(job, time.monotonic() - began), JobStatus.PAUSED)
+            text = f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
+            raise StoppedAskingError(StillRunningError(text + job.resume_hint), JobStatus.PAUSED)
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
@@ -157,8 +158,7 @@ def _wait_after_failed_poll(
     known = not job.record.raw.keys().isdisjoint(("final", "attached"))
     after = failed.after(error, math.inf if known else age, left)
     if after is not retry_policy.AfterPoll.AGAIN:
-        gone = after is retry_policy.AfterPoll.GONE
-        raise StoppedAskingError(error, JobStatus.EXPIRED if gone else JobStatus.PAUSED)
+        raise StoppedAskingError(error, JobStatus.EXPIRED if after is retry_policy.AfterPoll.GONE else JobStatus.PAUSED)
     seconds = retry_policy.retry_after_seconds(error) or rate_limiter.backoff(failed.count, _random.random())
     seconds = min(seconds, left)
     job.notify(waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
@@ -198,20 +198,17 @@ def _note_end(job: RunningJob, reply: Job, seconds: float | None) -> None:
 def failure(record: Record) -> JobFailedError:
     """The error of a job that the service says has failed."""
     why = (record.error or "no reason given").strip().rstrip(".")
-    text = f"Job {record.number or record.job_id} failed at the service: {why}. Change the prompt, or try again."
-    return JobFailedError(text, job_id=record.job_id, number=record.number or None)
+    return JobFailedError(
+        f"Job {record.number or record.job_id} failed at the service: {why}. Change the prompt, or try again.",
+        job_id=record.job_id,
+        number=record.number or None,
+    )
 
 
 def _why(error: KlingError) -> str:
     if isinstance(error, RateLimitedError):
         return "rate limit"
     return f"the service answered {error.status}" if isinstance(error, ApiError) and error.status else "network"
-
-
-def _still_running(job: RunningJob, seconds: float) -> StillRunningError:
-    return StillRunningError(
-        f"{job.name} was asked for during {seconds:.0f} s, still runs, and is paused. {job.resume_hint}"
-    )
 
 
 def _pause_job(job: RunningJob, error: KlingError, status: JobStatus, missing: Iterable[int] = ()) -> KlingError:

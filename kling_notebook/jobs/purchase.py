@@ -3,7 +3,8 @@ spent, written down, and started."""
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ..api.errors import KlingError, SettingsError
@@ -15,13 +16,54 @@ from ..journal.job_record import Record, new_record
 from ..journal.journal import JournalError
 from ..journal.locks import alone
 from ..results.handle import JobHandle
-from .call import Call
 from .dispatcher import Dispatcher, resolve_handle
 from .resume import fetch_again
 from .send_permit import SendPermit
 from .spending import Estimate, SpendingLimits, call_time, price, queueing
 
 Found = TypeVar("Found", Record, JobHandle)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What became of the jobs when the waiting was stopped.
+
+    Attributes:
+        cancelled: numbers of the jobs that were cancelled before they were sent.
+        still_running: those that keep running in the background.
+    """
+
+    cancelled: tuple[int, ...]
+    still_running: tuple[JobHandle, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The jobs of one call.
+
+    Attributes:
+        handles: one per request, in the requests' order; identical requests share one.
+        estimate: what was about to be bought. numbers: of the jobs it buys.
+        together: makes one transaction of everything that is written meanwhile.
+    """
+
+    handles: tuple[JobHandle, ...]
+    estimate: Estimate
+    numbers: frozenset[int] = frozenset()
+    together: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def jobs(self) -> tuple[JobHandle, ...]:
+        """The different handles, each once."""
+        return tuple(dict.fromkeys(self.handles))
+
+    def cancel_unsent(self) -> Stopped:
+        """Cancel what was not sent, and say what keeps running. What another call asked for first is left to it."""
+        # In one transaction: with one for each of a thousand jobs, Ctrl-C would take seconds.
+        going = [handle for handle in self.jobs if not handle.done()]
+        with self.together():
+            cancelled = [one.number for one in going if one.number in self.numbers and one.cancel()]
+        return Stopped(tuple(cancelled), tuple(handle for handle in going if handle.number not in cancelled))
 
 
 def estimate(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], *, reusing: bool) -> Estimate:
@@ -41,8 +83,7 @@ def _plan(
     # An unconfirmed request is neither reused nor bought: the call refuses it and says what to do.
     unconfirmed = sum(one.status is JobStatus.UNCONFIRMED for one in known.values())
     to_buy = [request for request in unique if request not in known]
-    total = estimate_all(dispatcher, to_buy, reused=len(known) - unconfirmed, unconfirmed=unconfirmed)
-    return known, to_buy, total
+    return known, to_buy, estimate_all(dispatcher, to_buy, reused=len(known) - unconfirmed, unconfirmed=unconfirmed)
 
 
 def estimate_all(
@@ -157,9 +198,8 @@ def find_reusable(dispatcher: Dispatcher, request: GenerationRequest) -> Record 
     if record.status is JobStatus.QUEUED:  # it is never sent if its kernel, or its call in this one, is gone
         return record if record.number in dispatcher.jobs or workspace.runs_elsewhere(record) else None
     can_be_asked = record.job_id and record.source != "recovered" and not workspace.has_other_key(record)
-    if record.status is JobStatus.COMPLETED and not workspace.has_all(record) and not can_be_asked:
-        return None
-    return record
+    lost = record.status is JobStatus.COMPLETED and not workspace.has_all(record) and not can_be_asked
+    return None if lost else record
 
 
 def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | None:
@@ -179,14 +219,17 @@ def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | Non
         return fetch_again(dispatcher, record) or dispatcher.resume(record, elsewhere=True)
     if record.status is not JobStatus.UNCONFIRMED and not workspace.has_other_key(record):
         return dispatcher.resume(record, elsewhere=True)
-    way_out = f"`%kling resume {record.number}` asks for it with the present API key"
-    if record.status is JobStatus.UNCONFIRMED:
-        way_out = f"`%kling dismiss {record.number}` gives it up"
-    error = KlingError(
-        f"The same request may have been paid for already (job {record.number}). Not sent. {way_out}; --fresh pays "
-        "again.",
-        number=record.number,
-        maybe_submitted=True,
+    way_out = (
+        f"`%kling dismiss {record.number}` gives it up"
+        if record.status is JobStatus.UNCONFIRMED
+        else f"`%kling resume {record.number}` asks for it with the present API key"
     )
-    handle.set_exception(error)
+    handle.set_exception(
+        KlingError(
+            f"The same request may have been paid for already (job {record.number}). Not sent. {way_out}; --fresh pays "
+            "again.",
+            number=record.number,
+            maybe_submitted=True,
+        )
+    )
     return handle

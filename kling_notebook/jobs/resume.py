@@ -216,8 +216,9 @@ def _only_unconfirmed(workspace: Workspace, job_id: str) -> Record:
     ]
     if len(found) == 1:
         return found[0]
-    numbers = ", ".join(str(record.number) for record in found)
-    others = f"jobs {numbers} are unconfirmed. Say which: `%kling resume N {job_id}`"
+    others = (
+        f"jobs {', '.join(str(one.number) for one in found)} are unconfirmed. Say which: `%kling resume N {job_id}`"
+    )
     raise InputError(f"No job {job_id} in this folder; {others if found else 'none is unconfirmed'}.", parameter="job")
 
 
@@ -242,8 +243,9 @@ def _attach(dispatcher: Dispatcher, record: Record, job_id: str) -> Record:
     taken = _own(workspace, record, unless_alive=not is_unconfirmed)
     if taken is None:
         raise InputError(f"Job {n} is being worked on by another kernel.", parameter="job")
-    raw = {**taken.raw, "attached": job_id}
-    attached = taken.replace(status=JobStatus.PAUSED, job_id=job_id, status_url=None, raw=raw, error=None)
+    attached = taken.replace(
+        status=JobStatus.PAUSED, job_id=job_id, status_url=None, raw={**taken.raw, "attached": job_id}, error=None
+    )
     workspace.journal.write(attached)
     return attached
 
@@ -255,8 +257,7 @@ def _own(workspace: Workspace, record: Record, *, unless_alive: bool = True) -> 
     if record.owner != workspace.id:
         return workspace.journal.take_over(record, workspace.id)
     now = workspace.journal.get(record.number)
-    unchanged = now is not None and now.status is record.status  # else its worker has just ended
-    return record if unchanged else None
+    return record if now is not None and now.status is record.status else None  # else its worker has ended
 
 
 def result(workspace: Workspace, which: int | str) -> Result:
@@ -271,8 +272,9 @@ def result(workspace: Workspace, which: int | str) -> Result:
 def image(workspace: Workspace, which: int | str | None, k: int) -> SavedImage:
     """The image at ``k`` of a job; None means the latest completed job, of this session where it has one."""
     if which is None:
-        latest = workspace.journal.latest(status="completed", sessions=workspace.sessions, limit=1)
-        latest = latest or workspace.journal.latest(status="completed", limit=1)
+        latest = workspace.journal.latest(
+            status="completed", sessions=workspace.sessions, limit=1
+        ) or workspace.journal.latest(status="completed", limit=1)
         if not latest:
             raise InputError("There is no last image yet.", parameter="image")
         found = workspace.as_result(latest[0])

@@ -132,11 +132,10 @@ class RunningJob:
     def notify(self, **facts: object) -> None:
         """Give the observer the next snapshot; facts not named are those of the record."""
         record = self.record
-        since = record.submitted_at or record.created_at
         known: dict[str, Any] = {
             "status": record.status,
             "job_id": record.job_id,
-            "elapsed": max(0.0, (record.completed_at or time.time()) - since),
+            "elapsed": max(0.0, (record.completed_at or time.time()) - (record.submitted_at or record.created_at)),
             "expected": self.durations.expected,
             "credits": record.credits,
             "saved": self.saved,

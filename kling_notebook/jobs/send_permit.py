@@ -1,7 +1,5 @@
 """May this request be sent now? Price, budget, the call's limits and a call stopped by 402 are asked in one place."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +29,7 @@ class SpendingLedger:
         since: when the first of these sessions began, epoch seconds.
     """
 
-    def __init__(self, has_price: Callable[[GenerationRequest], bool], before: SpendingLedger | None = None) -> None:
+    def __init__(self, has_price: Callable[[GenerationRequest], bool], before: "SpendingLedger | None" = None) -> None:
         self._has_price = has_price
         self._before = before
         self.since: float = before.since if before is not None else time.time()

@@ -1,7 +1,7 @@
 """What may be spent: estimates and refusals. Pure; the sums are those of `send_permit`."""
 
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 
 from ..api.errors import BudgetExceededError, InputError
 from ..api.generation_request import GenerationRequest
@@ -75,8 +75,7 @@ def call_time(seconds: float | None, jobs: int, in_flight: int, per_minute: floa
         return 0.0
     if seconds is None:
         return None
-    rounds = -(-jobs // in_flight)
-    return max(rounds * seconds, queueing(jobs, per_minute) + seconds)
+    return max(ceil(jobs / in_flight) * seconds, queueing(jobs, per_minute) + seconds)
 
 
 def queueing(jobs: int, per_minute: float) -> float:
@@ -133,8 +132,7 @@ class SpendingLimits:
                 credits=wanted,
                 limit=left,
             )
-        unasked = self.call is None and self.budget is None and not estimate.free
-        if unasked and call_spent + wanted > self.ceiling:
+        if self.call is None and self.budget is None and not estimate.free and call_spent + wanted > self.ceiling:
             raise BudgetExceededError(
                 f"{what}; the default limit per call is {self.ceiling:g} credits. {nothing} Allow it with {option}.",
                 credits=call_spent + wanted,

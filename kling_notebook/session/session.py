@@ -3,8 +3,6 @@
 It never decides how to show or how to wait: it takes requests and an observer, and hands back handles.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import threading
@@ -20,7 +18,6 @@ from ..api.parameters import SOURCES, check_characters
 from ..api.url_policy import is_loopback
 from ..jobs import purchase
 from ..jobs import resume as past_jobs
-from ..jobs.call import Call
 from ..jobs.dispatcher import Dispatcher
 from ..jobs.send_permit import SpendingLedger
 from ..jobs.spending import Estimate, SpendingLimits
@@ -67,7 +64,7 @@ class Session:
         *,
         config: Mapping[str, Any] | None = None,
         person_present: bool = False,
-        before: Session | None = None,
+        before: "Session | None" = None,
     ) -> None:
         self.given = given = {
             k: Secret(v) if k == "api_key" and isinstance(v, str) else v for k, v in (given or {}).items()
@@ -100,7 +97,7 @@ class Session:
         self._touched: set[int] = set(before._touched if before and before.folder == self.folder else ())
         self._notices += past_jobs.recover_on_start(self.workspace)
 
-    def _open_folder(self, base_url: str, key: Secret | None, before: Session | None) -> Workspace:
+    def _open_folder(self, base_url: str, key: Secret | None, before: "Session | None") -> Workspace:
         layout.check(self.folder)
         # The lock comes before the first row: a row whose session holds no lock looks like one that a dead kernel left.
         locks = Locks(self.folder, self.id)
@@ -132,9 +129,15 @@ class Session:
             return self._client
 
     def _connect(self, base_url: str, key: str | Secret) -> ServiceClient:
-        names = ("connect_timeout", "read_timeout", "download_timeout", "model")
-        options = {name: getattr(self.settings, name) for name in names}
-        return ServiceClient(key, base_url=base_url, rate=self.rate, **options)
+        return ServiceClient(
+            key,
+            base_url=base_url,
+            model=self.settings.model,
+            rate=self.rate,
+            connect_timeout=self.settings.connect_timeout,
+            read_timeout=self.settings.read_timeout,
+            download_timeout=self.settings.download_timeout,
+        )
 
     @property
     def rate(self) -> float:
@@ -258,7 +261,7 @@ class Session:
         reuse: bool | None = None,
         sweep: bool = False,
         observer: Observer | None = None,
-    ) -> Call:
+    ) -> purchase.Call:
         """Journal the requests and start them; returns at once. See `purchase.buy`.
 
         Raises:
@@ -269,6 +272,9 @@ class Session:
         limits = SpendingLimits(max_credits, self.settings.budget, self.settings.credits_without_asking)
         reusing = self.reusing(reuse, sweep=sweep)
         call = purchase.buy(self.dispatcher, requests, source=source, limits=limits, reusing=reusing)
+        return self._begun(call, observer)
+
+    def _begun(self, call: purchase.Call, observer: Observer | None) -> purchase.Call:
         self._touched.update(handle.number for handle in call.jobs)
         for handle in call.jobs if observer else ():
             handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
@@ -282,7 +288,7 @@ class Session:
 
     def resume(
         self, which: int | str | None = None, job_id: str | None = None, *, observer: Observer | None = None
-    ) -> Call:
+    ) -> purchase.Call:
         """Fetch paused jobs of this backend: all whose kernel is gone, or one. Buys nothing.
 
         Args:
@@ -297,10 +303,7 @@ class Session:
                 handles = past_jobs.resume_all(self.dispatcher)
             else:
                 handles = [past_jobs.resume_one(self.dispatcher, which, job_id)]
-        self._touched.update(handle.number for handle in handles)
-        for handle in handles if observer else ():
-            handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
-        return Call(tuple(handles), Estimate(0, 0, 0.0))
+        return self._begun(purchase.Call(tuple(handles), Estimate(0, 0, 0.0)), observer)
 
     def dismiss(self, which: int | str) -> Record:
         """Give up an unconfirmed or a paused job."""
@@ -338,7 +341,7 @@ class Session:
         """Rows of (what, ok | failed | unknown, text): host, key, schema, folder, journal. Spends nothing."""
         return status.check(self.workspace, self.client)
 
-    def history(self, *, everything: bool = False, limit: int | None = None) -> pd.DataFrame:
+    def history(self, *, everything: bool = False, limit: int | None = None) -> "pd.DataFrame":
         """The history of this session (with what it reused or looked at), or of the whole folder; newest last."""
         return history.frame(self.journal, Filter(**self._mine({"limit": limit, "mine": not everything})))
 

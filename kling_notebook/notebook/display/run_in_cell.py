@@ -12,7 +12,7 @@ from typing import Any
 from ...api.errors import InputError, Interrupted, KlingError, StillRunningError
 from ...api.event_log import log_suppressed
 from ...api.generation_request import GenerationRequest
-from ...jobs.call import Call, Stopped
+from ...jobs.purchase import Call, Stopped
 from ...results.batch_result import BatchPlan, BatchResult
 from ...results.handle import JobHandle
 from ...results.result import Result, grid_tiles

@@ -26,7 +26,7 @@ from ...api.event_log import log_suppressed, suppress
 from ...results.result import is_terminal
 
 if TYPE_CHECKING:
-    from ...jobs.call import Stopped
+    from ...jobs.purchase import Stopped
 
 SLICE = 0.2
 """Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""

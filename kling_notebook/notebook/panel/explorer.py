@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from ...api.errors import InputError, KlingError
 from ...api.generation_request import GenerationRequest
-from ...jobs.call import Call
+from ...jobs.purchase import Call
 from ...results import sweep_axes
 from ...results.result import chosen_parameters
 from ...results.sweep_result import SweepResult

@@ -20,7 +20,7 @@ from ipywidgets.widgets.widget_string import HTMLStyle
 
 from ...api.errors import KlingError
 from ...api.generation_request import GenerationRequest
-from ...jobs.call import Call
+from ...jobs.purchase import Call
 from ...session.session import Session
 from ...view.markup import AMBER, MUTED, Html, tag
 from ..display.progress_display import TICKER
