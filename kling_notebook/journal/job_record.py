@@ -1,12 +1,10 @@
 """One job of a folder as a frozen value, and as a row of the journal."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from ..api.address import MOST_IMAGES
 from ..api.generation_request import GenerationRequest
@@ -51,7 +49,7 @@ class Record:
         """True where a person attached the job id and the service has given no result for it yet: it may be wrong."""
         return self.job_id is not None and self.raw.get("attached") == self.job_id and "final" not in self.raw
 
-    def replace(self, **changes: Any) -> Record:
+    def replace(self, **changes: Any) -> Self:
         """The next record: this one with some facts replaced."""
         return replace(self, **changes)
 

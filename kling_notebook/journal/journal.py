@@ -201,8 +201,7 @@ class Journal:
             self._refuse_if_damaged()
         before = self._written.pop(record.number, None)
         known = {} if before is None else row_of(before)
-        row = {name: value for name, value in row_of(record).items() if name not in known or known[name] != value}
-        row = row or {"owner": record.owner}
+        row = {k: v for k, v in row_of(record).items() if k not in known or known[k] != v} or {"owner": record.owner}
         changes = ", ".join(f"{name}=?" for name in row)
         with self._change(record.number) as connection:
             cursor = connection.execute(
@@ -227,17 +226,13 @@ class Journal:
         """Move a record that no session is working on from one status to another."""
         self._written.pop(number, None)
         with self._change(number) as connection:
-            cursor = connection.execute(
-                "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?",
-                (status.value, error, number, expected.value),
-            )
-            return cursor.rowcount == 1
+            update = "UPDATE jobs SET status=?, error=COALESCE(?, error) WHERE n=? AND status=?"
+            return connection.execute(update, (status.value, error, number, expected.value)).rowcount == 1
 
     def star(self, number: int, image: int, on: bool) -> None:
         with self._transaction() as connection:
-            row = connection.execute("SELECT starred FROM jobs WHERE n=?", (number,)).fetchone()
-            starred = set(json.loads(row[0]))
-            starred = starred | {image} if on else starred - {image}
+            (text,) = connection.execute("SELECT starred FROM jobs WHERE n=?", (number,)).fetchone()
+            starred = {*json.loads(text)} - {image} | ({image} if on else set())
             connection.execute("UPDATE jobs SET starred=? WHERE n=?", (json.dumps(sorted(starred)), number))
 
     def note(self, number: int, text: str | None) -> None:

@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..api.errors import SettingsError
 
@@ -23,7 +23,6 @@ SESSION_ID = re.compile(r"[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOURCE_NAME = re.compile(r"[0-9a-f]{32}\.(png|jpg|webp|img)")
 _SOURCE_LABEL = re.compile(rf"(?:.*[/\\])?{re.escape(HIDDEN)}[/\\]sources[/\\]({_SOURCE_NAME.pattern})")
-_LOCK_NAME = re.compile(r"([0-9a-f]{12})\.lock")
 _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _NEVER_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _MOST_BYTES = 240
@@ -76,13 +75,13 @@ def _check_rollback(path: Path) -> None:
         raise SettingsError(f"{path} was not written by kling_notebook. Nothing was sent. Remove it. {_WAY_OUT}")
 
 
-def _place(folder: Path, *names: str, is_folder: bool = True) -> Path:
-    """``.kling/names``. Each step is a real folder, or not there yet; the last one a file unless ``is_folder``."""
-    path = folder / HIDDEN
+def _place(folder: Path, name: str = "", *, is_folder: bool = True) -> Path:
+    """``.kling/name``. Each step is a real folder, or not there yet; the last one a file unless ``is_folder``."""
+    path, parts = folder / HIDDEN, PurePath(name).parts
     _look(path, stat.S_ISDIR)
-    for depth, name in enumerate(names, start=1):
-        path /= name
-        _look(path, stat.S_ISDIR if is_folder or depth < len(names) else stat.S_ISREG)
+    for depth, part in enumerate(parts, start=1):
+        path /= part
+        _look(path, stat.S_ISDIR if is_folder or depth < len(parts) else stat.S_ISREG)
     return path
 
 
@@ -106,14 +105,7 @@ def _refuse(path: Path, state: os.stat_result, expected: bool) -> None:
     raise SettingsError(f"{path} is {what}. Nothing was sent. Remove it if the folder is yours. {_WAY_OUT}")
 
 
-def _file(folder: Path, name: str) -> Path:
-    return _place(folder, name, is_folder=False)
-
-
-def _folder(folder: Path, name: str) -> Path:
-    return _place(folder, name)
-
-
+_file = partial(_place, is_folder=False)
 journal = partial(_file, name=JOURNAL)
 # What a recovery writes before it gets the journal's name.
 new_journal = partial(_file, name="journal.new")
@@ -121,37 +113,32 @@ new_journal = partial(_file, name="journal.new")
 damage_seen = partial(_file, name="damage-seen")
 recovery_lock = partial(_file, name="recovery.lock")
 planning_lock = partial(_file, name="planning.lock")
-thumbnails = partial(_folder, name="thumbnails")
+thumbnails = partial(_place, name="thumbnails")
 # The last bytes of images that could not be kept, until their jobs are dismissed.
-unsaved = partial(_folder, name="unsaved")
-locks = partial(_folder, name="locks")
+unsaved = partial(_place, name="unsaved")
+locks = partial(_place, name="locks")
 
 
 def put_aside(folder: Path, why: str) -> Path:
     """A name that is free for a journal that is kept and not used any more."""
-    name = f"journal.{why}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.sqlite3"
-    return _file(folder, name)
+    return _file(folder, f"journal.{why}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.sqlite3")
 
 
 def sandbox_state(folder: Path) -> Path:
     _place(folder, "sandbox_sources")
-    return _place(folder, "sandbox.json", is_folder=False)
+    return _file(folder, "sandbox.json")
 
 
 def lock(folder: Path, session: str) -> Path:
     """The lock file of a session, which is removed when the session is dead: so its id must be one of this package."""
     if not SESSION_ID.fullmatch(session):
         raise SettingsError(f"{session[:40]!r} is not the id of a session.")
-    return _place(folder, "locks", f"{session}.lock", is_folder=False)
+    return _file(folder, f"locks/{session}.lock")
 
 
 def locked_sessions(folder: Path) -> list[str]:
     """The ids of the sessions that have a lock file."""
-    try:
-        names = [path.name for path in locks(folder).iterdir()]
-    except FileNotFoundError:
-        return []
-    return [found[1] for name in names if (found := _LOCK_NAME.fullmatch(name))]
+    return [path.stem for path in locks(folder).glob("*.lock") if SESSION_ID.fullmatch(path.stem)]
 
 
 def source_name(digest: object, media_type: object) -> str | None:
@@ -164,7 +151,7 @@ def source(folder: Path, name: str) -> Path:
     """The copy of a source image, by its name."""
     if not _SOURCE_NAME.fullmatch(name):
         raise SettingsError(f"{name[:80]!r} is not the name of a source image.")
-    return _place(folder, "sources", name, is_folder=False)
+    return _file(folder, f"sources/{name}")
 
 
 def source_of_label(folder: Path, label: str) -> Path | None:

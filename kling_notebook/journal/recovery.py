@@ -226,8 +226,7 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
         numbers.add(record.number)
         # An image that is gone keeps its place, as in poll_and_save: the others keep their addresses.
         stem = partial(saving.file_stem, record.number, prompt=record.request.prompt, job_id=job_id)
-        everything = tuple(names.get(place) or stem(place) for place in range(max(names) + 1))
-        records.append(record.replace(images=everything))
+        records.append(record.replace(images=tuple(names.get(k) or stem(k) for k in range(max(names) + 1))))
     records.sort(key=lambda record: not record.number)  # those without a number come after all that have one
     journal.add(records)
     return len(records)
@@ -242,8 +241,19 @@ def _record(path: Path, session: str) -> tuple[int, Record]:
     if not texts or not math.isfinite(credits or 0.0) or not 0 <= place < MOST_IMAGES:
         raise ValueError("no job is like that")
     created = float(calendar.timegm(time.strptime(recipe["created"], "%Y-%m-%dT%H:%M:%SZ")))
-    about = {"backend": backend, "source": "recovered", "session": session, "estimate": credits or 0.0}
-    record = new_record(metadata.request_of(recipe), **about, now=created)
     named = _NUMBER.match(path.name)
-    facts = {"number": int(named[1]) if named else 0, "job_id": job_id, "submitted_at": created, "credits": credits}
-    return place, record.replace(status=JobStatus.COMPLETED, **facts)
+    record = new_record(
+        metadata.request_of(recipe),
+        backend=backend,
+        source="recovered",
+        session=session,
+        estimate=credits or 0.0,
+        now=created,
+    )
+    return place, record.replace(
+        number=int(named[1]) if named else 0,
+        status=JobStatus.COMPLETED,
+        job_id=job_id,
+        submitted_at=created,
+        credits=credits,
+    )

@@ -3,7 +3,6 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -99,7 +98,7 @@ def bring_up(connection: sqlite3.Connection) -> None:
     with connection:  # commits, or rolls back whatever the error is
         connection.execute("BEGIN IMMEDIATE")
         for _, script in MIGRATIONS[_version(connection) :]:  # asked again: another process may have been faster
-            for statement in _statements(script):
+            for statement in filter(str.strip, script.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
@@ -133,7 +132,3 @@ def _schema_up_to(version: int) -> list[tuple[str, ...]]:
         for _, script in MIGRATIONS[:version]:
             connection.executescript(script)
         return _schema_of(connection)
-
-
-def _statements(script: str) -> Iterator[str]:
-    return (statement for statement in script.split(";") if statement.strip())

@@ -19,10 +19,15 @@ def named_by_copy(source: SourceImage) -> SourceImage:
     return source if name is None else replace(source, label=layout.source_label(name))
 
 
+def copy_of(source: SourceImage, folder: Path) -> Path | None:
+    """Where its copy is or would be; None if there can be none."""
+    name = layout.source_name(source.pixels or source.sha256, source.media_type)
+    return None if name is None else layout.source(folder, name)
+
+
 def findable(source: SourceImage, folder: Path) -> SourceImage:
     """The source as it was named, or by its copy where that name means other bytes by now, or nothing."""
-    name = layout.source_name(source.pixels or source.sha256, source.media_type)
-    copy = layout.source(folder, name) if name and not source.url else None
+    copy = None if source.url else copy_of(source, folder)
     if copy is None or not copy.exists():
         return source
     try:

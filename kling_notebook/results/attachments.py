@@ -17,7 +17,7 @@ from ..api.generation_request import SourceImage
 from ..image_files import saving
 from ..image_files.source_images import is_loadable, known_by_pixels, source_of
 from ..journal import layout
-from ..journal.source_copies import named_by_copy
+from ..journal.source_copies import copy_of, named_by_copy
 from .handle import JobHandle
 from .result import SavedImage, leads_out
 
@@ -106,13 +106,9 @@ class Attachments:
         source = source_of(image.path, image.address)
         return source if here else named_by_copy(source)
 
-    def _copy(self, source: SourceImage) -> Path | None:
-        name = layout.source_name(source.pixels or source.sha256, source.media_type)
-        return layout.source(self._folder, name) if name else None
-
     def keep(self, source: SourceImage) -> None:
         """Keep the bytes beside the journal, once per content."""
-        copy = self._copy(source) if source.data is not None else None
+        copy = copy_of(source, self._folder) if source.data is not None else None
         if source.data is None or copy is None or copy.exists():
             return
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +122,7 @@ class Attachments:
 
     def load(self, source: SourceImage) -> SourceImage:
         """A source from the journal with its bytes at hand again, where they were kept."""
-        copy = self._copy(source) if not source.url and source.data is None else None
+        copy = copy_of(source, self._folder) if not source.url and source.data is None else None
         if copy is None or not copy.exists():
             return source
         # The copy is read by the hash it is named by: a changed one would be sent in place of what was asked for.
