@@ -72,8 +72,7 @@ def parser() -> argparse.ArgumentParser:
     sandbox = add("sandbox", _sandbox, "run the sandbox service alone, until interrupted")
     for name, kind, metavar, words in SANDBOX_OPTIONS:
         sandbox.add_argument(f"--{name}", type=kind, metavar=metavar, help=words)
-    check = add("check", _check, "check key, service and folder without spending; the same as %kling check")
-    check.add_argument(
+    add("check", _check, "check key, service and folder without spending; the same as %kling check").add_argument(
         "--report", action="store_true", help="write the shapes of the replies, without values, to a file"
     )
     return main
@@ -98,6 +97,7 @@ _count = _number(int, "whole number", 1, math.inf, "1 or more")
 _share = _number(float, "share", 0, 1, "between 0 and 1")
 
 
+# Name, type, what stands for the value in the help, and the help itself.
 SANDBOX_OPTIONS: tuple[tuple[str, Callable[[str], Any], str | None, str], ...] = (
     ("port", _port, None, "default: any free one"),
     ("key", str, None, "the key it accepts (default: a random one, printed)"),
@@ -107,7 +107,6 @@ SANDBOX_OPTIONS: tuple[tuple[str, Callable[[str], Any], str | None, str], ...] =
     ("seed", int, "N", "another seed, other images (default: 0)"),
     ("fail-rate", _share, "P", "share of jobs that fail, 0 to 1 (default: 0)"),
 )
-"""Name, type, what stands for the value in the help, and the help itself."""
 
 
 def _lab(chosen: argparse.Namespace) -> int:

@@ -4,8 +4,6 @@ Precedence, highest first: a call's own argument or magic option (handled by the
 ``%kling ...`` set, ``%config KlingMagics.x``, the environment, the keyring (for the key), the default.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import math
@@ -67,13 +65,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "model": Setting("text", "kling-image", None, "the service's model id"),
     }
 )
-"""Every setting by name."""
 
+# What a session keeps for as long as it lives: its backend, its folder, what its client was made with.
 BEGUN_WITH = (
     *("sandbox", "base_url", "folder", "model"),
     *("requests_per_minute", "connect_timeout", "read_timeout", "download_timeout"),
 )
-"""What a session keeps for as long as it lives: its backend, its folder, what its client was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ class Settings:
             return "set" if value else "not set"
         return "not set" if value is None else str(value)
 
-    def merge(self, later: Settings) -> Settings:
+    def merge(self, later: "Settings") -> "Settings":
         """What is in force in a session that began with these settings, if ``later`` is set now.
 
         Raises:
@@ -113,13 +110,13 @@ class Settings:
                     f"session began. Nothing was sent. Begin a new one with {switch}kling.connect(...)."
                 )
         # The key stays as well; one that is found later in the environment is not the one that is sent.
-        values = dict(later.values) | {"api_key": self.values["api_key"]}
-        origin = dict(later.origin) | {"api_key": self.origin["api_key"]}
-        return Settings(MappingProxyType(values), MappingProxyType(origin))
+        return Settings(
+            MappingProxyType({**later.values, "api_key": self.values["api_key"]}),
+            MappingProxyType({**later.origin, "api_key": self.origin["api_key"]}),
+        )
 
 
-SET_HERE = "set with kling.connect"
-"""The origin of what ``kling.connect`` and ``%kling ...`` set."""
+SET_HERE = "set with kling.connect"  # the origin of what ``kling.connect`` and ``%kling ...`` set
 
 
 def checked(name: str, value: Any, origin: str) -> Any:

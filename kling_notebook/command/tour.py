@@ -93,8 +93,7 @@ def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     # Without folders to look in, the kernel is this interpreter's own and not another environment's "python3".
-    specs = KernelSpecManager(kernel_dirs=[])
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     progress = Progress(notebook)
     client = NotebookClient(
         notebook,

@@ -1,7 +1,5 @@
 """BatchResult: what became of a table of prompts, row by row."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +15,8 @@ from .table_rows import Row
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_NAMED = 5
-"""Rows named in an error."""
-
-MOST_SHOWN = 24
-"""Images in the display of a batch; the rest is in its table."""
+MOST_NAMED = 5  # rows named in an error
+MOST_SHOWN = 24  # images in the display of a batch; the rest is in its table
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,7 @@ class BatchPlan:
         """What each request is called beside its progress."""
         return {request: request.prompt for request in requests}
 
-    def gather(self, handles: Sequence[JobHandle]) -> BatchResult:
+    def gather(self, handles: Sequence[JobHandle]) -> "BatchResult":
         """The result of handles that were started for the rows that are not skipped, in order."""
         # Only rows with a request were started; the handles come in the order of those.
         left = iter(handles)
@@ -110,12 +105,6 @@ class BatchResult(Gathered):
         self.handles = tuple(handles)
         self.invalid = dict(invalid)
 
-    def __getitem__(self, key: Any) -> Any:
-        """The result of a row, by its place from 0; a slice gives a list."""
-        if isinstance(key, slice):
-            return [self._result(place) for place in range(len(self))[key]]
-        return self._result(range(len(self))[key])
-
     def status(self, place: int) -> str:
         """The status of a row: that of its job, or ``invalid``."""
         handle = self.handles[place]
@@ -126,7 +115,7 @@ class BatchResult(Gathered):
         handle = self.handles[place]
         return self.invalid[place] if handle is None else handle.failed
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row per row of the table, on the table's own index.
 
         Columns: the id column under its own name, ``number`` of the job, ``status``, ``images`` (how many are saved),

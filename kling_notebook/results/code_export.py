@@ -7,8 +7,8 @@ from ..api.generation_request import DEFAULT_MODEL, GenerationRequest
 from ..api.parameters import PARAMETERS
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
+# A prompt of a shell: IPython takes it away from every line of a cell, some versions the dots alone as well.
 _STRIPPED = re.compile(r"^\s*(>>>|\.\.\.|(\[(nav|ins)\] )?In \[\d+\]:)", re.MULTILINE)
-"""A prompt of a shell: IPython takes it away from every line of a cell, some versions the dots alone as well."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 
 
@@ -51,8 +51,11 @@ def call_of(request: GenerationRequest) -> str:
 
 def _given_arguments(request: GenerationRequest) -> list[tuple[str, Any]]:
     """The parameters that differ from their defaults, a source image by what names it."""
-    given = [(name, value) for name, value in request.values.items() if value != PARAMETERS[name].default]
-    return [(name, getattr(value, "label", value)) for name, value in given if name != "prompt"]
+    return [
+        (name, getattr(value, "label", value))
+        for name, value in request.values.items()
+        if name != "prompt" and value != PARAMETERS[name].default
+    ]
 
 
 def _quoted(value: Any) -> str | None:

@@ -84,8 +84,7 @@ def _write(part: Path, what: Sequence[tuple[SavedImage, Mapping[str, Any]]]) -> 
                 known["source_image"] = _file_name(known.pop("image"))
             # ImageFolder joins the lines to the files by file_name; a column of that name would take its place.
             known = {free_name(key, {"file_name"}, "item"): value for key, value in known.items()}
-            line = {"file_name": image.path.name} | known
-            file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+            file.write(json.dumps({"file_name": image.path.name} | known, ensure_ascii=False, default=str) + "\n")
     (part / "README.md").write_text(_readme(part.name, [image for image, _ in what]), encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus, Observer, Snapshot
 from .result import Result, SavedImage, Shown
 
+# What the log calls a job's new status.
 _LOGGED = {
     JobStatus.SUBMITTING: "submitted",
     JobStatus.RUNNING: "accepted",
@@ -24,14 +25,12 @@ _LOGGED = {
     JobStatus.PAUSED: "paused",
     JobStatus.EXPIRED: "expired",
 }
-"""What the log calls a job's new status."""
 
 
 def _line(snapshot: Snapshot) -> str:
     job = f", {snapshot.job_id}" if snapshot.job_id else ""
     credits = f", {snapshot.credits:g} credits" if snapshot.credits is not None else ""
-    reused = ", reused" * snapshot.reused
-    return f"job {snapshot.number} {_LOGGED[snapshot.status]}{job}{credits}{reused}"
+    return f"job {snapshot.number} {_LOGGED[snapshot.status]}{job}{credits}{', reused' * snapshot.reused}"
 
 
 class JobHandle(Future[Result]):
@@ -104,8 +103,11 @@ class JobHandle(Future[Result]):
     def __reduce__(self) -> tuple[Any, ...]:
         """What is over can be pickled, its result or error included."""
         if not self.done():
-            message = f"Job {self.number} is still {self.status.value}. It can be pickled when it is over."
-            raise KlingError(message, number=self.number, job_id=self.job_id)
+            raise KlingError(
+                f"Job {self.number} is still {self.status.value}. It can be pickled when it is over.",
+                number=self.number,
+                job_id=self.job_id,
+            )
         outcome = None if self.cancelled() else self.exception() or self.result()
         return _ended, (self.request, self.number, self.snapshot, outcome)
 
@@ -165,6 +167,11 @@ class Gathered(Shown, Sequence[Result | None]):
 
     def __iter__(self) -> Iterator[Result | None]:
         return map(self._result, range(len(self)))  # by place, whatever [] selects by
+
+    def __getitem__(self, key: Any) -> Any:
+        """The result of a place, counted from 0; a slice gives a list."""
+        places = range(len(self))[key]
+        return [self._result(place) for place in places] if isinstance(places, range) else self._result(places)
 
     def _result(self, place: int) -> Result | None:
         handle = self.handles[place]

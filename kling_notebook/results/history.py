@@ -1,7 +1,5 @@
 """The history: a plain pandas DataFrame made from the journal."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,6 +28,7 @@ _AFTER = (
 )
 _TIME = "datetime64[us]"
 _BY_KIND = {"choice": "category", "integer": "Int64", "number": "float64", "switch": "boolean"}
+# Of the columns that are not text; the name of a column decides, so that an empty table has the same types.
 _DTYPES: dict[str, Any] = {
     **dict.fromkeys(("status", "backend", "source", "model"), "category"),
     **dict.fromkeys(("created_at", "submitted_at", "completed_at"), _TIME),
@@ -37,10 +36,9 @@ _DTYPES: dict[str, Any] = {
     **{name: _BY_KIND[row.kind] for name, row in PARAMETERS.items() if row.kind in _BY_KIND},
     "images": "Int64",
 }
-"""Of the columns that are not text; the name of a column decides, so that an empty table has the same types."""
 
 
-def frame(journal: Journal, where: Filter) -> pd.DataFrame:
+def frame(journal: Journal, where: Filter) -> "pd.DataFrame":
     """One row per job, index ``n``, newest last, in plain columns that files and data bases take.
 
     Columns: job_id, prompt, every parameter of the table, sample, model, status, backend, created_at, submitted_at,
@@ -50,18 +48,17 @@ def frame(journal: Journal, where: Filter) -> pd.DataFrame:
     import pandas as pd
 
     expressions = {"n": "n", "job_id": "job_id", "prompt": "prompt"}
-    for name, parameter in PARAMETERS.items():
-        if name != "prompt":
-            path = f"$.values.{name}" + (".label" if parameter.kind == "image" else "")
-            expressions[name] = f"json_extract(request, '{path}')"
+    paths = {name: f"{name}.label" if row.kind == "image" else name for name, row in PARAMETERS.items()}
+    expressions |= {
+        name: f"json_extract(request, '$.values.{path}')" for name, path in paths.items() if name != "prompt"
+    }
     # Of the request, and no parameters: replicates differ in nothing else.
     expressions |= {name: f"json_extract(request, '$.{name}')" for name in ("sample", "model")}
     expressions |= {name: name for name in _AFTER} | {"images": "json_array_length(images)"}
     clause, values = where.sql()
     with journal.reading() as connection:
         select = f"SELECT {', '.join(expressions.values())} FROM jobs {clause}"  # noqa: S608  # names of our own
-        rows = connection.execute(select, values).fetchall()
-    rows.reverse()
+        rows = connection.execute(select, values).fetchall()[::-1]
     data = dict(zip(expressions, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(expressions, ())
     return pd.DataFrame(
         {name: _column(name, column) for name, column in data.items() if name != "n"},
@@ -101,9 +98,8 @@ def plain_column(values: Sequence[Any]) -> Any:
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return pd.array(list(values), dtype="Int64")
-    if len(kinds) > 1 and not kinds <= {int, float}:
-        return [None if value is None else str(value) for value in values]
-    return list(values)
+    mixed = len(kinds) > 1 and not kinds <= {int, float}
+    return [None if value is None else str(value) for value in values] if mixed else list(values)
 
 
 def _letters(starred: str) -> str:

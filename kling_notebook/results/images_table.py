@@ -1,7 +1,5 @@
 """Images as a DataFrame: one plain row per image, whatever holds them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +38,7 @@ def _walk(what: Any) -> Iterator[tuple[SavedImage, Mapping[str, Any]]]:
         yield what, {}
     elif isinstance(what, SweepResult):
         for point, result in zip(what.points, what, strict=True):
-            at = dict(zip(what.axes, point.coordinates, strict=True)) | what.draw
+            at = point.at(what.axes) | what.draw
             yield from ((image, at) for image in result or ())
     elif isinstance(what, BatchResult):
         for place, result in enumerate(what):
@@ -57,7 +55,7 @@ def _walk(what: Any) -> Iterator[tuple[SavedImage, Mapping[str, Any]]]:
         )
 
 
-def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> pd.DataFrame:
+def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> "pd.DataFrame":
     """One row per image, in the order of ``what``.
 
     Columns: address, number, letter, path, prompt, the parameters of the model, sample, the axes of a sweep (and of
@@ -94,7 +92,7 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
     return plain_frame(rows) if rows else pd.DataFrame(columns=[*_FACTS])
 
 
-def plain_frame(rows: Sequence[Mapping[str, Any]], index: Any = None) -> pd.DataFrame:
+def plain_frame(rows: Sequence[Mapping[str, Any]], index: Any = None) -> "pd.DataFrame":
     """The rows as a table that files and data bases take: whole numbers stay whole beside missing ones, and numbers
     beside texts become texts."""
     import pandas as pd
@@ -105,14 +103,16 @@ def plain_frame(rows: Sequence[Mapping[str, Any]], index: Any = None) -> pd.Data
 
 def measured_frame(
     name: str, images: Sequence[SavedImage], values: Mapping[Path, Any], errors: Mapping[Path, str]
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """One row per image, index ``address``: the columns of a measure, and ``name_error`` if there are any errors."""
     import pandas as pd
 
     columns = [columns_of(name, values[image.path]) if image.path in values else {} for image in images]
     error = free_name(f"{name}_error", {key for row in columns for key in row}, name)
-    failed = [{error: errors[image.path]} if image.path in errors else {} for image in images]
-    rows = [row | more for row, more in zip(columns, failed, strict=True)]
+    rows = [
+        row | ({error: errors[image.path]} if image.path in errors else {})
+        for row, image in zip(columns, images, strict=True)
+    ]
     return plain_frame(rows, pd.Index([image.address for image in images], name="address"))
 
 

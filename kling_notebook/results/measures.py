@@ -17,8 +17,7 @@ from ..api.event_log import log_suppressed
 from .result import SavedImage
 from .sweep_axes import plain
 
-MOST_AT_ONCE = 16
-"""Tasks given to an executor at a time: each carries an image's bytes."""
+MOST_AT_ONCE = 16  # tasks given to an executor at a time: each carries an image's bytes
 
 Value = float | int | str | bool | None | Mapping[str, float | int | str | bool | None]
 
@@ -147,9 +146,7 @@ def _plain(value: Any) -> Value:
     Raises:
         TypeError: it is something else.
     """
-    if isinstance(value, Mapping):
-        return {str(name): _single(one) for name, one in value.items()}
-    return _single(value)
+    return {str(key): _single(one) for key, one in value.items()} if isinstance(value, Mapping) else _single(value)
 
 
 def _single(value: Any) -> float | int | str | bool | None:
@@ -163,6 +160,4 @@ def _single(value: Any) -> float | int | str | bool | None:
 
 def columns_of(name: str, value: Value) -> dict[str, Any]:
     """The columns of one measure: its name, or for a dict ``name_key`` each."""
-    if isinstance(value, Mapping):
-        return {f"{name}_{key}": one for key, one in value.items()}
-    return {name: value}
+    return {f"{name}_{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {name: value}

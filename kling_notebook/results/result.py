@@ -1,13 +1,11 @@
 """What the user holds: a completed request with its images, and a completed sweep."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -51,10 +49,9 @@ def _in_grid(setting: int, count: int) -> int:
     return setting * side_for(count) // SIDE
 
 
-def grid_tiles(images: Sequence[SavedImage]) -> list[Tile]:
+def grid_tiles(images: "Sequence[SavedImage]") -> list[Tile]:
     """The tiles of a grid of these images."""
-    count = len(images)
-    return [replace(image, thumbnail_size=_in_grid(image.thumbnail_size, count)).tile() for image in images]
+    return [replace(one, thumbnail_size=_in_grid(one.thumbnail_size, len(images))).tile() for one in images]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +112,7 @@ class SavedImage:
         except OSError as error:
             raise DownloadError(f"{self.path} cannot be read ({error.strerror}). `%kling resume` fetches it.") from None
 
-    def image(self) -> PIL.Image.Image:
+    def image(self) -> "PIL.Image.Image":
         """The original as a PIL image; its pixels are read on first use."""
         return saving.open_image(self.path, self.data)
 
@@ -162,8 +159,7 @@ def placeholder_tile(request: GenerationRequest, state: State, note: str, captio
     return Tile(b"", width, height, request.prompt, caption, None, state, note)
 
 
-MOST_UP = 3
-"""Folders that a link may go up; one that goes further shows names that are none of a reader's business."""
+MOST_UP = 3  # folders that a link may go up; one that goes further shows names that are none of a reader's business
 
 
 def page_folder() -> Path:
@@ -268,7 +264,7 @@ class Result(Shown, Sequence[SavedImage]):
         """The images as a list. Each can be pickled, with its bytes."""
         return list(self._images)
 
-    def figure(self, **options: Any) -> matplotlib.figure.Figure:
+    def figure(self, **options: Any) -> "matplotlib.figure.Figure":
         """The images as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import tiles_figure  # matplotlib is heavy
 
@@ -311,8 +307,7 @@ def _charged(record: Record) -> float | None:
 
 def _warnings(record: Record) -> tuple[str, ...]:
     """From either reply: a service may say it when it takes the request, or when the images are there."""
-    replies = (record.raw.get("submit"), record.raw.get("final"))
-    return tuple(dict.fromkeys(line for reply in replies for line in warnings_of(reply)))
+    return tuple(dict.fromkeys(line for reply in ("submit", "final") for line in warnings_of(record.raw.get(reply))))
 
 
 def caption_of(record: Record, place: int, reused: bool = False) -> str:
@@ -348,8 +343,9 @@ def writing(target: Path, kind: str = "path") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"{target} cannot be written: {error.strerror or error}. Choose another {kind}."
-        raise InputError(reason, parameter="path") from None
+        raise InputError(
+            f"{target} cannot be written: {error.strerror or error}. Choose another {kind}.", parameter="path"
+        ) from None
 
 
 def leads_out(path: Path) -> bool:
@@ -358,16 +354,12 @@ def leads_out(path: Path) -> bool:
     return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
 
 
-def copied(images: Iterable[SavedImage], folder: Path) -> list[Path]:
+def copied(images: Sequence[SavedImage], folder: Path) -> list[Path]:
     """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
-    copies, gone = [], []
+    gone = [image for image in images if leads_out(image.path) or not saving.is_saved_image(image.path)]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for image in images:
-            if saving.is_saved_image(image.path) and not leads_out(image.path):
-                copies.append(_copy(image.path, folder))
-            else:
-                gone.append(image)
+        copies = [_copy(image.path, folder) for image in images if image not in gone]
     if gone:
         raise KlingError(
             f"{', '.join(one.address for one in gone)}: {gone[0].path} is gone, or a link that leads out. "
@@ -397,9 +389,7 @@ def differences(a: GenerationRequest, b: GenerationRequest) -> list[tuple[str, s
 
 
 def _words(value: Any) -> str:
-    if value is None or value == {}:
-        return "—"
-    return str(getattr(value, "label", value))
+    return "—" if value is None or value == {} else str(getattr(value, "label", value))
 
 
 class Comparison:

@@ -43,6 +43,10 @@ class Point:
     sample: int | str | None = None
     draw: Mapping[str, Any] | None = None
 
+    def at(self, axes: Iterable[str]) -> dict[str, Any]:
+        """The place along each axis by the axis' name."""
+        return dict(zip(axes, self.coordinates, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Pick:
@@ -204,9 +208,9 @@ def _kept(values: Any) -> Any:
 def _axis(name: str, values: Any, prompts: Sequence[str], source: Source) -> tuple[Any, ...]:
     """The values of one axis as plain Python values, checked."""
     if (dimensions := getattr(values, "ndim", 1)) > 1:  # walking through a table would give the names of its columns
-        kind = type(values).__name__
         raise InputError(
-            f"The axis {name} is a {kind} of {dimensions} dimensions. Give one column of it, as in frame['{name}'].",
+            f"The axis {name} is a {type(values).__name__} of {dimensions} dimensions. Give one column of it, as in "
+            f"frame['{name}'].",
             parameter=name,
         )
     if name == SAMPLE and isinstance(values, int):
@@ -254,10 +258,8 @@ def _unknown_axis_message(name: str, prompts: Sequence[str]) -> str:
 
 def as_list(values: Any) -> list[Any]:
     """A list, tuple, range, pandas Series or NumPy array as a list; a single value as a list of it."""
-    single = getattr(values, "ndim", 1) == 0 or hasattr(values, "address")
-    if single or isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        return [values]
-    return list(values) if not isinstance(values, Mapping) else [values]
+    single = getattr(values, "ndim", 1) == 0 or hasattr(values, "address") or isinstance(values, str | bytes | Mapping)
+    return [values] if single or not isinstance(values, Iterable) else list(values)
 
 
 def _plain(name: str, value: Any) -> Any:

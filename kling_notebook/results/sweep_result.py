@@ -1,7 +1,5 @@
 """What a sweep leaves in the user's hand: its results laid out along the axes."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections import Counter
@@ -47,13 +45,13 @@ class SweepPlan:
     def labels(self, requests: Sequence[GenerationRequest]) -> dict[GenerationRequest, str]:
         """What each request is called beside its progress."""
         names = [name for name, values in self.axes.items() if len(values) > 1] or list(self.axes)
-        labels = {}
-        for request, point in zip(requests, self.points, strict=True):
-            at = dict(zip(self.axes, point.coordinates, strict=True))
-            labels[request] = ", ".join(f"{name}={label(at[name])}" for name in names) or request.prompt
-        return labels
+        return {
+            request: ", ".join(f"{name}={label(value)}" for name, value in point.at(self.axes).items() if name in names)
+            or request.prompt
+            for request, point in zip(requests, self.points, strict=True)
+        }
 
-    def gather(self, handles: Sequence[JobHandle]) -> SweepResult:
+    def gather(self, handles: Sequence[JobHandle]) -> "SweepResult":
         return SweepResult(self.axes, self.points, handles, pick=self.pick)
 
 
@@ -93,10 +91,8 @@ class SweepResult(Gathered):
         key = plain(key)
         # An axis of numbers is selected by its values, never by place: 3 then means the value 3.
         numbers = any(map(_is_number, next(iter(self.axes.values()), ())))
-        if isinstance(key, int) and not isinstance(key, bool) and not numbers:
-            return self._result(range(len(self))[key])
-        if isinstance(key, slice):
-            return [self._result(i) for i in range(len(self))[key]]
+        if isinstance(key, slice) or (_is_number(key) and isinstance(key, int) and not numbers):
+            return super().__getitem__(key)
         return self._select(key if isinstance(key, tuple) else (key,))
 
     def _select(self, key: tuple[Any, ...]) -> Any:
@@ -136,8 +132,11 @@ class SweepResult(Gathered):
     @property
     def missing(self) -> list[dict[str, Any]]:
         """The points whose images are not all there, as {axis: value}: not made, or gone from the folder since."""
-        results = enumerate(self)
-        return [self._at(i) for i, one in results if one is None or not all(saving.is_saved_image(p.path) for p in one)]
+        return [
+            self._at(index)
+            for index, result in enumerate(self)
+            if result is None or not all(saving.is_saved_image(image.path) for image in result)
+        ]
 
     @property
     def draw(self) -> dict[str, Any]:
@@ -146,16 +145,14 @@ class SweepResult(Gathered):
         return {} if drawn is None else {name: value for name, value in drawn.items() if name != "point"}
 
     def _at(self, index: int) -> dict[str, Any]:
-        return dict(zip(self.axes, self.points[index].coordinates, strict=True))
+        return self.points[index].at(self.axes)
 
     def _name(self, index: int) -> str:
         return ", ".join(f"{name}={label(value)}" for name, value in self._at(index).items())
 
     def _reason(self, index: int) -> str:
         handle = self.handles[index]
-        if not handle.done():
-            return f"still {handle.status.value}"
-        return (handle.failed or "").partition(". ")[0]
+        return (handle.failed or "").partition(". ")[0] if handle.done() else f"still {handle.status.value}"
 
     # ---- shown ----
 
@@ -204,13 +201,13 @@ class SweepResult(Gathered):
 
         return facets_bundle(self.facets(), title=title, notice=notice)
 
-    def figure(self, **options: Any) -> matplotlib.figure.Figure:
+    def figure(self, **options: Any) -> "matplotlib.figure.Figure":
         """Labelled facets as a matplotlib figure. Options: ``title``, ``width`` in inches at most, ``dpi``."""
         from ..view.figure import facets_figure
 
         return facets_figure(self.facets(large=True), **options)
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row per image: the axes, ``number``, ``letter``, ``path``, ``seconds``, ``credits``, ``status``.
 
         A point without images has one row with an empty path. ``credits`` is each row's share of what its job cost. If
@@ -230,8 +227,7 @@ class SweepResult(Gathered):
             share = None if paid is None else paid / shares[handle.number]
             facts = {"number": handle.number, "status": handle.status.value, "seconds": seconds, "credits": share}
             for k, image in enumerate(self._places(index)):
-                path = str(image.path) if image is not None else None
-                own = facts | {"letter": letter_of(k), "path": path}
+                own = facts | {"letter": letter_of(k), "path": None if image is None else str(image.path)}
                 rows.append(at | {names[name]: value for name, value in own.items()})
         frame = pd.DataFrame(rows, columns=[*self.axes, *names.values()])
         return frame.assign(**self.draw).astype({names["seconds"]: "float64", names["credits"]: "float64"})
@@ -270,8 +266,7 @@ class SweepResult(Gathered):
             drawn.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(drawn)
             self.table().to_csv(table, index=False)
-        originals = copied(self.images, target) if into else []
-        return [drawn, table, *originals]
+        return [drawn, table, *(copied(self.images, target) if into else [])]
 
     def __repr__(self) -> str:
         sides = " x ".join(str(len(values)) for values in self.axes.values())
@@ -279,7 +274,7 @@ class SweepResult(Gathered):
         missing = len(self.missing)
         return f"<SweepResult {what}{f', {missing} missing' if missing else ''}>"
 
-    def __deepcopy__(self, memo: object) -> SweepResult:
+    def __deepcopy__(self, memo: object) -> "SweepResult":
         """The jobs are the same ones: a running job is never made twice."""
         return SweepResult(self.axes, self.points, self.handles, pick=self.pick)
 
@@ -303,8 +298,6 @@ def _as_held(name: str, asked: Any) -> Any:
         if PARAMETERS[name].kind != "image":
             return check(name, asked)
         what = asked.path if isinstance(asked, SavedImage) else asked
-        if isinstance(what, str):
-            return what
-        return source_of(what).identity
+        return what if isinstance(what, str) else source_of(what).identity
     except InputError:
         return asked

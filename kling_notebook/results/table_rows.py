@@ -3,8 +3,6 @@
 The table is a pandas DataFrame, anything with ``to_pandas``, a list of dicts, or the path of a CSV or JSON Lines file.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -44,7 +42,7 @@ def is_table(what: Any) -> bool:
     return rows or hasattr(what, "to_pandas") or (hasattr(what, "columns") and hasattr(what, "iloc"))
 
 
-def read_table(table: Any) -> pd.DataFrame:
+def read_table(table: Any) -> "pd.DataFrame":
     """The table as a DataFrame; a DataFrame comes back as it is, with its own index.
 
     Raises:
@@ -78,7 +76,7 @@ def read_table(table: Any) -> pd.DataFrame:
     return frame
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def _read_file(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     ending = path.suffix.lower()
@@ -100,7 +98,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         raise InputError(f"{path.name} cannot be read as a table: {error}.", parameter="frame") from None
 
 
-def rows_of(frame: pd.DataFrame, prompt: str, columns_or_values: Mapping[str, Any]) -> list[Row]:
+def rows_of(frame: "pd.DataFrame", prompt: str, columns_or_values: Mapping[str, Any]) -> list[Row]:
     """What each row asks for.
 
     Args:
@@ -124,16 +122,13 @@ def rows_of(frame: pd.DataFrame, prompt: str, columns_or_values: Mapping[str, An
     texts = {name: frame[name].tolist() for name in used}
     rows = []
     for place in range(len(frame)):
-        parameters = dict(values)
-        for name, cells in columns.items():
-            if not is_missing(cells[place]):
-                parameters[name] = _as_parameter(name, cells[place])
+        own = {name: cells[place] for name, cells in columns.items() if not is_missing(cells[place])}
         text, error = _filled(template, {name: cells[place] for name, cells in texts.items()})
-        rows.append(Row(place, text, parameters, error))
+        rows.append(Row(place, text, values | {name: _as_parameter(name, own[name]) for name in own}, error))
     return rows
 
 
-def _template(frame: pd.DataFrame, prompt: Any) -> tuple[str, list[Any]]:
+def _template(frame: "pd.DataFrame", prompt: Any) -> tuple[str, list[Any]]:
     """A text with ``{column}`` in it, and those columns."""
     if _names(frame, prompt):
         return f"{{{prompt}}}", [prompt]
@@ -160,7 +155,7 @@ def _filled(template: str, cells: Mapping[Any, Any]) -> tuple[str, str]:
     return text, "" if text.strip() else "its prompt is empty"
 
 
-def check_column(frame: pd.DataFrame, name: Any, parameter: str) -> None:
+def check_column(frame: "pd.DataFrame", name: Any, parameter: str) -> None:
     """InputError unless the table has this column."""
     if not _names(frame, name):
         raise InputError(
@@ -169,15 +164,16 @@ def check_column(frame: pd.DataFrame, name: Any, parameter: str) -> None:
         )
 
 
-def _names(frame: pd.DataFrame, value: Any) -> bool:
+def _names(frame: "pd.DataFrame", value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool) and value in frame.columns
 
 
 def is_missing(cell: Any) -> bool:
     """Whether a cell holds nothing: None, NaN, NaT, pandas' NA."""
     # By name, so that a history without tables need not import pandas.
-    named = type(cell).__name__ in ("NAType", "NaTType")
-    return cell is None or named or (isinstance(cell, float) and math.isnan(cell))
+    return (
+        cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
+    )
 
 
 def _written(cell: Any) -> str:

@@ -1,7 +1,5 @@
 """Images of a session as tables: what holds them, their measures, and a data set of them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -16,8 +14,7 @@ from .session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-KEPT_AT_ONCE = 50
-"""Measures written in one transaction."""
+KEPT_AT_ONCE = 50  # measures written in one transaction
 
 Counted = Callable[[Iterable[Measured], int, str], Iterator[Measured]]
 
@@ -30,7 +27,7 @@ def holder(session: Session, what: Any, everything: bool) -> Any:
     return [session.workspace.as_result(record) for record in reversed(rows) if record.images]
 
 
-def images(session: Session, what: Any, *, everything: bool = False) -> pd.DataFrame:
+def images(session: Session, what: Any, *, everything: bool = False) -> "pd.DataFrame":
     """See `kling_notebook.images`."""
     held = holder(session, what, everything)
     # Numbers mean something in this folder only: an image of another one may have the number of another job here.
@@ -55,7 +52,7 @@ def measure(
     executor: Executor | None,
     refresh: bool,
     counted: Counted,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """See `kling_notebook.measure`. ``counted`` passes on what is measured, and shows how many have come."""
     name, code = measures.name_of(function, name), measures.code_hash(function)
     found = images_of(holder(session, what, everything=False))

@@ -1,6 +1,6 @@
 """What a call is about to ask for, checked but not sent: the plan of a sweep or of a batch, and its requests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..api.errors import InputError
@@ -47,27 +47,19 @@ def batch_plan(
     Raises:
         InputError: no table, a column that does not exist, or rows that cannot be asked for.
     """
-    table = read_table(frame)
-    ids = None
+    table, ids = read_table(frame), None
     if id_column is not None:
         check_column(table, id_column, "id")
         ids = (str(id_column), table[id_column].tolist())
     rows = rows_of(table, prompt, columns_or_values)
-    return plan_batch(table.index, ids, rows, _row_requests(session, rows, extra), skip_invalid=skip_invalid)
+    beside: dict[str, Any] = {"sources": {}, "extra": extra}  # rows that share a source image read it once
+    requests = [_request_of(session, row, **beside) for row in rows]
+    return plan_batch(table.index, ids, rows, requests, skip_invalid=skip_invalid)
 
 
-def _row_requests(
-    session: Session, rows: Sequence[Row], extra: Mapping[str, Any] | None
-) -> list[GenerationRequest | str]:
-    """The checked request of each row, or why the row cannot be asked for."""
-    sources: dict[Any, Any] = {}  # rows that share a source image read it once
-    requests: list[GenerationRequest | str] = []
-    for row in rows:
-        if row.error:
-            requests.append(row.error)
-            continue
-        try:
-            requests.append(session.request(row.prompt, sources=sources, extra=extra, **row.parameters))
-        except InputError as error:
-            requests.append(str(error))
-    return requests
+def _request_of(session: Session, row: Row, **beside: Any) -> GenerationRequest | str:
+    """The checked request of a row, or why it cannot be asked for."""
+    try:
+        return row.error or session.request(row.prompt, **beside, **row.parameters)
+    except InputError as error:
+        return str(error)

@@ -88,7 +88,6 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
         else:
             found["paused"].append(record)
     records = found["unconfirmed"]
-    balance = workspace.journal.last_balance(workspace.backend, key=workspace.key)
     return SessionStatus(
         backend=workspace.backend,
         folder=str(workspace.folder),
@@ -98,7 +97,7 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
         spent_folder=workspace.journal.spent(),
         since=dispatcher.ledger.since,
         budget=budget,
-        balance=balance,
+        balance=workspace.journal.last_balance(workspace.backend, key=workspace.key),
     )
 
 
@@ -153,9 +152,11 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
             ("schema", "unknown", "none published: num_outputs is used for the count, image to image is refused")
         )
     else:
-        rows.append(("count key", "ok", schema.count_key or "num_outputs (the schema names none)"))
-        found = "ok" if schema.image_key else "unknown"
-        rows.append(("image key", found, schema.image_key or "none: no image to image"))
+        verdict = "ok" if schema.image_key else "unknown"
+        rows += [
+            ("count key", "ok", schema.count_key or "num_outputs (the schema names none)"),
+            ("image key", verdict, schema.image_key or "none: no image to image"),
+        ]
     return [*rows, ("submitting", "unknown", "never tried by this check: it would cost a credit")]
 
 
