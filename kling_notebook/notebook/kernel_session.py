@@ -3,8 +3,6 @@
 Looks only at a shell that already runs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..session import current

@@ -1,7 +1,5 @@
 """Labelled grids: one axis as a row of labeled cells, two as a table, three as several tables, more as a list."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Importing this module imports matplotlib: import it when a figure is asked for.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import math

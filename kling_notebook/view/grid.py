@@ -1,7 +1,5 @@
 """Layouts of tiles: a grid and a single large image, each as one mimebundle. `facets` has the labeled grids."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -9,8 +9,6 @@ or VS Code variable with a fallback that reads on white. Opaque colors are writt
 those in notebooks it does not trust.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from html import escape

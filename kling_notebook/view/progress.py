@@ -1,7 +1,5 @@
 """What is shown while one waits, and short messages: slim bars, an icon with a word, an honest estimate."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Tables: the history, two images compared, small facts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher

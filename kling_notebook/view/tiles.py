@@ -1,7 +1,5 @@
 """The tile: one image, or the place where one is missing; what every layout is made of."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

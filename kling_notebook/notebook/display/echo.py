@@ -3,8 +3,6 @@
 Only that echo is held back: what a user asks to display is always displayed.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

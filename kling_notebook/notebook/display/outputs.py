@@ -3,8 +3,6 @@
 IPython is touched only if a shell is found running.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import threading

@@ -8,8 +8,6 @@
 Nothing in here raises once jobs were started: a display that cannot show is worth less than an image that was paid for.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence

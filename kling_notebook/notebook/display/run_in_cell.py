@@ -1,7 +1,5 @@
 """Start, show, wait: what the Python API and the magic share. The session does the work; this puts it in a cell."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import threading

@@ -8,8 +8,6 @@ pure-Python ones for good: it happens when the first wait in a running loop begi
 IPython is touched only if a shell is found already running.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import sys
@@ -19,14 +17,12 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ...api.errors import Interrupted, StillRunningError
 from ...api.event_log import log_suppressed, suppress
+from ...jobs.purchase import Stopped
 from ...results.result import is_terminal
-
-if TYPE_CHECKING:
-    from ...jobs.purchase import Stopped
 
 SLICE = 0.2
 """Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
@@ -52,6 +48,49 @@ def person_is_present() -> bool:
     if kernel is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
     return is_terminal(sys.stdin)
+
+
+class InterruptsNoted:
+    """While this block runs, SIGINT is noted instead of raised; the wait inside it, or its end, raises it.
+
+    Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
+    the cancelling off in the middle. Starting many jobs takes a moment, in which it must not leave those already
+    started with nothing that waits for them. Only the main thread gets signals; elsewhere this does nothing. Inside
+    another one it is that one, so that what was noted before the wait began is answered by the wait.
+    """
+
+    _active: ClassVar["InterruptsNoted | None"] = None
+
+    def __init__(self) -> None:
+        self.seen = self.answered = False
+        self._since = 0.0
+        self._previous: Any = None
+
+    def __enter__(self) -> "InterruptsNoted":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        if InterruptsNoted._active is not None:
+            return InterruptsNoted._active
+        # A handler that was set outside Python cannot be put back, and is left alone.
+        if callable(signal.getsignal(signal.SIGINT)):
+            self._previous = signal.signal(signal.SIGINT, self._note)
+            InterruptsNoted._active = self
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._previous is None:
+            return
+        InterruptsNoted._active = None
+        signal.signal(signal.SIGINT, self._previous)
+        # An exception that is under way already must not be hidden by the interrupt.
+        if self.seen and not self.answered and kind is None:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self.seen:
+            self.seen, self._since = True, time.monotonic()
+        elif time.monotonic() - self._since > PATIENCE:
+            self._previous(number, frame)
 
 
 def wait(
@@ -153,49 +192,6 @@ async def _turning(
 
 def _slice(deadline: float | None) -> float:
     return SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
-
-
-class InterruptsNoted:
-    """While this block runs, SIGINT is noted instead of raised; the wait inside it, or its end, raises it.
-
-    Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
-    the cancelling off in the middle. Starting many jobs takes a moment, in which it must not leave those already
-    started with nothing that waits for them. Only the main thread gets signals; elsewhere this does nothing. Inside
-    another one it is that one, so that what was noted before the wait began is answered by the wait.
-    """
-
-    _active: ClassVar[InterruptsNoted | None] = None
-
-    def __init__(self) -> None:
-        self.seen = self.answered = False
-        self._since = 0.0
-        self._previous: Any = None
-
-    def __enter__(self) -> InterruptsNoted:
-        if threading.current_thread() is not threading.main_thread():
-            return self
-        if InterruptsNoted._active is not None:
-            return InterruptsNoted._active
-        # A handler that was set outside Python cannot be put back, and is left alone.
-        if callable(signal.getsignal(signal.SIGINT)):
-            self._previous = signal.signal(signal.SIGINT, self._note)
-            InterruptsNoted._active = self
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._previous is None:
-            return
-        InterruptsNoted._active = None
-        signal.signal(signal.SIGINT, self._previous)
-        # An exception that is under way already must not be hidden by the interrupt.
-        if self.seen and not self.answered and kind is None:
-            raise KeyboardInterrupt
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if not self.seen:
-            self.seen, self._since = True, time.monotonic()
-        elif time.monotonic() - self._since > PATIENCE:
-            self._previous(number, frame)
 
 
 def what_keeps_running(stopped: Stopped) -> str:

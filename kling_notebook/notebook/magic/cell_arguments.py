@@ -1,7 +1,5 @@
 """From the text of a ``%%kling`` cell to ``CellOptions``. Pure."""
 
-from __future__ import annotations
-
 import keyword
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Make what a ``%%kling`` cell asks for, or show what it would make. Imported with the first cell, not at loading."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Pure; the extension hooks it into a shell.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ IPython removes nothing by itself on unload. What a user set up (the session, it
 session and outlives a reload. Loading imports little: what a cell or a Tab needs comes with the first of them.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from itertools import islice

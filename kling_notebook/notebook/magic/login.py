@@ -1,7 +1,5 @@
 """``%kling login``: ask for the key, masked; check it without spending; offer to keep it in the system's keyring."""
 
-from __future__ import annotations
-
 import getpass
 import importlib.util
 

@@ -3,8 +3,6 @@
 No state lives here: a reload makes new magics, and the session stays. Importing this module imports nothing heavy.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

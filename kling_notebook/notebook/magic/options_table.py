@@ -3,8 +3,6 @@
 Parsing, completion, help and the manual read the table; the model's inputs come from ``PARAMETERS``. Pure data.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 that say which commas belong to a value. So a token here keeps both what was meant and what was typed.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 import re

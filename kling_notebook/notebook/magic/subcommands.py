@@ -4,8 +4,6 @@ A function takes its words and options, asks the session, and returns what to sh
 subcommand runs: loading the extension reads the table.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 import re
@@ -95,7 +93,7 @@ def _unknown(name: str, rest: str) -> str:
     return f"There is no subcommand {name!r}.{hint}"
 
 
-def _session() -> Session:
+def _session() -> "Session":
     from .. import kernel_session
 
     return kernel_session.current_session()

@@ -3,8 +3,6 @@
 Names are looked up in a mapping; literals are read; nothing is evaluated.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import ChainMap

@@ -1,7 +1,5 @@
 """The values an axis of the explorer takes, as a person types or ticks them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from typing import Any

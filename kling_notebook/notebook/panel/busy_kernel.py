@@ -1,7 +1,5 @@
 """What a kernel that is busy with a cell does to the panel: presses are answered late, and may overtake typed text."""
 
-from __future__ import annotations
-
 import threading
 import weakref
 from collections.abc import Callable, Mapping

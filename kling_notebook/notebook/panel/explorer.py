@@ -1,7 +1,5 @@
 """Explore: a prompt whose words vary, the values and the price, then the sweep as a labeled grid."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace

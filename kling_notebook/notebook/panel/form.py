@@ -3,8 +3,6 @@
 And what it asks for as code: the cell and the Python call that make the same request.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any

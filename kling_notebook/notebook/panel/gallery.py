@@ -1,7 +1,5 @@
 """The gallery: jobs newest first, each with its progress while it runs, then with its images or why it has none."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace

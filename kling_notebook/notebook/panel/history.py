@@ -1,7 +1,5 @@
 """History: search, filter and page through the folder; load a row back into the form, run it again, fetch it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@
 so that neither the page's state nor a saved notebook grows with them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The image well: where a source image for image to image comes from, and what is wrong with it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -3,8 +3,6 @@
 A view: no HTTP, no SQL, no file is written here. Callbacks return at once; the session's workers do the work.
 """
 
-from __future__ import annotations
-
 import time
 import weakref
 from collections.abc import Callable

@@ -5,8 +5,6 @@ ipywidgets keeps every open widget in a global list, so a callback that held its
 alive for ever: here a widget holds its part weakly. Looks are in ``panel.css``.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
