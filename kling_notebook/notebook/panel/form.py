@@ -70,7 +70,7 @@ class Form:
         self.beyond: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
         self.reasons = {name: kit.html() for name in PARAMETERS}
-        self.well = ImagePicker(kit, self.check, self.load)
+        self.well = ImagePicker(kit, self.check)
         self.button = kit.button("Generate", on_generate, tooltip="Make what the form says", look="primary")
         self.cost, self.account, self.message = kit.html(), kit.html(), kit.html()
         self.examples = [
@@ -138,9 +138,8 @@ class Form:
         Raises:
             InputError: the source image cannot be used. SettingsError: no session can be made.
         """
-        given = {name: control.value for name, control in self.controls.items()}
         # An empty field is a parameter left out, not one that is an empty text.
-        given = {name: value if value != "" else None for name, value in given.items()}
+        given = {name: None if control.value == "" else control.value for name, control in self.controls.items()}
         return given | {"image": self.well.resolve()}
 
     def load(self, values: Mapping[str, Any], **beyond: Any) -> None:
@@ -162,15 +161,6 @@ class Form:
                     typed = isinstance(self.controls[name], widgets.Text | widgets.Textarea)
                     text = "" if value is None else str(getattr(value, "label", value))
                     self.controls[name].value = text if typed else value
-
-    def load_request(self, request: GenerationRequest) -> None:
-        """Fill the form with all of a request."""
-        self.load(request.values, extra=request.extra, sample=request.sample)
-
-    def use_as_source(self, value: Any) -> None:
-        """Put a source image into the well and leave the rest as it is."""
-        self.well.load(value)
-        self.check()
 
     def _example(self, name: str) -> None:
         """Another prompt and shape; what else was chosen stays."""

@@ -217,13 +217,14 @@ class KlingPanel:
     def _use_as_source(self, image: SavedImage, session: Session) -> None:
         """By its address if that means this image here; in another folder by its path."""
         here = self._session().folder == session.folder
-        self.form.use_as_source(image.address if here else str(image.path))
+        self.form.well.load(image.address if here else str(image.path))
+        self.form.check()
         self.tabs.selected_index = CREATE
 
     # ---- the explorer and the history ----
 
     def _load(self, record: Record, _: Session) -> None:
-        self.form.load_request(record.request)
+        self.form.load(record.request.values, extra=record.request.extra, sample=record.request.sample)
         self.tabs.selected_index = CREATE
 
     def _rerun(self, record: Record, _: Session) -> None:

@@ -275,17 +275,6 @@ def test_an_upload_becomes_the_source_and_its_code_makes_the_same_request(panel,
     assert session.request(prompt, **more) == asked
 
 
-def test_an_image_with_our_recipe_offers_to_load_it(panel):
-    card = generate(panel, prompt="a lighthouse", negative_prompt="people", aspect_ratio="4:3")
-    panel.form.load({"prompt": "something else"})
-    upload(panel, "found.png", card.result[0].path.read_bytes())
-    assert "a lighthouse" in text_of(panel.form.well.view)
-    panel.form.well.load_recipe.click()
-    assert panel.form.request() == card.result.request
-    upload(panel, "plain.png", png())
-    assert "recipe:" not in text_of(panel.form.well.view)
-
-
 # the queue ------------------------------------------------------------------------------------------------------------
 
 
@@ -753,7 +742,7 @@ def test_replicates_are_those_of_the_magic(panel, session, service, typed):
 def test_a_sweep_takes_from_a_loaded_row_what_the_form_has_no_control_for(panel, session):
     """Its ``extra`` and replicate were dropped, while the page says that everything else is taken from the form."""
     row = session.request("a fox", extra={"style": 7}, sample=0)
-    panel.form.load_request(row)
+    panel.form.load(row.values, extra=row.extra, sample=row.sample)
     explore(panel, "resolution", {"1K", "2K"})
     panel.explorer.run.click()
     finished(panel)  # refused: the sandbox knows no such key
