@@ -77,10 +77,9 @@ class ParameterAxis:
         self.values.placeholder = HINTS.get(name) or HINTS.get(kind, HINTS[""])
 
     def _box(self, choice: str, on: bool) -> widgets.Checkbox:
-        layout = widgets.Layout(width="auto", margin="0")
-        return self._kit.watch(
-            widgets.Checkbox(value=on, description=choice, indent=False, layout=layout), self._changed
-        )
+        layout = {"width": "auto", "margin": "0"}
+        box = widgets.Checkbox(value=on, description=choice, indent=False, layout=layout)
+        return self._kit.watch(box, self._changed)
 
     def chosen(self) -> tuple[str, Any] | None:
         """(name, values), None if nothing varies; of replicates how many, or their labels.
@@ -97,6 +96,4 @@ class ParameterAxis:
             values = lines_of(text) if name in PARAMETERS and PARAMETERS[name].kind == "text" else values_of(text)
         if not values:
             raise InputError(f"{'Tick' if self.boxes else 'Give'} at least one value of {title_of(name).lower()}.")
-        if name == SAMPLE:
-            return name, samples(values)
-        return name, values
+        return name, samples(values) if name == SAMPLE else values

@@ -1,7 +1,6 @@
 """What a kernel that is busy with a cell does to the panel: presses are answered late, and may overtake typed text."""
 
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,21 +15,17 @@ class BusyIndicator:
     """Tells a panel that a cell runs for longer than a moment, and that it has ended. Holds no thread between cells.
 
     Args:
-        tell: called from a timer's thread with True, and with False after every cell. Held weakly.
+        tell: called from a timer's thread with True, and with False after every cell.
     """
 
     def __init__(self, tell: Callable[[bool], object]) -> None:
-        self._target = weakref.WeakMethod(tell)
-        self._timer = threading.Timer(ANNOUNCED, self._tell)
-        # The shell keeps these methods, and so this object: it must not keep the panel.
+        self._tell = tell
+        self._timer = threading.Timer(ANNOUNCED, tell)
+        # The shell keeps these methods, and so this object and what it tells: that must not keep the panel.
         self._events = getattr(running_shell(), "events", None)
         if self._events is not None:
             self._events.register("pre_run_cell", self._begun)
             self._events.register("post_run_cell", self._ended)
-
-    def _tell(self, runs: bool) -> None:
-        if (target := self._target()) is not None:
-            target(runs)
 
     def _begun(self, *_: Any) -> None:
         self._timer = threading.Timer(ANNOUNCED, self._tell, [True])

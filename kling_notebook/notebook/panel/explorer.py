@@ -55,9 +55,9 @@ class Explorer:
         self._kit = kit
         self._form = form
         self._on_done = on_done
-        self.sweep: SweepResult | None = None
-        self._started_by: tuple[Session, Call] | None = None
-        self._started = 0.0
+        # Of the sweep that was started last:
+        self.sweep: SweepResult
+        self._started: tuple[Session, Call, float]
         self._shown: dict[int, object] = {}
         self.ticks = kit.track(Ticks(kit, self._tick))
         self._edited = False
@@ -72,25 +72,33 @@ class Explorer:
         self._word_fields = column(gap="10px")
         self.axes = [ParameterAxis(kit, "Vary", self._changed), ParameterAxis(kit, "and", self._changed)]
         self.run = kit.button("Run", self.start, tooltip="Make what is missing of this grid", look="primary")
-        limit = {"value": 25, "min": 0, "max": 1e6, "layout": {"width": "230px"}}
-        self.most = labeled(widgets.BoundedFloatText, "Spend at most (credits)", above=False, **limit)
+        self.most = labeled(
+            widgets.BoundedFloatText,
+            "Spend at most (credits)",
+            above=False,
+            value=25,
+            min=0,
+            max=1e6,
+            layout={"width": "230px"},
+        )
         self.plan, self.cost, self.progress = kit.html(), kit.html(), kit.html()
         self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Cancel what was not sent yet")
         self.grid = kit.track(ImageGrid(kit, "sweep", EMPTY, use_as_source, {}))
         kit.watch(self.prompt, self._reworded)
         kit.watch(self.most, self._changed)
-        price = column(self.plan, self.most, self.run, self.cost, self.progress, self.stop, gap="6px")
-        intro = kit.html(text_html(INTRO, "muted"))
-        fields = (
-            intro,
+        fields = column(
+            kit.html(text_html(INTRO, "muted")),
             self.prompt,
             self._word_fields,
             row(*(axis.view for axis in self.axes), align_items="flex-start"),
-            price,
+            column(self.plan, self.most, self.run, self.cost, self.progress, self.stop, gap="6px"),
+            gap="12px",
+            flex="1 1 300px",
+            max_width="420px",
+            width="auto",
         )
-        left = column(*fields, gap="12px", flex="1 1 300px", max_width="420px", width="auto")
-        right = column(self.grid, flex="3 1 460px", width="auto")
-        self.view = row(left, right, gap="20px 28px", align_items="flex-start")
+        made = column(self.grid, flex="3 1 460px", width="auto")
+        self.view = row(fields, made, gap="20px 28px", align_items="flex-start")
         shown(self.stop, False)
         self._arrange_words()
 
@@ -122,8 +130,7 @@ class Explorer:
         self.check()
 
     def _planned(self, session: Session) -> _Planned:
-        fixed, beyond = self._form.values, self._form.beyond
-        del fixed["prompt"]
+        given, beyond = self._form.values, self._form.beyond
         prompts = lines_of(self.prompt.value)
         axes: dict[str, Any] = {}
         typed = {word: values_of(field.value) for word, field in self.words.items()}
@@ -132,8 +139,8 @@ class Explorer:
                 raise InputError(f"Give {{{name}}} at least one value.", parameter=name)
             if name in axes:
                 raise InputError(f"{title_of(name)} is chosen twice. Vary something else as well, or one alone.")
-            fixed.pop(name, None)  # what varies here is not taken from the form
             axes[name] = values
+        fixed = {name: value for name, value in given.items() if name not in ("prompt", *axes)}
         prompt = prompts if len(prompts) > 1 else "".join(prompts)
         planned, points = sweep_axes.expand(prompt, axes, fixed)
         # A replicate that was loaded into the form stays that replicate, or the same image would be charged again.
@@ -160,8 +167,7 @@ class Explorer:
         self.run.description = made if estimate.jobs else "Show the grid \u00b7 no cost"
         refusal = ""
         if not estimate.free and estimate.credits > self.most.value:
-            allowed = credits_text(self.most.value)
-            refusal = f"That is above the {allowed} allowed beside it. Raise them, or vary less."
+            refusal = f"That is above the {credits_text(self.most.value)} allowed beside it. Raise them, or vary less."
         elif self.ticks.running:  # it would take the place of the one that runs, whose end would not be shown
             refusal = RUNNING
         say(self.cost, text_html(refusal, "warning"))
@@ -177,12 +183,12 @@ class Explorer:
         started = self._kit.start(requests, self.cost, requests, sweep=True, max_credits=limit)
         if started is None:
             return
-        self._started_by, self._started = started, time.monotonic()
         session, call = started
+        self._started = session, call, time.monotonic()
         self.sweep = SweepResult(axes, points, call.handles)
         # The cells before the layout that names them: the page then has nothing to ask for.
         self._shown.clear()
-        self._show_changes(self.sweep, session)
+        self._show_changes(session)
         self.grid.show(_groups(self.sweep, session))
         shown(self.stop, True)
         self.ticks.start()
@@ -190,55 +196,49 @@ class Explorer:
 
     def stop_waiting(self) -> None:
         """Cancel what was not sent; the rest runs on and its images are saved."""
-        if self._started_by is not None:
-            stopped = self._started_by[1].cancel_unsent()
-            cancelled, running = len(stopped.cancelled), len(stopped.still_running)
-            told = f"{cancelled} cancelled before they were sent, {running} still running."
-            say(self.cost, text_html(told, "muted"))
+        stopped = self._started[1].cancel_unsent()
+        cancelled, running = len(stopped.cancelled), len(stopped.still_running)
+        told = f"{cancelled} cancelled before they were sent, {running} still running."
+        say(self.cost, text_html(told, "muted"))
 
     # ---- the ticker ----
 
     def _tick(self) -> bool:
         """Say how far it is; False if nothing was to be shown."""
-        if self.sweep is None or self._started_by is None:
-            return False
-        session, call = self._started_by
-        over = all(handle.done() for handle in call.jobs)
-        moved = self._show_changes(self.sweep, session) | self._say_progress(self.sweep, call)
-        if over:
+        session, call, began = self._started
+        done, jobs = sum(handle.done() for handle in call.jobs), len(call.jobs)
+        shape, elapsed, expected = sweep_axes.shape(self.sweep.axes), time.monotonic() - began, call.estimate.seconds
+        bar = ProgressRow(
+            shape, "\u25b6", "running", "moving", elapsed, expected, f"{done} of {jobs} jobs", done / jobs
+        )
+        moved = self._show_changes(session) | say(self.progress, progress_bundle([bar])["text/html"])
+        if done == jobs:
             self.ticks.close()
             shown(self.stop, False)
-            self._kit.when(self._finished, self.sweep)()
-        return moved or over
+            self._kit.when(self._finished)()
+        return moved or done == jobs
 
-    def _show_changes(self, sweep: SweepResult, session: Session) -> bool:
+    def _show_changes(self, session: Session) -> bool:
         """Send the page the cells that have changed since, and no other."""
         # By what a cell shows and not by the snapshot: that one changes with every poll.
-        now = {index: (handle.done(), handle.status) for index, handle in enumerate(sweep.handles)}
+        now = {index: (handle.done(), handle.status) for index, handle in enumerate(self.sweep.handles)}
         changed = [index for index, state in now.items() if self._shown.get(index) != state]
         self._shown |= now
-        results = list(sweep) if changed else []
-        cells = {}
-        for index in changed:
-            result = results[index]
-            reason = None if result is not None else sweep.tiles(index)[0]
-            cells[_cell(session, sweep, index)] = Cell(session, result, reason, SIDE, brief=True)
-        self.grid.put(cells)
-        return bool(cells)
+        results = list(self.sweep) if changed else []
+        reasons = {index: self.sweep.tiles(index)[0] for index in changed if results[index] is None}
+        self.grid.put(
+            {
+                _cell(session, self.sweep, index): Cell(session, results[index], reasons.get(index), SIDE, brief=True)
+                for index in changed
+            }
+        )
+        return bool(changed)
 
-    def _say_progress(self, sweep: SweepResult, call: Call) -> bool:
-        jobs = call.jobs
-        done = sum(handle.done() for handle in jobs)
-        elapsed, expected, share = time.monotonic() - self._started, call.estimate.seconds, done / len(jobs)
-        detail, shape = f"{done} of {len(jobs)} jobs", sweep_axes.shape(sweep.axes)
-        bar = ProgressRow(shape, "\u25b6", "running", "moving", elapsed, expected, detail, share)
-        return say(self.progress, progress_bundle([bar])["text/html"])
-
-    def _finished(self, sweep: SweepResult) -> None:
-        missing = len(sweep.missing)
-        ended = f"{missing} of {len(sweep)} are missing. Press the button again to make only those."
+    def _finished(self) -> None:
+        missing = len(self.sweep.missing)
+        ended = f"{missing} of {len(self.sweep)} are missing. Press the button again to make only those."
         say(self.progress, text_html(ended if missing else "All images are here.", "warning" if missing else "muted"))
-        self._on_done(sweep)
+        self._on_done(self.sweep)
         self.check()
 
 
@@ -271,18 +271,15 @@ def _cell(session: Session, sweep: SweepResult, index: int) -> str:
 def _groups(sweep: SweepResult, session: Session) -> list[dict[str, Any]]:
     """A grid over the two axes with the most values; one for each combination of the others."""
     plan = sweep_axes.layout(sweep.axes, most=len(sweep.axes))
-    groups = []
-    for page, (facet, rows) in enumerate(sweep.grids(plan).items()):
-        columns = next(iter(rows.values()))
-        groups.append(
-            group(
-                f"{id(sweep)}.{page}",
-                sweep_axes.labels(facet),
-                ", ".join(plan.facets),
-                cells=[[_cell(session, sweep, index) for index in row.values()] for row in rows.values()],
-                rows=[sweep_axes.labels(values) for values in rows if values],
-                columns=[sweep_axes.labels(values) for values in columns if values],
-                axes=" \\ ".join(plan.rows + plan.columns),
-            )
+    return [
+        group(
+            f"{id(sweep)}.{page}",
+            sweep_axes.labels(facet),
+            ", ".join(plan.facets),
+            cells=[[_cell(session, sweep, index) for index in row.values()] for row in rows.values()],
+            rows=[sweep_axes.labels(values) for values in rows if values],
+            columns=[sweep_axes.labels(values) for values in next(iter(rows.values())) if values],
+            axes=" \\ ".join(plan.rows + plan.columns),
         )
-    return groups
+        for page, (facet, rows) in enumerate(sweep.grids(plan).items())
+    ]

@@ -106,15 +106,13 @@ class Form:
         beside: dict[str, Any] = {"above": False, "layout": {"width": "130px"}}
         numeric = kind in ("integer", "number")
         if kind in ("choice", "switch"):
-            options: Any = parameter.choices or (("on", True), ("off", False))
-            if default is None:
-                pairs = [one if isinstance(one, tuple) else (one, one) for one in options]
-                options = [("not set", None), *pairs]
-            made = labeled(widgets.Dropdown, title, options=options, value=default)
+            options: Any = [(choice, choice) for choice in parameter.choices] or [("on", True), ("off", False)]
+            unset = [("not set", None)] * (default is None)
+            made = labeled(widgets.Dropdown, title, options=[*unset, *options], value=default)
         elif numeric and default is not None:
             field = widgets.BoundedIntText if kind == "integer" else widgets.BoundedFloatText
-            ends: dict[str, Any] = {"min": parameter.minimum, "max": parameter.maximum, "value": default}
-            bounds = {name: value for name, value in ends.items() if value is not None}
+            ends = (("min", parameter.minimum), ("max", parameter.maximum), ("value", default))
+            bounds = {name: value for name, value in ends if value is not None}
             made = labeled(field, title, **bounds, **beside)
         elif numeric or kind == "image":
             made = labeled(widgets.Text, title, placeholder="not set", **beside)
@@ -188,8 +186,8 @@ class Form:
         try:
             request = self.request()
             estimate = self._estimate(request)
-            free = estimate.reused and not estimate.jobs
-            self.button.description = f"Generate \u00b7 {'no cost' if free else estimate.money}"
+            here = estimate.reused and not estimate.jobs
+            self.button.description = f"Generate \u00b7 {'no cost' if here else estimate.money}"
             cost = _cost_html(estimate)
             if len(request.prompt) > LONG_PROMPT:
                 long = f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
@@ -224,10 +222,9 @@ class Form:
 
 def _cost_html(estimate: Estimate) -> str:
     """``1 image · about 12 s``; the price stands on the button."""
-    if estimate.reused and not estimate.jobs:
-        return text_html("This folder has it already.", "muted")
     time_text = f" \u00b7 about {duration(estimate.seconds)}" if estimate.seconds else ""
-    return text_html(f"{plural(estimate.images, 'image')}{time_text}", "muted")
+    made = f"{plural(estimate.images, 'image')}{time_text}"
+    return text_html("This folder has it already." if estimate.reused and not estimate.jobs else made, "muted")
 
 
 def _account(session: Session) -> str:

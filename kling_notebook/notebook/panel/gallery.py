@@ -1,6 +1,5 @@
 """The gallery: jobs newest first, each with its progress while it runs, then with its images or why it has none."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from ...session.session import Session
 from ...view.markup import bounded, bundle, frame, heading, plural, tag
 from ...view.progress import fraction_of, status_text
 from ...view.tiles import caption_html, image_html, tiles_text
-from ..display.progress_display import row_of
+from ..display.progress_display import LiveDisplay
 from .image_grid import Cell, Content, ImageGrid, group
 from .widgets import Ticks, Toolkit
 
@@ -54,7 +53,9 @@ class Card:
         self.state = "running" if result is None else "done"
         self.message = ""
         self.progress: tuple[float | None, str] = (None, "")
-        self._seen: tuple[Any, float] = (None, 0.0)
+        if handle is not None:
+            self._live = LiveDisplay([self.request], show=False, free=session.is_sandbox)
+            handle.add_observer(self._live)
 
     def group(self) -> dict[str, Any]:
         """The job as the page shows it."""
@@ -65,17 +66,19 @@ class Card:
         if self.result is not None:
             images = plural(len(self.result), "image")
             facts, cells = [f"{images}, from this folder at no cost" if self.result.reused else images], [[self.key]]
-        title, running = f"Job {self.number}", self.state == "running"
-        more = {"facts": facts, "buttons": buttons, "cells": cells, "progress": running}
-        return group(self.key, title, bounded(self.request.prompt, 140), **more)
+        return group(
+            self.key,
+            f"Job {self.number}",
+            bounded(self.request.prompt, 140),
+            facts=facts,
+            buttons=buttons,
+            cells=cells,
+            progress=self.state == "running",
+        )
 
     def moved(self) -> bool:
         """Look at how far the job is; whether there is anything new to say."""
-        snapshot, now, before = self.handle.snapshot, time.monotonic(), self.progress[1]
-        # A snapshot is taken when something changes; between two of them the time is counted here.
-        if snapshot is not self._seen[0]:
-            self._seen = (snapshot, now)
-        row = row_of(snapshot, "", now - self._seen[1], free=self.session.is_sandbox)
+        (row,), before = self._live.rows(), self.progress[1]
         self.progress = (fraction_of(row), " \u00b7 ".join(filter(None, (status_text(row), row.detail))))
         return self.progress[1] != before
 

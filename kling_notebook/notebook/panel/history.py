@@ -1,6 +1,6 @@
 """History: search, filter and page through the folder; load a row back into the form, run it again, fetch it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -17,6 +17,7 @@ from .image_grid import Cell, Content, ImageGrid, group
 from .widgets import Toolkit, column, labeled, row, say, text_html
 
 PAGE = 8
+BUTTONS = ("load", "show", "fetch", "again")
 SIDE, MOST = 144, 4  # pixels of a thumbnail; how many of a job's images are shown here
 
 
@@ -24,33 +25,42 @@ class History:
     """A page of the folder's jobs, newest first.
 
     Args:
-        actions: what the buttons of a row do, given the record and the session it was read from.
+        act: does what a button of a row says, given its name, the record and the session it was read from.
     """
 
     def __init__(
         self,
         kit: Toolkit,
         use_as_source: Callable[..., object],
-        actions: Mapping[str, Callable[[Record, Session], object]],
+        act: Callable[[str, Record, Session], object],
     ) -> None:
         self._kit = kit
-        self._actions = actions
+        self._act = act
         self._ends: list[int] = []  # the last number of each page before this one
         self._shown: dict[str, tuple[Record, Session]] = {}
-        side: dict[str, Any] = {"above": False, "layout": {"width": "auto", "flex": "1 1 220px"}}
-        hint = "words of a prompt or a note"
-        self.search = labeled(widgets.Text, "Search", placeholder=hint, continuous_update=False, **side)
-        words = [("any", ""), *((status.value.replace("_", " "), status) for status in JobStatus)]
-        narrow = {"width": "auto", "flex": "0 1 190px"}
-        self.status = labeled(widgets.Dropdown, "Status", above=False, options=words, layout=narrow)
-        checked = widgets.Layout(width="auto", margin="0")
-        self.starred = widgets.Checkbox(description="Starred only", indent=False, layout=checked)
+        self.search = labeled(
+            widgets.Text,
+            "Search",
+            above=False,
+            placeholder="words of a prompt or a note",
+            continuous_update=False,
+            layout={"width": "auto", "flex": "1 1 220px"},
+        )
+        self.status = labeled(
+            widgets.Dropdown,
+            "Status",
+            above=False,
+            options=[("any", ""), *((status.value.replace("_", " "), status) for status in JobStatus)],
+            layout={"width": "auto", "flex": "0 1 190px"},
+        )
+        self.starred = widgets.Checkbox(
+            description="Starred only", indent=False, layout={"width": "auto", "margin": "0"}
+        )
         self.newer = kit.button("Newer", self._turn, -1)
         self.older = kit.button("Older", self._turn, 1)
         self.again = kit.button("Refresh", self.refresh)
         self.message = kit.html(look="kling-wide")
-        pressed = dict.fromkeys(actions, self._pressed)
-        self.grid = kit.track(ImageGrid(kit, "history", "", use_as_source, pressed))
+        self.grid = kit.track(ImageGrid(kit, "history", "", use_as_source, dict.fromkeys(BUTTONS, self._pressed)))
         for control in (self.search, self.status, self.starred):
             kit.watch(control, self._filtered)
         bar = row(self.search, self.status, self.starred, self.again, gap="6px 12px")
@@ -94,22 +104,29 @@ class History:
 
     def _pressed(self, content: Content) -> None:
         if shown := self._shown.get(content["group"]):
-            self._actions[content["do"]](*shown)
+            self._act(content["do"], *shown)
 
 
 def _group(key: str, record: Record, session: Session) -> dict[str, Any]:
     """A row: its number and prompt, the facts, and the buttons; the price stands on the one that charges."""
     entry = history_row(record, session.folder, thumbnails=False)
-    buttons = [("load", "Load", f"Fill the form with job {entry.number}")]
-    if record.images:
-        buttons.append(("show", "Show", f"Job {entry.number} in the gallery"))
-    if record.status in RESUMABLE and record.backend == session.backend:
-        buttons.append(("fetch", "Fetch", f"Wait for job {entry.number} again, at no cost"))
-    price = session.priced([record.request]).money
-    buttons.append(("again", f"Run again \u00b7 {price}", f"Make job {entry.number} once more"))
+    fetchable = record.status in RESUMABLE and record.backend == session.backend
+    again = f"Run again \u00b7 {session.priced([record.request]).money}"
+    offered = (
+        (True, "Load", f"Fill the form with job {entry.number}"),
+        (bool(record.images), "Show", f"Job {entry.number} in the gallery"),
+        (fetchable, "Fetch", f"Wait for job {entry.number} again, at no cost"),
+        (True, again, f"Make job {entry.number} once more"),
+    )
     more = f"{MOST} of {len(record.images)} images shown" if len(record.images) > MOST else ""
     parts = [entry.status, entry.created, entry.parameters, entry.backend, cost_text(entry), more]
     note = f"\u270e {bounded(entry.note, 200)}" if entry.note else ""
     facts = [" \u00b7 ".join(filter(None, parts)), note, bounded(entry.error, 240)]
-    shown = {"facts": [*filter(None, facts)], "buttons": buttons, "cells": [[key]] if record.images else []}
-    return group(key, str(entry.number), bounded(entry.prompt, 160), **shown)
+    return group(
+        key,
+        str(entry.number),
+        bounded(entry.prompt, 160),
+        facts=[*filter(None, facts)],
+        buttons=[(what, *words) for what, (holds, *words) in zip(BUTTONS, offered, strict=True) if holds],
+        cells=[[key]] if record.images else [],
+    )

@@ -92,12 +92,19 @@ class ImageGrid(anywidget.AnyWidget):
         actions: Mapping[str, Callable[..., object]],
     ) -> None:
         super().__init__(kind=kind, empty=empty)
-        self._use = kit.given(use_as_source)
+        self._use = kit.when(use_as_source)
         self._fault = kit.fault
         self.cells: dict[str, Cell] = {}
-        own = {"cells": self._cells, "large": self._large, "recipe": self._recipe, "compare": self._put_beside}
-        own |= {"star": self._star, "download": self._download, "source": self._source}
-        self._actions = {name: kit.given(action) for name, action in {**own, **actions}.items()}
+        own = {
+            "cells": self._cells,
+            "large": self._large,
+            "recipe": self._recipe,
+            "compare": self._put_beside,
+            "star": self._star,
+            "download": self._download,
+            "source": self._source,
+        }
+        self._actions = {name: kit.when(action) for name, action in {**own, **actions}.items()}
         self.on_msg(self._received)
 
     def show(self, groups: Sequence[dict[str, Any]]) -> None:
@@ -136,15 +143,14 @@ class ImageGrid(anywidget.AnyWidget):
         self._tell([name for name in content["cells"] if name in self.cells], thumbnails=True)
 
     def _tell(self, names: Sequence[str], *, thumbnails: bool) -> None:
-        cells, buffers = [], []
-        for name in names:
-            tiles = self.cells[name].tiles(name)
-            cells.append(
-                {"cell": name, "tiles": [facts | {"sent": bool(jpeg) and thumbnails} for facts, jpeg in tiles]}
-            )
-            buffers += [jpeg for _, jpeg in tiles if jpeg and thumbnails]
-        if cells:
-            self.send({"cells": cells}, buffers)
+        cells = {name: self.cells[name].tiles(name) for name in names}
+        told = [
+            {"cell": name, "tiles": [facts | {"sent": bool(jpeg) and thumbnails} for facts, jpeg in tiles]}
+            for name, tiles in cells.items()
+        ]
+        if told:
+            jpegs = (jpeg for tiles in cells.values() for _, jpeg in tiles)
+            self.send({"cells": told}, [jpeg for jpeg in jpegs if jpeg and thumbnails])
 
     def _large(self, content: Content) -> None:
         self.send({"large": content["tile"]}, [self.image(content["tile"]).large().jpeg])
@@ -187,6 +193,14 @@ class ImageGrid(anywidget.AnyWidget):
 
 
 def _facts(identity: str, tile: Tile, name: str) -> dict[str, Any]:
-    facts = {"id": identity, "name": name, "alt": tile.alt, "label": "", "caption": tile.caption, "note": tile.note}
-    state = "missing" if tile.state == "image" and not tile.jpeg else tile.state
-    return facts | {"state": state, "width": tile.width, "height": tile.height}
+    return {
+        "id": identity,
+        "name": name,
+        "alt": tile.alt,
+        "label": "",
+        "caption": tile.caption,
+        "note": tile.note,
+        "state": tile.state if tile.shown else tile.absence,
+        "width": tile.width,
+        "height": tile.height,
+    }

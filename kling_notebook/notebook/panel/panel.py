@@ -19,7 +19,7 @@ from ...results.handle import JobHandle
 from ...results.result import Result, SavedImage
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
-from ...view.markup import AMBER, FONT, GREEN, MUTED, Html, join, pill, plural, tag
+from ...view.markup import AMBER, FONT, GREEN, SMALL, Html, join, pill, plural, tag
 from ..display.progress_display import LastResult
 from ..display.wait import in_notebook, running_shell
 from .busy_kernel import BusyIndicator
@@ -70,7 +70,7 @@ class KlingPanel:
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self.view.add_class("kling-panel")
-        self._watch = BusyIndicator(self._cell_runs)
+        self._watch = BusyIndicator(kit.when(self._cell_runs))
         # A panel without references is collected, and closes its widgets then. Not at exit: the page stays.
         self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
         self._end.atexit = False
@@ -93,8 +93,7 @@ class KlingPanel:
 
     @cached_property
     def history(self) -> History:
-        actions = {"load": self._load, "again": self._rerun, "show": self._show, "fetch": self._fetch}
-        return self._place(HISTORY, History(self.kit, self._use_as_source, actions))
+        return self._place(HISTORY, History(self.kit, self._use_as_source, self._of_history))
 
     @cached_property
     def code(self) -> Code:
@@ -165,10 +164,9 @@ class KlingPanel:
         """A cell runs for long; or it has ended, and may have connected to another backend or changed a setting."""
         say(self.busy, text_html(BUSY, "warning") if runs else "")
         if not runs:
-            with self.kit.lock:
-                self._follow()
+            self._follow()
 
-    def _tab_changed(self) -> None:
+    def _tab_changed(self, _: object) -> None:
         self._follow()
         if self.tabs.selected_index == EXPLORE:
             self.explorer.check()
@@ -221,24 +219,21 @@ class KlingPanel:
         self.form.check()
         self.tabs.selected_index = CREATE
 
-    # ---- the explorer and the history ----
+    # ---- the history ----
 
-    def _load(self, record: Record, _: Session) -> None:
-        self.form.load(record.request.values, extra=record.request.extra, sample=record.request.sample)
+    def _of_history(self, what: str, record: Record, session: Session) -> None:
+        """What a button of a row does: the form and the gallery, on the first tab, show what comes of it."""
         self.tabs.selected_index = CREATE
-
-    def _rerun(self, record: Record, _: Session) -> None:
-        self.tabs.selected_index = CREATE
-        self._start("Run again", record.request)
-
-    def _show(self, record: Record, session: Session) -> None:
-        self.gallery.add(session.result(record.number), session)
-        self.tabs.selected_index = CREATE
-
-    def _fetch(self, record: Record, session: Session) -> None:
-        for handle in session.resume(record.number).jobs:
-            self.gallery.watch(handle, session)
-        self.tabs.selected_index = CREATE
+        match what:
+            case "load":
+                self.form.load(record.request.values, extra=record.request.extra, sample=record.request.sample)
+            case "show":
+                self.gallery.add(session.result(record.number), session)
+            case "fetch":
+                for handle in session.resume(record.number).jobs:
+                    self.gallery.watch(handle, session)
+            case "again":
+                self._start("Run again", record.request)
 
 
 def _end(kit: Toolkit, view: widgets.Widget, watch: BusyIndicator) -> None:
@@ -252,9 +247,6 @@ def _title(session: Session | None) -> Html:
     if session is not None:
         free = session.is_sandbox
         says = "painted on this machine, nothing is billed" if free else "images cost credits"
-        parts += [pill(session.backend, AMBER if free else GREEN), tag("span", says, style=_SMALL)]
+        parts += [pill(session.backend, AMBER if free else GREEN), tag("span", says, style=SMALL)]
     style = f"{FONT}; display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; padding: 4px 0"
     return tag("div", *parts, style=style)
-
-
-_SMALL = f"{MUTED}; font-size: 12px"

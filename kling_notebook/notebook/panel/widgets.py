@@ -24,8 +24,6 @@ from ...view.markup import AMBER, MUTED, Html, tag
 from ..display.progress_display import TICKER
 from .busy_kernel import InputSync
 
-Look = Literal["primary", "plain", "small"]
-Kind = Literal["plain", "muted", "reason", "warning"]
 ONE_PRESS = 0.7
 """Seconds within which the same thing asked for again is one press: a double click, or presses that a running cell
 held back and that then arrive together."""
@@ -41,7 +39,7 @@ _STYLES = {
 logger = logging.getLogger("kling_notebook.panel")
 
 
-def text_html(text: str, kind: Kind = "plain") -> Html:
+def text_html(text: str, kind: Literal["plain", "muted", "reason", "warning"] = "plain") -> Html:
     """A line of text; a reason carries a sign, so that it does not speak by its color alone."""
     if not text:
         return Html()
@@ -92,14 +90,9 @@ class Toolkit:
         return session, call
 
     def when(self, act: Callable[..., object], *args: Any) -> Callable[..., None]:
-        """A callback that calls the bound method ``act`` with ``args``, as long as its object lives."""
+        """A callback that calls the bound method ``act`` with ``args`` and what it is given, while its object lives."""
         target = weakref.WeakMethod(act)
-        return lambda *_: self._call(target, args)
-
-    def given(self, act: Callable[..., object]) -> Callable[..., None]:
-        """A callback that passes on what it is given."""
-        target = weakref.WeakMethod(act)
-        return lambda *args: self._call(target, args)
+        return lambda *given: self._call(target, (*args, *given))
 
     def _call(self, target: weakref.WeakMethod[Any], args: Sequence[Any]) -> None:
         method = target()
@@ -115,18 +108,23 @@ class Toolkit:
                 say(self.fault, text_html(f"Internal error of kling_notebook: {error!r}", "reason"))
 
     def button(
-        self, name: str, act: Callable[..., object], *args: Any, tooltip: str = "", look: Look = "plain"
+        self,
+        name: str,
+        act: Callable[..., object],
+        *args: Any,
+        tooltip: str = "",
+        look: Literal["primary", "plain", "small"] = "plain",
     ) -> widgets.Button:
         """A button; all share their layout and style, and look as their class in the style sheet says.
 
         The primary one charges: it waits for what was typed before it was pressed.
         """
-        made = widgets.Button(description=name, tooltip=tooltip or name, layout=self._layout, style=self._style)
-        made.button_style = "primary" if look == "primary" else ""
-        made.add_class("kling-button").add_class(f"kling-{look}")
-        does = self.when(act, *args)
+        does, button_style = self.when(act, *args), ""
         if look == "primary":
-            does = self.when(self.input_sync.then, does)
+            does, button_style = self.when(self.input_sync.then, does), "primary"
+        looks = {"layout": self._layout, "style": self._style, "button_style": button_style}
+        made = widgets.Button(description=name, tooltip=tooltip or name, **looks)
+        made.add_class("kling-button").add_class(f"kling-{look}")
         made.on_click(lambda _: (say(self.fault, ""), does()))
         return self.track(made)
 
@@ -139,9 +137,9 @@ class Toolkit:
         self._loose.add(widget)
         return widget
 
-    def watch(self, widget: widgets.Widget, act: Callable[..., object], *args: Any) -> Any:
+    def watch(self, widget: widgets.Widget, act: Callable[[], object]) -> Any:
         """Call ``act`` when a person changes the widget's value; the widget itself."""
-        does = self.when(act, *args)
+        does = self.when(act)
 
         def changed(_: object) -> None:
             with self.lock:  # on other threads: until what is set silently is set
@@ -232,13 +230,10 @@ def labeled(kind: type[widgets.Widget], name: str, *, above: bool = True, **opti
 def shown(widget: widgets.Widget, on: bool) -> None:
     """Show or hide a widget."""
     # By a class and not by layout.display: the layout of buttons and texts is one for all.
-    if on == (HIDDEN in widget._dom_classes):
-        (widget.remove_class if on else widget.add_class)(HIDDEN)
+    (widget.remove_class if on else widget.add_class)(HIDDEN)
 
 
 def say(place: widgets.HTML, markup: str) -> bool:
-    """Put markup into a place; nothing is sent if it holds that already."""
-    if place.value == markup:
-        return False
-    place.value = markup
-    return True
+    """Put markup into a place; False, and nothing is sent, if it holds that already."""
+    before, place.value = place.value, markup
+    return bool(before != markup)
