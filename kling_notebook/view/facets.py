@@ -145,13 +145,13 @@ def _list(facet: Facet, axes: Sequence[str], values: Sequence[Sequence[str]]) ->
     cell = f"{_PLAIN}; padding: 5px 18px 5px 0; text-align: left; vertical-align: top; overflow-wrap: anywhere"
     for labels, cells in zip(values, facet.cells, strict=True):
         first, *others = labels
-        places = [tag("th", bounded(first, LABEL_LENGTH), scope="row", dir="auto", style=f"{cell}; font-weight: 600")]
-        places += [tag("td", bounded(text, LABEL_LENGTH), dir="auto", style=cell) for text in others]
+        name = tag("th", bounded(first, LABEL_LENGTH), scope="row", dir="auto", style=f"{cell}; font-weight: 600")
+        places = (tag("td", bounded(text, LABEL_LENGTH), dir="auto", style=cell) for text in others)
         tiles = (
             tag("div", tile_html(t, fill=True), style=f"width: {IN_LIST}px") for c in cells for t in c or (_EMPTY,)
         )
         strip = tag("div", *tiles, style="display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start")
-        rows.append(tag("tr", *places, tag("td", strip, style=f"{cell}; min-width: {IN_LIST}px"), style=_PLAIN))
+        rows.append(tag("tr", name, *places, tag("td", strip, style=f"{cell}; min-width: {IN_LIST}px"), style=_PLAIN))
     style = "border-collapse: collapse; margin: 0 0 12px 0; font-size: 13px"
     return tag("div", tag("table", tag("tbody", *rows), style=style), style="overflow-x: auto")
 

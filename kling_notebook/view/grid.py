@@ -56,13 +56,16 @@ _ALONE = ((1024, 78), (1024, 68), (1024, 58), (1024, 46), (896, 46), (768, 42), 
 _FALLBACK = ((640, 66), (512, 66), (512, 50), (512, 40), (512, 30), (384, 50), (256, 45))
 
 
-def large_bundle(tile: Tile, *, title: str = "", notice: str = "") -> dict[str, Any]:
-    """One image, large in HTML and once more, smaller, for pages that show no HTML (PDF, a Qt console)."""
+def large_bundle(tile: Tile, *, title: str = "", notice: str = "", most: int = 1024) -> dict[str, Any]:
+    """One image, large in HTML and once more, smaller, for pages that show no HTML (PDF, a Qt console).
+
+    ``most``: its width in CSS pixels at most.
+    """
     plain = tiles_text([tile], title=title, notice=notice)
     if not tile.shown:
         return bundle(frame(heading(title, notice), tile_html(tile), width="420px"), plain)
-    # Up to 1024 wide, and low enough that it can be seen without scrolling on most screens.
-    width = min(1024, round(840 * tile.ratio), max(tile.width, 1))
+    # Low enough that it can be seen without scrolling on most screens.
+    width = min(most, round(840 * tile.ratio), max(tile.width, 1))
     jpeg = within(tile.jpeg, ALONE_BYTES, _ALONE)
     image = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 4px", jpeg=jpeg, width=width)
     caption = caption_html(tile.caption) if tile.caption else ""

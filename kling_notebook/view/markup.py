@@ -74,7 +74,7 @@ def tag(name: str, *children: str, **attributes: str | int | None) -> Html:
     """
     if name not in _TAGS:
         raise ValueError(f"<{name}> has no place in a saved notebook")
-    written = [f"<{name}"]
+    written = ""
     for key, value in attributes.items():
         attribute = key.replace("_", "-")
         if attribute not in _ATTRIBUTES:
@@ -82,12 +82,8 @@ def tag(name: str, *children: str, **attributes: str | int | None) -> Html:
         # Left out instead of refused: a link from a service's reply must not keep the image from being shown.
         allowed = address(str(value)) if attribute in {"href", "src"} and value is not None else value
         if allowed is not None:
-            written.append(f' {attribute}="{escape(clean(str(allowed)), quote=True)}"')
-    written.append(">")
-    if name not in _EMPTY:
-        written.extend(escape_text(child) for child in children)
-        written.append(f"</{name}>")
-    return Html("".join(written))
+            written += f' {attribute}="{escape(clean(str(allowed)), quote=True)}"'
+    return Html(f"<{name}{written}>" if name in _EMPTY else f"<{name}{written}>{join(*children)}</{name}>")
 
 
 def address(value: str) -> str | None:
@@ -173,7 +169,5 @@ def heading(title: str, notice: str = "") -> Html:
 
 def bundle(html: Html, plain: str, jpeg: bytes | None = None) -> dict[str, str]:
     """A mimebundle as Jupyter saves it; the image is base64 text."""
-    made = {"text/plain": clean(plain), "text/html": str(html)}
-    if jpeg:
-        made["image/jpeg"] = base64.b64encode(jpeg).decode("ascii")
-    return made
+    image = {"image/jpeg": base64.b64encode(jpeg).decode("ascii")} if jpeg else {}
+    return {"text/plain": clean(plain), "text/html": str(html), **image}

@@ -117,11 +117,9 @@ def progress_bundle(rows: Sequence[ProgressRow], *, title: str = "", notice: str
         line(tail, 400, SMALL),
         width="720px",
     )
-    plain = [bounded(text, 400) for text in (title, notice) if text]
-    plain += [overall_text(rows)] if several else []
-    plain += [_row_text(row) for row in shown]
-    plain += [tail] if tail else []
-    return bundle(html, "\n".join(plain))
+    head = [bounded(text, 400) for text in (title, notice)]
+    plain = [*head, overall_text(rows) if several else "", *map(_row_text, shown), tail]
+    return bundle(html, "\n".join(filter(None, plain)))
 
 
 def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
@@ -168,8 +166,8 @@ def _overall(rows: Sequence[ProgressRow]) -> Html:
     under = sum((fraction_of(row) or 0.0) for row in rows if row.tone == "moving") / len(rows)
     parts = [(tones[tone] / len(rows), _COLORS[tone]) for tone in ("good", "bad", "unsure")]
     text = overall_text(rows)
-    bar = _bar([*parts, (under, BLUE)], 0.0, text)
-    return tag("div", tag("div", text, style="font-weight: 600"), bar, style="margin: 2px 0 8px 0")
+    words, bar = tag("div", text, style="font-weight: 600"), _bar([*parts, (under, BLUE)], 0.0, text)
+    return tag("div", words, bar, style="margin: 2px 0 8px 0")
 
 
 def overall_text(rows: Sequence[ProgressRow]) -> str:
@@ -197,8 +195,8 @@ def message_bundle(
 ) -> dict[str, Any]:
     """A short message with a colored edge and a word or symbol that says its kind; more lines under it."""
     symbol, color = {"info": ("", BLUE), "warning": ("Warning: ", AMBER), "error": ("Error: ", RED)}[kind]
-    body = [tag("div", tag("strong", symbol) if symbol else "", bounded(text, 1000), dir="auto")]
-    body += [line(more, 600, "margin-top: 2px") for more in lines]
+    first = tag("div", tag("strong", symbol) if symbol else "", bounded(text, 1000), dir="auto")
+    more = (line(text, 600, "margin-top: 2px") for text in lines)
     style = f"border-left: 3px solid {color}; padding: 3px 0 3px 10px; margin: 3px 0"
-    plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(more, 600)}" for more in lines)])
-    return bundle(frame(tag("div", *body, style=style)), plain)
+    plain = "\n".join([symbol + bounded(text, 1000), *(f"  {bounded(line, 600)}" for line in lines)])
+    return bundle(frame(tag("div", first, *more, style=style)), plain)

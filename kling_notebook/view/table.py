@@ -37,6 +37,11 @@ _CELL = (
 _TABLE = "border-collapse: collapse; margin: 0; font-size: 13px; table-layout: auto"
 _EXTRA = "margin-top: 3px"
 _ROW = "background: transparent"
+_MARK = (
+    "background-color: rgb(255, 232, 150); color: rgb(33, 33, 33); padding: 0 3px; border-radius: 3px; "
+    "text-decoration: underline; font-weight: 600"
+)
+EQUAL = "Their requests do not differ."
 # Words of a job's life that want to be seen; the others stand as plain text.
 _STATUS = {
     "completed": ("\u2713", ""),
@@ -125,8 +130,7 @@ def _history_row(row: HistoryRow, side: int) -> Html:
     facts = " \u00b7 ".join(fact for fact in (row.parameters, row.backend) if fact)
     note = f"\u270e {row.note}" if row.note else ""
     prompt = (line(row.prompt, 240), line(facts, 200, SMALL), line(note, 200, _EXTRA), line(row.error, 240, _EXTRA))
-    created = bounded(row.created, 40)
-    times = [line(text, 80, f"{SMALL}; white-space: nowrap") for text in (created, cost_text(row))]
+    times = [line(text, 80, f"{SMALL}; white-space: nowrap") for text in (bounded(row.created, 40), cost_text(row))]
     return tag(
         "tr",
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
@@ -192,10 +196,10 @@ def compare_bundle(
     sharp, small = ([_of(tile, side) for tile in (left, right)] for side in (768, 512))
     images = tag("div", *(tile_html(tile, side=512) for tile in sharp), style=style)
     shared = ", ".join(f"{bounded(name, 60)} {bounded(value, 80)}" for name, value in same)
-    html = frame(heading(title), images, _differences(differences), _line("Same in both: ", shared))
-    plain = [tiles_text([left, right], title=title)]
-    plain += [f"  \u2260 {bounded(name, 60)}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
-    plain += [] if differences else ["  Their requests do not differ."]
+    both = tag("div", tag("strong", "Same in both: "), shared, dir="auto", style=f"{SMALL}; margin-top: 6px")
+    html = frame(heading(title), images, _differences(differences), both if shared else "")
+    differ = [f"  \u2260 {bounded(name, 60)}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
+    plain = [tiles_text([left, right], title=title), *(differ or [f"  {EQUAL}"])]
     plain += [f"  Same in both: {shared}"] if shared else []
     return bundle(html, "\n".join(plain), contact_sheet(small, 2, title=title))
 
@@ -205,19 +209,16 @@ def _of(tile: Tile, side: int) -> Tile:
     return replace(tile, jpeg=smaller(tile.jpeg, side, 80)) if tile.shown else tile
 
 
-def _line(name: str, text: str) -> Html:
-    return tag("div", tag("strong", name), text, dir="auto", style=f"{SMALL}; margin-top: 6px") if text else Html()
-
-
 def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:
     if not differences:
-        return tag("div", "Their requests do not differ.", style="margin-top: 8px")
-    body = []
-    for name, a, b in differences:
-        # Word by word: two prompts of 60 words usually differ in one of them, which is what one looks for.
-        marked = marked_words(a, b)
-        cells = [tag("td", part, dir="auto", style=f"{_CELL}; width: 44%; overflow-wrap: anywhere") for part in marked]
-        body.append(tag("tr", _name(f"\u2260 {name}", _CELL), *cells, style=_ROW))
+        return tag("div", EQUAL, style="margin-top: 8px")
+    half = f"{_CELL}; width: 44%; overflow-wrap: anywhere"
+    # Word by word: two prompts of 60 words usually differ in one of them, which is what one looks for.
+    rows = (
+        (_name(f"\u2260 {name}", _CELL), *(tag("td", part, dir="auto", style=half) for part in marked_words(a, b)))
+        for name, a, b in differences
+    )
+    body = (tag("tr", *cells, style=_ROW) for cells in rows)
     return tag("table", tag("tbody", *body), style=f"{_TABLE}; width: 100%; max-width: 1060px; margin: 8px 0 0 0")
 
 
@@ -231,20 +232,12 @@ def marked_words(left: str, right: str) -> tuple[Html, Html]:
             long = kind == "equal" and len(words) > 40
             text = bounded(" ".join([*words[:15], "\u2026", *words[-15:]] if long else words), 800)
             if text:
-                made[place].append(text if kind == "equal" else _mark(text))
+                made[place].append(text if kind == "equal" else tag("mark", text, style=_MARK))
     return _spaced(made[0]), _spaced(made[1])
 
 
 def _spaced(parts: Sequence[str]) -> Html:
     return join(*(piece for part in parts for piece in (part, " "))) if parts else tag("em", "none")
-
-
-def _mark(text: str) -> Html:
-    style = (
-        "background-color: rgb(255, 232, 150); color: rgb(33, 33, 33); padding: 0 3px; border-radius: 3px; "
-        "text-decoration: underline; font-weight: 600"
-    )
-    return tag("mark", text, style=style)
 
 
 def _name(text: str, cell: str) -> Html:
@@ -261,10 +254,8 @@ def facts_bundle(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[
         return f"{cell}; {'overflow-wrap: anywhere' if len(text) > WORD_LENGTH else 'white-space: nowrap'}"
 
     head = tag("tr", *(tag("th", bounded(text, 80), scope="col", style=wrapping(text)) for text in header), style=_ROW)
-    body = []
-    for row in rows:
-        cells = [tag("td", bounded(text, 600), dir="auto", style=wrapping(text)) for text in row[1:]]
-        body.append(tag("tr", _name(row[0], cell), *cells, style=_ROW))
+    cells = ([tag("td", bounded(text, 600), dir="auto", style=wrapping(text)) for text in row[1:]] for row in rows)
+    body = [tag("tr", _name(row[0], cell), *values, style=_ROW) for row, values in zip(rows, cells, strict=True)]
     table = tag("table", tag("thead", head) if header else "", tag("tbody", *body), style=_TABLE)
     return bundle(frame(heading(title), table), facts_text(title, rows, header=header))
 

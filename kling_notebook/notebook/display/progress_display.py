@@ -35,30 +35,30 @@ def row_of(snapshot: Snapshot, label: str, since: float = 0.0, *, free: bool = F
     elapsed = snapshot.elapsed + (since if status.tone == "moving" else 0.0)
     # While it waits for its turn, what such jobs usually take says nothing of its end.
     expected = None if snapshot.waiting_for else snapshot.expected
-    return ProgressRow(label, icon, text, status.tone, elapsed, expected, _detail(snapshot, free), _saved(snapshot))
-
-
-def _saved(snapshot: Snapshot) -> float | None:
-    """While images are fetched the last tenth of the bar is theirs; it never moves back."""
-    fetched = snapshot.status is JobStatus.DOWNLOADING and snapshot.images
-    return 0.9 + 0.1 * snapshot.saved / snapshot.images if fetched else None
+    # While images are fetched the last tenth of the bar is theirs; it never moves back.
+    fraction = 0.9 + 0.1 * snapshot.saved / snapshot.images if _fetches(snapshot) else None
+    return ProgressRow(label, icon, text, status.tone, elapsed, expected, _detail(snapshot, free), fraction)
 
 
 def _detail(snapshot: Snapshot, free: bool) -> str:
     """What the status alone does not say: the reason, what it waits for, the service's own word, what it costs."""
     if snapshot.error is not None:
         return str(snapshot.error)
-    parts = []
-    if snapshot.waiting_for:
-        parts.append(f"waiting for {snapshot.waiting_for}")
-    elif snapshot.status is JobStatus.RUNNING and (snapshot.service_status or "").lower() not in _ORDINARY:
-        parts.append(f"the service says {snapshot.service_status!r}")
-    if snapshot.status is JobStatus.DOWNLOADING and snapshot.images:
-        parts.append(f"{snapshot.saved} of {snapshot.images} saved")
-    if snapshot.credits is not None and not snapshot.reused and not free:
-        parts.append(credits_text(snapshot.credits))
-    parts += snapshot.warnings
-    return " \u00b7 ".join(parts)
+    runs = snapshot.status is JobStatus.RUNNING and not snapshot.waiting_for
+    odd = runs and (snapshot.service_status or "").lower() not in _ORDINARY
+    known = snapshot.credits is not None and not snapshot.reused and not free
+    parts = (
+        f"waiting for {snapshot.waiting_for}" if snapshot.waiting_for else "",
+        f"the service says {snapshot.service_status!r}" if odd else "",
+        f"{snapshot.saved} of {snapshot.images} saved" if _fetches(snapshot) else "",
+        credits_text(snapshot.credits or 0.0) if known else "",
+        *snapshot.warnings,
+    )
+    return " \u00b7 ".join(filter(None, parts))
+
+
+def _fetches(snapshot: Snapshot) -> bool:
+    return snapshot.status is JobStatus.DOWNLOADING and snapshot.images > 0
 
 
 class LiveDisplay:

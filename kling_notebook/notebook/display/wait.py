@@ -196,18 +196,14 @@ def _slice(deadline: float | None) -> float:
 
 def what_keeps_running(stopped: Stopped) -> str:
     """What was cancelled and what keeps running, in one line."""
-    numbers = [str(job.number) for job in stopped.still_running]
-    parts = []
-    if count := len(stopped.cancelled):
-        parts.append(f"{count} request{'s were' if count > 1 else ' was'} cancelled before being sent.")
+    numbers, count = [str(job.number) for job in stopped.still_running], len(stopped.cancelled)
+    gone = f"{count} request{'s were' if count > 1 else ' was'} cancelled before being sent. " if count else ""
     hint = "%kling resume" if running_shell() is not None else "kling.resume()"
+    if not numbers:
+        return f"{gone}No jobs are still running."
     if len(numbers) == 1:
-        parts.append(f"Job {numbers[0]} keeps running; {hint} shows its images.")
-    elif numbers:
-        parts.append(f"{len(numbers)} jobs keep running ({few_of(numbers)}); {hint} shows their images.")
-    else:
-        parts.append("No jobs are still running.")
-    return " ".join(parts)
+        return f"{gone}Job {numbers[0]} keeps running; {hint} shows its images."
+    return f"{gone}{len(numbers)} jobs keep running ({few_of(numbers)}); {hint} shows their images."
 
 
 def few_of(numbers: Sequence[str]) -> str:

@@ -9,9 +9,9 @@ from ...results.handle import JobHandle
 from ...results.result import Result
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
-from ...view.markup import bounded, bundle, frame, heading, plural, tag
+from ...view.grid import large_bundle
+from ...view.markup import bounded, plural
 from ...view.progress import fraction_of, status_text
-from ...view.tiles import caption_html, image_html, tiles_text
 from ..display.progress_display import LiveDisplay
 from .image_grid import Cell, Content, ImageGrid, group
 from .widgets import Ticks, Toolkit
@@ -208,9 +208,4 @@ def persistent_output(result: Result | SweepResult, title: str) -> dict[str, Any
     """A result for the notebook itself, beneath the panel: a single image not as large as when it stands alone."""
     if isinstance(result, SweepResult) or len(result) != 1:
         return result.bundle(title=title)
-    tile = replace(result[0], thumbnail_size=LASTING).tile()
-    if not tile.shown:
-        return result.bundle(title=title)
-    image = image_html(tile, "max-width: 100%; height: auto; margin: 0; border-radius: 6px", width=LASTING)
-    figure = tag("figure", image, caption_html(tile.caption), style="margin: 0; padding: 0")
-    return bundle(frame(heading(title), figure), tiles_text([tile], title=title), tile.jpeg)
+    return large_bundle(replace(result[0], thumbnail_size=LASTING).tile(), title=title, most=LASTING)

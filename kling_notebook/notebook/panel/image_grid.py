@@ -18,6 +18,7 @@ from ...image_files import metadata
 from ...results.result import Comparison, Result, SavedImage
 from ...session.session import Session
 from ...view.pixels import smaller
+from ...view.table import EQUAL
 from ...view.tiles import Tile
 from .widgets import Toolkit, say
 
@@ -170,7 +171,7 @@ class ImageGrid(anywidget.AnyWidget):
         rows = Comparison(first, image).differences
         differ = "\n".join(f"{name.replace('_', ' ')}: {a}  \u2192  {b}" for name, a, b in rows)
         title = f"What differs from {first.address} to {image.address}"
-        self._detail("compare", content, [(title, differ or "Their requests do not differ.")])
+        self._detail("compare", content, [(title, differ or EQUAL)])
 
     def _detail(self, kind: str, content: Content, parts: Sequence[tuple[str, str]]) -> None:
         name = f"{kind} {content.get('first', '')} {content['tile']}"
