@@ -28,6 +28,8 @@ BUTTON = "<button data-commandlinker-command='x'>go</button><a href='javascript:
 WORDS = (BAIT, CLOSING, BUTTON)
 REFUSAL = json.dumps({"error": {"code": f"bad{BAIT}", "message": f"no {CLOSING} {BUTTON}"}}).encode()
 
+WARMING = b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"status": f"warming {BAIT}"}).encode()
+
 FORBIDDEN = {"script", "style", "svg", "button", "form", "iframe", "object", "embed", "input", "link", "base", "video"}
 ADDRESS = re.compile(r"https://|data:image/(png|jpeg|webp);base64,|(?![a-zA-Z][a-zA-Z0-9+.-]*:|/)")
 
@@ -47,7 +49,7 @@ CELLS: list[tuple[str, Fault | None]] = [
                                        content_type="text/html")),
     (f"%%kling\nfailed {BAIT}", Fault("poll", "failed", at=1, error=f"because {CLOSING}{BAIT}")),
     (f"%%kling\nfailed again {BAIT}", Fault("poll", "failed", at=1, error={"message": BUTTON, BAIT: BAIT})),
-    (f"%%kling --no-wait\nslow {BAIT}", Fault("poll", "unknown_status", at=1, value=f"warming {BAIT}")),
+    (f"%%kling --no-wait\nslow {BAIT}", Fault("poll", "wire", at=1, raw=WARMING)),
     (f"%%kling --aspect-ratio {BAIT}\nx", None),
     (f"%kling {BAIT}", None),
     (f"%kling history --all --search {BAIT.split(maxsplit=1)[0]}", None),

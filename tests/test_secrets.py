@@ -76,13 +76,19 @@ BAD = {
     "escaped in HTML": Fault("submit", "status", status=500, raw=b"<p>" + ECHO.replace(b"p", b"&#x70;")),
     "redirected": Fault("submit", "redirect", status=307, url="{elsewhere}/run"),
     "dropped": Fault("submit", "drop_after"),
-    "half a header": Fault("submit", "half_header"),
+    "half a header": Fault("submit", "wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
     "no reply": Fault("submit", "hang", seconds=1.5),
     "no job id": Fault("submit", "html"),
     "failed": Fault("poll", "failed", error={"message": f"because of {CANARY}"}),
     "unreadable": Fault("poll", "status", status=401, raw=ECHO),
-    "another's image": Fault("poll", "foreign_image_url", url="{elsewhere}/image.png"),
-    "another's status": Fault("submit", "foreign_status_url", url="{elsewhere}/api/v1/jobs/1"),
+    "another's image": Fault(
+        "poll",
+        "wire",
+        raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"completed","output":{"images":["{elsewhere}/image.png"]}}',
+    ),
+    "another's status": Fault(
+        "submit", "wire", raw=b'HTTP/1.1 200 OK\r\n\r\n{"jobId":"{job_id}","statusUrl":"{elsewhere}/api/v1/jobs/1"}'
+    ),
     "image elsewhere": Fault("download", "redirect", status=302, url="{elsewhere}/image.png", times=9),
     "no image": Fault("download", "wrong_content", raw=ECHO, times=9),
     "429": Fault(
@@ -134,7 +140,8 @@ class Ran(NamedTuple):
 def on(fault: Fault, origin: str) -> Fault:
     import dataclasses
 
-    return dataclasses.replace(fault, at=1, url=fault.url and fault.url.format(elsewhere=origin))
+    raw = fault.raw and fault.raw.replace(b"{elsewhere}", origin.encode())
+    return dataclasses.replace(fault, at=1, raw=raw, url=fault.url and fault.url.format(elsewhere=origin))
 
 
 @pytest.fixture(scope="module")

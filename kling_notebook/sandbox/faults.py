@@ -5,7 +5,6 @@ Everything here is a value or a pure function; the server only sends what a `Rep
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,23 +13,20 @@ from typing import Any, Literal
 from . import payloads
 from .limits import retry_after_header
 from .payloads import BodyShape
-from .replies import Reply, json_reply
+from .replies import Reply
 
 FaultPoint = Literal["submit", "poll", "download", "schema"]
 
-_BROKEN = frozenset(
-    {"drop_before", "drop_after", "hang_before", "hang", "half_header", "truncated", "slow_drip", "wire"}
-)
+_BROKEN = frozenset({"drop_before", "drop_after", "hang_before", "hang", "truncated", "slow_drip", "wire"})
 #: Replies that do not depend on what the service would have answered, and their usual status.
 _FIXED: Mapping[str, int] = {"status": 500, "rate_limited": 429, "html": 200, "redirect": 307, "expired": 410}
-_IMAGES = frozenset({"expired", "wrong_content", "truncated_image", "bomb"})
+_IMAGES = frozenset({"expired", "wrong_content", "bomb"})
 #: Faults that change the job; the reply then reports it as it is.
 JOB_FAULTS = frozenset({"failed", "fewer", "more"})
-_FIELDS = frozenset({"no_job_id", "unknown_status", "foreign_status_url", "foreign_image_url"})
 _ANYWHERE = _BROKEN | _FIXED.keys() - _IMAGES | {"gzip_bomb", "oversized"}
 _KINDS: Mapping[str, frozenset[str]] = {
-    "submit": _ANYWHERE | JOB_FAULTS | _FIELDS,
-    "poll": _ANYWHERE | JOB_FAULTS | _FIELDS,
+    "submit": _ANYWHERE | JOB_FAULTS,
+    "poll": _ANYWHERE | JOB_FAULTS,
     "download": _ANYWHERE | _IMAGES,
     "schema": _ANYWHERE,
 }
@@ -46,12 +42,12 @@ class Fault:
 
     - ``wire``: the bytes ``raw``, status line and headers included, are the whole reply. ``{job_id}`` and
       ``{image_url}`` in them become the job's id and the URL of its first image (``{image_url_1}`` of the second;
-      the same URLs at every poll), ``{length}`` the number of bytes after the headers. Then the connection is closed,
-      unless ``close`` is False
+      the same URLs at every poll), ``{origin}`` the sandbox's origin, ``{length}`` the number of bytes after the
+      headers. Then the connection is closed, unless ``close`` is False
     - ``drop_before``: closed without a byte as soon as the header arrived, the body unread, nothing made;
       ``drop_after`` the same after reading it and doing the work
     - ``hang_before``, ``hang``: silence for ``seconds`` (an hour), then closed; before or after doing the work
-    - ``half_header``, ``truncated``: closed in the middle of the header, or of the body
+    - ``truncated``: closed in the middle of the body
     - ``slow_drip``: the body spread evenly over ``seconds`` (10); ``wire`` takes ``seconds`` too
     - ``status``: ``status`` (500) with a body of the shape ``body`` and the code ``code``
     - ``rate_limited``: 429; ``retry_after`` seconds, as a date with ``as_date``; None sends no Retry-After
@@ -59,12 +55,10 @@ class Fault:
     - ``gzip_bomb``: a small gzip body that grows to ``size`` bytes (128 MB; whole megabytes)
     - ``oversized``: a real body of ``size`` bytes (2 MB of JSON; 65 MB for a download); without Content-Length
       unless ``sized``
-    - submit and poll: ``no_job_id``; ``unknown_status`` is ``value`` (warming_up); ``foreign_status_url`` and
-      ``foreign_image_url`` point to ``url``; ``failed`` lets the job fail with ``error``, a string or an object;
-      ``fewer`` and ``more`` let the job deliver one image less or more
+    - submit and poll: ``failed`` lets the job fail with ``error``, a string or an object; ``fewer`` and ``more`` let
+      the job deliver one image less or more
     - download: ``expired`` answers ``status`` (410) until the job is polled again; ``wrong_content`` sends ``body``
-      (html, empty, text or json) as if it were the image; ``truncated_image`` half the file with the length of
-      half the file; ``bomb`` a small PNG of 400 million pixels
+      (html, empty, text or json) as if it were the image; ``bomb`` a small PNG of 400 million pixels
 
     Attributes:
         on: which requests: ``submit`` POSTs, ``poll`` GETs of a job, ``download`` GETs of an image, ``schema`` GETs of
@@ -91,7 +85,6 @@ class Fault:
     as_date: bool = False
     seconds: float | None = None
     url: str | None = None
-    value: str = "warming_up"
     error: Any = "A scripted failure of the model."
     size: int | None = None
     sized: bool = False
@@ -166,8 +159,6 @@ def faulty_reply(fault: Fault, reply: Reply, *, here: str, now: float) -> Reply:
         return _broken(fault, reply)
     if fault.kind in _FIXED:
         return _fixed(fault, here, now)
-    if fault.kind in _FIELDS:
-        return _wrong_field(fault, reply)
     if fault.kind in JOB_FAULTS:
         return reply
     return _wrong_body(fault, reply)
@@ -175,12 +166,10 @@ def faulty_reply(fault: Fault, reply: Reply, *, here: str, now: float) -> Reply:
 
 def _broken(fault: Fault, reply: Reply) -> Reply:
     """A reply whose very bytes are wrong, or late."""
-    head = reply.head()
     raw, seconds = {
         "wire": (fault.raw, 0.0),
-        "half_header": (head[: len(head) // 2], 0.0),
-        "truncated": (head + reply.body[: len(reply.body) // 2], 0.0),
-        "slow_drip": (head + reply.body, 10.0),
+        "truncated": (reply.head() + reply.body[: len(reply.body) // 2], 0.0),
+        "slow_drip": (reply.head() + reply.body, 10.0),
         "hang": (b"", 3600.0),
         "hang_before": (b"", 3600.0),
     }.get(fault.kind, (b"", 0.0))
@@ -203,28 +192,8 @@ def _fixed(fault: Fault, here: str, now: float) -> Reply:
     return Reply(status, body, {"Content-Type": fault.content_type or content_type, **headers})
 
 
-def _wrong_field(fault: Fault, reply: Reply) -> Reply:
-    """One field of a JSON reply made wrong; an error reply stays as it is."""
-    if reply.status >= 400:  # there is no field in it to be made wrong
-        return reply
-    value = json.loads(reply.body)
-    if fault.kind == "no_job_id":
-        value.pop("jobId", None)
-    elif fault.kind == "unknown_status":
-        value["status"] = fault.value
-        value.pop("output", None)
-    elif fault.kind == "foreign_status_url":
-        value["statusUrl"] = fault.url or f"https://elsewhere.invalid/api/v1/jobs/{value.get('jobId')}"
-    elif "output" in value:
-        foreign = fault.url or "https://elsewhere.invalid/image.png"
-        value["output"] = {"images": [foreign for _ in value["output"]["images"]]}
-    return json_reply(value, reply.status)
-
-
 def _wrong_body(fault: Fault, reply: Reply) -> Reply:
     """A body that is not what it seems."""
-    if fault.kind == "truncated_image":
-        return replace(reply, body=reply.body[: len(reply.body) // 2])
     if fault.kind == "bomb":
         return replace(reply, body=payloads.png_bomb(400_000_000), headers={"Content-Type": "image/png"})
     if fault.kind == "gzip_bomb":

@@ -156,13 +156,13 @@ class Router:
         return replace(reply, raw=self._fill_in(reply, request)) if fault.kind == "wire" else reply
 
     def _fill_in(self, reply: Reply, request: Request) -> bytes:
-        """The bytes of a ``wire`` fault with the job's id and its images' URLs in them."""
+        """The bytes of a ``wire`` fault with the job's id, the origin and the images' URLs in them."""
         raw = reply.raw or b""
         if request.kind == "submit":
             job_id = json.loads(reply.body).get("jobId", "") if reply.body else ""
         else:
             job_id = unquote(request.path.split("/")[2 if request.kind == "download" else -1])
-        raw = raw.replace(b"{job_id}", job_id.encode())
+        raw = raw.replace(b"{job_id}", job_id.encode()).replace(b"{origin}", request.origin.encode())
         if b"{image_url" in raw:
             job = self.service.find(job_id)
             for k in range(MAX_OUTPUTS):

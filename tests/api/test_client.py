@@ -213,7 +213,7 @@ UNKNOWN = [
     Fault("submit", "drop_after"),
     Fault("submit", "hang_before"),
     Fault("submit", "hang"),
-    Fault("submit", "half_header"),
+    Fault("submit", "wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
     Fault("submit", "slow_drip"),
     Fault("submit", "html"),
     Fault("submit", "gzip_bomb", size=20 * 2**20),
@@ -234,10 +234,18 @@ def test_an_unknown_outcome_is_told_and_never_sent_again(start: Start, connect: 
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "no_job_id", "oversized"])
-def test_an_id_that_a_reply_still_holds_is_polled(start: Start, connect: Connect, kind: Any) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("submit", "truncated"),
+        Fault("submit", "wire", raw=b'HTTP/1.1 200 OK\r\n\r\n{"statusUrl":"{origin}/api/v1/jobs/{job_id}"}'),
+        Fault("submit", "oversized"),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_an_id_that_a_reply_still_holds_is_polled(start: Start, connect: Connect, fault: Fault) -> None:
     """In the torn body, in the address of its status, in a body with 2 MB after it: an id is an id."""
-    service = start(faults=[Fault("submit", kind)])
+    service = start(faults=[fault])
     assert len(connect(service).run(FOX)) == 1
     assert (service.count("submit"), service.charges) == (1, 1)
 
@@ -311,7 +319,7 @@ def test_running_out_of_credits_is_told(start: Start, connect: Connect) -> None:
         (Fault("poll", "hang"), TransportError),
         (Fault("poll", "slow_drip"), TransportError),
         (Fault("poll", "truncated"), TransportError),
-        (Fault("poll", "half_header"), UnexpectedReplyError),
+        (Fault("poll", "wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"), UnexpectedReplyError),
         (Fault("poll", "html"), UnexpectedReplyError),
         (Fault("poll", "redirect", status=302), UnexpectedReplyError),
         (Fault("poll", "status", status=500), ServerError),
@@ -337,15 +345,24 @@ def test_a_failed_poll_keeps_the_job_id_and_says_nothing_of_the_job(
     assert client.poll(job.job_id).state == "completed"
 
 
-@pytest.mark.parametrize("kind", ["drop_after", "truncated", "html", "status", "half_header", "unknown_status"])
-def test_run_asks_again_after_a_failed_poll(start: Start, connect: Connect, kind: Any) -> None:
-    service = start(faults=[Fault("poll", kind, at=1)])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(Fault("poll", kind, at=1) for kind in ("drop_after", "truncated", "html", "status")),
+        Fault("poll", "wire", at=1, raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
+        Fault("poll", "wire", at=1, raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"warming_up"}'),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_run_asks_again_after_a_failed_poll(start: Start, connect: Connect, fault: Fault) -> None:
+    service = start(faults=[fault])
     assert len(connect(service).run(FOX)) == 1
     assert (service.count("submit"), service.count("poll")) == (1, 2)
 
 
 def test_a_foreign_status_url_is_not_asked(start: Start, connect: Connect) -> None:
-    service = start(faults=[Fault("submit", "foreign_status_url")])
+    raw = b'HTTP/1.1 200 OK\r\n\r\n{"jobId":"{job_id}","statusUrl":"https://elsewhere.invalid/api/v1/jobs/{job_id}"}'
+    service = start(faults=[Fault("submit", "wire", raw=raw)])
     client = connect(service)
     job = client.submit(FOX)
     assert job.status_url is None

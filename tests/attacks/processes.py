@@ -200,7 +200,7 @@ KINDS = (
     Fault("submit", "drop_after"),
     Fault("submit", "status", status=500),
     Fault("submit", "html"),
-    Fault("submit", "half_header"),
+    Fault("submit", "wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
     Fault("submit", "status", status=400),
     Fault("poll", "drop_after"),
     Fault("poll", "status", status=503),

@@ -73,7 +73,7 @@ FAILING = {"failed", "interrupted"}
 FAULTS = {
     "failed": [Fault("submit", "failed", error="The prompt was refused: content policy.")],
     "partly failed": [Fault("submit", "failed", at=2, error="The prompt was refused: content policy.")],
-    "interrupted": [Fault("poll", "unknown_status", value="warming_up")],
+    "interrupted": [Fault("poll", "wire", raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"warming_up"}')],
 }
 SIDE_BY_SIDE = {"nine": 3, "four": 2, "tall": 3, "wide": 2, "mixed": 2, "compare": 2}
 """How many images stand beside one another, from 600 pixels on."""

@@ -21,6 +21,7 @@ from kling_notebook.api.errors import (
 )
 from kling_notebook.api.job import JobStatus
 from kling_notebook.sandbox import Fault
+from kling_notebook.sandbox.payloads import png_bomb
 
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
@@ -57,11 +58,13 @@ ROWS = [
     unconfirmed("POST accepted, connection dropped", 1, TransportError, kind="drop_after"),
     unconfirmed("POST read, no reply until time-out, no job", 0, TransportError, kind="hang_before", seconds=HANG),
     unconfirmed("POST accepted, no reply until time-out", 1, TransportError, kind="hang", seconds=HANG),
-    unconfirmed("POST accepted, half a header", 1, kind="half_header"),
+    unconfirmed("POST accepted, half a header", 1, kind="wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
     unconfirmed("POST accepted, reply dripped past the deadline", 1, kind="slow_drip", seconds=HANG),
     Row("POST accepted, reply cut short after the id", Fault("submit", "truncated", at=1), 1, 1),
     unconfirmed("POST accepted, HTML instead of JSON", 1, kind="html"),
-    Row("POST accepted, reply names the job by its address only", Fault("submit", "no_job_id", at=1), 1, 1),
+    Row("POST accepted, reply names the job by its address only",
+        Fault("submit", "wire", at=1, raw=b'HTTP/1.1 200 OK\r\n\r\n{"statusUrl":"{origin}/api/v1/jobs/{job_id}"}'),
+        1, 1),
     unconfirmed("POST accepted, reply grows to 128 MB", 1, kind="gzip_bomb"),
     Row("POST accepted, reply of 2 MB", Fault("submit", "oversized", at=1), 1, 1),
     unconfirmed("POST answered 408", 0, kind="status", status=408),
@@ -83,7 +86,8 @@ ROWS = [
     Row("POST answered 429, Retry-After a date",
         Fault("submit", "rate_limited", at=1, retry_after=2, as_date=True), 2, 1),
     Row("POST answered 429, no Retry-After", Fault("submit", "rate_limited", at=1, retry_after=None), 2, 1),
-    harmless("foreign statusUrl", "submit", kind="foreign_status_url", url="https://elsewhere.example/jobs/1"),
+    harmless("foreign statusUrl", "submit", kind="wire",
+             raw=b'HTTP/1.1 200 OK\r\n\r\n{"jobId":"{job_id}","statusUrl":"https://elsewhere.example/jobs/1"}'),
     harmless("dropped", "poll", kind="drop_before"),
     harmless("dropped after", "poll", kind="drop_after"),
     harmless("no reply", "poll", kind="hang", seconds=HANG),
@@ -94,15 +98,15 @@ ROWS = [
     harmless("429 with Retry-After 1", "poll", kind="rate_limited", retry_after=1),
     harmless("cut short", "poll", kind="truncated"),
     harmless("HTML", "poll", kind="html"),
-    harmless("half a header", "poll", kind="half_header"),
-    harmless("unknown status", "poll", kind="unknown_status", times=2),
+    harmless("half a header", "poll", kind="wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
+    harmless("unknown status", "poll", kind="wire", raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"warming_up"}', times=2),
     harmless("reply grows to 128 MB", "poll", kind="gzip_bomb"),
     harmless("redirected", "poll", kind="redirect", status=302),
     harmless("dropped", "download", kind="drop_after"),
     harmless("no reply", "download", kind="hang", seconds=HANG),
     harmless("500", "download", kind="status", status=500),
     harmless("cut short", "download", kind="truncated"),
-    harmless("half an image with a fitting length", "download", kind="truncated_image"),
+    harmless("half an image with a fitting length", "download", kind="wrong_content", raw=png_bomb(10**6)[:80]),
     harmless("HTML", "download", kind="wrong_content", body="html"),
     harmless("nothing at all", "download", kind="wrong_content", body="empty"),
     harmless("JSON", "download", kind="wrong_content", body="json"),
@@ -120,7 +124,9 @@ ROWS = [
     Row("download: body grows to 128 MB", Fault("download", "gzip_bomb"), 1, 1, JobStatus.PAUSED, DownloadError),
     Row("download: 65 MB", Fault("download", "oversized", sized=True), 1, 1, JobStatus.PAUSED, DownloadError),
     Row("poll: image URL on a host that is not there",
-        Fault("poll", "foreign_image_url", url="http://127.0.0.1:9/x.png"), 1, 1, JobStatus.PAUSED, DownloadError),
+        Fault("poll", "wire",
+              raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"completed","output":{"images":["http://127.0.0.1:9/x.png"]}}'),
+        1, 1, JobStatus.PAUSED, DownloadError),
 ]  # fmt: skip
 
 

@@ -79,7 +79,8 @@ def test_an_address_that_cannot_be_written_down_does_not_cost_a_job_its_id(
 ) -> None:
     """Half of a surrogate pair in the status URL of the reply to a submit: the id is committed, the URL not used."""
     sandbox = make_sandbox()
-    sandbox.add_fault(Fault("submit", "foreign_status_url", url=f"{sandbox.base_url}/jobs/\ud800"))
+    reply = f'{{"jobId":"{{job_id}}","statusUrl":"{sandbox.base_url}/jobs/\\ud800"}}'
+    sandbox.add_fault(Fault("submit", "wire", raw=b"HTTP/1.1 200 OK\r\n\r\n" + reply.encode()))
     session = make_session(sandbox)
     assert len(buy(session).result(timeout=30)) == 1
     assert (session.record(1).job_id, session.record(1).status_url) == (sandbox.job_ids[0], None)

@@ -59,7 +59,7 @@ def test_a_fault_added_later_counts_from_then_and_the_first_of_two_wins() -> Non
         {"on": "pol", "kind": "html"},
         {"on": "poll", "kind": "drop"},
         {"on": "poll", "kind": "bomb"},
-        {"on": "download", "kind": "no_job_id"},
+        {"on": "download", "kind": "fewer"},
         {"on": "schema", "kind": "failed"},
         {"on": "poll", "kind": "html", "at": 0},
         {"on": "poll", "kind": "wire"},
@@ -122,7 +122,7 @@ def test_a_hanging_submit_is_silent_until_its_time_is_over(quick: Quick, kind: A
 
 
 def test_half_a_header_looks_like_a_reply_to_http_client_and_is_not_one(quick: Quick) -> None:
-    api = quick(faults=[Fault("submit", "half_header")])
+    api = quick(faults=[Fault("submit", "wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty")])
     received = api.raw_submit()
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\n\r\n" not in received
@@ -281,31 +281,6 @@ def test_an_html_page_can_come_with_200_after_the_job_was_made(quick: Quick) -> 
     assert api.sandbox.charges == 1
 
 
-def test_a_reply_can_lack_the_job_id(quick: Quick) -> None:
-    api = quick(faults=[Fault("submit", "no_job_id")])
-    answer = api.submit()
-    assert answer.status_code == 200
-    assert "jobId" not in answer.json()
-    assert answer.json()["creditCost"] == api.sandbox.charges == 1
-
-
-def test_an_unknown_status_passes_over_to_the_true_one(quick: Quick) -> None:
-    api = quick(faults=[Fault("poll", "unknown_status", at=1, times=2, value="dreaming")])
-    job_id = api.submit().json()["jobId"]
-    answers = [api.poll(job_id).json() for _ in range(3)]
-    assert [answer["status"] for answer in answers] == ["dreaming", "dreaming", "completed"]
-    assert ["output" in answer for answer in answers] == [False, False, True]
-
-
-def test_urls_in_replies_can_point_elsewhere(quick: Quick) -> None:
-    api = quick(
-        faults=[Fault("submit", "foreign_status_url"), Fault("poll", "foreign_image_url", url="http://10.0.0.1/a")]
-    )
-    job = api.submit(num_outputs=2).json()
-    assert job["statusUrl"] == f"https://elsewhere.invalid/api/v1/jobs/{job['jobId']}"
-    assert api.poll(job["jobId"]).json()["output"]["images"] == ["http://10.0.0.1/a"] * 2
-
-
 @pytest.mark.parametrize("status", [302, 307, 308])
 def test_a_redirect_leads_to_the_same_address_and_following_it_buys(quick: Quick, status: int) -> None:
     api = quick(faults=[Fault("submit", "redirect", at=1, status=status)])
@@ -371,13 +346,6 @@ def test_what_comes_may_be_no_picture_whatever_its_type_says(quick: Quick, body:
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
     assert answer.content.startswith(start)
     assert bool(answer.content) == bool(start)
-
-
-def test_a_truncated_image_is_whole_to_http(quick: Quick) -> None:
-    api = quick(faults=[Fault("download", "truncated_image")])
-    answer = requests.get(api.images()[0], timeout=5)
-    whole = png_bomb(4096)
-    assert answer.content == whole[: len(whole) // 2]
 
 
 def test_a_bomb_is_a_small_valid_png_of_many_pixels(quick: Quick) -> None:

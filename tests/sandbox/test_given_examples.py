@@ -162,7 +162,7 @@ def test_the_javascript_example_runs(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_the_javascript_example_waits_for_a_job_that_takes_its_time(sandbox: Sandbox, tmp_path: Path) -> None:
     from kling_notebook.sandbox import Fault
 
-    sandbox.add_fault(Fault("poll", "unknown_status", at=1, value="processing"))
+    sandbox.add_fault(Fault("poll", "wire", at=1, raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"processing"}'))
     script = tmp_path / "example.mjs"
     script.write_text(addressed(JAVASCRIPT, sandbox))
     assert "Output:" in run("node", str(script))

@@ -33,19 +33,23 @@ from kling_notebook.image_files import decode
 from kling_notebook.jobs import advance, dispatcher, poll_and_save
 from kling_notebook.journal.job_record import Record
 from kling_notebook.sandbox import Fault, Sandbox
+from kling_notebook.sandbox.payloads import png_bomb
 from kling_notebook.session.session import Session
 
 POINTS = ("queued", "submitting", "posted", "running", "downloading", "half a download", "renamed", "finishing")
 FAULTS = [
-    *(Fault("submit", kind, at=1) for kind in ("drop_before", "drop_after", "half_header", "no_job_id", "html")),
+    *(Fault("submit", kind, at=1) for kind in ("drop_before", "drop_after", "html")),
+    Fault("submit", "wire", at=1, raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
+    Fault("submit", "wire", at=1, raw=b'HTTP/1.1 200 OK\r\n\r\n{"statusUrl":"{origin}/api/v1/jobs/{job_id}"}'),
     *(Fault("submit", "status", at=1, status=status, made=made)
       for status, made in ((500, True), (503, False), (408, True), (400, False), (402, False), (404, False))),
-    *(Fault("poll", kind, at=1) for kind in ("drop_before", "truncated", "html", "unknown_status")),
+    *(Fault("poll", kind, at=1) for kind in ("drop_before", "truncated", "html")),
+    Fault("poll", "wire", at=1, raw=b'HTTP/1.1 200 OK\r\n\r\n{"status":"warming_up"}'),
     *(Fault("poll", kind, at=1) for kind in ("failed", "more", "fewer")),
     Fault("poll", "status", at=1, status=500), Fault("poll", "status", at=1, status=404, times=3),
     Fault("poll", "status", at=1, status=401),
-    *(Fault("download", kind, at=1) for kind in ("drop_after", "truncated", "truncated_image", "expired")),
-    Fault("download", "wrong_content", at=1),
+    *(Fault("download", kind, at=1) for kind in ("drop_after", "truncated", "expired")),
+    Fault("download", "wrong_content", at=1), Fault("download", "wrong_content", at=1, raw=png_bomb(10**6)[:80]),
     Fault("download", "status", at=1, status=410, times=9), Fault("download", "wrong_content", at=1, times=9),
 ]  # fmt: skip
 
