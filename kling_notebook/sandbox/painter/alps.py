@@ -222,11 +222,11 @@ def _material(c: Canvas, rng: np.random.Generator, field: Field, high: Array) ->
     patchy += lattice(rng, 60, 60 * broad, *size) * np.float32(0.35)
     if c.flat:
         patchy *= np.float32(0.2)  # plain patches have plain borders
-    rock = ground_colour(c) if {"canyon", "volcano"} & set(scene.places) else ROCK
+    rock = ground_colour(c) if "canyon" in scene.places else ROCK
     stone = np.asarray(mix(rock, (0.52, 0.46, 0.42), 0.4) if scene.place_tint is None else scene.place_tint, np.float32)
     shades = np.float32(1) + np.float32(0.0 if c.flat else 0.16) * (field.rough * 2 - 1 + np.float32(0.3) * patchy)
     material = np.asarray(stone * shades[..., None], np.float32)
-    if {"desert", "canyon", "volcano"} & set(scene.places):
+    if {"desert", "canyon"} & set(scene.places):
         return material, patchy
     if scene.place_tint is None:
         _grow(c, material, high, field, patchy)

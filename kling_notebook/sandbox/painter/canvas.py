@@ -46,6 +46,8 @@ class Canvas:
         """Where a river runs, (height, width) in 0..1, if it is the only water."""
         self.dry: Array | None = None
         """The row where the near shore begins, one per column, if there is water beyond it."""
+        self.pane: tuple[slice, slice] | None = None
+        """Rows and columns of a room's window."""
         self.lane: Array | None = None
         """The middle of a road (one column per row from the horizon on; 0: none)."""
 

@@ -19,7 +19,7 @@ SAND: RGB = (0.90, 0.70, 0.46)
 SNOW: RGB = (0.93, 0.95, 0.99)
 ROCK: RGB = (0.46, 0.45, 0.49)
 RED_ROCK: RGB = (0.76, 0.38, 0.24)
-_BARE = {"desert": SAND, "canyon": RED_ROCK, "volcano": (0.24, 0.20, 0.20)}
+_BARE = {"desert": SAND, "canyon": RED_ROCK}
 _TURF = {"autumn": (0.66, 0.50, 0.20), "spring": (0.48, 0.66, 0.30), "summer": (0.60, 0.60, 0.24)}
 _FOLIAGE = {"autumn": (0.74, 0.36, 0.12), "spring": (0.40, 0.58, 0.28), "summer": (0.22, 0.44, 0.18)}
 

@@ -135,7 +135,7 @@ def _board(c: Canvas, text: str) -> None:
     wide, high, middle = (0.74, 0.26, 0.44) if alone else (0.52, 0.13, 0.16)
     w, h = round(wide * c.width), round(high * c.height)
     x0, y0 = (c.width - w) // 2, round(middle * c.height - h / 2)
-    indoors = c.scene.studio or c.scene.view == "top" or bool({"room", "interior", "studio"} & set(c.scene.places))
+    indoors = c.scene.studio or c.scene.view == "top" or c.scene.indoors or "studio" in c.scene.places
     if alone and not indoors:
         post = max(3, round(0.030 * c.unit))
         for x in (x0 + w // 6, x0 + w - w // 6 - post):

@@ -56,7 +56,7 @@ def render(
     if styled > painted:
         canvas = canvas.grown(round(width * styled), round(height * styled))
     apply_styles(canvas)
-    if scene.drawn and not scene.abstract:
+    if scene.drawn and not scene.abstract and not scene.indoors:
         drawn_rain(canvas)
     if styled < 1:
         canvas = canvas.grown(width, height)
@@ -87,7 +87,7 @@ def _paint(canvas: Canvas, source: bytes | None) -> None:
         paint_card(canvas)
     else:
         (paint_badge if canvas.scene.view == "logo" else paint_place)(canvas)
-        paint_subjects(canvas)
-        paint_weather(canvas)
+        for paint in (paint_weather, paint_subjects) if canvas.scene.indoors else (paint_subjects, paint_weather):
+            paint(canvas)
         paint_lettering(canvas)
     grade(canvas)

@@ -64,7 +64,7 @@ def _far(c: Canvas, places: set[str]) -> None:
     c.pixels[base:] = c.light.on(land.ground_colour(c), 0.6)
     open_sea = bool(places & {"sea", "beach", "cliff"}) and not places & {"mountain", "city", "hills"}
     peaks = "mountain" not in c.scene.unwanted
-    if places & {"mountain", "canyon", "volcano"}:
+    if places & {"mountain", "canyon"}:
         alps.range_of(c, base, 0.51)
     elif peaks and places & {"lake", "glacier"} and not places & {"city", "hills", "desert"}:
         alps.range_of(c, base, 0.27)
@@ -93,7 +93,7 @@ def _ground(c: Canvas, places: set[str]) -> None:
     elif places == {"mountain"}:
         _valley(c, base)
         return
-    elif places & {"mountain", "canyon", "volcano"}:
+    elif places & {"mountain", "canyon"}:
         land.hills(c, base + 0.02 * c.unit, layers=3, tall=0.07, far=0.5)
     elif places & {"hills", "snow", "desert"}:
         land.hills(c, base, layers=5)
@@ -126,6 +126,8 @@ def _upon(c: Canvas, places: set[str]) -> None:
     base = c.horizon
     if "river" in places and "city" not in places:
         water.river(c, base + int(0.03 * c.unit))
+        if "waterfall" in places:
+            water.falls(c)
     if "village" in places and "house" not in c.scene.unwanted:
         town.village(c, base)
     if "road" in places:
@@ -134,7 +136,7 @@ def _upon(c: Canvas, places: set[str]) -> None:
     planted = places & {"field", "hills"} and any(i.name in blooms and i.count > 1 for i in c.scene.subjects)
     if ("garden" in places or planted) and not blooms & c.scene.unwanted:
         town.flowers(c, base)
-    bare = {"city", "desert", "canyon", "volcano", "garden", "road", "river"}
+    bare = {"city", "desert", "canyon", "garden", "road", "river"}
     if not land.snowy(c) and not places & bare and "field" not in c.scene.unwanted:
         land.fringe(c)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import Canvas, blur, luma, mix
+from .canvas import Array, Canvas, blur, luma, mix
 from .grade import saturate
 from .land import ground_colour
 from .light import LIGHTS
@@ -33,7 +33,7 @@ def restyle(c: Canvas, source: Image.Image) -> None:
     """Put the source on the canvas and bend it toward the scene."""
     c.pixels = np.asarray(source, np.float32) / np.float32(255)  # a copy: asarray changed the type
     c.horizon, c.sun = int(c.height * 0.62), (c.width * 0.72, c.height * 0.24)
-    scene = c.scene
+    scene, sky = c.scene, np.clip(2 * _above(c), 0, 1)[..., None]
     if scene.time != "day":
         _relight(c)
     if scene.weather & {"storm", "rain", "fog", "snowfall"} or "overcast" in scene.sky:  # the grey of bad weather
@@ -57,7 +57,10 @@ def restyle(c: Canvas, source: Image.Image) -> None:
     if wet or scene.placed & {"desert", "canyon", "forest", "jungle", "field", "garden", "hills"}:
         tone = (0.14, 0.44, 0.60) if wet else ground_colour(c)
         c.pixels += (np.array(tone, np.float32) * (0.25 + 1.1 * level) - c.pixels) * np.float32(0.26)
+    before = c.pixels.copy()
     _sky(c)
+    if not {"sun", "moon", "crescent", "planet"} & scene.sky:  # stars do not shine before a wall
+        c.pixels = before + (c.pixels - before) * sky
     # What the prompt names is in the source already, unless the prompt asks for more.
     if scene.adding and not scene.close:
         c.scene = replace(scene, subjects=tuple(replace(item, scale=item.scale * 0.6) for item in scene.subjects))
@@ -65,15 +68,19 @@ def restyle(c: Canvas, source: Image.Image) -> None:
     paint_weather(c)
 
 
+def _above(c: Canvas) -> Array:
+    """How much of each pixel is probably sky: what is blue or bright and high up."""
+    p, y = c.pixels, np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
+    blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (luma(p) > 0.55), 0, 1)
+    return blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72)
+
+
 def _relight(c: Canvas) -> None:
     """The hour's light over the picture: bright parts take some of the sun's colour, dark ones of the sky's."""
     light, p = LIGHTS[c.scene.time], c.pixels
-    level = np.clip(luma(p), 0, 1)
     y = np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
-    # What is blue or bright and high up is probably sky.
-    blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (level > 0.55), 0, 1)
-    sky = (blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72))[..., None]
-    level = level[..., None]
+    sky = _above(c)[..., None]
+    level = np.clip(luma(p), 0, 1)[..., None]
     # A lamp's colour at its usual strength: the hour's own is meant for white paint, not for a finished picture.
     strength = np.float32(min(1.0, 0.30 + 0.80 * max(light.ambient)))
     p *= (np.asarray(light.ambient, np.float32) / np.float32(max(light.ambient))) ** np.float32(0.62) * strength
@@ -111,7 +118,8 @@ def _season(c: Canvas, season: str) -> None:
     p = c.pixels
     green = np.clip((p[..., 1] - 0.5 * (p[..., 0] + p[..., 2])) * 6, 0, 1)[..., None]
     level = luma(p)[..., None]
-    p += (np.array(_SEASONS[season], np.float32) * (level * 0.9 + 0.06) - p) * green * np.float32(0.8)
+    tone = level * 0.42 + 0.40 if season == "winter" else level * 0.9 + 0.06
+    p += (np.array(_SEASONS[season], np.float32) * tone - p) * green * np.float32(0.8)
     if season == "winter":
         down = np.linspace(0, 1, c.height, dtype=np.float32)[:, None, None] ** 1.5
         p += (np.array((0.92, 0.95, 1.0), np.float32) - p) * (0.18 + 0.30 * down)

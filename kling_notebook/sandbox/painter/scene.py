@@ -18,7 +18,9 @@ _HOURS = {hint: hour for hour, hints in rows("hour").items() for hint in hints}
 _PLACE_OF_HOME = rows("home")
 FURNITURE = rows("furniture")
 _DEFAULT_COUNTS = {name: int(count) for name, (count,) in rows("usual_count").items()}
-_WORN, _MEDIA, _LINES = plain("worn"), plain("medium"), plain("outlined")
+_WORN, _PARTS, _MEDIA, _LINES = plain("worn"), plain("part"), plain("medium"), plain("outlined")
+_COATS = frozenset(("dress", "coat", "t-shirt", "womans-clothes", "kimono", "sari", "running-shirt"))
+"""Clothes that are shown by their color."""
 _DOERS = plain("doer") | {name for name, drawing in drawings().items() if drawing.home in {"sport", "snow"}}
 WATERS = frozenset(("sea", "lake", "river", "beach", "cliff", "glacier"))
 _NATURAL: Mapping[tuple[str, RGB], RGB] = {
@@ -29,6 +31,12 @@ _NATURAL: Mapping[tuple[str, RGB], RGB] = {
 }
 """What is called a colour and is not quite of it: a red fox is the red of foxes."""
 _PEOPLE = frozenset(("person", "woman"))
+_LIVING = frozenset(
+    name for name, drawing in drawings().items()
+    if drawing.kind == "creature" or (drawing.kind == "set" and drawing.home in {"ground", "underwater", "sky"})
+)  # fmt: skip
+_BLOOMS = frozenset(("flower", "rose", "sunflower", "lavender", "hibiscus"))
+_INDOORS = frozenset(("room", "studio", "interior"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,11 @@ class Scene:
         return bool(_LINES & set(self.styles))
 
     @property
+    def indoors(self) -> bool:
+        """Whether it shows a room, with a window."""
+        return bool({"interior", "room"} & set(self.places)) and self.view != "top"
+
+    @property
     def studio(self) -> bool:
         """Whether the subject stands alone on the sheet, as in a technical drawing."""
         elsewhere = (self.placed - {"studio"}) or self.sky or self.weather
@@ -115,13 +128,16 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     if rooms and view != "logo" and not close:
         there = {item.name for item in subjects} | unwanted
         subjects += tuple(Subject(name) for name in FURNITURE[rooms[-1]] if name not in there)[: 4 - len(subjects)]
+    if any(item.name == "bouquet" for item in subjects):
+        subjects = tuple(item for item in subjects if item.name not in _BLOOMS)
     if any(item.name == "umbrella-person" for item in subjects):  # somebody holds it already
         subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
     if close and not subjects and "person" not in unwanted:
         subjects = (Subject("person"),)
     styles = _styles(found["style"])
     abstract = "abstract" in found["style"]
-    if not (drawn or subjects or abstract or reading.quoted):
+    bare = reading.undrawn and set(drawn) <= {"room", "studio"}  # an empty table says nothing
+    if not ((drawn and not bare) or subjects or abstract or reading.quoted):
         view = "card"
     places = _places(found, subjects, unwanted)
     unknown = tuple(dict.fromkeys(reading.unknown))
@@ -144,7 +160,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         abstract=abstract,
         view=view,
         lettering=(" ".join(prompt.split()),) if view == "card" else reading.quoted,
-        undrawn=reading.undrawn,
+        undrawn=tuple(dict.fromkeys((*reading.undrawn, *attached.undrawn))),
         traits=frozenset(found["trait"]),
         adding="add" in unknown or "adding" in unknown,
         close=close,
@@ -174,6 +190,8 @@ class _Attached:
     tints: list[RGB] = field(default_factory=list)
     worn: list[RGB] = field(default_factory=list)
     """Colours of things unknown ("a red dress"): the whole picture's only if it has nothing else."""
+    undrawn: list[str] = field(default_factory=list)
+    """What somebody wears and is not shown with."""
     sky: RGB | None = None
     body: RGB | None = None
     place: RGB | None = None
@@ -227,9 +245,13 @@ def _attach(known: list[Word]) -> _Attached:
 def _name(out: _Attached, name: str, traits: tuple[int, float, RGB | None, RGB | None]) -> None:
     """A subject is named; what described it before holds if nothing new is. Clothes belong to the person before."""
     many, scale, own, worn = traits
-    if name in _WORN and _PEOPLE & set(out.subjects):
+    if name in _PARTS and _LIVING & set(out.subjects):
+        return
+    if name in _WORN and _LIVING & set(out.subjects):
         if worn is not None:
             _wear(out, worn)
+        if name not in _COATS or not _PEOPLE & set(out.subjects):
+            out.undrawn.append(name.removeprefix("womans-").replace("-", " "))
         return
     before = out.subjects.get(name, Subject(name))
     count = max(many or _DEFAULT_COUNTS.get(name, 1), before.count)
@@ -254,6 +276,8 @@ def _places(
     if rooms:
         return ("interior", rooms[-1])
     places = found["place"]
+    if "waterfall" in places:
+        places = tuple(dict.fromkeys((*places, "river")))
     if "street" in places:  # a road that leads into a town
         places = tuple(dict.fromkeys((*(name for name in places if name != "street"), "city", "road")))
     if "landscape" in places:
@@ -263,6 +287,8 @@ def _places(
         places = places if set(places) - {"snow", "road"} else (*places, scenic)
     if not set(places) - {"snow", "road"}:
         homes = [home_of(item.name) for item in subjects]
+        if set(homes) - _INDOORS:  # what stands on a table is smaller beside a house
+            homes = [home for home in homes if home not in _INDOORS]
         homes = [home for home in homes if home != "hills"] or homes
         if places:  # on snow or a road stands what would be shown in a studio otherwise
             homes = ["hills" if home in {"studio", "room", "interior"} else home for home in homes]

@@ -52,7 +52,7 @@ def _place_light(c: Canvas, rng: np.random.Generator) -> None:
     across = rng.uniform(0.16, 0.36)
     across = across if rng.random() < 0.5 else 1 - across
     height = c.light.height * rng.uniform(0.88, 1.1)
-    if c.light.height < 0.25 and {"mountain", "forest", "city", "canyon", "volcano"} & set(c.scene.places):
+    if c.light.height < 0.25 and {"mountain", "forest", "city", "canyon"} & set(c.scene.places):
         height += 0.24  # a low sun clears what stands on the horizon
     room = c.horizon - 0.12 * c.unit
     c.sun = (across * c.width, max(0.13 * c.unit, c.horizon - height * room))

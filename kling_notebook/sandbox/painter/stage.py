@@ -100,6 +100,7 @@ def _walls(c: Canvas, rng: np.random.Generator, tone: Array | tuple[float, float
 def _window(c: Canvas, start: float) -> None:
     """A window with a view, and its light on the wall. `start` is a share of the width."""
     x0, x1, y0, y1 = int(start * c.width), int((start + 0.32) * c.width), int(0.06 * c.height), int(0.50 * c.height)
+    c.pane = slice(y0, y1), slice(x0, x1)
     t = np.linspace(0, 1, y1 - y0, dtype=np.float32)[:, None]
     sky = np.asarray(c.light.zenith, np.float32) * (1 - t) + np.asarray(c.light.horizon, np.float32) * t
     hills = 0.74 + 0.06 * np.sin(np.linspace(0, 5, x1 - x0, dtype=np.float32))

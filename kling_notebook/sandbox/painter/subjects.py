@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -45,16 +46,47 @@ def paint_subjects(c: Canvas) -> None:
         out_of_focus(c, 0.020)
     mounted = _mounted(c)
     rank = dict.fromkeys(SKY, 0) | dict.fromkeys(_FAR, 1)
-    for order, subject in enumerate(sorted(c.scene.subjects, key=lambda item: rank.get(item.name, 2))):
-        if subject.name == mounted:
-            continue
-        rng = c.rng(f"subject {subject.name}")
-        for number, spot in enumerate(_spots(c, rng, subject, order)):
+    ordered = sorted(c.scene.subjects, key=lambda item: rank.get(item.name, 2))
+    found = [
+        (subject, _spots(c, c.rng(f"subject {subject.name}"), subject, order))
+        for order, subject in enumerate(ordered)
+        if subject.name != mounted
+    ]
+    for subject, spots in _apart(c, found):
+        for number, spot in enumerate(spots):
             if number == 0 and mounted and subject.name in _MOUNTS:  # the rider first: the mount's back hides the legs
                 x, y, height = spot
                 rider = next(item for item in c.scene.subjects if item.name == mounted)
                 _paint_one(c, rider, 0, (x + 0.02 * height, y - 0.36 * height, 0.74 * height))
             _paint_one(c, subject, number, spot)
+
+
+def _apart(c: Canvas, found: list[tuple[Subject, list[Placed]]]) -> list[tuple[Subject, list[Placed]]]:
+    """The same places, side by side and smaller if one subject would hide another."""
+    if c.scene.close or _shown(c) or {"interior", "branch", "space", "underwater"} & set(c.scene.places):
+        return found
+    ground = [(item, spots) for item, spots in found if item.name not in SKY]
+    reach = {item.name: _reach(item.name, spots) for item, spots in ground}
+    ends = sorted(reach.values(), key=sum)
+    hidden = (min(a[1], b[1]) - max(a[0], b[0]) > 0.3 * min(a[1] - a[0], b[1] - b[0]) for a, b in pairwise(ends))
+    if not any(hidden):
+        return found
+    total = sum(right - left for left, right in ends)
+    share, x = min(1.0, 0.92 * c.width / total), 0.0
+    gap = (c.width - share * total) / (len(ends) + 1)
+    moved = {}
+    for item, spots in sorted(ground, key=lambda pair: sum(reach[pair[0].name])):
+        left, right = reach[item.name]
+        x += gap
+        moved[item.name] = [((at - left) * share + x, y, tall * share) for at, y, tall in spots]
+        x += share * (right - left)
+    return [(item, moved.get(item.name, spots)) for item, spots in found]
+
+
+def _reach(name: str, spots: list[Placed]) -> tuple[float, float]:
+    """The leftmost and rightmost columns of all of them."""
+    half = 0.5 * breadth(name)
+    return min(x - half * tall for x, _, tall in spots), max(x + half * tall for x, _, tall in spots)
 
 
 def _mounted(c: Canvas) -> str:
@@ -153,7 +185,7 @@ def _furnished(c: Canvas, subject: Subject) -> list[Placed]:
     if subject.name in _ON_THE_WALL:
         return [((0.51 + 0.21 * way) * c.width, 0.36 * c.height, min(height, 0.24 * c.unit))]
     if home == "room":
-        beside = sum(_home(name) == "room" for name in before)
+        beside = sum(_home(name) == "room" and name not in _ON_THE_WALL for name in before)
         x = (0.5 + 0.16 * way, 0.5 - 0.10 * way, 0.5)[min(beside, 2)]
         small = 0.62 if subject.name in {"file-cabinet", "toilet", "chair"} else 0.92
         return [(x * c.width, c.horizon + (0.64 if counter else 0.22) * floor, height * small)]
@@ -161,7 +193,7 @@ def _furnished(c: Canvas, subject: Subject) -> list[Placed]:
         if counter:
             x = (0.5, 0.30, 0.70, 0.40, 0.6)[len(before) % 5]
             return [(x * c.width, counter_top(c) + 0.012 * c.unit, min(height, 0.22 * c.unit))]
-        return [((0.5 - 0.16 * way) * c.width, c.horizon + 0.30 * floor, min(height, 0.34 * c.unit))]
+        return [((0.5 - 0.24 * way) * c.width, c.horizon + 0.30 * floor, min(height, 0.34 * c.unit))]
     count = min(subject.count, 4)
     xs = [0.52 + 0.18 * (k - (count - 1) / 2) for k in range(count)]
     return [(x * c.width, c.horizon + 0.66 * floor, height * 1.25) for x in xs]
@@ -175,7 +207,8 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
     if {"branch", "room"} & set(c.scene.places):
         return 1.7 if creature and "room" in c.scene.places else 1.0
     if _home(subject.name) in {"studio", "table", "room"}:
-        return 0.55  # out of doors, where it is not shown for itself
+        living = any(drawings()[item.name].kind == "creature" for item in c.scene.subjects)
+        return 0.38 if living else 0.55  # out of doors, where it is not shown for itself
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
     if creature and subject.name not in {"bear", "polarbear"}:

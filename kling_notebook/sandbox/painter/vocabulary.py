@@ -69,6 +69,10 @@ _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "c
 _SILENT, _FILLERS = plain("silent"), plain("filler")
 _PHRASES = frozenset(phrase.replace("_", " ") for phrase in plain("skipped"))
 """Phrases whose words mean something else than they do alone: they are skipped."""
+_NEAREST = frozenset(phrase.replace("_", " ") for phrase in plain("nearest"))
+"""Phrases that are drawn as something else, the nearest that the painter knows."""
+_THINGS = frozenset(("table", "studio", "room"))
+"""Homes of what is only a flavor or a material before another thing: a glass vase, a chocolate cake."""
 _STOPS = frozenset(",")
 _NOT = frozenset(("no", "without", "not", "minus"))
 LETTERS = 12_000
@@ -78,6 +82,8 @@ BREAK = Word("break", "", ())
 """A comma or full stop: what stands before it does not describe what comes after."""
 SEVERAL = Word("count", "3", ())
 """What a plural without a number means."""
+BACKDROP = Word("place", "studio", ())
+"""What a color before "background" means."""
 OTHER = Word("other", "", ())
 """An unknown word, where a colour before it may have been meant for it."""
 
@@ -104,21 +110,23 @@ def read(text: str) -> Reading:
     denied: set[tuple[Kind, str]] = set()
     unknown: list[str] = []
     undrawn: list[str] = []
-    at, negated = 0, False
+    at, noun_end, negated = 0, 0, False
     while at < len(tokens):
-        word, length, plural = _longest(tokens, at)
-        token = tokens[at]
-        at += length
+        word, length, phrase = _longest(tokens, at)
+        token, plural = tokens[at], phrase != " ".join(tokens[at : at + length])
+        begun, at = at, at + length
         if word is not None:
             if negated:
                 denied.add((word.kind, word.value))
             else:
-                if plural and word.kind == "subject" and not _counted(known):
-                    known.append(SEVERAL)
-                known.append(word)
+                _keep(known, word, plural=plural, after_noun=begun == noun_end > 0)
+                undrawn += [phrase] * (phrase in _NEAREST)
+                noun_end = at if word.kind == "subject" and not plural else 0
             negated = False
         elif length > 1:
             continue
+        elif known and known[-1].kind == "colour" and tokens[begun] == "background":
+            known.append(BACKDROP)
         elif token in _STOPS:
             known.append(BREAK)
             negated = False
@@ -132,6 +140,22 @@ def read(text: str) -> Reading:
                 undrawn.append(token[:40])
             known.append(OTHER)
     return Reading(tuple(known), frozenset(denied), tuple(unknown), tuple(dict.fromkeys(undrawn)), quoted)
+
+
+def _keep(known: list[Word], word: Word, *, plural: bool, after_noun: bool) -> None:
+    """Add a word of the tables, with what its plural and a noun right before it mean."""
+    if after_noun and _flavors(known[-1], word):
+        known.pop()
+    if plural and word.kind == "subject" and not _counted(known):
+        known.append(SEVERAL)
+    known.append(word)
+
+
+def _flavors(before: Word, word: Word) -> bool:
+    """Whether a noun right before another thing only says what that is made of."""
+    drawings = index()
+    things = (drawings.get(before.value), drawings.get(word.value))
+    return all(one is not None and one.kind == "set" and one.home in _THINGS for one in things)
 
 
 def _verb(token: str) -> bool:
@@ -161,17 +185,17 @@ def _counted(before: list[Word]) -> bool:
     return False
 
 
-def _longest(tokens: list[str], at: int) -> tuple[Word | None, int, bool]:
-    """The word at this place, how many tokens it takes, and whether it stood in the plural."""
+def _longest(tokens: list[str], at: int) -> tuple[Word | None, int, str]:
+    """The word at this place, how many tokens it takes, and the phrase of the tables that it was found by."""
     for length in range(min(_LONGEST, len(tokens) - at), 0, -1):
         head = tokens[at : at + length - 1]
         if length > 1 and " ".join(tokens[at : at + length]) in _PHRASES:
-            return None, length, False
+            return None, length, ""
         for last in _singulars(tokens[at + length - 1]):
-            word = _INDEX.get(" ".join((*head, last)))
-            if word is not None:
-                return word, length, last != tokens[at + length - 1]
-    return None, 1, False
+            phrase = " ".join((*head, last))
+            if phrase in _INDEX:
+                return _INDEX[phrase], length, phrase
+    return None, 1, ""
 
 
 def _singulars(token: str) -> Iterator[str]:

@@ -116,6 +116,35 @@ def river(c: Canvas, top: int) -> None:
     c.pixels[top:] = before * (1 - shore * step(0.03, 0.12, near)[:, None])[..., None]
 
 
+def falls(c: Canvas) -> None:
+    """A wall of rock across the river's beginning, and the river falling over it."""
+    rng, row = c.rng("falls"), int(c.horizon + 0.26 * (c.height - c.horizon))
+    wet = c.stream[row] if c.stream is not None else np.zeros(c.width, np.float32)
+    at = np.arange(c.width, dtype=np.float32)
+    x = (at - np.float32((wet * at).sum() / max(float(wet.sum()), 1.0))) / c.unit
+    wall = np.exp(-((np.abs(x) / 0.40) ** 4)) * (0.46 + 0.05 * c.line(rng, 7, 4)) - 0.02
+    crest = (row - wall * c.unit).astype(np.float32)
+    first = max(0, int(crest.min()))
+    foot = (row + 0.02 * c.unit + 0.015 * c.unit * c.line(rng, 6, 3)).astype(np.float32)
+    last = min(c.height, int(foot.max()) + 1)
+    h = last - first
+    lip = float(crest[np.abs(x) < 0.05].mean())
+    face = 0.80 + 0.12 * c.fbm(rng, 10, 4, size=(h, c.width), span=(h / c.unit, c.width / c.unit), wide=0.3)
+    y = np.arange(first, last, dtype=np.float32)[:, None]
+    moss = np.maximum(1 - (y - crest) / (0.05 * c.unit), 1 - (foot - y) / (0.09 * c.unit)).clip(0, 0.9)[..., None]
+    rock = np.array((0.40, 0.38, 0.36), np.float32)
+    tone = (rock + (np.asarray(ground_colour(c), np.float32) - rock) * moss) * face[..., None]
+    c.lay(slice(first, last), c.under(crest, first, last) * (1 - c.under(foot, first, last)), c.light.on(tone, 0.12))
+    fall = (y - lip) / max(row - lip, 1)
+    streaks = c.fbm(rng, 34, 3, size=(h, c.width), span=(h / c.unit, c.width / c.unit), wide=0.05)
+    half = 0.048 + 0.022 * fall
+    sheet = step(half, half - 0.010, np.abs(x)[None, :]) * step(-0.02, 0.02, fall) * (y < row + 0.02 * c.unit)
+    c.lay(slice(first, last), sheet * np.clip(0.86 + 0.10 * streaks, 0, 0.97), c.light.on((0.93, 0.96, 0.98), 0.1))
+    mist = c.around((float(np.argmin(np.abs(x))), row), (0.24 * c.unit, 0.10 * c.unit))
+    cloud = np.exp(-((mist[2] / (0.11 * c.unit)) ** 2) - (mist[3] / (0.035 * c.unit)) ** 2) * np.float32(0.85)
+    c.lay(mist[0], cloud, c.light.on((0.95, 0.97, 0.98), 0.2), mist[1])
+
+
 def underwater(c: Canvas) -> None:
     """Below the surface: blue deepening downward, shafts of light, sand, weed and bubbles."""
     rng, c.sun = c.rng("under"), (c.width * 0.5, 0.0)

@@ -15,8 +15,9 @@ _LEAVES = {
 
 
 def paint_weather(c: Canvas) -> None:
-    """Everything that falls or flies, over the finished scene."""
+    """Everything that falls or flies, over the finished scene; in a room, only outside its window."""
     weather, unwanted = c.scene.weather, c.scene.unwanted
+    room = c.pixels.copy() if c.pane else c.pixels
     if "fog" in weather:
         _fog_bank(c, 0.62)
     if "storm" in weather and "lightning" not in unwanted:
@@ -27,6 +28,9 @@ def paint_weather(c: Canvas) -> None:
         _snow(c)
     if "wind" in weather or (c.scene.season in _LEAVES and "wind" not in unwanted):
         _leaves(c, 30 if "wind" in weather else 9)
+    if c.pane:
+        room[c.pane] = c.pixels[c.pane]
+        c.pixels = room
 
 
 def _fog_bank(c: Canvas, thickness: float) -> None:
