@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .painting_process import PaintingProcess
@@ -29,21 +29,8 @@ MAX_CHAIN = 3
 Place = tuple[str, int]
 
 
-class Paint(Protocol):
-    """What the painter offers: the bytes of one image, the same for the same arguments."""
-
-    def __call__(
-        self,
-        prompt: str,
-        *,
-        negative_prompt: str | None = None,
-        resolution: str = "1K",
-        aspect_ratio: str = "1:1",
-        output_format: str = "png",
-        index: int = 0,
-        seed: int = 0,
-        source: bytes | None = None,
-    ) -> bytes: ...
+#: The painter's `paint`, or what is called like it: the bytes of one image, the same for the same arguments.
+Paint = Callable[..., bytes]
 
 
 class Images:
@@ -169,25 +156,14 @@ class Images:
     def _render(self, job: Job, k: int, depth: int = 0) -> bytes:
         """Paint, from the source image where there is one. A Refusal (gone) where that can no longer be had."""
         paint = self._paint or self._painter(job.wanted.resolution)
-        wanted = job.wanted
-
-        def image(source: bytes | None) -> bytes:
-            return paint(
-                wanted.prompt,
-                negative_prompt=wanted.negative_prompt,
-                resolution=wanted.resolution,
-                aspect_ratio=wanted.aspect_ratio,
-                output_format=wanted.output_format,
-                index=k,
-                seed=job.seed,
-                source=source,
-            )
-
+        names = ("negative_prompt", "resolution", "aspect_ratio", "output_format")
+        wanted: dict[str, Any] = {name: getattr(job.wanted, name) for name in names}
+        wanted |= {"index": k, "seed": job.seed}
         source = self._source(job, depth)
         if source is not None:
             with contextlib.suppress(ValueError):  # its header was fine and the rest is not an image
-                return image(source)
-        return image(None)
+                return paint(job.wanted.prompt, **wanted, source=source)
+        return paint(job.wanted.prompt, **wanted, source=None)
 
     def _painter(self, resolution: str) -> Paint:
         """What paints an image of this size: the process for large ones, if there can be one."""

@@ -64,16 +64,8 @@ class Request:
 
 
 Handler = Callable[[Request, str], Awaitable[Reply]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One address. ``locked`` ones want the key and count against the rate limit."""
-
-    method: str
-    pattern: re.Pattern[str]
-    handler: Handler
-    locked: bool
+#: Method, pattern of the path, handler, and whether it wants the key and counts against the rate limit.
+Route = tuple[str, str, Handler, bool]
 
 
 @dataclass(repr=False, eq=False)
@@ -94,7 +86,7 @@ class Router:
         self._routes = self._make_routes()
 
     def _make_routes(self) -> list[Route]:
-        rows: list[tuple[str, str, Handler, bool]] = [
+        rows: list[Route] = [
             ("POST", r"/api/v1/models/([^/]+)/run", self._submit, True),
             ("GET", r"/api/v1/jobs/([^/]+)", self._poll, True),
             ("GET", r"/temp/.+", self._download, False),
@@ -104,7 +96,7 @@ class Router:
         ]
         if self.publish_schema:
             rows.append(("GET", r"/api/v1/models/([^/]+)/schema", self._schema, False))
-        return [Route(method, re.compile(pattern), handler, locked) for method, pattern, handler, locked in rows]
+        return rows
 
     # -- the way through ----------------------------------------------------------------------------------------
 
@@ -181,24 +173,23 @@ class Router:
         """What the service says when nothing goes wrong by script."""
         extra: dict[str, str] = {}
         try:
-            route, argument = self._find_route(request)
-            if route.locked:
+            handler, locked, argument = self._find_route(request)
+            if locked:
                 if not self.has_key(request):
                     raise Refusal("unauthorized", "Invalid or missing API key.", headers={"WWW-Authenticate": "Bearer"})
                 extra = self._take_turn()
-            reply = await route.handler(request, argument)
+            reply = await handler(request, argument)
         except Refusal as refusal:
             reply = refusal.reply()
         return Reply(reply.status, reply.body, {**extra, **reply.headers})
 
-    def _find_route(self, request: Request) -> tuple[Route, str]:
+    def _find_route(self, request: Request) -> tuple[Handler, bool, str]:
         allowed = []
-        for route in self._routes:
-            match = route.pattern.fullmatch(request.path)
-            if match:
-                if route.method == request.method:
-                    return route, unquote(match[1]) if match.groups() else ""
-                allowed.append(route.method)
+        for method, pattern, handler, locked in self._routes:
+            if match := re.fullmatch(pattern, request.path):
+                if method == request.method:
+                    return handler, locked, unquote(match[1]) if match.groups() else ""
+                allowed.append(method)
         if allowed:
             say = f"{request.method[:20]} is not possible here; use {allowed[0]}."
             raise Refusal("invalid_request", say, status=405, headers={"Allow": ", ".join(allowed)})

@@ -240,11 +240,7 @@ class _Running(HTTPServerConnectionDelegate):
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         server = _Server(
-            self,
-            max_body_size=MAX_READ,
-            max_buffer_size=MAX_READ,
-            chunk_size=2**16,
-            idle_connection_timeout=MAX_IDLE,
+            self, max_body_size=MAX_READ, max_buffer_size=MAX_READ, chunk_size=2**16, idle_connection_timeout=MAX_IDLE
         )
         server.add_sockets([self._socket])
         self._ready.set()

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kling_notebook.sandbox.painter import catalog, figure, illustrations, paint, warnings_of
+from kling_notebook.sandbox.painter import catalog, figure, illustrations, paint, subjects, warnings_of
+from kling_notebook.sandbox.painter.canvas import Canvas
+from kling_notebook.sandbox.painter.light import light_of
 from kling_notebook.sandbox.painter.picture import render
+from kling_notebook.sandbox.painter.places import paint_place
 from kling_notebook.sandbox.painter.scene import compose
-from kling_notebook.sandbox.painter.vocabulary import TABLE, read
+from kling_notebook.sandbox.painter.vocabulary import TABLE, plain, read
+from kling_notebook.sandbox.painter.weather import paint_weather
 from kling_notebook.sandbox.painting_process import PaintingProcess
 
 if TYPE_CHECKING:
@@ -79,6 +84,88 @@ def test_several_of_a_drawing_and_its_color_follow_the_prompt() -> None:
 def test_a_name_that_is_not_known_is_named_in_a_warning() -> None:
     assert warnings_of("a zorble beside a fox") == ["The sandbox has not drawn: zorble."]
     assert warnings_of("a beautiful red fox in the snow, highly detailed, 8k") == []
+
+
+@pytest.mark.parametrize("phrase", sorted(plain("nearest")))
+def test_what_is_drawn_as_something_else_is_named_in_a_warning(phrase: str) -> None:
+    words = phrase.replace("_", " ")
+    assert len(read(words).known) == 1
+    assert warnings_of(f"a house and a {words}") == [f"The sandbox has not drawn: {words}."]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "missing"),
+    [
+        ("a waterfall in the rainforest", ""),
+        ("a tropical island in the sea", ""),
+        ("an erupting volcano at night", ""),
+        ("waterfalls and icebergs", "iceberg"),
+        ("a robin, stained glass", "robin, stained glass"),
+        ("a corgi wearing sunglasses on a skateboard", "corgi, sunglasses"),
+        ("a man in a blue coat and a top hat", "top hat"),
+        ("a wizard with a beard", "wizard"),
+        ("a penguin surfing on a wave", "surfing"),
+        ("the eiffel tower in tokyo", "the eiffel tower, tokyo"),
+        ("a cat with blue eyes", ""),
+        ("a chocolate cake in a glass bowl", ""),
+        ("a vintage car in front of a house", ""),
+        ("a donut on a pink background", ""),
+    ],
+)
+def test_a_prompt_is_drawn_or_says_what_is_missing(prompt: str, missing: str) -> None:
+    assert warnings_of(prompt) == ([f"The sandbox has not drawn: {missing}."] if missing else [])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "drawn"),
+    [
+        ("a glass vase", [("amphora", 1)]),
+        ("a chocolate cake", [("birthday-cake", 1)]),
+        ("a snowman with a carrot nose", [("snowman", 1)]),
+        ("a couple on the beach", [("person", 2)]),
+        ("a couple of dogs", [("dog", 2)]),
+        ("a bouquet of pink roses", [("bouquet", 1)]),
+        ("a fox and a book", [("fox", 1), ("open-book", 1)]),
+    ],
+)
+def test_words_beside_one_another_are_read_together(prompt: str, drawn: list[tuple[str, int]]) -> None:
+    assert [(item.name, item.count) for item in compose(prompt).subjects] == drawn
+
+
+def test_a_table_with_nothing_known_on_it_is_a_card() -> None:
+    told = ["The sandbox has not drawn: typewriter; the image shows the prompt as text."]
+    assert warnings_of("a typewriter on a wooden desk") == told
+    assert compose("a typewriter on a wooden desk").view == "card"
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a girl and a book under a tree", "a car and a palm tree", "pancakes and blueberries"]
+)
+def test_no_subject_hides_another(prompt: str) -> None:
+    scene = compose(prompt)
+    canvas = Canvas(256, 256, scene, light_of(scene))
+    paint_place(canvas)
+    found = [
+        (item, subjects._spots(canvas, canvas.rng(f"subject {item.name}"), item, order))
+        for order, item in enumerate(scene.subjects)
+    ]
+    ends = sorted(subjects._reach(item.name, spots) for item, spots in subjects._apart(canvas, found))
+    assert all(left[1] < right[0] + 30 for left, right in pairwise(ends))
+    assert ends[0][0] > -5
+    assert ends[-1][1] < 261
+
+
+def test_rain_falls_outside_a_rooms_window() -> None:
+    scene = compose("a cup on a table, rain")
+    canvas = Canvas(256, 256, scene, light_of(scene))
+    paint_place(canvas)
+    before = canvas.pixels.copy()
+    paint_weather(canvas)
+    changed = np.abs(canvas.pixels - before).max(axis=-1) > 0.01
+    assert canvas.pane is not None
+    assert changed[canvas.pane].mean() > 0.05
+    changed[canvas.pane] = False
+    assert not changed.any()
 
 
 def test_a_prompt_of_which_nothing_is_known_becomes_a_card_and_says_so() -> None:

@@ -45,13 +45,10 @@ def warnings_of(prompt: str, negative_prompt: str | None = None, *, source: bool
     from .scene import compose
 
     scene = compose(prompt, negative_prompt)
+    names = ", ".join(scene.undrawn[:8]) + (", ..." if len(scene.undrawn) > 8 else "")
     if scene.view == "card" and not (source and (scene.styles or scene.tints or scene.moods)):
         shown = "changes only the colors" if source else "shows the prompt as text"
         if not scene.placed:
             return [f"The sandbox reads English and knows no thing that these words name; the image {shown}."]
-        return [f"The sandbox has not drawn: {_few(scene.undrawn)}; the image {shown}."]
-    return [f"The sandbox has not drawn: {_few(scene.undrawn)}."] if scene.undrawn else []
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        return [f"The sandbox has not drawn: {names}; the image {shown}."]
+    return [f"The sandbox has not drawn: {names}."] if names else []

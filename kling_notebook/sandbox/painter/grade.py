@@ -8,23 +8,14 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .canvas import Array, Canvas, bands, luma, mix
+from .vocabulary import rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .catalog import RGB
 
-# Cast, color and contrast (1 leaves them), and a veil laid over: its color and its share.
-_MOODS: Mapping[str, tuple[RGB, float, float, RGB, float]] = {
-    "warm": ((1.10, 1.01, 0.84), 1.0, 1.0, (1, 1, 1), 0.0),
-    "cold": ((0.84, 0.98, 1.13), 1.0, 1.0, (1, 1, 1), 0.0),
-    "dark": ((0.62, 0.62, 0.62), 1.0, 1.0, (1, 1, 1), 0.0),
-    "bright": ((1, 1, 1), 1.0, 1.0, (1, 1, 1), 0.24),
-    "vivid": ((1, 1, 1), 1.5, 1.0, (1, 1, 1), 0.0),
-    "muted": ((1, 1, 1), 0.45, 1.0, (0.55, 0.55, 0.55), 0.16),
-    "dramatic": ((1, 1, 1), 1.12, 1.35, (1, 1, 1), 0.0),
-    "dreamy": ((1.06, 1.06, 1.06), 1.0, 1.0, (0.98, 0.92, 0.96), 0.22),
-}
+_MOODS: Mapping[str, list[float]] = {name: [float(word) for word in words] for name, words in rows("grade").items()}
 
 
 def grade(c: Canvas) -> None:
@@ -32,11 +23,11 @@ def grade(c: Canvas) -> None:
     scene = c.scene
     if scene.tints:
         _tint(c, scene.tints)
-    for cast, colours, steepness, veil, share in (_MOODS[mood] for mood in scene.moods):
+    for *cast, colours, steepness, red, green, blue, share in (_MOODS[mood] for mood in scene.moods):
         c.pixels *= np.array(cast, np.float32)
         saturate(c.pixels, colours)
         contrast(c.pixels, steepness)
-        c.pixels += (np.array(veil, np.float32) - c.pixels) * np.float32(share)
+        c.pixels += (np.array((red, green, blue), np.float32) - c.pixels) * np.float32(share)
     for colour in scene.unwanted_colours:
         _drain(c, colour)
 

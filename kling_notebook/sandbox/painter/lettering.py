@@ -16,17 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .canvas import Array, Canvas, mix, step
 from .shadows import drop_shadow, lay_sheet
+from .vocabulary import rows
 
 if TYPE_CHECKING:
     from .catalog import RGB
 
-_SYSTEM_FONTS = (
-    "NotoSansCJK-Regular.ttc", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc",
-    "AppleSDGothicNeo.ttc", "NotoSansArabic-Regular.ttf", "NotoSansHebrew-Regular.ttf",
-    "NotoSansDevanagari-Regular.ttf",
-    "NotoSansThai-Regular.ttf", "Nirmala.ttf", "tahoma.ttf", "Arial Unicode.ttf", "DroidSansFallbackFull.ttf",
-    "wqy-microhei.ttc", "unifont.ttf",
-)  # fmt: skip
+_SYSTEM_FONTS = tuple(name.replace("_", " ") for line in rows("font").values() for name in line)
 _INKS: tuple[tuple[RGB, RGB, RGB], ...] = (
     ((0.95, 0.92, 0.85), (0.16, 0.20, 0.30), (0.80, 0.34, 0.26)),
     ((0.13, 0.20, 0.26), (0.95, 0.91, 0.82), (0.93, 0.66, 0.30)),

@@ -11,11 +11,7 @@ from .canvas import Canvas, mix
 from .sky import deep_space, paint_sky
 from .subjects import ashore
 
-_HORIZONS = (
-    (0.70, {"city", "village"}),
-    (0.66, {"forest", "jungle"}),
-    (0.56, {"sea", "beach", "cliff"}),
-)
+_HORIZONS = ((0.70, {"city", "village"}), (0.66, {"forest", "jungle"}), (0.56, {"sea", "beach", "cliff"}))
 """How far down the horizon lies, by place; the first that holds."""
 
 

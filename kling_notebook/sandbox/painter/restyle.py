@@ -59,8 +59,8 @@ def restyle(c: Canvas, source: Image.Image) -> None:
         c.pixels += (np.array(tone, np.float32) * (0.25 + 1.1 * level) - c.pixels) * np.float32(0.26)
     before = c.pixels.copy()
     _sky(c)
-    if not {"sun", "moon", "crescent", "planet"} & scene.sky:  # stars do not shine before a wall
-        c.pixels = before + (c.pixels - before) * sky
+    if not {"sun", "moon", "crescent", "planet"} & scene.sky:
+        c.pixels = before + (c.pixels - before) * sky  # stars do not shine before a wall
     # What the prompt names is in the source already, unless the prompt asks for more.
     if scene.adding and not scene.close:
         c.scene = replace(scene, subjects=tuple(replace(item, scale=item.scale * 0.6) for item in scene.subjects))

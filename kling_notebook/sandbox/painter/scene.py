@@ -18,9 +18,8 @@ _HOURS = {hint: hour for hour, hints in rows("hour").items() for hint in hints}
 _PLACE_OF_HOME = rows("home")
 FURNITURE = rows("furniture")
 _DEFAULT_COUNTS = {name: int(count) for name, (count,) in rows("usual_count").items()}
-_WORN, _PARTS, _MEDIA, _LINES = plain("worn"), plain("part"), plain("medium"), plain("outlined")
-_COATS = frozenset(("dress", "coat", "t-shirt", "womans-clothes", "kimono", "sari", "running-shirt"))
-"""Clothes that are shown by their color."""
+_WORN, _COATS, _PARTS, _BLOOMS = plain("worn"), plain("coat"), plain("part"), plain("bloom")
+_MEDIA, _LINES = plain("medium"), plain("outlined")
 _DOERS = plain("doer") | {name for name, drawing in drawings().items() if drawing.home in {"sport", "snow"}}
 WATERS = frozenset(("sea", "lake", "river", "beach", "cliff", "glacier"))
 _NATURAL: Mapping[tuple[str, RGB], RGB] = {
@@ -35,7 +34,6 @@ _LIVING = frozenset(
     name for name, drawing in drawings().items()
     if drawing.kind == "creature" or (drawing.kind == "set" and drawing.home in {"ground", "underwater", "sky"})
 )  # fmt: skip
-_BLOOMS = frozenset(("flower", "rose", "sunflower", "lavender", "hibiscus"))
 _INDOORS = frozenset(("room", "studio", "interior"))
 
 
@@ -120,7 +118,11 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     close = "close" in found["size"]
     view = found["view"][0] if found["view"] else ""
     subjects = tuple(attached.subjects.values())[:6]
-    if any(item.name in _DOERS for item in subjects):  # the drawing shows whoever does it
+    doers = [item.name for item in subjects if item.name in _DOERS]
+    if doers and any(item.name in _LIVING - _PEOPLE for item in subjects):  # an animal does it: not to be seen
+        subjects = tuple(item for item in subjects if item.name not in doers)
+        attached.undrawn += [name.removeprefix("person-").replace("-", " ") for name in doers]
+    elif doers:  # the drawing shows whoever does it
         subjects = tuple(item for item in subjects if item.name not in _PEOPLE)
     rooms = [name for name in found["place"] if name in FURNITURE]
     if rooms:  # a lamp in a room is the one beside the sofa
@@ -287,8 +289,8 @@ def _places(
         places = places if set(places) - {"snow", "road"} else (*places, scenic)
     if not set(places) - {"snow", "road"}:
         homes = [home_of(item.name) for item in subjects]
-        if set(homes) - _INDOORS:  # what stands on a table is smaller beside a house
-            homes = [home for home in homes if home not in _INDOORS]
+        homes = ["forest" if home == "branch" and len(homes) > 1 else home for home in homes]
+        homes = [home for home in homes if home not in _INDOORS] or homes  # what stands on a table fits on a meadow
         homes = [home for home in homes if home != "hills"] or homes
         if places:  # on snow or a road stands what would be shown in a studio otherwise
             homes = ["hills" if home in {"studio", "room", "interior"} else home for home in homes]

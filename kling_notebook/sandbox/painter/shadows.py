@@ -8,21 +8,22 @@ import numpy as np
 
 from .canvas import Array, Canvas, blur
 from .catalog import index as drawings
+from .vocabulary import plain
 
 if TYPE_CHECKING:
     from .catalog import RGB
     from .figure import Sheet
 
 
-def _at_home(home: str, *names: str) -> frozenset[str]:
+def at_home(home: str, *names: str) -> frozenset[str]:
     """These, and the drawings of the published set that are at home there."""
     return frozenset(names) | {name for name, drawing in drawings().items() if drawing.home == home}
 
 
-SKY = _at_home("sky", "bird", "balloon", "dragon", "rocket", "ufo", "lantern")
-AFLOAT = _at_home("afloat", "boat", "sailboat", "ship", "swan", "whale", "dolphin")
-SWIMMING = _at_home("underwater", "fish", "whale", "dolphin")
-WADING = frozenset(("heron", "flamingo", "torii", "bridge"))
+SKY = at_home("sky", "bird", "balloon", "dragon", "rocket", "ufo", "lantern")
+AFLOAT = at_home("afloat", "boat", "sailboat", "ship", "swan", "whale", "dolphin")
+SWIMMING = at_home("underwater", "fish", "whale", "dolphin")
+WADING = plain("wading")
 
 
 def tie(

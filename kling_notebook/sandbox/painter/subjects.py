@@ -12,9 +12,10 @@ from .catalog import index as drawings
 from .figure import sheet_of
 from .illustrations import breadth
 from .scene import COLOURS
-from .shadows import AFLOAT, SKY, SWIMMING, WADING, drop_shadow, lay_sheet, pool, shine, tie
+from .shadows import AFLOAT, SKY, SWIMMING, WADING, at_home, drop_shadow, lay_sheet, pool, shine, tie
 from .stage import counter_top
 from .trees import out_of_focus
+from .vocabulary import plain
 
 if TYPE_CHECKING:
     from .scene import Subject
@@ -24,15 +25,8 @@ from .catalog import RGB
 Placed: TypeAlias = tuple[float, float, float]
 """Foot x, foot y and height in pixels."""
 _MOUNTS = frozenset(("horse", "unicorn"))
-_PERCHING = frozenset(("owl", "snowyowl", "bird", "cat", "parrot", "eagle", "dove", "butterfly", "chipmunk", "koala"))
-_FAR = frozenset(
-    ("castle", "tower", "windmill", "temple", "church", "lighthouse", "house", "cabin", "tree", "pine", "bare-tree",
-     *(name for name, drawing in drawings().items() if drawing.home == "town"))
-)  # fmt: skip
-_SYMMETRIC = frozenset(
-    ("bridge", "balloon", "rocket", "ufo", "castle", "temple", "torii", "lantern", "owl", "snowyowl", "robot", "fruit")
-)
-_ON_THE_WALL = frozenset(("framed-picture", "mirror", "window", "alarm-clock", "mantelpiece-clock", "calendar"))
+_PERCHING, _SYMMETRIC, _ON_THE_WALL = plain("perching"), plain("symmetric"), plain("wall")
+_FAR = at_home("town", *plain("far"))
 
 
 def ashore(c: Canvas) -> bool:
@@ -72,14 +66,12 @@ def _apart(c: Canvas, found: list[tuple[Subject, list[Placed]]]) -> list[tuple[S
     if not any(hidden):
         return found
     total = sum(right - left for left, right in ends)
-    share, x = min(1.0, 0.92 * c.width / total), 0.0
-    gap = (c.width - share * total) / (len(ends) + 1)
-    moved = {}
+    share, moved = min(1.0, 0.92 * c.width / total), {}
+    gap = x = (c.width - share * total) / (len(ends) + 1)
     for item, spots in sorted(ground, key=lambda pair: sum(reach[pair[0].name])):
         left, right = reach[item.name]
-        x += gap
         moved[item.name] = [((at - left) * share + x, y, tall * share) for at, y, tall in spots]
-        x += share * (right - left)
+        x += share * (right - left) + gap
     return [(item, moved.get(item.name, spots)) for item, spots in found]
 
 
@@ -207,8 +199,8 @@ def _emphasis(c: Canvas, subject: Subject) -> float:
     if {"branch", "room"} & set(c.scene.places):
         return 1.7 if creature and "room" in c.scene.places else 1.0
     if _home(subject.name) in {"studio", "table", "room"}:
-        living = any(drawings()[item.name].kind == "creature" for item in c.scene.subjects)
-        return 0.38 if living else 0.55  # out of doors, where it is not shown for itself
+        # Out of doors, where it is not shown for itself, and smaller beside somebody.
+        return 0.38 if any(drawings()[item.name].kind == "creature" for item in c.scene.subjects) else 0.55
     if len(c.scene.subjects) > 1 or subject.count > 1 or c.scene.close or subject.scale > 1.0:
         return 1.0
     if creature and subject.name not in {"bear", "polarbear"}:

@@ -97,15 +97,9 @@ def _sized(kind: Sprite, scale: float) -> Sprite:
 
 
 def stand(
-    c: Canvas,
-    rng: np.random.Generator,
-    foot: Array,
-    tones: Sequence[Array],
-    *,
-    tall: float,
-    leafy: bool,
+    c: Canvas, rng: np.random.Generator, foot: Array, tones: Sequence[Array], *, tall: float, leafy: bool,
     spots: Sequence[float],
-) -> None:
+) -> None:  # fmt: skip
     """Set trees up to `tall` pixels high on the line `foot` at `spots` (fractions of the width), in any of `tones`."""
     kinds = [_sprite(rng, tall, leafy=leafy, side=c.side()) for _ in range(3)]
     # A few sizes of each, drawn once: one tree is seen to be another's copy no sooner than two are alike in size.

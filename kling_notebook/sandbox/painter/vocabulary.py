@@ -65,7 +65,7 @@ SET: tuple[Word, ...] = tuple(Word("subject", name, drawing.words) for name, dra
 """The words for drawings of the published set."""
 _INDEX: Mapping[str, Word] = {phrase: word for table in (SET, TABLE) for word in table for phrase in word.phrases}
 _LONGEST = max(phrase.count(" ") + 1 for phrase in _INDEX)
-_IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "geese": "goose"}
+_IRREGULAR = {several: one for one, words in rows("irregular").items() for several in words}
 _SILENT, _FILLERS = plain("silent"), plain("filler")
 _PHRASES = frozenset(phrase.replace("_", " ") for phrase in plain("skipped"))
 """Phrases whose words mean something else than they do alone: they are skipped."""
@@ -80,8 +80,8 @@ LETTERS = 12_000
 WORDS = 600
 BREAK = Word("break", "", ())
 """A comma or full stop: what stands before it does not describe what comes after."""
-SEVERAL = Word("count", "3", ())
-"""What a plural without a number means."""
+SEVERAL, PAIR = Word("count", "3", ()), Word("count", "2", ())
+"""What a plural without a number means, and a couple."""
 BACKDROP = Word("place", "studio", ())
 """What a color before "background" means."""
 OTHER = Word("other", "", ())
@@ -119,7 +119,8 @@ def read(text: str) -> Reading:
             if negated:
                 denied.add((word.kind, word.value))
             else:
-                _keep(known, word, plural=plural, after_noun=begun == noun_end > 0)
+                several = PAIR if token == "couple" else SEVERAL if plural else None  # noqa: S105 - an English word
+                _keep(known, word, several, after_noun=begun == noun_end > 0)
                 undrawn += [phrase] * (phrase in _NEAREST)
                 noun_end = at if word.kind == "subject" and not plural else 0
             negated = False
@@ -142,20 +143,14 @@ def read(text: str) -> Reading:
     return Reading(tuple(known), frozenset(denied), tuple(unknown), tuple(dict.fromkeys(undrawn)), quoted)
 
 
-def _keep(known: list[Word], word: Word, *, plural: bool, after_noun: bool) -> None:
+def _keep(known: list[Word], word: Word, several: Word | None, *, after_noun: bool) -> None:
     """Add a word of the tables, with what its plural and a noun right before it mean."""
-    if after_noun and _flavors(known[-1], word):
+    pair = [index()[one.value] for one in (known[-1], word) if one.kind == "subject"] if after_noun else []
+    if len(pair) == 2 and all(one.kind == "set" and one.home in _THINGS for one in pair):
         known.pop()
-    if plural and word.kind == "subject" and not _counted(known):
-        known.append(SEVERAL)
+    if several and word.kind == "subject" and not _counted(known):
+        known.append(several)
     known.append(word)
-
-
-def _flavors(before: Word, word: Word) -> bool:
-    """Whether a noun right before another thing only says what that is made of."""
-    drawings = index()
-    things = (drawings.get(before.value), drawings.get(word.value))
-    return all(one is not None and one.kind == "set" and one.home in _THINGS for one in things)
 
 
 def _verb(token: str) -> bool:
