@@ -300,7 +300,8 @@ class Journal:
 
     def newest_identical(self, identity: str, backend: str) -> Record | None:
         """The newest record of the same request on this backend that decides whether it is bought again."""
-        return self._newest(f"identity=? AND backend=? AND ({NOT_OVER} OR status='completed')", (identity, backend))
+        # A plus keeps SQLite from the index on backend, by which it would read every row of the folder.
+        return self._newest(f"identity=? AND +backend=? AND ({NOT_OVER} OR status='completed')", (identity, backend))
 
     def open_records(self) -> list[Record]:
         """Everything that is not over, oldest first."""
@@ -472,7 +473,12 @@ class Filter:
             (self.status, "status=?", [self.status]),
             (self.starred, "starred <> '[]'", []),
             (self.noted, "note IS NOT NULL", []),
-            (self.since is not None, "created_at >= ?", [self.since]),
+            # From the first such number on: for a page in order SQLite would read on to the oldest row of the folder.
+            (
+                self.since is not None,
+                "n >= (SELECT MIN(+n) FROM jobs WHERE created_at >= ?) AND created_at >= ?",
+                [self.since, self.since],
+            ),
             (self.before is not None, "n < ?", [self.before]),
             (self.backend, "backend=?", [self.backend]),
             (
