@@ -160,7 +160,8 @@ def _history(**given: Any) -> Any:
     }
     limit, page = _whole("--limit", given.get("limit", str(PAGE))), _whole("--page", given.get("page", "1"))
     records = session.rows(**where, limit=limit, offset=(page - 1) * limit)
-    total = session.count(**where)
+    # A search that fits on a page need not go through the folder a second time.
+    total = len(records) if page == 1 and len(records) < limit else session.count(**where)
     pages = math.ceil(total / limit)
     footer = ""
     if page < pages:
