@@ -22,22 +22,21 @@ LAST = Path(__file__).with_name("last_run.json")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--quick", action="store_true", help="fewer runs, no million rows, nothing in real time")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, nothing in real time")
     parser.add_argument("--only", metavar="PARTS", help="some of load,polling,jobs,notebooks,growth,whole")
     parser.add_argument("--runs", type=int, default=0, help="runs a median is taken of")
     parser.add_argument("--suite", action="store_true", help="time the test suite as well")
     message = parser.parse_args()
-    runs = message.runs or (5 if message.quick else 11)
-    sizes = (1000, 10_000, 100_000) if message.quick else (1000, 10_000, 100_000, 1_000_000)
+    runs = message.runs or (3 if message.quick else 5)
     before = busy()
     with tempfile.TemporaryDirectory(prefix="kling-benchmarks-", ignore_cleanup_errors=True) as folder:
         here = Path(folder)
         parts: dict[str, Callable[[], Iterator[Row]]] = {
-            "load": lambda: load.rows(here, max(3, runs // 2)),
+            "load": lambda: load.rows(here, runs),
             "polling": lambda: polling.rows(here, 4 if message.quick else 10, real=not message.quick),
             "jobs": lambda: jobs.rows(here, runs),
-            "notebooks": lambda: notebooks.rows(here, 8.0 if message.quick else 15.0),
-            "growth": lambda: growth.rows(here, sizes, 3 if message.quick else 5),
+            "notebooks": lambda: notebooks.rows(here),
+            "growth": lambda: growth.rows(here, (1000, 10_000, 100_000), runs),
             "whole": lambda: whole.rows(here, tour=True, suite=message.suite),
         }
         chosen = message.only.split(",") if message.only else list(parts)

@@ -1,67 +1,85 @@
-"""The history of 1 000 to 1 000 000 jobs, and what one more job costs beside them, with the exponent of each."""
+"""Folders of 1 000 to 100 000 jobs: what opening, asking and one more job cost, and with which exponent that grows."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import statistics
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files.thumbnails import keep
+from kling_notebook.journal import recovery
 from kling_notebook.journal.job_record import Record, new_record
 from kling_notebook.journal.journal import Filter, Journal
+from kling_notebook.notebook.magic import subcommands
 from kling_notebook.results import history
-from kling_notebook.results.result import history_row
 from kling_notebook.session.session import Session
 from kling_notebook.view.progress import ProgressRow, progress_bundle
-from kling_notebook.view.table import history_bundle
+from kling_notebook.view.table import facts_bundle
 
 from . import service
-from .report import Row, exponent, ms, seconds
+from .report import Row, exponent, interleaved, ms, seconds
 
-PAGE = 20
-PAGE_NAME = f"page of {PAGE} with thumbnails, as shown"
+PAGE = subcommands.PAGE
 CATEGORIES = ("status", "backend", "source", "model", "resolution", "aspect_ratio", "output_format")
 PARAMETERS = ("negative_prompt", "resolution", "aspect_ratio", "num_outputs", "output_format")
 
 
 def rows(folder: Path, sizes: tuple[int, ...], runs: int) -> Iterator[Row]:
     journals = {count: filled(folder / f"history-{count}", count) for count in sizes}
-    costs = {
-        name: {n: _median(lambda j=j, work=work: work(j), runs) for n, j in journals.items()}
-        for name, work in _READS.items()
-    }  # type: ignore[misc]
-    for name, got in costs.items():
-        most = max(got)
-        goal, met = "", None
-        if name == PAGE_NAME:
-            goal, met = "under 10 ms at any size", got[most] < 0.010
-        elif name in _CONSTANT:
-            goal, met = "does not grow", exponent(got.items()) < 0.2
-        else:
-            goal, met = "at most linear", exponent(got.items()) < 1.2
-        yield _row(f"history: {name}", got, goal, met)
+    sessions = {count: opened(_folder(journal)) for count, journal in journals.items()}
+    for name, (work, most) in ASKED.items():
+        got = {count: times(lambda one=one, work=work: work(one), runs) for count, one in sessions.items()}
+        grows = 1.2 if name in MAY_SCAN else 0.3
+        yield _row(f"history: {name}", got, most, grows)
+    for session in sessions.values():
+        session.close()
+    for name, work in READS.items():
+        got = {count: times(lambda one=one, work=work: work(one), runs) for count, one in journals.items()}
+        yield _row(f"history: {name}", got, None, 0.3)
     yield from _frames(journals, runs)
+    yield _left_behind(folder / "left", max(3, runs))
     yield from _sweeps(folder / "sweeps", runs)
 
 
-def _row(name: str, got: dict[int, float], goal: str, met: bool | None) -> Row:
-    series = ", ".join(f"{_short(n)} {ms(took)}" for n, took in got.items())
-    return Row(name, series, "", exponent(got.items()), goal, met, "the ratio is the exponent")
+def opened(folder: Path) -> Session:
+    """A session of a hosted service that is never asked. What opening leaves to the background goes on."""
+    where = {"api_key": "none-asks-for-it", "base_url": "http://127.0.0.1:9/api/v1", "folder": str(folder)}
+    return Session(where | {"credits_without_asking": 1e9})
+
+
+def times(work: Callable[[], object], runs: int) -> tuple[float, float]:
+    """Seconds of one call, after one that warms up: median and best."""
+    took = []
+    for _ in range(runs + 1):
+        for thread in threading.enumerate():  # what the last one left to the background is not this one's
+            if thread.name == "kling-journal-check":
+                thread.join()
+        took.append(seconds(work))
+    return statistics.median(took[1:]), min(took[1:])
+
+
+def _row(name: str, got: dict[int, tuple[float, float]], most: float | None, grows: float) -> Row:
+    """Medians for each size; goals for the largest and for the exponent. The exponent is that of the best times, which
+    other programs disturb least."""
+    grown = exponent((count, best) for count, (_, best) in got.items())
+    median, best = got[max(got)]
+    series = ", ".join(f"{_short(count)} {ms(took)}" for count, (took, _) in got.items())
+    goal = (f"at most {ms(most)} at {_short(max(got))}, " if most else "") + f"exponent below {grows:g}"
+    met = grown < grows and (most is None or median <= most)
+    return Row(name, series, "", grown, goal, met, f"the ratio is the exponent; best {ms(best)}")
 
 
 def _short(n: int) -> str:
-    return f"{n // 1_000_000}M" if n >= 1_000_000 else f"{n // 1000}k" if n >= 1000 else str(n)
-
-
-def _median(work: Callable[[], object], runs: int) -> float:
-    work()
-    return statistics.median(seconds(work) for _ in range(runs))
+    return f"{n // 1000}k" if n >= 1000 else str(n)
 
 
 def filled(folder: Path, count: int) -> Journal:
@@ -85,6 +103,9 @@ def filled(folder: Path, count: int) -> Journal:
             more, whole = count - len(made), f"SELECT {chosen} FROM k JOIN jobs ON jobs.n = 1 + k.value % {len(made)}"  # noqa: S608
             numbers = f"WITH RECURSIVE k(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM k LIMIT {more})"  # noqa: S608
             connection.execute(f"INSERT INTO jobs {numbers} {whole}")
+            # What is starred or noted is old: the last that somebody finds who looks from the newest on.
+            connection.execute("UPDATE jobs SET starred='[0]' WHERE n < 200 AND n % 2")
+            connection.execute("UPDATE jobs SET note='for the cover' WHERE n < 200 AND n % 3 = 0")
     _images(folder, journal)
     return journal
 
@@ -141,13 +162,38 @@ def _folder(journal: Journal) -> Path:
     return journal.path.parents[1]
 
 
+def _shown(session: Session, **given: Any) -> object:
+    """A page of ``%kling history``; the whole folder's."""
+    subcommands._session = lambda: session  # type: ignore[assignment]
+    return subcommands._history(all=True, **given)
+
+
+def _date_of_newest_but(session: Session, count: int) -> str:
+    """When the job was made that so many followed."""
+    made = session.rows(limit=1, before=session.rows(limit=1)[0].number - count)[0].created_at
+    return datetime.fromtimestamp(made).isoformat()
+
+
+# What is asked, with the most seconds it may take in the largest folder.
+ASKED: dict[str, tuple[Callable[[Session], object], float | None]] = {
+    "open a session": (lambda session: opened(session.folder).close(), 0.05),
+    "%kling status": (lambda session: facts_bundle("Status", session.status().rows()), 0.02),
+    "search, found nowhere": (lambda session: _shown(session, search="zebra"), 0.1),
+    "page with thumbnails": (_shown, 0.03),
+    "last page but one": (lambda session: _shown(session, page=str(session.count() // PAGE - 1)), 0.03),
+    "the panel's last page but one": (lambda session: session.rows(limit=PAGE, before=2 * PAGE), 0.03),
+    "--starred": (lambda session: _shown(session, starred=True), 0.03),
+    "--noted": (lambda session: _shown(session, noted=True), 0.03),
+    "--since, few": (lambda session: _shown(session, since=_date_of_newest_but(session, 5)), 0.03),
+    "--since, many": (lambda session: _shown(session, since=_date_of_newest_but(session, 500)), 0.03),
+    "--status failed": (lambda session: _shown(session, status="failed"), 0.03),
+    "the session's own page": (lambda session: session.rows(mine=True, limit=PAGE), 0.03),
+}
+MAY_SCAN = ("search, found nowhere",)
+
+
 def _append(journal: Journal) -> object:
     return journal.add(_records(1))
-
-
-def _page(journal: Journal) -> object:
-    found = journal.latest(limit=PAGE)
-    return history_bundle([history_row(one, _folder(journal)) for one in found], total=journal.count())
 
 
 def _before_a_job(journal: Journal) -> object:
@@ -156,41 +202,38 @@ def _before_a_job(journal: Journal) -> object:
         journal.past_seconds(backend, ("kling-image", "1K", 1))
         journal.dearest_image(backend)
         journal.last_balance(backend)
-    return journal.newest_identical("0" * 64, backend), journal.open_records()
+    return journal.newest_identical("0" * 64, "pixeldojo"), journal.open_records()
 
 
-_READS: dict[str, Callable[[Journal], object]] = {
+def _slice(journal: Journal) -> object:
+    """What the look through a journal reads at a time, in the background."""
+    with journal.reading() as connection:
+        first = journal.count() // 2
+        return recovery._refuse_impossible(connection, f"n BETWEEN {first} AND {first + recovery.SLICE - 1}")
+
+
+READS: dict[str, Callable[[Journal], object]] = {
     "append": _append,
+    f"look through {recovery.SLICE} rows": _slice,
     "read for one more job": _before_a_job,
-    "records of a page": lambda journal: journal.latest(limit=50),
-    PAGE_NAME: _page,
-    "search, found at once": lambda journal: journal.latest(search="fox", limit=50),
-    "search, found nowhere": lambda journal: journal.latest(search="zebra", limit=50),
     "frame of the newest 200": lambda journal: history.frame(journal, Filter(limit=200)),
 }
-_CONSTANT = frozenset(_READS) - {"search, found nowhere"}
 
 
 def _frames(journals: dict[int, Journal], runs: int) -> Iterator[Row]:
-    got: dict[int, float] = {}
+    """Everything as a DataFrame: both grow with it, and ours must not be slower than what one writes with pandas."""
+    got = {}
     for count, journal in journals.items():
-        times: dict[str, list[float]] = {"ours": [], "pandas": []}
-        if count <= 100_000:
-            _frame(journal)
-        for _ in range(runs if count <= 100_000 else 1):
-            for name, work in (("ours", _frame), ("pandas", by_pandas)):
-                times[name].append(seconds(lambda work=work, journal=journal: work(journal)))  # type: ignore[misc]
-        ours, peer = (statistics.median(times[name]) for name in ("ours", "pandas"))
-        got[count] = ours
-        yield Row(
-            f"history: DataFrame of {_short(count)} jobs",
-            ms(ours),
-            f"pandas.read_sql, same conversions {ms(peer)}",
-            ours / peer,
-            "at most 1.2 x",
-            ours <= 1.2 * peer,
-        )
-    yield _row("history: DataFrame of everything", got, "at most linear", exponent(got.items()) < 1.2)
+        turns = runs if count < 100_000 else 1
+        took = interleaved(
+            {"ours": lambda one=journal: _frame(one), "pandas": lambda one=journal: by_pandas(one)}, turns
+        )  # type: ignore[misc]
+        ours, peer = took["ours"], took["pandas"]
+        got[count] = ours.median, ours.best
+        peers = f"pandas.read_sql, same conversions {ms(peer.median)}"
+        ratio = ours.median / peer.median
+        yield Row(f"DataFrame of {_short(count)} jobs", ms(ours.median), peers, ratio, "at most 1.2 x", ratio <= 1.2)
+    yield _row("DataFrame of everything", got, None, 1.2)
 
 
 def _frame(journal: Journal) -> Any:
@@ -222,23 +265,46 @@ def by_pandas(journal: Journal) -> Any:
     return frame
 
 
+def _left_behind(folder: Path, runs: int) -> Row:
+    """A session opens where a kernel was killed with 2,000 jobs that were not sent, or not answered."""
+    took = []
+    for run in range(runs):
+        here = folder / str(run)
+        begun = opened(here)
+        begun.journal.add(left_behind(2000, begun.backend))
+        begun.close()
+        time.sleep(0.1)
+        again: list[Session] = []
+        took.append(seconds(lambda here=here, again=again: again.append(opened(here))))  # type: ignore[misc]
+        assert again[0].count(status="cancelled") == 1000
+        again[0].close()
+    middle = statistics.median(took)
+    best = f"best {ms(min(took))}"
+    return Row("start after a kill with 2000 jobs", ms(middle), "", None, "at most 300 ms", middle <= 0.3, best)
+
+
 def _sweeps(folder: Path, runs: int) -> Iterator[Row]:
-    """What a cell does itself for many jobs: check and price them, journal them, and show how they run."""
-    begun = Session({"sandbox": True, "folder": str(folder), "credits_without_asking": 1e9})
+    """What a cell does itself for many jobs: check, price and journal them, show how they run, and cancel them."""
+    begun = opened(folder)
+    begun.dispatcher.start = lambda _: None  # type: ignore[method-assign]  # none is ever sent
     fresh = iter(range(10**9))
-    started: dict[int, float] = {}
-    shown: dict[int, float] = {}
+    started: dict[int, tuple[float, float]] = {}
+    shown: dict[int, tuple[float, float]] = {}
+    cancelled: list[float] = []
     for count in (10, 100, 1000):
         lines = [ProgressRow(f"fox {i}", ">", "running", "moving", 3.0, 10.0) for i in range(count)]
+        calls = []
 
-        def start(count: int = count) -> None:
+        def start(count: int = count, calls: list[Any] = calls) -> None:
             requests = [begun.request(f"fox {next(fresh)}") for _ in range(count)]
             begun.estimate(requests, reuse=True)
-            begun.start(requests, source="python", sweep=True, run=lambda *_: None)
+            calls.append(begun.start(requests, source="python", sweep=True))
 
-        started[count] = _median(start, runs)
-        shown[count] = _median(lambda lines=lines: progress_bundle(lines), runs)  # type: ignore[misc]
-    begun.dispatcher.jobs.clear()
+        started[count] = times(start, runs)
+        shown[count] = times(lambda lines=lines: progress_bundle(lines), runs)  # type: ignore[misc]
+        cancelled = [seconds(call.cancel_unsent) for call in calls]
     begun.close()
+    middle, best = statistics.median(cancelled), f"best {ms(min(cancelled))}"
+    yield Row("Ctrl-C with 1000 queued jobs", ms(middle), "", None, "at most 200 ms", middle <= 0.2, best)
     for name, got in (("start a sweep of so many jobs", started), ("one update of so many jobs' progress", shown)):
-        yield _row(name, got, "at most linear", exponent(got.items()) < 1.2)
+        yield _row(name, got, None, 1.2)

@@ -14,6 +14,17 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 
+def clean_environment(folder: Path) -> dict[str, str]:
+    """That of this process without what is set for us, and with an IPython profile of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
+    return clean | {"IPYTHONDIR": str(folder / "ipython"), "PYTHONDONTWRITEBYTECODE": ""}
+
+
+def connected(service: Any) -> dict[str, str]:
+    """The environment in which a kernel takes the sandbox for the hosted service."""
+    return {"PIXELDOJO_API_BASE": service.base_url, "PIXELDOJO_API_KEY": service.key}
+
+
 class Kernel:
     """A fresh kernel; ``messages`` holds (time, message) of everything it told the front end."""
 
@@ -21,9 +32,8 @@ class Kernel:
         self.manager = KernelManager()
         argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
         self.manager._kernel_spec = KernelSpec(argv=argv, display_name="peer", language="python")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
-        here = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONDONTWRITEBYTECODE": ""}
-        self.manager.start_kernel(cwd=str(folder), env=clean | here | environment, stderr=subprocess.DEVNULL)
+        everything = clean_environment(folder) | environment
+        self.manager.start_kernel(cwd=str(folder), env=everything, stderr=subprocess.DEVNULL)
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=120)

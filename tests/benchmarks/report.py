@@ -61,15 +61,30 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def interleaved(works: Mapping[str, Callable[[], object]], runs: int, warm: int = 1) -> dict[str, float]:
-    """Median wall time of each, taken in turns: what slows the machine down for a while slows all of them down."""
-    took: dict[str, list[float]] = {name: [] for name in works}
+@dataclass(frozen=True)
+class Took:
+    """Seconds of several runs: wall time as a median and at best, and the processor's, of this process, as a median."""
+
+    median: float
+    best: float
+    processor: float
+
+
+def interleaved(works: Mapping[str, Callable[[], object]], runs: int, warm: int = 1) -> dict[str, Took]:
+    """The times of each, taken in turns: what slows the machine down for a while slows all of them down."""
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     for run in range(-warm, runs):
         for name, work in works.items():
+            used = time.process_time()
             one = seconds(work)
             if run >= 0:
-                took[name].append(one)
-    return {name: statistics.median(times) for name, times in took.items()}
+                took[name].append((one, time.process_time() - used))
+    return {name: _took(times) for name, times in took.items()}
+
+
+def _took(times: Sequence[tuple[float, float]]) -> Took:
+    walls, processor = zip(*times, strict=True)
+    return Took(statistics.median(walls), min(walls), statistics.median(processor))
 
 
 def ms(value: float) -> str:

@@ -6,15 +6,12 @@ import base64
 import functools
 import importlib.util
 import io
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import requests
 
@@ -24,6 +21,8 @@ from kling_notebook.journal.job_record import new_record
 from kling_notebook.sandbox import Sandbox
 from kling_notebook.sandbox.painter import paint
 from kling_notebook.session.session import Session
+
+from .apart import Apart
 
 
 def simulation() -> ModuleType:
@@ -58,36 +57,7 @@ def sandbox(resolution: str = "1K", **options: Any) -> Sandbox:
     return Sandbox(**{"latency": 0.0, "paint": lambda *_, **__: image, "credits": 1e6} | options)
 
 
-class Apart(NamedTuple):
-    """Where a sandbox of another process is found."""
-
-    base_url: str
-    key: str
-
-
-_APART = """
-import sys
-from tests.benchmarks import service
-seconds = float(sys.argv[1])
-with service.sandbox(latency=lambda _: seconds) as ours:
-    print(ours.base_url, ours.key, flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def apart(latency: float) -> Iterator[Apart]:
-    """A sandbox in a process of its own, where what it does must not slow down whoever measures."""
-    argv = [sys.executable, "-c", _APART, str(latency)]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield Apart(*process.stdout.readline().split())
-        process.stdin.close()
-
-
-def session(service: Sandbox, folder: Path, **message: Any) -> Session:
+def session(service: Sandbox | Apart, folder: Path, **message: Any) -> Session:
     """A session to which the sandbox is the hosted service."""
     where = {"api_key": service.key, "base_url": service.base_url, "folder": str(folder)}
     return Session(where | {"requests_per_minute": 6000, "credits_without_asking": 1e9} | message)
@@ -103,39 +73,32 @@ def know(begun: Session, durations: list[float]) -> None:
 
 
 def script(
-    service: Sandbox, folder: Path, prompt: str, *, patient: bool = False, until: float = 1e18
-) -> dict[str, Any]:
-    """The given document's example, its poll URL mended, with what anybody adds: the file, and the image shown.
-
-    Args:
-        patient: after a 429, sleep as between polls and ask again (as printed, the example stops with a KeyError).
-    """
+    service: Sandbox | Apart, folder: Path, prompt: str, *, side_by_side: int = 1, **parameters: Any
+) -> list[str]:
+    """The given document's example, its poll URL mended, with what anybody adds: the files, and the images shown."""
     headers = {"Authorization": f"Bearer {service.key}", "Content-Type": "application/json"}
-    counts = {"requests": 0, "refused": 0}
-
-    def ask(send: Callable[..., requests.Response], url: str, **body: Any) -> Any:
-        while True:
-            reply = send(url, headers=headers, **body)
-            counts["requests"] += 1
-            counts["refused"] += reply.status_code == 429
-            if not patient or reply.status_code != 429 or time.monotonic() > until:
-                return reply.json()
-            time.sleep(2)
-
-    body = {"prompt": prompt, "aspect_ratio": "1:1"}
-    job = ask(requests.post, f"{service.base_url}/models/kling-image/run", json=body)
+    body = {"prompt": prompt, "aspect_ratio": "1:1"} | parameters
+    job = requests.post(f"{service.base_url}/models/kling-image/run", headers=headers, json=body).json()  # noqa: S113  # as people write it
     while True:
-        status = ask(requests.get, f"{service.base_url}/jobs/{job['jobId']}")
-        if status.get("status") in ("completed", "failed") or time.monotonic() > until:
+        status = requests.get(f"{service.base_url}/jobs/{job['jobId']}", headers=headers).json()  # noqa: S113
+        if status.get("status") in ("completed", "failed"):
             break
         time.sleep(2)
-    seen = time.monotonic()
-    shown = []
-    for k, url in enumerate(status.get("output", {}).get("images", ())):
+
+    def show(k: int, url: str) -> str:
         path = folder / f"{job['jobId']}_{k}.png"
-        path.write_bytes(requests.get(url).content)  # noqa: S113  # as people write it
-        shown.append(embedded(path))
-    return counts | {"seen": seen, "shown": shown}
+        path.write_bytes(requests.get(url).content)  # noqa: S113
+        return embedded(path)
+
+    with ThreadPoolExecutor(side_by_side) as pool:
+        return list(pool.map(show, *zip(*enumerate(status["output"]["images"]), strict=True)))
+
+
+def pool(service: Sandbox | Apart, folder: Path, jobs: int, workers: int = 32, **parameters: Any) -> list[str]:
+    """So many jobs by the same script in a pool of threads; the images as they are shown."""
+    with ThreadPoolExecutor(workers) as threads:
+        made = threads.map(lambda i: script(service, folder, f"fox {i}", **parameters), range(jobs))
+        return [image for images in made for image in images]
 
 
 def embedded(path: Path, side: int = 1024) -> str:
@@ -147,12 +110,3 @@ def embedded(path: Path, side: int = 1024) -> str:
     out = io.BytesIO()
     image.convert("RGB").save(out, "JPEG", quality=85)
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}">'
-
-
-def in_threads(works: list[Callable[[], object]]) -> None:
-    """Each on a thread of its own, until all are done."""
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

@@ -244,13 +244,17 @@ def test_what_one_more_job_reads_and_writes_does_not_grow(journals) -> None:
 
 
 def test_a_page_of_the_history_does_not_grow(journals) -> None:
-    growth = part("growth")
-    assert growth_of(journals, growth._page) < 0.05
-    assert growth_of(journals, lambda journal: journal.latest(limit=50, offset=100)) < 0.05
+    assert growth_of(journals, lambda journal: (journal.latest(limit=50), journal.count())) < 0.05
+    assert growth_of(journals, lambda journal: journal.latest(limit=50, offset=journal.count() - 100)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(limit=50, before=journal.count() // 2)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(sessions=("0" * 12,), limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(backend="another", limit=50)) < 0.05
     assert growth_of(journals, lambda journal: journal.latest(status="failed", limit=50)) < 0.05
+    assert growth_of(journals, lambda journal: journal.latest(starred=True, limit=50)) < 0.05
+    assert growth_of(journals, lambda journal: journal.latest(noted=True, limit=50)) < 0.05
+    for newer in (5, 200):
+        since = {one: one.latest(limit=1, before=one.count() - newer)[0].created_at for one in journals.values()}
+        assert growth_of(journals, lambda journal, since=since: journal.latest(since=since[journal], limit=50)) < 0.05
 
 
 def test_a_search_grows_no_faster_than_the_history(journals) -> None:
