@@ -38,7 +38,8 @@ _STATES: Mapping[str, Literal["running", "completed", "failed"]] = {
     **dict.fromkeys(("pending", "processing", "running", "queued", "starting", "in_progress"), "running"),
 }
 _STATUS_KEYS = ("status", "state", "jobStatus", "job_status", "taskStatus", "task_status")
-_ID_KEYS = ("jobId", "job_id", "id", "jobID", "taskId", "task_id")
+_OWN_ID_KEYS = ("jobId", "job_id")  # the documented names: they count in an error reply, and say whose reply it is
+_ID_KEYS = (*_OWN_ID_KEYS, "id", "jobID", "taskId", "task_id")
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidRequestError,
@@ -88,7 +89,7 @@ def read_submit(
     # A reply that was cut still counts: the job it names was paid for, and its id is all that is needed.
     whole = parse(body)
     reply = _unwrapped(whole if whole is not None else parse_torn(body)) or {}
-    if not 200 <= status < 300 and (refuses(status) or _job_id(reply, _ID_KEYS[:2]) is None):
+    if not 200 <= status < 300 and (refuses(status) or _job_id(reply, _OWN_ID_KEYS) is None):
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
     job_id = _job_id(reply)
     for url in (_text(reply, "statusUrl", "status_url"), header(headers, "location")):
@@ -116,7 +117,7 @@ def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, 
     reply = _unwrapped(parse(body))
     if reply is None:
         raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
-    job = _job(reply, _job_id(reply, _ID_KEYS[:2]) or job_id, base_url)
+    job = _job(reply, _job_id(reply, _OWN_ID_KEYS) or job_id, base_url)
     if _STATES.get(job.status) == "completed" and not job.image_urls:
         text = f"Job {job_id} is completed, and the reply names no image."
         raise _unexpected(text, status, body, job_id=job_id)
@@ -185,28 +186,34 @@ _WRAPPERS = ("data", "result", "job", "response", "body", "payload", "prediction
 
 def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
     """The object that speaks of the job: the reply itself, or what it is wrapped in; None if there is no object. Facts
-    outside are kept."""
+    outside are kept, but for a status: an envelope has one of its own ("success")."""
     if not isinstance(reply, Mapping):
         return None
-    if depth > 3 or _speaks_of_a_job(reply):
+    certain = _certainty(reply)
+    if depth > 3 or certain == 3:
         return reply
-    others = sorted(reply, key=lambda key: _WRAPPERS.index(key) if key in _WRAPPERS else len(_WRAPPERS))
-    for key in others:
+    for key in sorted(reply, key=lambda key: _WRAPPERS.index(key) if key in _WRAPPERS else len(_WRAPPERS)):
         inside = reply[key]
         if isinstance(inside, str) and inside.lstrip().startswith("{"):
             inside = parse(inside.encode("utf-8", "replace"))
         if isinstance(inside, list) and len(inside) == 1:
             inside = inside[0]
         found = _unwrapped(inside, depth + 1) if key not in ("error", "input", "request") else None
-        if found is not None and _speaks_of_a_job(found, alone=key in _WRAPPERS):
-            return {name: value for name, value in reply.items() if name != key} | dict(found)
+        # Under another name it may be anybody's: a user has an id and a status as well.
+        enough = 1 if key in _WRAPPERS and certain < 2 else 3
+        if found is not None and _certainty(found) >= enough:
+            outside = reply.keys() - {key} - (set(_STATUS_KEYS) if found.keys() & set(_STATUS_KEYS) else set())
+            return {name: reply[name] for name in outside} | dict(found)
     return reply
 
 
-def _speaks_of_a_job(value: Mapping[str, Any], *, alone: bool = True) -> bool:
-    """It holds a job's id, or a status with images. A bare ``id`` counts only if ``alone``: users have one as well."""
-    names = (*_ID_KEYS, *_STATUS_KEYS, *_CONTAINERS[:3]) if alone else [key for key in _ID_KEYS if key != "id"]
-    return any(name in value for name in names)
+def _certainty(value: Mapping[str, Any]) -> int:
+    """How surely it speaks of a job: 3 by an id that only a job has, 2 by a bare ``id``, 1 by a status or by images."""
+    if any(key in value for key in _ID_KEYS if key != "id"):
+        return 3
+    if "id" in value and not value.keys() & {*_IMAGE_KEYS, *_ENCODED_KEYS}:  # an image has an id, too
+        return 2
+    return int(any(key in value for key in (*_STATUS_KEYS, "output", "outputs")))
 
 
 def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
@@ -237,7 +244,8 @@ _CONTAINERS = (
 _IMAGE_KEYS = ("images", "image", "assets", "url", "urls", "image_url", "image_urls", "imageUrl", "imageUrls")
 _ENCODED_KEYS = ("b64_json", "base64", "b64")
 _OTHER_ADDRESSES = re.compile(
-    r"status|poll|cancel|webhook|callback|self|^get$|stream|log|doc|help|input|source|request|prompt|param|thumb|preview",
+    r"status|poll|cancel|webhook|callback|self|^get$|stream|log|doc|help|input|source|request|prompt|param|thumb|preview|"
+    r"user|account|owner|author|avatar|warning|error",
     re.IGNORECASE,
 )
 
@@ -245,10 +253,13 @@ _OTHER_ADDRESSES = re.compile(
 def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     """URLs of images in the service's order, under ``output`` in any of its shapes, else under its other names.
 
-    As a last resort any address below it that is not one of the service's own pages.
+    Then any address in these places that is not one of the service's own pages; as a last resort an image's other names
+    at the top, and below names that are not known ("task_result").
     """
     # If there are some under ``output``, what stands elsewhere is the same, or something else.
-    for anywhere, keys in product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:])):
+    others = [key for key in reply if isinstance(reply[key], Mapping | list) and not _OTHER_ADDRESSES.search(str(key))]
+    places = product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:]))
+    for anywhere, keys in (*places, (False, (*_IMAGE_KEYS, *others))):
         urls = chain.from_iterable(_urls(reply.get(key), anywhere=anywhere) for key in keys)
         # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
         if found := [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]:

@@ -88,6 +88,8 @@ ROWS = [
         poll(SHOWN, f"in {outer.decode()}", http(outer.replace(b"REPLY", b'{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT)))
         for outer in (b'{"data":REPLY}', b'{"result":REPLY}', b'{"code":0,"data":{"job":REPLY}}', b'{"data":[REPLY]}', b'{"response":REPLY,"ok":true}')
     ),
+    poll(SHOWN, "under a name not known", http(b'{"code":0,"data":{"task_id":"{job_id}","task_status":"succeed","task_result":{"images":[{"index":0,"url":"{image_url}"}]}}}')),
+    poll(SHOWN, "an envelope with a status of its own", http(b'{"status":"error","data":{"jobId":"{job_id}","status":"completed",%s}}' % OUTPUT)),
     poll(SHOWN, "status is an object", http(b'{"jobId":"{job_id}","status":{"state":"done"},%s}' % OUTPUT)),
     poll(SHOWN, "no status at all", http(b'{"jobId":"{job_id}",%s}' % OUTPUT)),
     *(
@@ -107,6 +109,8 @@ ROWS = [
     submit(INTACT, "torn after the id", http(b'{"jobId":"{job_id}","status":"pen').replace(b"{length}", b"4000")),
     submit(INTACT, "torn within the prompt", http(b'{"prompt":"a \\"fox\\"","jobId":"{job_id}","x":"\xc3').replace(b"{length}", b"4000")),
     submit(INTACT, "wrapped", http(b'{"success":true,"data":{"jobId":"{job_id}","status":"pending"}}')),
+    submit(INTACT, "wrapped as a result", http(b'{"result":{"jobId":"{job_id}","status":"pending"}}')),
+    submit(INTACT, "an envelope with a status of its own", http(b'{"status":"success","data":{"id":"{job_id}"}}')),
     submit(INTACT, "only Location names the job", http(b"{}", b"Location: BASE/jobs/{job_id}")),
     submit(INTACT, "500, and the id is there", http(b'{"jobId":"{job_id}","error":"late"}', status=b"500 Oops")),
     submit(INTACT, "no id anywhere", http(b'{"status":"pending"}'), images=0, status=JobStatus.UNCONFIRMED),
