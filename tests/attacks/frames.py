@@ -40,10 +40,15 @@ def silent_service() -> Iterator[tuple[str, threading.Event]]:
                     connection.recv(65536)
                     came.set()
 
-        threading.Thread(target=take, daemon=True).start()
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
         try:
             yield f"http://127.0.0.1:{server.getsockname()[1]}/api/v1", came
         finally:
+            for waiting in (server, *held):  # shutting down ends an accept and a recv, closing does not
+                with contextlib.suppress(OSError):
+                    waiting.shutdown(socket.SHUT_RDWR)
+            thread.join(2)
             for connection in held:
                 connection.close()
 
