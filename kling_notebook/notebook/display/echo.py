@@ -4,12 +4,9 @@ Only that echo is held back: what a user asks to display is always displayed.
 """
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from .wait import running_shell
-
-Held = Callable[[object], bool]
 
 
 class _Shown:
@@ -36,7 +33,7 @@ class _Shown:
             self._publisher.unregister_hook(self._look)
 
 
-def held_back() -> Held | None:
+def held_back() -> _Shown | None:
     """A question for later, to be asked with a value: is this its echo, in the cell that runs now?
 
     None if nothing is to be held back: outside IPython, and inside ``widgets.Output``, which may not be on the screen.

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ...api.event_log import log_suppressed
 from ...results.result import is_terminal
@@ -46,19 +46,20 @@ class Message(NamedTuple):
         return self.what in ("end", "result")
 
 
-class Output(Protocol):
-    """Where a display shows. ``live``: it takes the updates between start and end."""
+class Output:
+    """Where a display shows; this one nowhere. ``live``: it takes the updates between start and end."""
 
-    live: bool
+    live = False
 
-    def show(self, message: Message) -> None: ...
+    def show(self, message: Message) -> None:
+        """Show a message, from any thread."""
 
 
 def output_for(show: bool, background: bool) -> Output:
     """The output of the cell, terminal or script that runs now on this thread."""
     shell = running_shell()
     if not show:
-        return NoOutput()
+        return Output()
     if getattr(shell, "kernel", None) is not None:
         publisher = shell.display_pub  # type: ignore[union-attr]  # a shell with a kernel is a shell
         # Without these two no message can be addressed to the cell: another kernel, or ``%%capture`` around ours.
@@ -69,14 +70,7 @@ def output_for(show: bool, background: bool) -> Output:
     return TextOutput(shell, bar)
 
 
-class NoOutput:
-    live = False
-
-    def show(self, message: Message) -> None:
-        pass
-
-
-class CellOutput:
+class CellOutput(Output):
     """The output of the cell it was made in. The result is an output of its own.
 
     Updates are optional messages: ``widgets.Output``, Voila's callbacks and ``jupyter console`` drop them.
@@ -124,10 +118,8 @@ class CellOutput:
         publisher.session.send(publisher.pub_socket, message, ident=publisher.topic)
 
 
-class EndOnly:
+class EndOnly(Output):
     """A publisher we do not know (``%%capture`` around our own cell, other kernels): the end, as one output."""
-
-    live = False
 
     def __init__(self, publisher: Any) -> None:
         self._publisher = publisher
@@ -137,7 +129,7 @@ class EndOnly:
             self._publisher.publish(message.bundle)
 
 
-class TextOutput:
+class TextOutput(Output):
     """A terminal with a bar, the result's text in its place; without a bar a line at the start and one at the end.
 
     They go to stderr. Of a script the value that the call returns is the result; a terminal IPython prints its text.

@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from ...api.generation_request import GenerationRequest
 from ...api.job import STATUSES, JobStatus, Snapshot
 from ...view.markup import bounded
 from ...view.progress import ProgressRow, message_bundle, progress_bundle
 from ...view.table import credits_text
-from .outputs import CellOutput, Message, NoOutput, Output, attempt, output_for
+from .outputs import CellOutput, Message, Output, attempt, output_for
 
 TICK = 0.5
 """Seconds between two messages of all displays together: with an end, which takes two, at most four a second."""
@@ -95,11 +95,11 @@ class LiveDisplay:
         self._lock = threading.Lock()
         self._finished = False
         self._sent: dict[str, Any] | None = None
-        self._output: Output = attempt("opening a display", lambda: output_for(show, background), NoOutput())
+        self._output: Output = attempt("opening a display", lambda: output_for(show, background), Output())
         if self.shows:
             self._show(lambda: message_bundle(first, lines=self._above) if first else self._bundle(), "start")
         if self._output.live:
-            attempt("starting the ticker", lambda: TICKER.add(self), None)
+            attempt("starting the ticker", lambda: TICKER.add(self.tick), None)
 
     def __call__(self, snapshot: Snapshot) -> None:
         """The observer. Only notes; the ticker shows."""
@@ -116,7 +116,7 @@ class LiveDisplay:
             if self._finished:
                 return False
             self._finished = True
-        TICKER.remove(self)
+        TICKER.remove(self.tick)
         if not self.shows:
             return False
         if result is not None:
@@ -127,7 +127,7 @@ class LiveDisplay:
     @property
     def shows(self) -> bool:
         """Whether the result is seen through this display."""
-        return not isinstance(self._output, NoOutput)
+        return type(self._output) is not Output
 
     def rows(self) -> list[ProgressRow]:
         """The rows as they stand now."""
@@ -174,33 +174,30 @@ def _not_waited_for(row: ProgressRow) -> ProgressRow:
     return left if row.tone in ("moving", "waiting") else row
 
 
-class Ticking(Protocol):
-    """What shows itself a little at a time: a display, a panel's queue."""
-
-    def tick(self) -> bool:
-        """Show what changed since the last tick, in one message; False if nothing did. Must not raise."""
-
-
 class _Ticker:
-    """One thread for all displays, one message per tick: their number does not flood the front end."""
+    """One thread for all displays, one message per tick: their number does not flood the front end.
+
+    Of a display or a panel's queue it holds the function that shows what changed since the last tick, in one message,
+    and returns False if nothing did; that must not raise.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._live: list[Ticking] = []
+        self._live: list[Callable[[], bool]] = []
         self._thread: threading.Thread | None = None
 
-    def add(self, display: Ticking) -> None:
+    def add(self, tick: Callable[[], bool]) -> None:
         with self._lock:
-            self._live.append(display)
+            self._live.append(tick)
             # It ended when nothing was left to show: an idle kernel has no ticker thread.
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kling-ticker", daemon=True)
                 self._thread.start()
 
-    def remove(self, display: Ticking) -> None:
+    def remove(self, tick: Callable[[], bool]) -> None:
         with self._lock:
-            if display in self._live:
-                self._live.remove(display)
+            if tick in self._live:
+                self._live.remove(tick)
 
     def _run(self) -> None:
         while True:
@@ -211,7 +208,7 @@ class _Ticker:
                     return
                 waiting = list(self._live)  # the one that waited longest comes first
             # Outside the lock: a display that is being drawn can still be removed.
-            shown = next((display for display in waiting if display.tick()), None)
+            shown = next((tick for tick in waiting if tick()), None)
             with self._lock:
                 if shown in self._live:
                     self._live.remove(shown)
@@ -229,7 +226,7 @@ class LastResult:
     """
 
     def __init__(self) -> None:
-        self._output: Output = attempt("opening an output", lambda: output_for(True, background=False), NoOutput())
+        self._output: Output = attempt("opening an output", lambda: output_for(True, background=False), Output())
         if isinstance(self._output, CellOutput):
             self.show({"text/html": "", "text/plain": ""}, "start")
 

@@ -87,8 +87,9 @@ def perform(
 
 def check_timeout(timeout: Any) -> None:
     """InputError unless a wait can take it: found out later, the jobs would be bought already."""
-    seconds = isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 < float(timeout) < math.inf
-    if timeout is not None and not seconds:
+    if timeout is None:
+        return
+    if not isinstance(timeout, Real) or isinstance(timeout, bool) or not 0 < float(timeout) < math.inf:
         raise InputError(
             f"timeout must be a number of seconds above 0, or None to wait as long as it takes, not {timeout!r}.",
             parameter="timeout",

@@ -85,10 +85,10 @@ def _planned_bundle(estimate: Estimate, requests: Sequence[GenerationRequest], p
     names = [name for name in axes if name != "prompt"]
     fixed = [name for name in PARAMETERS if name not in ("prompt", *axes)]
     values = {name: {sweep_axes.label(request.values[name]) for request in requests} for name in fixed}
-    rows = []
-    for place, request in enumerate(requests[:MOST_PLANNED], 1):
-        at = dict(zip(axes, plan.points[place - 1].coordinates, strict=True)) if names else {}
-        rows.append((str(place), *(sweep_axes.label(at[name]) for name in names), request.prompt))
+    points = [dict(zip(axes, point.coordinates, strict=True)) for point in plan.points] if names else []
+    labels = [[sweep_axes.label(point[name]) for name in names] for point in points] or [[]] * len(requests)
+    shown = zip(labels, requests[:MOST_PLANNED], strict=False)
+    rows = [(str(place), *of_axes, request.prompt) for place, (of_axes, request) in enumerate(shown, 1)]
     if len(requests) > MOST_PLANNED:
         rows.append(("", *("" for _ in names), f"and {len(requests) - MOST_PLANNED} more"))
     same = ", ".join(f"{name} {next(iter(one))}" for name, one in values.items() if len(one) == 1 and one != {"none"})

@@ -135,11 +135,12 @@ def _paths(fragment: str, known: Known) -> list[str]:
     """Quotes protect spaces, and nothing escapes. A folder's quote stays open; so does one that was typed."""
     if fragment.startswith(tuple(QUOTES)):
         return [fragment[0] + path for path in known.paths(fragment[1:])]
-    offered = []
-    for path in known.paths(fragment):
-        quote = "" if not re.search(r"[\s\"',]", path) else "'" if '"' in path else '"'
-        offered.append(quote + path + quote * (not path.endswith("/")))
-    return offered
+    return [_quoted(path) for path in known.paths(fragment)]
+
+
+def _quoted(path: str) -> str:
+    quote = "" if not re.search(r"[\s\"',]", path) else "'" if '"' in path else '"'
+    return quote + path + quote * (not path.endswith("/"))
 
 
 def _jobs(subcommand: str, fragment: str, known: Known) -> list[str]:

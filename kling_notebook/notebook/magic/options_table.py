@@ -37,13 +37,9 @@ def _of_parameter(parameter: Parameter) -> Option:
     # Up to three values fit into the help; for more stands the last word of the name, and the help lists them.
     listed = "|".join(choices) if len(choices) <= 3 else parameter.name.rpartition("_")[2].upper()
     metavar = {"text": "TEXT", "integer": "N", "number": "X", "image": "SOURCE"}.get(parameter.kind, listed)
-    words = parameter.help
-    if parameter.kind == "choice" and len(choices) > 3:
-        words += f": {', '.join(choices)}"
-    elif parameter.range:
-        words += f": {parameter.range}"
-    if parameter.default is not None:
-        words += f" (default {parameter.default})"
+    values = ", ".join(choices) if parameter.kind == "choice" and len(choices) > 3 else parameter.range
+    default = "" if parameter.default is None else f" (default {parameter.default})"
+    words = f"{parameter.help}{f': {values}' if values else ''}{default}"
     forms = _SOURCES if parameter.kind == "image" else ()
     return Option(parameter.name, parameter.flags, words, metavar, choices, typed=bool(forms), forms=forms)
 

@@ -275,19 +275,14 @@ def _check(report: bool = False) -> Any:
     if report:
         text = f"{write_report(Path.cwd())}: names and types of the replies, no values; attach it to a bug report"
         rows.append(("report", "ok", text))
-    if "ipykernel" in sys.modules and (fault := kernel_fault(sys.modules["ipykernel"].__version__)):
-        rows.append(("kernel", "failed", fault))
-    return facts_bundle("Check (spends nothing)", rows)
-
-
-def kernel_fault(version: str) -> str | None:
-    """What is wrong with this ipykernel; None if nothing that we know of."""
-    if (7, 0) <= tuple(map(int, version.split(".")[:2])) < (7, 4):
-        return (
+    version = getattr(sys.modules.get("ipykernel"), "__version__", "")
+    if version.startswith(("7.0.", "7.1.", "7.2.", "7.3.")):
+        text = (
             f"ipykernel {version} now and then stops reading requests: cells stay at [*], and only a restart helps "
             f'(%kling resume then fetches the images). pip install -U "ipykernel>=7.4"'
         )
-    return None
+        rows.append(("kernel", "failed", text))
+    return facts_bundle("Check (spends nothing)", rows)
 
 
 def _config() -> Any:
@@ -326,61 +321,65 @@ _FILTERS = (
     Option("limit", ("--limit",), "jobs on a page", "N"),
     Option("page", ("--page",), "the page to show, from 1", "N"),
 )
-_ROWS = (
-    Subcommand("panel", "", "the widget panel", _panel),
-    Subcommand("history", "[options]", "past jobs with thumbnails, newest first", _history, _FILTERS),
-    Subcommand(
-        "show",
-        "JOB|IMAGE [--code]",
-        "a past result again, or the cell that makes it again",
-        _show_job,
-        (Option("code", ("--code",), "show the cell that makes it again"),),
-        jobs=True,
-    ),
-    Subcommand(
-        "resume",
-        "[JOB [JOB_ID]]",
-        "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one",
-        _resume,
-        jobs=True,
-    ),
-    Subcommand("dismiss", "JOB", "dismiss an unconfirmed job", _dismiss, jobs=True),
-    Subcommand("status", "", "what runs, what is paused, what was spent and what is left", _status),
-    Subcommand(
-        "star",
-        "IMAGE [--off]",
-        "star an image",
-        _star,
-        (Option("off", ("--off",), "take the star away"),),
-        jobs=True,
-    ),
-    Subcommand("note", "JOB TEXT", 'write a note to a job; "" removes it', _note, jobs=True, verbatim=True),
-    Subcommand("budget", "[N|off]", "what this session may spend, in credits", _budget, choices=("off",)),
-    Subcommand(
-        "reuse",
-        "[on|off]",
-        "show the result of an identical completed request instead of paying again",
-        _reuse,
-        choices=_SWITCH,
-    ),
-    Subcommand("sandbox", "[on|off]", "the local practice service: no key, no cost", _sandbox, choices=_SWITCH),
-    Subcommand("login", "", "enter the API key, masked", _login),
-    Subcommand(
-        "check",
-        "[--report]",
-        "check host, key, folder and journal; spends nothing",
-        _check,
-        (
-            Option(
-                "report", ("--report",), "write the shapes of the replies, without values, to a file for a bug report"
+SUBCOMMANDS: Mapping[str, Subcommand] = {
+    row.name: row
+    for row in (
+        Subcommand("panel", "", "the widget panel", _panel),
+        Subcommand("history", "[options]", "past jobs with thumbnails, newest first", _history, _FILTERS),
+        Subcommand(
+            "show",
+            "JOB|IMAGE [--code]",
+            "a past result again, or the cell that makes it again",
+            _show_job,
+            (Option("code", ("--code",), "show the cell that makes it again"),),
+            jobs=True,
+        ),
+        Subcommand(
+            "resume",
+            "[JOB [JOB_ID]]",
+            "fetch jobs that an earlier kernel left behind; JOB_ID from the website attaches an unconfirmed one",
+            _resume,
+            jobs=True,
+        ),
+        Subcommand("dismiss", "JOB", "dismiss an unconfirmed job", _dismiss, jobs=True),
+        Subcommand("status", "", "what runs, what is paused, what was spent and what is left", _status),
+        Subcommand(
+            "star",
+            "IMAGE [--off]",
+            "star an image",
+            _star,
+            (Option("off", ("--off",), "take the star away"),),
+            jobs=True,
+        ),
+        Subcommand("note", "JOB TEXT", 'write a note to a job; "" removes it', _note, jobs=True, verbatim=True),
+        Subcommand("budget", "[N|off]", "what this session may spend, in credits", _budget, choices=("off",)),
+        Subcommand(
+            "reuse",
+            "[on|off]",
+            "show the result of an identical completed request instead of paying again",
+            _reuse,
+            choices=_SWITCH,
+        ),
+        Subcommand("sandbox", "[on|off]", "the local practice service: no key, no cost", _sandbox, choices=_SWITCH),
+        Subcommand("login", "", "enter the API key, masked", _login),
+        Subcommand(
+            "check",
+            "[--report]",
+            "check host, key, folder and journal; spends nothing",
+            _check,
+            (
+                Option(
+                    "report",
+                    ("--report",),
+                    "write the shapes of the replies, without values, to a file for a bug report",
+                ),
             ),
         ),
-    ),
-    Subcommand("log", "", "the last 500 lines of what happened to each job", _log),
-    Subcommand("config", "", "every setting and where it came from", _config),
-    Subcommand("help", "[COMMAND]", "all subcommands, or one", _help),
-)
-SUBCOMMANDS: Mapping[str, Subcommand] = {row.name: row for row in _ROWS}
+        Subcommand("log", "", "the last 500 lines of what happened to each job", _log),
+        Subcommand("config", "", "every setting and where it came from", _config),
+        Subcommand("help", "[COMMAND]", "all subcommands, or one", _help),
+    )
+}
 
 
 def short_help() -> str:
@@ -408,6 +407,6 @@ def help_of(row: Subcommand) -> str:
 
 def help_text() -> str:
     """The help of ``%kling help`` and ``%kling?``: all subcommands."""
-    rows = [(f"%kling {row.name} {row.usage}".rstrip(), row.help) for row in _ROWS]
+    rows = [(f"%kling {row.name} {row.usage}".rstrip(), row.help) for row in SUBCOMMANDS.values()]
     where = "JOB is a number of the history or a job id, IMAGE an address such as 12b:"
     return "\n".join([f"Subcommands of %kling; {where}", *two_columns(rows)])

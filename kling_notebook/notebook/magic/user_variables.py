@@ -70,10 +70,9 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
         if name == "sample":
             values = samples(values)
     if name == "image":
-        pairs = zip(values, typed or values, strict=True)
         values = [
             source(value, variables, typed=typed_text) if isinstance(value, str) else value
-            for value, typed_text in pairs
+            for value, typed_text in zip(values, typed or values, strict=True)
         ]
     return name, values
 
@@ -147,9 +146,8 @@ def source(text: str, variables: Mapping[str, Any], *, typed: str = "") -> Any:
         raise InputError(
             f"There is no variable {found['name']!r}.{_close(found['name'], variables)}", parameter="image"
         )
-    value = variables[found["name"]]
-    if found["subscript"] is not None:
-        value = _picked(value, found)
+    held = variables[found["name"]]
+    value = held if found["subscript"] is None else _picked(held, found)
     if value is None:  # taken as it is, the image would be made, and paid, without its source
         raise InputError(
             f"{text} is None. Put an image, a path or a URL into it, or leave the image out.", parameter="image"

@@ -133,7 +133,7 @@ class Toolkit:
         return widgets.HTML(value, layout=self._layout, style=self._text).add_class(look)
 
     def track(self, widget: Any) -> Any:
-        """A widget that is not always below the panel's root, or `Ticks`: it ends with the panel all the same."""
+        """A widget that is not always below the panel's root, or what listens or ticks: it ends with the panel too."""
         self._loose.add(widget)
         return widget
 
@@ -187,11 +187,11 @@ class Ticks:
     def start(self) -> None:
         if not self.running:
             self.running = True
-            TICKER.add(self)
+            TICKER.add(self.tick)
 
     def close(self) -> None:
         self.running = False
-        TICKER.remove(self)
+        TICKER.remove(self.tick)
 
     def tick(self) -> bool:
         act = self._act()
