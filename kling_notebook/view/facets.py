@@ -65,8 +65,9 @@ def facets_bundle(facets: Sequence[Facet], *, title: str = "", notice: str = "")
 
 def _with_tiles(facet: Facet, tiles: Iterator[Tile]) -> Facet:
     """The same facet with the next tiles of ``tiles`` in its cells, in the order of `Facet.named`."""
-    cells = tuple(tuple(tuple(next(tiles) for _ in cell or (_EMPTY,)) for cell in row) for row in facet.cells)
-    return replace(facet, cells=cells)
+    return replace(
+        facet, cells=tuple(tuple(tuple(next(tiles) for _ in cell or (_EMPTY,)) for cell in row) for row in facet.cells)
+    )
 
 
 def _sheet(facets: Sequence[Facet], title: str) -> bytes:

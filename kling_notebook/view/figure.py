@@ -174,8 +174,7 @@ def _sizes(facets: Sequence[Facet], width: float) -> tuple[list[list[float]], li
     for facet in facets:
         ratios = [[_ratio(cell) for cell in row] for row in facet.cells]
         columns = [max(column) for column in zip(*ratios, strict=True)] or [1.0]
-        usable = width - _beside(facet)
-        wide = [usable * column / sum(columns) for column in columns]
+        wide = [(width - _beside(facet)) * column / sum(columns) for column in columns]
         all_wide.append(wide)
         all_tall.append([max(w / ratio for w, ratio in zip(wide, row, strict=True)) for row in ratios] or [1.0])
     fit = _fit([height for tall in all_tall for height in tall] or [1.0], width)

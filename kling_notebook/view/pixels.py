@@ -1,7 +1,5 @@
 """Thumbnails made smaller or lighter: what keeps a saved notebook small when a page holds many of them."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ NINE_BYTES = 128_000
 """JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB."""
 
 
-def open_image(data: bytes, side: int | None = None) -> Image.Image | None:
+def open_image(data: bytes, side: int | None = None) -> "Image.Image | None":
     """The decoded image in RGB, reduced to fit a square of ``side`` pixels; None if the bytes are not an image."""
     from PIL import Image
 
@@ -38,14 +36,14 @@ def smaller(jpeg: bytes, side: int, quality: int = 72) -> bytes:
     return jpeg if image is None else encode(image, quality)
 
 
-def encode(image: Image.Image, quality: int) -> bytes:
+def encode(image: "Image.Image", quality: int) -> bytes:
     """JPEG bytes of an RGB image."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
-def fitting(image: Image.Image, limit: int, steps: Sequence[tuple[float, int]]) -> bytes:
+def fitting(image: "Image.Image", limit: int, steps: Sequence[tuple[float, int]]) -> bytes:
     """The image as a JPEG of at most ``limit`` bytes: the first of some (scale, quality) that fits, or the last."""
     data = b""
     for scale, same in groupby(steps, key=itemgetter(0)):

@@ -1,7 +1,5 @@
 """The contact sheet: one JPEG for pages that show no HTML (PDF, code hosts, a Qt console)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -29,7 +27,7 @@ _MAT = (243, 244, 246)
 
 
 @lru_cache(maxsize=8)
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int, bold: bool = False) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
     """DejaVu Sans, which travels with matplotlib (not imported for it); Pillow's own if it is not there."""
     from PIL import ImageFont
 
@@ -76,7 +74,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, *, title: str = "") -> by
 
 
 def _place(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, size: tuple[int, int], box: tuple[int, int, int, int]
+    sheet: "Image.Image", draw: "ImageDraw.ImageDraw", tile: Tile, size: tuple[int, int], box: tuple[int, int, int, int]
 ) -> None:
     image = open_image(tile.jpeg) if tile.shown else None
     left, top, right, bottom = box
@@ -93,7 +91,7 @@ def _place(
     sheet.paste(image, (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2))
 
 
-def _caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width: int) -> None:
+def _caption(draw: "ImageDraw.ImageDraw", caption: str, at: tuple[int, int], width: int) -> None:
     """The first fact in bold on a line of its own, the others under it."""
     first, _, rest = caption.partition(DOT)
     _line(draw, at, first, width, 12, bold=True)
@@ -102,7 +100,7 @@ def _caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width
 
 
 def _line(
-    draw: ImageDraw.ImageDraw,
+    draw: "ImageDraw.ImageDraw",
     at: tuple[int, int],
     text: str,
     width: int,

@@ -73,8 +73,7 @@ class ParameterAxis:
         shown(self._ticks, bool(choices))
         shown(self.values, bool(name) and not choices)
         self.values.value = STARTS.get(name, "")
-        kind = parameter.kind if parameter else ""
-        self.values.placeholder = HINTS.get(name) or HINTS.get(kind, HINTS[""])
+        self.values.placeholder = HINTS.get(name) or HINTS.get(parameter.kind if parameter else "", HINTS[""])
 
     def _box(self, choice: str, on: bool) -> widgets.Checkbox:
         layout = {"width": "auto", "margin": "0"}

@@ -37,7 +37,7 @@ class BusyIndicator:
         self._timer.cancel()
         self._tell(False)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Listen no more."""
         self._timer.cancel()
         if self._events is not None:

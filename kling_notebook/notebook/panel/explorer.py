@@ -1,7 +1,7 @@
 """Explore: a prompt whose words vary, the values and the price, then the sweep as a labeled grid."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ...results import sweep_axes
 from ...results.result import chosen_parameters
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
-from ...view.markup import FAINT, bounded, plural, tag
+from ...view.markup import FAINT, Html, bounded, plural, tag
 from ...view.progress import ProgressRow, progress_bundle
 from ...view.table import credits_text
 from .axis import HINTS, ParameterAxis, lines_of, values_of, words_of
@@ -29,8 +29,6 @@ INTRO = (
 EXAMPLE = "A {animal} at {time}, watercolor"
 VALUES = {"animal": "red fox\nsnowy owl\nhare", "time": "dawn\nnoon\nnight"}
 """What the page opens with: a grid of three by three."""
-EMPTY = "Your grid appears here, with its rows and columns labeled."
-RUNNING = "A sweep is running; the next one can begin when it has ended."
 SIDE = 256  # pixels of a thumbnail in the grid
 
 
@@ -83,7 +81,9 @@ class Explorer:
         )
         self.plan, self.cost, self.progress = kit.html(), kit.html(), kit.html()
         self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Cancel what was not sent yet")
-        self.grid = kit.track(ImageGrid(kit, "sweep", EMPTY, use_as_source, {}))
+        self.grid = kit.track(
+            ImageGrid(kit, "sweep", "Your grid appears here, with its rows and columns labeled.", use_as_source, {})
+        )
         kit.watch(self.prompt, self._reworded)
         kit.watch(self.most, self._changed)
         fields = column(
@@ -121,9 +121,8 @@ class Explorer:
         self._kit.close(*old)
 
     def _word_field(self, word: str) -> widgets.Textarea:
-        text = self._texts.get(word, "")
-        field = labeled(widgets.Textarea, f"{{{word}}}", rows=3, value=text, placeholder=HINTS[""])
-        return self._kit.watch(field, self._changed)
+        options = {"rows": 3, "value": self._texts.get(word, ""), "placeholder": HINTS[""]}
+        return self._kit.watch(labeled(widgets.Textarea, f"{{{word}}}", **options), self._changed)
 
     def _changed(self) -> None:
         self._edited = True
@@ -169,7 +168,7 @@ class Explorer:
         if not estimate.free and estimate.credits > self.most.value:
             refusal = f"That is above the {credits_text(self.most.value)} allowed beside it. Raise them, or vary less."
         elif self.ticks.running:  # it would take the place of the one that runs, whose end would not be shown
-            refusal = RUNNING
+            refusal = "A sweep is running; the next one can begin when it has ended."
         say(self.cost, text_html(refusal, "warning"))
         self.run.disabled = bool(refusal)
         return planned if not refusal else None
@@ -244,20 +243,18 @@ class Explorer:
 
 def _plan_html(axes: sweep_axes.Axes, price: str, taken: str) -> str:
     """Each axis with its values as they were understood, what is taken from Create, then the count and the price."""
-    lines = []
-    for name, values in axes.items():
-        read = [tag("span", bounded(sweep_axes.label(value), 60), style=_VALUE, dir="auto") for value in values[:12]]
-        more = f" and {len(values) - 12} more" if len(values) > 12 else ""
-        title = tag("strong", f"{name.replace('_', ' ')} ({len(values)}): ")
-        lines.append(tag("div", title, *(part for one in read for part in (one, " ")), more, style="margin: 2px 0"))
-    if taken:  # a source image that was forgotten in the form would make every image of the grid look like it
-        lines.append(text_html(f"Taken from Create: {taken}", "muted"))
-    return tag(
-        "div",
-        *lines,
-        tag("div", price, style="margin-top: 6px; font-size: 13px"),
-        style="font-size: 12px; line-height: 1.6",
-    )
+    # A source image that was forgotten in the form would make every image of the grid look like it.
+    fixed = text_html(f"Taken from Create: {taken}" if taken else "", "muted")
+    price = tag("div", price, style="margin-top: 6px; font-size: 13px")
+    lines = (_axis_html(name, values) for name, values in axes.items())
+    return tag("div", *lines, fixed, price, style="font-size: 12px; line-height: 1.6")
+
+
+def _axis_html(name: str, values: Sequence[object]) -> Html:
+    read = [tag("span", bounded(sweep_axes.label(value), 60), style=_VALUE, dir="auto") for value in values[:12]]
+    more = f" and {len(values) - 12} more" if len(values) > 12 else ""
+    title = tag("strong", f"{name.replace('_', ' ')} ({len(values)}): ")
+    return tag("div", title, *(part for one in read for part in (one, " ")), more, style="margin: 2px 0")
 
 
 _VALUE = f"display: inline-block; padding: 0 6px; margin: 1px 0; border-radius: 4px; background-color: {FAINT}"

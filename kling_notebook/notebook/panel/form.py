@@ -36,8 +36,6 @@ TITLES = {"num_outputs": "Images", "output_format": "File format"}
 
 
 HOW = "The same request as code. Copy it into a cell."
-INVALID = "The form is not valid yet, so no code can be made for it."
-ONLY_CALL = "The cell magic has no way to write this request; use the Python call."
 KINDS = ("text", "choice", "switch", "integer", "number", "image")
 """In the order of the form: words first, lists together, the image last."""
 
@@ -82,14 +80,14 @@ class Form:
 
     def _laid_out(self) -> widgets.VBox:
         """The prompt first; what is chosen from lists side by side; what costs, last and together."""
-        try_one = row(self._kit.html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px")
         fields: list[Any] = []
         for kind, parameters in groupby(
             sorted(PARAMETERS.values(), key=lambda each: KINDS.index(each.kind)), key=lambda each: each.kind
         ):
             made = [self._field(parameter) for parameter in parameters]
             fields += [row(*made, align_items="flex-start")] if kind in ("choice", "switch") else made
-        fields.insert(1, try_one)  # right below the prompt, which it fills in
+        # Right below the prompt, which they fill in.
+        fields.insert(1, row(self._kit.html(tag("div", "Try", style="font-size: 12px")), *self.examples, gap="4px 6px"))
         price = column(self.button, self.cost, self.account, self.message, gap="4px", margin="6px 0 0 0")
         return column(*fields, price, gap="12px", flex="1 1 320px", max_width="460px", width="auto")
 
@@ -251,8 +249,10 @@ class Code:
     def show(self, request: GenerationRequest | None) -> None:
         """The code of a request, or why there is none."""
         cell = code_export.cell_of(request) if request is not None else None
-        say(self.note, text_html(HOW if request is not None else INVALID, "muted"))
-        say(self._cell_note, text_html(ONLY_CALL, "muted") if request is not None and cell is None else "")
+        invalid = "The form is not valid yet, so no code can be made for it."
+        say(self.note, text_html(invalid if request is None else HOW, "muted"))
+        only_call = "The cell magic has no way to write this request; use the Python call."
+        say(self._cell_note, text_html(only_call if request is not None and cell is None else "", "muted"))
         shown(self.cell, cell is not None)
         shown(self.call, request is not None)
         self.cell.value = cell or ""

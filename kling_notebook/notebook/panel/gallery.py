@@ -106,9 +106,8 @@ class Gallery:
         self._start_again = start_again
         self.cards: list[Card] = []
         self.ticks = kit.track(Ticks(kit, self._tick))
-        buttons = {what for offered in BUTTONS.values() for what, *_ in offered}
-        actions = {**dict.fromkeys(buttons, self._pressed), "echo": echoed}
-        self.grid = kit.track(ImageGrid(kit, "gallery", EMPTY, use_as_source, actions))
+        buttons = {what: self._pressed for offered in BUTTONS.values() for what, *_ in offered}
+        self.grid = kit.track(ImageGrid(kit, "gallery", EMPTY, use_as_source, {**buttons, "echo": echoed}))
 
     @property
     def running(self) -> list[Card]:

@@ -62,9 +62,11 @@ class Cell:
         # Never larger than asked for, and never enlarged: the page has the bytes of a thumbnail, not of the original.
         for image in self.result[: self.most]:
             tile = replace(image, thumbnail_size=max(self.side, image.thumbnail_size)).tile()
-            facts = _facts(f"{cell}:{image.place}", tile, image.address)
-            facts |= {"starred": image.place in self.result.starred, "path": tile.href or str(image.path)}
-            facts["label"] = image.address if self.brief else tile.caption
+            facts = _facts(f"{cell}:{image.place}", tile, image.address) | {
+                "starred": image.place in self.result.starred,
+                "path": tile.href or str(image.path),
+                "label": image.address if self.brief else tile.caption,
+            }
             told.append((facts, tile.jpeg if self.side >= image.thumbnail_size else smaller(tile.jpeg, self.side)))
         return told
 

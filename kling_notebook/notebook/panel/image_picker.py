@@ -17,9 +17,6 @@ from ...view.markup import image_source, tag
 from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
 SIDE = 96  # of the preview, in CSS pixels
-LIMITS = "PNG, JPEG or WebP, up to 10 MB"
-"""Announced beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page."""
-PLACEHOLDER = "a path, a URL, or an image's address such as 12b"
 
 
 class ImagePicker:
@@ -35,7 +32,12 @@ class ImagePicker:
         self._chosen: SourceImage | InputError | None = None  # loaded or uploaded; if there is none the text decides
         self._key: object = None
         self._found: SourceImage | InputError | None = None
-        self.text = labeled(widgets.Text, "Start from an image", placeholder=PLACEHOLDER, continuous_update=False)
+        self.text = labeled(
+            widgets.Text,
+            "Start from an image",
+            placeholder="a path, a URL, or an image's address such as 12b",
+            continuous_update=False,
+        )
         self.upload = widgets.FileUpload(
             accept="image/png,image/jpeg,image/webp",
             description="Upload an image",
@@ -43,7 +45,8 @@ class ImagePicker:
         ).add_class("kling-button")
         self.remove = kit.button("Remove image", self.clear, tooltip="Use no source image")
         self.preview = kit.html()
-        limits = kit.html(text_html(LIMITS, "muted"), look="kling-wide")
+        # Announced beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page.
+        limits = kit.html(text_html("PNG, JPEG or WebP, up to 10 MB", "muted"), look="kling-wide")
         self.view = column(self.text, row(self.upload, self.remove, limits), self.preview, gap="6px")
         kit.watch(self.text, self._typed)
         kit.watch(self.upload, self._uploaded)

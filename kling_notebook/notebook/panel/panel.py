@@ -36,7 +36,6 @@ ASLEEP = "The panel's controls need a running kernel: run this cell again. The l
 NO_NOTEBOOK = (
     "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
 )
-CLOSED = "This panel was closed; kling.panel() opens another."
 BUSY = "A cell is running; clicks here may take effect only when it ends."
 """On ipykernel 7 some of them are answered at once, by a thread of the kernel's own; on 7.4 which ones differs by the
 message that a control sent last. The panel cannot know, and a press that waits in silence looks like a dead button."""
@@ -70,9 +69,9 @@ class KlingPanel:
         self.tabs = self._laid_out()
         self.view = column(self.title, self.notice, self.fault, self.busy, self.tabs, gap="6px", max_width="1400px")
         self.view.add_class("kling-panel")
-        self._watch = BusyIndicator(kit.when(self._cell_runs))
+        kit.track(BusyIndicator(kit.when(self._cell_runs)))
         # A panel without references is collected, and closes its widgets then. Not at exit: the page stays.
-        self._end = weakref.finalize(self, _end, kit, self.view, self._watch)
+        self._end = weakref.finalize(self, kit.end, self.view)
         self._end.atexit = False
         self._follow()
 
@@ -111,7 +110,7 @@ class KlingPanel:
             print(NO_NOTEBOOK)
             return
         if not self._end.alive:
-            print(CLOSED)
+            print("This panel was closed; kling.panel() opens another.")
             return
         from IPython.display import display
 
@@ -234,11 +233,6 @@ class KlingPanel:
                     self.gallery.watch(handle, session)
             case "again":
                 self._start("Run again", record.request)
-
-
-def _end(kit: Toolkit, view: widgets.Widget, watch: BusyIndicator) -> None:
-    watch.stop()
-    kit.end(view)
 
 
 def _title(session: Session | None) -> Html:
