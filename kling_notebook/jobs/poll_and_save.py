@@ -61,7 +61,8 @@ def collect(job: RunningJob) -> KlingError | None:
             return None
         if refresh == ASSET_REFRESHES or not any(error.status in GONE for error in errors.values()):
             break
-        job.resumed = True  # the job is done: ask at once
+        # As for a resumed job: no wait before the poll, saved images are looked for, and no duration is learned.
+        job.resumed = True
     gone = all(error.status in GONE for error in errors.values())
     return _pause_job(job, next(iter(errors.values())), JobStatus.EXPIRED if gone else JobStatus.PAUSED, missing=errors)
 
@@ -82,14 +83,13 @@ def ask_until_over(job: RunningJob) -> Job:
     job.refresh_durations()
     failed = retry_policy.FailedPolls()
     began = time.monotonic()  # patience is with the asking, not with the job: a kernel may have been down for a day
-    polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, when last found running
-    before: Job | None = None  # the last reply: what stands in two running is evidence, whatever the status is called
+    polls, age, running = 0, 0.0, 0.0  # how often asked; the job's age when last asked, and when last found running
+    before: Job | None = None  # as the service sent it: the same images in two replies are evidence, whatever its words
     while True:
         if job.unwritten is not None:  # a full disk may have space again: the job id must not wait for the job's end
             job.commit()
-        if polls and time.monotonic() - began > job.max_age:
-            text = f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
-            raise StoppedAskingError(StillRunningError(text + job.resume_hint), JobStatus.PAUSED)
+        if polls:
+            _check_patience(job, began)
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
@@ -115,6 +115,13 @@ def ask_until_over(job: RunningJob) -> Job:
         seen = running or not job.resumed
         _note_end(job, reply, poll_schedule.estimate_duration(running, age, job.durations) if seen else None)
         return reply
+
+
+def _check_patience(job: RunningJob, began: float) -> None:
+    """Raise StoppedAskingError if the job was polled since ``began`` for longer than the setting allows."""
+    if time.monotonic() - began > job.max_age:
+        text = f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
+        raise StoppedAskingError(StillRunningError(text + job.resume_hint), JobStatus.PAUSED)
 
 
 def _submitted(job: RunningJob) -> float:
