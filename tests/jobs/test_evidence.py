@@ -89,7 +89,7 @@ ROWS = [
         for outer in (b'{"data":REPLY}', b'{"result":REPLY}', b'{"code":0,"data":{"job":REPLY}}', b'{"data":[REPLY]}', b'{"response":REPLY,"ok":true}')
     ),
     poll(SHOWN, "under a name not known", http(b'{"code":0,"data":{"task_id":"{job_id}","task_status":"succeed","task_result":{"images":[{"index":0,"url":"{image_url}"}]}}}')),
-    poll(SHOWN, "an envelope with a status of its own", http(b'{"status":"error","data":{"jobId":"{job_id}","status":"completed",%s}}' % OUTPUT)),
+    poll(SHOWN, "an envelope with a status of its own", http(b'{"status":"error","data":{"status":"completed",%s}}' % OUTPUT)),
     poll(SHOWN, "status is an object", http(b'{"jobId":"{job_id}","status":{"state":"done"},%s}' % OUTPUT)),
     poll(SHOWN, "no status at all", http(b'{"jobId":"{job_id}",%s}' % OUTPUT)),
     *(
