@@ -51,7 +51,7 @@ def rows(folder: Path, sizes: tuple[int, ...], runs: int) -> Iterator[Row]:
 
 
 def opened(folder: Path) -> Session:
-    """A session of a hosted service that is never asked. What opening leaves to the background goes on."""
+    """A session of a hosted service that is never asked. What opening leaves to the background keeps running."""
     where = {"api_key": "none-asks-for-it", "base_url": "http://127.0.0.1:9/api/v1", "folder": str(folder)}
     return Session(where | {"credits_without_asking": 1e9})
 

@@ -150,9 +150,9 @@ _NUMPY = """
 import threading, time, numpy as np
 end = time.monotonic() + 4.0
 def busy():
-    picture = np.zeros((2048, 2048, 3), np.float32)
+    pixels = np.zeros((2048, 2048, 3), np.float32)
     while time.monotonic() < end:
-        picture = np.sqrt(picture * 0.5 + 1.0)
+        pixels = np.sqrt(pixels * 0.5 + 1.0)
 threads = [threading.Thread(target=busy) for _ in range(2)]
 for thread in threads: thread.start()
 None

@@ -121,7 +121,7 @@ class Explorer:
         self._kit.close(*old)
 
     def _word_field(self, word: str) -> widgets.Textarea:
-        options = {"rows": 3, "value": self._texts.get(word, ""), "placeholder": HINTS[""]}
+        options: dict[str, Any] = {"rows": 3, "value": self._texts.get(word, ""), "placeholder": HINTS[""]}
         return self._kit.watch(labeled(widgets.Textarea, f"{{{word}}}", **options), self._changed)
 
     def _changed(self) -> None:

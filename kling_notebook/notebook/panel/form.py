@@ -110,7 +110,7 @@ class Form:
         elif numeric and default is not None:
             field = widgets.BoundedIntText if kind == "integer" else widgets.BoundedFloatText
             ends = (("min", parameter.minimum), ("max", parameter.maximum), ("value", default))
-            bounds = {name: value for name, value in ends if value is not None}
+            bounds: dict[str, Any] = {name: value for name, value in ends if value is not None}
             made = labeled(field, title, **bounds, **beside)
         elif numeric or kind == "image":
             made = labeled(widgets.Text, title, placeholder="not set", **beside)

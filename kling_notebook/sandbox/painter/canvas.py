@@ -200,7 +200,7 @@ def smooth_values(rng: np.random.Generator, at: Array) -> Array:
     return out
 
 
-def step(low: float, high: float, value: Array) -> Array:
+def step(low: float | Array, high: float | Array, value: Array) -> Array:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
     out: Array = t * t * (3 - 2 * t)

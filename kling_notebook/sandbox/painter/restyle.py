@@ -72,7 +72,8 @@ def _above(c: Canvas) -> Array:
     """How much of each pixel is probably sky: what is blue or bright and high up."""
     p, y = c.pixels, np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
     blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (luma(p) > 0.55), 0, 1)
-    return blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72)
+    above: Array = blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72)
+    return above
 
 
 def _relight(c: Canvas) -> None:
