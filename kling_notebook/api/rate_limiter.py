@@ -101,7 +101,8 @@ class RateLimiter:
             return self.hold - now
         out, counted = len(self.under_way), len(self.granted) + len(self.under_way)
         known = self.announced is not None or self.learned is not None
-        # A poll that finds its job completed lets the next request go, which must find space: polls are spread out.
+        # A poll that finds its job completed lets the next request go, which must find space: polls are spread out as
+        # soon as those that wait need what is left. Each of them takes a submit and at least one poll.
         gap = self.polled_at + WINDOW / self.limit - now
         if kind == "poll" and known and 2 * self.waiting >= self.limit - counted and self.waiting and gap > 0:
             return gap
@@ -109,20 +110,24 @@ class RateLimiter:
             # Until replies tell more, and after a refusal, few at once; more with each reply.
             most = 1 if self.refusals and not self.streak else 4 + self.streak // 4
             return SOON if out >= most else self._wait_by_count(now, counted)
-        if self.learned is not None or counted >= 2 * self.limit:  # no way of counting lets twice the limit pass
+        # The service's own count decides below. But where it counts by fixed minutes, the limit passes late in one and
+        # again early in the next: our minute may then hold twice the limit, and no more. A learned limit counts once.
+        if self.learned is not None or counted >= 2 * self.limit:
             wait = self._wait_by_count(now, counted, 1 if self.learned is not None else 2)
             if wait > 0.0:
                 return wait
         return 0.0 if self.remaining > out else self._wait_for_reset(now)
 
     def _wait_by_count(self, now: float, counted: int, times: int = 1) -> float:
-        """Space in our own count of the last minute, or a request beyond the limit."""
+        """Space in our own count of the last minute, or a request beyond the limit. ``times``: how often the limit may
+        have passed in that minute."""
         if counted < times * self.limit:
             return 0.0
         may_exceed = self.announced is None if self.learned is None else now >= self.probe_at
         if may_exceed:
             steps = 1 if self.learned is not None or self.refusals else max(1, min(self.beyond + 1, self.limit // 20))
             return 0.0 if counted < self.limit + steps else SOON
+        # There is space again when the reply at this place has left the window.
         place = len(self.granted) - times * self.limit + len(self.under_way)
         return self.granted[place] + WINDOW - now if place < len(self.granted) else SOON
 
@@ -181,6 +186,8 @@ class RateLimiter:
         return replace(current, learned=None if learned >= (self.announced or UNLIMITED) else learned, pause=1)
 
     def _refused(self, now: float, sent: float, headers: Mapping[str, str], epoch: float, jitter: float) -> Self:
+        """A 429. It lowers the limit only if a try beyond a learned limit failed, if it is the second in two minutes
+        with enough replies before it to count, or the third; never if the reply itself says that nothing remains."""
         fresh = sent >= self.refused_at  # requests sent together are refused together: that is one event
         refusals = self.refusals + 1 if fresh else self.refusals
         asked = retry_after(headers, epoch)

@@ -107,7 +107,8 @@ def expand(
         prompt: the text, in which ``{name}`` of a declared axis is filled in and all other braces stay; or a list of
             texts, which is the axis ``prompt``.
         axes: name -> values (list, tuple, Series, array, or a single value). fixed: parameters that do not vary.
-        filled: texts for other ``{name}`` in the prompt; filled in together with the axes, so that each stays as it is.
+        filled: texts for other ``{name}`` in the prompt. They and the axes are filled in together, in one pass, so that
+            braces in a value are not filled in again.
         source: makes the source image that a value of the axis ``image`` means: its values have a label then, and
             can be told apart.
 
@@ -123,8 +124,8 @@ def expand(
     texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
     checked = {name: _axis(name, values, texts, source) for name, values in axes.items()}
     written = checked.get("prompt", (prompt,))
-    # Prompts are told apart as they will be read, filled in; the request keeps them as written until the axes are
-    # filled in as well, in one pass, so that a value with braces of its own is not filled in again.
+    # Prompts are told apart as they will be read (labels, with `filled` put in); a request needs them as they were
+    # written, to be filled in with all values in one pass. Without an axis of prompts each of the two holds one text.
     labels = tuple(fill(text, filled) for text in written)
     if "prompt" in checked:
         _check_duplicates("prompt", labels)
@@ -139,6 +140,7 @@ def expand(
     combinations: Iterable[tuple[Any, ...]] = itertools.product(*checked.values())
     if pick is not None:
         combinations = (_combination(checked, index) for index in pick.indices(jobs))
+    # In the axes' order: results are matched to points by their place, and a grid takes rows and columns in this order.
     points = []
     for values in combinations:
         at = dict(zip(checked, values, strict=True))
@@ -169,7 +171,8 @@ def parse_axes(
     source: Source = plain,
     pick: Pick | None = None,
 ) -> tuple[Axes, list[Point]]:
-    """Axes and points of a call. A list is an axis; a single value is fixed, or for a placeholder an axis of one."""
+    """Axes and points of a Python call, where lists and single values come mixed: a list is an axis, a single value is
+    fixed, or for a placeholder an axis of one. Cells and the panel know their axes, and call `expand`."""
     all_axes = _named(axes)
     if "prompt" in all_axes and prompt is not None and not (isinstance(prompt, str) and not prompt.strip()):
         raise InputError(
