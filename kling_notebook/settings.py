@@ -48,17 +48,30 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "api_key": Setting("secret", None, "PIXELDOJO_API_KEY", "the key of the hosted service"),
         "base_url": Setting("text", None, "PIXELDOJO_API_BASE", f"the service's address; {DEFAULT_BASE_URL} if unset"),
-        "sandbox": Setting("switch", None, "KLING_SANDBOX", "on: painted images, never the service; off: never"),
+        "sandbox": Setting(
+            "switch", None, "KLING_SANDBOX", "on: always the sandbox; off: never; not set: if there is no key"
+        ),
         "folder": Setting("path", "kling_images", "KLING_FOLDER", "where images and the journal are kept"),
         "budget": Setting("number", None, "KLING_BUDGET", "credits this session may spend in all"),
-        "reuse": Setting("switch", None, "KLING_REUSE", "show an identical completed request again instead of buying"),
-        "credits_without_asking": Setting("number", 25.0, None, "credits one call may spend by default"),
+        "reuse": Setting(
+            "switch",
+            None,
+            "KLING_REUSE",
+            "show an identical completed request instead of paying again; not set: in sweeps",
+        ),
+        "credits_without_asking": Setting(
+            "number", 25.0, None, "credits one call may spend without max_credits or a budget"
+        ),
         "in_flight": Setting("count", 64, None, "jobs worked on at once", 1, 256),
         "thumbnail_size": Setting("count", 256, None, "longer side of a grid's images, in pixels", 32, 1024),
         "recipe": Setting("switch", True, None, "put prompt, parameters and job id into each image's file"),
         "nest": Setting("switch", True, None, "keep the kernel's event loop turning while a cell waits"),
-        "job_max_age": Setting("number", 3600.0, None, "seconds after which a job that does not end is paused", 1),
-        "requests_per_minute": Setting("number", 60.0, None, "the pace to begin with, until the service says", 1, 6000),
+        "job_max_age": Setting(
+            "number", 3600.0, None, "seconds of polling after which a job is paused, to be resumed", 1
+        ),
+        "requests_per_minute": Setting(
+            "number", 60.0, None, "the rate to begin with, until replies tell the limit", 1, 6000
+        ),
         "connect_timeout": Setting("number", 10.0, None, "seconds to reach the service", 0.05, 600),
         "read_timeout": Setting("number", 30.0, None, "seconds for one reply in all", 0.05, 600),
         "download_timeout": Setting("number", 120.0, None, "seconds for one image in all", 0.05, 3600),
