@@ -47,13 +47,11 @@ def after_submit(error: KlingError) -> AfterSubmit:
         return AfterSubmit.UNKNOWN
     if isinstance(error, TransportError):
         return AfterSubmit.AGAIN if error.never_left else AfterSubmit.UNKNOWN
-    if isinstance(error, InputError | SettingsError | BudgetExceededError):
-        return AfterSubmit.REFUSED
     if isinstance(error, RateLimitedError):
         return AfterSubmit.REFUSED if (error.retry_after or 0.0) > LONGEST_WAIT else AfterSubmit.AGAIN
-    if isinstance(error, ApiError) and refuses(error.status):
-        return AfterSubmit.REFUSED
-    return AfterSubmit.UNKNOWN
+    before_sending = isinstance(error, InputError | SettingsError | BudgetExceededError)
+    refused = before_sending or (isinstance(error, ApiError) and refuses(error.status))
+    return AfterSubmit.REFUSED if refused else AfterSubmit.UNKNOWN
 
 
 # --- what is asked again ----------------------------------------------------------------------------------------
