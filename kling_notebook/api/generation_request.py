@@ -149,8 +149,7 @@ class GenerationRequest:
             elif value != (row.left_out if row else None):
                 parameters[name] = _canonical(value) if row is None or row.kind == "text" else value
         # The draw of a sweep is left out: the same request may come from another sweep, and is paid for once.
-        sample = _canonical(self.sample)
-        what = {"model": self.model, "parameters": parameters, "extra": self.extra, "sample": sample}
+        what = {"model": self.model, "parameters": parameters, "extra": self.extra, "sample": _canonical(self.sample)}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode("ascii")).hexdigest()
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -203,8 +203,7 @@ def _save_data_url(url: str, write: Callable[[bytes], object], limit: int) -> in
     if not data:
         raise DownloadError("The image in the service's reply cannot be decoded.", final=True)
     if len(data) > limit:
-        too_big = f"The image in the reply is above {limit / 2**20:.0f} MB and was not kept."
-        raise DownloadError(too_big, final=True, too_large=len(data))
+        raise _too_large("in the reply", limit, len(data))
     for start in range(0, len(data), CHUNK):
         write(data[start : start + CHUNK])
     return len(data)
@@ -216,10 +215,14 @@ def _next(arriving: Iterator[bytes], host: str, limit: int, deadline: float) -> 
             raise TimeoutError
         return next(arriving, b"")
     except TooBigError as error:
-        too_big = f"The image from {host} is above {limit / 2**20:.0f} MB and was not kept."
-        raise DownloadError(too_big, final=True, too_large=error.args[0]) from None
+        raise _too_large(f"from {host}", limit, error.args[0]) from None
     except Exception as error:
         raise DownloadError(f"The image from {host} is not whole: {_why(error)}. Try again.") from None
+
+
+def _too_large(origin: str, limit: int, size: int) -> DownloadError:
+    text = f"The image {origin} is above {limit / 2**20:.0f} MB and was not kept."
+    return DownloadError(text, final=True, too_large=size)
 
 
 # --- what went wrong ----------------------------------------------------------------------------------------------

@@ -170,9 +170,8 @@ def why_out_of_reach(url: str, base_url: str) -> str | None:
 def same_origin_url(url: str | None, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
     holds something that is not a character: it could not be written down, and with it the job's id."""
-    if not url or not url.isprintable() or origin(url) is None or origin(url) != origin(base_url):
-        return None
-    return url
+    found = origin(url) if url and url.isprintable() else None
+    return url if found and found == origin(base_url) else None
 
 
 def request_target(url: str) -> str:

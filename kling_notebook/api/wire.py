@@ -119,8 +119,7 @@ def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, 
         raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
     job = _job(reply, _job_id(reply, _OWN_ID_KEYS) or job_id, base_url)
     if _STATES.get(job.status) == "completed" and not job.image_urls:
-        text = f"Job {job_id} is completed, and the reply names no image."
-        raise _unexpected(text, status, body, job_id=job_id)
+        raise _unexpected(f"Job {job_id} is completed, and the reply names no image.", status, body, job_id=job_id)
     return job
 
 
@@ -135,10 +134,9 @@ def completed_by_evidence(before: Job | None, now: Job, num_outputs: int) -> Job
     """
     if now.state != "running" or before is None or not now.output_urls or not before.output_urls:
         return now
-    if now.status in _STATES:
-        same = [_without_query(url) for url in now.output_urls] == [_without_query(url) for url in before.output_urls]
-        if not same or len(now.output_urls) < num_outputs:
-            return now
+    same = [_without_query(url) for url in now.output_urls] == [_without_query(url) for url in before.output_urls]
+    if now.status in _STATES and (not same or len(now.output_urls) < num_outputs):
+        return now
     return replace(now, state="completed", image_urls=now.output_urls)
 
 
