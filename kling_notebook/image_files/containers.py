@@ -310,8 +310,7 @@ def _vp8x(data: bytes, image: _Part) -> bytes:
     size = _webp_size(data, image)
     if size is None:
         raise BrokenContainerError("the WebP file does not begin with its image")
-    has_alpha = image.kind == b"VP8L" and bool(data[image.body + 4] & 0x10)
-    flags = _HAS_EXIF | (_ALPHA if has_alpha else 0)
+    flags = _HAS_EXIF | (_ALPHA if image.kind == b"VP8L" and data[image.body + 4] & 0x10 else 0)
     return bytes([flags, 0, 0, 0]) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
 
 

@@ -97,11 +97,8 @@ def load(
     if kind.media_type not in FORMATS:
         raise NotAnImageError(f"it is {kind.name}", whole=kind.kept)
     facts, reason = _facts(data, kind, lenient)
-    forms = [data]
-    if facts is not None and kind.media_type in (PNG, JPEG):
-        bare = containers.pixel_data(data)
-        forms = [data, bare] if as_it_is else [bare, data]
-    for form in forms:
+    bare = [containers.pixel_data(data)] if facts is not None and kind.media_type in (PNG, JPEG) else []
+    for form in [data, *bare] if as_it_is else [*bare, data]:
         try:
             image = _opened(form, kind, facts)
             if draft is not None:

@@ -160,21 +160,18 @@ def remove_temporaries(folder: Path, *, living: set[str]) -> None:
     """
     with suppress(OSError):
         for path in list(folder.iterdir()):
-            found = _TEMPORARY.fullmatch(path.name)
-            if found and found["owner"] not in living:
+            if (found := _TEMPORARY.fullmatch(path.name)) and found["owner"] not in living:
                 with suppress(OSError):  # that one stays, the others go all the same
                     path.unlink()
 
 
 def _fetch_into(temporary: Path, fetch: Callable[[Callable[[bytes], object]], object], folder: Path) -> None:
     """Stream the body to the temporary, at most 64 MB."""
-    written = 0
 
     def write(piece: bytes) -> None:
-        nonlocal written
-        written += len(piece)
-        if written > decode.MOST_BYTES:
-            raise DownloadError("The image is larger than 64 MB and was refused.", final=True, too_large=written)
+        size = file.tell() + len(piece)
+        if size > decode.MOST_BYTES:
+            raise DownloadError("The image is larger than 64 MB and was refused.", final=True, too_large=size)
         with _disk(folder):  # here, so that no client takes a full disk for a broken connection
             file.write(piece)
 
