@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     chosen = parser().parse_args(arguments)
     try:
-        code: int = chosen.run(chosen)
+        return int(chosen.run(chosen))
     except (CannotStartError, SettingsError) as error:
         print(f"kling-notebook: {error}", file=sys.stderr)
         return 2
@@ -175,7 +175,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    return code
 
 
 if __name__ == "__main__":

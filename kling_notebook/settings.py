@@ -201,12 +201,10 @@ def resolve(
     origin: dict[str, str] = {}
     # The first layer that has a value decides alone: values are never mixed, so one origin can be named for each.
     for name, setting in SETTINGS.items():
-        layers = [(SET_HERE, given.get(name)), ("%config", (config or {}).get(name))]
-        if setting.variable:
-            layers.append((setting.variable, variable(setting.variable, environment)))
-        where, value = next(((where, value) for where, value in layers if value is not None), ("default", None))
-        values[name] = checked(name, value, where)
-        origin[name] = where
+        layers = {SET_HERE: given.get(name), "%config": (config or {}).get(name)}
+        layers |= {setting.variable: variable(setting.variable, environment)} if setting.variable else {}
+        origin[name] = next((where for where, value in layers.items() if value is not None), "default")
+        values[name] = checked(name, layers.get(origin[name]), origin[name])
     # Last of all, and not for the sandbox: a keyring may ask the user to unlock it, and needs up to three seconds.
     if not values["api_key"] and values["sandbox"] is not True:
         values["api_key"] = key_from_keyring()
@@ -241,6 +239,12 @@ def _on_a_thread(function: Callable[[], _Answer], seconds: float | None = None) 
     return answer.result(seconds)
 
 
+def _keyring() -> Any:
+    import keyring  # optional, and slow to load
+
+    return keyring
+
+
 @functools.cache
 def key_from_keyring() -> Secret | None:
     """The key kept in the system's keyring; None if there is none, or if the keyring fails or does not answer.
@@ -250,9 +254,7 @@ def key_from_keyring() -> Secret | None:
     """
 
     def ask() -> Secret:
-        import keyring  # optional, and slow to load
-
-        return Secret(keyring.get_password(KEYRING_SERVICE, KEYRING_NAME) or "")
+        return Secret(_keyring().get_password(KEYRING_SERVICE, KEYRING_NAME) or "")
 
     with suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
         return _on_a_thread(ask, KEYRING_SECONDS) or None
@@ -262,14 +264,8 @@ def key_from_keyring() -> Secret | None:
 def keep_in_keyring(key: str | Secret) -> None:
     """Store the key in the system's keyring. SettingsError if there is none."""
     key = Secret(key)
-
-    def store() -> None:
-        import keyring  # optional, and slow to load
-
-        keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, key.reveal())
-
     try:
-        _on_a_thread(store)
+        _on_a_thread(lambda: _keyring().set_password(KEYRING_SERVICE, KEYRING_NAME, key.reveal()))
         key_from_keyring.cache_clear()
     except ImportError:
         raise SettingsError('No keyring here. Install it with: pip install "kling-notebook[keyring]"') from None

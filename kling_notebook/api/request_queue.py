@@ -13,7 +13,7 @@ from .rate_limiter import Kind, RateLimiter
 _PRIORITY: Mapping[Kind, int] = {"other": 0, "submit": 1, "poll": 2}
 _GRACE = 1.0  # seconds that a slot may ask later than it was told before the others stop waiting for it
 _SHORTEST_WAIT = 0.05
-_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
+jitter = random.Random().random  # noqa: S311  # no secret; the numbers of the module random are the user's
 
 
 class RequestQueue:
@@ -31,7 +31,7 @@ class RequestQueue:
         limiter: RateLimiter,
         clock: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
-        chance: Callable[[], float] = _random.random,
+        chance: Callable[[], float] = jitter,
     ) -> None:
         self.limiter = limiter
         self.clock = clock

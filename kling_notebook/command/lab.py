@@ -24,14 +24,14 @@ def run(folder: Path, *, port: int | None, open_browser: bool) -> None:
 
 def arguments(folder: Path, *, port: int | None, open_browser: bool) -> list[str]:
     """JupyterLab's own command line: serve the notebook's folder, open the notebook."""
-    chosen = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
-    if port is not None:
-        chosen += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    if not open_browser:
-        chosen.append("--no-browser")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        chosen.append("--allow-root")  # a container's only user is root, and Jupyter refuses to start without this
-    return chosen
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return [
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
+        *([] if open_browser else ["--no-browser"]),
+        *(["--allow-root"] if root else []),  # a container's only user, whom Jupyter refuses without this
+    ]
 
 
 def answer_the_question_about_news() -> None:
@@ -39,8 +39,9 @@ def answer_the_question_about_news() -> None:
 
     Only for this process: the user's own settings of JupyterLab stay as they are.
     """
-    paths = [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
+        filter(None, (str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")))
+    )
 
 
 def check_port(port: int) -> None:

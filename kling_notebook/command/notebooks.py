@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from ..api.event_log import log_suppressed
+from ..api.event_log import suppress
 from . import CannotStartError
 
 FIRST = "quickstart.ipynb"
@@ -55,11 +56,9 @@ def make_folder(folder: Path) -> Path:
 
 def same_cells(one: Path, other: Path) -> bool:
     """Whether the notebook was not edited: the cells' sources are equal, whatever the outputs are."""
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         return list(_sources(one)) == list(_sources(other))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log_suppressed(__name__, error)
-        return False  # not a notebook that can be read: a file of the user's
+    return False  # not a notebook that can be read: a file of the user's
 
 
 def _sources(path: Path) -> Iterator[tuple[str, str]]:
@@ -70,8 +69,5 @@ def _sources(path: Path) -> Iterator[tuple[str, str]]:
 
 def free_name(original: Path, folder: Path) -> Path:
     """A name in ``folder`` for a new run of ``original``: its own, or a numbered one beside an edited file."""
-    target, count = folder / original.name, 1
-    while target.exists() and not same_cells(original, target):
-        count += 1
-        target = folder / f"{original.stem}-{count}{original.suffix}"
-    return target
+    names = chain([original.name], (f"{original.stem}-{k}{original.suffix}" for k in count(2)))
+    return next(path for path in map(folder.joinpath, names) if not path.exists() or same_cells(original, path))

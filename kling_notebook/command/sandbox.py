@@ -27,10 +27,13 @@ def run(*, announce: Callable[[str], Any] = announced, **options: Any) -> None:
         raise CannotStartError(f"Port {sandbox.port} cannot be used: {error.strerror}. Choose another.") from None
     with sandbox:
         try:
-            announce(f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).")
-            announce(f"  PIXELDOJO_API_BASE={sandbox.base_url}")
-            announce(f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}")
-            announce(f"  what it takes and answers: {sandbox.base_url.removesuffix('/v1')}/openapi")
+            for line in (
+                f"The sandbox listens on {sandbox.base_url} (Ctrl-C ends it).",
+                f"  PIXELDOJO_API_BASE={sandbox.base_url}",
+                f"  PIXELDOJO_API_KEY={sandbox.key if not options.get('key') else '(the key you gave)'}",
+                f"  what it takes and answers: {sandbox.base_url.removesuffix('/v1')}/openapi",
+            ):
+                announce(line)
             # The service runs on its own thread; this one only waits for Ctrl-C, which Python delivers to it.
             while True:
                 time.sleep(3600.0)

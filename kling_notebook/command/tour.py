@@ -1,7 +1,5 @@
 """``kling-notebook tour``: the quickstart without a browser, on the sandbox unless a live run is asked for."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 import os
@@ -85,7 +83,7 @@ def check_key(env: Mapping[str, str]) -> None:
     ServiceClient(settings.api_key, base_url=choose_backend(settings, person_present=False).base_url)
 
 
-def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:
+def _execute(notebook: "NotebookNode", folder: Path, env: dict[str, str]) -> bool:
     """Run every cell, a line in the terminal for each; False if a cell failed. The notebook gets the outputs."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
@@ -122,42 +120,39 @@ def _execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> bool:
 class Interrupts:
     """Ctrl-C ends the tour at once. (nbclient's own handler shuts the kernel down and then reports it as dead.)"""
 
-    def __init__(self, client: NotebookClient) -> None:
+    def __init__(self, client: "NotebookClient") -> None:
         self.came = False
         self._client = client
-        self._task: asyncio.Task[Any] | None = None
 
     def listen(self, **_: Any) -> None:
-        self._task = asyncio.current_task()
         with suppress(RuntimeError):  # Windows has no such handlers; there the interrupt is raised as usual
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt, asyncio.current_task())
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, task: asyncio.Task[Any] | None) -> None:
         self.came = True
         self._client.shutdown_kernel = "immediate"
-        if self._task is not None:
-            self._task.cancel()
+        if task is not None:
+            task.cancel()
 
 
 class Progress:
     """One line in the terminal per code cell: which of how many, its first line, how long it took."""
 
-    def __init__(self, notebook: NotebookNode) -> None:
+    def __init__(self, notebook: "NotebookNode") -> None:
         self._code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
         self._began = 0.0
 
-    def begin(self, cell: NotebookNode, cell_index: int) -> None:
+    def begin(self, cell: "NotebookNode", cell_index: int) -> None:
         self._began = time.monotonic()
         first = next(iter(cell.source.splitlines()), "")
-        place = f"[{self._code.index(cell_index) + 1}/{len(self._code)}]"
-        print(f"{place} {first[:68]:<68} ", end="", flush=True)
+        print(f"[{self._code.index(cell_index) + 1}/{len(self._code)}] {first[:68]:<68} ", end="", flush=True)
 
-    def end(self, cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Any]) -> None:  # noqa: ARG002 - nbclient's names
+    def end(self, cell: "NotebookNode", cell_index: int, execute_reply: Mapping[str, Any]) -> None:  # noqa: ARG002 - nbclient's names
         went = "" if execute_reply["content"]["status"] == "ok" else "  failed"
         print(f"{time.monotonic() - self._began:6.1f} s{went}", flush=True)
 
 
-def _leave(notebook: NotebookNode, target: Path) -> None:
+def _leave(notebook: "NotebookNode", target: Path) -> None:
     """Write what there is, even of a tour that was cut short, and say where."""
     import nbformat
     from nbconvert import HTMLExporter

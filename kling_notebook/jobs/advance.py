@@ -10,10 +10,9 @@
 Each step is committed before the next one is taken, so running and resuming are one function.
 """
 
-import random
 import time
 
-from ..api import errors, rate_limiter, retry_policy
+from ..api import errors, rate_limiter, request_queue, retry_policy
 from ..api.errors import KlingError, ModelNotFoundError, StillRunningError, TransportError
 from ..api.event_log import suppress
 from ..api.job import Job, JobStatus
@@ -27,7 +26,6 @@ SUBMIT_TRIES = 4  # of a POST that was never sent; a 429 is sent again for as lo
 COMMIT_TRIES = 3  # of the last commit, when the ones before failed
 # What `_reject` names in a record.
 _ERRORS = {one.__name__: one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, KlingError)}
-_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
 
 def advance(job: RunningJob) -> KlingError | None:
@@ -170,7 +168,7 @@ def _wait_before_next(job: RunningJob, error: KlingError, tries: int) -> None:
     if not isinstance(error, TransportError):
         job.notify(waiting_for="rate limit")
         return
-    seconds = rate_limiter.backoff(tries, _random.random())
+    seconds = rate_limiter.backoff(tries, request_queue.jitter())
     job.notify(waiting_for=f"network, {seconds:.0f} s")
     with suppress(CancelledError):  # seen again before the next POST
         job.pause(seconds)

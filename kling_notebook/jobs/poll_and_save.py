@@ -1,12 +1,11 @@
 """The second half of a job's life: poll until the service is done, then save its images."""
 
 import math
-import random
 import time
 from collections.abc import Iterable
 from functools import partial
 
-from ..api import poll_schedule, rate_limiter, retry_policy, url_policy
+from ..api import poll_schedule, rate_limiter, request_queue, retry_policy, url_policy
 from ..api.address import MOST_IMAGES, address_of, letter_of
 from ..api.errors import (
     ApiError,
@@ -30,7 +29,6 @@ ASSET_REFRESHES = 2  # times a job is asked for fresh URLs
 PLAN_SECONDS = 2.0  # a plan for the next poll is good for so long
 OLD_SECONDS = 60.0  # from this age on, a resumed job is asked for like a job of this age
 GONE = (403, 404, 410)  # statuses of an asset whose URL has died
-_random = random.Random()  # noqa: S311  # jitter, not a secret; the module's own numbers are the user's
 
 
 class StoppedAskingError(Exception):
@@ -106,6 +104,8 @@ def ask_until_over(job: RunningJob) -> Job:
             _wait_after_failed_poll(job, failed, error, age, began)
             continue
         failed = retry_policy.FailedPolls()
+        if reply.job_id != job.record.job_id:
+            job.store.warn(f"{job.name} was asked for as {job.record.job_id}, and the reply is about {reply.job_id}.")
         reply, before = completed_by_evidence(before, reply, job.record.request.num_outputs), reply
         if reply.state == "running":
             running, job.found_running = age, age - job.unasked
@@ -140,19 +140,13 @@ def _ask(job: RunningJob) -> Job:
     id is asked as well; the one that answers is kept."""
     job_id, given = str(job.record.job_id), job.record.status_url
     try:
-        return _of_this_job(job, job.client.poll(job_id, given))
+        return job.client.poll(job_id, given)
     except (ModelNotFoundError, UnexpectedReplyError):
         if given is None or given == url_policy.job_url(job.client.base_url, job_id):
             raise
     job.wait_for_rate_limit("poll")
-    reply = _of_this_job(job, job.client.poll(job_id))
+    reply = job.client.poll(job_id)
     job.record = job.record.replace(status_url=None)
-    return reply
-
-
-def _of_this_job(job: RunningJob, reply: Job) -> Job:
-    if reply.job_id != job.record.job_id:
-        job.store.warn(f"{job.name} was asked for as {job.record.job_id}, and the reply is about {reply.job_id}.")
     return reply
 
 
@@ -166,8 +160,9 @@ def _wait_after_failed_poll(
     after = failed.after(error, math.inf if known else age, left)
     if after is not retry_policy.AfterPoll.AGAIN:
         raise StoppedAskingError(error, JobStatus.EXPIRED if after is retry_policy.AfterPoll.GONE else JobStatus.PAUSED)
-    seconds = retry_policy.retry_after_seconds(error) or rate_limiter.backoff(failed.count, _random.random())
-    seconds = min(seconds, left)
+    seconds = min(
+        left, retry_policy.retry_after_seconds(error) or rate_limiter.backoff(failed.count, request_queue.jitter())
+    )
     job.notify(waiting_for=f"{_why(error)}, asks again in {seconds:.0f} s")
     job.pause(seconds)
 
@@ -310,5 +305,5 @@ def _save_one(job: RunningJob, url: str | None, k: int) -> str | DownloadError:
             if last or error.final or error.status in GONE:
                 return error
             job.notify(waiting_for=f"image {k + 1} again: {error}")
-            time.sleep(rate_limiter.backoff(attempt, _random.random()))
+            time.sleep(rate_limiter.backoff(attempt, request_queue.jitter()))
     raise AssertionError("unreachable")

@@ -156,11 +156,11 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
     """Write queued jobs down, in one transaction."""
     workspace = dispatcher.workspace
     dearest = workspace.journal.dearest_image(workspace.backend, key=workspace.key)
-    for request in requests:
-        if len(request.prompt) > LONG_PROMPT:
-            workspace.notices.append(
-                f"A prompt of {len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
-            )
+    workspace.notices += [
+        f"A prompt of {len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
+        for request in requests
+        if len(request.prompt) > LONG_PROMPT
+    ]
     try:
         for request in requests:
             # Source images are stored before the row that names them, so that a resume after a kill can read them.

@@ -73,9 +73,7 @@ def call_time(seconds: float | None, jobs: int, in_flight: int, per_minute: floa
     """
     if not jobs:
         return 0.0
-    if seconds is None:
-        return None
-    return max(ceil(jobs / in_flight) * seconds, queueing(jobs, per_minute) + seconds)
+    return None if seconds is None else max(ceil(jobs / in_flight) * seconds, queueing(jobs, per_minute) + seconds)
 
 
 def queueing(jobs: int, per_minute: float) -> float:

@@ -8,7 +8,7 @@ from typing import Protocol
 from ..api.errors import DownloadError
 from ..api.generation_request import GenerationRequest, kind
 from ..api.poll_schedule import Durations
-from ..image_files import metadata, saving
+from ..image_files import decode, metadata, saving
 from ..image_files.worker_pool import WorkerPool
 from ..journal import layout
 from ..journal.job_record import Record
@@ -144,7 +144,7 @@ class FolderStore:
         return (future.result() for future in futures)
 
     def prepare(self) -> None:
-        result.warm_up()
+        decode.warm_up()
 
     def is_other_job(self, record: Record, job_id: str) -> bool:
         other = self._workspace.journal.by_job_id(job_id)

@@ -253,11 +253,8 @@ class Journal:
         """The measures of these jobs' images: by number and place, name -> hash of the code and value."""
         found: dict[tuple[int, int], dict[str, tuple[str, Any]]] = {}
         with self._using():
-            rows = self._connection.execute(
-                "SELECT n, place, name, code, value FROM measures WHERE n IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(numbers)),),
-            )
-            for number, place, name, code, value in rows:
+            select = "SELECT n, place, name, code, value FROM measures WHERE n IN (SELECT value FROM json_each(?))"
+            for number, place, name, code, value in self._connection.execute(select, (json.dumps(list(numbers)),)):
                 found.setdefault((number, place), {})[name] = code, json.loads(value)
         return found
 
@@ -488,9 +485,8 @@ class Filter:
             ),
         )
         asked = [(clause, values) for on, clause, values in conditions if on]
-        text = " AND ".join(clause for clause, _ in asked)
-        text = f"WHERE {text}" if text else ""
-        text += " ORDER BY n DESC" * order
+        where = " AND ".join(clause for clause, _ in asked)
+        text = f"WHERE {where}" * bool(where) + " ORDER BY n DESC" * order
         if self.limit is not None:
             # Their numbers first: sorted, and passed over, are numbers and not rows.
             page = f"SELECT n FROM jobs {text} LIMIT {int(self.limit)} OFFSET {int(self.offset)}"  # noqa: S608  # integers

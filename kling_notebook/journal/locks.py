@@ -23,17 +23,14 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         SettingsError: it cannot be had.
     """
-    lock = FileLock(path, timeout=60.0)
     try:
-        lock.acquire()
+        held = FileLock(path, timeout=60.0).acquire()
     except (Timeout, OSError) as error:
         raise SettingsError(
             f"{path} could not be locked ({error}). Nothing was sent. Is another kernel stuck in this folder?"
         ) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 _held: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -106,11 +103,7 @@ class Locks:
             probe.acquire(timeout=0)
         except (Timeout, OSError):
             return True
-        with suppress(OSError):
-            path.unlink()
-        probe.release()
-        with suppress(OSError):  # Windows removes no open file
-            path.unlink(missing_ok=True)
+        _give_up(probe, path)
         return False
 
     def living(self) -> set[str]:
@@ -120,10 +113,14 @@ class Locks:
         return {self._own}
 
     def release(self) -> None:
-        if not self.held:
-            return
-        with suppress(OSError):
-            self._own_file.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._lock.release()
-            self._own_file.unlink(missing_ok=True)
+        if self.held:
+            _give_up(self._lock, self._own_file)
+
+
+def _give_up(lock: FileLock, path: Path) -> None:
+    """Release a lock. Its file is removed while it is held, so that no other session can hold it."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        lock.release()
+        path.unlink(missing_ok=True)  # Windows removes no open file

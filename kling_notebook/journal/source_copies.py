@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..api.address import parse_address
-from ..api.event_log import log_suppressed
+from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
 from ..image_files.decode import read_bounded
 from . import layout
@@ -30,11 +30,9 @@ def findable(source: SourceImage, folder: Path) -> SourceImage:
     copy = None if source.url else copy_of(source, folder)
     if copy is None or not copy.exists():
         return source
-    try:
+    with suppress(Exception):  # nothing of that name can be read any more, or there never was one
         if read_bounded(_meant(source.label, folder)) == read_bounded(copy):
             return source
-    except Exception as error:  # nothing of that name can be read any more, or there never was one
-        log_suppressed(__name__, error)
     return named_by_copy(source)
 
 
