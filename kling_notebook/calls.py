@@ -31,6 +31,7 @@ from .results.table_rows import is_table
 from .session import image_tables
 from .session.plans import batch_plan, sweep_plan
 from .session.session import Session
+from .view.table import history_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -317,9 +318,8 @@ def estimate(
     # What is asked for says which call is meant: a table is a batch, anything else a request or a sweep.
     if is_table(what):
         column = "prompt" if prompt is None else prompt
-        plan = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
-        requests = [request for request in plan.requests if request is not None]
-        return session.estimate(requests, reuse=session.reusing(reuse, sweep=True))
+        batch = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
+        return session.estimate(list(filter(None, batch.requests)), reuse=session.reusing(reuse, sweep=True))
     asked = prompt if what is None else what
     sweep = sweep_plan(session, asked, axes, parameters, pick=pick, pick_seed=pick_seed)
     reusing = session.reusing(reuse, sweep=bool(sweep.axes))
@@ -508,8 +508,6 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     >>> kling.export_history("history.html").name
     'history.html'
     """
-    from .view.table import history_page
-
     session, limit = current_session(), check_limit(limit)
     records, total = session.rows(limit=limit, mine=not everything), session.count(mine=not everything)
     target = Path(path).expanduser()

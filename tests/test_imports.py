@@ -50,7 +50,7 @@ HOMES = {
     "traitlets": {"notebook"},
     "matplotlib": {"view.figure"},
     "PIL": {"image_files", "view", "sandbox.painter", "sandbox.sources"},
-    "numpy": {"sandbox.painter", "results.history", "view.figure", "image_files.source_images"},
+    "numpy": {"sandbox.painter", "results.frames", "view.figure", "image_files.source_images"},
     "tornado": {"sandbox.server"},
     "nest_asyncio2": {"notebook.display"},
     "tqdm": {"notebook.display"},

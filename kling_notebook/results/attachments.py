@@ -59,8 +59,7 @@ class Attachments:
 
     def _of_text(self, text: str) -> SourceImage:
         if text.lower().startswith(("https://", "http://")):
-            why = url_policy.why_out_of_reach(text, self._base_url) if self._base_url else None
-            if why is not None:
+            if self._base_url and (why := url_policy.why_out_of_reach(text, self._base_url)) is not None:
                 raise InputError(
                     f"The service cannot fetch the source image: {why}. Save it and give its path.", parameter="image"
                 )

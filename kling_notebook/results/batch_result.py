@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.errors import InputError
 from ..api.generation_request import GenerationRequest
 from ..api.quantities import count
+from ..view.grid import grid_bundle
 from .handle import Gathered, JobHandle
 from .result import grid_tiles
 from .table_rows import Row
@@ -46,8 +47,9 @@ class BatchPlan:
         """The result of handles that were started for the rows that are not skipped, in order."""
         # Only rows with a request were started; the handles come in the order of those.
         left = iter(handles)
-        rows = [None if request is None else next(left) for request in self.requests]
-        return BatchResult(self.row_labels, self.ids, rows, self.invalid)
+        return BatchResult(
+            self.row_labels, self.ids, [None if one is None else next(left) for one in self.requests], self.invalid
+        )
 
 
 def plan_batch(
@@ -147,8 +149,6 @@ class BatchResult(Gathered):
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The batch as a mimebundle: its first images as a grid, under what became of its rows."""
-        from ..view.grid import grid_bundle
-
         images = self.images
         more = f", the first {MOST_SHOWN} of {len(images)} images" if len(images) > MOST_SHOWN else ""
         return grid_bundle(grid_tiles(images[:MOST_SHOWN]), title=title or self.summary + more, notice=notice)

@@ -38,15 +38,13 @@ def cell_of(request: GenerationRequest) -> str | None:
 
 def call_of(request: GenerationRequest) -> str:
     """The Python call; above it a comment where the request is for another model than the usual one."""
-    arguments = [f"{name}={value!r}" for name, value in _given_arguments(request)]
-    if request.extra:
-        arguments.append(f"extra={request.extra!r}")
+    arguments = [repr(request.prompt), *(f"{name}={value!r}" for name, value in _given_arguments(request))]
+    arguments += [f"extra={request.extra!r}"] if request.extra else []
     note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
     if request.sample is None:
-        return f"{note}kling.generate({', '.join([repr(request.prompt), *arguments])})"
-    arguments.append(f"sample=[{request.sample!r}]")
+        return f"{note}kling.generate({', '.join(arguments)})"
     at = repr(request.sample)  # selected by its value: on an axis of numbers a number is not a position
-    return f"{note}kling.sweep({', '.join([repr(request.prompt), *arguments])})[{at}]"
+    return f"{note}kling.sweep({', '.join([*arguments, f'sample=[{request.sample!r}]'])})[{at}]"
 
 
 def _given_arguments(request: GenerationRequest) -> list[tuple[str, Any]]:

@@ -101,11 +101,10 @@ def _readme(title: str, images: Sequence[SavedImage]) -> str:
         if name != "prompt" and set(values) != {"None"}:
             shown = ", ".join(f"{value} ({n})" for value, n in values.most_common(6))
             lines.append(f"| {name} | {shown.replace('|', chr(92) + '|')} |")
-    sandbox = all("sandbox" in image.caption for image in images)
     return _README.format(
         title=title,
         images=count(len(images), "image"),
         jobs=count(len({image.number for image in images}), "job"),
-        backend=" (by the sandbox, not the model)" if sandbox else "",
+        backend=" (by the sandbox, not the model)" if all("sandbox" in image.caption for image in images) else "",
         parameters="\n".join(lines),
     )

@@ -13,7 +13,7 @@ from types import CodeType
 from typing import Any
 
 from ..api.errors import InputError
-from ..api.event_log import log_suppressed
+from ..api.event_log import log_suppressed, suppress
 from .result import SavedImage
 from .sweep_axes import plain
 
@@ -105,11 +105,9 @@ def run(
 
 def _submitted(executor: Executor, function: Any, image: SavedImage) -> Future[tuple[Any, str]]:
     """The task, with the image's bytes if it may run on another machine."""
-    try:
+    data = None
+    with suppress(OSError):  # the function is told when it asks for the image
         data = None if isinstance(executor, ThreadPoolExecutor) else image.path.read_bytes()
-    except OSError as error:  # the function is told when it asks for the image
-        log_suppressed(__name__, error)
-        data = None
     try:
         return executor.submit(_call, function, replace(image, data=data))
     except RuntimeError as error:  # it was shut down, or its workers died

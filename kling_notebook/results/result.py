@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..api.address import address_of, letter_of
 from ..api.errors import DownloadError, InputError, KlingError
-from ..api.event_log import log_suppressed, suppress
+from ..api.event_log import suppress
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import PARAMETERS, ratio
 from ..api.sanitize import clean
@@ -21,7 +21,8 @@ from ..api.wire import warnings_of
 from ..image_files import decode, metadata, saving, thumbnails
 from ..journal import layout, source_copies
 from ..journal.job_record import Record
-from ..view.table import HistoryRow
+from ..view.grid import grid_bundle, large_bundle
+from ..view.table import HistoryRow, compare_bundle
 from ..view.tiles import SIDE, State, Tile, side_for
 from . import code_export
 
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
 THUMBNAIL, LARGE = SIDE, 1024
-
-
-def warm_up() -> None:
-    """Import what decodes and draws images, while somebody has to wait for one anyway."""
-    from ..view import grid  # noqa: F401
-
-    decode.warm_up()
 
 
 def thumbnail_sizes(setting: int, count: int) -> list[int]:
@@ -144,8 +138,6 @@ class SavedImage:
         return Tile(jpeg, width, height, self.request.prompt, self.caption, link(self.path))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        from ..view.grid import large_bundle  # drawn only when shown
-
         return large_bundle(self.large())
 
     def __repr__(self) -> str:
@@ -177,13 +169,11 @@ def link(path: Path, seen_from: Path | None = None) -> str | None:
     Args:
         seen_from: the folder of the page; by default of the notebook, see `page_folder`.
     """
-    try:
-        relative = os.path.relpath(path, seen_from or page_folder())
-    except (ValueError, OSError) as error:  # another drive; a working directory that is gone
-        log_suppressed(__name__, error)
-        return None
-    up = Path(relative).parts.count("..")
-    return None if up > (MOST_UP if seen_from is None else 0) else relative.replace(os.sep, "/")
+    with suppress(ValueError, OSError):  # another drive; a working directory that is gone
+        relative = Path(os.path.relpath(path, seen_from or page_folder()))
+        if relative.parts.count("..") <= (MOST_UP if seen_from is None else 0):
+            return relative.as_posix()
+    return None
 
 
 class Shown:
@@ -287,8 +277,6 @@ class Result(Shown, Sequence[SavedImage]):
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The result as a mimebundle: one image large, several as a grid."""
-        from ..view.grid import grid_bundle, large_bundle
-
         if len(self) == 1:
             return large_bundle(self[0].large(), title=title, notice=notice)
         return grid_bundle(grid_tiles(self), title=title, notice=notice)
@@ -330,11 +318,9 @@ def caption_of(record: Record, place: int, reused: bool = False) -> str:
 
 def is_terminal(stream: Any) -> bool:
     """Whether a stream is a terminal. False for one that is closed, or that the user replaced by a plain writer."""
-    try:
+    with suppress(Exception):
         return bool(stream is not None and stream.isatty())
-    except Exception as error:
-        log_suppressed(__name__, error)
-        return False
+    return False
 
 
 @contextlib.contextmanager
@@ -374,18 +360,13 @@ def _copy(path: Path, folder: Path) -> Path:
     """A copy that never overwrites another image: ``name-2.png`` where ``name.png`` is something else."""
     # The same bytes under the name are the same image: saving twice makes no second file.
     names = itertools.chain([path.name], (f"{path.stem}-{k}{path.suffix}" for k in itertools.count(2)))
-    places = (folder / name for name in names)
-    target = next(place for place in places if not place.exists() or place.read_bytes() == path.read_bytes())
+    target = next(
+        place for place in map(folder.joinpath, names) if not place.exists() or place.read_bytes() == path.read_bytes()
+    )
     if not target.exists():
         shutil.copy2(path, target)
         metadata.copy_beside(path, target)
     return target
-
-
-def differences(a: GenerationRequest, b: GenerationRequest) -> list[tuple[str, str, str]]:
-    """What differs between two requests: (name, in a, in b), in the table's order."""
-    both = ((name, getattr(a, name), getattr(b, name)) for name in (*PARAMETERS, "extra", "sample", "model"))
-    return [(name, _words(left), _words(right)) for name, left, right in both if left != right]
 
 
 def _words(value: Any) -> str:
@@ -396,17 +377,17 @@ class Comparison:
     """Two images side by side, what differs between their requests marked. Shown by a notebook as such.
 
     Attributes:
-        a, b: the images. differences: (parameter, in a, in b).
+        a, b: the images. differences: (parameter, in a, in b), in the table's order.
     """
 
     def __init__(self, a: SavedImage, b: SavedImage) -> None:
         self.a = a
         self.b = b
-        self.differences = differences(a.request, b.request)
+        names = (*PARAMETERS, "extra", "sample", "model")
+        both = ((name, getattr(a.request, name), getattr(b.request, name)) for name in names)
+        self.differences = [(name, _words(left), _words(right)) for name, left, right in both if left != right]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        from ..view.table import compare_bundle
-
         same = [
             (name, _words(value))
             for name, value in self.a.request.values.items()
@@ -420,10 +401,10 @@ class Comparison:
 
 def chosen_parameters(request: GenerationRequest, without: Container[str] = ()) -> str:
     """What is not left at its default: ``aspect ratio 16:9 · image 2c``; of replicates which one it is."""
-    chosen = {name: value for name, value in request.values.items() if value != PARAMETERS[name].default}
-    chosen |= {} if request.sample is None else {"sample": request.sample}
-    names = [name for name in chosen if name != "prompt" and name not in without]
-    return " · ".join(f"{name.replace('_', ' ')} {_words(chosen[name])}" for name in names)
+    sample = {} if request.sample is None else {"sample": request.sample}
+    chosen = {name: value for name, value in request.values.items() if value != PARAMETERS[name].default} | sample
+    shown = {name: value for name, value in chosen.items() if name != "prompt" and name not in without}
+    return " · ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in shown.items())
 
 
 def _linked(image: SavedImage, seen_from: Path | None) -> Tile:
@@ -433,10 +414,9 @@ def _linked(image: SavedImage, seen_from: Path | None) -> Tile:
 
 def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_from: Path | None = None) -> HistoryRow:
     """A record as the history table shows it; ``thumbnails=False`` reads no file. ``seen_from``: see `link`."""
-    images = Result(record, folder) if thumbnails else ()
     return HistoryRow(
         number=record.number,
-        tiles=tuple(_linked(image, seen_from) for image in images),
+        tiles=tuple(_linked(image, seen_from) for image in (Result(record, folder) if thumbnails else ())),
         prompt=record.request.prompt,
         parameters=chosen_parameters(record.request),
         status=record.status.value,

@@ -137,9 +137,11 @@ def expand(
             f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it, or draw some: pick=100."
         )
     # The product is never built in memory: all of it is at most MOST_JOBS points, and drawn points are computed each.
-    combinations: Iterable[tuple[Any, ...]] = itertools.product(*checked.values())
-    if pick is not None:
-        combinations = (_combination(checked, index) for index in pick.indices(jobs))
+    combinations: Iterable[tuple[Any, ...]] = (
+        itertools.product(*checked.values())
+        if pick is None
+        else (_combination(checked, index) for index in pick.indices(jobs))
+    )
     # In the axes' order: results are matched to points by their place, and a grid takes rows and columns in this order.
     points = []
     for values in combinations:
@@ -180,9 +182,8 @@ def parse_axes(
             "name=[...].",
             parameter="prompt",
         )
-    both = set(all_axes) & set(more)
-    if both:
-        raise InputError(f"The axis {sorted(both)[0]} is given twice.", parameter=sorted(both)[0])
+    if both := sorted(all_axes.keys() & more.keys()):
+        raise InputError(f"The axis {both[0]} is given twice.", parameter=both[0])
     fixed: dict[str, Any] = {}
     for name, given in more.items():
         values = _kept(given)
@@ -246,8 +247,7 @@ def _check_duplicates(name: str, values: Sequence[Any]) -> None:
 
 def _unknown_axis_message(name: str, prompts: Sequence[str]) -> str:
     """The message about an axis that varies nothing: what was probably meant, else what there is."""
-    braces = [word for prompt in prompts for word in re.findall(r"\{([^{}\n]+)\}", prompt)]
-    known = [*PARAMETERS, SAMPLE, *braces]
+    known = [*PARAMETERS, SAMPLE, *re.findall(r"\{([^{}\n]+)\}", "\n".join(prompts))]
     flags = {flag.lstrip("-"): row.name for row in PARAMETERS.values() for flag in row.flags}
     meant = COUNT_KEYS[0] if name in COUNT_KEYS else flags.get(name)
     close = [meant] if meant else difflib.get_close_matches(name, known, 1)

@@ -15,7 +15,7 @@ from ..api.job import JobStatus
 from ..api.parameters import PARAMETERS, check
 from ..image_files import saving
 from ..image_files.source_images import source_of
-from ..view.facets import Facet
+from ..view.facets import Facet, facets_bundle
 from ..view.tiles import Tile
 from .handle import Gathered, JobHandle
 from .result import Result, SavedImage, copied, placeholder_tile, writing
@@ -197,8 +197,6 @@ class SweepResult(Gathered):
 
     def bundle(self, *, title: str = "", notice: str = "") -> dict[str, Any]:
         """The sweep as a mimebundle: labeled grids as HTML, JPEG and text."""
-        from ..view.facets import facets_bundle
-
         return facets_bundle(self.facets(), title=title, notice=notice)
 
     def figure(self, **options: Any) -> "matplotlib.figure.Figure":
@@ -271,8 +269,7 @@ class SweepResult(Gathered):
     def __repr__(self) -> str:
         sides = " x ".join(str(len(values)) for values in self.axes.values())
         what = f"{sides} over {', '.join(self.axes)}" if self.axes else "without axes"
-        missing = len(self.missing)
-        return f"<SweepResult {what}{f', {missing} missing' if missing else ''}>"
+        return f"<SweepResult {what}{f', {len(self.missing)} missing' if self.missing else ''}>"
 
     def __deepcopy__(self, memo: object) -> "SweepResult":
         """The jobs are the same ones: a running job is never made twice."""

@@ -35,9 +35,7 @@ def connect(given: Mapping[str, Any], *, config: Mapping[str, Any], person_prese
 def current_session(*, config: Mapping[str, Any], person_present: bool) -> Session:
     """The current session; made at its first use, and again after it was closed. Takes in what ``config`` holds now."""
     with _lock:
-        if _session is None:
-            return connect({}, config=config, person_present=person_present)
-        if not _session.workspace.locks.held:  # closed, and with it its sandbox
+        if _session is None or not _session.workspace.locks.held:  # closed, and with it its sandbox
             return reconnect({}, config=config, person_present=person_present)
         _session.refresh(config)
         return _session

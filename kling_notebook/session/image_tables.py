@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..results import dataset, measures
-from ..results.images_table import images_frame, images_of, measured_frame
+from ..results.frames import images_frame, images_of, measured_frame
 from ..results.measures import Measured, columns_of
 from .session import Session
 
@@ -37,8 +37,11 @@ def images(session: Session, what: Any, *, everything: bool = False) -> "pd.Data
     beside: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}
     for image in here:
         starred, note = marks.get(image.number, (frozenset(), None))
-        named = kept.get((image.number, image.place), {})
-        measured = {key: one for name, (_, value) in named.items() for key, one in columns_of(name, value).items()}
+        measured = {
+            key: one
+            for name, (_, value) in kept.get((image.number, image.place), {}).items()
+            for key, one in columns_of(name, value).items()
+        }
         beside[image.path] = {"starred": image.place in starred, "note": note}, measured
     return images_frame(held, beside)
 
@@ -86,6 +89,6 @@ def measure(
 def export(session: Session, what: Any, folder: str | os.PathLike[str]) -> Path:
     """See `kling_notebook.export`."""
     held = holder(session, what, everything=False)
-    frame = images(session, held).iloc[::-1]  # of two rows with one image, the first counts
-    rows: dict[str, Any] = {row.pop("path"): row for row in frame.to_dict("records")}
+    # Of two rows with one image, the first counts.
+    rows: dict[str, Any] = {row.pop("path"): row for row in images(session, held).iloc[::-1].to_dict("records")}
     return dataset.export([(image, rows[str(image.path)]) for image in images_of(held)], folder)

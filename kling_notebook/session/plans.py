@@ -28,8 +28,9 @@ def sweep_plan(
         InputError: an axis or a value that cannot be used.
     """
     draw = None if pick is None else Pick(pick, pick_seed)
-    source = session.workspace.attachments.resolve
-    return SweepPlan(*sweep_axes.parse_axes(prompt, axes, more, source=source, pick=draw), pick=draw)
+    return SweepPlan(
+        *sweep_axes.parse_axes(prompt, axes, more, source=session.workspace.attachments.resolve, pick=draw), pick=draw
+    )
 
 
 def batch_plan(

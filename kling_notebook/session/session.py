@@ -27,8 +27,8 @@ from ..journal.job_record import Record
 from ..journal.journal import Filter
 from ..journal.locks import Locks
 from ..journal.recovery import open_journal
-from ..results import history
 from ..results.attachments import Attachments
+from ..results.frames import history_frame
 from ..results.handle import JobHandle
 from ..results.result import Result, SavedImage
 from ..results.sweep_axes import Point
@@ -248,10 +248,6 @@ class Session:
         """What it would cost now. Sends nothing."""
         return purchase.estimate(self.dispatcher, requests, reusing=reuse)
 
-    def priced(self, requests: Sequence[GenerationRequest]) -> Estimate:
-        """What these requests would cost and take if all of them were bought."""
-        return purchase.estimate_all(self.dispatcher, requests)
-
     def start(
         self,
         requests: Sequence[GenerationRequest],
@@ -299,10 +295,11 @@ class Session:
         """
         self._check_process()
         with self.dispatcher.planning:  # two threads that ask for one row at once must not both take it
-            if which is None:
-                handles = past_jobs.resume_all(self.dispatcher)
-            else:
-                handles = [past_jobs.resume_one(self.dispatcher, which, job_id)]
+            handles = (
+                past_jobs.resume_all(self.dispatcher)
+                if which is None
+                else [past_jobs.resume_one(self.dispatcher, which, job_id)]
+            )
         return self._begun(purchase.Call(tuple(handles), Estimate(0, 0, 0.0)), observer)
 
     def dismiss(self, which: int | str) -> Record:
@@ -343,7 +340,7 @@ class Session:
 
     def history(self, *, everything: bool = False, limit: int | None = None) -> "pd.DataFrame":
         """The history of this session (with what it reused or looked at), or of the whole folder; newest last."""
-        return history.frame(self.journal, Filter(**self._mine({"limit": limit, "mine": not everything})))
+        return history_frame(self.journal, Filter(**self._mine({"limit": limit, "mine": not everything})))
 
     def rows(self, **where: Any) -> list[Record]:
         """Records of the folder, newest first, filtered: see journal.Filter. ``mine=True``: of this session only."""
@@ -363,5 +360,8 @@ def _inputs_of(
     given: Mapping[str, Any], config: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """What settings are resolved from: the same inputs are not resolved twice."""
-    environment = {name: variable(name) for name in os.environ if name.startswith(("KLING_", "PIXELDOJO_"))}
-    return dict(given), dict(config or {}), environment
+    return (
+        dict(given),
+        dict(config or {}),
+        {name: variable(name) for name in os.environ if name.startswith(("KLING_", "PIXELDOJO_"))},
+    )

@@ -131,21 +131,23 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
     rows = [
         _checked("folder", lambda: _folder(workspace)),
         _checked("journal", lambda: f"sound, {count(workspace.journal.check(), 'job')}"),
+        *pillow_row(importlib.metadata.version("Pillow")),
     ]
-    rows += pillow_row(importlib.metadata.version("Pillow"))
     try:
         answer = client.probe()
     except KlingError as error:
         unknown = [(what, "unknown", "the host did not answer") for what in ("key", "schema")]
         return [*rows, ("host", "failed", f"{client.base_url} cannot be reached: {error}"), *unknown]
-    # Each fact has a row of its own: host, key and path can each be what is wrong.
-    rows.append(("host", "ok" if answer != "unknown" else "unknown", f"{client.base_url} answers"))
     words = {
         "accepted": ("ok", "accepted"),
         "refused": ("failed", "not accepted: check PIXELDOJO_API_KEY"),
         "unknown": ("unknown", "the answer says nothing of the key: is this the right base URL?"),
     }
-    rows.append(("key", *words[answer]))
+    # Each fact has a row of its own: host, key and path can each be what is wrong.
+    rows += [
+        ("host", "ok" if answer != "unknown" else "unknown", f"{client.base_url} answers"),
+        ("key", *words[answer]),
+    ]
     schema = client.schema()
     if schema is None:
         rows.append(

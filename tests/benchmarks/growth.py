@@ -20,7 +20,7 @@ from kling_notebook.journal import recovery
 from kling_notebook.journal.job_record import Record, new_record
 from kling_notebook.journal.journal import Filter, Journal
 from kling_notebook.notebook.magic import subcommands
-from kling_notebook.results import history
+from kling_notebook.results.frames import history_frame
 from kling_notebook.session.session import Session
 from kling_notebook.view.progress import ProgressRow, progress_bundle
 from kling_notebook.view.table import facts_bundle
@@ -216,7 +216,7 @@ READS: dict[str, Callable[[Journal], object]] = {
     "append": _append,
     f"look through {recovery.SLICE} rows": _slice,
     "read for one more job": _before_a_job,
-    "frame of the newest 200": lambda journal: history.frame(journal, Filter(limit=200)),
+    "frame of the newest 200": lambda journal: history_frame(journal, Filter(limit=200)),
 }
 
 
@@ -237,7 +237,7 @@ def _frames(journals: dict[int, Journal], runs: int) -> Iterator[Row]:
 
 
 def _frame(journal: Journal) -> Any:
-    return history.frame(journal, Filter(limit=None))
+    return history_frame(journal, Filter(limit=None))
 
 
 def by_pandas(journal: Journal) -> Any:

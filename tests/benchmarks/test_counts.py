@@ -313,9 +313,9 @@ def test_what_opening_resuming_reuse_and_searching_ask_is_answered_by_indexes(be
 
 def test_the_frame_is_what_pandas_makes_with_the_same_conversions(journals) -> None:
     pd = pytest.importorskip("pandas")
-    growth, history = part("growth"), importlib.import_module("kling_notebook.results.history")
+    growth, frames = part("growth"), importlib.import_module("kling_notebook.results.frames")
     journal = journals[3_000]
-    ours = history.frame(journal, Filter(limit=None))
+    ours = frames.history_frame(journal, Filter(limit=None))
     theirs = growth.by_pandas(journal)
     assert list(ours.columns) == list(theirs.columns)
     for name in ("images", "starred", "prompt", "num_outputs", "seconds", "created_at"):

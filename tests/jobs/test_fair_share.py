@@ -53,7 +53,7 @@ def test_an_announced_limit_is_kept_and_nothing_is_refused(
     assert requests <= 3 * JOBS, "polls are spent where they pay"
     assert seconds < 20
     assert session.client.request_queue.limiter.limit == 120, "what the service says of itself replaces the setting"
-    assert session.priced([session.request(f"a cat {k}") for k in range(100)]).pace == 120
+    assert session.estimate([session.request(f"a cat {k}") for k in range(100)]).pace == 120
 
 
 @pytest.mark.long

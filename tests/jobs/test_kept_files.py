@@ -16,7 +16,7 @@ from kling_notebook.api.errors import DownloadError
 from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
 from kling_notebook.jobs import poll_and_save
-from kling_notebook.results.images_table import images_frame
+from kling_notebook.results.frames import images_frame
 from kling_notebook.sandbox import Fault
 
 if TYPE_CHECKING:

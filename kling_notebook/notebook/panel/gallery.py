@@ -60,7 +60,7 @@ class Card:
     def group(self) -> dict[str, Any]:
         """The job as the page shows it."""
         # Asked of the card's own session: the panel may be connected to another backend by now.
-        price = self.session.priced([self.request]).money
+        price = self.session.estimate([self.request]).money
         buttons = [(what, label.format(price), tooltip) for what, label, tooltip in BUTTONS[self.state]]
         facts, cells = [self.message] if self.message else [], []
         if self.result is not None:

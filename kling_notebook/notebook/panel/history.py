@@ -111,7 +111,7 @@ def _group(key: str, record: Record, session: Session) -> dict[str, Any]:
     """A row: its number and prompt, the facts, and the buttons; the price stands on the one that charges."""
     entry = history_row(record, session.folder, thumbnails=False)
     fetchable = record.status in RESUMABLE and record.backend == session.backend
-    again = f"Run again \u00b7 {session.priced([record.request]).money}"
+    again = f"Run again \u00b7 {session.estimate([record.request]).money}"
     offered = (
         (True, "Load", f"Fill the form with job {entry.number}"),
         (bool(record.images), "Show", f"Job {entry.number} in the gallery"),
