@@ -131,11 +131,10 @@ def _rows_figure(cells: Sequence[Cell], names: Sequence[str], title: str, width:
 
 def _columns(cells: Sequence[Cell]) -> int:
     """As a page shows them; if there are many, so that the whole is about as high as wide."""
-    shapes = [_ratio(cell) for cell in cells]
     columns = columns_for([cell[0] for cell in cells])
     # As many columns as rows, measured in images: a page of a paper is filled and not overrun.
     if len(cells) > MANY:
-        columns = max(columns, math.ceil(math.sqrt(len(cells) / (sum(shapes) / len(shapes)))))
+        columns = max(columns, math.ceil(math.sqrt(len(cells) / (sum(map(_ratio, cells)) / len(cells)))))
     return max(1, min(columns, len(cells)))
 
 

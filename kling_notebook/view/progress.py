@@ -107,8 +107,7 @@ def progress_bundle(rows: Sequence[ProgressRow], *, title: str = "", notice: str
     """Bars for jobs that run, under an overall line if there are several; the liveliest eight of more than eight."""
     several = len(rows) > 1
     shown = _liveliest(rows) if len(rows) > MOST_ROWS else list(rows)
-    seen = {id(row) for row in shown}
-    rest = [row for row in rows if id(row) not in seen]
+    rest = [row for row in rows if all(row is not one for one in shown)]
     tail = f"and {len(rest)} more: {_counts(rest)}" if rest else ""
     html = frame(
         heading(title, notice),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any
 
 from .markup import (
@@ -263,7 +264,6 @@ def facts_bundle(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[
 def facts_text(title: str, rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
     """The same in columns of plain text."""
     lines = [[bounded(text, 200) for text in row] for row in ([header, *rows] if header else rows)]
-    places = range(max(map(len, lines), default=0))
-    widths = [max(len(row[place]) if place < len(row) else 0 for row in lines) for place in places]
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     text = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=False)).rstrip() for row in lines]
     return "\n".join([bounded(title, 200), *(f"  {line}" for line in text)] if title else text)

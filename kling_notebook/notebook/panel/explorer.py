@@ -84,7 +84,7 @@ class Explorer:
         self.grid = kit.track(
             ImageGrid(kit, "sweep", "Your grid appears here, with its rows and columns labeled.", use_as_source, {})
         )
-        kit.watch(self.prompt, self._reworded)
+        kit.watch(self.prompt, self._changed)
         kit.watch(self.most, self._changed)
         fields = column(
             kit.html(text_html(INTRO, "muted")),
@@ -104,10 +104,6 @@ class Explorer:
 
     # ---- before ----
 
-    def _reworded(self) -> None:
-        self._arrange_words()
-        self._changed()
-
     def _arrange_words(self) -> None:
         """A field of values for each word in braces; what was typed for a word stays, also while it is gone."""
         words = words_of(lines_of(self.prompt.value))
@@ -126,6 +122,7 @@ class Explorer:
 
     def _changed(self) -> None:
         self._edited = True
+        self._arrange_words()
         self.check()
 
     def _planned(self, session: Session) -> _Planned:

@@ -63,8 +63,12 @@ class History:
         self.grid = kit.track(ImageGrid(kit, "history", "", use_as_source, dict.fromkeys(BUTTONS, self._pressed)))
         for control in (self.search, self.status, self.starred):
             kit.watch(control, self._filtered)
-        bar = row(self.search, self.status, self.starred, self.again, gap="6px 12px")
-        self.view = column(bar, self.grid, row(self.message, self.newer, self.older), gap="10px")
+        self.view = column(
+            row(self.search, self.status, self.starred, self.again, gap="6px 12px"),
+            self.grid,
+            row(self.message, self.newer, self.older),
+            gap="10px",
+        )
 
     def _filtered(self) -> None:
         self._ends = []
