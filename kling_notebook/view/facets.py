@@ -10,13 +10,13 @@ from .sheet import LETTER, contact_sheet, side_of
 from .tiles import DOT, Tile, cell_width, columns_of_cell, least_width, light_tiles, one_shape, tile_html, tiles_text
 
 LABEL_LENGTH = 160
+# Row labels up to this length stand beside their row, longer ones above it.
 BESIDE_LENGTH = 22
-"""Row labels up to this length stand beside their row, longer ones above it."""
 BESIDE_WIDTH = 92
 
 GAP = 10
+# Width in CSS pixels of an image in a list.
 IN_LIST = 132
-"""Width in CSS pixels of an image in a list."""
 _PLAIN = "border: none; background: transparent; line-height: 1.4"
 _LABEL = f"{_PLAIN}; padding: 4px 6px 4px 0; text-align: left; vertical-align: top; font-weight: 600"
 _AXIS = f"{_PLAIN}; {MUTED}; padding: 2px 6px 0 0; text-align: left; font-weight: 400; font-size: 12px"

@@ -39,13 +39,13 @@ _FALLBACKS = (
 _TITLE = 0.34  # inches
 LONGEST_ROW = 6
 MANY = 12
+# Inches a row may have if there are more than a square figure holds, and all rows together at most.
 ROW_HEIGHT, MOST_HEIGHT = 2.5, 30.0
-"""Inches a row may have if there are more than a square figure holds, and all rows together at most."""
+# Of all images together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws.
 MOST_PIXELS = 16_000_000
-"""Of all images together: a page at 430 dots an inch. Matplotlib resamples each pixel twice whenever it draws."""
 GAP = 6
+# Bytes of a figure shown in a cell, at most; a third more in the notebook, in base64.
 SMALL_PNG, SHOWN_BYTES = 100_000, 220_000
-"""Bytes of a figure shown in a cell, at most; a third more in the notebook, in base64."""
 # Quality first, size after it: labels stay readable longer. The list ends where nothing smaller is of use.
 _STEPS = ((1.0, 85), (1.0, 70), (0.73, 70), (0.55, 60), (0.36, 50), (0.23, 40))
 INK, PAPER = "black", "white"

@@ -49,8 +49,8 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Html:
     return tag("div", *(tile_html(tile, side=side, fill=fill) for tile in tiles), style=style)
 
 
+# Of one image, and of the smaller one for pages without HTML: with base64 at most 130 kB in a notebook.
 ALONE_BYTES, FALLBACK_BYTES = 71_000, 19_000
-"""Of one image, and of the smaller one for pages without HTML: with base64 at most 130 kB in a notebook."""
 # Pixels a side and quality: quality gives way first, since the image is looked at as a whole.
 _ALONE = ((1024, 78), (1024, 68), (1024, 58), (1024, 46), (896, 46), (768, 42), (512, 40))
 _FALLBACK = ((640, 66), (512, 66), (512, 50), (512, 40), (512, 30), (384, 50), (256, 45))

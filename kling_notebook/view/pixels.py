@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
+# JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB.
 NINE_BYTES = 128_000
-"""JPEG bytes that nine tiles may hold together; with base64 and the contact sheet the grid stays under 300 kB."""
 
 
 def open_image(data: bytes, side: int | None = None) -> "Image.Image | None":

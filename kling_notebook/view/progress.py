@@ -38,8 +38,8 @@ _COLORS: dict[Tone, str] = {
 }
 # The table's order is that of interest: what moves or went wrong comes before what waits or is done.
 _ORDER = {tone: place for place, tone in enumerate(_COLORS)}
+# Tones without a bar: the icon and the words say what became of the job.
 _ENDED = frozenset({"unsure", "bad", "stopped"})
-"""Tones without a bar: the icon and the words say what became of the job."""
 
 
 @dataclass(frozen=True, slots=True)

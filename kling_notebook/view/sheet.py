@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SHEET_BYTES = 70_000
 GAP = 12
+# About as many pixels wide is a letter of the bold line under an image.
 LETTER = 8
-"""About as many pixels wide is a letter of the bold line under an image."""
 # Quality before size, but a smaller sheet at a fair quality is easier to look at than a large one full of blocks.
 _STEPS = ((1.0, 82), (1.0, 64), (1.0, 48), (0.75, 55), (0.75, 40), (0.5, 45), (0.5, 30), (0.5, 15))
 _PAPER = (255, 255, 255)

@@ -11,8 +11,8 @@ from .pixels import fit_byte_budget
 CAPTION_LENGTH = 140
 NOTE_LENGTH = 160
 TITLE_LENGTH = 300
+# Pixels a side of a place in a grid, and in one of a few images, which have more space.
 SIDE, ROOMY = 256, 384
-"""Pixels a side of a place in a grid, and in one of a few images, which have more space."""
 FEW = 4
 DOT = " \u00b7 "
 

@@ -21,8 +21,8 @@ from ...view.progress import ProgressRow, message_bundle, progress_bundle
 from ...view.table import credits_text
 from .outputs import CellOutput, Message, Output, attempt, output_for
 
+# Seconds between two messages of all displays together: with an end, which takes two, at most four a second.
 TICK = 0.5
-"""Seconds between two messages of all displays together: with an end, which takes two, at most four a second."""
 
 # Words of the service that say no more than our own status does.
 _ORDINARY = frozenset({"pending", "processing", "running", "queued", "in_progress", "completed", ""})

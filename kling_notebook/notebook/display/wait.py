@@ -24,11 +24,11 @@ from ...api.event_log import log_suppressed, suppress
 from ...jobs.purchase import Stopped
 from ...results.result import is_terminal
 
+# Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system.
 SLICE = 0.2
-"""Seconds a blocking wait holds the thread: what an interrupt waits for at most, on every system."""
 
+# Seconds after which an interrupt that was not handled goes where it would have gone without us.
 PATIENCE = 2.0
-"""Seconds after which an interrupt that was not handled goes where it would have gone without us."""
 
 
 def running_shell() -> Any | None:

@@ -21,8 +21,8 @@ from ..display.run_in_cell import perform
 from ..display.wait import person_is_present
 from .cell_arguments import CellOptions
 
+# Rows of a dry run at most.
 MOST_PLANNED = 50
-"""Rows of a dry run at most."""
 
 
 def run_cell(options: CellOptions, shell: Any) -> Any:

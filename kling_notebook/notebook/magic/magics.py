@@ -15,8 +15,8 @@ from ...settings import SETTINGS
 from .options_table import help_of_options
 from .subcommands import help_text, run
 
+# How many past jobs completion offers.
 RECENT = 12
-"""How many past jobs completion offers."""
 
 _Defaults = type(
     "KlingDefaults",

@@ -49,8 +49,8 @@ class Subcommand:
     verbatim: bool = False
 
 
+# Jobs on a page of the history, by default.
 PAGE = 20
-"""Jobs on a page of the history, by default."""
 MOST_WHOLE = 1_000_000_000
 
 

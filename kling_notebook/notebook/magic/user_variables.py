@@ -17,8 +17,8 @@ from ...results.typed_values import literal, samples, typed_values, unquoted, un
 from ...view.markup import plural
 from .parsing import closest
 
+# Packages between the caller and here.
 _INSIDE = ("kling_notebook", "IPython", "decorator")
-"""Packages between the caller and here."""
 
 
 def names_of_caller(shell: Any) -> Mapping[str, Any]:

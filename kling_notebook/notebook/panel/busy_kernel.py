@@ -7,8 +7,8 @@ from typing import Any
 from ..display.wait import in_notebook, running_shell
 
 ANNOUNCED = 1.0  # seconds a cell runs before the panel speaks of it
+# Seconds until a press counts although the page echoed nothing: a front end without our component.
 ECHO = 2.0
-"""Seconds until a press counts although the page echoed nothing: a front end without our component."""
 
 
 class BusyIndicator:

@@ -27,8 +27,8 @@ INTRO = (
     "What this folder has already is not charged again."
 )
 EXAMPLE = "A {animal} at {time}, watercolor"
+# What the page opens with: a grid of three by three.
 VALUES = {"animal": "red fox\nsnowy owl\nhare", "time": "dawn\nnoon\nnight"}
-"""What the page opens with: a grid of three by three."""
 SIDE = 256  # pixels of a thumbnail in the grid
 
 

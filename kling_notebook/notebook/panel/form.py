@@ -21,6 +21,7 @@ from ...view.table import credits_text
 from .image_picker import ImagePicker
 from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
+# Six images one click away.
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},
     "Fox": {"prompt": "A red fox in a misty forest at dawn, watercolour"},
@@ -29,15 +30,14 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Aurora": {"prompt": "Aurora over snow and a lonely house", "aspect_ratio": "3:2"},
     "Blueprint": {"prompt": "A blueprint of a lighthouse", "aspect_ratio": "3:4"},
 }
-"""Six images one click away."""
 
+# Where the table's name is not what a person would say.
 TITLES = {"num_outputs": "Images", "output_format": "File format"}
-"""Where the table's name is not what a person would say."""
 
 
 HOW = "The same request as code. Copy it into a cell."
+# In the order of the form: words first, lists together, the image last.
 KINDS = ("text", "choice", "switch", "integer", "number", "image")
-"""In the order of the form: words first, lists together, the image last."""
 
 
 def title_of(name: str) -> str:

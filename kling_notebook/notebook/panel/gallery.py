@@ -26,6 +26,7 @@ UNCONFIRMED = (
 )
 STOPPED = "Stopped waiting. Job {} keeps running; its images will appear in History."
 REMOVE = ("remove", "Remove", "Take it out of the gallery; its files and its history stay")
+# What can be done with a job: (what the page sends, label, tooltip); the price stands on what is charged.
 BUTTONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "running": (("stop", "Stop waiting", "Cancel it if it was not sent yet; otherwise stop waiting for it"),),
     "stopped": (("watch", "Watch again", "Wait for this job again, at no cost"), REMOVE),
@@ -36,7 +37,6 @@ BUTTONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "done": (("again", "Run again \u00b7 {}", "Make all images of this request once more"), REMOVE),
 }
-"""What can be done with a job: (what the page sends, label, tooltip); the price stands on what is charged."""
 
 
 class Card:

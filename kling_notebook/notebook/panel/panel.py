@@ -36,9 +36,9 @@ ASLEEP = "The panel's controls need a running kernel: run this cell again. The l
 NO_NOTEBOOK = (
     "The panel needs a notebook. Open one in JupyterLab (`kling-notebook lab` does), and write %kling panel there."
 )
+# On ipykernel 7 some clicks take effect at once, by a thread of the kernel's own; on 7.4 which ones differs by the
+# message that a control sent last. The panel cannot know, and a press that waits in silence looks like a dead button.
 BUSY = "A cell is running; clicks here may take effect only when it ends."
-"""On ipykernel 7 some of them are answered at once, by a thread of the kernel's own; on 7.4 which ones differs by the
-message that a control sent last. The panel cannot know, and a press that waits in silence looks like a dead button."""
 LASTING = "The last result of the panel, kept in the notebook"
 
 

@@ -24,9 +24,9 @@ from ...view.markup import AMBER, MUTED, Html, tag
 from ..display.progress_display import TICKER
 from .busy_kernel import InputSync
 
+# Seconds within which the same thing asked for again is one press: a double click, or presses that a running cell held
+# back and that then arrive together.
 ONE_PRESS = 0.7
-"""Seconds within which the same thing asked for again is one press: a double click, or presses that a running cell
-held back and that then arrive together."""
 PATIENCE = 0.2  # seconds the ticker of all displays waits for a panel whose callback is at work
 HIDDEN = "kling-hidden"
 _STYLES = {
