@@ -101,7 +101,7 @@ def paint_lettering(c: Canvas) -> None:
     if not text and c.scene.view != "sign":
         return
     if c.scene.view == "logo":
-        _set(c, text, (0.5, 0.86 if c.scene.subjects else 0.5), (0.84, 0.17), min(_inks(c)[:2], key=sum))
+        _set(c, text, (0.5, 0.89 if c.scene.subjects else 0.5), (0.84, 0.13), min(_inks(c)[:2], key=sum))
     elif c.scene.view == "title":
         _title(c, text)
     else:

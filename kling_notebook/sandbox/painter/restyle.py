@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SEASONS = {
     "autumn": (1.25, 0.66, 0.24),
-    "spring": (1.12, 1.10, 0.86),
+    "spring": (1.02, 1.30, 0.62),
     "summer": (0.86, 1.12, 0.42),
     "winter": (1.28, 1.34, 1.44),
 }
@@ -72,8 +72,7 @@ def _above(c: Canvas) -> Array:
     """How much of each pixel is probably sky: what is blue or bright and high up."""
     p, y = c.pixels, np.linspace(0, 1, c.height, dtype=np.float32)[:, None]
     blue = np.clip((p[..., 2] - 0.52 * (p[..., 0] + p[..., 1])) * 9 + 0.35 * (luma(p) > 0.55), 0, 1)
-    above: Array = blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72)
-    return above
+    return np.asarray(blue * np.clip(1.5 - 2.1 * y, 0, 1) * np.float32(0.72), np.float32)
 
 
 def _relight(c: Canvas) -> None:
@@ -117,9 +116,9 @@ def _sky(c: Canvas) -> None:
 def _season(c: Canvas, season: str) -> None:
     """Turn greens to the season's colour; winter also pales the ground."""
     p = c.pixels
-    green = np.clip((p[..., 1] - 0.5 * (p[..., 0] + p[..., 2])) * 6, 0, 1)[..., None]
+    green = np.clip((p[..., 1] - 0.5 * (p[..., 0] + p[..., 2])) * 6 - 0.25, 0, 1)[..., None]
     level = luma(p)[..., None]
-    tone = level * 0.42 + 0.40 if season == "winter" else level * 0.9 + 0.06
+    tone = level * 0.42 + 0.40 if season == "winter" else level * 0.9 + (0.14 if season == "spring" else 0.06)
     p += (np.array(_SEASONS[season], np.float32) * tone - p) * green * np.float32(0.8)
     if season == "winter":
         down = np.linspace(0, 1, c.height, dtype=np.float32)[:, None, None] ** 1.5

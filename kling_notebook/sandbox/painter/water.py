@@ -138,7 +138,7 @@ def falls(c: Canvas) -> None:
     fall = (y - lip) / max(row - lip, 1)
     streaks = c.fbm(rng, 34, 3, size=(h, c.width), span=(h / c.unit, c.width / c.unit), wide=0.05)
     half = 0.048 + 0.022 * fall
-    sheet = step(half, half - 0.010, np.abs(x)[None, :]) * step(-0.02, 0.02, fall) * (y < row + 0.02 * c.unit)
+    sheet = np.clip((half - np.abs(x)) * 100, 0, 1) * step(-0.02, 0.02, fall) * (y < row + 0.02 * c.unit)
     c.lay(slice(first, last), sheet * np.clip(0.86 + 0.10 * streaks, 0, 0.97), c.light.on((0.93, 0.96, 0.98), 0.1))
     mist = c.around((float(np.argmin(np.abs(x))), row), (0.24 * c.unit, 0.10 * c.unit))
     cloud = np.exp(-((mist[2] / (0.11 * c.unit)) ** 2) - (mist[3] / (0.035 * c.unit)) ** 2) * np.float32(0.85)
