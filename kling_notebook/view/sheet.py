@@ -14,7 +14,7 @@ from .tiles import COLORS, DOT, SYMBOLS, Tile, thumbnail_size
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
-SHEET_BYTES = 70_000
+SHEET_BYTES = 44_000
 GAP = 12
 # About as many pixels wide is a letter of the bold line under an image.
 LETTER = 8
