@@ -60,7 +60,8 @@ def sandbox(resolution: str = "1K", **options: Any) -> Sandbox:
 def session(service: Sandbox | Apart, folder: Path, **message: Any) -> Session:
     """A session to which the sandbox is the hosted service."""
     where = {"api_key": service.key, "base_url": service.base_url, "folder": str(folder)}
-    return Session(where | {"requests_per_minute": 6000, "credits_without_asking": 1e9} | message)
+    settings = {"requests_per_minute": 6000, "credits_without_asking": 1e9} | message  # None leaves one as it is
+    return Session(where | {name: value for name, value in settings.items() if value is not None})
 
 
 def know(begun: Session, durations: list[float]) -> None:

@@ -210,6 +210,35 @@ def test_what_a_dead_kernel_left_behind_is_tidied_in_one_transaction(begin, tmp_
     assert "1000 jobs may have been submitted" in " ".join(notices)
 
 
+ACTIONS: dict[str, tuple[Callable[[Session], object], int]] = {
+    "status": (lambda session: session.status(), 3),
+    "page": (lambda session: (session.rows(limit=20), session.count()), 2),
+    "deep page": (lambda session: session.rows(limit=1, offset=2), 2),
+    "search": (lambda session: session.rows(search="fox", limit=20), 1),
+    "show": (lambda session: session.result(1), 2),
+    "star": (lambda session: session.star(1, 0), 6),
+    "note": (lambda session: session.note(1, "for the cover"), 5),
+    "resume nothing": (lambda session: session.resume(), 1),
+    "estimate": (lambda session: session.estimate([session.request("a fox")]), 2),
+    "estimate a sweep of 20": (
+        lambda session: session.estimate([session.request(f"fox {k}") for k in range(20)], reuse=True),
+        22,
+    ),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_asks_the_journal_so_often(begin, action) -> None:
+    _, session = begin()
+    for number in range(3):
+        run(session, f"fox {number}")
+    work, most = ACTIONS[action]
+    counted = Steps(session.journal)
+    work(session)
+    session.journal._connection.set_trace_callback(None)
+    assert len(counted.statements) <= most, counted.statements
+
+
 @pytest.fixture(scope="module")
 def journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Journal]]:
     """Histories of 3 000 and 30 000 jobs."""
@@ -333,23 +362,24 @@ def test_what_is_shown_was_made_while_downloading(begin, monkeypatch) -> None:
     one, nine = run(session), run(session, num_outputs=9)
     monkeypatch.setattr(decode, "decode", None)  # showing decodes nothing
     assert len(json.dumps(one.bundle())) <= 700_000  # the large view in the page and beside it
-    assert len(json.dumps(nine.bundle())) <= 300_000
+    assert len(json.dumps(nine.bundle())) <= 160_000
     assert len(list((session.folder / ".kling" / "thumbnails").glob("*.jpg"))) == 11
 
 
-def test_a_saved_notebook_with_nine_2k_images_weighs_at_most_300_kb(service, tmp_path) -> None:
+@pytest.mark.parametrize(("cells", "most"), [("NINE", 160_000), ("ONE", 130_000), ("PANEL", 200_000)])
+def test_a_saved_notebook_is_small(service, tmp_path, cells, most) -> None:
     pytest.importorskip("nbclient")
     notebooks = part("notebooks")
     with service.sandbox("2K") as sandbox:
-        weight = notebooks.execute(tmp_path, notebooks.NINE, **notebooks.connected(sandbox))
-    assert weight <= 300_000
+        weight = notebooks.execute(tmp_path, getattr(notebooks, cells), **part("kernels").connected(sandbox))
+    assert weight <= most
 
 
 def test_nine_running_jobs_send_at_most_four_messages_a_second(service, tmp_path) -> None:
     pytest.importorskip("ipykernel")
     with (
         service.sandbox(latency=2.0) as sandbox,
-        part("kernels").Kernel(tmp_path, **part("notebooks").connected(sandbox)) as kernel,
+        part("kernels").Kernel(tmp_path, **part("kernels").connected(sandbox)) as kernel,
     ):
         kernel.run("%load_ext kling_notebook")
         kernel.messages.clear()
