@@ -107,8 +107,7 @@ def expand(
         prompt: the text, in which ``{name}`` of a declared axis is filled in and all other braces stay; or a list of
             texts, which is the axis ``prompt``.
         axes: name -> values (list, tuple, Series, array, or a single value). fixed: parameters that do not vary.
-        filled: texts for other ``{name}`` in the prompt. They and the axes are filled in together, in one pass, so that
-            braces in a value are not filled in again.
+        filled: texts for other ``{name}`` in the prompt, filled in with the axes in one pass: braces in a value stay.
         source: makes the source image that a value of the axis ``image`` means: its values have a label then, and
             can be told apart.
 
@@ -137,11 +136,9 @@ def expand(
             f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it, or draw some: pick=100."
         )
     # The product is never built in memory: all of it is at most MOST_JOBS points, and drawn points are computed each.
-    combinations: Iterable[tuple[Any, ...]] = (
-        itertools.product(*checked.values())
-        if pick is None
-        else (_combination(checked, index) for index in pick.indices(jobs))
-    )
+    combinations: Iterable[tuple[Any, ...]] = itertools.product(*checked.values())
+    if pick is not None:
+        combinations = (_combination(checked, index) for index in pick.indices(jobs))
     # In the axes' order: results are matched to points by their place, and a grid takes rows and columns in this order.
     points = []
     for values in combinations:
