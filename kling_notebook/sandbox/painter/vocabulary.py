@@ -198,7 +198,7 @@ def _singulars(token: str) -> Iterator[str]:
     yield token
     if token in _IRREGULAR:
         yield _IRREGULAR[token]
-    for ending, instead in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", "")):
+    for ending, instead in (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", "")):
         if token.endswith(ending) and len(token) > len(ending) + 1:
             yield token[: -len(ending)] + instead
 
