@@ -98,8 +98,6 @@ def ask_until_over(job: RunningJob) -> Job:
         age = time.monotonic() - submitted
         try:
             reply = _ask(job)
-        except StillRunningError:
-            raise
         except KlingError as error:
             _wait_after_failed_poll(job, failed, error, age, began)
             continue
@@ -153,7 +151,10 @@ def _ask(job: RunningJob) -> Job:
 def _wait_after_failed_poll(
     job: RunningJob, failed: retry_policy.FailedPolls, error: KlingError, age: float, began: float
 ) -> None:
-    """Count the failure, and sleep until it makes sense to ask again. Raises StoppedAskingError if it never does."""
+    """Count the failure, and sleep until it makes sense to ask again. Raises StoppedAskingError if it never does, and
+    StillRunningError if ``error`` is the caller's time-out."""
+    if isinstance(error, StillRunningError):
+        raise error
     left = max(0.0, began + job.max_age - time.monotonic())
     # The service knows a job that had a result, and one whose id was read off its website.
     known = not job.record.raw.keys().isdisjoint(("final", "attached"))

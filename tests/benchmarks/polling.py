@@ -1,7 +1,7 @@
 """How late a completed job is seen and for how many polls; many jobs under a rate limit that nothing is known of.
 
 In simulated time by the code that runs in production, and in real time against services of their own processes. A bound
-holds what the service does, and no setting of ours."""
+holds what the service does, and none of our settings."""
 
 from __future__ import annotations
 
