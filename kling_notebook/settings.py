@@ -30,13 +30,13 @@ KEYRING_SECONDS = 3.0
 
 _Answer = TypeVar("_Answer")
 
-Kind = Literal["text", "secret", "path", "switch", "number", "count"]
+SettingKind = Literal["text", "secret", "path", "switch", "number", "count"]
 
 
 class Setting(NamedTuple):
     """One setting: its kind, default, environment variable, and the help shown by ``%kling config``."""
 
-    kind: Kind
+    kind: SettingKind
     default: Any
     variable: str | None
     help: str

@@ -14,7 +14,7 @@ from .errors import InputError
 from .parameters import COUNT_KEYS, PARAMETERS, check, check_characters
 
 DEFAULT_MODEL = "kling-image"
-Kind = tuple[str, str, int]
+JobKind = tuple[str, str, int]
 """Model, resolution and number of images: what price and duration of a job depend on, as far as anyone knows."""
 
 _STORED = ("label", "url", "sha256", "media_type", "pixels")
@@ -233,7 +233,7 @@ class GenerationRequest:
         return _restore, (self._unknown | self._values, self._beside())
 
 
-def kind(request: GenerationRequest) -> Kind:
+def kind(request: GenerationRequest) -> JobKind:
     """What kind of job this is, for its price and its duration."""
     return request.model, request.resolution, request.num_outputs
 

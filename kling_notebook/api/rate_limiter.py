@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from .rate_headers import count, reset, retry_after
 
-Kind = Literal["submit", "poll", "other"]
+RequestKind = Literal["submit", "poll", "other"]
 
 LONGEST_WAIT = 120.0  # seconds; for a longer Retry-After the request stops and says so
 WINDOW = 60.0  # seconds over which the service counts requests: both published limits are per minute
@@ -83,7 +83,7 @@ class RateLimiter:
         """Say how many jobs run, among which polls are divided, and how many requests wait for one of them to end."""
         return replace(self, running=max(0, running), waiting=max(0, waiting))
 
-    def try_acquire(self, now: float, kind: Kind) -> tuple[Self, float]:
+    def try_acquire(self, now: float, kind: RequestKind) -> tuple[Self, float]:
         """Ask for one request. 0.0: it may go, and is counted. Else seconds until asking again makes sense."""
         current = self._aged(now)
         wait = current._wait(now, kind)
@@ -96,7 +96,7 @@ class RateLimiter:
         """The latest request that was granted was not sent, and no reply will come."""
         return replace(self, under_way=self.under_way[:-1])
 
-    def _wait(self, now: float, kind: Kind) -> float:
+    def _wait(self, now: float, kind: RequestKind) -> float:
         if now < self.hold:
             return self.hold - now
         out, counted = len(self.under_way), len(self.granted) + len(self.under_way)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from .rate_limiter import Kind, RateLimiter
+from .rate_limiter import RateLimiter, RequestKind
 
-_PRIORITY: Mapping[Kind, int] = {"other": 0, "submit": 1, "poll": 2}
+_PRIORITY: Mapping[RequestKind, int] = {"other": 0, "submit": 1, "poll": 2}
 _GRACE = 1.0  # seconds that a slot may ask later than it was told before the others stop waiting for it
 _SHORTEST_WAIT = 0.05
 jitter = random.Random().random  # noqa: S311  # no secret; the numbers of the module random are the user's
@@ -41,7 +41,7 @@ class RequestQueue:
         self._places = count()
         self.waiting: weakref.WeakSet[Slot] = weakref.WeakSet()  # the slot of a thread that died goes with it
 
-    def slot(self, kind: Kind, due: float = 0.0) -> "Slot":
+    def slot(self, kind: RequestKind, due: float = 0.0) -> "Slot":
         """A new place in the queue. ``due``: the earliest moment, on the monotonic clock."""
         with self.lock:
             slot = Slot(self, kind, due, next(self._places), self.clock() + _GRACE)
@@ -79,7 +79,7 @@ class Slot:
     """A place in the queue. Ask `ready` until it gives 0.0, then send one request; or `close` it."""
 
     queue: RequestQueue
-    kind: Kind
+    kind: RequestKind
     due: float
     place: int
     expected: float

@@ -12,7 +12,7 @@ from ..api.errors import DownloadError, KlingError, SettingsError, StillRunningE
 from ..api.event_log import suppress
 from ..api.job import Job, JobStatus
 from ..api.poll_schedule import Durations
-from ..api.rate_limiter import Kind
+from ..api.rate_limiter import RequestKind
 from ..journal.job_record import Record
 from ..journal.journal import JournalError
 from ..results.handle import JobHandle
@@ -171,7 +171,7 @@ class RunningJob:
             self.pause(PRICE_SECONDS)
         self.wait_for_rate_limit("submit")
 
-    def wait_for_rate_limit(self, kind: Kind, due: float = 0.0) -> None:
+    def wait_for_rate_limit(self, kind: RequestKind, due: float = 0.0) -> None:
         """Wait in the client's queue for a share of the rate limit. ``due``: ``time.monotonic()`` seconds."""
         with closing(self.client.request_queue.slot(kind, due)) as slot:
             told = False

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from ..api.errors import InsufficientCreditsError, KlingError
-from ..api.generation_request import GenerationRequest, Kind, kind
+from ..api.generation_request import GenerationRequest, JobKind, kind
 from ..api.job import JobStatus
 from ..journal.job_record import Record
 from .spending import Estimate, SpendingLimits
@@ -35,8 +35,8 @@ class SpendingLedger:
         self.since: float = before.since if before is not None else time.time()
         self.lock = threading.RLock()
         self._credits: dict[int, float] = {}
-        self._known: dict[Kind, bool] = {}
-        self._probes: dict[Kind, int] = {}
+        self._known: dict[JobKind, bool] = {}
+        self._probes: dict[JobKind, int] = {}
 
     @property
     def spent(self) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 from ..api.api_key import Secret
 from ..api.errors import KlingError, SettingsError
 from ..api.event_log import suppress
-from ..api.generation_request import Kind
+from ..api.generation_request import JobKind
 from ..api.job import JobStatus
 from .job_record import COLUMNS, IMPOSSIBLE, Record, record_of, row_of
 from .schema import bring_up, lenient, make_file
@@ -336,7 +336,7 @@ class Journal:
         only = f" WHERE session IN ({_marks(sessions)})" if sessions else ""
         return self._number(f"SELECT TOTAL(credits) FROM sums{only}", sessions) or 0.0  # noqa: S608  # marks
 
-    def past_seconds(self, backend: str, which: Kind, limit: int = 200, *, key: str | None = None) -> list[float]:
+    def past_seconds(self, backend: str, which: JobKind, limit: int = 200, *, key: str | None = None) -> list[float]:
         """Durations in seconds of the newest completed jobs of a kind, newest first."""
         with self._using():
             rows = self._connection.execute(
@@ -346,7 +346,7 @@ class Journal:
             )
             return [float(row[0]) for row in rows]
 
-    def has_price(self, backend: str, which: Kind, *, key: str | None = None) -> bool:
+    def has_price(self, backend: str, which: JobKind, *, key: str | None = None) -> bool:
         """Whether a reply of this backend has stated what a job of a kind costs; then `dearest_image` has seen it."""
         return (
             self._row(
