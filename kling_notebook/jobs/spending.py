@@ -39,7 +39,7 @@ class Estimate:
         beside = [f"{self.reused} already made, at no cost"] if self.reused else []
         beside += [f"{self.unconfirmed} unconfirmed and not sent: see `%kling status`"] if self.unconfirmed else []
         if not self.jobs:
-            return ", ".join(["nothing to pay", *beside])
+            return ", ".join(beside) or "nothing to pay"
         time = f", {self.time}" if self.time else ""
         more = f" ({', '.join(beside)})" if beside else ""
         return f"{count(self.images, 'image')}, {self.money}{time}{more}"
