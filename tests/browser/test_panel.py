@@ -210,7 +210,8 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     page.wait_for_function("(before) => document.querySelector('.kling-sweep figure img').src !== before", arg=before)
     page.wait_for_function("document.querySelector('.kling-sweep figure img').naturalWidth === 1024")
     page.keyboard.press("ArrowDown")
-    assert grid.locator(".kling-tile[aria-pressed=true]").evaluate("(tile) => tile === document.activeElement")
+    # Asked of the page in one go: the large image that arrives meanwhile draws the tiles anew.
+    page.wait_for_function("document.activeElement.matches('.kling-sweep .kling-tile[aria-pressed=true]')")
     for width in (600, 900, 1400):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_timeout(300)
