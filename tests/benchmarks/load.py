@@ -55,8 +55,8 @@ def rows(folder: Path, runs: int) -> Iterator[Row]:
         ms(ours),
         f"autoreload {ms(known)}",
         ours / known,
-        "at most 25 ms, nothing heavy",
-        ours <= 0.025 and not heavy,
+        "below autoreload, nothing heavy",
+        ours < known and not heavy,
         f"{len(modules['kling_notebook'])} modules (autoreload {len(modules['autoreload'])}), heavy: {heavy or 'none'}",
     )
     for extension, (name, _) in _PEERS.items():
