@@ -3,6 +3,7 @@
 Looks only at a shell that already runs.
 """
 
+import os
 from typing import Any
 
 from ..session import current
@@ -22,17 +23,22 @@ def connect(**settings: Any) -> Session:
     """See `kling_notebook.connect`."""
     # The keyring may have been unlocked since it was asked.
     key_from_keyring.cache_clear()
-    return _with_warning(current.connect(settings, config=configured(), person_present=person_is_present()))
+    return _with_warning(current.connect(settings, config=configured(), person_present=_is_watched()))
 
 
 def current_session() -> Session:
     """See `kling_notebook.current_session`."""
-    return _with_warning(current.current_session(config=configured(), person_present=person_is_present()))
+    return _with_warning(current.current_session(config=configured(), person_present=_is_watched()))
 
 
 def reconnect(**changes: Any) -> Session:
     """Begin a session like the current one, with some settings changed: ``sandbox=False``, ``api_key=...``."""
-    return _with_warning(current.reconnect(changes, config=configured(), person_present=person_is_present()))
+    return _with_warning(current.reconnect(changes, config=configured(), person_present=_is_watched()))
+
+
+def _is_watched() -> bool:
+    """Whether somebody sees the images as they come: a person can answer, or the kernel serves a page of Voila."""
+    return person_is_present() or os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
 
 
 def _with_warning(session: Session) -> Session:
