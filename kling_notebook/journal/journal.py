@@ -439,7 +439,7 @@ def _holds(text: bytes | None, folded: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows of the folder: text in prompt or note, a status, starred, noted, since (epoch seconds), sessions.
+    """Which rows of the folder: words in prompt or note, a status, starred, noted, since (epoch seconds), sessions.
 
     ``before``: only numbers below this one. So a page is found that follows another, at the same cost however deep it
     is; ``offset`` passes over the numbers of all rows before it.
@@ -459,14 +459,9 @@ class Filter:
 
     def sql(self, *, order: bool = True) -> tuple[str, list[Any]]:
         """The WHERE, ORDER and LIMIT of a SELECT on jobs, and its values."""
-        search, by = self.search or "", ("holds(CAST(prompt AS BLOB), ?)", "holds(CAST(note AS BLOB), ?)")
-        pattern = search.casefold()
-        if search.isascii():  # SQLite's own is quick, and knows the case of ASCII letters only
-            by = ("prompt LIKE ? ESCAPE '\\'", "note LIKE ? ESCAPE '\\'")
-            pattern = "%" + re.sub(r"([\\%_])", r"\\\1", search) + "%"
         marks, numbers = _marks(self.sessions), ", ".join(str(int(n)) for n in sorted(self.numbers))
         conditions: tuple[tuple[object, str, Sequence[Any]], ...] = (
-            (search, f"({' OR '.join(by)})", [pattern, pattern]),
+            *((True, *_holding(word, self.search)) for word in (self.search or "").split()),
             (self.status, "status=?", [self.status]),
             (self.starred, "starred <> '[]'", []),
             (self.noted, "note IS NOT NULL", []),
@@ -492,6 +487,15 @@ class Filter:
             page = f"SELECT n FROM jobs {text} LIMIT {int(self.limit)} OFFSET {int(self.offset)}"  # noqa: S608  # integers
             text = f"WHERE n IN ({page}) ORDER BY n DESC"
         return text, [value for _, values in asked for value in values]
+
+
+def _holding(word: str, search: str | None) -> tuple[str, list[str]]:
+    """The condition that prompt or note holds a word of a search, in any case of letters, and its values."""
+    if search and not search.isascii():
+        return "(holds(CAST(prompt AS BLOB), ?) OR holds(CAST(note AS BLOB), ?))", [word.casefold()] * 2
+    # SQLite's own is quick, and knows the case of ASCII letters only.
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
+    return "(prompt LIKE ? ESCAPE '\\' OR note LIKE ? ESCAPE '\\')", [pattern, pattern]
 
 
 def _marks(values: Sequence[object]) -> str:

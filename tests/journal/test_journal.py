@@ -384,6 +384,12 @@ def test_search_ignores_the_case_of_every_alphabet(journal: Journal, text: str) 
     assert [record.number for record in journal.latest(search=text)] == found
 
 
+def test_search_finds_all_words_in_any_order(journal: Journal) -> None:
+    journal.add([a_record("A yellow car, night"), a_record("a car")])
+    found = {text: len(journal.latest(search=text)) for text in ("night yellow", "car", "yellow boat", " ")}
+    assert found == {"night yellow": 1, "car": 2, "yellow boat": 0, " ": 2}
+
+
 def test_search_takes_its_text_literally(journal: Journal) -> None:
     """Percent signs, underlines and quotes are characters."""
     journal.add([a_record("100% fox"), a_record("a_b"), a_record("it's"), a_record("acb")])

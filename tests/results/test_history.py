@@ -154,7 +154,7 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         ({"starred": True}, [99_008, 98_008, 97_008], 100),
         ({"noted": True}, [99_009, 98_009, 97_009], 100),
         ({"search": "PAPER", "since": 1_700_050_000.0}, [99_009, 98_009, 97_009], 50),
-        ({"search": "number 4242"}, [42_429, 42_428, 42_427], 11),
+        ({"search": "4242 number"}, [94_242, 84_242, 74_242], 20),
         ({"mine": True}, [], 0),
     ],
 )
