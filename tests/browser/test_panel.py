@@ -195,7 +195,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.tab("Explore")
     panel.fill("Prompt, one per line", "a {color} fox in the snow")
     panel.fill("{color}", "red\nwhite")
-    panel.field("Vary").select_option(label="Resolution")
+    panel.field("Also vary").select_option(label="Resolution")
     panel.says("2 x 2 = 4 jobs")
     panel.button(re.compile("^Make 4 images"), exact=False).click()
     panel.says("All images are here", 90)

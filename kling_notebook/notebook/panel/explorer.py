@@ -68,7 +68,7 @@ class Explorer:
         )
         self.words: dict[str, Any] = {}
         self._word_fields = column(gap="10px")
-        self.axes = [ParameterAxis(kit, "Vary", self._changed), ParameterAxis(kit, "and", self._changed)]
+        self.axes = [ParameterAxis(kit, "Also vary", self._changed), ParameterAxis(kit, "and", self._changed)]
         self.run = kit.button("Run", self.start, tooltip="Make what is missing of this grid", look="primary")
         self.most = labeled(
             widgets.BoundedFloatText,
@@ -117,7 +117,7 @@ class Explorer:
         self._kit.close(*old)
 
     def _word_field(self, word: str) -> widgets.Textarea:
-        options: dict[str, Any] = {"rows": 3, "value": self._texts.get(word, ""), "placeholder": HINTS[""]}
+        options: dict[str, Any] = {"rows": 3, "value": self._texts.get(word, word), "placeholder": HINTS[""]}
         return self._kit.watch(labeled(widgets.Textarea, f"{{{word}}}", **options), self._changed)
 
     def _changed(self) -> None:
@@ -152,7 +152,9 @@ class Explorer:
             shown(self.most, not session.is_sandbox)
             planned = axes, _, requests = self._planned(session)
             if not axes:
-                raise InputError("Nothing varies yet: write a word in {braces}, a second prompt, or choose below.")
+                raise InputError(
+                    "Nothing varies yet: write a word in {braces}, a second prompt, or choose a parameter."
+                )
             estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
         except KlingError as error:
             say(self.plan, text_html(str(error), "reason" if self._edited else "muted"))

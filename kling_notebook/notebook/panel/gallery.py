@@ -19,7 +19,7 @@ from .widgets import Ticks, Toolkit
 KEPT = 12  # jobs that stay; older ones are in the history
 SIDES = {1: 640, 2: 512, 3: 384, 4: 512}  # pixels of a thumbnail, by how many images there are
 LASTING = 448  # pixels of a single image kept in the notebook
-EMPTY = "Your images appear here. Press Generate for the first one; nothing is charged before you do."
+EMPTY = "Your images appear here. Press Generate for the first one."
 UNCONFIRMED = (
     "Job {} may have been charged already, and then a second one is charged as well. Look at the website or the "
     "balance first."

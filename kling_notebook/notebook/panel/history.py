@@ -42,7 +42,7 @@ class History:
             widgets.Text,
             "Search",
             above=False,
-            placeholder="words of a prompt or a note",
+            placeholder="words of a prompt or a note, then Enter",
             continuous_update=False,
             layout={"width": "auto", "flex": "1 1 220px"},
         )

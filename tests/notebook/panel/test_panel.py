@@ -612,7 +612,9 @@ def test_explore_begins_with_the_prompt_of_the_form_once_it_is_one_s_own(panel):
     assert panel.explorer.prompt.value == "a boat on a lake"
     assert "Nothing varies yet" in panel.explorer.plan.value
     assert "\u26a0" not in panel.explorer.plan.value, "no error before anything is typed"
-    panel.explorer.prompt.value = "a {thing}"
+    panel.explorer.prompt.value = "a {red} thing"
+    assert panel.explorer.words["red"].value == "red", "the first of its values"
+    panel.explorer.words["red"].value = ""
     assert "\u26a0" in panel.explorer.plan.value
     assert panel.explorer.run.disabled
 
