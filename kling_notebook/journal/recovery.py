@@ -171,23 +171,34 @@ def _salvage(path: Path, journal: Journal) -> int:
     with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(journal.path)) as new, new:
         old.text_factory = lenient
         old.execute("PRAGMA trusted_schema=OFF")
-        columns = [name for _, name, *_ in new.execute("PRAGMA table_info(jobs)")]
+        theirs = [name for name, *_ in _readable(old, "SELECT name FROM pragma_table_info('jobs')")]
+        # One of an earlier version, too damaged to be brought up, lacks the columns that came later.
+        ours = [name for (name,) in new.execute("SELECT name FROM pragma_table_info('jobs')")]
+        columns = [name for name in ours if name in theirs or not theirs]
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         rows = _rows(old, f"SELECT {names} FROM jobs NOT INDEXED WHERE n > ? AND n <= ? ORDER BY n")  # noqa: S608
         new.executemany(f"INSERT OR IGNORE INTO jobs ({names}) VALUES ({marks})", rows)  # noqa: S608
         new.execute(f"DELETE FROM jobs WHERE {IMPOSSIBLE}")  # noqa: S608
         new.execute(f"INSERT INTO sums SELECT session, TOTAL({SPENT}) FROM jobs GROUP BY session")  # noqa: S608
-        with suppress(sqlite3.Error):  # with another salt, the keys of the old rows would be strangers
-            new.execute("UPDATE about SET value=?", old.execute("SELECT value FROM about WHERE name='salt'").fetchone())
+        # With another salt, the fingerprints in the old rows would match no key.
+        salts = _readable(old, "SELECT value FROM about WHERE name='salt'")
+        new.executemany("UPDATE about SET value=? WHERE name='salt'", salts)
     return journal.count()
+
+
+def _readable(old: sqlite3.Connection, select: str) -> list[tuple[Any, ...]]:
+    """What a damaged journal answers; nothing if it cannot."""
+    with suppress(sqlite3.Error):
+        return old.execute(select).fetchall()
+    return []
 
 
 def _rows(old: sqlite3.Connection, select: str) -> Iterator[tuple[Any, ...]]:
     """Every row that SQLite gives out. Behind one that it does not, it is asked again from the next number on."""
     newest = [0]
     for ask in ("SELECT MAX(n) FROM jobs", "SELECT seq FROM sqlite_sequence WHERE name='jobs'"):
-        with suppress(sqlite3.Error, TypeError, ValueError):
-            newest.append(int(old.execute(ask).fetchone()[0]))
+        with suppress(TypeError, ValueError):
+            newest += [int(number) for (number,) in _readable(old, ask)]
     last, end = 0, min(max(newest), _MOST_ROWS)
     while last < end:
         try:

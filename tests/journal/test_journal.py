@@ -15,6 +15,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
 from kling_notebook.jobs.running_job import RunningJob
 from kling_notebook.journal import journal as journal_module
-from kling_notebook.journal import layout, schema
+from kling_notebook.journal import layout, recovery, schema
 from kling_notebook.journal.job_record import Record, new_record
 from kling_notebook.journal.journal import SPENT, Filter, Journal, JournalError, LostOwnership
 from kling_notebook.journal.locks import Locks
@@ -135,6 +136,19 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(first: Path, monkey
     opened = Journal(first)
     assert [record.number for record in opened.latest()] == [7]
     opened.close()
+
+
+def test_rows_of_an_older_journal_that_cannot_be_brought_up_are_read(
+    first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lacks columns of this version, and keeps the salt by which keys are known."""
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *WEATHER))
+    with closing(Journal(first.with_name("journal.new"))) as new:
+        assert recovery._salvage(first, new) == 1
+        assert new.get(7) is not None
+    ask = "SELECT value FROM about WHERE name='salt'"
+    with closing(sqlite3.connect(first)) as old, closing(sqlite3.connect(first.with_name("journal.new"))) as made:
+        assert old.execute(ask).fetchone() == made.execute(ask).fetchone()
 
 
 def test_a_journal_of_a_newer_version_is_refused_and_not_touched(
