@@ -15,6 +15,7 @@ from ..api.address import address_of, letter_of
 from ..api.errors import DownloadError, InputError, KlingError
 from ..api.event_log import suppress
 from ..api.generation_request import GenerationRequest
+from ..api.job import STATUSES
 from ..api.parameters import PARAMETERS, ratio
 from ..api.sanitize import clean
 from ..api.wire import warnings_of
@@ -427,4 +428,6 @@ def history_row(record: Record, folder: Path, *, thumbnails: bool = True, seen_f
         starred=tuple(address_of(record.number, place) for place in sorted(record.starred)),
         note=record.note or "",
         error=record.error or "",
+        icon=STATUSES[record.status].icon,
+        tone=STATUSES[record.status].tone,
     )

@@ -12,6 +12,7 @@ those in notebooks it does not trust.
 import base64
 import re
 from html import escape
+from typing import Literal
 from urllib.parse import quote
 
 FONT = "font-family: var(--jp-content-font-family, var(--vscode-font-family, system-ui, sans-serif))"
@@ -25,6 +26,16 @@ GREEN = "rgb(30, 130, 68)"
 RED = "rgb(214, 58, 48)"
 AMBER = "rgb(163, 104, 0)"
 GRAY = "rgb(108, 114, 122)"
+Tone = Literal["moving", "unsure", "bad", "stopped", "waiting", "good"]
+# What kind of news a status is, in the order of interest: what moves or went wrong comes before what waits or is done.
+TONES: dict[Tone, str] = {
+    "moving": BLUE,
+    "unsure": AMBER,
+    "bad": RED,
+    "stopped": GRAY,
+    "waiting": GRAY,
+    "good": GREEN,
+}
 
 _TAGS = frozenset(
     {"a", "bdi", "br", "caption", "code", "div", "em", "figcaption", "figure", "h1", "img", "mark", "p", "small"}

@@ -10,12 +10,12 @@ from .markup import (
     AMBER,
     BLUE,
     FAINT,
-    GRAY,
-    GREEN,
     LINE,
     RED,
     SMALL,
+    TONES,
     Html,
+    Tone,
     bounded,
     bundle,
     frame,
@@ -25,19 +25,8 @@ from .markup import (
     tag,
 )
 
-Tone = Literal["moving", "unsure", "bad", "stopped", "waiting", "good"]
-
 MOST_ROWS = 8
-_COLORS: dict[Tone, str] = {
-    "moving": BLUE,
-    "unsure": AMBER,
-    "bad": RED,
-    "stopped": GRAY,
-    "waiting": GRAY,
-    "good": GREEN,
-}
-# The table's order is that of interest: what moves or went wrong comes before what waits or is done.
-_ORDER = {tone: place for place, tone in enumerate(_COLORS)}
+_ORDER = {tone: place for place, tone in enumerate(TONES)}
 # Tones without a bar: the icon and the words say what became of the job.
 _ENDED = frozenset({"unsure", "bad", "stopped"})
 
@@ -139,7 +128,7 @@ def _row(row: ProgressRow) -> Html:
         tag("span", f"{bounded(row.icon, 4)} {text}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
-    bar = "" if row.tone in _ENDED else _bar([(fraction_of(row), _COLORS[row.tone])], row.elapsed, text)
+    bar = "" if row.tone in _ENDED else _bar([(fraction_of(row), TONES[row.tone])], row.elapsed, text)
     return tag("div", names, bar, line(row.detail, 400, SMALL), style="margin: 5px 0 7px 0")
 
 
@@ -163,7 +152,7 @@ def _fill(share: float | None, color: str, elapsed: float) -> Html:
 def _overall(rows: Sequence[ProgressRow]) -> Html:
     tones = Counter(row.tone for row in rows)
     under = sum((fraction_of(row) or 0.0) for row in rows if row.tone == "moving") / len(rows)
-    parts = [(tones[tone] / len(rows), _COLORS[tone]) for tone in ("good", "bad", "unsure")]
+    parts = [(tones[tone] / len(rows), TONES[tone]) for tone in ("good", "bad", "unsure")]
     text = overall_text(rows)
     words, bar = tag("div", text, style="font-weight: 600"), _bar([*parts, (under, BLUE)], 0.0, text)
     return tag("div", words, bar, style="margin: 2px 0 8px 0")

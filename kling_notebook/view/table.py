@@ -7,13 +7,13 @@ from itertools import zip_longest
 from typing import Any
 
 from .markup import (
-    AMBER,
-    BLUE,
     GRAY,
     LINE,
     RED,
     SMALL,
+    TONES,
     Html,
+    Tone,
     bounded,
     bundle,
     frame,
@@ -43,21 +43,6 @@ _MARK = (
     "text-decoration: underline; font-weight: 600"
 )
 EQUAL = "Their requests do not differ."
-# Words of a job's life that want to be seen; the others stand as plain text.
-_STATUS = {
-    "completed": ("\u2713", ""),
-    "failed": ("\u2715", RED),
-    "expired": ("\u2715", RED),
-    "rejected": ("\u2715", RED),
-    "unconfirmed": ("?", AMBER),
-    "paused": ("\u25cc", AMBER),
-    "queued": ("\u25cb", GRAY),
-    "submitting": ("\u2191", BLUE),
-    "running": ("\u25b8", BLUE),
-    "downloading": ("\u2193", BLUE),
-    "cancelled": ("\u25aa", ""),
-    "dismissed": ("\u25aa", ""),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +50,7 @@ class HistoryRow:
     """One job of the history, ready to be shown.
 
     ``created`` is text already in the reader's time zone; ``seconds`` and ``credits`` None if not known;
-    ``starred`` the addresses of starred images.
+    ``starred`` the addresses of starred images; ``icon`` and ``tone`` how the status is shown.
     """
 
     number: int
@@ -80,6 +65,8 @@ class HistoryRow:
     starred: tuple[str, ...] = ()
     note: str = ""
     error: str = ""
+    icon: str = ""
+    tone: Tone = "good"
 
 
 def history_bundle(
@@ -137,7 +124,7 @@ def _history_row(row: HistoryRow, side: int) -> Html:
         tag("th", job, scope="row", style=f"{_CELL}; font-weight: 400"),
         tag("td", tag("div", *_thumbnails(row, side), style=strip), style=_CELL),
         tag("td", *prompt, style=f"{_CELL}; width: 100%; min-width: 130px; overflow-wrap: anywhere"),
-        tag("td", status_html(row.status), *times, style=_CELL),
+        tag("td", _status_html(row), *times, style=_CELL),
         style=_ROW,
     )
 
@@ -161,11 +148,10 @@ def credits_text(credits: float) -> str:
     return f"{credits:g} credit" if credits == 1 else f"{credits:g} credits"
 
 
-def status_html(status: str) -> Html:
-    """A status as a sign and a word, on a colored ground if it wants attention."""
-    sign, color = _STATUS.get(status, ("", GRAY))
-    words = f"{sign} {bounded(status, 40).replace('_', ' ')}".strip()
-    return pill(words, color) if color else tag("span", words, style="white-space: nowrap")
+def _status_html(row: HistoryRow) -> Html:
+    """The status as an icon and a word, on a colored ground unless all is well."""
+    words = f"{bounded(row.icon, 4)} {bounded(row.status, 40).replace('_', ' ')}".strip()
+    return tag("span", words, style="white-space: nowrap") if row.tone == "good" else pill(words, TONES[row.tone])
 
 
 def _thumbnail(tile: Tile, side: int) -> Html:

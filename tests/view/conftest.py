@@ -68,8 +68,10 @@ def render_everything(make_tile: Callable[..., Tile]) -> Callable[[str], dict[st
         tones = ("waiting", "moving", "good", "stopped", "unsure", "bad")
         rows = [ProgressRow(text, text, text, tone, 8.0, 20.0, text) for tone in tones]  # type: ignore[arg-type]
         history = [
-            HistoryRow(n, (shown, *holes, wide), text, text, s, text, text, 8.4, 5, ("12b",), text, text)
-            for n, s in enumerate(("completed", "failed", "unconfirmed", "running", "cancelled", "paused", text))
+            HistoryRow(n, (shown, *holes, wide), text, text, s, text, text, 8.4, 5, ("12b",), text, text, text, tone)
+            for n, (s, tone) in enumerate(
+                zip(("completed", "failed", "paused", "running", "cancelled", text), tones, strict=True)
+            )
         ]
         differ = [(text, text, "a b"), ("x", "", text)]
         bundles = {

@@ -32,7 +32,8 @@ def parsed(html: str) -> Element:
 
 def history_row(make_tile: Make, number: int = 12, images: int = 2, **fields: Any) -> HistoryRow:
     tiles = tuple(make_tile(k, noise=True) for k in range(images))
-    values = {"prompt": "a fox", "parameters": "1:1 \u00b7 1K", "status": "completed", "backend": "pixeldojo"}
+    values = {"prompt": "a fox", "parameters": "1:1 \u00b7 1K", "status": "completed", "icon": "\u2713"}
+    values["backend"] = "pixeldojo"
     return HistoryRow(**{"number": number, "tiles": tiles, "created": "2025-03-02 14:07", **values, **fields})
 
 
