@@ -1,6 +1,6 @@
 """The Python API: generate, submit, sweep and the rest. In a cell it shows and waits like one, in a script like one.
 
-What is common to it and the magic (start, show, wait) stands in `notebook.perform`.
+What it shares with the magic (start, show, wait) is `perform` in `notebook.display.run_in_cell`.
 """
 
 from __future__ import annotations

@@ -61,7 +61,11 @@ STATUSES: Mapping[JobStatus, StatusRow] = {
     JobStatus.COMPLETED: StatusRow("Every image is in the folder.", "\u2713", "completed", "good", True),
     JobStatus.FAILED: StatusRow("The service says that the job failed.", "\u2715", "failed", "bad", True),
     JobStatus.EXPIRED: StatusRow(
-        "The links to its images ended before they were saved.", "\u29d7", "expired", "bad", True
+        "Its images cannot be had any more: the links ended, or the service no longer knows the job.",
+        "\u29d7",
+        "expired",
+        "bad",
+        True,
     ),
     JobStatus.REJECTED: StatusRow(
         "The service refused the request; no job was made.", "\u2298", "rejected", "bad", True

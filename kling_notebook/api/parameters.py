@@ -1,7 +1,7 @@
 """The one table of the model's inputs.
 
-The magic's options and their completion, the panel's controls, validation before spending, the README's table and the
-estimate all derive from it: adding an input is one row.
+The magic's options and their completion, the panel's controls, validation before spending, and the manual's table
+all derive from it: adding an input is one row.
 
 Source: https://pixeldojo.ai/api-platform/kling-image, "Input Parameters".
 """

@@ -1,4 +1,4 @@
-"""advance(): takes one job from whatever state its record has to its end. The only code that buys.
+"""advance(): takes one job from whatever state its record has to its end. The only code that sends a purchase.
 
     queued -> submitting -> running -> downloading -> completed
        |          |            |            |

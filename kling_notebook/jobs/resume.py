@@ -38,7 +38,7 @@ def recover_on_start(workspace: Workspace) -> list[str]:
                 _settle(workspace, record, JobStatus.UNCONFIRMED, "its kernel ended while it was being submitted")
             unconfirmed = record.status in (JobStatus.SUBMITTING, JobStatus.UNCONFIRMED)
             which = "unconfirmed" if unconfirmed else "other key" if workspace.has_other_key(record) else "paused"
-            found[which if record.backend == workspace.backend else "elsewhere"].append(record)
+            found[which if record.backend == workspace.backend else "other backend"].append(record)
     notices = []
     if paused := len(found["paused"]):
         notices.append(f"{count(paused, 'job')} {'are' if paused > 1 else 'is'} paused: `%kling resume` fetches them.")
@@ -46,9 +46,9 @@ def recover_on_start(workspace: Workspace) -> list[str]:
         notices.append(f"{count(len(found['unconfirmed']), 'job')} may have been submitted: see `%kling status`.")
     if found["other key"]:
         notices.append(_with_another_key(found["other key"]))
-    if elsewhere := found["elsewhere"]:
-        backends = ", ".join(sorted({record.backend for record in elsewhere}))
-        notices.append(f"{len(elsewhere)} paused on another backend ({backends}).")
+    if others := found["other backend"]:
+        backends = ", ".join(sorted({record.backend for record in others}))
+        notices.append(f"{count(len(others), 'job')} of another backend ({backends}) can be resumed there.")
     saving.remove_temporaries(workspace.folder, living=workspace.locks.living())
     return notices
 
@@ -60,7 +60,7 @@ def _settle(workspace: Workspace, record: Record, status: JobStatus, why: str | 
 
 
 def find(workspace: Workspace, which: int | str) -> Record | None:
-    """The record with this number or job id."""
+    """The record with this job id; if there is none, the one with this number."""
     text = check_characters("job", str(which).strip())
     record = workspace.journal.by_job_id(text)
     if record is None and text.isdecimal() and len(text) < 19:  # as much as SQLite counts

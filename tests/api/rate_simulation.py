@@ -1,6 +1,6 @@
 """What pacing does to a batch, in simulated seconds: lateness, polls per job, refusals and the end of the batch.
 
-A discrete-event simulation around the code that runs in production (``next_poll``, ``Pace``, ``Durations``), with the
+A discrete-event simulation around the code that runs in production (``next_poll``, ``Durations``), with the
 client's line (submits before polls, polls by when they are due, only the head asks) and models of what a service's
 limiter may be. Same seed, same result. By hand: ``python tests/api/rate_simulation.py``.
 """
@@ -174,7 +174,7 @@ class _Job:
 
 
 class Call:
-    """One batch of jobs, run by ``in_flight`` workers through one line and one Pace."""
+    """One batch of jobs, run by ``in_flight`` workers through one queue and one limiter."""
 
     def __init__(
         self,

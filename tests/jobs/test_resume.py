@@ -77,7 +77,7 @@ def test_the_next_session_says_in_one_line_what_is_paused(make_session: Make, sa
     assert notices == [
         "2 jobs are paused: `%kling resume` fetches them.",
         "2 jobs may have been submitted: see `%kling status`.",
-        "1 paused on another backend (pixeldojo).",
+        "1 job of another backend (pixeldojo) can be resumed there.",
     ]
     assert session.pop_notices() == []
     assert session.record(planned).status is JobStatus.CANCELLED

@@ -54,9 +54,9 @@ class InterruptsNoted:
     """While this block runs, SIGINT is noted instead of raised; the wait inside it, or its end, raises it.
 
     Raised, it would end whichever of the user's tasks happens to run in the turning loop, and a second one would break
-    the cancelling off in the middle. Starting many jobs takes a moment, in which it must not leave those already
-    started with nothing that waits for them. Only the main thread gets signals; elsewhere this does nothing. Inside
-    another one it is that one, so that what was noted before the wait began is answered by the wait.
+    the cancelling off in the middle. While many jobs are being started, an interrupt must not leave those that are
+    started already without a waiter. Only the main thread gets signals; elsewhere this does nothing. Nested blocks
+    share the outermost one, so that the wait answers what was noted before it began.
     """
 
     _active: ClassVar["InterruptsNoted | None"] = None
