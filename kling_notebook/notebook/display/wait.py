@@ -142,10 +142,16 @@ def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: Inter
 
     loop = _patched_loop() if nest and not over() else None
     if loop is not None:
+        # The step of the loop that runs this cell began before the loop was patched, and takes as many callbacks as
+        # were ready then. Those are run below; what it finds in their place does nothing.
+        ready = len(getattr(loop, "_ready", ()))
         try:
             loop.run_until_complete(_turning(loop, pending, over, deadline))
         except Exception as error:  # the jobs were started: whatever the loop has against it, wait without it
             log_suppressed("keeping the event loop turning", error)
+        finally:
+            for _ in range(ready):
+                loop.call_soon(lambda: None)
     # No loop to turn, or one that ended early.
     while not over():
         wait_for_futures(pending, timeout=_slice(deadline))

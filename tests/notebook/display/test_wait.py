@@ -271,3 +271,15 @@ def test_an_interrupt_that_no_wait_answers_is_raised_in_the_end(kernel):
     assert reply.ename == "KeyboardInterrupt"
     assert "whole" in reply.text
     assert kernel.run("import signal; print(signal.getsignal(signal.SIGINT))").text.strip().startswith("<built-in")
+
+
+def test_the_first_wait_may_be_in_a_callback_beside_others(make_kernel):
+    """The step of the loop that runs it began unpatched and took callbacks that had run already: the kernel died."""
+    kernel = make_kernel(KLING_SANDBOX="1")
+    kernel.ok("%load_ext kling_notebook\nimport asyncio, kling_notebook as kling\nseen = []")
+    kernel.ok(
+        "loop = asyncio.get_running_loop()\nloop.call_soon(lambda: seen.append(len(kling.generate('a fox'))))\n"
+        "for n in (7, 8, 9): loop.call_soon(seen.append, n)"
+    )
+    kernel.ok("while len(seen) < 4: await asyncio.sleep(0.1)")
+    assert kernel.ok("print(sorted(seen))").text.splitlines()[-1] == "[1, 7, 8, 9]"
