@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from .api.address import split_address
 from .api.api_key import Secret
 from .api.errors import InputError
-from .api.parameters import PARAMETERS
+from .api.parameters import PARAMETERS, path_from
 from .image_files import metadata
 from .jobs.purchase import Call
 from .jobs.spending import Estimate
@@ -510,7 +510,7 @@ def export_history(path: str | os.PathLike[str], *, everything: bool = True, lim
     """
     session, limit = current_session(), check_limit(limit)
     records, total = session.rows(limit=limit, mine=not everything), session.count(mine=not everything)
-    target = Path(path).expanduser()
+    target = path_from(path, "path")
     # Links start at the page, so that it can be moved together with the folder of the images.
     rows = [history_row(record, session.folder, seen_from=target.parent) for record in records]
     page = history_page(rows, footer=f"the newest of {total}" if len(rows) < total else "")

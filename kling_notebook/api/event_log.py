@@ -19,7 +19,8 @@ def log_event(level: int, text: str) -> None:
     """Keep a line, and hand it to the logger; ``level`` is one of `logging`."""
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     _lines.append(f"{stamp} {logging.getLevelName(level):<7} {text}")
-    _logger.log(level, "%s", text)
+    with contextlib.suppress(Exception):  # a handler of the user that raises must not cost a paid job
+        _logger.log(level, "%s", text)
 
 
 class suppress(contextlib.suppress):  # noqa: N801  # used like that of contextlib

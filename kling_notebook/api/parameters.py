@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -136,6 +137,21 @@ class Parameter:
         if word not in SWITCH_WORDS:
             raise InputError(f"{self.name} must be on or off, not {value!r}.", parameter=self.name)
         return SWITCH_WORDS[word]
+
+
+def path_from(value: Any, name: str) -> Path:
+    """A path that a user gave, ``~`` filled in.
+
+    Raises:
+        InputError: it is none, or there is no such home directory.
+    """
+    try:
+        path = Path(value).expanduser()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} must be a path, not {value!r:.80} ({error}).", parameter=name) from None
+    if "\0" in str(path):
+        raise InputError(f"{name} holds a character that no path may have.", parameter=name)
+    return path
 
 
 def check_characters(name: str, text: str) -> str:

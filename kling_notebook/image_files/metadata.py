@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..api.errors import InputError
 from ..api.event_log import suppress
 from ..api.generation_request import GenerationRequest, SourceImage
+from ..api.parameters import path_from
 from . import containers, decode, exif
 from .regular_file import open_regular, write_whole
 
@@ -123,8 +124,8 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
         InputError: there is no such file, or it carries no recipe.
     """
     name = "The image" if isinstance(source, bytes) else str(source)
-    path = None if isinstance(source, bytes) else Path(source).expanduser()
-    data = source if isinstance(source, bytes) else _file(Path(source).expanduser())
+    path = None if isinstance(source, bytes) else path_from(source, "path")
+    data = source if isinstance(source, bytes) else _file(path_from(source, "path"))
     failure = "carries no recipe of kling_notebook. Programs that save an image anew often drop it"
     recipe = None
     try:

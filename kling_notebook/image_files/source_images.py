@@ -156,7 +156,7 @@ def _as_it_looks(image: Image.Image) -> Image.Image:
         values = np.asarray(image, dtype=np.float64)
         high = values.max()
         most = 65535 if image.mode.startswith("I;") or (image.mode == "I" and high > 255) else 255
-        return Image.fromarray(_as_bytes(values, 1 if image.mode == "F" and high <= 1 else most))
+        return Image.fromarray(_as_bytes(values, 1 if image.mode == "F" and high <= 1 + _ROUNDING else most))
     if image.mode == "LAB":
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

@@ -14,6 +14,7 @@ from ..api.address import parse_address, place_of
 from ..api.errors import InputError
 from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
+from ..api.parameters import path_from
 from ..image_files import saving
 from ..image_files.source_images import is_loadable, known_by_pixels, source_of
 from ..journal import layout
@@ -52,7 +53,7 @@ class Attachments:
             return self._of_text(value.strip())
         # A str may be an address or a URL; a Path is always a file, so Path("12b") is that file.
         if isinstance(value, os.PathLike):
-            return source_of(Path(value).expanduser(), os.fspath(value))
+            return source_of(path_from(value, "image"), os.fspath(value))
         if is_loadable(value):
             return named_by_copy(source_of(value))
         return self._of_image(value if isinstance(value, SavedImage) else _only_image(value))

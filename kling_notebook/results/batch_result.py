@@ -11,6 +11,7 @@ from ..api.quantities import count
 from ..view.grid import grid_bundle
 from .handle import Gathered, JobHandle
 from .result import grid_tiles
+from .sweep_result import free_name
 from .table_rows import Row
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class BatchResult(Gathered):
             "seconds": pd.array([None if r is None else r.seconds for r in results], dtype="Float64"),
             "error": [self.error(place) for place in places],
         }
-        named = {} if self.ids is None else {self.ids[0]: list(self.ids[1])}
+        named = {} if self.ids is None else {free_name(self.ids[0], columns, "row"): list(self.ids[1])}
         return pd.DataFrame(named | columns, index=self.row_labels)
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
-from ..api.parameters import PARAMETERS
+from ..api.parameters import PARAMETERS, path_from
 from ..api.quantities import count
 from .result import SavedImage, leads_out
 from .sweep_result import free_name
@@ -50,7 +50,7 @@ def export(what: Sequence[tuple[SavedImage, Mapping[str, Any]]], folder: str | o
     Raises:
         InputError: there are no images, one is gone, the folder is not empty, or it cannot be written.
     """
-    target = Path(folder).expanduser()
+    target = path_from(folder, "folder")
     if not what:
         raise InputError("There are no images to export.", parameter="what")
     try:

@@ -110,9 +110,12 @@ def plain_column(values: Sequence[Any]) -> Any:
 
     # pandas would make floats of whole numbers beside a missing one, and objects of a mixture, which no file takes.
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int}:
+    large = any(
+        isinstance(value, int) and abs(value) >= 2**63 for value in values
+    )  # a hash: no column of numbers holds it
+    if kinds == {int} and not large:
         return pd.array(list(values), dtype="Int64")
-    mixed = len(kinds) > 1 and not kinds <= {int, float}
+    mixed = large or (len(kinds) > 1 and not kinds <= {int, float})
     return [None if value is None else str(value) for value in values] if mixed else list(values)
 
 

@@ -8,12 +8,12 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from types import CodeType
 from typing import Any
 
 from ..api.errors import InputError
-from ..api.event_log import log_suppressed, suppress
+from ..api.event_log import suppress
 from .result import SavedImage
 from .sweep_axes import plain
 
@@ -52,17 +52,24 @@ def name_of(function: Any, name: str | None) -> str:
 def code_hash(function: Callable[..., Any]) -> str:
     """A hash of what the function does: of its source, or of its bytecode if the source is not available.
 
-    What it calls, and the values of variables it uses, are not part of it.
+    What it calls is not part of it; of the variables it uses, plain values that it got as defaults or in a closure are.
     """
     # A decorator's wrapper reads the same around any function, and says nothing of what is measured.
     inner = inspect.unwrap(getattr(function, "func", function))  # of a functools.partial
     bound = repr((getattr(function, "args", ()), getattr(function, "keywords", {})))
-    try:
-        body = textwrap.dedent(inspect.getsource(inner))
-    except (OSError, TypeError) as error:
-        log_suppressed(__name__, error)
-        code = getattr(inner, "__code__", None)
-        body = _bytecode(code) if code is not None else f"{type(inner).__module__}.{type(inner).__qualname__}"
+    if inspect.isfunction(inner):  # two functions of one factory read the same, and differ in what it gave them
+        bound += repr(
+            [
+                value
+                for value in chain(inner.__defaults__ or (), inspect.getclosurevars(inner).nonlocals.values())
+                if isinstance(value, str | int | float | None)
+            ]
+        )
+    code = getattr(inner, "__code__", None)
+    body = f"{type(inner).__module__}.{type(inner).__qualname__}" if code is None else _bytecode(code)
+    if code is None or code.co_filename != "<string>":  # Python 3.13 takes code made from a text for the command line's
+        with suppress(OSError, TypeError):
+            body = textwrap.dedent(inspect.getsource(inner))
     return hashlib.sha256(f"{body}{bound}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

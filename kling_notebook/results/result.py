@@ -16,7 +16,7 @@ from ..api.errors import DownloadError, InputError, KlingError
 from ..api.event_log import suppress
 from ..api.generation_request import GenerationRequest
 from ..api.job import STATUSES
-from ..api.parameters import PARAMETERS, ratio
+from ..api.parameters import PARAMETERS, path_from, ratio
 from ..api.sanitize import clean
 from ..api.wire import warnings_of
 from ..image_files import decode, metadata, saving, thumbnails
@@ -267,7 +267,7 @@ class Result(Shown, Sequence[SavedImage]):
         Raises:
             InputError: ``folder`` cannot be written. KlingError: an original is gone; the others have been copied.
         """
-        return copied(self, Path(folder).expanduser())
+        return copied(self, path_from(folder, "folder"))
 
     def code(self) -> str:
         """The cell that makes this again: a ``%%kling`` cell, or a Python call where the magic cannot say it.

@@ -12,7 +12,7 @@ from ..api.address import letter_of
 from ..api.errors import InputError, KlingError
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
-from ..api.parameters import PARAMETERS, check
+from ..api.parameters import PARAMETERS, check, path_from
 from ..image_files import saving
 from ..image_files.source_images import source_of
 from ..view.facets import Facet, facets_bundle
@@ -244,8 +244,7 @@ class SweepResult(Gathered):
             InputError: not a figure format, or a path that cannot be written.
             KlingError: an original is gone; everything else has been written.
         """
-        given = os.fspath(path)
-        target = Path(given).expanduser()
+        target, given = path_from(path, "path"), str(path)
         into = not target.suffix or target.is_dir() or given.endswith(("/", os.sep))
         drawn = target / "figure.png" if into else target
         table = target / "table.csv" if into else target.with_suffix(".csv")

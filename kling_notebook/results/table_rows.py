@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
-from ..api.parameters import PARAMETERS
+from ..api.parameters import PARAMETERS, path_from
 from .sweep_axes import SAMPLE, fill, plain
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_table(table: Any) -> "pd.DataFrame":
     import pandas as pd
 
     if isinstance(table, str | os.PathLike):
-        frame = _read_file(Path(table).expanduser())
+        frame = _read_file(path_from(table, "frame"))
     elif isinstance(table, pd.DataFrame):
         frame = table
     elif hasattr(table, "to_pandas"):
@@ -87,10 +87,17 @@ def _read_file(path: Path) -> "pd.DataFrame":
         )
     try:
         if ending in _SEPARATORS:  # text stays text: 1:1 is a ratio and not a time, and NA may be a prompt
-            return pd.read_csv(
-                path, sep=_SEPARATORS[ending], dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
-            )
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+            options: dict[str, Any] = {
+                "dtype": str,
+                "keep_default_na": False,
+                "na_values": [""],
+                "encoding": "utf-8-sig",
+            }
+            frame: pd.DataFrame = pd.read_csv(path, sep=_SEPARATORS[ending], **options)
+            if not isinstance(frame.index, pd.RangeIndex):  # what pandas takes for row labels are prompts cut in two
+                raise ValueError("its rows have more cells than the header has names; quote texts with commas")
+            return frame
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # U+2028 and the like belong to a text
         return pd.DataFrame.from_records([json.loads(line) for line in lines if line.strip()])
     except FileNotFoundError:
         raise InputError(f"There is no file {path}. Check its spelling.", parameter="frame") from None
@@ -165,7 +172,7 @@ def check_column(frame: "pd.DataFrame", name: Any, parameter: str) -> None:
 
 
 def _names(frame: "pd.DataFrame", value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool) and value in frame.columns
+    return isinstance(value, str) and value in frame.columns
 
 
 def is_missing(cell: Any) -> bool:

@@ -74,3 +74,20 @@ def test_only_the_last_lines_are_kept() -> None:
         event_log.log_event(logging.DEBUG, f"line {k}")
     assert len(event_log.log_lines()) == event_log.LINES_KEPT
     assert event_log.log_lines()[-1].endswith(f"line {event_log.LINES_KEPT + 9}")
+
+
+def test_a_handler_of_the_user_that_raises_costs_no_paid_job(session: Session, sandbox: Sandbox) -> None:
+    class Broken(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            raise RuntimeError("the widget is gone")
+
+    logger, level = logging.getLogger("kling_notebook"), logging.getLogger("kling_notebook").level
+    handler = Broken()
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert sandbox.count("submit") == 1

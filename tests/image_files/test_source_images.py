@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -128,3 +129,13 @@ def test_a_folder_is_not_an_image(tmp_path: Path):
 def test_another_type_is_refused(value: Any):
     with pytest.raises(InputError, match="cannot be of type"):
         load_source(value)
+
+
+def test_a_float_image_a_little_above_one_is_not_black():
+    """A resize adds as much at the ends of a range."""
+    ramp = np.tile(np.linspace(0, 1, 400, dtype="float32"), (400, 1))
+    means = []
+    for scale in (1, 1.00005):
+        data, _ = load_source(Image.fromarray(ramp * np.float32(scale)))
+        means.append(float(np.asarray(Image.open(io.BytesIO(data))).mean()))
+    assert means == pytest.approx([127.5, 127.5], abs=0.5)

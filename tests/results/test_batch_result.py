@@ -206,3 +206,8 @@ def test_what_a_cell_cannot_use_is_refused_before_anything_is_sent(
     with pytest.raises(InputError, match=message):
         cell(line, "a {a}", frame=pd.DataFrame({"a": ["fox"]}))
     assert sandbox.count("submit") == 0
+
+
+def test_an_id_column_named_as_one_of_the_table_keeps_its_values(sandbox: Sandbox) -> None:
+    table = kling.batch([{"prompt": "a fox", "status": "train"}], id="status", show_progress=False).table()
+    assert table[["row_status", "status"]].to_numpy().tolist() == [["train", "completed"]]

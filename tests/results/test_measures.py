@@ -131,18 +131,11 @@ def test_a_measure_without_a_usable_name_is_refused(function: Any, name: str | N
         measures.name_of(function, name)
 
 
-def test_the_hash_is_of_the_code_and_of_nothing_else() -> None:
-    def make(factor: int) -> Any:
-        def scaled(image: SavedImage) -> int:
-            return image.number * factor
-
-        return scaled
-
+def test_the_hash_is_of_the_code_with_and_without_a_source_file() -> None:
     namespace: dict[str, Any] = {}
     exec("def number(image):\n    return image.number + 1", namespace)  # noqa: S102  # code without a source file
     other = namespace["number"]
     exec("def number(image):\n    return image.number + 2", namespace)  # noqa: S102
-    assert measures.code_hash(make(2)) == measures.code_hash(make(3))
     assert measures.code_hash(other) != measures.code_hash(namespace["number"])
     assert measures.code_hash(number) == measures.code_hash(number)
     assert measures.code_hash(functools.partial(number, a=1)) != measures.code_hash(functools.partial(number, a=2))
@@ -151,3 +144,21 @@ def test_the_hash_is_of_the_code_and_of_nothing_else() -> None:
 def test_a_dict_becomes_one_column_per_key() -> None:
     assert measures.columns_of("color", {"r": 1, "g": 2}) == {"color_r": 1, "color_g": 2}
     assert measures.columns_of("color", 3) == {"color": 3}
+
+
+def test_functions_of_one_factory_are_told_apart() -> None:
+    def make(bound: int) -> Any:
+        def score(image: Any, offset: int = bound) -> int:
+            return bound + offset
+
+        return score
+
+    def closed(bound: int) -> Any:
+        def score(image: Any) -> int:
+            return bound
+
+        return score
+
+    for factory in (make, closed):
+        assert measures.code_hash(factory(1)) != measures.code_hash(factory(2))
+        assert measures.code_hash(factory(1)) == measures.code_hash(factory(1))

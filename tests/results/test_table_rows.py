@@ -114,3 +114,29 @@ def test_ten_thousand_rows_are_read_quickly() -> None:
         {"prompt": [f"a fox {k}" for k in range(MOST_ROWS)], "n": [1 + k % 3 for k in range(MOST_ROWS)]}
     )
     assert len(rows_of(frame, "prompt", {"num_outputs": "n"})) == MOST_ROWS
+
+
+def test_a_file_whose_texts_are_cut_by_commas_is_refused(tmp_path: Path) -> None:
+    """pandas would take their first halves for row labels, and the second ones for prompts."""
+    path = tmp_path / "t.csv"
+    path.write_text("prompt,ratio\na red fox, watercolor,3:2\na snowy owl, oil,1:1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="quote texts with commas"):
+        read_table(path)
+
+
+def test_a_line_of_json_may_hold_other_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a fox\u2028in snow"}\n', encoding="utf-8")
+    assert list(read_table(path)["text"]) == ["a fox\u2028in snow"]
+
+
+def test_a_number_is_a_value_and_names_no_column() -> None:
+    frame = pd.DataFrame([["a red fox", 5]], columns=["text", 2])
+    assert [row.parameters for row in rows_of(frame, "text", {"num_outputs": 2})] == [{"num_outputs": 2}]
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/t.csv", "a\0b.csv"])
+def test_a_path_that_cannot_be_is_refused(path: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_table(path)
+    assert refused.value.parameter == "frame"

@@ -267,7 +267,7 @@ def _login() -> Any:
     return message_bundle(login())
 
 
-def _check(report: bool = False) -> Any:
+def _check(*, report: bool = False) -> Any:
     from ...session.status import write_report
     from ...view.table import facts_bundle
 

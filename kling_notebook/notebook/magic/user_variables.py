@@ -80,14 +80,19 @@ def parse_axis(raw: str, variables: Mapping[str, Any]) -> tuple[str, Any]:
 def batch_table(text: str, variables: Mapping[str, Any]) -> Any:
     """The table of ``--batch``: the object of a variable, or the path of a file as it is."""
     text = unquoted(text)
-    return _variable(text[1:], variables) if text.startswith("$") else text
+    table = _variable(text[1:], variables) if text.startswith("$") else text
+    if table is None:
+        raise InputError(
+            f"{text[1:]} is None and not a table. Is it the result of a call with inplace=True?", parameter="batch"
+        )
+    return table
 
 
 def _lines_of(name: str, path: str) -> list[str]:
     """The values of an axis from a text file, one a line; empty lines are skipped."""
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError, RuntimeError) as error:  # no such home directory
         reason = getattr(error, "strerror", None) or "it is not a text file in UTF-8"
         raise InputError(
             f"The values of the axis {name} cannot be read from {path}: {reason}.", parameter=name
