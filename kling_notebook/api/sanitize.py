@@ -12,7 +12,13 @@ JSON_LIMIT = 2**24
 _LONGEST_TEXT = 20_000
 """Characters of a text that is kept for a record: longer is an image, or of no use."""
 
-_READER = json.JSONDecoder(parse_constant=lambda _: None, strict=False)
+_READER = json.JSONDecoder(
+    parse_constant=lambda _: None,
+    parse_float=lambda text: (
+        value if math.isfinite(value := float(text)) else None
+    ),  # JSON has no infinity to write 1e400 as
+    strict=False,
+)
 _PREFIX = re.compile(r"(?:[^{\[<]{0,200}(?:<br|<b>)[^{\[]{0,500}|\)\]\}'?,?|data:)?\s{0,99}(?=[{\[])", re.IGNORECASE)
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
 

@@ -113,7 +113,8 @@ class Transport:
                 parts.extend(pieces(response.raw, response.headers, JSON_LIMIT + 1, stop_at_limit=True))
             except Exception as error:  # also a connection that breaks here: its header has arrived and counts
                 cut = _why(error)
-        return Reply(response.status_code, dict(response.headers), _without_key(b"".join(parts), self._key), cut)
+        headers = {name: _without_key(value.encode(), self._key).decode() for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, _without_key(b"".join(parts), self._key), cut)
 
     def download(self, url: str, write: Callable[[bytes], object], *, limit: int, seconds: float) -> int:
         """Fetch an image, once, without the key. Returns the number of bytes written.

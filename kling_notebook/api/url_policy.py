@@ -170,8 +170,14 @@ def why_out_of_reach(url: str, base_url: str) -> str | None:
 def same_origin_url(url: str | None, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
     holds something that is not a character: it could not be written down, and with it the job's id."""
-    found = origin(url) if url and url.isprintable() else None
+    found = origin(url) if url and len(url) <= 4000 and url.isprintable() else None
     return url if found and found == origin(base_url) else None
+
+
+def is_job_id(text: str) -> bool:
+    """Whether it can be polled and written down: whatever its characters, but no path that leads elsewhere."""
+    unusable = text in (".", "..") or any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return 0 < len(text) <= 500 and not unusable
 
 
 def request_target(url: str) -> str:
@@ -195,8 +201,8 @@ def redirect_target(url: str, location: str) -> str:
 
 
 def is_data_url(url: str) -> bool:
-    """True if the URL holds an image itself."""
-    return url[:11].lower() == "data:image/"
+    """True if the URL holds an image itself, labeled as one or not at all."""
+    return url.lower().startswith(("data:image/", "data:application/octet-stream;", "data:;base64,"))
 
 
 def data_of(url: str) -> bytes:

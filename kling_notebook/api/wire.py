@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, product
 from typing import Any, Literal
-from unicodedata import category
 
 from .api_key import KEYS_PAGE
 from .errors import (
@@ -28,7 +27,7 @@ from .errors import (
 from .job import Job
 from .rate_headers import header, retry_after
 from .sanitize import clean, number, parse, parse_torn, without_urls
-from .url_policy import id_in_job_url, is_data_url, same_origin_url
+from .url_policy import id_in_job_url, is_data_url, is_job_id, same_origin_url
 
 _STATES: Mapping[str, Literal["running", "completed", "failed"]] = {
     **dict.fromkeys(("completed", "complete", "succeeded", "succeed", "success", "done", "finished"), "completed"),
@@ -37,7 +36,8 @@ _STATES: Mapping[str, Literal["running", "completed", "failed"]] = {
     ),
     **dict.fromkeys(("pending", "processing", "running", "queued", "starting", "in_progress"), "running"),
 }
-_STATUS_KEYS = ("status", "state", "jobStatus", "job_status", "taskStatus", "task_status")
+# Those of a job first: beside them a plain "status" may be that of the request.
+_STATUS_KEYS = ("jobStatus", "job_status", "taskStatus", "task_status", "status", "state")
 _OWN_ID_KEYS = ("jobId", "job_id")  # the documented names: they count in an error reply, and say whose reply it is
 _ID_KEYS = (*_OWN_ID_KEYS, "id", "jobID", "taskId", "task_id")
 
@@ -89,7 +89,8 @@ def read_submit(
     # A reply that was cut still counts: the job it names was paid for, and its id is all that is needed.
     whole = parse(body)
     reply = _unwrapped(whole if whole is not None else parse_torn(body)) or {}
-    if not 200 <= status < 300 and (refuses(status) or _job_id(reply, _OWN_ID_KEYS) is None):
+    # An id is an id: a job that is named was made, whatever the status.
+    if not 200 <= status < 300 and _job_id(reply, _OWN_ID_KEYS) is None:
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
     job_id = _job_id(reply)
     for url in (_text(reply, "statusUrl", "status_url"), header(headers, "location")):
@@ -156,8 +157,8 @@ def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
         image_urls=images if state == "completed" else (),
         output_urls=images,
         status_url=same_origin_url(_text(reply, "statusUrl", "status_url"), base_url),
-        credit_cost=_credits(reply, "creditCost", "credit_cost"),
-        credits_remaining=_credits(reply, "creditsRemaining", "credits_remaining"),
+        credit_cost=_credits(reply, 1e6, "creditCost", "credit_cost"),
+        credits_remaining=_credits(reply, 1e12, "creditsRemaining", "credits_remaining"),
         error=_reason(reply) if state == "failed" else None,
         warnings=warnings_of(reply),
         raw=without_urls(reply),
@@ -219,8 +220,7 @@ def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str |
     for key in keys:
         value = reply.get(key)
         text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-        unusable = text in (".", "..") or any(category(character) in ("Cc", "Cs") for character in text)
-        if 0 < len(text) <= 512 and not unusable:
+        if is_job_id(text):
             return text
     return None
 
@@ -242,7 +242,7 @@ _CONTAINERS = (
 _IMAGE_KEYS = ("images", "image", "assets", "url", "urls", "image_url", "image_urls", "imageUrl", "imageUrls")
 _ENCODED_KEYS = ("b64_json", "base64", "b64")
 _OTHER_ADDRESSES = re.compile(
-    r"status|poll|cancel|webhook|callback|self|^get$|stream|log|doc|help|input|source|request|prompt|param|thumb|preview|"
+    r"status|poll|cancel|webhook|callback|self|^get$|stream|log|docs|help|input|(?<!re)source|request|prompt|param|thumb|preview|"
     r"user|account|owner|author|avatar|warning|error",
     re.IGNORECASE,
 )
@@ -269,8 +269,11 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
     """The addresses of images in a value: under the names they have, or ``anywhere``, also under names not known."""
     inside: list[Any] = []
     if isinstance(value, str):
-        if value.strip().lower().startswith(("https://", "http://", "data:image/")):
-            yield value.strip()
+        text = value.strip()
+        if text.lower().startswith(("https://", "http://")) or is_data_url(text):
+            yield text
+        elif len(text) > 1000 and text.isascii() and not re.search(r"[^\w+/=\r\n-]", text):  # base64 without a label
+            yield f"data:image/any;base64,{text}"
     elif isinstance(value, list):
         inside = value
     elif isinstance(value, Mapping):
@@ -313,9 +316,9 @@ def warnings_of(reply: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text))[:20]
 
 
-def _credits(parsed: Mapping[str, Any], *keys: str) -> float | None:
-    """Credits, perhaps fractional: the first of the keys that holds a number."""
-    return next((found for key in keys if (found := number(parsed.get(key))) is not None), None)
+def _credits(parsed: Mapping[str, Any], most: float, *keys: str) -> float | None:
+    """Credits, perhaps fractional: the first of the keys that holds a number of at most ``most``."""
+    return next((n for key in keys if (n := number(parsed.get(key))) is not None and n <= most), None)
 
 
 def _text(parsed: Mapping[str, Any], *keys: str) -> str | None:

@@ -129,9 +129,9 @@ def _post_once(job: RunningJob) -> KlingError | None:
 
 def _accept(job: RunningJob, reply: Job) -> KlingError | None:
     """The id is committed before anything else happens. A reply with images and no id is all there will ever be."""
-    if not reply.job_id:
+    if reply.image_urls:
         job.answered = reply
-    elif job.store.is_other_job(job.record, reply.job_id):
+    if reply.job_id and job.store.is_other_job(job.record, reply.job_id):
         return _unconfirmed(job, f"The service answered with {reply.job_id}, which is another job")
     job.commit(
         status=JobStatus.RUNNING,

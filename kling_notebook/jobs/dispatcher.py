@@ -209,7 +209,8 @@ class Dispatcher:
                     raise
                 journal.write(record)
                 return record
-        moved = journal.add([record])[0]
+        # Its number may be another job's by now.
+        moved = journal.add([record if journal.get(record.number) is None else record.replace(number=0)])[0]
         self.workspace.notices.append(
             f"The journal was replaced while job {record.number} was running; the job is now number {moved.number}."
         )

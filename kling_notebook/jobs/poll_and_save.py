@@ -74,9 +74,10 @@ def ask_until_over(job: RunningJob) -> Job:
     Raises:
         StoppedAskingError: it is over for now. StillRunningError: the caller's time-out passed.
     """
-    if job.answered is not None:
-        _note_end(job, job.answered, None)
-        return job.answered
+    if (answered := job.answered) is not None:
+        _note_end(job, answered, None)
+        job.answered = None if job.record.job_id else answered  # if its links are dead, a job with an id is polled
+        return answered
     submitted = _submitted(job)
     job.refresh_durations()
     failed = retry_policy.FailedPolls()
@@ -86,8 +87,7 @@ def ask_until_over(job: RunningJob) -> Job:
     while True:
         if job.unwritten is not None:  # a full disk may have space again: the job id must not wait for the job's end
             job.commit()
-        if polls:
-            _check_patience(job, began)
+        _check_patience(job, began)
         due = time.monotonic()
         if not failed.count and (polls or not job.resumed):  # a failed poll was waited out already
             due = _wait_until_due(job, submitted, age, polls, began + job.max_age)
@@ -97,20 +97,19 @@ def ask_until_over(job: RunningJob) -> Job:
         polls += 1
         age = time.monotonic() - submitted
         try:
-            reply = _ask(job)
+            if (reply := _ask(job)).job_id != job.record.job_id:  # neither its end nor its images are ours
+                job.store.warn(f"{job.name} was asked for as {job.record.job_id}; a reply is about {reply.job_id}.")
+                raise UnexpectedReplyError("The service answered about another job.")
         except KlingError as error:
             _wait_after_failed_poll(job, failed, error, age, began)
             continue
         failed = retry_policy.FailedPolls()
-        if reply.job_id != job.record.job_id:
-            job.store.warn(f"{job.name} was asked for as {job.record.job_id}, and the reply is about {reply.job_id}.")
         reply, before = completed_by_evidence(before, reply, job.record.request.num_outputs), reply
         if reply.state == "running":
             running, job.found_running = age, age - job.unasked
             job.notify(service_status=reply.status, warnings=reply.warnings)
             continue
-        # A job that was done when a later kernel first asked may have been done for hours.
-        seen = running or not job.resumed
+        seen = running or not job.resumed  # when a later kernel first asks, it may have been done for hours
         _note_end(job, reply, poll_schedule.estimate_duration(running, age, job.durations) if seen else None)
         return reply
 
@@ -118,8 +117,13 @@ def ask_until_over(job: RunningJob) -> Job:
 def _check_patience(job: RunningJob, began: float) -> None:
     """Raise StoppedAskingError if the job was polled since ``began`` for longer than the setting allows."""
     if time.monotonic() - began > job.max_age:
-        text = f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
-        raise StoppedAskingError(StillRunningError(text + job.resume_hint), JobStatus.PAUSED)
+        raise StoppedAskingError(
+            StillRunningError(
+                f"{job.name} was asked for during {time.monotonic() - began:.0f} s, still runs, and is paused. "
+                f"{job.resume_hint}"
+            ),
+            JobStatus.PAUSED,
+        )
 
 
 def _submitted(job: RunningJob) -> float:

@@ -75,7 +75,7 @@ class RunningJob:
         resumed: whether an earlier worker may have polled or saved something of it.
 
     Attributes:
-        answered: the service's reply to the submit, if it is completed and names no job that could be polled.
+        answered: the service's reply to the submit, if it is completed and shows its images.
         unwritten: the error of the last commit while it is being retried. submitted: when this process submitted it,
             on the monotonic clock. found_running: its age in seconds at the last poll that found it running.
         unasked: seconds of its age in which it could not be asked for; the schedule of polls leaves them out.

@@ -9,6 +9,7 @@ from typing import Any, Self
 from ..api.address import MOST_IMAGES
 from ..api.generation_request import GenerationRequest
 from ..api.job import JobStatus
+from ..api.url_policy import is_job_id
 from . import layout
 
 
@@ -57,6 +58,11 @@ class Record:
 COLUMNS = tuple("n" if f.name == "number" else f.name for f in fields(Record))
 
 
+def _moment(at: float | None) -> float | None:
+    """A clock that shows no date must not make a row that cannot be read."""
+    return at if at is None else min(max(at, 0.0), 2.5e11)
+
+
 def row_of(record: Record) -> dict[str, Any]:
     return {
         "identity": record.identity,
@@ -71,9 +77,9 @@ def row_of(record: Record) -> dict[str, Any]:
         "estimate": record.estimate,
         "job_id": record.job_id,
         "status_url": record.status_url,
-        "created_at": record.created_at,
-        "submitted_at": record.submitted_at,
-        "completed_at": record.completed_at,
+        "created_at": _moment(record.created_at),
+        "submitted_at": _moment(record.submitted_at),
+        "completed_at": _moment(record.completed_at),
         "seconds": record.seconds,
         "credits": record.credits,
         "credits_remaining": record.credits_remaining,
@@ -84,7 +90,7 @@ def row_of(record: Record) -> dict[str, Any]:
 
 
 # Longer or unprintable ones are not of any service, and would be shown.
-_MOST_LETTERS = {"job_id": 500, "status_url": 4000, "backend": 300, "source": 40, "key": 40}
+_MOST_LETTERS = {"status_url": 4000, "backend": 300, "source": 40, "key": 40}
 
 # What SQL says of a value that kling_notebook can have written: a folder may come from a stranger. A text is greater
 # than every number in SQLite, so that BETWEEN holds for numbers only.
@@ -135,6 +141,8 @@ def record_of(row: Sequence[Any]) -> Record:
         text = facts[name] or ""
         if len(text) > most or not text.isprintable():
             raise ValueError(f"its {name} cannot be {text!r:.60}")
+    if facts["job_id"] is not None and not is_job_id(facts["job_id"]):
+        raise ValueError(f"its job_id cannot be {facts['job_id']!r:.60}")
     facts |= {
         "number": facts.pop("n"),
         "status": JobStatus(facts["status"]),

@@ -45,11 +45,16 @@ def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> J
     """
     path = layout.journal(folder)
     with suppress(sqlite3.DatabaseError):
-        if path.exists():
+        if _begun(path):
             return _sound(path, tell)
     # One at a time: of two kernels that see the damage, the second must not put the first one's new journal aside.
     with alone(layout.recovery_lock(folder)):
         return _begun_anew(path, folder, session, tell)
+
+
+def _begun(path: Path) -> bool:
+    """Whether there is a journal; an empty file, as a full disk or a crash leaves it, is none."""
+    return path.exists() and path.stat().st_size > 0
 
 
 def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
@@ -108,7 +113,7 @@ def _look_through(journal: Journal, newest: int, tell: Callable[[str], object]) 
 def _begun_anew(path: Path, folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
     problem: sqlite3.DatabaseError | None = None
     try:
-        if path.exists():
+        if _begun(path):
             return _sound(path, tell)
         if not any(map(_may_be_ours, folder.iterdir())):
             return Journal(path, tell)

@@ -88,6 +88,7 @@ ROWS = [
         poll(SHOWN, f"in {outer.decode()}", http(outer.replace(b"REPLY", b'{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT)))
         for outer in (b'{"data":REPLY}', b'{"result":REPLY}', b'{"code":0,"data":{"job":REPLY}}', b'{"data":[REPLY]}', b'{"response":REPLY,"ok":true}')
     ),
+    poll(SHOWN, "a name with source in it", http(b'{"jobId":"{job_id}","status":"completed","output":{"works":[{"resource":"{image_url}"}]}}')),
     poll(SHOWN, "under a name not known", http(b'{"code":0,"data":{"task_id":"{job_id}","task_status":"succeed","task_result":{"images":[{"index":0,"url":"{image_url}"}]}}}')),
     poll(SHOWN, "an envelope with a status of its own", http(b'{"status":"error","data":{"status":"completed",%s}}' % OUTPUT)),
     poll(SHOWN, "status is an object", http(b'{"jobId":"{job_id}","status":{"state":"done"},%s}' % OUTPUT)),
@@ -109,6 +110,8 @@ ROWS = [
     submit(INTACT, "torn after the id", http(b'{"jobId":"{job_id}","status":"pen').replace(b"{length}", b"4000")),
     submit(INTACT, "torn within the prompt", http(b'{"prompt":"a \\"fox\\"","jobId":"{job_id}","x":"\xc3').replace(b"{length}", b"4000")),
     submit(INTACT, "wrapped", http(b'{"success":true,"data":{"jobId":"{job_id}","status":"pending"}}')),
+    submit(INTACT, "a refusal that names the job", http(b'{"jobId":"{job_id}","status":"queued"}', status=b"429 Too Many Requests")),
+    submit(INTACT, "a number that is none", http(b'{"jobId":"{job_id}","status":"pending","eta":1e400,"creditCost":2000000}')),
     submit(INTACT, "wrapped as a result", http(b'{"result":{"jobId":"{job_id}","status":"pending"}}')),
     submit(INTACT, "an envelope with a status of its own", http(b'{"status":"success","data":{"id":"{job_id}"}}')),
     submit(INTACT, "only Location names the job", http(b"{}", b"Location: BASE/jobs/{job_id}")),
@@ -132,6 +135,11 @@ ROWS = [
     ),
     poll(LIES, "10,000 image URLs", http(b'{"jobId":"{job_id}","status":"completed","output":{"images":[%s]}}' % b",".join(
         b'"{image_url}?%d"' % k for k in range(10_000))), images=26),
+    poll(LIES, "another job's failure, then this one", http(b'{"jobId":"job_other","status":"failed","error":"NSFW"}'), times=1),
+    Row(LIES, "completed at once, then not known", (
+        Fault("submit", "wire", at=1, raw=http(b'{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT)),
+        Fault("poll", "wire", at=1, times=99, raw=http(b'{"error":"no such job"}', status=b"404 Not Found")),
+    )),
     poll(LIES, "about another job, then about this one", http(b'{"jobId":"job_other","status":"processing"}'), times=2),
     submit(LIES, "completed with images and without an id", http(b'{"status":"completed",%s}' % OUTPUT)),
     *(

@@ -1189,3 +1189,34 @@ def test_a_folder_that_was_removed_is_reported_to_be_and_begun_anew(
     again = make_session(sandbox)
     assert again.start([again.request("a fox")], source="python").handles[0].result(timeout=30)
     assert sandbox.count("submit") == 1
+
+
+ODD_FACTS: list[dict[str, Any]] = [
+    {"job_id": "j\u00a0b\u200b" + "x" * 490},
+    {"created_at": -1e9, "submitted_at": 1e12, "completed_at": 4e11},
+    {"raw": {"submit": {"eta": None}}, "credits": 1e6},
+]
+
+
+@pytest.mark.parametrize("facts", ODD_FACTS, ids=lambda facts: next(iter(facts)))
+def test_what_is_written_can_be_read(journal: Journal, facts: dict[str, Any]) -> None:
+    """An id that a service gave is one, and a clock may show no date: the row must not be left out for it."""
+    (record,) = journal.add([a_record(**facts)])
+    found = journal.get(record.number)
+    assert found is not None
+    assert found.job_id == record.job_id
+
+
+def test_an_empty_journal_is_none_and_its_images_are_found_again(
+    sandbox: Sandbox, make_session: Callable[..., Session]
+) -> None:
+    """As a full disk or a crash leaves it."""
+    session = make_session(sandbox)
+    request = session.request("a fox")
+    session.start([request], source="python").handles[0].result(timeout=60)
+    session.close()
+    session.journal.path.write_bytes(b"")
+    later = make_session(sandbox)
+    assert "1 job found again" in " ".join(later.pop_notices())
+    assert later.start([request], source="python", reuse=True).handles[0].result(timeout=60).reused
+    assert sandbox.count("submit") == 1
