@@ -144,6 +144,7 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         connection.execute(f"{counting} INSERT INTO jobs ({columns}) SELECT {values} FROM jobs, count WHERE n = 1")  # noqa: S608
     yield session
     session.close()
+    session.journal.close()
 
 
 @pytest.mark.parametrize(
