@@ -31,6 +31,10 @@ class JobStatus(StrEnum):
         return STATUSES[self].over
 
 
+# The highest price of a job and balance of an account, in credits, and the latest moment, in epoch seconds up to the
+# year 9999 (a date can be shown), that are believed, written down and read again.
+MOST_CREDITS, MOST_BALANCE, LATEST = 1e6, 1e12, 2.5e11
+
 Tone = Literal["waiting", "moving", "good", "stopped", "unsure", "bad"]
 
 

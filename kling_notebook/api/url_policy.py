@@ -19,6 +19,7 @@ from .event_log import suppress
 # Labels above 63 characters, and names above 253, the socket layer would refuse to look up, after the request counts as
 # begun.
 _PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?)(:[0-9]{1,5})?")
+LONGEST_ID, LONGEST_URL = 500, 4000  # of a job; what is longer is of no service, and would be shown
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x1f\x7f]")
 _NEVER_IN_AN_ORIGIN = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 _NUMERIC_HOST = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
@@ -170,14 +171,14 @@ def why_out_of_reach(url: str, base_url: str) -> str | None:
 def same_origin_url(url: str | None, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
     holds something that is not a character: it could not be written down, and with it the job's id."""
-    found = origin(url) if url and len(url) <= 4000 and url.isprintable() else None
+    found = origin(url) if url and len(url) <= LONGEST_URL and url.isprintable() else None
     return url if found and found == origin(base_url) else None
 
 
 def is_job_id(text: str) -> bool:
     """Whether it can be polled and written down: whatever its characters, but no path that leads elsewhere."""
     unusable = text in (".", "..") or any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
-    return 0 < len(text) <= 500 and not unusable
+    return 0 < len(text) <= LONGEST_ID and not unusable
 
 
 def request_target(url: str) -> str:

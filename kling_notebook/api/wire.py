@@ -24,7 +24,7 @@ from .errors import (
     UnauthorizedError,
     UnexpectedReplyError,
 )
-from .job import Job
+from .job import MOST_BALANCE, MOST_CREDITS, Job
 from .rate_headers import header, retry_after
 from .sanitize import clean, number, parse, parse_torn, without_urls
 from .url_policy import id_in_job_url, is_data_url, is_job_id, same_origin_url
@@ -157,8 +157,8 @@ def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
         image_urls=images if state == "completed" else (),
         output_urls=images,
         status_url=same_origin_url(_text(reply, "statusUrl", "status_url"), base_url),
-        credit_cost=_credits(reply, 1e6, "creditCost", "credit_cost"),
-        credits_remaining=_credits(reply, 1e12, "creditsRemaining", "credits_remaining"),
+        credit_cost=_credits(reply, MOST_CREDITS, "creditCost", "credit_cost"),
+        credits_remaining=_credits(reply, MOST_BALANCE, "creditsRemaining", "credits_remaining"),
         error=_reason(reply) if state == "failed" else None,
         warnings=warnings_of(reply),
         raw=without_urls(reply),
@@ -184,7 +184,7 @@ _WRAPPERS = ("data", "result", "job", "response", "body", "payload", "prediction
 
 
 def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
-    """The object that speaks of the job: the reply itself, or what it is wrapped in; None if there is no object. Facts
+    """The object that speaks of the job: the reply itself, or what it is wrapped in; None without an object. Facts
     outside are kept, but for a status: an envelope has one of its own ("success")."""
     if not isinstance(reply, Mapping):
         return None

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from ..api.address import MOST_IMAGES
 from ..api.generation_request import GenerationRequest
-from ..api.job import JobStatus
-from ..api.url_policy import is_job_id
+from ..api.job import LATEST, MOST_BALANCE, MOST_CREDITS, JobStatus
+from ..api.url_policy import LONGEST_URL, is_job_id
 from . import layout
 
 
@@ -60,7 +60,7 @@ COLUMNS = tuple("n" if f.name == "number" else f.name for f in fields(Record))
 
 def _moment(at: float | None) -> float | None:
     """A clock that shows no date must not make a row that cannot be read."""
-    return at if at is None else min(max(at, 0.0), 2.5e11)
+    return at if at is None else min(max(at, 0.0), LATEST)
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def row_of(record: Record) -> dict[str, Any]:
 
 
 # Longer or unprintable ones are not of any service, and would be shown.
-_MOST_LETTERS = {"status_url": 4000, "backend": 300, "source": 40, "key": 40}
+_MOST_LETTERS = {"status_url": LONGEST_URL, "backend": 300, "source": 40, "key": 40}
 
 # What SQL says of a value that kling_notebook can have written: a folder may come from a stranger. A text is greater
 # than every number in SQLite, so that BETWEEN holds for numbers only.
@@ -98,7 +98,7 @@ _TEXT, _TEXT_OR_NULL = "typeof({0}) = 'text'", "typeof({0}) IN ('text', 'null')"
 _SESSION = "typeof({0}) = 'text' AND length(CAST({0} AS BLOB)) = 12 AND {0} NOT GLOB '*[^0-9a-f]*'"
 _OBJECT = "CASE WHEN typeof({0}) = 'text' AND json_valid({0}) THEN json_type({0}) = 'object' ELSE 0 END"
 _ARRAY = _OBJECT.replace("object", "array")
-_TIME = "{0} BETWEEN 0 AND 2.5e11"  # up to the year 9999: a date can be shown
+_TIME = f"{{0}} BETWEEN 0 AND {LATEST}"
 _FITS = {
     "n": "{0} BETWEEN 1 AND 999999999",
     "identity": _TEXT,
@@ -109,14 +109,14 @@ _FITS = {
     "owner": _SESSION,
     "request": _OBJECT,
     "created_at": _TIME,
-    "estimate": "{0} BETWEEN 0 AND 1e6",
+    "estimate": f"{{0}} BETWEEN 0 AND {MOST_CREDITS}",
     "job_id": _TEXT_OR_NULL,
     "status_url": _TEXT_OR_NULL,
     "submitted_at": f"({{0}} IS NULL OR {_TIME})",
     "completed_at": f"({{0}} IS NULL OR {_TIME})",
     "seconds": "({0} IS NULL OR {0} BETWEEN 0 AND 1e9)",
-    "credits": "({0} IS NULL OR {0} BETWEEN 0 AND 1e6)",
-    "credits_remaining": "({0} IS NULL OR {0} BETWEEN -1e12 AND 1e12)",
+    "credits": f"({{0}} IS NULL OR {{0}} BETWEEN 0 AND {MOST_CREDITS})",
+    "credits_remaining": f"({{0}} IS NULL OR {{0}} BETWEEN -{MOST_BALANCE} AND {MOST_BALANCE})",
     "images": _ARRAY,
     "error": _TEXT_OR_NULL,
     "raw": _OBJECT,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.address import MOST_IMAGES, letter_of
 from ..api.errors import InputError
 from ..api.event_log import suppress
+from ..api.job import LATEST
 from ..api.parameters import PARAMETERS
 from ..image_files import decode
 from ..journal.journal import Filter, Journal
@@ -110,9 +111,8 @@ def plain_column(values: Sequence[Any]) -> Any:
 
     # pandas would make floats of whole numbers beside a missing one, and objects of a mixture, which no file takes.
     kinds = {type(value) for value in values if value is not None}
-    large = any(
-        isinstance(value, int) and abs(value) >= 2**63 for value in values
-    )  # a hash: no column of numbers holds it
+    # Such as a hash of 64 bits: no column of numbers holds it.
+    large = any(isinstance(value, int) and abs(value) >= 2**63 for value in values)
     if kinds == {int} and not large:
         return pd.array(list(values), dtype="Int64")
     mixed = large or (len(kinds) > 1 and not kinds <= {int, float})
@@ -126,7 +126,7 @@ def _letters(starred: str) -> str:
 
 def _number(value: Any) -> float:
     """The value, or NaN for one that is missing or that no job can have: the row is somebody else's."""
-    return value if isinstance(value, int | float) and abs(value) < 2.5e11 else float("nan")
+    return value if isinstance(value, int | float) and abs(value) < LATEST else float("nan")
 
 
 # ---- images ----
