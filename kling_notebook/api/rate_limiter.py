@@ -226,4 +226,5 @@ class RateLimiter:
     def _aged(self, now: float) -> Self:
         """Without what is over: replies older than the window, and requests whose reply will not come."""
         old, lost = bisect_right(self.granted, now - WINDOW), bisect_right(self.under_way, now - WINDOW)
-        return replace(self, granted=self.granted[old:], under_way=self.under_way[lost:])
+        # Asked many times a second, mostly in vain.
+        return replace(self, granted=self.granted[old:], under_way=self.under_way[lost:]) if old or lost else self

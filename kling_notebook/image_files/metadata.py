@@ -124,8 +124,8 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
         InputError: there is no such file, or it carries no recipe.
     """
     name = "The image" if isinstance(source, bytes) else str(source)
-    path = None if isinstance(source, bytes) else path_from(source, "path")
-    data = source if isinstance(source, bytes) else _file(path_from(source, "path"))
+    path: Path | None = None
+    data = source if isinstance(source, bytes) else _file(path := path_from(source, "path"))
     failure = "carries no recipe of kling_notebook. Programs that save an image anew often drop it"
     recipe = None
     try:

@@ -343,11 +343,11 @@ def leads_out(path: Path) -> bool:
 
 def copied(images: Sequence[SavedImage], folder: Path) -> list[Path]:
     """Copies of the originals in ``folder``; of one that is gone it is told when all others are there."""
-    gone = [image for image in images if leads_out(image.path) or not saving.is_saved_image(image.path)]
+    there = [saving.is_saved_image(image.path) and not leads_out(image.path) for image in images]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        copies = [_copy(image.path, folder) for image in images if image not in gone]
-    if gone:
+        copies = [_copy(image.path, folder) for image in itertools.compress(images, there)]
+    if gone := [image for image, whole in zip(images, there, strict=True) if not whole]:
         raise KlingError(
             f"{', '.join(one.address for one in gone)}: {gone[0].path} is gone, or a link that leads out. "
             f"The other {len(copies)} are "

@@ -268,7 +268,7 @@ class SweepResult(Gathered):
     def __repr__(self) -> str:
         sides = " x ".join(str(len(values)) for values in self.axes.values())
         what = f"{sides} over {', '.join(self.axes)}" if self.axes else "without axes"
-        return f"<SweepResult {what}{f', {len(self.missing)} missing' if self.missing else ''}>"
+        return f"<SweepResult {what}{f', {missing} missing' if (missing := len(self.missing)) else ''}>"
 
     def __deepcopy__(self, memo: object) -> "SweepResult":
         """The jobs are the same ones: a running job is never made twice."""
