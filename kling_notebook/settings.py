@@ -49,7 +49,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "api_key": Setting("secret", None, "PIXELDOJO_API_KEY", "the key of the hosted service"),
         "base_url": Setting("text", None, "PIXELDOJO_API_BASE", f"the service's address; {DEFAULT_BASE_URL} if unset"),
         "sandbox": Setting(
-            "switch", None, "KLING_SANDBOX", "on: always the sandbox; off: never; not set: if there is no key"
+            "switch", None, "KLING_SANDBOX", "on: always the sandbox; off: never; not set: without a key"
         ),
         "folder": Setting("path", "kling_images", "KLING_FOLDER", "where images and the journal are kept"),
         "budget": Setting("number", None, "KLING_BUDGET", "credits this session may spend in all"),

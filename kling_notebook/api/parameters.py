@@ -143,7 +143,7 @@ def path_from(value: Any, name: str) -> Path:
     """A path that a user gave, ``~`` filled in.
 
     Raises:
-        InputError: it is none, or there is no such home directory.
+        InputError: it is not a path, or names an unknown home directory.
     """
     try:
         path = Path(value).expanduser()

@@ -132,7 +132,7 @@ def _cheapest(last: float, durations: Durations, share: float) -> float:
     against the exact optimum (by dynamic programming over a grid) it is within 1 % in lateness and polls.
     """
     # At a price a job takes 0.47 + 0.62 sqrt(2 sigma median / price) polls, as measured on log-normals; solved here for
-    # the price. 7 polls if there is no need to save, fewer in a first batch: its jobs were polled already when nothing
+    # the price. 7 polls if none need be saved, fewer in a first batch: its jobs were polled already when nothing
     # was known.
     most = 7.0 if durations.count >= durations.running_count else 5.5
     price = 2 * durations.sigma * durations.median * (0.62 / (min(most, max(1.0, share)) - 0.47)) ** 2

@@ -12,11 +12,10 @@ JSON_LIMIT = 2**24
 _LONGEST_TEXT = 20_000
 """Characters of a text that is kept for a record: longer is an image, or of no use."""
 
+# 1e400 becomes None as infinity does: JSON could not hold it again.
 _READER = json.JSONDecoder(
     parse_constant=lambda _: None,
-    parse_float=lambda text: (
-        value if math.isfinite(value := float(text)) else None
-    ),  # JSON has no infinity to write 1e400 as
+    parse_float=lambda text: value if math.isfinite(value := float(text)) else None,
     strict=False,
 )
 _PREFIX = re.compile(r"(?:[^{\[<]{0,200}(?:<br|<b>)[^{\[]{0,500}|\)\]\}'?,?|data:)?\s{0,99}(?=[{\[])", re.IGNORECASE)

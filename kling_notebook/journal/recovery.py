@@ -178,8 +178,11 @@ def _salvage(path: Path, journal: Journal) -> int:
         old.execute("PRAGMA trusted_schema=OFF")
         theirs = [name for name, *_ in _readable(old, "SELECT name FROM pragma_table_info('jobs')")]
         # One of an earlier version, too damaged to be brought up, lacks the columns that came later.
-        ours = [name for (name,) in new.execute("SELECT name FROM pragma_table_info('jobs')")]
-        columns = [name for name in ours if name in theirs or not theirs]
+        columns = [
+            name
+            for (name,) in new.execute("SELECT name FROM pragma_table_info('jobs')")
+            if name in theirs or not theirs
+        ]
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         rows = _rows(old, f"SELECT {names} FROM jobs NOT INDEXED WHERE n > ? AND n <= ? ORDER BY n")  # noqa: S608
         new.executemany(f"INSERT OR IGNORE INTO jobs ({names}) VALUES ({marks})", rows)  # noqa: S608

@@ -85,7 +85,7 @@ def _planned_bundle(estimate: Estimate, requests: Sequence[GenerationRequest], p
     names = [name for name in axes if name != "prompt"]
     fixed = [name for name in PARAMETERS if name not in ("prompt", *axes)]
     values = {name: {sweep_axes.label(request.values[name]) for request in requests} for name in fixed}
-    points = [dict(zip(axes, point.coordinates, strict=True)) for point in plan.points] if names else []
+    points = [point.at(axes) for point in plan.points] if names else []
     labels = [[sweep_axes.label(point[name]) for name in names] for point in points] or [[]] * len(requests)
     shown = zip(labels, requests[:MOST_PLANNED], strict=False)
     rows = [(str(place), *of_axes, request.prompt) for place, (of_axes, request) in enumerate(shown, 1)]

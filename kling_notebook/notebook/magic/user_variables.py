@@ -7,11 +7,11 @@ import re
 import sys
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ...api.errors import InputError
+from ...api.parameters import path_from
 from ...results.sweep_axes import as_list, plain
 from ...results.typed_values import literal, samples, typed_values, unquoted, unwrap
 from ...view.markup import plural
@@ -91,8 +91,8 @@ def batch_table(text: str, variables: Mapping[str, Any]) -> Any:
 def _lines_of(name: str, path: str) -> list[str]:
     """The values of an axis from a text file, one a line; empty lines are skipped."""
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, ValueError, RuntimeError) as error:  # no such home directory
+        lines = path_from(path, name).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file in UTF-8"
         raise InputError(
             f"The values of the axis {name} cannot be read from {path}: {reason}.", parameter=name
