@@ -1,7 +1,5 @@
 """Rate limits: pure windows over a clock that is a parameter."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from email.utils import formatdate

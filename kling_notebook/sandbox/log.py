@@ -1,7 +1,5 @@
 """What arrived at the sandbox. Tests count POSTs, polls and bytes here instead of asking the client what it sent."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace

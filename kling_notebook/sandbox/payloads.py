@@ -1,7 +1,5 @@
 """Bodies a service should never send: error shapes, pages, bombs."""
 
-from __future__ import annotations
-
 import functools
 import json
 import math

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from .catalog import RGB, rgb
 from .catalog import index as drawings
 from .vocabulary import BREAK, SEVERAL, Kind, Word, plain, read, rows
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 COLOURS: Mapping[str, RGB] = {name: rgb(code) for name, (code,) in rows("rgb").items()}
 _HOURS = {hint: hour for hour, hints in rows("hour").items() for hint in hints}
@@ -117,23 +114,7 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
     drawn = found["place"] + found["time"] + found["sky"] + found["weather"] + found["season"]
     close = "close" in found["size"]
     view = found["view"][0] if found["view"] else ""
-    subjects = tuple(attached.subjects.values())[:6]
-    doers = [item.name for item in subjects if item.name in _DOERS]
-    if doers and any(item.name in _LIVING - _PEOPLE for item in subjects):  # an animal does it: not to be seen
-        subjects = tuple(item for item in subjects if item.name not in doers)
-        attached.undrawn += [name.removeprefix("person-").replace("-", " ") for name in doers]
-    elif doers:  # the drawing shows whoever does it
-        subjects = tuple(item for item in subjects if item.name not in _PEOPLE)
-    rooms = [name for name in found["place"] if name in FURNITURE]
-    if rooms:  # a lamp in a room is the one beside the sofa
-        subjects = tuple(item for item in subjects if item.name != "lantern")
-    if rooms and view != "logo" and not close:
-        there = {item.name for item in subjects} | unwanted
-        subjects += tuple(Subject(name) for name in FURNITURE[rooms[-1]] if name not in there)[: 4 - len(subjects)]
-    if any(item.name == "bouquet" for item in subjects):
-        subjects = tuple(item for item in subjects if item.name not in _BLOOMS)
-    if any(item.name == "umbrella-person" for item in subjects):  # somebody holds it already
-        subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
+    subjects = _drawn_subjects(found, attached, unwanted, furnished=view != "logo" and not close)
     if close and not subjects and "person" not in unwanted:
         subjects = (Subject("person"),)
     styles = _styles(found["style"])
@@ -170,6 +151,30 @@ def compose(prompt: str, negative_prompt: str | None = None, *, index: int = 0, 
         variation=repr((seed, index, unknown, against.unknown)),
         index=index,
     )
+
+
+def _drawn_subjects(
+    found: Mapping[str, tuple[str, ...]], attached: _Attached, unwanted: frozenset[str], *, furnished: bool
+) -> tuple[Subject, ...]:
+    """At most six, the furniture of a room among them; nothing that another one's drawing holds already."""
+    subjects = tuple(attached.subjects.values())[:6]
+    doers = [item.name for item in subjects if item.name in _DOERS]
+    if doers and any(item.name in _LIVING - _PEOPLE for item in subjects):  # an animal does it: not to be seen
+        subjects = tuple(item for item in subjects if item.name not in doers)
+        attached.undrawn += [name.removeprefix("person-").replace("-", " ") for name in doers]
+    elif doers:  # the drawing shows whoever does it
+        subjects = tuple(item for item in subjects if item.name not in _PEOPLE)
+    rooms = [name for name in found["place"] if name in FURNITURE]
+    if rooms:  # a lamp in a room is the one beside the sofa
+        subjects = tuple(item for item in subjects if item.name != "lantern")
+    if rooms and furnished:
+        there = {item.name for item in subjects} | unwanted
+        subjects += tuple(Subject(name) for name in FURNITURE[rooms[-1]] if name not in there)[: 4 - len(subjects)]
+    if any(item.name == "bouquet" for item in subjects):
+        subjects = tuple(item for item in subjects if item.name not in _BLOOMS)
+    if any(item.name == "umbrella-person" for item in subjects):  # somebody holds it already
+        subjects = tuple(item for item in subjects if item.name not in {"person", "woman"} or item.count > 1)
+    return subjects
 
 
 def _styles(found: tuple[str, ...]) -> tuple[str, ...]:
