@@ -79,8 +79,11 @@ def test_an_image_deleted_since_is_drawn_as_missing(session: Session) -> None:
     assert repr(fox) == "<Result 1: 1 of 2 images of 'a red fox'>"
 
 
-def test_a_damaged_image_is_named_once_and_without_its_folder(session: Session) -> None:
+def test_a_damaged_image_is_named_once_and_without_its_folder(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The note is saved with the notebook."""
+    monkeypatch.chdir(session.folder)  # from a folder less deep the link alone would name all above it
     fox = made(session, "a red fox", num_outputs=2)
     fox[0].path.write_bytes(b"no image")
     bundle = fox._repr_mimebundle_()
