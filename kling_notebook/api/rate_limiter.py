@@ -108,7 +108,7 @@ class RateLimiter:
             return gap
         if self.remaining is None:
             # Until replies tell more, and after a refusal, few at once; more with each reply.
-            most = 1 if self.refusals and not self.streak else 4 + self.streak // 4
+            most = (1 if now - self.refused_at <= 2 * WINDOW else 4) + self.streak // 4
             return SOON if out >= most else self._wait_by_count(now, counted)
         # The service's own count decides below. But where it counts by fixed minutes, the limit passes late in one and
         # again early in the next: our minute may then hold twice the limit, and no more. A learned limit counts once.
