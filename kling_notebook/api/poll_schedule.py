@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Self
 
 PLENTY = 5.0  # polls per job; from here on none is saved at the price of a result that is seen much later
+MOST = 7.1  # polls per job if none need be saved; in a first batch about two more, from when nothing was known
 LONGEST_FIRST_WAIT = 20.0  # seconds until the first poll at most, if polls are plenty: past jobs may have been slower
 LONGEST_GAP = 300.0  # seconds between two polls at most
 # A few jobs say little about the spread, and jobs polled seldom show less of it than there is: it is mixed with this.
@@ -132,10 +133,8 @@ def _cheapest(last: float, durations: Durations, share: float) -> float:
     against the exact optimum (by dynamic programming over a grid) it is within 1 % in lateness and polls.
     """
     # At a price a job takes 0.47 + 0.62 sqrt(2 sigma median / price) polls, as measured on log-normals; solved here for
-    # the price. 7 polls if none need be saved, fewer in a first batch: its jobs were polled already when nothing
-    # was known.
-    most = 7.0 if durations.count >= durations.running_count else 5.5
-    price = 2 * durations.sigma * durations.median * (0.62 / (min(most, max(1.0, share)) - 0.47)) ** 2
+    # the price.
+    price = 2 * durations.sigma * durations.median * (0.62 / (min(MOST, max(1.0, share)) - 0.47)) ** 2
     alive = durations.running(last)
     low, high = last, last + 40 * durations.median
     for _ in range(40):
