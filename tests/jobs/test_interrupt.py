@@ -203,10 +203,17 @@ HANGING = """
 exchange, armed, story = ServiceClient.PHASE, [True], {}
 
 def watched(self, *args, **kwargs):
-    "Interrupt the exchange while it hangs: not before it has begun, however busy the machine is."
-    if armed:
-        armed.clear()
-        threading.Timer(0.4, interrupt, (3,)).start()
+    "Interrupt the exchange while it hangs: a submit not before its intent is written, however busy the machine is."
+    begun = kwargs.get("before_first_byte", lambda: None)
+    def begin():
+        begun()
+        if armed:
+            armed.clear()
+            threading.Timer(0.4, interrupt, (3,)).start()
+    if "before_first_byte" in kwargs:
+        kwargs["before_first_byte"] = begin
+    else:
+        begin()
     return exchange(self, *args, **kwargs)
 
 ServiceClient.PHASE = watched
