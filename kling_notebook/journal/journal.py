@@ -232,8 +232,8 @@ class Journal:
     def star(self, number: int, image: int, on: bool) -> None:
         with self._transaction() as connection:
             (text,) = connection.execute("SELECT starred FROM jobs WHERE n=?", (number,)).fetchone()
-            starred = {*json.loads(text)} - {image} | ({image} if on else set())
-            connection.execute("UPDATE jobs SET starred=? WHERE n=?", (json.dumps(sorted(starred)), number))
+            starred = sorted({*json.loads(text)} - {image} | ({image} if on else set()))
+            connection.execute("UPDATE jobs SET starred=? WHERE n=?", (json.dumps(starred), number))
 
     def note(self, number: int, text: str | None) -> None:
         with self._transaction() as connection:
@@ -252,32 +252,30 @@ class Journal:
     def measures(self, numbers: Collection[int]) -> dict[tuple[int, int], dict[str, tuple[str, Any]]]:
         """The measures of these jobs' images: by number and place, name -> hash of the code and value."""
         found: dict[tuple[int, int], dict[str, tuple[str, Any]]] = {}
-        with self._using():
-            select = "SELECT n, place, name, code, value FROM measures WHERE n IN (SELECT value FROM json_each(?))"
-            for number, place, name, code, value in self._connection.execute(select, (json.dumps(list(numbers)),)):
-                found.setdefault((number, place), {})[name] = code, json.loads(value)
+        select = "SELECT n, place, name, code, value FROM measures WHERE n IN (SELECT value FROM json_each(?))"
+        for number, place, name, code, value in self._rows(select, (json.dumps(list(numbers)),)):
+            found.setdefault((number, place), {})[name] = code, json.loads(value)
         return found
 
     def marks(self, numbers: Collection[int]) -> dict[int, tuple[frozenset[int], str | None]]:
         """By number, the places that are starred and the note."""
-        with self._using():
-            rows = self._connection.execute(
-                "SELECT n, starred, note FROM jobs WHERE n IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(numbers)),),
-            ).fetchall()
+        select = "SELECT n, starred, note FROM jobs WHERE n IN (SELECT value FROM json_each(?))"
+        rows = self._rows(select, (json.dumps(list(numbers)),))
         return {number: (frozenset(json.loads(starred)), note) for number, starred, note in rows}
+
+    def _rows(self, select: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._using():
+            return self._connection.execute(select, values).fetchall()
 
     def _records(self, rest: str, values: Sequence[Any] = ()) -> list[Record]:
         """The records of some rows. A row that this version cannot read is left out where it is, and named once."""
         records, torn = [], {}
-        with self._using():
-            for row in self._connection.execute(f"{_SELECT} {rest}", values):
-                try:
-                    records.append(record_of(row))
-                except Exception as error:  # whatever a stranger's row brings about, the others are read
-                    torn[int(row[0])] = error
-        new = sorted(torn.keys() - self._unreadable)
-        if new:
+        for row in self._rows(f"{_SELECT} {rest}", values):
+            try:
+                records.append(record_of(row))
+            except Exception as error:  # whatever a stranger's row brings about, the others are read
+                torn[int(row[0])] = error
+        if new := sorted(torn.keys() - self._unreadable):
             self._unreadable.update(new)
             some = ", ".join(map(str, new[:5])) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
             self._tell(
@@ -313,15 +311,9 @@ class Journal:
             asked = replace(asked, before=total + 1 - asked.offset, offset=0)
         return self._records(*asked.sql())
 
-    def _row(self, select: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        with self._using():
-            row: tuple[Any, ...] | None = self._connection.execute(select, values).fetchone()
-            return row
-
     def _number(self, select: str, values: Sequence[Any] = ()) -> float | None:
-        """The one number that ``select`` asks for, None for NULL."""
-        row = self._row(select, values)
-        return None if row is None or row[0] is None else float(row[0])
+        """The one number that ``select`` asks for, None for NULL or no row."""
+        return next((float(number) for (number,) in self._rows(select, values) if number is not None), None)
 
     def count(self, **where: Any) -> int:
         clause, values = Filter(**(where | {"limit": None, "offset": 0})).sql(order=False)
@@ -338,23 +330,17 @@ class Journal:
 
     def past_seconds(self, backend: str, which: JobKind, limit: int = 200, *, key: str | None = None) -> list[float]:
         """Durations in seconds of the newest completed jobs of a kind, newest first."""
-        with self._using():
-            rows = self._connection.execute(
-                f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
-                f" WHERE status='completed' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
-                (backend, key, _LOOK_BACK, *which, limit),
-            )
-            return [float(row[0]) for row in rows]
+        rows = self._rows(
+            f"SELECT seconds FROM {_NEWEST}"  # noqa: S608  # constants
+            f" WHERE status='completed' AND seconds IS NOT NULL AND {_OF_KIND} LIMIT ?",
+            (backend, key, _LOOK_BACK, *which, limit),
+        )
+        return [float(seconds) for (seconds,) in rows]
 
     def has_price(self, backend: str, which: JobKind, *, key: str | None = None) -> bool:
         """Whether a reply of this backend has stated what a job of a kind costs; then `dearest_image` has seen it."""
-        return (
-            self._row(
-                f"SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND} LIMIT 1",  # noqa: S608  # constants
-                (backend, key, _LOOK_BACK, *which),
-            )
-            is not None
-        )
+        select = f"SELECT 1 FROM {_NEWEST} WHERE credits IS NOT NULL AND {_OF_KIND} LIMIT 1"  # noqa: S608  # constants
+        return bool(self._rows(select, (backend, key, _LOOK_BACK, *which)))
 
     def dearest_image(self, backend: str, *, key: str | None = None) -> float | None:
         """The largest ``creditCost`` per image that a backend has named to an account, lately. Rows of another
@@ -376,14 +362,14 @@ class Journal:
         """The jobs between the two known balances around job ``number``, and by how much more the balance fell than
         known jobs among them cost; None where not known."""
         known = "SELECT n, credits_remaining AS balance FROM jobs WHERE backend=?1 AND credits_remaining IS NOT NULL"
-        row = self._row(
+        rows = self._rows(
             "SELECT before.n, after.n, before.balance - after.balance - ("  # noqa: S608  # constants
             "SELECT TOTAL(credits) FROM jobs WHERE backend=?1 AND n > before.n AND n <= after.n)"
             f" FROM ({known} AND n < ?2 ORDER BY n DESC LIMIT 1) AS before,"
             f" ({known} AND n > ?2 ORDER BY n LIMIT 1) AS after",
             (backend, number),
         )
-        return None if row is None else (range(row[0] + 1, row[1]), float(row[2]))
+        return next(((range(before + 1, after), float(fell)) for before, after, fell in rows), None)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -423,8 +409,7 @@ def _spent_for(connection: sqlite3.Connection, number: int) -> float:
 
 def _add_to_sums(connection: sqlite3.Connection, number: int, before: float) -> None:
     """Add what a row counts now, and did not count before, to the sum of its session."""
-    change = _spent_for(connection, number) - before
-    if change:
+    if change := _spent_for(connection, number) - before:
         connection.execute(
             "INSERT INTO sums SELECT session, ? FROM jobs WHERE n=?"
             " ON CONFLICT (session) DO UPDATE SET credits = credits + excluded.credits",

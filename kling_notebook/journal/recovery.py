@@ -246,9 +246,7 @@ def import_from_metadata(journal: Journal, folder: Path, session: str) -> int:
         # An image that is gone keeps its place, as in poll_and_save: the others keep their addresses.
         stem = partial(saving.file_stem, record.number, prompt=record.request.prompt, job_id=job_id)
         records.append(record.replace(images=tuple(names.get(k) or stem(k) for k in range(max(names) + 1))))
-    records.sort(key=lambda record: not record.number)  # those without a number come after all that have one
-    journal.add(records)
-    return len(records)
+    return len(journal.add(sorted(records, key=lambda record: not record.number)))  # last those without a number
 
 
 def _record(path: Path, session: str) -> tuple[int, Record]:
@@ -261,15 +259,14 @@ def _record(path: Path, session: str) -> tuple[int, Record]:
         raise ValueError("no job is like that")
     created = float(calendar.timegm(time.strptime(recipe["created"], "%Y-%m-%dT%H:%M:%SZ")))
     named = _NUMBER.match(path.name)
-    record = new_record(
+    return place, new_record(
         metadata.request_of(recipe),
         backend=backend,
         source="recovered",
         session=session,
         estimate=credits or 0.0,
         now=created,
-    )
-    return place, record.replace(
+    ).replace(
         number=int(named[1]) if named else 0,
         status=JobStatus.COMPLETED,
         job_id=job_id,
