@@ -271,8 +271,9 @@ def batch(
     ['completed', 'completed']
     """
     session = current_session()
-    options: dict[str, Any] = {"prompt": prompt, "id_column": id, "extra": extra, "skip_invalid": skip_invalid}
-    plan = batch_plan(session, frame, columns_or_values, **options)
+    plan = batch_plan(
+        session, frame, columns_or_values, prompt=prompt, id_column=id, extra=extra, skip_invalid=skip_invalid
+    )
     # its plan is a batch's
     return cast(
         BatchResult,
@@ -322,8 +323,7 @@ def estimate(
         return session.estimate(list(filter(None, batch.requests)), reuse=session.reusing(reuse, sweep=True))
     asked = prompt if what is None else what
     sweep = sweep_plan(session, asked, axes, parameters, pick=pick, pick_seed=pick_seed)
-    reusing = session.reusing(reuse, sweep=bool(sweep.axes))
-    return session.estimate(session.requests(sweep.points, extra), reuse=reusing)
+    return session.estimate(session.requests(sweep.points, extra), reuse=session.reusing(reuse, sweep=bool(sweep.axes)))
 
 
 # ---- images as tables ----
@@ -376,8 +376,9 @@ def measure(
     >>> int(kling.measure(area, fox)["area"].iloc[0])
     1048576
     """
-    options: dict[str, Any] = {"name": name, "executor": executor, "refresh": refresh, "counted": counted}
-    return image_tables.measure(current_session(), function, what, **options)
+    return image_tables.measure(
+        current_session(), function, what, name=name, executor=executor, refresh=refresh, counted=counted
+    )
 
 
 def export(what: Any, folder: str | os.PathLike[str]) -> Path:

@@ -1,6 +1,6 @@
 """Session: settings, client, jobs, journal and images of one kernel, tied together. The object every entry point uses.
 
-It never decides how to show or how to wait: it takes requests and an observer, and hands back handles.
+It never decides how to show or how to wait: it takes requests, and hands back handles.
 """
 
 import json
@@ -13,7 +13,6 @@ from ..api.api_key import KEYS_PAGE, Secret
 from ..api.client import ServiceClient
 from ..api.errors import SettingsError
 from ..api.generation_request import GenerationRequest, SourceImage
-from ..api.job import Observer
 from ..api.parameters import SOURCES, check_characters
 from ..api.url_policy import is_loopback
 from ..jobs import purchase
@@ -256,7 +255,6 @@ class Session:
         max_credits: float | None = None,
         reuse: bool | None = None,
         sweep: bool = False,
-        observer: Observer | None = None,
     ) -> purchase.Call:
         """Journal the requests and start them; returns at once. See `purchase.buy`.
 
@@ -267,13 +265,10 @@ class Session:
         self._check_process()
         limits = SpendingLimits(max_credits, self.settings.budget, self.settings.credits_without_asking)
         reusing = self.reusing(reuse, sweep=sweep)
-        call = purchase.buy(self.dispatcher, requests, source=source, limits=limits, reusing=reusing)
-        return self._begun(call, observer)
+        return self._begun(purchase.buy(self.dispatcher, requests, source=source, limits=limits, reusing=reusing))
 
-    def _begun(self, call: purchase.Call, observer: Observer | None) -> purchase.Call:
+    def _begun(self, call: purchase.Call) -> purchase.Call:
         self._touched.update(handle.number for handle in call.jobs)
-        for handle in call.jobs if observer else ():
-            handle.add_observer(observer)  # type: ignore[arg-type]  # not None here
         return call
 
     # ---- past jobs ----
@@ -282,9 +277,7 @@ class Session:
         """The record with this number or job id; InputError where the folder knows no such job."""
         return past_jobs.get(self.workspace, which)
 
-    def resume(
-        self, which: int | str | None = None, job_id: str | None = None, *, observer: Observer | None = None
-    ) -> purchase.Call:
+    def resume(self, which: int | str | None = None, job_id: str | None = None) -> purchase.Call:
         """Fetch paused jobs of this backend: all whose kernel is gone, or one. Buys nothing.
 
         Args:
@@ -300,7 +293,7 @@ class Session:
                 if which is None
                 else [past_jobs.resume_one(self.dispatcher, which, job_id)]
             )
-        return self._begun(purchase.Call(tuple(handles), Estimate(0, 0, 0.0)), observer)
+        return self._begun(purchase.Call(tuple(handles), Estimate(0, 0, 0.0)))
 
     def dismiss(self, which: int | str) -> Record:
         """Give up an unconfirmed or a paused job."""
@@ -313,8 +306,7 @@ class Session:
 
     def note(self, which: int | str, text: str | None) -> None:
         """Keep a line of text with a job; an empty one removes it."""
-        kept = check_characters("text", (text or "").strip()) or None
-        self.journal.note(self.record(which).number, kept)
+        self.journal.note(self.record(which).number, check_characters("text", (text or "").strip()))
 
     def result(self, which: int | str) -> Result:
         """A past result of the folder, by number or job id.

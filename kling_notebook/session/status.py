@@ -45,10 +45,8 @@ class SessionStatus:
     def rows(self) -> list[tuple[str, str]]:
         """(name, text) lines for a small table."""
         rows = [("backend", self.backend), ("folder", self.folder), ("running", _numbers(self.running) or "nothing")]
-        if self.elsewhere:
-            rows.append(("in another kernel", _numbers(self.elsewhere)))
-        if self.paused:
-            rows.append(("paused", f"{_numbers(self.paused)}: %kling resume fetches them"))
+        rows += [("in another kernel", _numbers(self.elsewhere))] if self.elsewhere else []
+        rows += [("paused", f"{_numbers(self.paused)}: %kling resume fetches them")] if self.paused else []
         rows += [
             (
                 f"job {record.number} unconfirmed",
@@ -154,10 +152,9 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
             ("schema", "unknown", "none published: num_outputs is used for the count, image to image is refused")
         )
     else:
-        verdict = "ok" if schema.image_key else "unknown"
         rows += [
             ("count key", "ok", schema.count_key or "num_outputs (the schema names none)"),
-            ("image key", verdict, schema.image_key or "none: no image to image"),
+            ("image key", *(("ok", schema.image_key) if schema.image_key else ("unknown", "none: no image to image"))),
         ]
     return [*rows, ("submitting", "unknown", "never tried by this check: it would cost a credit")]
 

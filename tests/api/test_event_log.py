@@ -64,7 +64,9 @@ def test_an_observer_that_raises_is_logged_and_stops_nothing(session: Session) -
     def broken(_: Any) -> None:
         raise ValueError("a prompt")
 
-    session.start([session.request("a fox")], source="python", observer=broken).handles[0].result(30)
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    handle.add_observer(broken)
+    handle.result(30)
     assert "a job's observer: ValueError was suppressed" in "\n".join(event_log.log_lines())
     assert "a prompt" not in "\n".join(event_log.log_lines())
 

@@ -67,7 +67,8 @@ def test_a_finished_job_whose_last_commit_failed_is_shown_again_once_there_is_sp
     monkeypatch.setattr(Journal, "write", fails)
     request = session.request("a fox")
     watch = lambda snapshot: full.append(1) if snapshot.status is JobStatus.RUNNING else None  # noqa: E731
-    handle = session.start([request], source="python", reuse=True, observer=watch).handles[0]
+    handle = session.start([request], source="python", reuse=True).handles[0]
+    handle.add_observer(watch)
     assert "journal could not be written" in str(handle.exception(timeout=60))
     full.clear()
     again = session.start([request], source="python", reuse=True).handles[0].result(timeout=10)

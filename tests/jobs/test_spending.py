@@ -153,7 +153,10 @@ def test_what_waits_for_a_price_says_so_and_once(
     session = make_session(make_sandbox(faults=[Fault("submit", "slow_drip", at=1, seconds=0.8)]))
     seen: list[Snapshot] = []
     requests = [session.request(f"fox {i}") for i in range(2)]
-    for handle in session.start(requests, source="python", observer=seen.append).handles:
+    handles = session.start(requests, source="python").handles
+    for handle in handles:
+        handle.add_observer(seen.append)
+    for handle in handles:
         handle.result(timeout=30)
     waited = [snapshot.number for snapshot in seen if snapshot.waiting_for == "the first one's price"]
     assert len(waited) == 1

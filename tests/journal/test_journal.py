@@ -564,7 +564,8 @@ elif when == "before the intent":
         if snapshot.status == "queued" and not full.is_set():
             full.set()
             fill()
-    handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    handle.add_observer(watch)
     error = handle.exception(timeout=60)
     free_space()
     story = {"error": type(error).__name__, "text": str(error), "unconfirmed": error.maybe_submitted}
@@ -577,7 +578,8 @@ else:
         if snapshot.status == "submitting" and not full.is_set():
             fill()
             full.set()
-    handle = session.start([session.request("a fox")], source="python", observer=watch).handles[0]
+    handle = session.start([session.request("a fox")], source="python").handles[0]
+    handle.add_observer(watch)
     assert full.wait(20)
     while handle.job_id is None:
         time.sleep(0.05)
