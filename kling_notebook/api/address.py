@@ -9,8 +9,7 @@ import string
 
 from .errors import InputError
 
-MOST_IMAGES = 26
-"""Images a job has at most."""
+MOST_IMAGES = 26  # images a job has at most
 
 _ADDRESS = re.compile(r"([1-9][0-9]{0,8})([a-z])", re.IGNORECASE)
 

@@ -44,6 +44,7 @@ class Secret:
         raise TypeError("An API key is not pickled.")
 
 
+# What no key holds, and the words for it; the first that fits is reported.
 _NEVER_IN_A_KEY = {
     r"\A\Z": "is empty",
     r"\s": "has a space or a line break inside",
@@ -51,7 +52,6 @@ _NEVER_IN_A_KEY = {
     "[^\x00-\x7f]": "has a character that is not plain ASCII",
     "[^!-~]": "has a control character inside",
 }
-"""What no key holds, and the words for it; the first that fits is reported."""
 
 
 def clean_key(api_key: str | Secret) -> Secret:

@@ -30,8 +30,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+# `%config KlingMagics.debug = True` sets it: IPython then shows our frames too.
 full_traceback = False
-"""`%config KlingMagics.debug = True` sets it: IPython then shows our frames too."""
 
 
 def _render_traceback(self: BaseException) -> list[str]:

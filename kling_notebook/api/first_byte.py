@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from .api_key import Secret
 from .response_body import TimedReply
 
+# Seconds. If the hook takes longer, the other end may have closed the idle connection: a new one is opened.
 SLOW_HOOK = 5.0
-"""Seconds. If the hook takes longer, the other end may have closed the idle connection: a new one is opened."""
 
 
 @dataclass(slots=True)

@@ -14,11 +14,10 @@ from .errors import InputError
 from .parameters import COUNT_KEYS, PARAMETERS, check, check_characters
 
 DEFAULT_MODEL = "kling-image"
+# Model, resolution and number of images: what price and duration of a job depend on, as far as anyone knows.
 JobKind = tuple[str, str, int]
-"""Model, resolution and number of images: what price and duration of a job depend on, as far as anyone knows."""
 
-_STORED = ("label", "url", "sha256", "media_type", "pixels")
-"""What the journal keeps of a source image."""
+_STORED = ("label", "url", "sha256", "media_type", "pixels")  # what the journal keeps of a source image
 
 
 @dataclass(frozen=True, slots=True)

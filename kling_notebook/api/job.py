@@ -53,6 +53,7 @@ class StatusRow(NamedTuple):
     over: bool = False
 
 
+# One row per status. Views get its fields as arguments.
 STATUSES: Mapping[JobStatus, StatusRow] = {
     JobStatus.QUEUED: StatusRow("It is written down; nothing was sent.", "\u25cb", "queued", "waiting"),
     JobStatus.SUBMITTING: StatusRow("It is being sent.", "\u25cc", "submitting", "moving"),
@@ -79,7 +80,6 @@ STATUSES: Mapping[JobStatus, StatusRow] = {
         "It was unconfirmed or paused, and was given up.", "\u00d7", "dismissed", "stopped", True
     ),
 }
-"""One row per status. Views get its fields as arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +142,5 @@ class Snapshot:
         return replace(self, **changes)
 
 
+# Called from a worker's thread at each change. What it raises never reaches the job.
 Observer = Callable[[Snapshot], None]
-"""Called from a worker's thread at each change. What it raises never reaches the job."""

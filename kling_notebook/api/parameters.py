@@ -220,17 +220,16 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     ),
 )
 
+# The parameters that take a source image.
 SOURCES = frozenset(name for name, row in PARAMETERS.items() if row.kind == "image")
-"""The parameters that take a source image."""
 
+# Names the service's pages give to the number of images, ours first. A request carries one of them at most.
 COUNT_KEYS = ("num_outputs", "num_images")
-"""Names the service's pages give to the number of images, ours first. A request carries one of them at most."""
 
-CREDITS_PER_IMAGE = 1.0
-"""The given document's price; an estimate, until a reply says otherwise."""
+CREDITS_PER_IMAGE = 1.0  # the given document's price; an estimate, until a reply says otherwise
 
+# Characters above which the model behind the service refuses or cuts, according to its vendor; we warn and send.
 LONG_PROMPT = 2500
-"""Characters above which the model behind the service refuses or cuts, according to its vendor; we warn and send."""
 
 
 def check(name: str, value: Any) -> Any:

@@ -19,15 +19,14 @@ from .errors import (
 from .rate_limiter import LONGEST_WAIT
 from .wire import refuses
 
+# Polls since the last good one answered with something that waiting does not mend, before the asking ends.
 REFUSED_POLL_TRIES = 5
-"""Polls since the last good one answered with something that waiting does not mend, before the asking ends."""
 
-UNKNOWN_JOB_TRIES = 3
-"""Polls since the last good one answered 404 before the job counts as gone."""
+UNKNOWN_JOB_TRIES = 3  # polls since the last good one answered 404 before the job counts as gone
 
+# A job younger than that does not count as gone, however often the answer is 404: a service of many machines may not
+# know it on all of them yet, and what counts as gone may be bought again.
 NEW_JOB_SECONDS = 60.0
-"""A job younger than that does not count as gone, however often the answer is 404: a service of many machines may not
-know it on all of them yet, and what counts as gone may be bought again."""
 
 
 # --- what may be sent again -------------------------------------------------------------------------------------

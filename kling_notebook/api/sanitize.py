@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-JSON_LIMIT = 2**24
-"""Bytes of a reply above which it is not read as JSON: a reply may echo a source image of 13 MB."""
+JSON_LIMIT = 2**24  # bytes of a reply above which it is not read as JSON: a reply may echo a source image of 13 MB
 
-_LONGEST_TEXT = 20_000
-"""Characters of a text that is kept for a record: longer is an image, or of no use."""
+_LONGEST_TEXT = 20_000  # characters of a text that is kept for a record: longer is an image, or of no use
 
 # 1e400 becomes None as infinity does: JSON could not hold it again.
 _READER = json.JSONDecoder(
