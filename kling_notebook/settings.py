@@ -315,8 +315,7 @@ def choose_backend(settings: Settings, *, person_present: bool) -> Backend:
 
 def backend_name(base_url: str) -> str:
     """``pixeldojo`` for the hosted service, ``host`` or ``host:port`` for another base."""
-    found = origin_of(base_url)
-    if found is None:  # it will be refused; its name must not hold a password
+    if (found := origin_of(base_url)) is None:  # it will be refused; its name must not hold a password
         return urlsplit(base_url).netloc.rpartition("@")[2].lower() or base_url
     scheme, host, port = found
     # By origin and path, so that a proxy under another path of the same host has a history of its own.

@@ -17,8 +17,7 @@ _lines: deque[str] = deque(maxlen=LINES_KEPT)
 
 def log_event(level: int, text: str) -> None:
     """Keep a line, and hand it to the logger; ``level`` is one of `logging`."""
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    _lines.append(f"{stamp} {logging.getLevelName(level):<7} {text}")
+    _lines.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {logging.getLevelName(level):<7} {text}")
     with contextlib.suppress(Exception):  # a handler of the user that raises must not cost a paid job
         _logger.log(level, "%s", text)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from .address import MOST_IMAGES
 from .errors import InputError
-from .parameters import COUNT_KEYS, PARAMETERS, check, check_characters
+from .parameters import COUNT_KEYS, PARAMETERS, SOURCES, check, check_characters
 
 DEFAULT_MODEL = "kling-image"
 # Model, resolution and number of images: what price and duration of a job depend on, as far as anyone knows.
@@ -125,8 +125,7 @@ class GenerationRequest:
         for name in given.keys() - PARAMETERS.keys():
             check(name, None)
         values = {name: check(name, given.get(name)) for name in PARAMETERS}
-        images = [name for name, row in PARAMETERS.items() if row.kind == "image" and values[name] is not None]
-        values |= {name: _checked_source(name, values[name]) for name in images}
+        values |= {name: _checked_source(name, values[name]) for name in SOURCES if values[name] is not None}
         beside = {
             "extra": _checked_extra(extra),
             "sample": _checked_sample(sample),
@@ -203,8 +202,7 @@ class GenerationRequest:
         try:
             values, sample, model = dict(what["values"]), what.get("sample"), what.get("model", DEFAULT_MODEL)
             extra, draw = dict(what.get("extra") or {}), dict(what.get("draw") or {}) or None
-            images = [name for name, row in PARAMETERS.items() if row.kind == "image" and values.get(name) is not None]
-            values |= {name: SourceImage.from_json(values[name]) for name in images}
+            values |= {name: SourceImage.from_json(values[name]) for name in SOURCES if values.get(name) is not None}
             check_characters("request", json.dumps(what, ensure_ascii=False))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"This does not hold a request: {error!r}.") from None

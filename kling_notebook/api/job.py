@@ -35,8 +35,6 @@ class JobStatus(StrEnum):
 # year 9999 (a date can be shown), that are believed, written down and read again.
 MOST_CREDITS, MOST_BALANCE, LATEST = 1e6, 1e12, 2.5e11
 
-Tone = Literal["waiting", "moving", "good", "stopped", "unsure", "bad"]
-
 
 class StatusRow(NamedTuple):
     """What a status means and how it is shown.
@@ -49,7 +47,7 @@ class StatusRow(NamedTuple):
     meaning: str
     icon: str
     text: str
-    tone: Tone
+    tone: Literal["waiting", "moving", "good", "stopped", "unsure", "bad"]
     over: bool = False
 
 

@@ -97,8 +97,7 @@ class Parameter:
         for choice in self.choices:
             if text.lower() == choice.lower():
                 return choice
-        close = self._closest(text)
-        meant = f" Did you mean {close}?" if close else ""
+        meant = f" Did you mean {close}?" if (close := self._closest(text)) else ""
         raise InputError(
             f"{self.name} cannot be {text!r}.{meant} Choose one of {', '.join(self.choices)}.", parameter=self.name
         )
@@ -111,8 +110,7 @@ class Parameter:
             return min(ratios, key=lambda choice: abs(math.log(ratios[choice] / wanted)))
         lowered = {"jpg": "jpeg"} | {choice.lower(): choice for choice in self.choices}
         found = difflib.get_close_matches(text.lower(), lowered, 1, 0.5)
-        close = lowered[found[0]] if found else None
-        return close if close in self.choices else None
+        return next((lowered[word] for word in found if lowered[word] in self.choices), None)
 
     def _check_number(self, value: Any) -> float:
         whole = self.kind == "integer"

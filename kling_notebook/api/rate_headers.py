@@ -27,8 +27,7 @@ def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool 
 
 def reset(headers: Mapping[str, str], now_epoch: float) -> float | None:
     """X-RateLimit-Reset in seconds from now. Small numbers are seconds, large ones epoch, very large milliseconds."""
-    value = _number(header(headers, "x-ratelimit-reset", "ratelimit-reset"))
-    if value is None:
+    if (value := _number(header(headers, "x-ratelimit-reset", "ratelimit-reset"))) is None:
         return None
     if value > 1e11:
         value /= 1000.0

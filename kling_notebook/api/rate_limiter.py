@@ -86,8 +86,7 @@ class RateLimiter:
     def try_acquire(self, now: float, kind: RequestKind) -> tuple[Self, float]:
         """Ask for one request. 0.0: it may go, and is counted. Else seconds until asking again makes sense."""
         current = self._aged(now)
-        wait = current._wait(now, kind)
-        if wait > 0.0:
+        if (wait := current._wait(now, kind)) > 0.0:
             return current, wait
         polled_at = now if kind == "poll" else current.polled_at
         return replace(current, under_way=(*current.under_way, now), polled_at=polled_at), 0.0

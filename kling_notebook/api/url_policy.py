@@ -80,16 +80,14 @@ def _origin_part(url: str) -> str:
 
 def origin(url: str) -> tuple[str, str, int] | None:
     """Scheme, host and port of a URL, all comparable; None where it has none."""
-    parts = _split(url)
-    if parts is None:
+    if (parts := _split(url)) is None:
         return None
     return parts.scheme, str(parts.hostname).rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def host_of(url: str) -> str:
     """The host for a message, without path, query or user part; ``?`` where it cannot be read."""
-    found = origin(url)
-    return found[1] if found else "?"
+    return found[1] if (found := origin(url)) else "?"
 
 
 def is_loopback(url: str) -> bool:
@@ -128,8 +126,7 @@ def why_blocked(url: str, base_url: str) -> str | None:
     Only literal addresses are judged: names are not looked up, since behind some proxies they do not resolve here and
     some networks map them all to private addresses.
     """
-    found = origin(url)
-    if found is None:
+    if (found := origin(url)) is None:
         return "its address is not a plain http(s) URL"
     # On this machine a test service names addresses of this machine; a hosted one has no reason to.
     if is_loopback(base_url):

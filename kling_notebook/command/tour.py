@@ -28,8 +28,7 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
     On the sandbox an exported key is dropped from the kernel's environment. ``live`` runs against the service, and
     then ``max_credits`` is the budget of the whole tour.
     """
-    absent = [name for name in ("nbclient", "nbconvert", "ipykernel") if importlib.util.find_spec(name) is None]
-    if absent:
+    if absent := [name for name in ("nbclient", "nbconvert", "ipykernel") if importlib.util.find_spec(name) is None]:
         raise CannotStartError(f'{absent[0]} is not installed. Install it: pip install "kling-notebook[lab]"')
     env = environment(os.environ, live=live, max_credits=max_credits)
     if live:

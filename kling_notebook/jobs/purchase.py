@@ -192,8 +192,7 @@ def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], s
 def find_reusable(dispatcher: Dispatcher, request: GenerationRequest) -> Record | None:
     """The record that answers an identical request without buying, None if it must be bought."""
     workspace = dispatcher.workspace
-    record = workspace.journal.newest_identical(request.identity, workspace.backend)
-    if record is None:
+    if (record := workspace.journal.newest_identical(request.identity, workspace.backend)) is None:
         return None
     if record.status is JobStatus.QUEUED:  # it is never sent if its kernel, or its call in this one, is gone
         return record if record.number in dispatcher.jobs or workspace.runs_elsewhere(record) else None
@@ -207,8 +206,7 @@ def reuse(dispatcher: Dispatcher, request: GenerationRequest) -> JobHandle | Non
 
     It is of a completed result, whose missing files are asked for again first, or of a running or an unconfirmed job.
     """
-    record = find_reusable(dispatcher, request)
-    if record is None:
+    if (record := find_reusable(dispatcher, request)) is None:
         return None
     if (going := dispatcher.jobs.get(record.number)) is not None:
         return going.handle

@@ -70,8 +70,7 @@ def find(workspace: Workspace, which: int | str) -> Record | None:
 
 def get(workspace: Workspace, which: int | str) -> Record:
     """As `find`; InputError if there is no such job."""
-    record = find(workspace, which)
-    if record is None:
+    if (record := find(workspace, which)) is None:
         raise InputError(f"No job {which} in this folder. `%kling history --all` lists them.", parameter="job")
     return record
 
@@ -159,8 +158,7 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
         if workspace.has_other_key(record):
             _ask_with_this_key(dispatcher, record)
             record = record.replace(key=workspace.key)
-        handle = fetch_again(dispatcher, record)
-        if handle is None:
+        if (handle := fetch_again(dispatcher, record)) is None:
             raise InputError(f"Job {n} is being worked on by another kernel and continues there.", parameter="job")
         return handle
     if record.status is JobStatus.UNCONFIRMED:
@@ -176,8 +174,7 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
 def fetch_again(dispatcher: Dispatcher, record: Record) -> JobHandle | None:
     """Ask the service for a job's images once more; None if another session works on it. Buys nothing."""
     workspace = dispatcher.workspace
-    taken = _own(workspace, record)
-    if taken is None:
+    if (taken := _own(workspace, record)) is None:
         return None
     if record.status is JobStatus.COMPLETED:  # its files were deleted: the service may still have them
         taken = taken.replace(status=JobStatus.PAUSED)  # the images still there stay in its row
@@ -240,8 +237,7 @@ def _attach(dispatcher: Dispatcher, record: Record, job_id: str) -> Record:
         )
     if n in dispatcher.jobs or (not is_unconfirmed and workspace.runs_elsewhere(record)):
         raise InputError(f"Job {n} is being asked for as {record.job_id}. Wait for what comes of it.", parameter="job")
-    taken = _own(workspace, record, unless_alive=not is_unconfirmed)
-    if taken is None:
+    if (taken := _own(workspace, record, unless_alive=not is_unconfirmed)) is None:
         raise InputError(f"Job {n} is being worked on by another kernel.", parameter="job")
     attached = taken.replace(
         status=JobStatus.PAUSED, job_id=job_id, status_url=None, raw={**taken.raw, "attached": job_id}, error=None

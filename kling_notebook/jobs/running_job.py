@@ -189,8 +189,7 @@ class RunningJob:
         Raises:
             CancelledError. StillRunningError: the caller stopped waiting; a job that was sent keeps running.
         """
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        if (left := self._deadline - time.monotonic()) <= 0:
             job_id = self.record.job_id
             about = f"job {job_id} keeps running; wait for it again" if job_id else "nothing was sent"
             raise StillRunningError(f"The time-out of {self._timeout:g} s has passed; {about}.", job_id=job_id)

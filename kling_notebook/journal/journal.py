@@ -396,8 +396,7 @@ class Journal:
             JournalError: the journal is damaged.
         """
         with self.reading() as connection:
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
+            if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise JournalError(f"damaged: {verdict}")
             return int(connection.execute("SELECT COUNT(*) FROM jobs").fetchone()[0])
 

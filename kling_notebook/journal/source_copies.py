@@ -41,14 +41,12 @@ def _meant(label: str, folder: Path) -> Path:
 
     An address is looked up in the journal alone: whoever holds a result need not have a session.
     """
-    address = parse_address(label)
-    if address is None:
+    if (address := parse_address(label)) is None:
         return Path(label).expanduser()
     number, place = address
     journal = layout.journal(folder).absolute()
     with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
         (images,) = connection.execute("SELECT images FROM jobs WHERE n=?", (number,)).fetchone()
-    name = json.loads(images)[place]
-    if not layout.is_plain_name(name):
+    if not layout.is_plain_name(name := json.loads(images)[place]):
         raise ValueError(f"{name!r:.60} is not the name of an image")
     return folder / str(name)

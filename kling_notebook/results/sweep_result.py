@@ -106,8 +106,7 @@ class SweepResult(Gathered):
         if not chosen:
             raise InputError("This point was not drawn. `.table()` lists those that were.")
         if len(key) == len(names):
-            result = self._result(chosen[0])
-            if result is None:
+            if (result := self._result(chosen[0])) is None:
                 raise KlingError(f"{self._name(chosen[0])} is missing: {self._reason(chosen[0])}.")
             return result
         # Fewer values than axes: the part of the sweep that has them, a sweep again, over the same jobs.
@@ -158,8 +157,7 @@ class SweepResult(Gathered):
 
     def tiles(self, index: int, *, large: bool = False) -> tuple[Tile, ...]:
         """The tiles of one point: its images (``large`` for print), or one that says why there are none."""
-        result = self._result(index)
-        if result is not None:
+        if (result := self._result(index)) is not None:
             return tuple(image.large() if large else image.tile() for image in result)
         handle = self.handles[index]
         bad = handle.status in (JobStatus.FAILED, JobStatus.REJECTED, JobStatus.EXPIRED)

@@ -70,8 +70,7 @@ def read_table(table: Any) -> "pd.DataFrame":
             f"The table has {what}; a batch takes 1 to {MOST_ROWS}. Split it, for example frame[:{MOST_ROWS}].",
             parameter="frame",
         )
-    doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
-    if doubled:
+    if doubled := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
         raise InputError(f"The table has two columns named {doubled[0]}. Rename one.", parameter="frame")
     return frame
 

@@ -104,8 +104,7 @@ def balance_hint(workspace: Workspace, record: Record, records: Sequence[Record]
 
     One fall cannot prove each of several jobs between the same two balances: it is compared with all of them.
     """
-    around = workspace.journal.balances_around(workspace.backend, record.number)
-    if around is None:
+    if (around := workspace.journal.balances_around(workspace.backend, record.number)) is None:
         return ""
     between, unexplained = around
     together = [record for record in records if record.number in between]

@@ -217,8 +217,7 @@ def marked_words(left: str, right: str) -> tuple[Html, Html]:
         for place, words in enumerate((a[a0:a1], b[b0:b1])):
             # Of a long stretch that is equal the ends are enough, so that what differs stays on the screen.
             long = kind == "equal" and len(words) > 40
-            text = bounded(" ".join([*words[:15], "\u2026", *words[-15:]] if long else words), 800)
-            if text:
+            if text := bounded(" ".join([*words[:15], "\u2026", *words[-15:]] if long else words), 800):
                 made[place].append(text if kind == "equal" else tag("mark", text, style=_MARK))
     return _spaced(made[0]), _spaced(made[1])
 

@@ -44,8 +44,7 @@ def in_notebook() -> bool:
 
 def person_is_present() -> bool:
     """True if a person can answer: the kernel's front end allows stdin, or stdin is a terminal."""
-    kernel = getattr(running_shell(), "kernel", None)
-    if kernel is not None:
+    if (kernel := getattr(running_shell(), "kernel", None)) is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
     return is_terminal(sys.stdin)
 
