@@ -91,11 +91,16 @@ def _submit(job: RunningJob) -> KlingError | None:
         error = _post_once(job)
         if error is None or job.record.status is not JobStatus.QUEUED:
             return error
-        # A 429 is a reply: the service is there, and the queue waits as long as it asked for.
         never_left += isinstance(error, TransportError)
         if never_left >= SUBMIT_TRIES or time.monotonic() - began > job.max_age:
             return _reject(job, error)
-        _wait_before_next(job, error, never_left)
+        if isinstance(error, TransportError):
+            seconds = rate_limiter.backoff(never_left, request_queue.jitter())
+            job.notify(waiting_for=f"network, {seconds:.0f} s")
+            with suppress(CancelledError):  # seen again before the next POST
+                job.pause(seconds)
+        else:  # a 429 is a reply: the service is there, and the queue waits as long as it asked for
+            job.notify(waiting_for="rate limit")
 
 
 def _post_once(job: RunningJob) -> KlingError | None:
@@ -155,23 +160,16 @@ def _unconfirmed(job: RunningJob, why: str, seen: KlingError | None = None) -> K
 
 def _reject(job: RunningJob, error: KlingError) -> KlingError:
     error.with_job(number=job.record.number or None)
-    raw = {**job.record.raw, "refused": type(error).__name__}
     try:
-        job.commit(status=JobStatus.REJECTED, error=str(error), submitted_at=None, raw=raw)
+        job.commit(
+            status=JobStatus.REJECTED,
+            error=str(error),
+            submitted_at=None,
+            raw={**job.record.raw, "refused": type(error).__name__},
+        )
     finally:
         job.end_sending(accepted=False)
     return error
-
-
-def _wait_before_next(job: RunningJob, error: KlingError, tries: int) -> None:
-    """Say why it waits, and wait out the network; the rate limit is waited out in the queue."""
-    if not isinstance(error, TransportError):
-        job.notify(waiting_for="rate limit")
-        return
-    seconds = rate_limiter.backoff(tries, request_queue.jitter())
-    job.notify(waiting_for=f"network, {seconds:.0f} s")
-    with suppress(CancelledError):  # seen again before the next POST
-        job.pause(seconds)
 
 
 def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) -> KlingError:

@@ -119,8 +119,7 @@ class Dispatcher:
         job.client = self.client()
         # Only now: a thousand queued jobs must not each hold the bytes of their source images.
         if job.record.request.sources:
-            loaded = job.record.request.with_sources(self.workspace.attachments.load)
-            job.record = job.record.replace(request=loaded)
+            job.record = job.record.replace(request=job.record.request.with_sources(self.workspace.attachments.load))
         error = advance(job)
         if job.unwritten is not None:
             self.unwritten[job.record.number] = job.record

@@ -78,8 +78,7 @@ def call_time(seconds: float | None, jobs: int, in_flight: int, per_minute: floa
 
 def queueing(jobs: int, per_minute: float) -> float:
     """Seconds that ``jobs`` spend at least in the queue of the rate limit; 0 where all their requests fit a minute."""
-    requests = jobs * 2  # one submit and at best one poll each
-    return max(0.0, requests - per_minute) * 60.0 / per_minute
+    return max(0.0, 2 * jobs - per_minute) * 60.0 / per_minute  # one submit and at best one poll each
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,7 @@ class FolderStore:
         ).name
 
     def find(self, record: Record, place: int) -> str | None:
-        there = saving.find(self._workspace.folder, image_stem(record, place))
-        return there.name if there is not None else None
+        return there.name if (there := saving.find(self._workspace.folder, image_stem(record, place))) else None
 
     def has(self, name: str) -> bool:
         return saving.is_saved_image(self._workspace.folder / name)

@@ -110,13 +110,11 @@ class BatchResult(Gathered):
 
     def status(self, place: int) -> str:
         """The status of a row: that of its job, or ``invalid``."""
-        handle = self.handles[place]
-        return "invalid" if handle is None else handle.status.value
+        return "invalid" if (handle := self.handles[place]) is None else handle.status.value
 
     def error(self, place: int) -> str | None:
         """Why a row has no images; None if it has, or its job is not over."""
-        handle = self.handles[place]
-        return self.invalid[place] if handle is None else handle.failed
+        return self.invalid[place] if (handle := self.handles[place]) is None else handle.failed
 
     def table(self) -> "pd.DataFrame":
         """One row per row of the table, on the table's own index.

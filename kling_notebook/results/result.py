@@ -77,8 +77,7 @@ class SavedImage:
         if held is None:
             with suppress(OSError, ValueError):  # ValueError above 64 MB
                 held = decode.read_bounded(self.path)
-        about = (self.path, self.number, self.place, self.request, self.caption, self.thumbnail_size)
-        return SavedImage, (*about, held)
+        return SavedImage, (self.path, self.number, self.place, self.request, self.caption, self.thumbnail_size, held)
 
     @property
     def address(self) -> str:
@@ -384,9 +383,11 @@ class Comparison:
     def __init__(self, a: SavedImage, b: SavedImage) -> None:
         self.a = a
         self.b = b
-        names = (*PARAMETERS, "extra", "sample", "model")
-        both = ((name, getattr(a.request, name), getattr(b.request, name)) for name in names)
-        self.differences = [(name, _words(left), _words(right)) for name, left, right in both if left != right]
+        self.differences = [
+            (name, _words(left), _words(right))
+            for name in (*PARAMETERS, "extra", "sample", "model")
+            if (left := getattr(a.request, name)) != (right := getattr(b.request, name))
+        ]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002
         same = [
@@ -402,10 +403,10 @@ class Comparison:
 
 def chosen_parameters(request: GenerationRequest, without: Container[str] = ()) -> str:
     """What is not left at its default: ``aspect ratio 16:9 · image 2c``; of replicates which one it is."""
-    sample = {} if request.sample is None else {"sample": request.sample}
-    chosen = {name: value for name, value in request.values.items() if value != PARAMETERS[name].default} | sample
-    shown = {name: value for name, value in chosen.items() if name != "prompt" and name not in without}
-    return " · ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in shown.items())
+    chosen = {name: value for name, value in request.values.items() if value != PARAMETERS[name].default}
+    chosen |= {} if request.sample is None else {"sample": request.sample}
+    shown = [name for name in chosen if name != "prompt" and name not in without]
+    return " · ".join(f"{name.replace('_', ' ')} {_words(chosen[name])}" for name in shown)
 
 
 def _linked(image: SavedImage, seen_from: Path | None) -> Tile:

@@ -86,13 +86,9 @@ def _read_file(path: Path) -> "pd.DataFrame":
         )
     try:
         if ending in _SEPARATORS:  # text stays text: 1:1 is a ratio and not a time, and NA may be a prompt
-            options: dict[str, Any] = {
-                "dtype": str,
-                "keep_default_na": False,
-                "na_values": [""],
-                "encoding": "utf-8-sig",
-            }
-            frame: pd.DataFrame = pd.read_csv(path, sep=_SEPARATORS[ending], **options)
+            frame: pd.DataFrame = pd.read_csv(
+                path, sep=_SEPARATORS[ending], dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
+            )
             if not isinstance(frame.index, pd.RangeIndex):  # what pandas takes for row labels are prompts cut in two
                 raise ValueError("its rows have more cells than the header has names; quote texts with commas")
             return frame

@@ -95,10 +95,8 @@ def _sheet_columns(facets: Sequence[Facet]) -> int:
 
 
 def _facet_html(facet: Facet) -> Html:
-    if facet.listed:
-        body = _list(facet, *facet.listed)
-    else:
-        body = _table(facet) if facet.row_axis or len(facet.cells) > 1 else _row(facet)
+    grid = _table if facet.row_axis or len(facet.cells) > 1 else _row
+    body = _list(facet, *facet.listed) if facet.listed else grid(facet)
     return join(line(facet.title, 200, "font-weight: 600; margin: 10px 0 4px 0"), body)
 
 

@@ -174,8 +174,10 @@ def line(text: str, limit: int, style: str = "") -> Html:
 
 def heading(title: str, notice: str = "") -> Html:
     """A title line and a notice under it; nothing if both are empty."""
-    small = f"{SMALL}; margin: 0 0 6px 0"
-    return join(line(title, 200, "font-weight: 600; font-size: 14px; margin: 2px 0 4px 0"), line(notice, 400, small))
+    return join(
+        line(title, 200, "font-weight: 600; font-size: 14px; margin: 2px 0 4px 0"),
+        line(notice, 400, f"{SMALL}; margin: 0 0 6px 0"),
+    )
 
 
 def bundle(html: Html, plain: str, jpeg: bytes | None = None) -> dict[str, str]:

@@ -105,9 +105,8 @@ def progress_bundle(rows: Sequence[ProgressRow], *, title: str = "", notice: str
         line(tail, 400, SMALL),
         width="720px",
     )
-    head = [bounded(text, 400) for text in (title, notice)]
-    plain = [*head, overall_text(rows) if several else "", *map(_row_text, shown), tail]
-    return bundle(html, "\n".join(filter(None, plain)))
+    plain = [bounded(title, 400), bounded(notice, 400), overall_text(rows) if several else ""]
+    return bundle(html, "\n".join(filter(None, [*plain, *map(_row_text, shown), tail])))
 
 
 def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
@@ -119,12 +118,11 @@ def _liveliest(rows: Sequence[ProgressRow]) -> list[ProgressRow]:
 
 
 def _row(row: ProgressRow) -> Html:
-    name = "flex: 1 1 auto; min-width: 0px"
     apart = "display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline"
     text = status_text(row)
     names = tag(
         "div",
-        tag("span", bounded(row.label, 90), dir="auto", style=name),
+        tag("span", bounded(row.label, 90), dir="auto", style="flex: 1 1 auto; min-width: 0px"),
         tag("span", f"{bounded(row.icon, 4)} {text}", style="flex: 0 0 auto; font-size: 12px"),
         style=apart,
     )
@@ -134,9 +132,9 @@ def _row(row: ProgressRow) -> Html:
 
 def _bar(parts: Sequence[tuple[float | None, str]], elapsed: float, text: str) -> Html:
     track = f"display: flex; height: 5px; margin: 3px 0; border-radius: 3px; overflow: hidden; background-color: {LINE}"
-    fills = [_fill(share, color, elapsed) for share, color in parts]
     shares = [share for share, _ in parts if share is not None]
     now = round(sum(shares) * 100) if shares else None
+    fills = (_fill(share, color, elapsed) for share, color in parts)
     return tag("div", *fills, style=track, role="progressbar", aria_valuenow=now, aria_valuetext=text)
 
 

@@ -106,14 +106,13 @@ def _history(rows: Sequence[HistoryRow], side: int = 72) -> Html:
     if not rows:
         return Html()
     head = (tag("th", name, scope="col", style=_CELL) for name in ("Job", "Images", "Prompt", "Status"))
-    body = (_history_row(row, side) for row in rows)
-    parts = (tag("thead", tag("tr", *head, style=_ROW)), tag("tbody", *body))
+    parts = (tag("thead", tag("tr", *head, style=_ROW)), tag("tbody", *(_history_row(row, side) for row in rows)))
     return tag("div", tag("table", *parts, style=f"{_TABLE}; width: 100%"), style="overflow-x: auto")
 
 
 def _history_row(row: HistoryRow, side: int) -> Html:
-    stars = [f"\u2605 {address}" for address in row.starred]
-    job = join(tag("strong", str(row.number)), *(tag("div", star, style="white-space: nowrap") for star in stars))
+    stars = (tag("div", f"\u2605 {address}", style="white-space: nowrap") for address in row.starred)
+    job = join(tag("strong", str(row.number)), *stars)
     strip = f"display: flex; flex-wrap: wrap; gap: 4px; align-items: center; width: {2 * side + 4}px"
     facts = " \u00b7 ".join(fact for fact in (row.parameters, row.backend) if fact)
     note = f"\u270e {row.note}" if row.note else ""
@@ -178,8 +177,10 @@ def compare_bundle(
     title: str = "",
 ) -> dict[str, Any]:
     """Two images side by side; under them what differs between their requests, marked, and what is the same."""
-    columns = "repeat(auto-fit, minmax(240px, 1fr))"
-    style = f"display: grid; grid-template-columns: {columns}; gap: 14px; align-items: stretch; max-width: 1060px"
+    style = (
+        "display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 14px; align-items: stretch; "
+        "max-width: 1060px"
+    )
     sharp, small = ([_of(tile, side) for tile in (left, right)] for side in (768, 512))
     images = tag("div", *(tile_html(tile, side=512) for tile in sharp), style=style)
     shared = ", ".join(f"{bounded(name, 60)} {bounded(value, 80)}" for name, value in same)
@@ -205,8 +206,8 @@ def _differences(differences: Sequence[tuple[str, str, str]]) -> Html:
         (_name(f"\u2260 {name}", _CELL), *(tag("td", part, dir="auto", style=half) for part in marked_words(a, b)))
         for name, a, b in differences
     )
-    body = (tag("tr", *cells, style=_ROW) for cells in rows)
-    return tag("table", tag("tbody", *body), style=f"{_TABLE}; width: 100%; max-width: 1060px; margin: 8px 0 0 0")
+    body = tag("tbody", *(tag("tr", *cells, style=_ROW) for cells in rows))
+    return tag("table", body, style=f"{_TABLE}; width: 100%; max-width: 1060px; margin: 8px 0 0 0")
 
 
 def marked_words(left: str, right: str) -> tuple[Html, Html]:

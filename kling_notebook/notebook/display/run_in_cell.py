@@ -87,9 +87,9 @@ def perform(
 
 def check_timeout(timeout: Any) -> None:
     """InputError unless a wait can take it: found out later, the jobs would be bought already."""
-    if timeout is None:
-        return
-    if not isinstance(timeout, Real) or isinstance(timeout, bool) or not 0 < float(timeout) < math.inf:
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, Real) or not 0 < float(timeout) < math.inf
+    ):
         raise InputError(
             f"timeout must be a number of seconds above 0, or None to wait as long as it takes, not {timeout!r}.",
             parameter="timeout",
@@ -192,8 +192,7 @@ def _completed(
 
     def draw() -> Mapping[str, Any]:
         failed = [_what_failed(errors, len(call.jobs), AGAIN)] if errors else []
-        more = attempt("reading the notices", session.pop_notices, [])
-        words = " ".join([notice, *failed, *more]).strip()
+        words = " ".join([notice, *failed, *attempt("reading the notices", session.pop_notices, [])]).strip()
         return done.bundle(title=_summary(call, plan.shape) if plan is not None else "", notice=words)
 
     if live.shows and _show_result(live, draw):
