@@ -321,8 +321,7 @@ def estimate(
         column = "prompt" if prompt is None else prompt
         batch = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
         return session.estimate(list(filter(None, batch.requests)), reuse=session.reusing(reuse, sweep=True))
-    asked = prompt if what is None else what
-    sweep = sweep_plan(session, asked, axes, parameters, pick=pick, pick_seed=pick_seed)
+    sweep = sweep_plan(session, prompt if what is None else what, axes, parameters, pick=pick, pick_seed=pick_seed)
     return session.estimate(session.requests(sweep.points, extra), reuse=session.reusing(reuse, sweep=bool(sweep.axes)))
 
 

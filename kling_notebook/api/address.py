@@ -35,8 +35,7 @@ def parse_address(text: str) -> tuple[int, int] | None:
     >>> parse_address("12B"), parse_address("12"), parse_address("16:9")
     ((12, 1), None, None)
     """
-    found = _ADDRESS.fullmatch(text.strip())
-    return (int(found[1]), place_of(found[2])) if found else None
+    return (int(found[1]), place_of(found[2])) if (found := _ADDRESS.fullmatch(text.strip())) else None
 
 
 def split_address(text: str) -> tuple[str, int | None]:
@@ -48,5 +47,4 @@ def split_address(text: str) -> tuple[str, int | None]:
     text = text.strip()
     if not text:
         raise InputError("Name a job or an image: 12 is job 12, 12b its second image.", parameter="job")
-    found = parse_address(text)
-    return (str(found[0]), found[1]) if found else (text, None)
+    return (str(found[0]), found[1]) if (found := parse_address(text)) else (text, None)

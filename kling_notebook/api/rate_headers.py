@@ -42,8 +42,7 @@ def count(headers: Mapping[str, str], what: Literal["limit", "remaining"]) -> in
 
 
 def _service_clock(headers: Mapping[str, str], now_epoch: float) -> float:
-    moment = _moment(header(headers, "date"))
-    return now_epoch if moment is None else moment
+    return now_epoch if (moment := _moment(header(headers, "date"))) is None else moment
 
 
 def header(headers: Mapping[str, str], *names: str) -> str:

@@ -62,8 +62,7 @@ def _decoded(body: bytes) -> str:
     """The text, from where its JSON begins if that can be told."""
     encoding = json.detect_encoding(body)
     text = body.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace").lstrip()
-    prefix = _PREFIX.match(text)
-    return text[prefix.end() :] if prefix else text
+    return text[prefix.end() :] if (prefix := _PREFIX.match(text)) else text
 
 
 def number(value: object) -> float | None:

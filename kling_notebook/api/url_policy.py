@@ -92,8 +92,7 @@ def host_of(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """True where the URL's host is this machine: ``localhost`` or a literal loopback address."""
-    found = origin(url)
-    return found is not None and _is_local(found[1])
+    return (found := origin(url)) is not None and _is_local(found[1])
 
 
 def _is_local(host: str) -> bool:

@@ -156,8 +156,7 @@ def source(folder: Path, name: str) -> Path:
 
 def source_of_label(folder: Path, label: str) -> Path | None:
     """The copy that a label names, wherever the folder was when it was named; None if it names something else."""
-    found = _SOURCE_LABEL.fullmatch(label)
-    return source(folder, found[1]) if found else None
+    return source(folder, found[1]) if (found := _SOURCE_LABEL.fullmatch(label)) else None
 
 
 def source_label(name: str) -> str:

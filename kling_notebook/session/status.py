@@ -77,14 +77,9 @@ def status_of(dispatcher: Dispatcher, budget: float | None) -> SessionStatus:
     for record in workspace.journal.open_records():
         if record.backend != workspace.backend:
             continue
-        if record.number in dispatcher.jobs:
-            found["running"].append(record)
-        elif record.status is JobStatus.UNCONFIRMED:
-            found["unconfirmed"].append(record)
-        elif workspace.runs_elsewhere(record):
-            found["elsewhere"].append(record)
-        else:
-            found["paused"].append(record)
+        left = "elsewhere" if workspace.runs_elsewhere(record) else "paused"
+        stopped = "unconfirmed" if record.status is JobStatus.UNCONFIRMED else left
+        found["running" if record.number in dispatcher.jobs else stopped].append(record)
     records = found["unconfirmed"]
     return SessionStatus(
         backend=workspace.backend,

@@ -108,8 +108,7 @@ def _row(facet: Facet) -> Html:
     columns = math.ceil(len(cells) / math.ceil(len(cells) / (6 if most == 1 else 3)))
     # Images of one shape fill their cells; of several shapes each stands in the middle of a mat of one height.
     fill = one_shape([tile for cell in cells for tile in cell])
-    width = max(cell_width(tile) for cell in cells for tile in cell) if fill else 256
-    wide = width * min(most, 2)
+    wide = (max(cell_width(tile) for cell in cells for tile in cell) if fill else 256) * min(most, 2)
     least = least_width([cell[0] for cell in cells], columns)
     # CSS alone decides how many fit, since the width of the page is not known here and no script may run there.
     track = f"minmax(max({min(wide, least)}px, calc((100% - {(columns - 1) * GAP}px) / {columns})), 1fr)"

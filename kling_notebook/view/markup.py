@@ -109,9 +109,7 @@ def address(value: str) -> str | None:
         return value if _HTTPS.fullmatch(value) else None
     # A backslash is a slash to browsers, so that "\\host" would be another machine.
     path = clean(value).replace("\\", "/")
-    if not path or path.startswith("/") or _SCHEME.match(path):
-        return None
-    return quote(path, safe="/~")
+    return None if not path or path.startswith("/") or _SCHEME.match(path) else quote(path, safe="/~")
 
 
 def image_source(jpeg: bytes) -> str:

@@ -32,8 +32,7 @@ def open_image(data: bytes, side: int | None = None) -> "Image.Image | None":
 @lru_cache(maxsize=1024)
 def smaller(jpeg: bytes, side: int, quality: int = 72) -> bytes:
     """The image as a JPEG that fits a square of ``side`` pixels; the bytes as they came if they are not an image."""
-    image = open_image(jpeg, side)
-    return jpeg if image is None else encode(image, quality)
+    return jpeg if (image := open_image(jpeg, side)) is None else encode(image, quality)
 
 
 def encode(image: "Image.Image", quality: int) -> bytes:
@@ -68,9 +67,7 @@ def fit_byte_budget(jpegs: Sequence[bytes], *, beside: int = 0) -> list[bytes]:
     # By the square root: a sweep of 36 images may weigh twice what nine do, not four times. At least a third of the
     # bound is left to the images, however long the prompts are.
     bound = (NINE_BYTES - min(beside * 3 // 4, NINE_BYTES * 2 // 3)) * max(1.0, math.sqrt(count / 9))
-    if sum(map(len, jpegs)) <= bound:
-        return list(jpegs)
-    return [within(jpeg, bound / count) for jpeg in jpegs]
+    return list(jpegs) if sum(map(len, jpegs)) <= bound else [within(jpeg, bound / count) for jpeg in jpegs]
 
 
 # Smaller before coarser: on a page, tiles are shown at about 256 pixels.
