@@ -166,12 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
         return int(chosen.run(chosen))
-    except (CannotStartError, SettingsError) as error:
+    except (CannotStartError, KlingError, OSError) as error:
         print(f"kling-notebook: {error}", file=sys.stderr)
-        return 2
-    except (KlingError, OSError) as error:
-        print(f"kling-notebook: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, CannotStartError | SettingsError) else 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130

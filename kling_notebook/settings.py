@@ -252,12 +252,11 @@ def key_from_keyring() -> Secret | None:
     Asked once: a keyring that waits for a password that is not typed must not hold up every call. ``key_from_keyring.
     cache_clear()`` lets it be asked again.
     """
-
-    def ask() -> Secret:
-        return Secret(_keyring().get_password(KEYRING_SERVICE, KEYRING_NAME) or "")
-
     with suppress(Exception):  # back ends raise what they like; a locked keyring must not stop the sandbox
-        return _on_a_thread(ask, KEYRING_SECONDS) or None
+        key = _on_a_thread(
+            lambda: Secret(_keyring().get_password(KEYRING_SERVICE, KEYRING_NAME) or ""), KEYRING_SECONDS
+        )
+        return key or None
     return None
 
 

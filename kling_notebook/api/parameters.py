@@ -123,9 +123,10 @@ class Parameter:
         possible = not isinstance(value, bool) and low <= number <= high and abs(number) < math.inf
         # 2.0 is a whole number, 2.5 is not. Compared last: of an array that is not a number comes an array.
         if not possible or (whole and not isinstance(value, str) and number != value):
-            what = "a whole number" if whole else "a number"
             between = f" from {self.range}" if " to " in self.range else f", {self.range}" if self.range else ""
-            raise InputError(f"{self.name} must be {what}{between}, not {value!r}.", parameter=self.name)
+            raise InputError(
+                f"{self.name} must be a {'whole ' * whole}number{between}, not {value!r}.", parameter=self.name
+            )
         return number
 
     _check_integer = _check_number

@@ -24,13 +24,13 @@ def run(folder: Path, *, port: int | None, open_browser: bool) -> None:
 
 def arguments(folder: Path, *, port: int | None, open_browser: bool) -> list[str]:
     """JupyterLab's own command line: serve the notebook's folder, open the notebook."""
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
     return [
         f"--ServerApp.root_dir={folder}",
         f"--LabApp.default_url=/lab/tree/{FIRST}",
         *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
         *([] if open_browser else ["--no-browser"]),
-        *(["--allow-root"] if root else []),  # a container's only user, whom Jupyter refuses without this
+        # Root is a container's only user, whom Jupyter refuses without this.
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]
 
 

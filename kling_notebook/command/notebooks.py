@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 from ..api.event_log import suppress
 from . import CannotStartError
@@ -62,8 +61,7 @@ def same_cells(one: Path, other: Path) -> bool:
 
 
 def _sources(path: Path) -> Iterator[tuple[str, str]]:
-    notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         yield cell["cell_type"], "".join(cell["source"])
 
 

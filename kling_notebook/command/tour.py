@@ -61,11 +61,9 @@ def run(folder: Path, *, live: bool = False, max_credits: float | None = None) -
 def environment(given: Mapping[str, str], *, live: bool, max_credits: float | None) -> dict[str, str]:
     """The kernel's environment: no settings of the caller's but, for a live run, the key and the service's address."""
     # A budget, folder or switch of the caller's would make another tour of it than the one that is described.
-    kept = {name: value for name, value in given.items() if not name.startswith("KLING_")}
-    if live:
-        return kept | {"KLING_SANDBOX": "0", "KLING_BUDGET": f"{max_credits:g}"}
-    kept = {name: value for name, value in kept.items() if not name.startswith("PIXELDOJO_")}
-    return kept | {"KLING_SANDBOX": "1"}
+    dropped = ("KLING_",) if live else ("KLING_", "PIXELDOJO_")
+    added = {"KLING_SANDBOX": "0", "KLING_BUDGET": f"{max_credits:g}"} if live else {"KLING_SANDBOX": "1"}
+    return {name: value for name, value in given.items() if not name.startswith(dropped)} | added
 
 
 def check_key(env: Mapping[str, str]) -> None:
@@ -89,12 +87,11 @@ def _execute(notebook: "NotebookNode", folder: Path, env: dict[str, str]) -> boo
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    # Without folders to look in, the kernel is this interpreter's own and not another environment's "python3".
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     progress = Progress(notebook)
     client = NotebookClient(
         notebook,
-        km=manager,
+        # Without folders to look in, the kernel is this interpreter's own and not another environment's "python3".
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])),
         timeout=600,
         extra_arguments=["--log-level=CRITICAL"],  # the terminal is for the tour; what matters is in the notebook
         resources={"metadata": {"path": str(folder)}},

@@ -93,9 +93,8 @@ def estimate_all(
     workspace = dispatcher.workspace
     dearest = workspace.journal.dearest_image(workspace.backend, key=workspace.key)
     expected = [workspace.durations(request).expected for request in {kind(r): r for r in requests}.values()]
-    known = [seconds for seconds in expected if seconds is not None]
     # A time is shown only if every kind of job in the call has been timed: half a guess looks like a promise.
-    slowest = max(known) if known and len(known) == len(expected) else None
+    slowest = None if None in expected else max(filter(None, expected), default=None)
     # The sandbox has no rate limit unless it was started with one, and then the estimate may be short.
     rate = math.inf if workspace.is_sandbox else dispatcher.rate()
     return Estimate(

@@ -209,8 +209,11 @@ class RunningJob:
             CancelledError, BudgetExceededError, InsufficientCreditsError: it may not be sent.
             SettingsError: the intent could not be committed.
         """
-        body = self.client.body_of(self.record.request)
-        intent = self.record.replace(status=JobStatus.SUBMITTING, submitted_at=time.time(), raw={"body": body})
+        intent = self.record.replace(
+            status=JobStatus.SUBMITTING,
+            raw={"body": self.client.body_of(self.record.request)},
+            submitted_at=time.time(),
+        )
         if self.permit is None:
             self._commit_intent(intent)
         else:

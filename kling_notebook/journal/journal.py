@@ -260,8 +260,10 @@ class Journal:
     def marks(self, numbers: Collection[int]) -> dict[int, tuple[frozenset[int], str | None]]:
         """By number, the places that are starred and the note."""
         select = "SELECT n, starred, note FROM jobs WHERE n IN (SELECT value FROM json_each(?))"
-        rows = self._rows(select, (json.dumps(list(numbers)),))
-        return {number: (frozenset(json.loads(starred)), note) for number, starred, note in rows}
+        return {
+            number: (frozenset(json.loads(starred)), note)
+            for number, starred, note in self._rows(select, (json.dumps(list(numbers)),))
+        }
 
     def _rows(self, select: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._using():

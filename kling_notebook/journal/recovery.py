@@ -68,10 +68,8 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
         with journal.reading_untranslated() as connection:
             (newest,) = connection.execute("SELECT COALESCE(MAX(n), 0) FROM jobs").fetchone()
             at_once = newest <= SLICE or seen.exists()
-            if at_once:
-                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                if verdict != "ok":
-                    raise sqlite3.DatabaseError(" ".join(verdict.split()))
+            if at_once and (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(" ".join(verdict.split()))
             _refuse_impossible(connection, "TRUE" if at_once else f"(n > {newest - NEWEST} OR {NOT_OVER})")
     except BaseException:
         journal.close()

@@ -88,10 +88,9 @@ def _sheet(facets: Sequence[Facet], title: str) -> bytes:
 def _sheet_columns(facets: Sequence[Facet]) -> int:
     """As many as the widest row has tiles; a single row of more than six is broken, and a list stands side by side."""
     widest = max(sum(max(len(cell), 1) for cell in row) for facet in facets for row in facet.cells)
-    lonely = all(len(facet.cells) == 1 for facet in facets)
     if any(facet.listed for facet in facets):
         return max(widest, min(4, sum(len(facet.cells) for facet in facets)))
-    return min(widest, 4 if lonely and widest > 6 else 12)
+    return min(widest, 4 if widest > 6 and all(len(facet.cells) == 1 for facet in facets) else 12)
 
 
 def _facet_html(facet: Facet) -> Html:

@@ -154,8 +154,7 @@ def image_html(tile: Tile, style: str, *, jpeg: bytes = b"", width: int | None =
     # An address that may not stand in a saved notebook: the image without a link is still the image.
     if not tile.href or address(tile.href) is None:
         return image
-    wide = "; width: 100%" if "width: 100%" in style else ""
-    link = f"display: block; max-width: 100%{wide}"
+    link = "display: block; max-width: 100%" + "; width: 100%" * ("width: 100%" in style)
     return tag("a", image, href=tile.href, target="_blank", rel="noopener", style=link)
 
 

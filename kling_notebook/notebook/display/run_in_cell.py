@@ -139,8 +139,10 @@ def _first_text(jobs: Sequence[JobHandle]) -> str:
     if len(jobs) == 1:
         prompt = bounded(jobs[0].request.prompt, 80)
         return f"Job {numbers[0]}: {prompt}. Its images appear below; `%kling show {numbers[0]}` shows them again."
-    named = waiting.few_of(numbers)
-    return f"Jobs {named}. Their images appear below; `%kling show {numbers[0]}` shows those of one again."
+    return (
+        f"Jobs {waiting.few_of(numbers)}. Their images appear below; "
+        f"`%kling show {numbers[0]}` shows those of one again."
+    )
 
 
 @contextlib.contextmanager

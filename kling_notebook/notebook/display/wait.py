@@ -9,6 +9,7 @@ IPython is touched only if a shell is found already running.
 """
 
 import asyncio
+import math
 import signal
 import sys
 import threading
@@ -113,7 +114,7 @@ def wait(
         StillRunningError: the time-out passed.
     """
     pending = {handle for handle in handles if not handle.done()}
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     with InterruptsNoted() as interrupts:
         try:
             interrupted = not _settle(pending, deadline, interrupts, nest)
@@ -132,12 +133,11 @@ def wait(
     raise StillRunningError(f"Not completed after {timeout:g} s. {line}", job_id=ids[0] if len(ids) == 1 else None)
 
 
-def _settle(pending: set[Future[Any]], deadline: float | None, interrupts: InterruptsNoted, nest: bool) -> bool:
+def _settle(pending: set[Future[Any]], deadline: float, interrupts: InterruptsNoted, nest: bool) -> bool:
     """Wait until all are done or the deadline has passed; False if an interrupt came first."""
 
     def over() -> bool:
-        done = all(handle.done() for handle in pending)
-        return done or interrupts.seen or (deadline is not None and time.monotonic() >= deadline)
+        return all(handle.done() for handle in pending) or interrupts.seen or time.monotonic() >= deadline
 
     loop = _patched_loop() if nest and not over() else None
     if loop is not None:
@@ -177,7 +177,7 @@ async def _turning(
     loop: asyncio.AbstractEventLoop,
     pending: set[Future[Any]],
     over: Callable[[], bool],
-    deadline: float | None,
+    deadline: float,
 ) -> None:
     wake = asyncio.Event()
 
@@ -195,8 +195,8 @@ async def _turning(
         wake.clear()
 
 
-def _slice(deadline: float | None) -> float:
-    return SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
+def _slice(deadline: float) -> float:
+    return max(0.0, min(SLICE, deadline - time.monotonic()))
 
 
 def what_keeps_running(stopped: Stopped) -> str:
