@@ -65,16 +65,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name lives. A type checker reads the imports above; at run time nothing is imported before its use.
-_ERRORS = (
-    "ApiError BudgetExceededError DownloadError InputError InsufficientCreditsError Interrupted InvalidRequestError"
-    " JobFailedError KlingError ModelNotFoundError RateLimitedError ServerError SettingsError StillRunningError"
-    " TransportError UnauthorizedError UnexpectedReplyError"
-)
-_CALLS = (
-    "batch compare connect current_session estimate export export_history generate history images measure panel"
-    " read_recipe result resume submit sweep"
-)
+# Where a public name lives: functions in calls, errors in api.errors, and the other classes here. A type checker reads
+# the imports above; at run time nothing is imported before its use.
 _HOMES = {
     "KlingClient": "jobs.client",
     "GenerationRequest": "api.generation_request",
@@ -87,8 +79,6 @@ _HOMES = {
     "SweepResult": "results.sweep_result",
     "BatchResult": "results.batch_result",
     "SavedImage": "results.result",
-    **dict.fromkeys(_ERRORS.split(), "api.errors"),
-    **dict.fromkeys(_CALLS.split(), "calls"),
 }
 
 __all__ = [
@@ -141,11 +131,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    home = _HOMES.get(name, "calls" if name.islower() else "api.errors")
+    value = getattr(import_module(f".{home}", __name__), name)
     globals()[name] = value  # the next use finds it without coming here
     return value
 

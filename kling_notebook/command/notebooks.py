@@ -37,9 +37,8 @@ def _place(original: Path, target: Path) -> str:
             file.write(original.read_bytes())
         return f"copied {target}"
     except FileExistsError:
-        if same_cells(original, target):
-            return f"{target} is already there"
-        return f"kept your {target}, which differs from the one that comes with this version"
+        edited = f"kept your {target}, which differs from the one that comes with this version"
+        return f"{target} is already there" if same_cells(original, target) else edited
     except OSError as error:
         raise CannotStartError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from None
 

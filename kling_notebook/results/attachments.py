@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.*", re.DOTALL)
 _LAST = re.compile(r"last([a-z])?")
 
 
+@dataclass(frozen=True, slots=True)
 class Attachments:
     """Resolves ``image=`` and keeps a copy of each source that was used, so that the request can be made again.
 
@@ -34,10 +35,9 @@ class Attachments:
         base_url: the service's address, which has to reach the URLs of source images; "" for the sandbox.
     """
 
-    def __init__(self, folder: Path, image: Callable[[Any, int], SavedImage], base_url: str = "") -> None:
-        self._folder = folder
-        self._image = image
-        self._base_url = base_url
+    folder: Path
+    image: Callable[[Any, int], SavedImage]
+    base_url: str = ""
 
     def resolve(self, value: Any) -> SourceImage | None:
         """The source image meant by a path, URL, data URL, address (``12b``), ``last``, ``lastb``, bytes, open file,
@@ -60,7 +60,7 @@ class Attachments:
 
     def _of_text(self, text: str) -> SourceImage:
         if text.lower().startswith(("https://", "http://")):
-            if self._base_url and (why := url_policy.why_out_of_reach(text, self._base_url)) is not None:
+            if self.base_url and (why := url_policy.why_out_of_reach(text, self.base_url)) is not None:
                 raise InputError(
                     f"The service cannot fetch the source image: {why}. Save it and give its path.", parameter="image"
                 )
@@ -78,10 +78,10 @@ class Attachments:
             )
         # Before files: an address is what captions show. A file of that name is reached as ./12b.
         if address := parse_address(text):
-            return self._of_image(self._image(*address))
+            return self._of_image(self.image(*address))
         if found := _LAST.fullmatch(text):
-            return self._of_image(self._image(None, place_of(found[1] or "a")))
-        copy = layout.source_of_label(self._folder, text)
+            return self._of_image(self.image(None, place_of(found[1] or "a")))
+        copy = layout.source_of_label(self.folder, text)
         if copy is not None and copy.exists():
             source = source_of(copy, text)
             # Copies of what was in memory are named by their pixels: Pillow may write other bytes tomorrow.
@@ -92,7 +92,7 @@ class Attachments:
     def _of_image(self, image: SavedImage) -> SourceImage:
         """An image of this folder by its address. One of another folder by its copy: its address would mean another
         image here."""
-        here = image.path.parent == self._folder
+        here = image.path.parent == self.folder
         if not saving.is_saved_image(image.path):
             name = image.address if here else image.path.name
             way = f"; `%kling resume {image.number}` asks for it again." if here else ". Was it moved or deleted?"
@@ -108,7 +108,7 @@ class Attachments:
 
     def keep(self, source: SourceImage) -> None:
         """Keep the bytes beside the journal, once per content."""
-        copy = copy_of(source, self._folder) if source.data is not None else None
+        copy = copy_of(source, self.folder) if source.data is not None else None
         if source.data is None or copy is None or copy.exists():
             return
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class Attachments:
 
     def load(self, source: SourceImage) -> SourceImage:
         """A source from the journal with its bytes at hand again, where they were kept."""
-        copy = copy_of(source, self._folder) if not source.url and source.data is None else None
+        copy = copy_of(source, self.folder) if not source.url and source.data is None else None
         if copy is None or not copy.exists():
             return source
         # The copy is read by the hash it is named by: a changed one would be sent in place of what was asked for.

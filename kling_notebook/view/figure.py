@@ -231,8 +231,16 @@ def _draw(ax: Axes, cell: Cell, side: int) -> None:
         spine.set(linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
     state, reason = (cell[0].absence, cell[0].note) if cell else ("missing", "")
     note = wrap(drawable(bounded(reason, 120)), 26, max_lines=4, placeholder="\u2026")
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "transform": ax.transAxes} | _style()
-    ax.text(0.5, 0.5, "\n".join([state, *note]), **style)
+    ax.text(
+        0.5,
+        0.5,
+        "\n".join([state, *note]),
+        ha="center",
+        va="center",
+        fontsize=7,
+        transform=ax.transAxes,
+        **_style(),
+    )
 
 
 def _mosaic(cell: Cell, images: Sequence[Image.Image | None], side: int) -> Pixels:
