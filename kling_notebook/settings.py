@@ -30,13 +30,11 @@ KEYRING_SECONDS = 3.0
 
 _Answer = TypeVar("_Answer")
 
-SettingKind = Literal["text", "secret", "path", "switch", "number", "count"]
-
 
 class Setting(NamedTuple):
     """One setting: its kind, default, environment variable, and the help shown by ``%kling config``."""
 
-    kind: SettingKind
+    kind: Literal["text", "secret", "path", "switch", "number", "count"]
     default: Any
     variable: str | None
     help: str

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from .errors import InputError
 
-ParameterKind = Literal["text", "choice", "integer", "number", "switch", "image"]
 Value = str | int | float | bool | None
 
 SWITCH_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
@@ -39,7 +38,7 @@ class Parameter:
     """
 
     name: str
-    kind: ParameterKind
+    kind: Literal["text", "choice", "integer", "number", "switch", "image"]
     help: str
     default: Value = None
     left_out: Value = None

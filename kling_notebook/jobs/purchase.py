@@ -134,7 +134,7 @@ def buy(
     with dispatcher.planning, lock:
         known, to_buy, total = _plan(dispatcher, requests, reuse if reusing else None)
         # The whole call is refused before a row is written; each POST is checked again when its turn comes.
-        permit.check_call(total)
+        limits.check(total, session_spent=dispatcher.ledger.spent)
         records = add_records(dispatcher, to_buy, source)
         permit.numbers = frozenset(record.number for record in records)
         jobs = {record.request: dispatcher.add(record, permit) for record in records}

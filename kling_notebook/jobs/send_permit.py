@@ -108,10 +108,6 @@ class SendPermit:
         self._stopped: KlingError | None = None
         self.numbers: frozenset[int] = frozenset()
 
-    def check_call(self, estimate: Estimate) -> None:
-        """Raise BudgetExceededError if the whole call is above what may be spent."""
-        self._limits.check(estimate, session_spent=self._ledger.spent)
-
     def check(self, record: Record) -> str:
         """What the job has to wait for before it may be sent, "" if nothing. Raises if the call was stopped."""
         self._refuse_if_stopped(record)

@@ -151,8 +151,11 @@ def record_of(row: Sequence[Any]) -> Record:
         "raw": json.loads(facts["raw"]),
         "starred": frozenset(json.loads(facts["starred"])),
     }
-    plain = len(facts["images"]) <= MOST_IMAGES and all(map(layout.is_plain_name, facts["images"]))
-    if not plain or not all(isinstance(place, int) for place in facts["starred"]):
+    if (
+        len(facts["images"]) > MOST_IMAGES
+        or not all(map(layout.is_plain_name, facts["images"]))
+        or not all(isinstance(place, int) for place in facts["starred"])
+    ):
         raise ValueError("its images are not names of files")
     return Record(**facts)
 

@@ -38,8 +38,11 @@ def cell_of(request: GenerationRequest) -> str | None:
 
 def call_of(request: GenerationRequest) -> str:
     """The Python call; above it a comment where the request is for another model than the usual one."""
-    arguments = [repr(request.prompt), *(f"{name}={value!r}" for name, value in _given_arguments(request))]
-    arguments += [f"extra={request.extra!r}"] if request.extra else []
+    arguments = [
+        repr(request.prompt),
+        *(f"{name}={value!r}" for name, value in _given_arguments(request)),
+        *([f"extra={request.extra!r}"] if request.extra else []),
+    ]
     note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
     if request.sample is None:
         return f"{note}kling.generate({', '.join(arguments)})"

@@ -44,16 +44,21 @@ class SessionStatus:
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, text) lines for a small table."""
-        rows = [("backend", self.backend), ("folder", self.folder), ("running", _numbers(self.running) or "nothing")]
-        rows += [("in another kernel", _numbers(self.elsewhere))] if self.elsewhere else []
-        rows += [("paused", f"{_numbers(self.paused)}: %kling resume fetches them")] if self.paused else []
-        rows += [
-            (
-                f"job {record.number} unconfirmed",
-                f"may have been submitted and charged (about {record.estimate:g}). {self.hints.get(record.number, '')}"
-                f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
-            )
-            for record in self.unconfirmed
+        rows = [
+            ("backend", self.backend),
+            ("folder", self.folder),
+            ("running", _numbers(self.running) or "nothing"),
+            *([("in another kernel", _numbers(self.elsewhere))] if self.elsewhere else []),
+            *([("paused", f"{_numbers(self.paused)}: %kling resume fetches them")] if self.paused else []),
+            *(
+                (
+                    f"job {record.number} unconfirmed",
+                    f"may have been submitted and charged (about {record.estimate:g}). "
+                    f"{self.hints.get(record.number, '')}"
+                    f"%kling resume {record.number} JOB_ID, or %kling dismiss {record.number}",
+                )
+                for record in self.unconfirmed
+            ),
         ]
         if self.backend == "sandbox":
             return [*rows, ("credits", "play money: nothing is billed")]

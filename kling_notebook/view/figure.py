@@ -227,8 +227,7 @@ def _draw(ax: Axes, cell: Cell, side: int) -> None:
         ax.imshow(_mosaic(cell, images, side), interpolation="lanczos", origin="upper", aspect="equal")
         return
     ax.set_box_aspect(1 / _ratio(cell))
-    for spine in ax.spines.values():
-        spine.set(linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
+    ax.spines[:].set(linestyle=(0, (3, 3)), color="0.45", linewidth=0.8)
     state, reason = (cell[0].absence, cell[0].note) if cell else ("missing", "")
     note = wrap(drawable(bounded(reason, 120)), 26, max_lines=4, placeholder="\u2026")
     ax.text(

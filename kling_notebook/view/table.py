@@ -187,8 +187,11 @@ def compare_bundle(
     both = tag("div", tag("strong", "Same in both: "), shared, dir="auto", style=f"{SMALL}; margin-top: 6px")
     html = frame(heading(title), images, _differences(differences), both if shared else "")
     differ = [f"  \u2260 {bounded(name, 60)}: {bounded(a, 300)} | {bounded(b, 300)}" for name, a, b in differences]
-    plain = [tiles_text([left, right], title=title), *(differ or [f"  {EQUAL}"])]
-    plain += [f"  Same in both: {shared}"] if shared else []
+    plain = [
+        tiles_text([left, right], title=title),
+        *(differ or [f"  {EQUAL}"]),
+        *([f"  Same in both: {shared}"] if shared else []),
+    ]
     return bundle(html, "\n".join(plain), contact_sheet(small, 2, title=title))
 
 
