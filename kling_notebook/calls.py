@@ -318,8 +318,15 @@ def estimate(
     session = current_session()
     # What is asked for says which call is meant: a table is a batch, anything else a request or a sweep.
     if is_table(what):
-        column = "prompt" if prompt is None else prompt
-        batch = batch_plan(session, what, parameters, prompt=column, id_column=id, extra=extra, skip_invalid=True)
+        batch = batch_plan(
+            session,
+            what,
+            parameters,
+            prompt="prompt" if prompt is None else prompt,
+            id_column=id,
+            extra=extra,
+            skip_invalid=True,
+        )
         return session.estimate(list(filter(None, batch.requests)), reuse=session.reusing(reuse, sweep=True))
     sweep = sweep_plan(session, prompt if what is None else what, axes, parameters, pick=pick, pick_seed=pick_seed)
     return session.estimate(session.requests(sweep.points, extra), reuse=session.reusing(reuse, sweep=bool(sweep.axes)))

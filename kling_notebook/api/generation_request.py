@@ -186,9 +186,13 @@ class GenerationRequest:
 
     def as_json(self) -> dict[str, Any]:
         """For the journal and the metadata: everything but the source image's bytes."""
-        values = self._unknown | self._values | {name: source.as_json() for name, source in self.sources.items()}
-        drawn = {"draw": self.draw} if self.draw else {}
-        return {"model": self.model, "values": values, "extra": self.extra, "sample": self.sample} | drawn
+        return {
+            "model": self.model,
+            "values": self._unknown | self._values | {name: one.as_json() for name, one in self.sources.items()},
+            "extra": self.extra,
+            "sample": self.sample,
+            **({"draw": self.draw} if self.draw else {}),
+        }
 
     @classmethod
     def from_json(cls, what: Mapping[str, Any]) -> "GenerationRequest":

@@ -173,8 +173,11 @@ def same_origin_url(url: str | None, base_url: str) -> str | None:
 
 def is_job_id(text: str) -> bool:
     """Whether it can be polled and written down: whatever its characters, but no path that leads elsewhere."""
-    unusable = text in (".", "..") or any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
-    return 0 < len(text) <= LONGEST_ID and not unusable
+    return (
+        0 < len(text) <= LONGEST_ID
+        and text not in (".", "..")
+        and not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    )
 
 
 def request_target(url: str) -> str:

@@ -36,8 +36,10 @@ class Estimate:
     @property
     def cost(self) -> str:
         """The same without the number of jobs, for use beside the shape of a sweep, which already tells it."""
-        beside = [f"{self.reused} already made, at no cost"] if self.reused else []
-        beside += [f"{self.unconfirmed} unconfirmed and not sent: see `%kling status`"] if self.unconfirmed else []
+        beside = [
+            *([f"{self.reused} already made, at no cost"] if self.reused else []),
+            *([f"{self.unconfirmed} unconfirmed and not sent: see `%kling status`"] if self.unconfirmed else []),
+        ]
         if not self.jobs:
             return ", ".join(beside) or "nothing to pay"
         time = f", {self.time}" if self.time else ""

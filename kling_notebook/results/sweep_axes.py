@@ -66,11 +66,14 @@ class Pick:
 
     def drawn(self, axes: Axes, values: Sequence[Any]) -> dict[str, Any]:
         """What is kept with a drawn point: the seed, the number of all points, and its place along each axis."""
-        point = {
-            name: value if isinstance(value, str | int | float) else label(value)
-            for name, value in zip(axes, values, strict=True)
+        return {
+            "pick_seed": self.seed,
+            "pick_of": math.prod(map(len, axes.values())),
+            "point": {
+                name: value if isinstance(value, str | int | float) else label(value)
+                for name, value in zip(axes, values, strict=True)
+            },
         }
-        return {"pick_seed": self.seed, "pick_of": math.prod(map(len, axes.values())), "point": point}
 
     def indices(self, points: int) -> list[int]:
         """The indices that are drawn, in order; all of them if there are no more than asked for."""

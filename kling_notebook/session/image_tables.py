@@ -23,8 +23,11 @@ def holder(session: Session, what: Any, everything: bool) -> Any:
     """What holds the images that are meant: ``what``, else the results of the session, or of the folder."""
     if what is not None:
         return what
-    rows = session.rows(limit=None, mine=not everything)
-    return [session.workspace.as_result(record) for record in reversed(rows) if record.images]
+    return [
+        session.workspace.as_result(record)
+        for record in reversed(session.rows(limit=None, mine=not everything))
+        if record.images
+    ]
 
 
 def images(session: Session, what: Any, *, everything: bool = False) -> "pd.DataFrame":

@@ -133,8 +133,11 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
     try:
         answer = client.probe()
     except KlingError as error:
-        unknown = [(what, "unknown", "the host did not answer") for what in ("key", "schema")]
-        return [*rows, ("host", "failed", f"{client.base_url} cannot be reached: {error}"), *unknown]
+        return [
+            *rows,
+            ("host", "failed", f"{client.base_url} cannot be reached: {error}"),
+            *((what, "unknown", "the host did not answer") for what in ("key", "schema")),
+        ]
     words = {
         "accepted": ("ok", "accepted"),
         "refused": ("failed", "not accepted: check PIXELDOJO_API_KEY"),

@@ -158,8 +158,7 @@ def _side(cells: int) -> int:
 
 def _figure(width: float, height: float, dpi: int, title: str) -> Figure:
     """An empty figure with its title, which needs a height of its own."""
-    size = (width, max(height + (_TITLE if title else 0.0), 0.8))
-    figure = NotebookFigure(figsize=size, dpi=dpi, facecolor=PAPER)
+    figure = NotebookFigure(figsize=(width, max(height + (_TITLE if title else 0.0), 0.8)), dpi=dpi, facecolor=PAPER)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
     FigureCanvasAgg(figure)
     if title:

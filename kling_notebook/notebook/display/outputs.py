@@ -112,9 +112,10 @@ class CellOutput(Output):
 
     def _send(self, kind: str, bundle: dict[str, Any], transient: dict[str, Any]) -> None:
         # Past the publisher, whose parent is by now another cell's.
-        content = {"data": bundle, "metadata": {}, "transient": transient}
         publisher = self._publisher
-        message = publisher.session.msg(kind, content, parent=self._parent)
+        message = publisher.session.msg(
+            kind, {"data": bundle, "metadata": {}, "transient": transient}, parent=self._parent
+        )
         publisher.session.send(publisher.pub_socket, message, ident=publisher.topic)
 
 

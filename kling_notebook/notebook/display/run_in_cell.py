@@ -137,8 +137,10 @@ def _first_text(jobs: Sequence[JobHandle]) -> str:
     """Stays true if nothing after it arrives: some front ends drop what comes later."""
     numbers = [str(handle.number) for handle in jobs]
     if len(jobs) == 1:
-        prompt = bounded(jobs[0].request.prompt, 80)
-        return f"Job {numbers[0]}: {prompt}. Its images appear below; `%kling show {numbers[0]}` shows them again."
+        return (
+            f"Job {numbers[0]}: {bounded(jobs[0].request.prompt, 80)}. Its images appear below; "
+            f"`%kling show {numbers[0]}` shows them again."
+        )
     return (
         f"Jobs {waiting.few_of(numbers)}. Their images appear below; "
         f"`%kling show {numbers[0]}` shows those of one again."
