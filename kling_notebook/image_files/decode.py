@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -19,7 +20,7 @@ from .file_kinds import HEAD, JPEG, PNG, WEBP, FileKind, kind_of
 from .regular_file import open_regular
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 64 * 2**20
@@ -36,9 +37,26 @@ _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 def warm_up() -> None:
     """Import the decoder and its formats."""
-    from PIL import Image, WebPImagePlugin  # noqa: F401
+    from PIL import AvifImagePlugin, Image, WebPImagePlugin  # noqa: F401
 
     Image.preinit()
+
+
+def _reader(name: str) -> Callable[..., ImageFile.ImageFile]:
+    """Pillow's reader of a format. Called by itself: `Image.open` has a limit of pixels, which is the user's to set for
+    images of theirs, and may not refuse what was paid for."""
+    from PIL import Image
+
+    warm_up()
+    return Image.OPEN[name][0]
+
+
+class _ShortReads(io.BytesIO):
+    """A file that gives at most 16 bytes if it is asked for some. Pillow's reader of WebP looks for the size in the
+    first 30, to hold it against the same limit; it then takes the rest as a whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(16 if size is not None and size > 0 else -1)
 
 
 @dataclass(eq=False, repr=False)
@@ -107,7 +125,7 @@ def load(
         except NotAnImageError:
             raise
         except Exception as error:  # decoders raise anything at all on damaged input
-            shown = (str(error) or type(error).__name__).splitlines()[0].partition(" <_io")[0][:120]
+            shown = (str(error) or type(error).__name__).splitlines()[0][:120]
             reason = reason or f"it is damaged ({shown})"
         else:
             return facts or _facts_of(image, kind), image
@@ -121,15 +139,13 @@ def header(source: Path | bytes) -> tuple[int, int, str]:
     Raises:
         OSError: it cannot be read.
     """
-    from PIL import Image
-
     with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
         kind = kind_of(file.read(HEAD))
         file.seek(0)
         width, height = 0, 0
         with suppress(Exception):  # decoders raise anything at all on damaged input
             if kind.media_type in FORMATS:
-                width, height = Image.open(file, formats=(FORMATS[kind.media_type],)).size
+                width, height = _reader(FORMATS[kind.media_type])(file, "").size
     if not width and kind.media_type in FORMATS:
         with suppress(NotAnImageError):
             width, height = load(source if isinstance(source, bytes) else read_bounded(source))[1].size
@@ -155,12 +171,9 @@ def _facts(data: bytes, kind: FileKind, lenient: bool) -> tuple[Facts | None, st
 
 def _opened(data: bytes, kind: FileKind, facts: Facts | None) -> Image.Image:
     """The image, known to the decoder and not decoded yet."""
-    from PIL import Image
-
-    try:
-        image = Image.open(io.BytesIO(data), formats=(FORMATS[kind.media_type],))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise NotAnImageError("it has more pixels than the limit of 50 million", final=True) from None
+    # Of a WebP file whose headers could not be read Pillow's own limit is left in force: its reader makes the canvas.
+    file = _ShortReads(data) if kind.media_type == WEBP and facts is not None else io.BytesIO(data)
+    image = _reader(FORMATS[kind.media_type])(file, "")
     if facts is not None and image.width * image.height > facts.width * facts.height:
         raise NotAnImageError("its headers contradict each other")
     _check_size(image.width, image.height)

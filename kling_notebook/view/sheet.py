@@ -110,6 +110,8 @@ def _line(
     color: tuple[int, int, int] = _INK,
 ) -> None:
     """One line of text, shortened until it fits ``width`` pixels."""
+    from PIL import Image
+
     font = _font(size, bold)
     shown = drawable(text, size)
     while shown and font.getlength(shown) > width:
@@ -117,7 +119,10 @@ def _line(
         # One letter and an ellipsis: what is still too wide then is drawn over the edge.
         if len(shown) <= 2:
             break
-    draw.text(at, shown, font=font, fill=color)
+    try:
+        draw.text(at, shown, font=font, fill=color)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return  # the limit of pixels is the user's, for other images: a sheet without this line is better than none
 
 
 def drawable(text: str, size: int) -> str:

@@ -13,8 +13,10 @@ import sys
 import threading
 import time
 import unicodedata
+import warnings
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ from PIL import Image
 from kling_notebook.api.errors import DownloadError, TransportError
 from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.image_files import containers, decode, metadata, saving, thumbnails
+from kling_notebook.view import pixels
+from kling_notebook.view.figure import tiles_figure
+from kling_notebook.view.sheet import contact_sheet
+from kling_notebook.view.tiles import Tile
 
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 RECIPE = metadata.build(request=GenerationRequest("a fox"), backend="sandbox", created_at=1.75e9, job_id="job_1")
@@ -242,10 +248,35 @@ def test_damaged_pixels_inside_a_whole_container_are_found(kind: str, save: Any)
 
 
 def test_a_bomb_is_refused_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr(decode, "_reader", lambda *_, **__: pytest.fail("decoded"))
     for kind in KINDS:
         with pytest.raises(decode.NotAnImageError, match="50 million"):
             decode.decode(bomb(kind), 256)
+
+
+@pytest.mark.parametrize("limit", [1, 1000, None])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_limit_of_pixels_that_the_user_gave_pillow_costs_no_image(
+    kind: str, limit: int | None, save: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """It is for images of theirs, as is a filter that makes errors of its warnings; neither is changed."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = save(image(kind))
+        assert decode.header(path) == (80, 60, kind.lower())
+        assert saving.open_image(path).size == (80, 60)
+        jpeg = thumbnails.thumbnail(path, path.parent / "thumbnails")[0]
+        assert pixels.smaller(jpeg, 40) != jpeg
+        tile = Tile(jpeg, 80, 60, "a fox", "12a \u00b7 a caption", None)
+        assert contact_sheet([tile], 1, title="A title of some length")
+        noisy = io.BytesIO()
+        Image.effect_noise((800, 800), 90).convert("RGB").save(noisy, "JPEG")
+        (shown,) = tiles_figure(
+            [replace(tile, jpeg=noisy.getvalue(), width=800, height=800)]
+        )._repr_mimebundle_().keys() - {"text/plain"}
+        assert shown == "image/jpeg"
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_metadata_that_the_decoder_would_choke_on_does_not_cost_the_image(save: Any):

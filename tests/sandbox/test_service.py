@@ -290,6 +290,11 @@ def test_a_source_of_every_format_is_measured(kind: str, options: dict[str, Any]
     assert "420 x 210 pixels" in check_image(picture(420, 210, kind, **options))
 
 
+def test_a_limit_of_pixels_for_other_images_refuses_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert check_image(picture(420, 310)) == ""
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
