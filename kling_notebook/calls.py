@@ -254,7 +254,8 @@ def batch(
         prompt: the column with the prompts, or a text with ``{column}`` in it. id: a column kept in the table of the
             result.
         columns_or_values: parameters of the model, and ``sample``: a text that names a column is taken from it row by
-            row, anything else is one value for all rows. A missing cell means the default.
+            row, ``{column}`` in a text is filled in, anything else is one value for all rows. A missing cell means the
+            default.
         skip_invalid: report rows that cannot be asked for in the result instead of refusing the whole batch.
         timeout, max_credits, reuse, extra, show_progress: as for generate; reuse is on by default.
 

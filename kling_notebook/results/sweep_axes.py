@@ -98,7 +98,7 @@ def _check_count(name: str, value: Any) -> None:
 def expand(
     prompt: Any,
     axes: Mapping[str, Any],
-    fixed: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] = MappingProxyType({}),
     *,
     filled: Mapping[str, str] = MappingProxyType({}),
     source: Source = plain,
@@ -109,7 +109,7 @@ def expand(
     Args:
         prompt: the text, in which ``{name}`` of a declared axis is filled in and all other braces stay; or a list of
             texts, which is the axis ``prompt``.
-        axes: name -> values (list, tuple, Series, array, or a single value). fixed: parameters that do not vary.
+        axes: name -> values (list, tuple, Series, array, or one value). fixed: parameters; their texts are filled in.
         filled: texts for other ``{name}`` in the prompt, filled in with the axes in one pass: braces in a value stay.
         source: makes the source image that a value of the axis ``image`` means: its values have a label then, and
             can be told apart.
@@ -117,17 +117,17 @@ def expand(
     Raises:
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
     """
-    # Iterators first: they give their values once, and are looked at several times below.
+    # Iterators first: they give their values once.
     axes = {name: _kept(values) for name, values in axes.items()}
     if prompt is None and "prompt" not in axes:
         check("prompt", prompt)  # which says that it is required
     if not isinstance(prompt, str | None):
         axes = {"prompt": _kept(prompt)} | axes
-    texts = [str(text) for text in (as_list(axes["prompt"]) if "prompt" in axes else [prompt])]
+    texts = [str(text) for text in (*as_list(axes.get("prompt", prompt)), *fixed.values())]
     checked = {name: _axis(name, values, texts, source) for name, values in axes.items()}
     written = checked.get("prompt", (prompt,))
     # Prompts are told apart as they will be read (labels, with `filled` put in); a request needs them as they were
-    # written, to be filled in with all values in one pass. Without an axis of prompts each of the two holds one text.
+    # written, to be filled in with all values in one pass.
     labels = tuple(fill(text, filled) for text in written)
     if "prompt" in checked:
         _check_duplicates("prompt", labels)
@@ -138,7 +138,7 @@ def expand(
         raise InputError(
             f"The axes give {shape(checked)}; at most {MOST_JOBS} go in one sweep. Split it, or draw some: pick=100."
         )
-    # The product is never built in memory: all of it is at most MOST_JOBS points, and drawn points are computed each.
+    # Never built in memory: drawn points are computed each.
     combinations: Iterable[tuple[Any, ...]] = itertools.product(*checked.values())
     if pick is not None:
         combinations = (_combination(checked, index) for index in pick.indices(jobs))
@@ -148,8 +148,9 @@ def expand(
         at = dict(zip(checked, values, strict=True))
         text = as_written[at.pop("prompt", labels[0])]
         sample = at.pop(SAMPLE, None)
-        parameters = dict(fixed or {}) | {name: value for name, value in at.items() if name in PARAMETERS}
         varied = {name: value for name, value in at.items() if name not in PARAMETERS}
+        parameters = {name: fill(one, varied) if isinstance(one, str) else one for name, one in fixed.items()}
+        parameters |= {name: value for name, value in at.items() if name in PARAMETERS}
         # Kept with the point, so that a file can say which draw it belongs to. Asking for all points is not a draw.
         draw = pick.drawn(checked, values) if pick is not None and pick.number < jobs else None
         points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample, draw))

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 10_000
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_COLUMN = re.compile(r"\s*\{([^{}]+)\}\s*")
 _ENDINGS = (*_SEPARATORS, ".jsonl", ".ndjson")
 
 
@@ -105,8 +106,9 @@ def rows_of(frame: "pd.DataFrame", prompt: str, columns_or_values: Mapping[str, 
 
     Args:
         prompt: the name of a column, or a text with ``{column}`` in it.
-        columns_or_values: parameters of the model or ``sample`` by name. A text that names a column is taken from it
-            row by row; anything else is one value for all rows. A missing cell means the default.
+        columns_or_values: parameters of the model or ``sample`` by name. A text that names a column, by itself or as
+            ``{column}``, is taken from it row by row, and ``{column}`` in a longer text is filled in as in the prompt;
+            anything else is one value for all rows. A missing cell means the default.
 
     Returns:
         One Row per row of the table; those that cannot be asked for carry an error.
@@ -114,47 +116,51 @@ def rows_of(frame: "pd.DataFrame", prompt: str, columns_or_values: Mapping[str, 
     Raises:
         InputError: a column or parameter that does not exist.
     """
-    template, used = _template(frame, prompt)
-    for name in columns_or_values:
-        if name not in PARAMETERS and name != SAMPLE:
-            known = ", ".join([*(known for known in PARAMETERS if known != "prompt"), SAMPLE])
-            raise InputError(f"{name} is not a parameter. Parameters are {known}.", parameter=name)
-    columns = {name: frame[value].tolist() for name, value in columns_or_values.items() if _names(frame, value)}
-    values = {name: value for name, value in columns_or_values.items() if name not in columns and value is not None}
-    texts = {name: frame[name].tolist() for name in used}
-    rows = []
-    for place in range(len(frame)):
-        own = {name: cells[place] for name, cells in columns.items() if not is_missing(cells[place])}
-        text, error = _filled(template, {name: cells[place] for name, cells in texts.items()})
-        rows.append(Row(place, text, values | {name: _as_parameter(name, own[name]) for name in own}, error))
-    return rows
-
-
-def _template(frame: "pd.DataFrame", prompt: Any) -> tuple[str, list[Any]]:
-    """A text with ``{column}`` in it, and those columns."""
-    if _names(frame, prompt):
-        return f"{{{prompt}}}", [prompt]
     # Columns may be numbers; in a text they are written as text.
-    named = {str(name): name for name in frame.columns}
-    used = [named[word] for word in dict.fromkeys(re.findall(r"\{([^{}\n]+)\}", str(prompt))) if word in named]
-    if not isinstance(prompt, str) or not used:
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
+    # A column by its name alone is the same as in braces.
+    both = {"prompt": prompt, **columns_or_values}
+    given = {name: f"{{{value}}}" if _names(frame, value) else value for name, value in both.items()}
+    if not _used(given["prompt"], columns):
         raise InputError(
-            f"The table has no column {prompt!r}. Its columns are {', '.join(map(str, frame.columns))}; name the one "
+            f"The table has no column {prompt!r}. Its columns are {', '.join(columns)}; name the one "
             "that holds the prompts, or write a text with {column} in it.",
             parameter="prompt",
         )
-    return prompt, used
+    for name, value in columns_or_values.items():
+        if name not in PARAMETERS and name != SAMPLE:
+            known = ", ".join([*(known for known in PARAMETERS if known != "prompt"), SAMPLE])
+            raise InputError(f"{name} is not a parameter. Parameters are {known}.", parameter=name)
+        if isinstance(value, str) and (whole := _COLUMN.fullmatch(value)) and whole[1] not in columns:
+            check_column(frame, whole[1], name)
+    rows = []
+    for place in range(len(frame)):
+        cells = {name: column[place] for name, column in columns.items()}
+        read = {name: _read(name, value, cells) for name, value in given.items()}
+        own = {name: value for name, (value, _) in read.items() if value is not None}
+        rows.append(Row(place, own.pop("prompt"), own, next((error for _, error in read.values() if error), "")))
+    return rows
 
 
-def _filled(template: str, cells: Mapping[Any, Any]) -> tuple[str, str]:
-    """The prompt of one row, and what is wrong with it."""
-    for name, cell in cells.items():
-        if is_missing(cell):
+def _used(text: Any, columns: Iterable[str]) -> list[str]:
+    """The columns that a text names in braces."""
+    return [name for name in columns if f"{{{name}}}" in text] if isinstance(text, str) else []
+
+
+def _read(parameter: str, value: Any, cells: Mapping[str, Any]) -> tuple[Any, str]:
+    """The value of a parameter in one row, None if its cell is missing, and what is wrong with it."""
+    used = _used(value, cells)
+    if used and parameter != "prompt" and value.strip() == f"{{{used[0]}}}":  # the cell itself, whatever it holds
+        return None if is_missing(cells[used[0]]) else _as_parameter(parameter, cells[used[0]]), ""
+    for name in used:
+        if is_missing(cells[name]):
             return "", f"the column {name} is empty"
-        if not isinstance(plain(cell), str | int | float) or isinstance(plain(cell), bool):
-            return "", f"the column {name} holds a {type(cell).__name__}; a prompt takes text and numbers"
-    text = fill(template, {str(name): _written(cell) for name, cell in cells.items()})
-    return text, "" if text.strip() else "its prompt is empty"
+        if not isinstance(plain(cells[name]), str | int | float) or isinstance(plain(cells[name]), bool):
+            return "", f"the column {name} holds a {type(cells[name]).__name__}; a text takes text and numbers"
+    if not used:
+        return value, ""
+    text = fill(value, {name: _written(cells[name]) for name in used})
+    return text, "" if text.strip() else f"its {parameter} is empty"
 
 
 def check_column(frame: "pd.DataFrame", name: Any, parameter: str) -> None:

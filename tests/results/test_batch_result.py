@@ -168,11 +168,13 @@ def cell(session: Session) -> Callable[..., Any]:
 
 def test_a_cell_is_a_template_over_the_rows_of_a_table(cell: Callable[..., Any], sandbox: Sandbox) -> None:
     frame = pd.DataFrame({"animal": ["fox", "owl"], "ratio": ["3:2", None]})
-    batch = cell("--batch $frame --aspect-ratio {ratio} -r 2K", "a {animal}, {not a column}", frame=frame)
+    options = "--batch $frame --aspect-ratio {ratio} -r 2K --negative 'no {animal} at night'"
+    batch = cell(options, "a {animal}, {not a column}", frame=frame)
     requests = [result.request for result in batch]
     assert [request.prompt for request in requests] == ["a fox, {not a column}", "a owl, {not a column}"]
     assert [request.aspect_ratio for request in requests] == ["3:2", "1:1"]
     assert {request.resolution for request in requests} == {"2K"}
+    assert [request.negative_prompt for request in requests] == ["no fox at night", "no owl at night"]
     assert sandbox.count("submit") == 2
 
 
@@ -197,7 +199,10 @@ def test_a_cell_draws_points(cell: Callable[..., Any]) -> None:
         ("--batch $nothing", "no variable 'nothing'"),
         ("--batch $frame --sweep a=1,2", "exclude each other"),
         ("--sweep a=@nowhere.txt", "cannot be read from nowhere.txt"),
-        ("--batch $frame -a {nothing}", "aspect_ratio"),
+        ("--batch $frame -a {nothing}", "no column 'nothing'"),
+        ("--batch $frame --negative {nothing}", "no column 'nothing'"),
+        ("--batch $frame -r '{nothing}K'", "resolution cannot be"),
+        ("--batch $frame --image 'photos/{a}.png'", "no file photos/fox.png"),
     ],
 )
 def test_what_a_cell_cannot_use_is_refused_before_anything_is_sent(

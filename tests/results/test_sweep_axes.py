@@ -133,6 +133,13 @@ def test_bad_axes_are_reported_before_anything_is_sent(axes: dict[str, Any], sho
         expand("a {place}", axes)
 
 
+def test_an_axis_is_filled_into_the_texts_of_parameters_too() -> None:
+    _, points = parse_axes("a {animal}", {}, {"animal": ["fox", "{animal}"], "negative_prompt": "no {animal}, {x}"})
+    assert [point.parameters["negative_prompt"] for point in points] == ["no fox, {x}", "no {animal}, {x}"]
+    _, points = parse_axes("a field", {}, {"x": ["fog", "rain"], "negative_prompt": "no {x}"})
+    assert [point.parameters["negative_prompt"] for point in points] == ["no fog", "no rain"]
+
+
 def test_undeclared_braces_stay() -> None:
     """Only declared names are filled in; a value's own braces are not filled again."""
     assert prompts("{a} {b} {} {0} {{a}}", a=["{b}"]) == ["{b} {b} {} {0} {{b}}"]

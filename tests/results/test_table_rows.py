@@ -87,6 +87,27 @@ def test_a_prompt_may_be_a_text_with_columns_in_it() -> None:
     ]
 
 
+def test_a_column_in_braces_is_filled_into_every_text() -> None:
+    frame = pd.DataFrame(
+        {"animal": ["fox", "owl", None], "size": ["1", "2", "2"], 5: [2, 3, 4], "a {x}\nb": ["p", "q", "r"]}
+    )
+    given = {
+        "negative_prompt": "no {animal}, {x}",
+        "resolution": "{size}K",
+        "image": "{5}/{animal}.png",
+        "num_outputs": " {5} ",
+    }
+    rows = rows_of(frame, "a {x}\nb", given)
+    assert rows[1].parameters == {
+        "negative_prompt": "no owl, {x}", "resolution": "2K", "image": "3/owl.png", "num_outputs": 3
+    }  # fmt: skip
+    assert [row.prompt for row in rows] == ["p", "q", "r"]
+    assert [row.error for row in rows] == ["", "", "the column animal is empty"]
+    with pytest.raises(InputError, match=r"no column 'animl'\. Its columns are animal, size") as refused:
+        rows_of(frame, "a {animal}", {"negative_prompt": "{animl}"})
+    assert refused.value.parameter == "negative_prompt"
+
+
 @pytest.mark.parametrize("cell", [None, np.nan, pd.NA, "", "  ", ["a"], True])
 def test_a_row_without_a_prompt_says_so(cell: Any) -> None:
     frame = pd.DataFrame({"prompt": pd.Series(["a fox", cell, 3], dtype=object)})

@@ -61,7 +61,11 @@ def perform(
     begun: list[Call] = []
     live = LiveDisplay((), show=False)
     if show_progress:  # before anything is sent: who meant a sweep can still stop it
-        attempt("pointing out braces", lambda: point_out(left_in_braces({r.prompt for r in requests})), None)
+        attempt(
+            "pointing out braces",
+            lambda: point_out(left_in_braces({" ".join(map(str, r.values.values())) for r in requests})),
+            None,
+        )
     with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
         begun.append(call)  # from here on an interrupt has something to cancel and to name

@@ -14,7 +14,6 @@ from .options_table import OPTIONS
 from .parsing import number, parse_options, split, unexpected_word
 from .user_variables import batch_table, parse_axis, placeholder_values, source
 
-_COLUMN = re.compile(r"\s*\{([^{}]+)\}\s*")
 _DASHES = re.compile(r"^---[^\S\n]*$", re.MULTILINE)  # lines end in a line feed only: U+2028 is the prompt's own
 
 
@@ -30,7 +29,7 @@ class CellOptions:
         axes: values by name, in the order given. ``sample`` may be one whole number: so many replicates.
         reuse: None if neither ``--reuse`` nor ``--fresh`` was given.
         timeout: seconds; None if it was not given.
-        pick: how many points to draw. table: of ``--batch``, None without it; a parameter may name one of its columns.
+        pick: how many points to draw. table: of ``--batch``, None without it; parameters may hold a ``{column}``.
     """
 
     prompts: tuple[str, ...] = ()
@@ -148,9 +147,9 @@ def split_prompts(cell: str) -> tuple[str, ...]:
 
 
 def _parameter(name: str, text: str, variables: Mapping[str, Any], table: Any) -> Any:
-    """``text``: of an image as typed, else without its quotes. With a table ``{column}`` is the name of a column."""
-    if table is not None and (column := _COLUMN.fullmatch(text)):
-        return column[1]
+    """``text``: of an image as typed, else without its quotes. With a table ``{column}`` is filled in row by row."""
+    if table is not None and "{" in text:
+        return unquoted(text) if PARAMETERS[name].kind == "image" else text
     if PARAMETERS[name].kind == "image":
         return source(unquoted(text), variables, typed=text)
     return PARAMETERS[name].check(text)
