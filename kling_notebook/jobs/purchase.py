@@ -19,7 +19,7 @@ from ..results.handle import JobHandle
 from .dispatcher import Dispatcher, resolve_handle
 from .resume import fetch_again
 from .send_permit import SendPermit
-from .spending import Estimate, SpendingLimits, call_time, price, queueing
+from .spending import SANDBOX_AT_ONCE, Estimate, SpendingLimits, call_time, price, queueing
 
 Found = TypeVar("Found", Record, JobHandle)
 
@@ -97,11 +97,13 @@ def estimate_all(
     slowest = None if None in expected else max(filter(None, expected), default=None)
     # The sandbox has no rate limit unless it was started with one, and then the estimate may be short.
     rate = math.inf if workspace.is_sandbox else dispatcher.rate()
+    images = sum(request.num_outputs for request in requests)
+    side_by_side = (images, SANDBOX_AT_ONCE) if workspace.is_sandbox else (len(requests), workspace.settings.in_flight)
     return Estimate(
         len(requests),
-        sum(request.num_outputs for request in requests),
+        images,
         sum(price(request, dearest) for request in requests),
-        call_time(slowest, len(requests), workspace.settings.in_flight, rate),
+        call_time(slowest, *side_by_side, rate),
         reused,
         workspace.is_sandbox,
         rate if queueing(len(requests), rate) else None,

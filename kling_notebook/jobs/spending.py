@@ -8,6 +8,8 @@ from ..api.generation_request import GenerationRequest
 from ..api.parameters import CREDITS_PER_IMAGE
 from ..api.quantities import about, count, duration
 
+SANDBOX_AT_ONCE = 2  # images that our own sandbox paints side by side, however many jobs there are
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

@@ -93,6 +93,18 @@ def test_estimates_read_well() -> None:
     assert price(GenerationRequest("x"), 0.2) == 1.0
 
 
+def test_the_built_in_sandbox_is_estimated_by_how_many_images_it_paints_side_by_side(folder: Path) -> None:
+    """Its jobs run at once, and their images wait for one another: nine take longer than one."""
+    session = Session({"sandbox": True, "folder": str(folder)})
+    try:
+        grid = session.estimate([session.request(f"fox {k}") for k in range(9)]).seconds
+        assert session.estimate([session.request("fox")]).seconds == pytest.approx(2.5, abs=0.1)
+        assert grid == pytest.approx(12.5, abs=0.5)
+        assert session.estimate([session.request("fox", num_outputs=9)]).seconds == grid
+    finally:
+        session.close()
+
+
 def test_nothing_is_sent_above_the_ceiling(session: Session, sandbox: Sandbox) -> None:
     """Thirty images without a word about money are refused with the sum and the option that allows them."""
     requests = [session.request(f"fox {i}", num_outputs=5) for i in range(6)]
