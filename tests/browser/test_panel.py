@@ -400,7 +400,7 @@ def test_voila_shows_the_panel_and_the_first_grid_in_one_click(chromium, voila):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(OPEN)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, path)
-    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page = chromium.new_page(viewport={"width": 1366, "height": 768})
     page.goto(f"{voila.url}/voila/render/panel.ipynb", timeout=200_000)
     button = page.get_by_role("button", name="Generate")
     button.wait_for(timeout=150_000)
@@ -410,4 +410,13 @@ def test_voila_shows_the_panel_and_the_first_grid_in_one_click(chromium, voila):
     assert time.monotonic() - began <= FIRST_GRID
     size = page.locator(".kling-tile img").first.evaluate("(img) => img.naturalWidth")
     assert size > 0
+    # With a source image, too, the button stands on the first screen. Beside Upload stands no count of files.
+    page.get_by_role("button", name="Use as source").click()
+    page.get_by_role("img", name="source image 1a").wait_for()
+    page.wait_for_timeout(300)
+    box = button.bounding_box()
+    assert box["y"] + box["height"] <= 768
+    upload = page.get_by_role("button", name="Upload an image")
+    assert upload.evaluate("(button) => getComputedStyle(button).fontSize") == "0px"
+    assert "Upload an image" in upload.evaluate("(button) => getComputedStyle(button, '::after').content")
     page.close()

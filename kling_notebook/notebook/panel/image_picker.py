@@ -16,7 +16,7 @@ from ...session.session import Session
 from ...view.markup import image_source, tag
 from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 
-SIDE = 96  # of the preview, in CSS pixels
+SIDE = 56  # of the preview, in CSS pixels: with an image, too, Generate stands on the first screen of a small laptop
 
 
 class ImagePicker:
@@ -47,7 +47,7 @@ class ImagePicker:
         self.preview = kit.html()
         # Announced beforehand: many Jupyter servers drop a longer message, and then no reason can reach the page.
         limits = kit.html(text_html("PNG, JPEG or WebP, up to 10 MB", "muted"), look="kling-wide")
-        self.view = column(self.text, row(self.upload, self.remove, limits), self.preview, gap="6px")
+        self.view = column(self.text, row(self.upload, self.remove, limits, self.preview), gap="6px")
         kit.watch(self.text, self._typed)
         kit.watch(self.upload, self._uploaded)
         shown(self.remove, False)
