@@ -145,10 +145,12 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
 
     # Under the selected image: larger, star, compare two, the recipe. A pressed button shows it.
     panel.button("Larger").click()
-    page.wait_for_function("document.querySelector('.kling-detail img')?.naturalWidth === 1024")
+    page.wait_for_function("document.querySelector('.kling-detail img')?.naturalWidth > 1024")
     assert panel.button("Larger").get_attribute("aria-pressed") == "true"
-    under = panel.area.locator(".kling-tile[aria-pressed=true]").bounding_box()
-    assert panel.area.locator(".kling-detail").bounding_box()["y"] > under["y"]
+    small = panel.area.locator(".kling-tile[aria-pressed=true] img").bounding_box()
+    assert panel.area.locator(".kling-detail img").bounding_box()["width"] > 0.9 * 1000 > 1.5 * small["width"]
+    page.keyboard.press("ArrowRight")
+    panel.area.locator(".kling-detail figcaption").get_by_text("1b").wait_for()
     page.keyboard.press("Escape")
     panel.area.locator(".kling-detail").wait_for(state="detached")
     panel.button("☆ Star").click()
@@ -158,7 +160,17 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.tile(0).click()
     panel.button(re.compile("^Compare with"), exact=False).click()
     panel.says("What differs from")
-    assert panel.area.locator(".kling-detail img").count() == 2
+    for width in (1000, 600):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(300)
+        left, right = (panel.area.locator(".kling-detail img").nth(k).bounding_box() for k in (0, 1))
+        assert left["y"] == right["y"], "side by side"
+        assert left["x"] + left["width"] < right["x"]
+        assert left["width"] > 0.4 * width
+    page.set_viewport_size({"width": 1000, "height": 900})
+    differ = panel.area.locator(".kling-detail pre")
+    assert differ.evaluate("(pre) => getComputedStyle(pre).wordBreak") == "normal", "lines break between words"
+    panel.button("Close").click()
     panel.button("Recipe").click()
     panel.says("kling_notebook recipe")
     panel.button("Close").click()
@@ -208,7 +220,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     before = large.get_attribute("src")
     page.keyboard.press("ArrowRight")
     page.wait_for_function("(before) => document.querySelector('.kling-sweep figure img').src !== before", arg=before)
-    page.wait_for_function("document.querySelector('.kling-sweep figure img').naturalWidth === 1024")
+    page.wait_for_function("document.querySelector('.kling-sweep figure img').naturalWidth >= 1024")
     page.keyboard.press("ArrowDown")
     # Asked of the page in one go: the large image that arrives meanwhile draws the tiles anew.
     page.wait_for_function("document.activeElement.matches('.kling-sweep .kling-tile[aria-pressed=true]')")

@@ -70,10 +70,12 @@ class View {
     this.body = element("div", { class: "kling-groups" });
     this.bar = element("div", { class: "kling-bar" });
     this.status = element("div", { class: "kling-status", role: "status" });
+    const close = (event) => event.target.closest("pre, h4") ?? this.select(this.selected, null);
+    this.over = element("div", { class: "kling-over", popover: "manual", onclick: close });
     el.classList.add("kling-images", `kling-${this.kind}`);
     el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own meaning of arrows and Escape
     el.addEventListener("keydown", (event) => this.keyed(event));
-    el.append(...(this.kind === "sweep" ? [this.bar] : []), this.body);
+    el.append(...(this.kind === "sweep" ? [this.bar] : []), this.body, this.over);
     new ResizeObserver(() => this.place()).observe(el);
   }
   get groups() { return this.kind === "sweep" ? this.store.groups.slice(this.page, this.page + 1) : this.store.groups; }
@@ -96,11 +98,10 @@ class View {
     if (fresh && !document.activeElement.matches("input, textarea")) this.find(this.selected)?.scrollIntoView(NEAREST);
   }
   slider(groups) {
-    const turn = (event) => this.draw(Number(event.target.value));
     const { text, title } = groups[this.page];
     const range = { type: "range", max: groups.length - 1, value: this.page, "aria-valuetext": title };
-    const input = element("input", { ...range, "data-focus": "slider", oninput: turn });
-    return element("label", { class: "kling-slider" }, text, input, title);
+    const turn = { "data-focus": "slider", oninput: (event) => this.draw(Number(event.target.value)) };
+    return element("label", { class: "kling-slider" }, text, element("input", { ...range, ...turn }), title);
   }
   button(what, label, title, press, pressed) {
     return element("button", { "data-focus": what, "aria-pressed": pressed, title, onclick: press }, label);
@@ -132,23 +133,25 @@ class View {
     const on = tile.id === this.selected;
     const caption = element("span", { class: "kling-caption" }, tile.starred ? `\u2605 ${tile.label}` : tile.label);
     const look = { class: `kling-tile${tile.id === this.chosen ? " kling-chosen" : ""}`, title: tile.alt };
-    const keys = { "data-focus": tile.id, tabindex: on || this.kind === "history" ? 0 : -1, "aria-pressed": on };
-    const press = { "data-tile": tile.id, onclick: () => this.select(tile.id) };
+    const keys = { "data-focus": tile.id, "data-tile": tile.id, tabindex: on || this.kind === "history" ? 0 : -1 };
+    const press = { "aria-pressed": on, onclick: () => this.select(tile.id) };
     return element("button", { ...look, ...keys, ...press }, this.image(tile, false), caption);
   }
   image(tile, large) { // or why there is none
-    const size = { width: tile.width, height: tile.height };
-    const source = () => ({ src: this.store.source(tile.id, large), alt: tile.alt });
-    if (tile.state === "image") return element("img", { ...source(), ...size });
-    const look = { class: `kling-reason kling-${tile.state}`, style: `aspect-ratio: ${tile.width} / ${tile.height}` };
+    const { alt, width, height } = tile;
+    if (tile.state === "image") return element("img", { src: this.store.source(tile.id, large), alt, width, height });
+    const look = { class: `kling-reason kling-${tile.state}`, style: `aspect-ratio: ${width} / ${height}` };
     return element("span", look, tile.state, element("i", {}, tile.note));
   }
   figure(tile) { return element("figure", {}, this.image(tile, true), element("figcaption", {}, tile.caption)); }
   drawBar() {
     const tile = this.tile(this.selected);
-    const stage = tile && this.kind === "sweep" && this.open?.kind !== "compare";
-    this.bar.replaceChildren(...(stage ? [this.figure(tile)] : []));
-    if (tile) this.bar.append(this.buttons(tile), this.status, ...(this.open ? [this.detail(tile)] : []));
+    const open = tile && this.open ? [this.detail(tile)] : [];
+    const over = open.length > 0 && this.open.kind !== "recipe"; // images lie over the page, as large as the window
+    this.bar.replaceChildren(...(tile && this.kind === "sweep" ? [this.figure(tile)] : []));
+    if (tile) this.bar.append(this.buttons(tile), this.status, ...(over ? [] : open));
+    this.over.replaceChildren(...(over ? open : []));
+    if (this.el.isConnected) this.over.togglePopover?.(over);
     const chosen = this.tile(this.chosen)?.name;
     this.status.textContent = chosen ? `${chosen} is chosen. Now select another image and press Compare.` : this.told;
     this.place();
@@ -164,16 +167,14 @@ class View {
   buttons(tile) {
     const toggle = (kind, ...words) => this.button(kind, ...words, () => this.toggle(kind), this.open?.kind === kind);
     const act = (what) => () => this.store.send(what, { tile: tile.id });
-    const send = (what, ...words) => this.button(what, ...words, act(what));
-    const star = [tile.starred ? "\u2605 Starred" : "\u2606 Star", "History finds starred images", act("star")];
+    const send = (what, label, title, pressed) => this.button(what, label, title, act(what), pressed);
     const first = this.chosen !== tile.id && this.tile(this.chosen)?.name;
-    const comparing = this.chosen === tile.id || this.open?.kind === "compare";
     const compare = [first ? `Compare with ${first}` : "Compare", "Press it under two images", () => this.compare()];
     const all = tile.state === "image" && [
-      ...(this.kind === "sweep" ? [] : [toggle("large", "Larger", "Enter opens it, Escape closes it")]),
-      this.button("compare", ...compare, comparing),
+      toggle("large", "Larger", "Enter opens it, arrow keys turn to the next, Escape closes it"),
+      this.button("compare", ...compare, this.chosen === tile.id),
       send("source", "Use as source", "Start the next image from this one"),
-      this.button("star", ...star, tile.starred),
+      send("star", tile.starred ? "\u2605 Starred" : "\u2606 Star", "History finds starred images", tile.starred),
       toggle("recipe", "Recipe", "How it was made, and the code for it"),
       send("download", "Download", "Save the original file"),
       this.button("copy", "Copy path", tile.path, () => this.copy(tile.path)),
@@ -183,20 +184,19 @@ class View {
   detail(tile) {
     const { kind, first = "" } = this.open;
     const parts = this.store.details.get(`${kind} ${first} ${tile.id}`) ?? [];
-    const shown = { large: [tile], compare: [this.tile(first), tile] }[kind] ?? [];
-    const texts = parts.flatMap(([title, text]) => [element("h4", {}, title), element("pre", { tabindex: 0 }, text)]);
+    const shown = { large: [tile], compare: [this.tile(first), tile].filter(Boolean) }[kind] ?? [];
+    const text = parts.flatMap(([title, words]) => [element("h4", {}, title), element("pre", { tabindex: 0 }, words)]);
     const close = this.button("close", "Close", "Escape does it too", () => this.toggle(kind));
-    const figures = shown.filter(Boolean).map((one) => this.figure(one));
-    return element("div", { class: `kling-detail kling-detail-${kind}` }, ...figures, ...texts, close);
+    const look = { class: `kling-detail kling-detail-${kind}` };
+    return element("div", look, ...shown.map(this.figure, this), ...text, close);
   }
   copy(path) {
     const say = (text) => () => (this.status.textContent = this.told = text);
     navigator.clipboard.writeText(path).then(say(`Copied ${path}`), say(path));
   }
-  select(id) {
-    if (this.open?.kind === "compare") this.open = null;
+  select(id, open = this.open?.kind === "compare" ? null : this.open) {
     Object.assign(this, { selected: id, told: "" });
-    this.show(this.open);
+    this.show(open);
     this.find(id)?.focus();
   }
   show(open) {
@@ -212,11 +212,11 @@ class View {
     this.show(first && first !== second ? { kind: "compare", first } : null);
   }
   keyed(event) {
-    const onTile = event.target.closest("[data-tile]");
+    const onTile = event.target.closest("[data-tile]") ?? (this.open?.kind === "large" && this.find(this.selected));
     if (event.key === "Escape" && (this.open || this.chosen)) {
-      this.open = this.chosen = null;
-      this.select(this.selected);
-    } else if (onTile && event.key === "Enter" && this.kind !== "sweep") this.toggle("large");
+      this.chosen = null;
+      this.select(this.selected, null);
+    } else if (onTile && event.key === "Enter") this.toggle("large");
     else if (onTile && /^(Arrow|Home|End)/.test(event.key)) this.select(this.next(onTile, event.key) ?? this.selected);
     else return;
     event.preventDefault();

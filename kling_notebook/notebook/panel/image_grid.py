@@ -23,6 +23,7 @@ from ...view.tiles import Tile
 from .widgets import Toolkit, say
 
 HERE = Path(__file__).parent
+LARGE = 1536  # pixels of the longer side of an image that fills a window: all of a 1K one
 Content = Mapping[str, Any]
 
 
@@ -156,7 +157,8 @@ class ImageGrid(anywidget.AnyWidget):
             self.send({"cells": told}, [jpeg for jpeg in jpegs if jpeg and thumbnails])
 
     def _large(self, content: Content) -> None:
-        self.send({"large": content["tile"]}, [self.image(content["tile"]).large().jpeg])
+        image = self.image(content["tile"])
+        self.send({"large": content["tile"]}, [replace(image, thumbnail_size=LARGE).tile().jpeg])
 
     def _recipe(self, content: Content) -> None:
         """The code and the recipe. The code is the journal's: it needs no file."""
@@ -170,14 +172,12 @@ class ImageGrid(anywidget.AnyWidget):
 
     def _put_beside(self, content: Content) -> None:
         first, image = self.image(content["first"]), self.image(content["tile"])
-        rows = Comparison(first, image).differences
-        differ = "\n".join(f"{name.replace('_', ' ')}: {a}  \u2192  {b}" for name, a, b in rows)
+        rows = (f"{name.replace('_', ' ')}: {a}  \u2192  {b}" for name, a, b in Comparison(first, image).differences)
         title = f"What differs from {first.address} to {image.address}"
-        self._detail("compare", content, [(title, differ or EQUAL)])
+        self._detail("compare", content, [(title, "\n".join(rows) or EQUAL)])
 
     def _detail(self, kind: str, content: Content, parts: Sequence[tuple[str, str]]) -> None:
-        name = f"{kind} {content.get('first', '')} {content['tile']}"
-        self.send({"detail": list(parts), "name": name})
+        self.send({"detail": list(parts), "name": f"{kind} {content.get('first', '')} {content['tile']}"})
 
     def _star(self, content: Content) -> None:
         """The session that made it keeps the mark: another one may have another folder."""
