@@ -49,7 +49,7 @@ def use(page):
     page.get_by_role("button", name="Recipe").click()
     page.locator(".kling-detail pre").first.wait_for()
     yield "recipe"
-    for tab, ready in (("Explore", "Make 9"), ("History", "Load"), ("Code", "")):
+    for tab, ready in (("Explore", "Make 9"), ("History", "Use these settings"), ("Code", "")):
         page.get_by_role("tab", name=tab).click()
         if ready:
             page.get_by_role("button", name=re.compile(f"^{ready}")).first.wait_for()

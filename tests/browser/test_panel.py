@@ -192,7 +192,7 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.tab("History")
     panel.fill("Search", "neon")
     panel.says("1 to 1 of 1 job")
-    panel.button("Load").first.click()
+    panel.button("Use these settings").first.click()
     page.wait_for_function("[...document.querySelectorAll('textarea')].some((t) => t.value.includes('neon'))")
     panel.tab("Code")
     expected = "%%kling --aspect-ratio 21:9 --num-outputs 4\na city by the sea at night, neon"

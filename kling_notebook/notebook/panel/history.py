@@ -117,15 +117,18 @@ def _group(key: str, record: Record, session: Session) -> dict[str, Any]:
     fetchable = record.status in RESUMABLE and record.backend == session.backend
     again = f"Run again \u00b7 {session.estimate([record.request]).money}"
     offered = (
-        (True, "Load", f"Fill the form with job {entry.number}"),
-        (bool(record.images), "Show", f"Job {entry.number} in the gallery"),
+        (True, "Use these settings", f"Fill the form in Create with prompt and settings of job {entry.number}"),
+        (bool(record.images), "Show images", f"Show the images of job {entry.number} in Create"),
         (fetchable, "Fetch", f"Wait for job {entry.number} again, at no cost"),
         (True, again, f"Make job {entry.number} once more"),
     )
     more = f"{MOST} of {len(record.images)} images shown" if len(record.images) > MOST else ""
     parts = [entry.status, entry.created, entry.parameters, entry.backend, cost_text(entry), more]
-    note = f"\u270e {bounded(entry.note, 200)}" if entry.note else ""
-    facts = [" \u00b7 ".join(filter(None, parts)), note, bounded(entry.error, 240)]
+    facts = [
+        " \u00b7 ".join(filter(None, parts)),
+        f"\u270e {bounded(entry.note, 200)}" if entry.note else "",
+        bounded(entry.error, 240),
+    ]
     return group(
         key,
         str(entry.number),
