@@ -27,8 +27,12 @@ INTRO = (
     "What this folder has already is not charged again."
 )
 EXAMPLE = "A {animal} at {time}, watercolor"
-# What the page opens with: a grid of three by three.
-VALUES = {"animal": "red fox\nsnowy owl\nhare", "time": "dawn\nnoon\nnight"}
+# What the page opens with: a grid of three by three; of a person's own prompt three styles.
+VALUES = {
+    "animal": "red fox\nsnowy owl\nhare",
+    "time": "dawn\nnoon\nnight",
+    "style": "watercolor\noil painting\nphotograph",
+}
 SIDE = 256  # pixels of a thumbnail in the grid
 
 
@@ -60,12 +64,7 @@ class Explorer:
         self.ticks = kit.track(Ticks(kit, self._tick))
         self._edited = False
         self._texts = dict(VALUES)
-        # A person's own prompt comes along; one of the examples would hide that words in braces vary.
-        own = form.controls["prompt"].value
-        untouched = own in {example["prompt"] for example in EXAMPLES.values()}
-        self.prompt = labeled(
-            widgets.Textarea, "Prompt, one per line", rows=3, value=EXAMPLE if untouched else " ".join(own.split())
-        )
+        self.prompt = labeled(widgets.Textarea, "Prompt, one per line", rows=3)
         self.words: dict[str, Any] = {}
         self._word_fields = column(gap="10px")
         self.axes = [ParameterAxis(kit, "Also vary", self._changed), ParameterAxis(kit, "and", self._changed)]
@@ -106,6 +105,9 @@ class Explorer:
 
     def _arrange_words(self) -> None:
         """A field of values for each word in braces; what was typed for a word stays, also while it is gone."""
+        if not self._edited:
+            with self._kit.silently():
+                self.prompt.value = _offered(" ".join(self._form.controls["prompt"].value.split()))
         words = words_of(lines_of(self.prompt.value))
         if words == list(self.words):
             return
@@ -117,12 +119,13 @@ class Explorer:
         self._kit.close(*old)
 
     def _word_field(self, word: str) -> widgets.Textarea:
-        options: dict[str, Any] = {"rows": 3, "value": self._texts.get(word, word), "placeholder": HINTS[""]}
-        return self._kit.watch(labeled(widgets.Textarea, f"{{{word}}}", **options), self._changed)
+        return self._kit.watch(
+            labeled(widgets.Textarea, f"{{{word}}}", rows=3, value=self._texts.get(word, word), placeholder=HINTS[""]),
+            self._changed,
+        )
 
     def _changed(self) -> None:
         self._edited = True
-        self._arrange_words()
         self.check()
 
     def _planned(self, session: Session) -> _Planned:
@@ -146,6 +149,7 @@ class Explorer:
 
     def check(self) -> _Planned | None:
         """Say the values, their count and the price, or why there is no sweep; what can run."""
+        self._arrange_words()
         self.run.disabled = True
         try:
             session = self._kit.session()
@@ -177,11 +181,11 @@ class Explorer:
         if (planned := self.check()) is None:
             return
         axes, points, requests = planned
-        limit = None if self._kit.session().is_sandbox else self.most.value
-        started = self._kit.start(requests, self.cost, requests, sweep=True, max_credits=limit)
-        if started is None:
+        most = {} if self._kit.session().is_sandbox else {"max_credits": self.most.value}
+        if (started := self._kit.start(requests, self.cost, requests, sweep=True, **most)) is None:
             return
         session, call = started
+        self._edited = True  # a prompt that is typed in Create from here on does not take the place of this one
         self._started = session, call, time.monotonic()
         self.sweep = SweepResult(axes, points, call.handles)
         # The cells before the layout that names them: the page then has nothing to ask for.
@@ -195,8 +199,7 @@ class Explorer:
     def stop_waiting(self) -> None:
         """Cancel what was not sent; the rest runs on and its images are saved."""
         stopped = self._started[1].cancel_unsent()
-        cancelled, running = len(stopped.cancelled), len(stopped.still_running)
-        told = f"{cancelled} cancelled before they were sent, {running} still running."
+        told = f"{len(stopped.cancelled)} cancelled before they were sent, {len(stopped.still_running)} still running."
         say(self.cost, text_html(told, "muted"))
 
     # ---- the ticker ----
@@ -240,6 +243,13 @@ class Explorer:
         self.check()
 
 
+def _offered(own: str) -> str:
+    """What the page opens with: a person's own prompt with a word that varies; else the example, which shows how."""
+    if not own or own in {example["prompt"] for example in EXAMPLES.values()}:
+        return EXAMPLE
+    return own if words_of([own]) else f"{own}, {{style}}"
+
+
 def _plan_html(axes: sweep_axes.Axes, price: str, taken: str) -> str:
     """Each axis with its values as they were understood, what is taken from Create, then the count and the price."""
     # A source image that was forgotten in the form would make every image of the grid look like it.
@@ -252,8 +262,13 @@ def _plan_html(axes: sweep_axes.Axes, price: str, taken: str) -> str:
 def _axis_html(name: str, values: Sequence[object]) -> Html:
     read = [tag("span", bounded(sweep_axes.label(value), 60), style=_VALUE, dir="auto") for value in values[:12]]
     more = f" and {len(values) - 12} more" if len(values) > 12 else ""
-    title = tag("strong", f"{name.replace('_', ' ')} ({len(values)}): ")
-    return tag("div", title, *(part for one in read for part in (one, " ")), more, style="margin: 2px 0")
+    return tag(
+        "div",
+        tag("strong", f"{name.replace('_', ' ')} ({len(values)}): "),
+        *(part for one in read for part in (one, " ")),
+        more,
+        style="margin: 2px 0",
+    )
 
 
 _VALUE = f"display: inline-block; padding: 0 6px; margin: 1px 0; border-radius: 4px; background-color: {FAINT}"

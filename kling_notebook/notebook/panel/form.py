@@ -12,7 +12,6 @@ import ipywidgets as widgets
 from ...api.errors import InputError, KlingError
 from ...api.generation_request import GenerationRequest
 from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
-from ...api.quantities import duration
 from ...jobs.spending import Estimate
 from ...results import code_export
 from ...session.session import Session
@@ -35,7 +34,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 TITLES = {"num_outputs": "Images", "output_format": "File format"}
 
 
-HOW = "The same request as code. Copy it into a cell."
+HOW, NO_CODE, ONLY_CALL = (
+    "The same request as code. Copy it into a cell.",
+    "The form is not valid yet, so no code can be made for it.",
+    "The cell magic has no way to write this request; use the Python call.",
+)
 # In the order of the form: words first, lists together, the image last.
 KINDS = ("text", "choice", "switch", "integer", "number", "image")
 
@@ -188,8 +191,10 @@ class Form:
             self.button.description = f"Generate \u00b7 {'no cost' if here else estimate.money}"
             cost = _cost_html(estimate)
             if len(request.prompt) > LONG_PROMPT:
-                long = f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
-                reasons["prompt"] = text_html(long, "warning")
+                reasons["prompt"] = text_html(
+                    f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor.",
+                    "warning",
+                )
         except InputError as error:  # what is not about one field stands under the first one
             where = str(error.parameter) if error.parameter in reasons else "prompt"
             reasons[where] = text_html(str(error), "reason")
@@ -220,8 +225,7 @@ class Form:
 
 def _cost_html(estimate: Estimate) -> str:
     """``1 image · about 12 s``; the price stands on the button."""
-    time_text = f" \u00b7 about {duration(estimate.seconds)}" if estimate.seconds else ""
-    made = f"{plural(estimate.images, 'image')}{time_text}"
+    made = " \u00b7 ".join(filter(None, (plural(estimate.images, "image"), estimate.time)))
     return text_html("This folder has it already." if estimate.reused and not estimate.jobs else made, "muted")
 
 
@@ -249,10 +253,8 @@ class Code:
     def show(self, request: GenerationRequest | None) -> None:
         """The code of a request, or why there is none."""
         cell = code_export.cell_of(request) if request is not None else None
-        invalid = "The form is not valid yet, so no code can be made for it."
-        say(self.note, text_html(invalid if request is None else HOW, "muted"))
-        only_call = "The cell magic has no way to write this request; use the Python call."
-        say(self._cell_note, text_html(only_call if request is not None and cell is None else "", "muted"))
+        say(self.note, text_html(NO_CODE if request is None else HOW, "muted"))
+        say(self._cell_note, text_html(ONLY_CALL if request is not None and cell is None else "", "muted"))
         shown(self.cell, cell is not None)
         shown(self.call, request is not None)
         self.cell.value = cell or ""

@@ -196,7 +196,7 @@ class KlingPanel:
         handle = call.handles[0]
         with suppress(Exception):  # it is bought: a fault of what shows it must not make anybody ask again
             self.gallery.watch(handle, session)
-            text = f"Job {handle.number} is under way ({time.strftime('%H:%M:%S')})"
+            text = time.strftime(f"Job {handle.number} is under way (%H:%M:%S)")
             say(self.form.message, text_html(text, "muted"))
         return handle
 

@@ -168,7 +168,7 @@ def test_six_examples_fill_the_form_and_leave_the_count(panel):
 
 
 def test_nothing_is_bought_by_moving_anything_but_generate(panel, service):
-    panel.form.controls["num_outputs"].value = 4
+    panel.form.controls["num_outputs"].value = 2
     panel.form.controls["resolution"].value = "2K"
     panel.form.controls["prompt"].value = "another"
     panel.tabs.selected_index = EXPLORE
@@ -609,14 +609,30 @@ def test_explore_opens_with_an_example_its_values_count_and_price(panel, service
 def test_explore_begins_with_the_prompt_of_the_form_once_it_is_one_s_own(panel):
     panel.form.controls["prompt"].value = "a boat\non a lake"
     panel.tabs.selected_index = EXPLORE
-    assert panel.explorer.prompt.value == "a boat on a lake"
-    assert "Nothing varies yet" in panel.explorer.plan.value
+    assert panel.explorer.prompt.value == "a boat on a lake, {style}"
+    assert "3 images" in panel.explorer.plan.value, "something varies, and it can be run"
+    assert not panel.explorer.run.disabled
     assert "\u26a0" not in panel.explorer.plan.value, "no error before anything is typed"
     panel.explorer.prompt.value = "a {red} thing"
     assert panel.explorer.words["red"].value == "red", "the first of its values"
     panel.explorer.words["red"].value = ""
     assert "\u26a0" in panel.explorer.plan.value
     assert panel.explorer.run.disabled
+
+
+def test_explore_follows_the_prompt_of_create_until_it_is_used(panel):
+    def seen(own):
+        panel.tabs.selected_index = CREATE
+        panel.form.controls["prompt"].value = own
+        panel.tabs.selected_index = EXPLORE
+        return panel.explorer.prompt.value, list(panel.explorer.words)
+
+    assert seen(EXAMPLES["Fox"]["prompt"]) == ("A {animal} at {time}, watercolor", ["animal", "time"])
+    assert seen("a boat") == ("a boat, {style}", ["style"])
+    assert seen("a {color} boat") == ("a {color} boat", ["color"])
+    assert seen("") == ("A {animal} at {time}, watercolor", ["animal", "time"])
+    panel.explorer.prompt.value = "an {animal} of my own"
+    assert seen("a boat") == ("an {animal} of my own", ["animal"])
 
 
 def test_words_in_braces_become_axes_and_keep_their_values_while_they_are_gone(panel):
