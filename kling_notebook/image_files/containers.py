@@ -34,7 +34,7 @@ class Facts:
     Attributes:
         width, height: in pixels, the largest that any header names; 0 for a file that is not decoded.
         alpha: what a WebP's first header promises; the other two have no such header.
-        orientation: EXIF's or XMP's, 1 to 8: how the stored pixels have to be turned to be upright.
+        orientation: EXIF's, 1 to 8: how the stored pixels have to be turned to be upright.
     """
 
     media_type: str
@@ -69,10 +69,7 @@ def facts(data: bytes) -> Facts:
     """
     kind, parts = _walk(data)
     found = {PNG: _png_facts, JPEG: _jpeg_facts, WEBP: _webp_facts}[kind](data, parts)
-    # XMP's counts if EXIF has none, as for Pillow.
-    xmp = (_XMP_ORIENTATION.search(data, p.body, p.body_end) for p in parts if _is(data, p, _XMP[kind]))
-    turned = exif.read_orientation(_exif_of(data, kind, parts)) or next((int(one[1]) for one in xmp if one), 1)
-    return replace(found, orientation=turned)
+    return replace(found, orientation=exif.read_orientation(_exif_of(data, kind, parts)))
 
 
 def pixel_data(data: bytes) -> bytes:
@@ -146,12 +143,6 @@ def _walk(data: bytes) -> tuple[str, list[_Part]]:
 # What a part is called, and what its first bytes hold: so many of them are looked at.
 _Mark = tuple[bytes, bytes, int]
 _EXIF: dict[str, _Mark] = {PNG: (b"eXIf", b"", 0), JPEG: (b"\xe1", _EXIF_HEADER, 6), WEBP: (b"EXIF", b"", 0)}
-_XMP: dict[str, _Mark] = {
-    PNG: (b"iTXt", b"XML:com.adobe.xmp", 17),
-    JPEG: (b"\xe1", b"http://ns.adobe.com/xap/1.0/", 28),
-    WEBP: (b"XMP ", b"", 0),
-}
-_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _MANIFEST: dict[str, _Mark] = {PNG: (b"caBX", b"", 0), JPEG: (b"\xeb", b"jumb", 32), WEBP: (b"C2PA", b"", 0)}
 
 

@@ -46,14 +46,14 @@ def read_description(block: bytes) -> str | None:
 
 
 def read_orientation(block: bytes | None) -> int:
-    """How the image has to be turned to be upright: EXIF's 1 to 8, 0 if nothing says so."""
+    """How the image has to be turned to be upright: EXIF's 1 to 8, 1 if nothing says so."""
     try:
         directory = _first_directory(block or b"")
     except BrokenExifError:
-        return 0
+        return 1
     entry = directory.entries.get(ORIENTATION, bytes(12))
     value: int = struct.unpack_from(directory.order + "H", entry, 8)[0]
-    return value if 1 <= value <= 8 else 0
+    return value if 1 <= value <= 8 else 1
 
 
 def with_description(block: bytes | None, text: str) -> bytes:

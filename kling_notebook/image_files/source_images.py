@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
-from ..api.event_log import suppress
 from ..api.generation_request import SourceImage
 from . import decode, decode_pool, exif
 from .file_kinds import JPEG, PNG, WEBP, kind_of
@@ -65,10 +64,7 @@ def load_source(value: Any) -> tuple[bytes, str]:
     except InputError:
         raise
     except Exception as error:  # of a file behind the image, or a mode that Pillow cannot convert
-        raise _refused(
-            f"The source image cannot be read and written as a PNG: {error}. If its file was closed or is not whole, "
-            "open it anew; otherwise convert the image to RGB."
-        ) from None
+        raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
     _check_bytes("The source image", len(data))
     return data, media_type
 
@@ -142,19 +138,13 @@ def known_by_pixels(source: SourceImage) -> SourceImage:
 
 def _encoded(image: Image.Image) -> tuple[bytes, str]:
     """A PNG of the image as it looks; a JPEG if the PNG is too large and nothing is transparent."""
+    orientation = image.getexif().get(exif.ORIENTATION, 1)
     profile = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None
-    image = decode.upright(_as_it_looks(image), _orientation(image))
+    image = decode.upright(_as_it_looks(image), orientation)
     data = decode.encoded(image, "PNG", compress_level=6, icc_profile=profile)
     if len(data) <= MOST_BYTES or image.mode in ("LA", "RGBA"):
         return data, PNG
     return decode.encoded(image, "JPEG", quality=95, icc_profile=profile), JPEG
-
-
-def _orientation(image: Image.Image) -> int:
-    """How the image has to be turned, from its EXIF or XMP; 1 if nothing says so, or the EXIF is broken."""
-    with suppress(Exception):  # on broken EXIF Pillow raises anything at all
-        return image.getexif().get(exif.ORIENTATION, 1)  # type: ignore[no-any-return]
-    return 1
 
 
 def _as_it_looks(image: Image.Image) -> Image.Image:
@@ -199,14 +189,15 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
         way = "Save one frame of it" if data[:4] == b"GIF8" else "Save the image"
         raise _refused(f"{name} is {kind.name}. {way} as PNG, JPEG or WebP.")
     try:
-        facts, image = decode_pool.run(decode.load, data, as_it_is=True)
+        facts, _ = decode_pool.run(decode.decode, data, 1)
+        turned = facts.orientation > 1 and not facts.animated
+        image = decode_pool.run(decode.load, data, as_it_is=True)[1] if turned else None
     except decode.NotAnImageError as error:
         raise _refused(f"{name} cannot be used: {error}. Save it anew as PNG, JPEG or WebP.") from None
     if facts.animated:
         raise _refused(f"{name} is animated. Save one frame of it as PNG, JPEG or WebP.")
     _check_size(name, facts.width, facts.height)
-    # By the reader of images in memory, so that a file and the image opened from it are turned alike.
-    return load_source(image) if _orientation(image) in range(2, 9) else (data, kind.media_type)
+    return (data, kind.media_type) if image is None else load_source(image)
 
 
 def _check_bytes(name: str, size: int) -> None:
