@@ -177,7 +177,7 @@ MUTATIONS = (
         "jobs/test_signed_images.py", "stays_valid"),
     row("a source image from 0 to 1 is taken for one from 0 to 255", SOURCES, 'image.mode == "F" and high <= 1', "False",
         ARRIVING, "arrives_as_it_looks"),
-    row("the orientation of a source image is ignored", SOURCES, "image = decode.upright(_as_it_looks(image), orientation)",
+    row("the orientation of a source image is ignored", SOURCES, "image = decode.upright(_as_it_looks(image), decode.orientation_of(image))",
         "image = _as_it_looks(image)", ARRIVING, "arrives_as_it_looks"),
     row("values that mean nothing are sent", SOURCES, "if not np.isfinite(values).all():", "if False:",
         ARRIVING, "cannot_be_sent"),

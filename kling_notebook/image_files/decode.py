@@ -181,9 +181,8 @@ def _opened(data: bytes, kind: FileKind, facts: Facts | None) -> Image.Image:
 
 
 def _facts_of(image: Image.Image, kind: FileKind) -> Facts:
-    block = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
     animated = bool(getattr(image, "is_animated", False))
-    return Facts(kind.media_type, *image.size, animated, orientation=exif.read_orientation(block))
+    return Facts(kind.media_type, *image.size, animated, orientation=orientation_of(image))
 
 
 def _check_size(width: int, height: int) -> None:
@@ -191,6 +190,13 @@ def _check_size(width: int, height: int) -> None:
         raise NotAnImageError("it has no pixels")
     if width * height > MOST_PIXELS:
         raise NotAnImageError(f"it has {width} x {height} pixels, above the limit of 50 million", final=True)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation of a PIL image, as of a file's bytes. `PIL.Image.Image.getexif` would also believe XMP and a
+    text chunk, which viewers do not, and a TIFF's tag, by which Pillow turns the image itself."""
+    image.load()  # in a PNG it may stand behind the pixels
+    return exif.read_orientation(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.errors import InputError
 from ..api.generation_request import SourceImage
-from . import decode, decode_pool, exif
+from . import decode, decode_pool
 from .file_kinds import JPEG, PNG, WEBP, kind_of
 from .regular_file import open_regular
 
@@ -138,9 +138,8 @@ def known_by_pixels(source: SourceImage) -> SourceImage:
 
 def _encoded(image: Image.Image) -> tuple[bytes, str]:
     """A PNG of the image as it looks; a JPEG if the PNG is too large and nothing is transparent."""
-    orientation = image.getexif().get(exif.ORIENTATION, 1)
     profile = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None
-    image = decode.upright(_as_it_looks(image), orientation)
+    image = decode.upright(_as_it_looks(image), decode.orientation_of(image))
     data = decode.encoded(image, "PNG", compress_level=6, icc_profile=profile)
     if len(data) <= MOST_BYTES or image.mode in ("LA", "RGBA"):
         return data, PNG

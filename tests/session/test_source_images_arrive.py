@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from kling_notebook.api.client import ServiceClient
 from kling_notebook.api.errors import InputError
@@ -50,6 +52,35 @@ def opened(file: io.BytesIO) -> Image.Image:
     return Image.open(io.BytesIO(file.getvalue()))
 
 
+TURN = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description tiff:Orientation=\"6\"/></x:xmpmeta>"
+
+
+def raw_profile() -> PngImagePlugin.PngInfo:
+    """EXIF as a PNG's text, as ImageMagick writes it: no viewer turns the image by it."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Raw profile type exif", f"\nexif\n{len(TURN)}\n{TURN.hex()}\n", zip=True)
+    return info
+
+
+def behind_the_pixels() -> io.BytesIO:
+    chunk = b"eXIf" + TURN
+    data = stored("PNG").getvalue()
+    return io.BytesIO(
+        data[:-12] + struct.pack(">I", len(TURN)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[-12:]
+    )
+
+
+# What says in an odd way how the image is to be turned, and whether viewers turn it.
+ODD_TURNS = {
+    "TIFF": (stored("TIFF", exif=TURN), True), "PNG behind the pixels": (behind_the_pixels(), True),
+    "AVIF": (stored("AVIF", quality=95, exif=TURN), True), "WebP": (stored("WEBP", quality=95, exif=TURN), True),
+    "PNG raw profile": (stored("PNG", pnginfo=raw_profile()), False), "WebP XMP": (stored("WEBP", xmp=XMP), False),
+    "JPEG XMP": (stored("JPEG", quality=95, xmp=XMP), False),
+    "JPEG cut list": (stored("JPEG", quality=95, exif=TURN[:9] + b"\5" + TURN[10:]), False),
+    "JPEG wide number": (stored("JPEG", quality=95, exif=TURN[:13] + b"\4" + TURN[14:18] + b"\0\0\0\6\0\0\0\0"), False),
+}  # fmt: skip
+
 ARRIVES: dict[str, tuple[Any, np.ndarray[Any, Any]]] = {
     "L": (GRAY, RAMP), "RGB": (COLOR, RGB), "1": (GRAY.convert("1"), RAMP), "LA": (GRAY.convert("LA"), RAMP),
     "La": (GRAY.convert("LA").convert("La"), RAMP), "P": (COLOR.quantize(256), RGB),
@@ -71,6 +102,10 @@ ARRIVES: dict[str, tuple[Any, np.ndarray[Any, Any]]] = {
     "orientation 6 opened": (opened(turned()), np.rot90(RGB, -1)),
     "orientation 6 converted": (opened(turned()).convert("L"), np.rot90(np.asarray(COLOR.convert("L")), -1)),
     "orientation 6 as BytesIO": (turned(), np.rot90(RGB, -1)),
+    **{f"{name} opened": (opened(file), np.rot90(RGB, -1) if is_turned else RGB)
+       for name, (file, is_turned) in ODD_TURNS.items()},
+    **{f"{name} as bytes": (file.getvalue(), np.rot90(RGB, -1) if is_turned else RGB)
+       for name, (file, is_turned) in ODD_TURNS.items() if name not in ("TIFF", "AVIF")},
 }  # fmt: skip
 REFUSED = {
     "bool": (RAMP > 99, "uint8 .* not bool. Convert it: array"), "int32": (RAMP.astype("int32"), "not int32"),
