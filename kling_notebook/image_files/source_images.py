@@ -64,7 +64,10 @@ def load_source(value: Any) -> tuple[bytes, str]:
     except InputError:
         raise
     except Exception as error:  # of a file behind the image, or a mode that Pillow cannot convert
-        raise _refused(f"The source image cannot be written as a PNG: {error}. Convert it to RGB.") from None
+        raise _refused(
+            f"The source image cannot be read and written as a PNG: {error}. If its file was closed or is not whole, "
+            "open it anew; otherwise convert the image to RGB."
+        ) from None
     _check_bytes("The source image", len(data))
     return data, media_type
 

@@ -48,6 +48,10 @@ def turned(orientation: int = 6) -> io.BytesIO:
     return stored("JPEG", quality=95, exif=exif)
 
 
+def broken_exif() -> io.BytesIO:
+    return stored("JPEG", quality=95, exif=b"Exif\0\0not a list of tags")
+
+
 def opened(file: io.BytesIO) -> Image.Image:
     return Image.open(io.BytesIO(file.getvalue()))
 
@@ -102,6 +106,7 @@ ARRIVES: dict[str, tuple[Any, np.ndarray[Any, Any]]] = {
     "orientation 6 opened": (opened(turned()), np.rot90(RGB, -1)),
     "orientation 6 converted": (opened(turned()).convert("L"), np.rot90(np.asarray(COLOR.convert("L")), -1)),
     "orientation 6 as BytesIO": (turned(), np.rot90(RGB, -1)),
+    "broken EXIF as bytes": (broken_exif().getvalue(), RGB), "broken EXIF opened": (opened(broken_exif()), RGB),
     **{f"{name} opened": (opened(file), np.rot90(RGB, -1) if is_turned else RGB)
        for name, (file, is_turned) in ODD_TURNS.items()},
     **{f"{name} as bytes": (file.getvalue(), np.rot90(RGB, -1) if is_turned else RGB)
@@ -121,6 +126,7 @@ REFUSED = {
     "I above 16 bits": (Image.fromarray(RAMP.astype("int32") * 999), "0 to 65535"),
     "a file of text": (io.StringIO("words"), "opened as text"),
     "a number": (5, "cannot be of"),
+    "cut short": (opened(io.BytesIO(stored("JPEG").getvalue()[:2000])), "open it anew"),
 }  # fmt: skip
 
 
