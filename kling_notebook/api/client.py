@@ -136,7 +136,7 @@ class ServiceClient:
         url = url_policy.same_origin_url(status_url, self.base_url) or url_policy.job_url(self.base_url, job_id)
         try:
             reply = self._exchange(self._transport.get, url)
-            return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self.base_url)
+            return wire.read_job(reply.status, reply.headers, reply.body, job_id, base_url=self.base_url, cut=reply.cut)
         except KlingError as error:
             raise error.with_job(job_id=job_id) from None
 

@@ -90,7 +90,8 @@ class Job:
         output_urls: the same of a job in any state: what stands in its output so far.
         status_url: where to poll, if usable.
         credit_cost, credits_remaining: None where the reply did not say.
-        error: the service's reason, for a failed job. warnings: what the service says of the images' content.
+        error: the service's reason, for a failed job or one that a reply without its id calls failed.
+        warnings: what the service says of the images' content.
         raw: the reply, without asset URLs.
     """
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 JSON_LIMIT = 2**24  # bytes of a reply above which it is not read as JSON: a reply may echo a source image of 13 MB
@@ -17,7 +18,12 @@ _READER = json.JSONDecoder(
     strict=False,
 )
 _PREFIX = re.compile(r"(?:[^{\[<]{0,200}(?:<br|<b>)[^{\[]{0,500}|\)\]\}'?,?|data:)?\s{0,99}(?=[{\[])", re.IGNORECASE)
+_BEGINNING = re.compile(r"[{\[]")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
+# An escape, a backslash that is none, a comma before an end.
+_SLIP = re.compile(r'(\\u[0-9A-Fa-f]{4}|\\["\\/bfnrt])|(\\)|,(?=\s*[}\]])')
+MOST_VALUES, MOST_TOKENS = 32, 50_000
+"""In one reply; beyond lies nonsense, which must not take long to read."""
 
 
 def parse(body: bytes) -> Any:
@@ -36,14 +42,41 @@ def parse(body: bytes) -> Any:
     return value if isinstance(value, Mapping | list) or not text[end:].strip() else None
 
 
-def parse_torn(body: bytes) -> Any:
-    """What arrived whole of an object that ends in the middle; None if nothing did."""
+def parse_all(body: bytes) -> tuple[list[Any], bool]:
+    """The objects and lists in a reply, in their order, and True if they are whole.
+
+    Also of lines of JSON, of a stream of events, of a call (JSONP) and of JSON inside a text. Of a body that ends in
+    the middle of the first one: what arrived of it, and False.
+    """
     text = _decoded(body[:JSON_LIMIT])
+    if text.startswith('"') and isinstance(inside := parse(body), str):
+        text = inside
+    found: list[Any] = []
+    at = _BEGINNING.search(text)
+    for _ in range(MOST_VALUES):
+        if at is None:
+            break
+        try:
+            value, end = _READER.raw_decode(text, at.start())
+        except (ValueError, RecursionError):
+            value, end = _damaged(text, at.start())
+            if value and not end and not found:
+                return [value], False
+        found += [value] if isinstance(value, Mapping | list) and end else []
+        at = _BEGINNING.search(text, end or at.end())
+    return found, True
+
+
+def _damaged(text: str, start: int) -> tuple[Any, int]:
+    """What can be read of a value that is not quite JSON, None if nothing, and where it ends, 0 if it was cut.
+
+    Commas before an end and escapes that JSON does not know are overlooked.
+    """
     open_ones: list[str] = []
-    kept, closing = 0, ""
-    for token in _TOKEN.finditer(text):
+    kept = start
+    for token in islice(_TOKEN.finditer(text, start), MOST_TOKENS):
         mark, at = token[0], token.start()
-        if mark == '"' or (mark in ("}", "]") and not open_ones):  # a text without an end, an end without a beginning
+        if mark == '"':  # a text without an end
             break
         if mark in ("{", "["):
             open_ones.append("}" if mark == "{" else "]")
@@ -51,11 +84,14 @@ def parse_torn(body: bytes) -> Any:
             open_ones.pop()
         elif mark != "," and open_ones[-1:] != ["]"] and not text[max(0, at - 20) : at].rstrip().endswith(":"):
             continue  # a name: its value has not arrived
-        kept, closing = token.end() - (mark == ","), "".join(reversed(open_ones))
+        kept = token.end() - (mark == ",")
+        if not open_ones:
+            break
+    closing = "".join(reversed(open_ones))
     try:
-        return _READER.decode(text[:kept] + closing)
+        return _READER.decode(_SLIP.sub(r"\1\2\2", text[start:kept] + closing)), 0 if closing else kept
     except (ValueError, RecursionError):
-        return None
+        return None, 0 if closing else kept
 
 
 def _decoded(body: bytes) -> str:

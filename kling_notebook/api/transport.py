@@ -27,7 +27,7 @@ from .api_key import Secret, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
 from .first_byte import Exchange, WatchedConnection, under_way
 from .response_body import CHUNK, CutShortError, TooBigError, pieces
-from .sanitize import JSON_LIMIT, parse
+from .sanitize import JSON_LIMIT, parse_all
 from .url_policy import data_of, host_of, is_data_url, is_loopback, redirect_target, request_target, why_blocked
 
 REDIRECTS = 5
@@ -88,7 +88,7 @@ class Transport:
         """
         session, request = self._sessions[is_loopback(url)], requests.Request("GET", url)
         reply = self._exchange(session, request, Exchange(request_target(url), self._key))
-        if reply.cut is not None and parse(reply.body) is None:
+        if reply.cut is not None and not parse_all(reply.body)[0]:
             raise TransportError(f"The reply of {host_of(url)} was cut short: {reply.cut}. Ask again.")
         return reply
 

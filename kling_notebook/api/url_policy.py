@@ -164,10 +164,10 @@ def why_out_of_reach(url: str, base_url: str) -> str | None:
     return None
 
 
-def same_origin_url(url: str | None, base_url: str) -> str | None:
+def same_origin_url(url: object, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
     holds something that is not a character: it could not be written down, and with it the job's id."""
-    found = origin(url) if url and len(url) <= LONGEST_URL and url.isprintable() else None
+    found = origin(url) if isinstance(url, str) and len(url) <= LONGEST_URL and url.isprintable() else None
     return url if found and found == origin(base_url) else None
 
 
@@ -220,12 +220,18 @@ def data_of(url: str) -> bytes:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def id_in_job_url(url: str | None, base_url: str) -> str | None:
-    """The job id in an address such as `job_url` makes; None for any other."""
-    start = f"{base_url}/jobs/"
-    if not base_url or not url or not url.startswith(start):
-        return None
-    return unquote(re.split("[/?#]", url[len(start) :], maxsplit=1)[0]) or None
+def id_in_job_url(url: str, base_url: str) -> str | None:
+    """The job id in an address such as `job_url` makes, perhaps a relative one; None for any other.
+
+    Only the host is compared: services behind a proxy often give a scheme and a port of their own.
+    """
+    start = _split(f"{base_url}/jobs/")
+    for place in (f"{base_url}/", model_url(base_url, "model", "run")):
+        found = _split(urljoin(place, url))
+        if start and found and found.hostname == start.hostname and found.path.startswith(start.path):
+            text = unquote(found.path[len(start.path) :].partition("/")[0])
+            return text if is_job_id(text) else None
+    return None
 
 
 def job_url(base_url: str, job_id: str) -> str:

@@ -6,9 +6,10 @@ hangs on it: a submit whose reply holds no job id is never taken for a refusal.
 Source: https://pixeldojo.ai/api-platform/kling-image.
 """
 
+import functools
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, product
 from typing import Any, Literal
@@ -21,12 +22,13 @@ from .errors import (
     ModelNotFoundError,
     RateLimitedError,
     ServerError,
+    TransportError,
     UnauthorizedError,
     UnexpectedReplyError,
 )
 from .job import MOST_BALANCE, MOST_CREDITS, Job
-from .rate_headers import header, retry_after
-from .sanitize import clean, number, parse, parse_torn, without_urls
+from .rate_headers import retry_after
+from .sanitize import JSON_LIMIT, clean, number, parse, parse_all, without_urls
 from .url_policy import id_in_job_url, is_data_url, is_job_id, same_origin_url
 
 _STATES: Mapping[str, Literal["running", "completed", "failed"]] = {
@@ -36,10 +38,14 @@ _STATES: Mapping[str, Literal["running", "completed", "failed"]] = {
     ),
     **dict.fromkeys(("pending", "processing", "running", "queued", "starting", "in_progress"), "running"),
 }
-# Those of a job first: beside them a plain "status" may be that of the request.
-_STATUS_KEYS = ("jobStatus", "job_status", "taskStatus", "task_status", "status", "state")
-_OWN_ID_KEYS = ("jobId", "job_id")  # the documented names: they count in an error reply, and say whose reply it is
-_ID_KEYS = (*_OWN_ID_KEYS, "id", "jobID", "taskId", "task_id")
+# Names as `_bare` has them. Those of a job first: beside them a plain "status" may be that of the request.
+_JOB_STATUS_KEYS = ("jobstatus", "jobstate", "taskstatus", "taskstate")
+_STATUS_KEYS = (*_JOB_STATUS_KEYS, "status", "state")
+_OWN_ID_KEYS = ("jobid",)  # the documented name: it counts in an error reply, and says whose reply it is
+_JOB_ID_KEYS = (*_OWN_ID_KEYS, "jobuuid", "taskid", "taskuuid", "predictionid", "generationid", "operationid", "runid")
+# The others may be anybody's: those of the last kinds often name the request, for a trace.
+_ID_KEYS = (*_JOB_ID_KEYS, "id", "promptid", "executionid", "requestid", "uuid", "guid")
+_STATUS_URL_KEYS = ("statusurl", "pollingurl", "pollurl")
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidRequestError,
@@ -86,54 +92,63 @@ def read_submit(
         ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError.
             ``maybe_submitted`` if the reply leaves open that a job was made.
     """
-    # A reply that was cut still counts: the job it names was paid for, and its id is all that is needed.
-    whole = parse(body)
-    reply = _unwrapped(whole if whole is not None else parse_torn(body)) or {}
+    reply, whole = _reply_in(body, base_url)
+    good = 200 <= status < 300
     # An id is an id: a job that is named was made, whatever the status.
-    if not 200 <= status < 300 and _job_id(reply, _OWN_ID_KEYS) is None:
+    job_id = _job_id(reply or {}, _ID_KEYS if good else _OWN_ID_KEYS)
+    if job_id is None and status < 400 and not refuses(status):
+        job_id = _id_in_addresses(headers, body, base_url)
+    if job_id is None and not good:
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
-    job_id = _job_id(reply)
-    for url in (_text(reply, "statusUrl", "status_url"), header(headers, "location")):
-        job_id = job_id or id_in_job_url(url, base_url)
-    job = _job(reply, job_id or "", base_url)
-    if whole is None:  # what is missing may change the meaning of what is there; the next poll says it all
-        job = replace(job, state="running", image_urls=(), error=None)
+    job = _job(reply or {}, job_id or "", base_url, whole=whole)
     if job_id is None and not job.image_urls:
         torn = f" was cut short: {cut}." if cut else " holds no job id."
         raise _unexpected(f"The service's reply to a submit{torn}", status, body, maybe_submitted=True)
     return job
 
 
-def read_job(status: int, headers: Mapping[str, str], body: bytes, job_id: str, *, base_url: str = "") -> Job:
+def read_job(
+    status: int, headers: Mapping[str, str], body: bytes, job_id: str, *, base_url: str = "", cut: str | None = None
+) -> Job:
     """The job as a poll reply shows it. An undocumented status means that it is still running.
 
-    Its ``job_id`` is the one that the reply names, which the caller compares with the one it asked for.
+    Its ``job_id`` is the one that the reply names, which the caller compares with the one it asked for. If it names
+    none, its failure is to be seen twice (`completed_by_evidence`): a gateway may speak of itself. Images count
+    whatever the HTTP status.
 
     Raises:
         ApiError: by status and code. UnexpectedReplyError if the reply is not a JSON object (``raw`` is then text) or
             the job is completed without an image (``raw`` is then the reply).
+        TransportError: the same of a reply that was ``cut``.
     """
-    if not 200 <= status < 300:
+    reply, whole = _reply_in(body, base_url, job_id)
+    job = _job(reply or {}, _job_id(reply or {}, _OWN_ID_KEYS) or job_id, base_url, whole=whole)
+    if not 200 <= status < 300 and not job.image_urls:
         raise read_error(status, headers, body, submitting=False).with_job(job_id=job_id)
-    reply = _unwrapped(parse(body))
-    if reply is None:
-        raise _unexpected(f"The service's reply about job {job_id} cannot be read.", status, body, job_id=job_id)
-    job = _job(reply, _job_id(reply, _OWN_ID_KEYS) or job_id, base_url)
-    if _STATES.get(job.status) == "completed" and not job.image_urls:
-        raise _unexpected(f"Job {job_id} is completed, and the reply names no image.", status, body, job_id=job_id)
-    return job
+    if reply is None or (_STATES.get(job.status) == "completed" and not job.output_urls):
+        if cut:
+            raise TransportError(f"The reply about job {job_id} was cut short: {cut}. Ask again.", job_id=job_id)
+        what = f"The service's reply about job {job_id} cannot be read."
+        what = what if reply is None else f"Job {job_id} is completed, and the reply names no image."
+        raise _unexpected(what, status, body, job_id=job_id)
+    return replace(job, state="running") if job.state == "failed" and _job_id(reply) is None else job
 
 
 def completed_by_evidence(before: Job | None, now: Job, num_outputs: int) -> Job:
     """The reply ``now``, as completed if its output shows it whatever the status word says.
 
-    Under a word that is not known, image URLs in the output of two polls running are enough. Under a known running
-    word, which may come with previews, at least ``num_outputs`` URLs must stand there, the same ones both times.
+    A failure in a reply that names no job is one if the reply before shows it as well. Under a word that is not known,
+    image URLs in the output of two polls running are enough. Under a known running word, which may come with previews,
+    and in replies that were cut, at least ``num_outputs`` URLs must stand there, the same ones both times.
 
     Args:
         before: the job's previous reply, None for its first. num_outputs: images that were asked for.
     """
-    if now.state != "running" or before is None or not now.output_urls or not before.output_urls:
+    if now.state != "running" or before is None:
+        return now
+    if now.error is not None and before.error is not None:
+        return replace(now, state="failed")
+    if not now.output_urls or not before.output_urls:
         return now
     same = [_without_query(url) for url in now.output_urls] == [_without_query(url) for url in before.output_urls]
     if now.status in _STATES and (not same or len(now.output_urls) < num_outputs):
@@ -146,41 +161,75 @@ def _without_query(url: str) -> str:
     return url if is_data_url(url) else url.partition("?")[0]
 
 
-def _job(reply: Mapping[str, Any], job_id: str, base_url: str) -> Job:
+def _job(reply: Mapping[str, Any], job_id: str, base_url: str, *, whole: bool) -> Job:
     images = tuple(dict.fromkeys(_images_of(reply, base_url)))
-    word = _status_word(reply) or ("completed" if images else "unknown")
+    likely = "completed" if images else "failed"
+    words = _status_words(reply) or ["completed" if images else "unknown"]
+    # Of several words the one that the images bear out, else one that is known.
+    word = min(words, key=lambda word: (_STATES.get(word) != likely, word not in _STATES))
     state = _STATES.get(word, "running")
+    # What is missing may change the meaning of what is there; the next poll says it all.
+    state = state if whole and (state != "completed" or images) else "running"
     return Job(
         job_id,
-        state if state != "completed" or images else "running",
+        state,
         word,
         image_urls=images if state == "completed" else (),
         output_urls=images,
-        status_url=same_origin_url(_text(reply, "statusUrl", "status_url"), base_url),
-        credit_cost=_credits(reply, MOST_CREDITS, "creditCost", "credit_cost"),
-        credits_remaining=_credits(reply, MOST_BALANCE, "creditsRemaining", "credits_remaining"),
+        status_url=next(
+            filter(None, (same_origin_url(url, base_url) for url in _values(reply, _STATUS_URL_KEYS))), None
+        ),
+        credit_cost=_credits(reply, MOST_CREDITS, "creditcost"),
+        credits_remaining=_credits(reply, MOST_BALANCE, "creditsremaining"),
         error=_reason(reply) if state == "failed" else None,
         warnings=warnings_of(reply),
         raw=without_urls(reply),
     )
 
 
-def _status_word(reply: Mapping[str, Any]) -> str:
-    """The service's own word, lower-cased; known ones as they are listed here ("In progress": in_progress)."""
-    for key in _STATUS_KEYS:
-        value = reply.get(key)
-        if isinstance(value, Mapping):
-            value = next((value[name] for name in _STATUS_KEYS if isinstance(value.get(name), str)), value)
-        word = clean(value, 40).lower()
-        plain = re.sub(r"[\s-]+", "_", word)
-        if word:
-            return plain if plain in _STATES else word
-    return ""
+def _status_words(reply: Mapping[str, Any]) -> list[str]:
+    """The service's own words, lower-cased, only those of a job if there are some; known ones as they are listed here
+    ("In progress": in_progress)."""
+    values = [*_values(reply, _JOB_STATUS_KEYS)] or [*_values(reply, _STATUS_KEYS)]
+    inner = [[*_values(value, _STATUS_KEYS)] if isinstance(value, Mapping) else [value] for value in values]
+    words = [clean(one, 40).lower() for ones in inner for one in ones]
+    plain = {word: re.sub(r"[\s-]+", "_", word) for word in words if word}
+    return [known if known in _STATES else word for word, known in plain.items()]
+
+
+@functools.lru_cache(maxsize=1000)
+def _bare(name: object) -> str:
+    """A name without what differs from one service to another: job_id, jobID and Job-Id are one."""
+    return re.sub(r"[\W_]", "", str(name)).casefold()
+
+
+def _values(reply: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:
+    """What stands under these names, in the order of the names."""
+    return (reply[key] for name in names for key in reply if _bare(key) == name)
 
 
 # --- what a reply is wrapped in -------------------------------------------------------------------------------------
 
 _WRAPPERS = ("data", "result", "job", "response", "body", "payload", "prediction", "task")
+
+
+def _reply_in(body: bytes, base_url: str, job_id: str = "") -> tuple[Mapping[str, Any] | None, bool]:
+    """What a body says of the job (None if it cannot be read), and whether it is whole.
+
+    A stream of events is taken as one reply, the later ones over the earlier ones; those about another job than
+    ``job_id`` are left out if there are more. Inside a page or text only what speaks of a job counts.
+    """
+    values, whole = parse_all(body)
+    items = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
+    replies = [found for item in items if (found := _unwrapped(item)) is not None]
+    enough = 3 if body.lstrip().startswith(b"<") else 1  # a page is written by anybody
+    speaking = [reply for reply in replies if _certainty(reply) >= enough]
+    ours = [reply for reply in speaking if not job_id or _job_id(reply) in (None, job_id)] or speaking
+    if not ours:
+        exact = parse(body)
+        ours = replies[:1] if isinstance(exact, Mapping) else [{"output": exact}] if isinstance(exact, list) else []
+        ours = [reply for reply in ours if isinstance(exact, Mapping) or _images_of(reply, base_url)]
+    return {key: value for reply in ours for key, value in reply.items()} if ours else None, whole
 
 
 def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
@@ -201,28 +250,37 @@ def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
         # Under another name it may be anybody's: a user has an id and a status as well.
         enough = 1 if key in _WRAPPERS and certain < 2 else 3
         if found is not None and _certainty(found) >= enough:
-            outside = reply.keys() - {key} - (set(_STATUS_KEYS) if found.keys() & set(_STATUS_KEYS) else set())
-            return {name: reply[name] for name in outside} | dict(found)
+            hidden = _STATUS_KEYS if [*_values(found, _STATUS_KEYS)] else ()
+            return {name: reply[name] for name in reply if name != key and _bare(name) not in hidden} | dict(found)
     return reply
 
 
 def _certainty(value: Mapping[str, Any]) -> int:
     """How surely it speaks of a job: 3 by an id that only a job has, 2 by a bare ``id``, 1 by a status or by images."""
-    if any(key in value for key in _ID_KEYS if key != "id"):
+    names = set(map(_bare, value))
+    if not names.isdisjoint(_JOB_ID_KEYS):
         return 3
-    if "id" in value and not value.keys() & {*_IMAGE_KEYS, *_ENCODED_KEYS}:  # an image has an id, too
-        return 2
-    return int(any(key in value for key in (*_STATUS_KEYS, "output", "outputs")))
+    if not names.isdisjoint(("id", "promptid")) and names.isdisjoint((*_IMAGE_KEYS, *_ENCODED_KEYS)):
+        return 2  # an image has an id, too
+    return int(not names.isdisjoint((*_ID_KEYS, *_STATUS_KEYS, "output", "outputs")))
 
 
 def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
     """A job id that can be polled: text or a number, whatever its characters; not a path that leads elsewhere."""
-    for key in keys:
-        value = reply.get(key)
+    for value in _values(reply, keys):
         text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
         if is_job_id(text):
             return text
     return None
+
+
+_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s]{0,300}?jobs/[^"'<>\s]+(?=["'<>\s])""")
+
+
+def _id_in_addresses(headers: Mapping[str, str], body: bytes, base_url: str) -> str | None:
+    """The job id in any address of the service's jobs: statusUrl, polling_url, urls.get, _links.self.href, Location."""
+    text = " ".join([*headers.values(), body[:JSON_LIMIT].decode("utf-8", "replace").replace("\\/", "/")])
+    return next(filter(None, (id_in_job_url(url, base_url) for url in _ADDRESS.findall(text))), None)
 
 
 # --- images ---------------------------------------------------------------------------------------------------------
@@ -239,8 +297,8 @@ _CONTAINERS = (
     "artifacts",
     "generations",
 )
-_IMAGE_KEYS = ("images", "image", "assets", "url", "urls", "image_url", "image_urls", "imageUrl", "imageUrls")
-_ENCODED_KEYS = ("b64_json", "base64", "b64")
+_IMAGE_KEYS = ("images", "image", "assets", "url", "urls", "imageurl", "imageurls")
+_ENCODED_KEYS = ("b64json", "base64", "b64")
 _OTHER_ADDRESSES = re.compile(
     r"status|poll|cancel|webhook|callback|self|^get$|stream|log|docs|help|input|(?<!re)source|request|prompt|param|thumb|preview|"
     r"user|account|owner|author|avatar|warning|error",
@@ -255,10 +313,14 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     at the top, and below names that are not known ("task_result").
     """
     # If there are some under ``output``, what stands elsewhere is the same, or something else.
-    others = [key for key in reply if isinstance(reply[key], Mapping | list) and not _OTHER_ADDRESSES.search(str(key))]
+    others = [
+        _bare(key)
+        for key, value in reply.items()
+        if isinstance(value, Mapping | list) and not _OTHER_ADDRESSES.search(str(key))
+    ]
     places = product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:]))
     for anywhere, keys in (*places, (False, (*_IMAGE_KEYS, *others))):
-        urls = chain.from_iterable(_urls(reply.get(key), anywhere=anywhere) for key in keys)
+        urls = chain.from_iterable(_urls(value, anywhere=anywhere) for value in _values(reply, keys))
         # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
         if found := [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]:
             return found
@@ -277,9 +339,9 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
     elif isinstance(value, list):
         inside = value
     elif isinstance(value, Mapping):
-        names = [key for key in value if not _OTHER_ADDRESSES.search(str(key))] if anywhere else _IMAGE_KEYS
-        inside = [value.get(name) for name in names]
-        encoded = [value[key] for key in _ENCODED_KEYS if isinstance(value.get(key), str) and len(value[key]) > 100]
+        named = [item for key, item in value.items() if not _OTHER_ADDRESSES.search(str(key))]
+        inside = named if anywhere else [*_values(value, _IMAGE_KEYS)]
+        encoded = [text for text in _values(value, _ENCODED_KEYS) if isinstance(text, str) and len(text) > 100]
         inside += [text if is_data_url(text) else f"data:image/any;base64,{text}" for text in encoded]
     for item in inside if depth < 8 else ():  # deeper is nonsense, and would end in a RecursionError
         yield from _urls(item, anywhere=anywhere, depth=depth + 1)
@@ -288,7 +350,7 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
 # --- other facts ----------------------------------------------------------------------------------------------------
 
 _REASON_KEYS = re.compile(r"error|fail|reason|message|msg|detail|cause|moderation", re.IGNORECASE)
-_NOT_A_REASON = frozenset({*_ID_KEYS, *_STATUS_KEYS, "statusUrl", "creditCost", "creditsRemaining", "error"})
+_NOT_A_REASON = frozenset({*_ID_KEYS, *_STATUS_KEYS, *_STATUS_URL_KEYS, "creditcost", "creditsremaining", "error"})
 
 
 def _reason(reply: Mapping[str, Any]) -> str:
@@ -302,7 +364,11 @@ def _reason(reply: Mapping[str, Any]) -> str:
         if _REASON_KEYS.search(str(key)) and isinstance(value, str) and value != code
     ]
     text = "; ".join(filter(None, dict.fromkeys([message or code or "", *named])))
-    rest = {key: value for key, value in reply.items() if key not in _NOT_A_REASON and value not in (None, "", [], {})}
+    rest = {
+        key: value
+        for key, value in reply.items()
+        if _bare(key) not in _NOT_A_REASON and value not in (None, "", [], {})
+    }
     return clean(text) or ("no reason given" + (f" ({clean(rest, 200)})" if rest else ""))
 
 
@@ -318,11 +384,7 @@ def warnings_of(reply: Any) -> tuple[str, ...]:
 
 def _credits(parsed: Mapping[str, Any], most: float, *keys: str) -> float | None:
     """Credits, perhaps fractional: the first of the keys that holds a number of at most ``most``."""
-    return next((n for key in keys if (n := number(parsed.get(key))) is not None and n <= most), None)
-
-
-def _text(parsed: Mapping[str, Any], *keys: str) -> str | None:
-    return next((parsed[key] for key in keys if isinstance(parsed.get(key), str)), None)
+    return next((n for value in _values(parsed, keys) if (n := number(value)) is not None and n <= most), None)
 
 
 # ---------------------------------------------------------------------------------------------------------- errors

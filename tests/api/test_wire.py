@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from kling_notebook.api.errors import (
     UnexpectedReplyError,
 )
 from kling_notebook.api.retry_policy import AfterSubmit, after_submit
-from kling_notebook.api.sanitize import JSON_LIMIT, parse, without_urls
+from kling_notebook.api.sanitize import JSON_LIMIT, parse, parse_all, without_urls
 from kling_notebook.api.schema import read_schema
 
 BASE = "https://pixeldojo.ai/api/v1"
@@ -126,6 +127,218 @@ def test_a_torn_reply_still_tells_its_job_id() -> None:
         wire.read_submit(200, {}, b'{"jobId": "job_abc1', cut="it took too long")
     assert caught.value.job_id is None
     assert caught.value.maybe_submitted
+
+
+# What a reply may be wrapped in, or damaged by, without a doubt of what it says.
+WRAPPED = {
+    "a byte order mark": b"\xef\xbb\xbfREPLY",
+    "UTF-16": "REPLY",
+    "one byte more": b"REPLYx",
+    "a bracket more": b"REPLY}",
+    "a list": b"[REPLY]",
+    "JSONP": b"callback(REPLY);",
+    "JSONP with a comment": b"/**/ typeof cb === 'function' && cb(REPLY);",
+    "an event": b"event: message\ndata: REPLY\n\n",
+    "events": b'data: {"jobId":"job_abc123","status":"processing"}\n\ndata: REPLY\n\ndata: [DONE]\n\n',
+    "lines": b'{"jobId":"job_abc123","status":"queued"}\nREPLY\n',
+    "lines about others": b'REPLY\n{"jobId":"job_other","status":"failed"}\n',
+    "a guard": b"while(1);REPLY",
+    "JSON in JSON": b'{"data":"ESCAPED"}',
+    "a text": b'"ESCAPED"',
+    "a page": b"<html><style>p{color:red}</style><pre>REPLY</pre>",
+    "a notice before": b"Warning: odd {value} in line 3\nREPLY",
+    "a comma before the end": b"REPLY,}",
+}
+
+
+def _wrapped(kind: str, reply: Any) -> bytes:
+    text, outer = json.dumps(reply), WRAPPED[kind]
+    if isinstance(outer, str):
+        return outer.replace("REPLY", text).encode("utf-16")
+    if kind.startswith("a comma"):
+        return text[:-1].encode() + b",}"
+    return outer.replace(b"REPLY", text.encode()).replace(b"ESCAPED", json.dumps(text)[1:-1].encode())
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_what_a_reply_is_wrapped_in_hides_nothing_of_it(kind: str) -> None:
+    done = {"jobId": "job_abc123", "status": "completed", "output": {"images": [ONE, TWO]}}
+    job = _polled(_wrapped(kind, done))
+    assert (job.job_id, job.state, job.image_urls) == ("job_abc123", "completed", (ONE, TWO))
+    failed = _polled(_wrapped(kind, {"jobId": "job_abc123", "status": "failed", "error": "NSFW"}))
+    assert (failed.state, failed.error) == ("failed", "NSFW")
+    if kind != "lines about others":
+        assert _submitted(_wrapped(kind, {"jobId": "job_abc123", "status": "pending"})).job_id == "job_abc123"
+
+
+def test_a_torn_poll_shows_what_arrived_and_ends_nothing() -> None:
+    """Its images count if they stand there twice; a failure may be another one's, or be taken back."""
+    whole = _bytes({"jobId": "job_abc123", "status": "completed", "output": {"images": [ONE, TWO]}, "cost": 1})
+    torn = [_polled(whole[: whole.index(end) + len(end)]) for end in (b'sig=a"', b'sig=b"', b"}")]
+    assert [job.state for job in torn] == ["running"] * 3
+    assert [job.output_urls for job in torn] == [(ONE,), (ONE, TWO), (ONE, TWO)]
+    assert wire.completed_by_evidence(torn[0], torn[0], 2).state == "running"
+    assert wire.completed_by_evidence(torn[1], torn[2], 2).image_urls == (ONE, TWO)
+    failed = _polled(b'{"jobId": "job_abc123", "status": "failed", "error": "NSFW", "log": "x')
+    assert wire.completed_by_evidence(failed, failed, 1).state == "running"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "a \\x41 fox", "jobId": "job_abc123"},
+        b'{"prompt": "a \\x fox", "jobId": "job_abc123"}',
+        b'{"jobId": "job_abc123", "tags": ["a", "b",], }',
+    ],
+)
+def test_what_is_not_quite_json_is_read(body: Any) -> None:
+    assert _submitted(body).job_id == "job_abc123"
+
+
+def test_nonsense_does_not_take_long_to_read() -> None:
+    for body in (b"[" * JSON_LIMIT, b'{"a":' * 10**6, b'{"a":"' * 10**6, b"{a" * 10**6, b'["' + b"A" * JSON_LIMIT):
+        began = time.process_time()
+        parse_all(body)
+        assert time.process_time() - began < 5
+
+
+# --- names of ids -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jobId",
+        "job_id",
+        "JOBID",
+        "Job-Id",
+        "jobid",
+        "id",
+        "ID",
+        "taskId",
+        "TASK_ID",
+        "task-id",
+        "requestId",
+        "request_id",
+        "predictionId",
+        "prediction_id",
+        "generationId",
+        "promptId",
+        "uuid",
+        "UUID",
+        "runId",
+        "operation_id",
+    ],
+)
+@pytest.mark.parametrize("outer", [None, "data", "result"])
+def test_an_id_is_an_id_whatever_the_spelling_of_its_name(name: str, outer: str | None) -> None:
+    reply: Any = {name: "job_abc123", "status": "queued"}
+    assert _submitted({outer: reply} if outer else reply).job_id == "job_abc123"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"requestId": "trace-1", "data": {"id": "job_abc123", "status": "queued"}},
+        {"request_id": "trace-1", "jobId": "job_abc123"},
+        {"id": "call-1", "data": {"task_id": "job_abc123"}},
+        {"uuid": "trace-1", "job": {"id": "job_abc123"}},
+    ],
+)
+def test_the_id_of_a_request_is_not_taken_for_that_of_its_job(reply: Any) -> None:
+    assert _submitted(reply).job_id == "job_abc123"
+
+
+ADDRESSES = [
+    f"{BASE}/jobs/job_abc123",
+    f"{BASE}/jobs/job_abc123/status?x=1",
+    "/api/v1/jobs/job_abc123",
+    "jobs/job_abc123",
+    "../../jobs/job_abc123",
+    "http://pixeldojo.ai/api/v1/jobs/job_abc123",
+    "https://pixeldojo.ai:443/api/v1/jobs/job%5Fabc123#top",
+]
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_an_address_of_the_job_holds_its_id(url: str) -> None:
+    for reply in (
+        {"statusUrl": url},
+        {"polling_url": url, "status": "queued"},
+        {"urls": {"get": url}},
+        {"_links": {"self": {"href": url}}},
+        {"data": {"links": [{"rel": "self", "href": url}]}},
+    ):
+        assert _submitted(reply).job_id == "job_abc123"
+        assert _submitted(_bytes(reply).replace(b"/", b"\\/")).job_id == "job_abc123"
+    for status in (200, 201, 202, 301, 302, 303):
+        assert wire.read_submit(status, {"LOCATION": url}, b"", base_url=BASE).job_id == "job_abc123"
+    for status in (307, 308, 400, 500):
+        with pytest.raises(ApiError):
+            wire.read_submit(status, {"Location": url}, b"", base_url=BASE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/api/v1/jobs/job_abc123",
+        f"{BASE}/jobs/",
+        f"{BASE}/jobs/..",
+        f"{BASE}/jobs/%2e%2e",
+        "https://pixeldojo.ai/other/jobs/job_abc123",
+        "/jobs/job_abc123",
+        "https://[",
+    ],
+)
+def test_another_address_is_no_id(url: str) -> None:
+    for read in (
+        lambda: _submitted({"statusUrl": url}),
+        lambda: wire.read_submit(201, {"Location": url}, b"{}", base_url=BASE),
+    ):
+        with pytest.raises(UnexpectedReplyError):
+            read()
+    with pytest.raises(UnexpectedReplyError):
+        _submitted(f'{{"statusUrl":"{BASE}/jobs/job_ab'.encode())
+
+
+# --- what ends a job ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", [{"status": "error", "message": "upstream timeout"}, {"state": "Expired"}])
+def test_a_failure_that_names_no_job_is_believed_when_it_is_seen_twice(reply: Any) -> None:
+    once, other = _polled(reply), _polled({"status": "processing"})
+    assert once.state == "running"
+    assert wire.completed_by_evidence(None, once, 1).state == "running"
+    assert wire.completed_by_evidence(other, once, 1).state == "running"
+    assert wire.completed_by_evidence(once, once, 1).state == "failed"
+    for name in ("jobId", "id", "task_id"):
+        assert _polled({**reply, name: "job_abc123"}).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [
+        ({"success": True, "state": "failed"}, "failed"),
+        ({"ok": True, "status": "success", "state": "failed"}, "failed"),
+        ({"status": "success", "state": "failed", "output": {"images": [ONE]}}, "completed"),
+        ({"status": "error", "state": "completed", "output": {"images": [ONE]}}, "completed"),
+        ({"status": "ok", "state": "processing"}, "running"),
+        ({"status": 200, "state": "completed", "output": {"images": [ONE]}}, "completed"),
+        ({"status": "success", "jobStatus": "processing", "output": {"images": [ONE]}}, "running"),
+        ({"success": False, "status": "completed", "output": {"images": [ONE]}}, "completed"),
+    ],
+)
+def test_of_several_words_the_one_counts_that_the_images_bear_out(reply: Any, state: str) -> None:
+    assert _polled({"jobId": "job_abc123", **reply}).state == state
+
+
+@pytest.mark.parametrize("status", [203, 206, 303, 404, 410, 500, 503])
+def test_images_count_whatever_the_http_status(status: int) -> None:
+    done = {"jobId": "job_abc123", "status": "completed", "output": {"images": [ONE]}}
+    assert _polled(done, status).image_urls == (ONE,)
+    if not 200 <= status < 300:
+        with pytest.raises(ApiError):
+            _polled({"jobId": "job_abc123", "status": "error", "message": "no access"}, status)
 
 
 # --- poll ---------------------------------------------------------------------------------------------------------

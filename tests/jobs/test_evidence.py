@@ -104,6 +104,33 @@ ROWS = [
     poll(INTACT, "a byte order mark", http(b'\xef\xbb\xbf{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT)),
     poll(INTACT, "our 13 MB source image echoed", http(
         b'{"jobId":"{job_id}","status":"completed","input":{"image_url":"data:image/png;base64,%s"},%s}' % (b"A" * 13_000_000, OUTPUT))),
+    *(
+        poll(INTACT, name, http(outer.replace(b"REPLY", b'{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT)))
+        for name, outer in (
+            ("JSONP", b"callback(REPLY);"), ("an event stream", b'data: {"status":"processing"}\n\ndata: REPLY\n\ndata: [DONE]\n\n'),
+            ("lines of JSON", b'{"jobId":"{job_id}","status":"queued"}\nREPLY\n'), ("a list", b"[REPLY]"),
+            ("a text around it", b"<pre>REPLY</pre>"), ("a list with another job", b'[{"jobId":"another","status":"failed"},REPLY]'),
+        )
+    ),
+    poll(INTACT, "torn after the images", http(b'{"jobId":"{job_id}","status":"completed",%s,"pro' % OUTPUT)),
+    poll(INTACT, "torn within the reason of a failure", http(b'{"jobId":"{job_id}","status":"failed","error":"NS'), times=3),
+    poll(INTACT, "a comma too many", http(b'{"jobId":"{job_id}","status":"completed",%s,}' % OUTPUT)),
+    poll(INTACT, "500, and the images are there", http(b'{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT, status=b"500 Oops")),
+    submit(INTACT, "JSONP", http(b'callback({"jobId":"{job_id}","status":"pending"})')),
+    submit(INTACT, "an event stream", http(b'event: queued\ndata: {"jobId":"{job_id}","status":"pending"}\n\n')),
+    submit(INTACT, "a list", http(b'[{"jobId":"{job_id}","status":"pending"}]')),
+    *(
+        submit(INTACT, f"the id as {name}", http(b'{"%s":"{job_id}","status":"pending"}' % name.encode()))
+        for name in ("JOBID", "task-id", "predictionId", "request_id", "uuid")
+    ),
+    *(
+        submit(INTACT, f"the id only in {reply.decode()}", http(reply, status=b"202 Accepted"))
+        for reply in (b'{"polling_url":"BASE/jobs/{job_id}"}', b'{"urls":{"get":"BASE/jobs/{job_id}"}}', b'{"_links":{"self":{"href":"/api/v1/jobs/{job_id}"}}}')
+    ),
+    *(
+        submit(INTACT, f"only Location names the job, {status.decode()}", http(b"", b"Location: /api/v1/jobs/{job_id}", status=status))
+        for status in (b"201 Created", b"202 Accepted", b"303 See Other")
+    ),
     submit(INTACT, "an emoji cut in two", http(b'{"jobId":"{job_id}","status":"pending","prompt":"a fox \xf0\x9f\xa6"}')),
     submit(INTACT, "raw control characters", http(b'{"jobId":"{job_id}","status":"pending","prompt":"a\nfox\x02"}')),
     submit(INTACT, "bytes after the end", http(b'{"jobId":"{job_id}","status":"pending"}<!-- 3 ms -->')),
@@ -140,6 +167,10 @@ ROWS = [
         Fault("submit", "wire", at=1, raw=http(b'{"jobId":"{job_id}","status":"completed",%s}' % OUTPUT)),
         Fault("poll", "wire", at=1, times=99, raw=http(b'{"error":"no such job"}', status=b"404 Not Found")),
     )),
+    poll(LIES, "a gateway's failure, then this job", http(b'{"status":"error","message":"upstream timeout"}'), times=1),
+    poll(LIES, "a failure that names no job, for ever", http(b'{"status":"failed","error":"NSFW content"}'), images=0, status=JobStatus.FAILED),
+    poll(LIES, "success beside failed", http(b'{"jobId":"{job_id}","success":true,"status":"success","state":"failed","error":"NSFW content"}'),
+         images=0, status=JobStatus.FAILED),
     poll(LIES, "about another job, then about this one", http(b'{"jobId":"job_other","status":"processing"}'), times=2),
     submit(LIES, "completed with images and without an id", http(b'{"status":"completed",%s}' % OUTPUT)),
     *(
