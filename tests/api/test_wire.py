@@ -129,7 +129,7 @@ def test_a_torn_reply_still_tells_its_job_id() -> None:
     assert caught.value.maybe_submitted
 
 
-# What a reply may be wrapped in, or damaged by, without a doubt of what it says.
+# What a reply may be wrapped in, or damaged by, and still says the same.
 WRAPPED = {
     "a byte order mark": b"\xef\xbb\xbfREPLY",
     "UTF-16": "REPLY",
@@ -290,7 +290,7 @@ def test_an_address_of_the_job_holds_its_id(url: str) -> None:
         "https://[",
     ],
 )
-def test_another_address_is_no_id(url: str) -> None:
+def test_another_address_holds_none(url: str) -> None:
     for read in (
         lambda: _submitted({"statusUrl": url}),
         lambda: wire.read_submit(201, {"Location": url}, b"{}", base_url=BASE),
