@@ -60,15 +60,18 @@ def promised_length(headers: Mapping[str, str]) -> int | None:
 def _from_the_wire(raw: Any, promised: int | None) -> Iterator[bytes]:
     """The body as it arrives. One that ends early is whole all the same if it is an image with its end marker."""
     first = last = b""
+    failure: Exception | None = None
     try:
         while data := raw.read(CHUNK, decode_content=False):
             first, last = (first + data[:12])[:12], (last + data[-12:])[-12:]
             yield data
-        if promised is not None and raw.tell() != promised:
-            raise CutShortError(f"{raw.tell()} of {promised} bytes arrived")
-    except Exception:
-        if not _has_its_end(first, last, raw.tell()):
-            raise
+    except Exception as error:
+        failure = error
+    if failure is None and promised is not None and raw.tell() != promised:
+        failure = CutShortError(f"{raw.tell()} of {promised} bytes arrived")
+    failure = getattr(getattr(raw, "_original_response", None), "failure", None) or failure
+    if failure is not None and not _has_its_end(first, last, raw.tell()):
+        raise failure
 
 
 def _has_its_end(first: bytes, last: bytes, size: int) -> bool:
@@ -164,6 +167,7 @@ def _unchunked(wire: Iterator[bytes]) -> Iterator[bytes]:
 HEAD_LIMIT = 2**20
 """Bytes of all header lines of a reply, informational ones included."""
 
+_NO_LIMIT = 3600.0  # seconds, for a socket without a time-out
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection"})
 
 
@@ -171,19 +175,38 @@ class TimedReply(http.client.HTTPResponse):
     """A reply whose header and body together must arrive within the read time-out, which requests counts per read.
 
     Its header is read here and not by http.client, which skips no informational reply but 100, gives up above 100
-    lines or 64 kB a line, and forgets the lines after one that it cannot read.
+    lines or 64 kB a line, and forgets the lines after one that it cannot read. If the body breaks off, it ends there,
+    and ``failure`` says why; http.client would lose what came of it.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        if seconds := sock.gettimeout():
-            self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, seconds))
+        self._reader = _TimedReader(self.fp.detach(), sock, sock.gettimeout() or _NO_LIMIT)
+        self.fp = io.BufferedReader(self._reader)
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the body broke off, None if it did not."""
+        return self._reader.failure
+
+    def read(self, amount: int | None = None) -> bytes:
+        """Up to so many bytes of the body; what its header says of its length or form is checked against what comes."""
+        if self.fp is not None and self.chunked and self.chunk_left is None:
+            self.chunked = re.match(rb"[\s0-9A-Fa-f]|$", self.fp.peek(1)) is not None
+        elif self.fp is not None and self.length is not None and (self.length or self.will_close):
+            self.length = max(self.length, len(self.fp.peek(1)))  # it is not another reply: we ask for one at a time
+        try:
+            return super().read(amount) if self.failure is None else b""
+        except http.client.IncompleteRead as error:
+            self._reader.failure = self.failure or error
+            return error.partial + getattr(error.__cause__, "partial", b"")
 
     def begin(self) -> None:
         """Read the header. http.client is given the few lines that say where the body ends."""
         if self.headers is not None:
             return
         first, *lines = self._final_head()
+        first = re.sub(rb"(?i)^HTTP/(?!1\.[01]\b)[0-9.]+", b"HTTP/1.1", first)
         fields = _fields(b"".join(lines))
         framing = [f"{name}: {value}\r\n" for name, value in fields if name.lower() in _FRAMING]
         inside, self.fp = self.fp, io.BytesIO(first + "".join(framing).encode("latin-1") + b"\r\n" * bool(first))
@@ -194,6 +217,7 @@ class TimedReply(http.client.HTTPResponse):
         self.headers = self.msg = http.client.HTTPMessage()
         for name, value in fields:
             self.headers[name] = value
+        self._reader.in_body = True
 
     def _final_head(self) -> list[bytes]:
         """Status line and header lines of the first reply that is not informational; one empty line at the end of the
@@ -226,21 +250,29 @@ def _fields(head: bytes) -> list[tuple[str, str]]:
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads from a socket until a deadline: each read may take what is left."""
+    """Reads from a socket until a deadline: each read may take what is left. A body ends where reading it fails."""
 
     def __init__(self, inside: Any, sock: socket.socket, seconds: float) -> None:
         self._inside, self._sock, self._seconds = inside, sock, seconds
         self._deadline = time.monotonic() + seconds
+        self.in_body = False
+        self.failure: Exception | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> Any:
         left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the whole reply took too long")
-        self._sock.settimeout(left)
-        return self._inside.readinto(buffer)
+        try:
+            if left <= 0:
+                raise TimeoutError("the whole reply took too long")
+            self._sock.settimeout(left)
+            return self._inside.readinto(buffer)
+        except OSError as error:
+            if not self.in_body:
+                raise
+            self.failure = self.failure or error
+            return 0
 
     def close(self) -> None:
         if not self.closed:

@@ -22,6 +22,7 @@ import pytest
 from kling_notebook.api.api_key import clean_key
 from kling_notebook.api.errors import DownloadError, SettingsError, TransportError
 from kling_notebook.api.response_body import TimedReply
+from kling_notebook.api.sanitize import parse_all
 from kling_notebook.api.transport import Transport
 
 KEY = "sk-canary-0123456789"
@@ -171,6 +172,10 @@ def _close(connection: socket.socket, _: bytes) -> None:
 def _reset(connection: socket.socket, _: bytes) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
+
+
+def _hang(_: socket.socket, __: bytes) -> None:
+    time.sleep(1.5)
 
 
 def _after(data: bytes) -> Callable[[socket.socket, bytes], None]:
@@ -467,6 +472,48 @@ def test_a_length_that_promises_too_much_does_not_hide_a_reply_that_is_whole(
 ) -> None:
     server = odd_server(_after(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"status": "completed"}'))
     assert json.loads(transport(server.base_url).get(f"{server.base_url}/a").body) == {"status": "completed"}
+
+
+BODY = b'{"jobId": "job_1", "status": "pending"}'
+BROKEN_FRAMES = {
+    "chunks without the last one": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n"
+    % (len(BODY), BODY),
+    "two chunks, the second torn": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%s\r\nfff\r\n%s"
+    % (BODY[:5], BODY[5:]),
+    "a chunk without its end": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s" % (len(BODY), BODY),
+    "chunks and then nonsense": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\nzz\r\n"
+    % (len(BODY), BODY),
+    "not in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY,
+    "not in chunks, with a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 39\r\n\r\n"
+    + BODY,
+    "a length too short": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + BODY,
+    "a length of 0": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + BODY,
+    "a length too long": b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + BODY,
+    "torn": b"HTTP/1.1 200 OK\r\nContent-Length: 39\r\n\r\n" + BODY[:-3],
+    "HTTP/2": b"HTTP/2 200\r\nContent-Length: 39\r\n\r\n" + BODY,
+    "HTTP/2.0 after HTTP/2 103": b"HTTP/2 103\r\n\r\nHTTP/2.0 200 OK\r\nContent-Length: 39\r\n\r\n" + BODY,
+    "HTTP/3, lower case": b"http/3 200 OK\r\n\r\n" + BODY,
+}
+
+
+@pytest.mark.parametrize("end", [_close, _reset, _hang])
+@pytest.mark.parametrize("frame", BROKEN_FRAMES)
+def test_what_came_of_a_reply_counts_however_its_frame_is_broken(
+    transport: Make, odd_server: Serve, frame: str, end: Callable[[socket.socket, bytes], None]
+) -> None:
+    """http.client drops what came with a chunk, or before an error."""
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(BROKEN_FRAMES[frame])
+        time.sleep(0.1)  # or a reset would overtake it
+        end(connection, request)
+
+    server = odd_server(answer)
+    one = transport(server.base_url, read=0.6)
+    for reply in (one.post(f"{server.base_url}/run", b"{}"), one.get(f"{server.base_url}/jobs/a")):
+        values, whole = parse_all(reply.body)
+        assert (reply.status, values[0]["jobId"], whole) == (200, "job_1", frame != "torn")
+    assert len(server.requests) == 2
 
 
 # --- one deadline for a reply -------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def test_a_torn_reply_still_tells_its_job_id() -> None:
     assert caught.value.maybe_submitted
 
 
-# What a reply may be wrapped in, or damaged by, and still says the same.
+# What a reply may be wrapped in, or damaged by, while it is clear what it says.
 WRAPPED = {
     "a byte order mark": b"\xef\xbb\xbfREPLY",
     "UTF-16": "REPLY",

@@ -146,6 +146,10 @@ ROWS = [
     submit(INTACT, "no id anywhere", http(b'{"status":"pending"}'), images=0, status=JobStatus.UNCONFIRMED),
     submit(LABELS, "103 Early Hints before", http(b'{"jobId":"{job_id}"}', before=b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")),
     submit(LABELS, "100 and 102 before", http(b'{"jobId":"{job_id}"}', before=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")),
+    submit(LABELS, "a chunk that is torn", b'HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n{"jobId":"{job_id}","status":"pen'),
+    submit(LABELS, "called chunked and plain", b'HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n{"jobId":"{job_id}"}'),
+    submit(LABELS, "a length too short", http(b'{"jobId":"{job_id}"}').replace(b"{length}", b"7")),
+    submit(LABELS, "HTTP/2 in the status line", http(b'{"jobId":"{job_id}"}').replace(b"HTTP/1.1", b"HTTP/2")),
     submit(LABELS, "300 headers", http(b'{"jobId":"{job_id}"}', *(b"X-%d: 1" % k for k in range(300)))),
     submit(LABELS, "a header of 100 kB", http(b'{"jobId":"{job_id}"}', b"X-Long: " + b"x" * 100_000)),
     *(
