@@ -164,7 +164,8 @@ class Explorer:
             say(self.plan, text_html(str(error), "reason" if self._edited else "muted"))
             return None
         taken = chosen_parameters(requests[0], without=axes)
-        say(self.plan, _plan_html(axes, f"{sweep_axes.shape(axes)}: {estimate.cost}", taken))
+        alike = bool(requests[0].sources.keys() - axes.keys())
+        say(self.plan, _plan_html(axes, f"{sweep_axes.shape(axes)}: {estimate.cost}", taken, alike=alike))
         made = f"Make {plural(estimate.images, 'image')} \u00b7 {estimate.money}"
         self.run.description = made if estimate.jobs else "Show the grid \u00b7 no cost"
         refusal = ""
@@ -250,10 +251,12 @@ def _offered(own: str) -> str:
     return own if words_of([own]) else f"{own}, {{style}}"
 
 
-def _plan_html(axes: sweep_axes.Axes, price: str, taken: str) -> str:
-    """Each axis with its values as they were understood, what is taken from Create, then the count and the price."""
-    # A source image that was forgotten in the form would make every image of the grid look like it.
-    fixed = text_html(f"Taken from Create: {taken}" if taken else "", "muted")
+def _plan_html(axes: sweep_axes.Axes, price: str, taken: str, *, alike: bool) -> str:
+    """Each axis with its values as they were understood, what is taken from Create, then the count and the price.
+
+    ``alike``: a source image is taken from there; if it was forgotten in the form, every image will look like it.
+    """
+    fixed = text_html(f"Taken from Create: {taken}" if taken else "", "warning" if alike else "muted")
     price = tag("div", price, style="margin-top: 6px; font-size: 13px")
     lines = (_axis_html(name, values) for name, values in axes.items())
     return tag("div", *lines, fixed, price, style="font-size: 12px; line-height: 1.6")

@@ -606,6 +606,17 @@ def test_explore_opens_with_an_example_its_values_count_and_price(panel, service
     assert "Taken from Create" not in explorer.plan.value
 
 
+def test_a_source_image_that_every_image_of_a_grid_will_look_like_is_pointed_out(panel, tmp_path):
+    panel.tabs.selected_index = EXPLORE
+    assert "border-left" not in panel.explorer.plan.value
+    Image.new("RGB", (400, 400)).save(tmp_path / "source.png")
+    panel.form.well.text.value = str(tmp_path / "source.png")
+    panel.tabs.selected_index = CREATE
+    panel.tabs.selected_index = EXPLORE
+    assert "border-left" in panel.explorer.plan.value
+    assert "source.png" in panel.explorer.plan.value
+
+
 def test_explore_begins_with_the_prompt_of_the_form_once_it_is_one_s_own(panel):
     panel.form.controls["prompt"].value = "a boat\non a lake"
     panel.tabs.selected_index = EXPLORE
