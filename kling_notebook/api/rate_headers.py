@@ -1,25 +1,27 @@
 """What a reply's headers say about when to ask again. Pure: ``now_epoch`` is seconds since 1970."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
 from .sanitize import number
+
+DAY = 86400.0  # seconds; a moment further away is nonsense
 
 
 def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool = True) -> float | None:
     """Seconds to wait before asking again, None if the reply does not say.
 
-    Retry-After as seconds or as an HTTP date; without it X-RateLimit-Reset, as seconds, epoch seconds or epoch
-    milliseconds, unless ``or_reset`` is off. Moments are counted from the reply's own Date if it has one, so that a
-    wrong clock on this machine does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text) is
-    as good as absent.
+    Retry-After as seconds, epoch seconds or an HTTP date; without it X-RateLimit-Reset, as seconds, epoch seconds or
+    epoch milliseconds, unless ``or_reset`` is off. Moments are counted from the reply's own Date if it has one, so that
+    a wrong clock on this machine does no harm; a moment that has passed is 0. Nonsense (negative, NaN, infinite, text)
+    is as good as absent.
     """
     text = header(headers, "retry-after")
     if (seconds := _number(text)) is not None:
-        return seconds
+        return _from_now(seconds, headers, now_epoch)
     if (moment := _moment(text)) is not None:
         return max(0.0, moment - _service_clock(headers, now_epoch))
     return reset(headers, now_epoch) if or_reset else None
@@ -27,18 +29,40 @@ def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool 
 
 def reset(headers: Mapping[str, str], now_epoch: float) -> float | None:
     """X-RateLimit-Reset in seconds from now. Small numbers are seconds, large ones epoch, very large milliseconds."""
-    if (value := _number(header(headers, "x-ratelimit-reset", "ratelimit-reset"))) is None:
-        return None
-    if value > 1e11:
-        value /= 1000.0
-    if value > 1e8:
-        value = max(0.0, value - _service_clock(headers, now_epoch))
-    return value if value <= 86400.0 else None
+    value = _number(header(headers, "x-ratelimit-reset", "ratelimit-reset"))
+    seconds = math.inf if value is None else _from_now(value, headers, now_epoch)
+    return seconds if seconds <= DAY else None
 
 
-def count(headers: Mapping[str, str], what: Literal["limit", "remaining"]) -> int | None:
-    value = _number(header(headers, f"x-ratelimit-{what}", f"ratelimit-{what}"))
+def _from_now(value: float, headers: Mapping[str, str], now_epoch: float) -> float:
+    """Seconds from now. Large numbers are epoch seconds, very large ones milliseconds, unless that is days away."""
+    seconds = (value / 1000.0 if value > 1e11 else value) - _service_clock(headers, now_epoch)
+    return max(0.0, seconds) if value > 1e8 and seconds <= DAY else value
+
+
+def remaining(headers: Mapping[str, str]) -> int | None:
+    """X-RateLimit-Remaining."""
+    value = _number(header(headers, "x-ratelimit-remaining", "ratelimit-remaining"))
     return None if value is None else int(min(value, 1e9))
+
+
+def limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
+    """How many requests may be sent in how many seconds: the tightest limit that is announced, None if there is none.
+
+    The seconds may stand in the value (``10;w=1``, ``10/s``) or the name (X-RateLimit-Limit-Second); without them it is
+    a minute. Of longer ones a minute may hold as much: what remains tells the rest.
+    """
+    kinds = ((_LIMIT_NAME.fullmatch(name.lower()), text.lower()) for name, text in headers.items())
+    texts = ", ".join(f"{text}/{kind[1]}" if kind[1] else text for kind, text in kinds if kind)
+    plain = _number(header(headers, "x-ratelimit-limit", "ratelimit-limit")) or 0
+    named = [(int(n[:9]), _SECONDS.get(unit[0]) or float(unit)) for n, unit in _LIMIT_WINDOW.findall(texts)]
+    found = [(n, min(60.0, seconds)) for n, seconds in named or [(int(min(plain, 1e9)), 60.0)] if n and seconds]
+    return min(found, key=lambda pair: pair[0] / pair[1], default=None)
+
+
+_LIMIT_NAME = re.compile(r"(?:x-)?rate-?limit-(?:limit|policy)(?:-(second|minute|hour|day))?")
+_LIMIT_WINDOW = re.compile(r"(\d+)(?:[^,\d]*;\s*w\s*=\s*|\s*(?:/|per)\s*)(\d+|[smhd])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 60.0, "d": 60.0}
 
 
 def _service_clock(headers: Mapping[str, str], now_epoch: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from .rate_headers import count, reset, retry_after
+from .rate_headers import limit, remaining, reset, retry_after
 
 RequestKind = Literal["submit", "poll", "other"]
 
@@ -45,7 +45,8 @@ class RateLimiter:
         rate: requests a minute to assume at first.
         granted: when each reply of the last minute came that was not a 429. under_way: when each request without a
             reply was sent. streak: replies since the last refusal.
-        announced: X-RateLimit-Limit. learned: the limit that refusals taught, None if they taught none.
+        announced: X-RateLimit-Limit. window: seconds in which so many may be granted.
+        learned: the limit that refusals taught, None if they taught none.
         beyond: requests that were granted beyond ``rate`` while nothing was learned.
         remaining: X-RateLimit-Remaining. remaining_at: when it was read. reset_at: the moment named with it.
         hold: nothing is sent before. refused_at, refusals: the last refusal, and how many in a row.
@@ -58,6 +59,7 @@ class RateLimiter:
     under_way: tuple[float, ...] = ()
     streak: int = 0
     announced: int | None = None
+    window: float = WINDOW
     learned: int | None = None
     beyond: int = 0
     remaining: int | None = None
@@ -74,7 +76,7 @@ class RateLimiter:
 
     @property
     def limit(self) -> int:
-        """Requests a minute that are thought to pass."""
+        """Requests in the window, mostly a minute, that are thought to pass."""
         if self.learned is not None:
             return min(self.learned, self.announced or UNLIMITED)
         return self.announced or max(1, int(min(UNLIMITED, self.rate + self.beyond)))
@@ -102,7 +104,7 @@ class RateLimiter:
         known = self.announced is not None or self.learned is not None
         # A poll that finds its job completed lets the next request go, which must find space: polls are spread out as
         # soon as those that wait need what is left. Each of them takes a submit and at least one poll.
-        gap = self.polled_at + WINDOW / self.limit - now
+        gap = self.polled_at + self.window / self.limit - now
         if kind == "poll" and known and 2 * self.waiting >= self.limit - counted and self.waiting and gap > 0:
             return gap
         if self.remaining is None:
@@ -128,14 +130,14 @@ class RateLimiter:
             return 0.0 if counted < self.limit + steps else SOON
         # There is space again when the reply at this place has left the window.
         place = len(self.granted) - times * self.limit + len(self.under_way)
-        return self.granted[place] + WINDOW - now if place < len(self.granted) else SOON
+        return self.granted[place] + self.window - now if place < len(self.granted) else SOON
 
     def _wait_for_reset(self, now: float) -> float:
         """Nothing remains: one request goes when the time has come, alone, and its reply tells more."""
         if self.reset_at is not None and now < self.reset_at:
             return self.reset_at - now
         if self.reset_at is None and len(self.granted) >= self.limit:
-            return max(SOON, self.granted[-self.limit] + WINDOW - now)
+            return max(SOON, self.granted[-self.limit] + self.window - now)
         return SOON if self.under_way and self.under_way[-1] > now - REPLY_PATIENCE else 0.0
 
     def observe_reply(
@@ -157,16 +159,18 @@ class RateLimiter:
 
     def _announcement(self, now: float, sent: float, headers: Mapping[str, str], epoch: float) -> Self:
         """X-RateLimit-*. Of overlapping replies the lowest count holds; only a later request may raise it."""
-        limit, remaining, seconds = count(headers, "limit"), count(headers, "remaining"), reset(headers, epoch)
-        current = replace(self, announced=min(UNLIMITED, limit) if limit else self.announced)
+        current, left, seconds = self, remaining(headers), reset(headers, epoch)
+        if found := limit(headers):
+            learned = self.learned if found[1] == self.window else None  # in another time it means something else
+            current = replace(self, announced=min(UNLIMITED, found[0]), window=found[1], learned=learned)
         if seconds is not None:
             current = replace(current, reset_at=now + seconds if 0 < seconds <= LONGEST_WAIT else None)
-        if remaining is None:  # an answer of something in between, or the service no longer announces
-            fresh = self.remaining is not None and now - self.remaining_at <= WINDOW
+        if left is None:  # an answer of something in between, or the service no longer announces
+            fresh = self.remaining is not None and now - self.remaining_at <= self.window
             return replace(current, remaining=max(0, (self.remaining or 0) - 1) if fresh else None)
-        remaining = min(remaining, current.announced or UNLIMITED)
-        if self.remaining is None or remaining < self.remaining or sent >= self.remaining_at:
-            return replace(current, remaining=remaining, remaining_at=now)
+        left = min(left, current.announced or UNLIMITED)
+        if self.remaining is None or left < self.remaining or sent >= self.remaining_at:
+            return replace(current, remaining=left, remaining_at=now)
         return current
 
     def _granted(self, now: float, sent: float) -> Self:
@@ -199,7 +203,7 @@ class RateLimiter:
             streak=0,
             remaining=None if self.remaining is None else 0,
         )
-        explained = count(headers, "limit") and count(headers, "remaining") == 0
+        explained = limit(headers) and remaining(headers) == 0
         failed_try = self.learned is not None and len(self.granted) >= self.limit
         repeated = now - self.refused_at <= 2 * WINDOW and (len(self.granted) >= TOO_FEW or refusals >= 3)
         if explained or not fresh or not (failed_try or repeated):
@@ -217,13 +221,14 @@ class RateLimiter:
             return math.inf
         current = self._aged(now)
         places = sorted([*current.granted, *current.under_way])
-        tokens = current.limit - len(places) + bisect_right(places, now + horizon - WINDOW)
+        tokens = current.limit - len(places) + bisect_right(places, now + horizon - self.window)
+        tokens = int(tokens * WINDOW / self.window)
         tokens = max(tokens, (current.remaining or 0) - len(current.under_way))
         tokens -= min(current.waiting, current.running)  # each job that ends makes way for one request that waits
         return max(1.0, RESERVE * tokens / max(1, current.running))
 
     def _aged(self, now: float) -> Self:
         """Without what is over: replies older than the window, and requests whose reply will not come."""
-        old, lost = bisect_right(self.granted, now - WINDOW), bisect_right(self.under_way, now - WINDOW)
+        old, lost = bisect_right(self.granted, now - self.window), bisect_right(self.under_way, now - WINDOW)
         # Asked many times a second, mostly in vain.
         return replace(self, granted=self.granted[old:], under_way=self.under_way[lost:]) if old or lost else self

@@ -22,6 +22,8 @@ from .wire import refuses
 # Polls since the last good one answered with something that waiting does not mend, before the asking ends.
 REFUSED_POLL_TRIES = 5
 
+# Polls since the last good one that did not accept the key; a single such answer may be a gateway's mistake.
+UNAUTHORIZED_POLL_TRIES = 2
 UNKNOWN_JOB_TRIES = 3  # polls since the last good one answered 404 before the job counts as gone
 
 # A job younger than that does not count as gone, however often the answer is 404: a service of many machines may not
@@ -71,6 +73,7 @@ class FailedPolls:
     count: int = 0
     unknown: int = 0
     refused: int = 0
+    unauthorized: int = 0
 
     def after(self, error: KlingError, age: float = math.inf, left: float = math.inf) -> AfterPoll:
         """Count this one. ``age``: the job's in seconds, where it is known. ``left``: seconds of patience with it."""
@@ -79,10 +82,12 @@ class FailedPolls:
             self.unknown += 1
         elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError | ServerError):
             self.refused += 1  # an unreadable reply, a completed job without an image
+            self.unauthorized += isinstance(error, UnauthorizedError)
         # Gone comes first: it ends the job, the others only the asking, which resume takes up again.
         if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
             return AfterPoll.GONE
-        pointless = self.refused >= REFUSED_POLL_TRIES or isinstance(error, UnauthorizedError | SettingsError)
+        tried = self.refused >= REFUSED_POLL_TRIES or self.unauthorized >= UNAUTHORIZED_POLL_TRIES
+        pointless = tried or isinstance(error, SettingsError)
         too_long = retry_after_seconds(error) > min(LONGEST_WAIT, left)
         return AfterPoll.REFUSED if pointless or too_long else AfterPoll.AGAIN
 

@@ -8,6 +8,7 @@ from ..api.event_log import log_suppressed, suppress
 from ..api.job import JobStatus
 from ..api.parameters import check_characters
 from ..api.quantities import count
+from ..api.wire import refuses
 from ..image_files import saving
 from ..journal import layout
 from ..journal.job_record import Record
@@ -111,7 +112,7 @@ def _ask_with_this_key(dispatcher: Dispatcher, record: Record) -> None:
             client.poll(str(record.job_id), status_url)
             return
         except KlingError as error:
-            if not isinstance(error, ApiError) or error.status not in (401, 403, 404):
+            if not isinstance(error, ApiError) or error.status == 429 or not refuses(error.status):
                 log_suppressed(f"asking for job {n} with another key", error)  # the job's own polls will see what it is
                 return
             refusal = error

@@ -145,7 +145,8 @@ class Session:
 
     def _current_rate(self) -> float:
         """The limit the service announced counts more than the setting; no client is made for it."""
-        return float(self._client.request_queue.limiter.limit if self._client else self.rate)
+        known = self._client and self._client.request_queue.limiter
+        return known.limit * 60.0 / known.window if known else self.rate
 
     def __repr__(self) -> str:
         return f"<Session {self.backend} in {self.folder}>"

@@ -485,7 +485,7 @@ def test_wait_gives_up_where_the_key_is_refused(start: Start, connect: Connect) 
     service.add_fault(Fault("poll", "status", status=401))
     with pytest.raises(UnauthorizedError):
         client.wait(job.job_id, timeout=20)
-    assert service.count("poll") == 1
+    assert service.count("poll") == 2
 
 
 def test_an_interrupt_names_the_job_that_continues(

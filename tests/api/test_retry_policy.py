@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kling_notebook.api import errors
+from kling_notebook.api import errors, rate_headers
 from kling_notebook.api.poll_schedule import Durations, estimate_duration, next_poll
 from kling_notebook.api.rate_headers import retry_after
 from kling_notebook.api.rate_limiter import LONGEST_WAIT, RateLimiter, backoff
@@ -80,7 +80,9 @@ BUSY = errors.ServerError("busy", status=503)
         ([errors.TransportError("dropped")] * 99, 9e9, AfterPoll.AGAIN),
         ([errors.RateLimitedError("slow", status=429, retry_after=120.0)] * 99, 9e9, AfterPoll.AGAIN),
         ([errors.RateLimitedError("slow", status=429, retry_after=121.0)], 0.0, AfterPoll.REFUSED),
-        ([errors.UnauthorizedError("key", status=401)], 0.0, AfterPoll.REFUSED),
+        ([errors.UnauthorizedError("key", status=401)], 0.0, AfterPoll.AGAIN),
+        ([errors.UnauthorizedError("key", status=401)] * 2, 0.0, AfterPoll.REFUSED),
+        ([errors.UnauthorizedError("key", status=401), BUSY] * 2, 0.0, AfterPoll.REFUSED),
         ([errors.SettingsError("proxy")], 0.0, AfterPoll.REFUSED),
         ([UNREADABLE] * 4, 9e9, AfterPoll.AGAIN),
         ([UNREADABLE, BUSY] * 4, 9e9, AfterPoll.AGAIN),
@@ -118,6 +120,10 @@ def test_a_job_is_asked_for_again_as_long_as_it_helps(
         ({"X-RateLimit-Reset": str(int(NOW) + 17)}, 17.0),
         ({"X-RateLimit-Reset": str((int(NOW) + 17) * 1000)}, 17.0),
         ({"X-RateLimit-Reset": str(int(NOW) - 17)}, 0.0),
+        ({"Retry-After": str(int(NOW) + 17)}, 17.0),
+        ({"Retry-After": str((int(NOW) + 17) * 1000)}, 17.0),
+        ({"Retry-After": str(int(NOW) - 17)}, 0.0),
+        ({"Retry-After": str(10**13)}, 1e13),
         ({"Retry-After": "4", "X-RateLimit-Reset": "17"}, 4.0),
         ({"Retry-After": "soon", "X-RateLimit-Reset": "17"}, 17.0),
         ({"Retry-After": "-1"}, None),
@@ -295,6 +301,38 @@ def test_an_announced_limit_is_all_that_goes_out_in_a_minute() -> None:
 def test_without_a_refusal_the_limit_grows_with_each_granted_request() -> None:
     pace, count = spend(RateLimiter(60), 0.0, most=300)
     assert count == pace.limit == 300
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({"RateLimit-Policy": "10;w=1"}, (10, 1.0)),
+        ({"RateLimit-Limit": "10", "RateLimit-Policy": "10;w=1"}, (10, 1.0)),
+        ({"RateLimit-Limit": "10, 10;w=1"}, (10, 1.0)),
+        ({"RateLimit-Policy": '"burst";q=20;w=10, "daily";q=1000;w=86400'}, (20, 10.0)),
+        ({"ratelimit-policy": "10; w=1, 100;w=60"}, (100, 60.0)),
+        ({"RateLimit-Policy": "600;w=3600"}, (600, 60.0)),
+        ({"X-RateLimit-Limit-Second": "5"}, (5, 1.0)),
+        ({"X-RateLimit-Limit-Second": "5", "X-RateLimit-Limit-Minute": "60"}, (60, 60.0)),
+        ({"X-RateLimit-Limit": "10/s"}, (10, 1.0)),
+        ({"X-Rate-Limit-Limit": "10 per second"}, (10, 1.0)),
+        ({"X-RateLimit-Limit": "60, 60;w=60"}, (60, 60.0)),
+        ({"X-RateLimit-Limit": "60"}, (60, 60.0)),
+        ({"X-RateLimit-Limit": "none", "RateLimit-Policy": "later"}, None),
+        ({"X-RateLimit-Limit": "0", "RateLimit-Policy": "0;w=0"}, None),
+        ({}, None),
+    ],
+)
+def test_a_limit_is_read_with_the_time_it_is_for(headers: dict[str, str], found: tuple[int, float] | None) -> None:
+    assert rate_headers.limit(headers) == found
+
+
+def test_a_limit_for_a_second_is_kept_each_second_and_not_a_minute_long() -> None:
+    pace, count = spend(RateLimiter(60), 0.0, headers={"RateLimit-Policy": "10;w=1"})
+    assert count == 10
+    assert pace.try_acquire(0.5, "submit")[1] == pytest.approx(0.5)
+    assert spend(pace, 1.01, headers={"RateLimit-Policy": "10;w=1"})[1] == 10
+    assert pace.report_load(running=64, waiting=0).share(2.0) > 5
 
 
 def test_beyond_the_limit_few_are_under_way_at_once() -> None:

@@ -49,7 +49,7 @@ def test_resume_names_them_and_leaves_them_alone(of_another_key: Session, sandbo
     assert row_of(session) == before
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 422])
 def test_a_refusal_changes_nothing(status: int, of_another_key: Session, sandbox: Sandbox) -> None:
     session, before = of_another_key, row_of(of_another_key)
     sandbox.add_fault(Fault("poll", "status", status=status, times=9))
