@@ -78,6 +78,8 @@ MUTATIONS = (
     row("the intent is journaled after the POST", "jobs/running_job.py",
         "            intent = self.store.commit(intent)\n        except BaseException as error:",
         "            pass\n        except BaseException as error:", CRASH, "intent and before and POST"),
+    row("a place that cannot be written is noticed after the purchase", "jobs/purchase.py", "    layout.check_writable(workspace.folder)\n", "",
+        KEPT, "noticed_before"),
     row("what cannot be journaled is sent all the same", "jobs/running_job.py",
         "            self._sending = False\n            if not isinstance(error, JournalError | OSError):",
         "            self.record, self.unwritten = intent, None\n            return\n            if not isinstance(error, JournalError | OSError):",

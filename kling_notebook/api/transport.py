@@ -402,8 +402,10 @@ class _Adapter(HTTPAdapter):
         try:
             return super().get_connection_with_tls_context(*args, **options)
         except Exception as error:  # no connection is opened here yet: nothing was sent
+            socks = ", or install what it needs: pip install 'requests[socks]'" if "SOCKS" in str(error) else ""
             raise SettingsError(
-                f"The proxy named in the environment cannot be used ({type(error).__name__}). Check HTTPS_PROXY."
+                f"{_described(str(args[0].url))} cannot be reached: {type(error).__name__}. Nothing was sent. Check the "
+                f"variable, or unset it{socks}."
             ) from None
 
 

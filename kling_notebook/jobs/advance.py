@@ -13,7 +13,7 @@ Each step is committed before the next one is taken, so running and resuming are
 import time
 
 from ..api import errors, rate_limiter, request_queue, retry_policy
-from ..api.errors import KlingError, ModelNotFoundError, StillRunningError, TransportError
+from ..api.errors import ApiError, KlingError, ModelNotFoundError, StillRunningError, TransportError
 from ..api.event_log import suppress
 from ..api.job import Job, JobStatus
 from ..api.quantities import about
@@ -176,9 +176,11 @@ def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) 
     """The error of a submit of unknown outcome; its class says what was seen."""
     n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
     cost = f" ({about(record.estimate)})" if record.estimate else ""
+    reply = seen.message if isinstance(seen, ApiError) and seen.message not in seen_first else ""
+    shown = f" Its reply reads: {reply}" if reply else ""
     then = f": `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` gives it up" if n else ""
     text = (
-        f"{seen_first}. {f'Job {n}' if n else 'The request'} may have been submitted and charged{cost}; it is not sent "
+        f"{seen_first}.{shown} {f'Job {n}' if n else 'The request'} may have been submitted and charged{cost}; it is not sent "
         f"again. Look at the website{then}."
     )
     error = seen or KlingError(text)

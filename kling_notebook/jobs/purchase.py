@@ -156,6 +156,7 @@ def buy(
 def add_records(dispatcher: Dispatcher, requests: Sequence[GenerationRequest], source: str) -> list[Record]:
     """Write queued jobs down, in one transaction."""
     workspace = dispatcher.workspace
+    layout.check_writable(workspace.folder)
     dearest = workspace.journal.dearest_image(workspace.backend, key=workspace.key)
     workspace.notices += [
         f"A prompt of {len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."

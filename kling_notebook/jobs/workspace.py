@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..api.errors import DownloadError
+from ..api.errors import DownloadError, SettingsError
 from ..api.generation_request import GenerationRequest, kind
 from ..api.poll_schedule import Durations
 from ..image_files import decode, metadata, saving
@@ -107,6 +107,11 @@ class FolderStore:
 
     def save(self, record: Record, place: int, fetch: Fetch, *, last: bool) -> str:
         settings, folder = self._workspace.settings, self._workspace.folder
+        try:
+            thumbnails, unsaved = layout.thumbnails(folder), layout.unsaved(folder)
+        except SettingsError as error:  # it was sent long ago
+            text = str(error).replace("Nothing was sent", "The image was not saved")
+            raise DownloadError(text, final=True) from None
         asked = record.request.num_outputs
         return saving.save(
             fetch,
@@ -124,8 +129,8 @@ class FolderStore:
             )
             if settings.recipe
             else None,
-            thumbnails=layout.thumbnails(folder),
-            unsaved=layout.unsaved(folder),
+            thumbnails=thumbnails,
+            unsaved=unsaved,
             thumbnail_sizes=result.thumbnail_sizes(settings.thumbnail_size, asked),
             alone=asked == 1,
             last=last,

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -103,6 +104,15 @@ def _refuse(path: Path, state: os.stat_result, expected: bool) -> None:
     else:
         return
     raise SettingsError(f"{path} is {what}. Nothing was sent. Remove it if the folder is yours. {_WAY_OUT}")
+
+
+def check_writable(folder: Path) -> None:
+    """Raise SettingsError unless what is paid for can be written: images, their thumbnails, what is not an image."""
+    for place in (folder, thumbnails(folder), unsaved(folder)):
+        try:
+            tempfile.TemporaryFile(dir=next(path for path in (place, *place.parents) if path.exists())).close()
+        except OSError as error:
+            raise SettingsError(f"{place} cannot be written ({error.strerror}). Nothing was sent. {_WAY_OUT}") from None
 
 
 _file = partial(_place, is_folder=False)

@@ -333,6 +333,12 @@ def test_what_fails_before_the_first_byte_sent_nothing(
 
 UNUSABLE = {
     "proxy of an unknown kind": ("HTTPS_PROXY", "gopher://127.0.0.1:{port}", SettingsError, "HTTPS_PROXY"),
+    "proxy that needs PySocks": (
+        "ALL_PROXY",
+        "socks5://127.0.0.1:{port}",
+        SettingsError,
+        r"ALL_PROXY.*requests\[socks\]",
+    ),
     "proxy without a host": ("HTTPS_PROXY", "http://:{port}", SettingsError, "HTTPS_PROXY"),
     "proxy that speaks no TLS": ("HTTPS_PROXY", "https://127.0.0.1:{port}", TransportError, "HTTPS_PROXY"),
     "no file of certificates": ("REQUESTS_CA_BUNDLE", "{folder}/none.pem", SettingsError, "REQUESTS_CA_BUNDLE"),

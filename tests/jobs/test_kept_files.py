@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from kling_notebook.api.errors import DownloadError
+from kling_notebook.api.errors import DownloadError, SettingsError, UnexpectedReplyError
 from kling_notebook.api.job import JobStatus
 from kling_notebook.image_files import metadata
 from kling_notebook.jobs import poll_and_save
@@ -264,3 +266,81 @@ def test_a_journal_that_is_lost_comes_back_from_files_of_any_kind(make_sandbox: 
     again = make_session(make_sandbox())
     assert again.record(1).images == (path.name,)
     assert json.loads(path.with_suffix(".json").read_text())["prompt"] == "a red fox"
+
+
+# ---- a place that cannot be written ----
+
+
+@pytest.mark.parametrize("name", ["thumbnails", "unsaved"])
+def test_a_place_that_cannot_be_written_is_noticed_before_the_purchase(
+    name: str, make_sandbox: Make, make_session: Make
+) -> None:
+    sandbox = make_sandbox()
+    session = make_session(sandbox)
+    bought(session).result(timeout=60)
+    place = session.folder / ".kling" / name
+    if place.exists():
+        shutil.rmtree(place)
+    place.write_text("a plain file")
+    with pytest.raises(SettingsError, match=f"{name}.*Nothing was sent"):
+        bought(session, "an owl")
+    assert sandbox.count("submit") == 1
+
+
+def test_images_that_cannot_be_written_are_noticed_before_the_purchase(
+    make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = make_sandbox()
+    session = make_session(sandbox)
+
+    def refuse(dir: Any) -> Any:  # its name
+        if dir == session.folder:
+            raise PermissionError(13, "Permission denied")
+        return io.BytesIO()
+
+    monkeypatch.setattr("kling_notebook.journal.layout.tempfile.TemporaryFile", refuse)
+    with pytest.raises(SettingsError, match=r"cannot be written \(Permission denied\). Nothing was sent"):
+        bought(session)
+    assert sandbox.count("submit") == 0
+
+
+def test_a_place_that_is_spoiled_after_the_purchase_pauses_the_job_and_says_what_is_true(
+    make_sandbox: Make, make_session: Make
+) -> None:
+    sandbox = make_sandbox(latency=1.0)
+    session = make_session(sandbox)
+    handle = bought(session)
+    while not sandbox.count("poll"):
+        time.sleep(0.01)
+    place = session.folder / ".kling" / "thumbnails"
+    place.write_text("a plain file")
+    error = handle.exception(timeout=60)
+    assert isinstance(error, DownloadError)
+    assert "Nothing was sent" not in str(error)
+    assert str(place) in str(error)
+    assert session.record(1).status is JobStatus.PAUSED
+    place.unlink()
+    assert len(session.resume().jobs[0].result(timeout=60)) == 1
+    assert sandbox.count("submit") == 1
+
+
+def test_a_completed_job_that_shows_no_image_is_paused_and_not_lost(make_sandbox: Make, make_session: Make) -> None:
+    empty = b'HTTP/1.1 200 OK\r\n\r\n{"jobId":"{job_id}","status":"completed","output":{"images":[]}}'
+    sandbox = make_sandbox(faults=[Fault("poll", "wire", times=99, raw=empty)])
+    session = make_session(sandbox)
+    assert isinstance(bought(session).exception(timeout=60), UnexpectedReplyError)
+    assert (session.record(1).status, sandbox.count("poll")) == (JobStatus.PAUSED, 5)
+    sandbox.clear_faults()
+    assert len(session.resume().jobs[0].result(timeout=60)) == 1
+    assert sandbox.count("submit") == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_unconfirmed_submit_quotes_the_reply(status: int, make_sandbox: Make, make_session: Make) -> None:
+    raw = f'HTTP/1.1 {status} Odd\r\n\r\n{{"note":"ask desk 7","at":"https://cdn.example/x.png?sig=1"}}'.encode()
+    session = make_session(make_sandbox(faults=[Fault("submit", "wire", raw=raw)]))
+    text = str(bought(session).exception(timeout=60))
+    assert "ask desk 7" in text
+    assert "sig=1" not in text
+    assert "may have been submitted and charged" in text
+    assert "ask desk 7" in str(session.record(1).error)
