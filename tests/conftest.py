@@ -20,6 +20,10 @@ from PIL import Image
 
 from kling_notebook.settings import key_from_keyring
 
+# Importing nbformat would compile a grammar of international addresses, which no notebook here holds: two seconds in
+# every process of the run.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
     from kling_notebook.session.session import Session

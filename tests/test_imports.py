@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ def targets(node: ast.AST, module: str) -> list[str]:
             f"{home}.{alias.name}" if ours and f"{inside}.{alias.name}".lstrip(".") in MODULES else home
             for alias in node.names
         ]
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
         first = node.args[0]
         name = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
         return [name if not name.startswith(".") else ".".join(package) + name] if name else []
@@ -135,17 +136,30 @@ def walk(node: ast.AST, module: str, *, at_top: bool = True, for_types: bool = F
         yield from walk(child, module, at_top=at_top and not inside, for_types=for_types or typing)
 
 
-IMPORTS = [
-    found
-    for module, path in sorted(MODULES.items())
-    for found in walk(ast.parse(path.read_text(encoding="utf-8")), module)
-]
-INSIDE = [found for found in IMPORTS if found.name.split(".")[0] == "kling_notebook"]
-OUTSIDE = [
-    found
-    for found in IMPORTS
-    if (top := found.name.split(".")[0]) != "kling_notebook" and top not in sys.stdlib_module_names
-]
+@functools.cache
+def imports() -> list[Import]:
+    """Every import of the package."""
+    return [
+        found
+        for module, path in sorted(MODULES.items())
+        for found in walk(ast.parse(path.read_text(encoding="utf-8")), module)
+    ]
+
+
+@functools.cache
+def inside_imports() -> list[Import]:
+    """Those of modules of the package."""
+    return [found for found in imports() if found.name.split(".")[0] == "kling_notebook"]
+
+
+@functools.cache
+def outside_imports() -> list[Import]:
+    """Those of other packages than Python's own."""
+    return [
+        found
+        for found in imports()
+        if (top := found.name.split(".")[0]) != "kling_notebook" and top not in sys.stdlib_module_names
+    ]
 
 
 def short(name: str) -> str:
@@ -164,13 +178,13 @@ def lives_in(module: str, homes: set[str]) -> bool:
 
 def test_there_are_imports_to_look_at():
     assert len(MODULES) > 10
-    assert any(not found.at_top for found in IMPORTS), "the walk must see imports inside functions"
+    assert any(not found.at_top for found in imports()), "the walk must see imports inside functions"
 
 
 def test_imports_between_packages_point_one_way():
     wrong = [
         str(found)
-        for found in INSIDE
+        for found in inside_imports()
         if (here := package_of(found.module)) != (there := package_of(short(found.name)))
         and there != "root"
         and there not in PACKAGES[here]
@@ -185,7 +199,7 @@ def part_of_notebook(module: str) -> str:
 
 
 def test_imports_between_the_packages_of_the_notebook_point_one_way():
-    inside = [f for f in INSIDE if package_of(f.module) == package_of(short(f.name)) == "notebook"]
+    inside = [f for f in inside_imports() if package_of(f.module) == package_of(short(f.name)) == "notebook"]
     wrong = [
         str(found)
         for found in inside
@@ -199,7 +213,7 @@ def test_imports_between_the_packages_of_the_notebook_point_one_way():
 def test_some_imports_belong_to_one_module():
     wrong = [
         str(found)
-        for found in INSIDE
+        for found in inside_imports()
         if (package_of(found.module), package_of(short(found.name))) in ONLY
         and not lives_in(found.module, ONLY[package_of(found.module), package_of(short(found.name))])
     ]
@@ -208,17 +222,21 @@ def test_some_imports_belong_to_one_module():
 
 def test_only_the_command_imports_the_package_itself():
     """Whoever imports the root package depends on everything."""
-    wrong = [str(found) for found in INSIDE if short(found.name) == "" and package_of(found.module) != "command"]
+    wrong = [
+        str(found) for found in inside_imports() if short(found.name) == "" and package_of(found.module) != "command"
+    ]
     assert wrong == []
 
 
 def test_sqlite3_has_one_home():
-    wrong = [str(f) for f in IMPORTS if f.name.split(".")[0] == "sqlite3" and not lives_in(f.module, SQLITE_HOME)]
+    wrong = [str(f) for f in imports() if f.name.split(".")[0] == "sqlite3" and not lives_in(f.module, SQLITE_HOME)]
     assert wrong == []
 
 
 def test_there_is_no_import_cycle_even_a_lazy_one():
-    leans_on = {module: {short(f.name) for f in INSIDE if f.module == module} & set(MODULES) for module in MODULES}
+    leans_on = {
+        module: {short(f.name) for f in inside_imports() if f.module == module} & set(MODULES) for module in MODULES
+    }
 
     def path_back(start: str) -> list[str]:
         trails, seen = [[start]], set()
@@ -239,7 +257,7 @@ def test_there_is_no_import_cycle_even_a_lazy_one():
 def test_each_outside_library_has_one_home():
     wrong = [
         str(found)
-        for found in OUTSIDE
+        for found in outside_imports()
         if not found.for_types and not lives_in(found.module, HOMES.get(found.name.split(".")[0], set()))
     ]
     assert wrong == []
@@ -247,15 +265,17 @@ def test_each_outside_library_has_one_home():
 
 def test_pyplot_is_never_imported():
     """Figures are made on any thread, and pyplot's are shared between threads."""
-    assert [str(found) for found in OUTSIDE if "pyplot" in found.name] == []
+    assert [str(found) for found in outside_imports() if "pyplot" in found.name] == []
 
 
 def test_pandas_waits_until_a_table_is_wanted():
-    assert [str(f) for f in OUTSIDE if f.name.split(".")[0] == "pandas" and f.at_top and not f.for_types] == []
+    assert [
+        str(f) for f in outside_imports() if f.name.split(".")[0] == "pandas" and f.at_top and not f.for_types
+    ] == []
 
 
 def test_nothing_posix_only_is_imported_at_the_top():
-    wrong = [str(f) for f in IMPORTS if f.name.split(".")[0] in POSIX_ONLY and f.at_top and not f.for_types]
+    wrong = [str(f) for f in imports() if f.name.split(".")[0] in POSIX_ONLY and f.at_top and not f.for_types]
     assert wrong == []
 
 
