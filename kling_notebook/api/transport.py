@@ -404,8 +404,8 @@ class _Adapter(HTTPAdapter):
         except Exception as error:  # no connection is opened here yet: nothing was sent
             socks = ", or install what it needs: pip install 'requests[socks]'" if "SOCKS" in str(error) else ""
             raise SettingsError(
-                f"{_described(str(args[0].url))} cannot be reached: {type(error).__name__}. Nothing was sent. Check the "
-                f"variable, or unset it{socks}."
+                f"{_described(str(args[0].url))} cannot be reached: {type(error).__name__}. Nothing was sent. Check "
+                f"the variable, or unset it{socks}."
             ) from None
 
 

@@ -180,8 +180,8 @@ def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) 
     shown = f" Its reply reads: {reply}" if reply else ""
     then = f": `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` gives it up" if n else ""
     text = (
-        f"{seen_first}.{shown} {f'Job {n}' if n else 'The request'} may have been submitted and charged{cost}; it is not sent "
-        f"again. Look at the website{then}."
+        f"{seen_first}.{shown} {f'Job {n}' if n else 'The request'} may have been submitted and charged{cost}; it is "
+        f"not sent again. Look at the website{then}."
     )
     error = seen or KlingError(text)
     error.args = (text,)

@@ -28,7 +28,7 @@ def test_all_work_is_done_by_two_daemon_threads():
     meet = threading.Barrier(2)
 
     def work() -> threading.Thread:
-        meet.wait(10)
+        meet.wait(60)
         return threading.current_thread()
 
     with ThreadPoolExecutor(8) as pool:

@@ -109,7 +109,7 @@ def test_a_job_is_collected_by_its_number_or_id(by: str, make_session: Make, san
     posts = sandbox.count("submit")
     which = {"number": number, "text": f" {number} ", "job id": job_id, "all": None}[by]
     (handle,) = session.resume(which).jobs
-    assert len(handle.result(timeout=30)) == 2
+    assert len(handle.result(timeout=60)) == 2
     assert session.record(number).owner == session.id
     assert sandbox.count("submit") == posts
     assert not session.resume().jobs
@@ -119,7 +119,7 @@ def test_a_job_is_collected_by_its_number_or_id(by: str, make_session: Make, san
 def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_session: Make, sandbox: Sandbox) -> None:
     """Killed between the rename and the commit: the file is there; the half-fetched beside it goes."""
     session = make_session(sandbox)
-    result = buy(session, num_outputs=3).result(timeout=30)
+    result = buy(session, num_outputs=3).result(timeout=60)
     record = session.record(1)
     session.journal.write(record.replace(status=JobStatus.DOWNLOADING, images=record.images[:1]))
     result[2].path.unlink()
@@ -129,7 +129,7 @@ def test_what_a_crash_left_in_the_folder_is_taken_and_not_fetched_again(make_ses
     session = make_session(sandbox)
     assert not list(session.folder.glob(".*.part"))
     (handle,) = session.resume().jobs
-    assert [p.path.name for p in handle.result(timeout=30)] == list(record.images)
+    assert [p.path.name for p in handle.result(timeout=60)] == list(record.images)
     assert sandbox.count("download") == before + 1
 
 
@@ -138,7 +138,7 @@ def test_a_job_id_that_belongs_to_another_job_leaves_the_second_unconfirmed(
 ) -> None:
     """A service that gives one id to two jobs: the first keeps its image, and the second takes none."""
     session = make_session(sandbox)
-    first = buy(session, sample=1).result(timeout=30)
+    first = buy(session, sample=1).result(timeout=60)
     job_id = sandbox.job_ids[0]
 
     def lying(_: Any, before_first_byte: Any) -> Job:
@@ -168,7 +168,7 @@ def test_dead_urls_are_asked_for_again_twice_and_then_the_id_is_kept(make_sandbo
     assert session.record(1).status is JobStatus.EXPIRED
     assert not session.resume().jobs, "it is over: only asked for by name is it tried again"
     sandbox.clear_faults()
-    assert len(session.resume(1).jobs[0].result(timeout=30)) == 1
+    assert len(session.resume(1).jobs[0].result(timeout=60)) == 1
     assert session.record(1).status is JobStatus.COMPLETED
     assert sandbox.count("submit") == 1
 
@@ -177,7 +177,7 @@ def test_urls_that_die_between_two_images_cost_one_more_poll(make_sandbox: Make,
     """The images saved before are not fetched again; each of the others is tried before the job is asked."""
     sandbox = make_sandbox(faults=[Fault("download", "expired", at=2)])
     session = make_session(sandbox)
-    assert len(buy(session, num_outputs=3).result(timeout=30)) == 3
+    assert len(buy(session, num_outputs=3).result(timeout=60)) == 3
     assert sandbox.count("poll") == 2
     assert sandbox.count("download") == 5
 
@@ -211,7 +211,7 @@ def test_one_bad_image_holds_back_none_of_the_others(
     assert copies == ["abcd"[k] for k in there if k is not None]
     assert sandbox.count("download") == 6
 
-    result = session.resume().jobs[0].result(timeout=30)
+    result = session.resume().jobs[0].result(timeout=60)
     assert colors(result) == [0, 1, 2, 3]
     assert [image.path.suffix for image in result] == [".png"] * 4
     assert session.record(1).status is JobStatus.COMPLETED
@@ -231,7 +231,7 @@ def test_an_image_whose_url_stays_dead_is_named_and_the_others_are_kept(
     assert session.record(1).status is JobStatus.EXPIRED
     assert colors(session.result(1)) == [0, None, 2, 3]
     assert [(session.folder / name).exists() for name in session.record(1).images] == [True, False, True, True]
-    assert colors(session.resume(1).jobs[0].result(timeout=30)) == [0, 1, 2, 3]
+    assert colors(session.resume(1).jobs[0].result(timeout=60)) == [0, 1, 2, 3]
     assert sandbox.count("submit") == 1
 
 
@@ -258,7 +258,7 @@ def test_a_deleted_image_that_the_service_no_longer_names_is_not_taken_for_done(
     """Resumed, because its file is gone: the record says how many there were."""
     sandbox = make_sandbox(paint=paint)
     session = make_session(sandbox)
-    buy(session, num_outputs=3).result(timeout=30)[2].path.unlink()
+    buy(session, num_outputs=3).result(timeout=60)[2].path.unlink()
     sandbox.add_fault(Fault("poll", "fewer", at=1))
     assert "2 images saved (`%kling show 1`), 1c not" in str(session.resume(1).jobs[0].exception(timeout=30))
     assert session.record(1).status is JobStatus.EXPIRED
@@ -276,7 +276,7 @@ def test_with_one_bad_and_one_dead_image_the_job_can_be_resumed(
     assert "0 images saved, 1a, 1b not" in str(error)
     assert session.record(1).status is JobStatus.PAUSED
     sandbox.clear_faults()
-    assert colors(session.resume().jobs[0].result(timeout=30)) == [0, 1]
+    assert colors(session.resume().jobs[0].result(timeout=60)) == [0, 1]
 
 
 def test_a_job_that_does_not_end_is_paused_and_resumed(make_sandbox: Make, make_session: Make) -> None:
@@ -291,7 +291,7 @@ def test_a_job_that_does_not_end_is_paused_and_resumed(make_sandbox: Make, make_
     assert session.record(1).status is JobStatus.PAUSED
     assert isinstance(other.exception(timeout=30), StillRunningError), "the one worker was free for it"
     session.configure(job_max_age=60)
-    assert [len(h.result(timeout=30)) for h in session.resume().jobs] == [1, 1]
+    assert [len(h.result(timeout=60)) for h in session.resume().jobs] == [1, 1]
     assert sandbox.count("submit") == 2
 
 
@@ -316,19 +316,19 @@ def test_a_row_that_two_threads_resume_at_once_gets_one_worker(
         thread.join(10)
     assert len(found) == 2
     assert found[0] is found[1]
-    assert len(found[0].result(timeout=30)) == 1
+    assert len(found[0].result(timeout=60)) == 1
 
 
 def test_a_finished_job_whose_files_were_deleted_is_fetched_again(make_session: Make, sandbox: Sandbox) -> None:
     """Only what is missing; where all is there, it is shown at no cost and no one is asked."""
     session = make_session(sandbox)
-    result = buy(session, num_outputs=3).result(timeout=30)
+    result = buy(session, num_outputs=3).result(timeout=60)
     session.star(1, 2)
     polls = sandbox.count("poll")
-    assert session.resume(1).jobs[0].result(timeout=30).reused
+    assert session.resume(1).jobs[0].result(timeout=60).reused
     assert sandbox.count("poll") == polls
     result[1].path.unlink()
-    again = session.resume(1).jobs[0].result(timeout=30)
+    again = session.resume(1).jobs[0].result(timeout=60)
     assert [p.path for p in again] == [p.path for p in result]
     assert all(p.path.exists() for p in again)
     assert sandbox.count("download") == 4
@@ -341,7 +341,7 @@ def test_an_image_that_cannot_be_read_just_now_is_not_a_reason_to_buy_it_again(
 ) -> None:
     """Rights of a shared folder, too many open files, a file server that is away."""
     session = make_session(sandbox)
-    result = buy(session).result(timeout=30)
+    result = buy(session).result(timeout=60)
 
     def refused(self: Path, *how: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(self))
@@ -364,7 +364,7 @@ def test_a_job_that_ends_while_it_is_looked_up_gets_no_second_worker(
 
     def slow() -> Any:
         rows = list(open_records())
-        handle.result(timeout=30)
+        handle.result(timeout=60)
         time.sleep(0.1)
         return rows
 
@@ -393,7 +393,7 @@ def test_who_follows_another_kernels_job_without_a_thread_is_told_and_can_try_ag
         )
         with pytest.raises(KlingError, match="No thread could be started"):
             second.start(again, source="python", reuse=True)
-    assert len(second.start(again, source="python", reuse=True).handles[0].result(timeout=30)) == 1
+    assert len(second.start(again, source="python", reuse=True).handles[0].result(timeout=60)) == 1
     assert sandbox.count("submit") == 1
 
 
@@ -409,10 +409,10 @@ def test_an_image_that_was_overwritten_is_fetched_again_and_the_file_left_alone(
 ) -> None:
     """Reuse does not take it for one either: it would show a hole at no cost."""
     session = make_session(sandbox)
-    result = buy(session, num_outputs=2).result(timeout=30)
+    result = buy(session, num_outputs=2).result(timeout=60)
     result[1].path.write_bytes(content)
     assert not session.workspace.has_all(session.record(1))
-    again = session.resume(1).jobs[0].result(timeout=30)
+    again = session.resume(1).jobs[0].result(timeout=60)
     assert again[1].path != result[1].path
     assert session.workspace.has_all(session.record(1))
     assert result[1].path.read_bytes() == content
@@ -425,7 +425,7 @@ def test_images_that_are_still_there_stay_in_the_history_when_the_service_has_fo
     """One file was deleted, the rest is not lost with it."""
     sandbox = make_sandbox()
     session = make_session(sandbox)
-    result = buy(session, num_outputs=3).result(timeout=30)
+    result = buy(session, num_outputs=3).result(timeout=60)
     result[1].path.unlink()
     sandbox.add_fault(Fault("poll", "status", status=404, times=99))
     error = session.resume(1).jobs[0].exception(timeout=30)
@@ -454,7 +454,7 @@ def unconfirmed_session(make_sandbox: Make, make_session: Make, **options: Any) 
     """One job bought, then one whose reply was lost although it was made."""
     sandbox = make_sandbox(**options)
     session = make_session(sandbox)
-    buy(session, "known").result(timeout=30)
+    buy(session, "known").result(timeout=60)
     sandbox.add_fault(Fault("submit", "drop_after", at=1))
     assert buy(session).exception(timeout=30).maybe_submitted
     return sandbox, session
@@ -471,11 +471,11 @@ def test_the_balance_gives_a_hint_that_is_called_one(
     """Known after the next accepted job: the drop that known jobs do not explain. It changes nothing by itself."""
     sandbox = make_sandbox()
     session = make_session(sandbox)
-    buy(session, "known", num_outputs=2).result(timeout=30)
+    buy(session, "known", num_outputs=2).result(timeout=60)
     sandbox.add_fault(Fault("submit", kind, at=1))
     buy(session).exception(timeout=30)
     assert "Hint" not in unconfirmed_row(session)
-    buy(session, "after").result(timeout=30)
+    buy(session, "after").result(timeout=60)
     text = unconfirmed_row(session)
     assert f"Hint: the balance fell {says}" in text
     assert "probably" in text
@@ -498,14 +498,14 @@ def test_one_fall_of_the_balance_proves_none_of_several_unconfirmed_jobs(
     """It is compared with all of them together; an unconfirmed job beyond the next balance has a fall of its own."""
     sandbox = make_sandbox()
     session = make_session(sandbox)
-    buy(session, "known").result(timeout=30)
+    buy(session, "known").result(timeout=60)
     for count, kind in enumerate(kinds, 1):
         sandbox.add_fault(Fault("submit", kind, at=1))
         buy(session, f"unconfirmed {count}", num_outputs=count).exception(timeout=30)
-    buy(session, "after").result(timeout=30)
+    buy(session, "after").result(timeout=60)
     sandbox.add_fault(Fault("submit", "drop_after", at=1))
     buy(session, "alone").exception(timeout=30)
-    buy(session, "last").result(timeout=30)
+    buy(session, "last").result(timeout=60)
     for number in range(2, 2 + len(kinds)):
         assert f"Hint: the balance fell {says}" in unconfirmed_row(session, number)
         assert "probably charged" not in unconfirmed_row(session, number)
@@ -534,7 +534,7 @@ def test_a_running_job_cannot_be_dismissed(make_sandbox: Make, make_session: Mak
     with pytest.raises(InputError, match="is running"):
         session.dismiss(1)
     assert session.dispatcher.ledger.spent == 1
-    assert len(handle.result(timeout=30)) == 1
+    assert len(handle.result(timeout=60)) == 1
     assert session.status().spent_session == 1
 
 
@@ -548,7 +548,7 @@ def test_the_id_from_the_website_goes_to_the_job_that_is_named(make_sandbox: Mak
         session.resume(job_id)
     with pytest.raises(InputError, match="Job 2 has no job id"):
         session.resume(2)
-    result = session.resume(2, job_id).jobs[0].result(timeout=30)
+    result = session.resume(2, job_id).jobs[0].result(timeout=60)
     assert (result.number, result.job_id, result.credits) == (2, job_id, 1)
     assert session.dispatcher.ledger.spent == 3  # the third is still unconfirmed
     session.dismiss(3)
@@ -566,7 +566,7 @@ def test_a_mistyped_id_leaves_the_job_unconfirmed_as_it_was(make_sandbox: Make, 
     record = session.record(2)
     assert (record.status, record.job_id, record.error) == (JobStatus.UNCONFIRMED, None, str(error))
     assert "job 2 unconfirmed" in dict(session.status().rows())
-    result = session.resume(2, sandbox.job_ids[0]).handles[0].result(timeout=30)
+    result = session.resume(2, sandbox.job_ids[0]).handles[0].result(timeout=60)
     assert (result.number, result.job_id) == (2, sandbox.job_ids[0])
     assert session.record(2).status is JobStatus.COMPLETED
 
@@ -590,7 +590,7 @@ def test_an_id_attached_by_hand_can_be_replaced_until_the_service_has_answered_f
     raw = {"attached": "job_mistyped"}
     number = left_behind(session, status, job_id="job_mistyped", raw=raw)
     right = made_elsewhere(session)
-    assert session.resume(number, right).handles[0].result(timeout=30).job_id == right
+    assert session.resume(number, right).handles[0].result(timeout=60).job_id == right
     with pytest.raises(InputError, match=f"Job {number} is completed as {right}; it cannot be given another id"):
         session.resume(number, "job_another")
 
@@ -633,14 +633,14 @@ def test_an_id_is_not_replaced_while_it_is_being_asked_for(make_sandbox: Make, m
     with pytest.raises(InputError, match=f"is being asked for as {right}"):
         session.resume(number, "job_another")
     assert session.resume(number, right).handles[0] is handle
-    assert len(handle.result(timeout=30)) == 1
+    assert len(handle.result(timeout=60)) == 1
 
 
 def test_a_job_id_in_a_torn_reply_is_used(make_sandbox: Make, make_session: Make) -> None:
     """The reply broke off after the id: an id is an id, and the job continues."""
     sandbox = make_sandbox(faults=[Fault("submit", "truncated", at=1)])
     session = make_session(sandbox)
-    assert buy(session).result(timeout=30).job_id == sandbox.job_ids[0]
+    assert buy(session).result(timeout=60).job_id == sandbox.job_ids[0]
     assert sandbox.count("submit") == 1
 
 
@@ -669,7 +669,7 @@ def test_whoever_waits_for_another_kernels_job_is_told_how_it_ended(
     assert not handle.done()
     theirs.journal.write(record.replace(status=status, error="no such animal"))
     with pytest.raises(KlingError, match=says) as caught:
-        handle.result(timeout=10)
+        handle.result(timeout=60)
     assert caught.value.maybe_submitted is unconfirmed_record
     assert sandbox.count("submit") == 0
 
@@ -688,7 +688,7 @@ def test_whoever_waits_for_a_plan_of_a_kernel_that_dies_is_not_kept_waiting(
     assert not handle.done()
     theirs.close()
     with pytest.raises(KlingError, match="was not sent: it was cancelled, or its kernel ended"):
-        handle.result(timeout=10)
+        handle.result(timeout=60)
     assert mine.record(1).status is JobStatus.CANCELLED
     assert sandbox.count("submit") == 0
 
@@ -705,7 +705,7 @@ def test_a_job_followed_here_is_collected_when_its_kernel_dies(make_session: Mak
     time.sleep(0.2)
     assert not handle.done()
     theirs.close()
-    assert len(handle.result(timeout=30)) == 1
+    assert len(handle.result(timeout=60)) == 1
     assert sandbox.count("submit") == 1
 
 
@@ -723,7 +723,7 @@ def test_a_session_that_is_closed_lets_go_when_its_jobs_are_done(make_sandbox: M
     second = make_session(sandbox)
     assert second.workspace.locks.alive(first.id)
     assert not second.resume().jobs
-    assert len(handle.result(timeout=30)) == 1
+    assert len(handle.result(timeout=60)) == 1
     time.sleep(0.1)
     assert not second.workspace.locks.alive(first.id)
     assert json.loads(json.dumps(second.record(1).status)) == "completed"

@@ -121,7 +121,7 @@ def test_a_budget_counts_what_runs_and_what_is_unconfirmed(
     sandbox = make_sandbox(faults=[Fault("submit", "drop_after", at=1)])
     session = make_session(sandbox, budget=3)
     batch = session.start([session.request("a fox", num_outputs=2)], source="python")
-    assert batch.handles[0].exception(timeout=30).maybe_submitted  # type: ignore[union-attr]
+    assert batch.handles[0].exception(timeout=60).maybe_submitted  # type: ignore[union-attr]
     with pytest.raises(BudgetExceededError, match="1 of 3 credits left in the budget"):
         session.start([session.request("an owl", num_outputs=2)], source="python")
     session.dismiss(1)
@@ -137,7 +137,7 @@ def test_a_dearer_reply_stops_the_rest_of_the_batch(
     session = make_session(sandbox, in_flight=1)
     requests = [session.request(f"fox {i}") for i in range(4)]
     batch = session.start(requests, source="python", max_credits=4)
-    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    errors = [handle.exception(timeout=60) for handle in batch.handles]
     assert errors[0] is None
     assert all(isinstance(error, BudgetExceededError) for error in errors[1:])
     assert sandbox.count("submit") == 1
@@ -169,7 +169,7 @@ def test_what_waits_for_a_price_says_so_and_once(
     for handle in handles:
         handle.add_observer(seen.append)
     for handle in handles:
-        handle.result(timeout=30)
+        handle.result(timeout=60)
     waited = [snapshot.number for snapshot in seen if snapshot.waiting_for == "the first one's price"]
     assert len(waited) == 1
 
@@ -205,7 +205,7 @@ def test_only_the_first_of_a_kind_goes_alone(
         while all(handle.snapshot.credits is None for handle in handles):
             most = sandbox.count("submit") - before
             time.sleep(0.02)
-        assert [handle.exception(timeout=30) for handle in handles] == [None] * 4
+        assert [handle.exception(timeout=60) for handle in handles] == [None] * 4
         return most
 
     assert sent_before_a_reply() == 1
@@ -236,8 +236,8 @@ def test_a_first_job_that_lacks_memory_ends_and_lets_the_others_go(
     monkeypatch.setattr(Journal, "get", get)
     requests = [session.request(f"a fox {k}") for k in range(3)]
     first, *others = session.start(requests, source="python").handles
-    assert "MemoryError" in str(first.exception(timeout=30))
-    assert [handle.exception(timeout=30) for handle in others] == [None, None]
+    assert "MemoryError" in str(first.exception(timeout=60))
+    assert [handle.exception(timeout=60) for handle in others] == [None, None]
     assert sandbox.count("submit") == 2
 
 
@@ -302,7 +302,7 @@ def test_the_price_is_found_out_by_another_where_the_first_is_refused_or_unconfi
     faults = [Fault("submit", "status", at=1, status=400), Fault("submit", "drop_after", at=2)]
     session = make_session(make_sandbox(faults=faults), in_flight=4)
     batch = session.start([session.request(f"fox {i}") for i in range(5)], source="python")
-    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    errors = [handle.exception(timeout=60) for handle in batch.handles]
     assert sum(error is None for error in errors) == 3
 
 
@@ -313,7 +313,7 @@ def test_after_402_the_rest_of_a_batch_is_not_sent(
     sandbox = make_sandbox(credits=1)
     session = make_session(sandbox, in_flight=1)
     batch = session.start([session.request(f"fox {i}") for i in range(4)], source="python")
-    errors = [handle.exception(timeout=30) for handle in batch.handles]
+    errors = [handle.exception(timeout=60) for handle in batch.handles]
     assert errors[0] is None
     assert all(isinstance(error, InsufficientCreditsError) for error in errors[1:])
     assert sandbox.count("submit") == 2
@@ -327,7 +327,7 @@ def test_a_sandbox_out_of_credits_asks_no_one_to_buy(folder: Path) -> None:
         service = session._sandbox._service  # type: ignore[union-attr]  # it has begun
         service.credits, service._latency = 1, 0
         batch = session.start([session.request(f"fox {i}") for i in range(3)], source="python")
-        bought, *refused = [handle.exception(timeout=30) for handle in batch.handles]
+        bought, *refused = [handle.exception(timeout=60) for handle in batch.handles]
     finally:
         session.close()
     assert bought is None
@@ -365,7 +365,7 @@ def test_a_price_is_known_from_the_reply_and_not_from_the_end_of_the_job(
             time.sleep(0.02)
     with pytest.raises(BudgetExceededError, match="2 of 8 credits left in the budget"):
         session.start([session.request("a hare")], source="python")
-    assert [handle.exception(timeout=30) for handle in running] == [None, None]
+    assert [handle.exception(timeout=60) for handle in running] == [None, None]
     assert sandbox.charges == 6
 
 
@@ -456,10 +456,10 @@ def test_an_unconfirmed_twin_stops_a_reusing_request(
     sandbox = make_sandbox(faults=[Fault("submit", "drop_after", at=1)])
     session = make_session(sandbox)
     request = session.request("a red fox")
-    session.start([request], source="python").handles[0].exception(timeout=30)
+    session.start([request], source="python").handles[0].exception(timeout=60)
     handle = session.start([request], source="python", reuse=True).handles[0]
     with pytest.raises(KlingError, match=r"dismiss 1.*--fresh") as caught:
-        handle.result(timeout=30)
+        handle.result(timeout=60)
     assert caught.value.maybe_submitted
     assert sandbox.count("submit") == 1
     session.dismiss(1)
@@ -476,7 +476,7 @@ def test_a_running_twin_is_attached_to(
     first = session.start([session.request("a red fox")], source="python", reuse=True).handles[0]
     second = session.start([session.request("a red fox")], source="python", reuse=True).handles[0]
     assert second is first
-    assert first.result(timeout=30).number == 1
+    assert first.result(timeout=60).number == 1
     assert sandbox.count("submit") == 1
 
 
@@ -493,7 +493,7 @@ def test_a_cancelled_request_is_not_sent(
     assert stopped.cancelled == (2,)
     assert stopped.still_running == (batch.handles[0],)
     assert session.record(2).status is JobStatus.CANCELLED
-    assert batch.handles[0].result(timeout=30).number == 1
+    assert batch.handles[0].result(timeout=60).number == 1
     assert sandbox.count("submit") == 1
 
 

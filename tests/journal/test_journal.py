@@ -557,7 +557,7 @@ if when == "before the POST":
         story = {"error": type(error).__name__, "text": str(error)}
     free_space()
     story["row"] = row()
-    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
+    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=60))
 elif when == "before the intent":
     full = threading.Event()
     def watch(snapshot):
@@ -569,7 +569,7 @@ elif when == "before the intent":
     error = handle.exception(timeout=60)
     free_space()
     story = {"error": type(error).__name__, "text": str(error), "unconfirmed": error.maybe_submitted}
-    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=30))
+    story["again"] = len(session.start([session.request("a fox")], source="python").handles[0].result(timeout=60))
     story["row"] = row()
 else:
     session.dispatcher.workspace.journal.latest()
@@ -580,7 +580,7 @@ else:
             full.set()
     handle = session.start([session.request("a fox")], source="python").handles[0]
     handle.add_observer(watch)
-    assert full.wait(20)
+    assert full.wait(60)
     while handle.job_id is None:
         time.sleep(0.05)
     story["unwritten"] = row()
@@ -679,7 +679,7 @@ def test_a_journal_that_is_locked_for_long_while_a_job_runs_leaves_no_one_waitin
     time.sleep(2.5)
     other.execute("ROLLBACK")
     other.close()
-    assert len(handle.result(timeout=20)) == 1
+    assert len(handle.result(timeout=60)) == 1
     assert session.record(1).status is JobStatus.COMPLETED
 
 
@@ -698,8 +698,8 @@ def test_a_job_whose_row_cannot_be_read_any_more_ends_with_the_error(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "get", broken)
         patch.setattr(RunningJob, "notify", broken)
-        assert "disk I/O error" in str(handle.exception(timeout=20))
-    assert session.resume(1).handles[0].exception(timeout=30) is None
+        assert "disk I/O error" in str(handle.exception(timeout=60))
+    assert session.resume(1).handles[0].exception(timeout=60) is None
 
 
 def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
@@ -1189,7 +1189,7 @@ def test_a_folder_that_was_removed_is_reported_to_be_and_begun_anew(
             use()
     assert not session.journal.path.exists()
     again = make_session(sandbox)
-    assert again.start([again.request("a fox")], source="python").handles[0].result(timeout=30)
+    assert again.start([again.request("a fox")], source="python").handles[0].result(timeout=60)
     assert sandbox.count("submit") == 1
 
 

@@ -59,7 +59,7 @@ class Kernel:
             self.client = self.manager.blocking_client()
             self.client.start_channels()
             try:
-                self.client.wait_for_ready(timeout=60)
+                self.client.wait_for_ready(timeout=120)
                 break
             except (
                 RuntimeError
@@ -116,7 +116,7 @@ class Kernel:
         reply = self.replies[message_id]
         reply.seconds = time.monotonic() - self.sent[message_id]
         while True:
-            answer = self.client.get_shell_msg(timeout=10)
+            answer = self.client.get_shell_msg(timeout=60)
             content = answer["content"]
             other = self.replies.get(answer["parent_header"]["msg_id"])
             if other is not None:
@@ -140,7 +140,7 @@ class Kernel:
         while time.monotonic() < until:
             self.take()
 
-    def until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    def until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, "it never came to that"
@@ -149,14 +149,14 @@ class Kernel:
     def complete(self, code: str, cursor: int | None = None) -> list[str]:
         """What Tab offers at the end of ``code``, or at ``cursor``: the whole text each match would leave."""
         cursor = len(code) if cursor is None else cursor
-        answer = self.client.complete(code, cursor, reply=True, timeout=20)["content"]
+        answer = self.client.complete(code, cursor, reply=True, timeout=60)["content"]
         start, end = answer["cursor_start"], answer["cursor_end"]
         return [code[:start] + match + code[end:] for match in answer["matches"]]
 
     def help(self, code: str) -> str:
         """What a front end shows for ``code`` and its question mark."""
         payload = self.client.execute_interactive(
-            code, store_history=False, allow_stdin=False, timeout=20, output_hook=print
+            code, store_history=False, allow_stdin=False, timeout=60, output_hook=print
         )["content"]["payload"]
         return ANSI.sub("", "\n".join(part["data"]["text/plain"] for part in payload))
 
@@ -164,7 +164,7 @@ class Kernel:
         """Run a cell that asks, and type these answers; the first must be asked for masked."""
         message_id = self.send(code)
         for place, answer in enumerate(answers):
-            asked = self.client.get_stdin_msg(timeout=20)["content"]
+            asked = self.client.get_stdin_msg(timeout=60)["content"]
             assert asked["password"] is (place == 0), asked
             self.client.input(answer)
         return self.wait(message_id)

@@ -204,7 +204,7 @@ def test_history_of_the_session_holds_what_it_reused_and_everything_holds_the_fo
     made(first, "an owl")
     second = make_session(sandbox)
     assert second.history().empty
-    second.start([second.request("an owl")], source="python", reuse=True).handles[0].result(timeout=30)
+    second.start([second.request("an owl")], source="python", reuse=True).handles[0].result(timeout=60)
     assert list(second.history()["prompt"]) == ["an owl"]
     assert list(second.history(everything=True)["prompt"]) == ["a red fox", "an owl"]
     assert list(second.history(everything=True, limit=1)["prompt"]) == ["an owl"]

@@ -246,16 +246,16 @@ def test_a_finished_handle_is_a_source_image_and_another_says_what_it_is(
     """What ``-o h --no-wait`` leaves in a variable."""
     session = kling.current_session()
     handle = kling.submit("base")
-    handle.result(timeout=30)
+    handle.result(timeout=60)
     assert session.request("at night", image=handle) == session.request("at night", image="1a")
     several = kling.submit("several", num_outputs=2)
-    several.result(timeout=30)
+    several.result(timeout=60)
     with pytest.raises(InputError, match=r"image holds 2 images\. Say which: 2a, 2b"):
         session.request("at night", image=several)
     faulty = make_session(make_sandbox(faults=[Fault("submit", "failed", at=1, error="no foxes")]))
     slow = make_session(make_sandbox(latency=30.0))
     failed, going = (one.start([one.request("a fox")], source="python").handles[0] for one in (faulty, slow))
-    assert failed.exception(timeout=30)
+    assert failed.exception(timeout=60)
     with pytest.raises(InputError, match=rf"Job {failed.number} has no image: .*no foxes"):
         session.request("at night", image=failed)
     with pytest.raises(InputError, match=rf"Job {going.number} is not completed yet: it is \w+\. Wait for it"):

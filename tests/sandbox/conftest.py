@@ -23,7 +23,7 @@ class Api:
         self.run_url = f"{sandbox.base_url}/models/kling-image/run"
         self.headers = {"Authorization": f"Bearer {sandbox.key}"}
 
-    def submit(self, prompt: str = "a red fox", timeout: float = 10.0, **parameters: Any) -> requests.Response:
+    def submit(self, prompt: str = "a red fox", timeout: float = 60.0, **parameters: Any) -> requests.Response:
         body = {"prompt": prompt, **parameters}
         return requests.post(self.run_url, json=body, headers=self.headers, timeout=timeout, allow_redirects=False)
 
@@ -31,7 +31,7 @@ class Api:
         headers = {**self.headers, **({"Content-Type": content_type} if content_type else {})}
         return requests.post(self.run_url, data=body, headers=headers, timeout=30)
 
-    def poll(self, job_id: str, timeout: float = 10.0) -> requests.Response:
+    def poll(self, job_id: str, timeout: float = 60.0) -> requests.Response:
         url = f"{self.sandbox.base_url}/jobs/{job_id}"
         return requests.get(url, headers=self.headers, timeout=timeout, allow_redirects=False)
 
@@ -41,9 +41,9 @@ class Api:
         return self.poll(job["jobId"]).json()["output"]["images"]
 
     def get(self, path: str, **headers: str) -> requests.Response:
-        return requests.get(self.sandbox.origin + path, headers=headers, timeout=10)
+        return requests.get(self.sandbox.origin + path, headers=headers, timeout=60)
 
-    def raw(self, request: bytes, timeout: float = 5.0) -> bytes:
+    def raw(self, request: bytes, timeout: float = 60.0) -> bytes:
         """Every byte that comes back on a connection of its own until it is closed."""
         with socket.create_connection(("127.0.0.1", self.sandbox.port), timeout=timeout) as connection:
             connection.sendall(request)

@@ -127,7 +127,7 @@ def test_half_a_header_looks_like_a_reply_to_http_client_and_is_not_one(quick: Q
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\n\r\n" not in received
     assert api.sandbox.charges == 1
-    connection = http.client.HTTPConnection("127.0.0.1", api.sandbox.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", api.sandbox.port, timeout=60)
     connection.request(
         "POST", "/api/v1/models/kling-image/run", b'{"prompt":"x"}', {"Content-Type": "application/json", **api.headers}
     )
@@ -147,7 +147,7 @@ def test_a_truncated_reply_announces_more_than_it_sends(quick: Quick) -> None:
     url = api.images()[0]
     api.sandbox.add_fault(Fault("download", "truncated"))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=60)
 
 
 def test_a_slow_drip_never_pauses_long_and_still_takes_its_time(quick: Quick) -> None:
@@ -175,7 +175,7 @@ def test_a_reply_can_be_any_bytes_with_the_ids_and_urls_of_the_job_in_them(quick
     first, second = (api.poll(job_id).json() for _ in range(2))
     assert first == second
     assert (first["status"], first["id"]) == ("succeed", job_id)
-    assert all(requests.get(url, timeout=5).content == png_bomb(4096) for url in first["urls"])
+    assert all(requests.get(url, timeout=60).content == png_bomb(4096) for url in first["urls"])
     assert len(set(first["urls"])) == 2
     assert api.poll(job_id).json()["status"] == "completed"
 
@@ -187,9 +187,9 @@ def test_a_reply_of_given_bytes_can_leave_the_connection_open(quick: Quick) -> N
     )
     with requests.Session() as session:
         for _ in range(2):
-            answer = session.post(api.run_url, json={"prompt": "x"}, headers=api.headers, timeout=5)
+            answer = session.post(api.run_url, json={"prompt": "x"}, headers=api.headers, timeout=60)
             assert answer.json()["jobId"] in api.sandbox.job_ids
-        url = session.get(f"{api.sandbox.base_url}/jobs/{answer.json()['jobId']}", headers=api.headers, timeout=5)
+        url = session.get(f"{api.sandbox.base_url}/jobs/{answer.json()['jobId']}", headers=api.headers, timeout=60)
         (image,) = url.json()["output"]["images"]
     assert len({entry.port for entry in api.sandbox.log}) == 1
     assert (
@@ -216,7 +216,7 @@ def test_any_status_can_be_answered(quick: Quick, status: int, on: Any) -> None:
     answer = {
         "submit": api.submit,
         "poll": lambda: api.poll("x"),
-        "download": lambda: requests.get(url, timeout=5),
+        "download": lambda: requests.get(url, timeout=60),
         "schema": lambda: api.get("/api/v1/models/kling-image/schema"),
     }[on]()
     assert answer.status_code == status
@@ -288,7 +288,7 @@ def test_a_redirect_leads_to_the_same_address_and_following_it_buys(quick: Quick
     assert answer.status_code == status
     assert answer.headers["Location"] == api.run_url + "?moved=1"
     assert api.sandbox.charges == 0
-    followed = requests.post(answer.headers["Location"], json={"prompt": "x"}, headers=api.headers, timeout=5)
+    followed = requests.post(answer.headers["Location"], json={"prompt": "x"}, headers=api.headers, timeout=60)
     assert followed.status_code == 200
 
 
@@ -300,8 +300,8 @@ def test_a_download_can_be_redirected_here_or_anywhere(quick: Quick) -> None:
         ]
     )
     url = api.images()[0]
-    assert requests.get(url, timeout=5).content == png_bomb(4096)
-    last = requests.get(url, timeout=5, allow_redirects=False)
+    assert requests.get(url, timeout=60).content == png_bomb(4096)
+    last = requests.get(url, timeout=60, allow_redirects=False)
     assert (last.status_code, last.headers["Location"]) == (307, "https://elsewhere.invalid/")
 
 
@@ -320,7 +320,7 @@ def test_a_job_can_deliver_fewer_or_more_pictures(quick: Quick) -> None:
     for expected in (1, 3):
         urls = api.images(num_outputs=2)
         assert len(urls) == expected
-        assert all(requests.get(url, timeout=5).status_code == 200 for url in urls)
+        assert all(requests.get(url, timeout=60).status_code == 200 for url in urls)
 
 
 # -- wrong pictures -----------------------------------------------------------------------------------------------
@@ -331,10 +331,10 @@ def test_an_expired_picture_comes_back_when_the_job_is_asked_again(quick: Quick,
     api = quick(faults=[Fault("download", "expired", at=1, status=status)])
     job_id = api.submit().json()["jobId"]
     first = api.poll(job_id).json()["output"]["images"][0]
-    assert requests.get(first, timeout=5).status_code == status
-    assert requests.get(first, timeout=5).status_code == 410  # and stays away
+    assert requests.get(first, timeout=60).status_code == status
+    assert requests.get(first, timeout=60).status_code == 410  # and stays away
     second = api.poll(job_id).json()["output"]["images"][0]
-    assert requests.get(second, timeout=5).content == png_bomb(4096)
+    assert requests.get(second, timeout=60).content == png_bomb(4096)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_an_expired_picture_comes_back_when_the_job_is_asked_again(quick: Quick,
 )
 def test_what_comes_may_be_no_picture_whatever_its_type_says(quick: Quick, body: Any, start: bytes) -> None:
     api = quick(faults=[Fault("download", "wrong_content", body=body)])
-    answer = requests.get(api.images()[0], timeout=5)
+    answer = requests.get(api.images()[0], timeout=60)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
     assert answer.content.startswith(start)
     assert bool(answer.content) == bool(start)
@@ -398,7 +398,7 @@ def test_a_client_that_leaves_in_the_middle_harms_no_one(quick: Quick) -> None:
 
 def test_the_schema_can_fail_or_be_left_out(make_sandbox: Callable[..., Sandbox]) -> None:
     def status(**options: Any) -> int:
-        return requests.get(f"{make_sandbox(**options).base_url}/models/kling-image/schema", timeout=5).status_code
+        return requests.get(f"{make_sandbox(**options).base_url}/models/kling-image/schema", timeout=60).status_code
 
     assert status() == 200
     assert status(schema=None) == 404

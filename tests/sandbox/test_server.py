@@ -41,11 +41,11 @@ RUN = "/api/v1/models/kling-image/run"
 def test_a_job_goes_from_submit_to_its_pictures(sandbox: Sandbox) -> None:
     key = {"Authorization": f"Bearer {sandbox.key}"}
     body = {"prompt": "a fox at dawn", "num_outputs": 2, "aspect_ratio": "3:2", "output_format": "jpeg"}
-    submitted = requests.post(f"{sandbox.base_url}/models/kling-image/run", json=body, headers=key, timeout=10).json()
+    submitted = requests.post(f"{sandbox.base_url}/models/kling-image/run", json=body, headers=key, timeout=60).json()
     assert submitted["status"] == "pending"
     assert submitted["creditCost"] == 2
     assert submitted["creditsRemaining"] == sandbox.credits == 9998
-    done = requests.get(submitted["statusUrl"], headers=key, timeout=10).json()
+    done = requests.get(submitted["statusUrl"], headers=key, timeout=60).json()
     assert done["jobId"] == submitted["jobId"]
     assert done["status"] == "completed"
     assert done["creditCost"] == sandbox.charges == 2
@@ -72,15 +72,15 @@ def test_a_job_with_latency_is_pending_processing_and_completed_over_http(quick:
 
 def test_pictures_are_painted_while_the_job_is_running(quick: Callable[..., Api]) -> None:
     painted = threading.Event()
-    api = quick(latency=2.0, paint=lambda *_, **__: painted.set() or b"x")
+    api = quick(latency=3600.0, paint=lambda *_, **__: painted.set() or b"x")
     api.submit()
-    assert painted.wait(1.5)
+    assert painted.wait(60)
 
 
 def test_the_log_tells_what_arrived(api: Api) -> None:
     before = time.time()
     api.submit("a fox", num_outputs=2)
-    requests.post(api.run_url, json={"prompt": "x"}, headers={"Authorization": "Bearer wrong"}, timeout=10)
+    requests.post(api.run_url, json={"prompt": "x"}, headers={"Authorization": "Bearer wrong"}, timeout=60)
     api.get("/api/v1/models?a=b")
     first, second, third = api.sandbox.log
     assert (first.kind, first.method, first.path, first.status) == ("submit", "POST", RUN, 200)
@@ -101,7 +101,7 @@ def test_the_log_tells_what_arrived(api: Api) -> None:
 def test_a_wrong_key_is_401_for_submit_and_poll(api: Api, value: str | None, address: tuple[str, str]) -> None:
     headers = {} if value is None else {"Authorization": value.format(key=api.sandbox.key)}
     method, path = address
-    answer = requests.request(method, api.sandbox.origin + path, json={"prompt": "x"}, headers=headers, timeout=10)
+    answer = requests.request(method, api.sandbox.origin + path, json={"prompt": "x"}, headers=headers, timeout=60)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "unauthorized"
     assert api.sandbox.charges == 0
@@ -133,7 +133,7 @@ def test_without_credits_a_submit_is_402(quick: Callable[..., Api]) -> None:
 
 def test_an_unknown_model_and_an_unknown_job_are_404(api: Api) -> None:
     answer = requests.post(
-        f"{api.sandbox.base_url}/models/dall-e/run", json={"prompt": "x"}, headers=api.headers, timeout=10
+        f"{api.sandbox.base_url}/models/dall-e/run", json={"prompt": "x"}, headers=api.headers, timeout=60
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
     for path in ("/api/v1/models/dall-e", "/api/v1/models/dall-e/schema"):
@@ -221,7 +221,7 @@ def test_json_may_be_written_in_other_ways(api: Api, content_type: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"])
 def test_a_wrong_method_is_405_and_says_which_is_right(api: Api, method: str) -> None:
-    answer = requests.request(method, api.run_url, headers=api.headers, timeout=10)
+    answer = requests.request(method, api.run_url, headers=api.headers, timeout=60)
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "POST"
     if method != "HEAD":
@@ -234,7 +234,7 @@ def test_a_body_in_chunks_is_read(api: Api) -> None:
         api.run_url,
         data=iter([b'{"prompt"', b': "x"}']),
         headers={**api.headers, "Content-Type": "application/json"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == 200
 
@@ -307,7 +307,7 @@ def test_any_other_host_name_is_refused(api: Api, host: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS"])
 def test_a_web_page_is_refused_even_with_the_key(api: Api, origin: str, method: str) -> None:
     answer = requests.request(
-        method, api.run_url, json={"prompt": "x"}, headers={**api.headers, "Origin": origin}, timeout=10
+        method, api.run_url, json={"prompt": "x"}, headers={**api.headers, "Origin": origin}, timeout=60
     )
     assert answer.status_code == 403
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
@@ -316,7 +316,7 @@ def test_a_web_page_is_refused_even_with_the_key(api: Api, origin: str, method: 
 
 def test_links_use_the_name_the_client_called(api: Api) -> None:
     answer = requests.post(
-        api.run_url.replace("127.0.0.1", "localhost"), json={"prompt": "x"}, headers=api.headers, timeout=10
+        api.run_url.replace("127.0.0.1", "localhost"), json={"prompt": "x"}, headers=api.headers, timeout=60
     ).json()
     assert answer["statusUrl"].startswith(f"http://localhost:{api.sandbox.port}/api/v1/jobs/")
 
@@ -411,7 +411,7 @@ def test_stop_ends_the_thread_closes_the_port_and_hanging_requests(quick: Callab
         api.sandbox.stop()
         with pytest.raises(requests.ConnectionError):
             waiting.result()
-    assert time.monotonic() - started < 4  # not the hour the request would have hung
+    assert time.monotonic() - started < 60  # not the hour the request would have hung
     assert not [thread for thread in set(threading.enumerate()) - others if thread.name == "kling-sandbox"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
@@ -422,7 +422,7 @@ def test_a_stopped_sandbox_starts_again_at_the_same_address(api: Api) -> None:
     url = api.images()[0]
     api.sandbox.stop()
     api.sandbox.start()
-    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(url, timeout=60).status_code == 200
 
 
 def test_a_restarted_sandbox_delivers_the_same_pictures(quick: Callable[..., Api], tmp_path: Path) -> None:
@@ -430,11 +430,11 @@ def test_a_restarted_sandbox_delivers_the_same_pictures(quick: Callable[..., Api
     paint = lambda prompt, **options: f"{prompt} {sorted(options.items())}".encode()  # noqa: E731
     first = quick(state_path=state, paint=paint)
     job_id = first.submit("a fox", num_outputs=2).json()["jobId"]
-    before = [requests.get(url, timeout=10).content for url in first.poll(job_id).json()["output"]["images"]]
+    before = [requests.get(url, timeout=60).content for url in first.poll(job_id).json()["output"]["images"]]
     first.sandbox.stop()
     second = quick(state_path=state, paint=paint, seed=7)
     urls = second.poll(job_id).json()["output"]["images"]
-    assert [requests.get(url, timeout=10).content for url in urls] == before
+    assert [requests.get(url, timeout=60).content for url in urls] == before
     assert second.sandbox.charges == 0
 
 
@@ -449,13 +449,13 @@ def test_an_image_to_image_job_is_the_same_picture_after_a_restart(quick: Callab
     first.sandbox.stop()
     second = quick(state_path=state, paint=paint)
     (address,) = second.poll(job_id).json()["output"]["images"]
-    assert requests.get(address, timeout=10).content == b"from " + sent.getvalue()
+    assert requests.get(address, timeout=60).content == b"from " + sent.getvalue()
     (kept,) = (tmp_path / "sandbox_sources").iterdir()
     if os.name == "posix":
         assert [path.stat().st_mode & 0o777 for path in (kept.parent, kept)] == [0o700, 0o600]
     kept.write_bytes(b"something else")
     third = quick(state_path=state, paint=paint)
-    gone = requests.get(third.poll(job_id).json()["output"]["images"][0], timeout=10)
+    gone = requests.get(third.poll(job_id).json()["output"]["images"][0], timeout=60)
     assert gone.status_code == 410  # rather than a picture of something else
     assert "source image is no longer kept" in gone.json()["error"]["message"]
 
@@ -463,7 +463,7 @@ def test_an_image_to_image_job_is_the_same_picture_after_a_restart(quick: Callab
 def test_it_starts_in_a_running_event_loop(make_sandbox: Callable[..., Sandbox]) -> None:
     async def cell() -> int:
         started = make_sandbox()
-        return requests.get(f"{started.base_url}/models", timeout=10).status_code
+        return requests.get(f"{started.base_url}/models", timeout=60).status_code
 
     assert asyncio.run(cell()) == 200
 
@@ -498,9 +498,9 @@ def test_a_thousand_jobs_leave_little_behind(quick: Callable[..., Api]) -> None:
     def jobs(number: int) -> int:
         with requests.Session() as session:
             for _ in range(number):
-                job = session.post(api.run_url, json={"prompt": "x" * 500}, headers=api.headers, timeout=10).json()
-                done = session.get(job["statusUrl"], headers=api.headers, timeout=10).json()
-                assert len(session.get(done["output"]["images"][0], timeout=10).content) > 200_000
+                job = session.post(api.run_url, json={"prompt": "x" * 500}, headers=api.headers, timeout=60).json()
+                done = session.get(job["statusUrl"], headers=api.headers, timeout=60).json()
+                assert len(session.get(done["output"]["images"][0], timeout=60).content) > 200_000
         gc.collect()  # what earlier tests left is not counted
         return process.memory_info().rss
 
@@ -546,16 +546,16 @@ def test_polls_stay_quick_while_it_paints(sandbox: Sandbox) -> None:
 
         def submit() -> dict[str, Any]:
             body = {"prompt": "a forest at dawn", "num_outputs": 9}
-            answer = session.post(f"{sandbox.base_url}/models/kling-image/run", json=body, headers=key, timeout=10)
+            answer = session.post(f"{sandbox.base_url}/models/kling-image/run", json=body, headers=key, timeout=60)
             return dict(answer.json())
 
-        urls = session.get(submit()["statusUrl"], headers=key, timeout=10).json()["output"]["images"]
+        urls = session.get(submit()["statusUrl"], headers=key, timeout=60).json()["output"]["images"]
         with ThreadPoolExecutor(4) as pool:
             downloads = [pool.submit(requests.get, url, timeout=60) for url in urls]
             job, times = submit(), []
             while not all(download.done() for download in downloads):
                 started = time.monotonic()
-                session.get(job["statusUrl"], headers=key, timeout=10)
+                session.get(job["statusUrl"], headers=key, timeout=60)
                 times.append(time.monotonic() - started)
     assert len(times) > 5
     assert statistics.median(times) < 0.1  # painting on the loop would make each poll wait for a picture

@@ -196,7 +196,7 @@ def test_queued_cells_run_in_order_and_the_users_tasks_tick(on, make_sandbox):
 
 
 def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
-    service = make_sandbox(latency=4.0)
+    service = make_sandbox(latency=8.0)
     kernel = on(service)
     cell = kernel.send("%%kling -o fox\na fox")
     kernel.until(lambda: submits(service) == 1)
@@ -204,7 +204,7 @@ def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
     kernel.interrupt()
     interrupted = time.monotonic()
     reply = kernel.wait(cell)
-    assert time.monotonic() - interrupted < 1.5
+    assert time.monotonic() - interrupted < 5  # and not the eight seconds of the job
     assert reply.ename == "Interrupted"
     assert len(reply.traceback) == 1
     assert re.search(r"Job \d+ keeps running; %kling resume shows its images\.", reply.evalue)
@@ -282,14 +282,13 @@ def test_resume_shows_together_what_is_done_and_what_keeps_running(on, make_sand
 
 
 def test_no_wait_fills_in_its_own_cell_whatever_runs_meanwhile(on, make_sandbox):
-    kernel = on(make_sandbox(latency=2.0))
+    kernel = on(make_sandbox(latency=4.0))
     started = kernel.ok("%%kling --no-wait -o fox\na fox")
-    assert started.seconds < 1.9
+    assert started.seconds < 3.9
     assert "<img" not in started.html
     assert kernel.ok("print(type(fox).__name__, fox.done())").text.strip() == "JobHandle False"
-    busy = kernel.ok("%%capture caught\nimport time; time.sleep(3.5)")
-    kernel.drain(0.5)
-    assert "<img" in started.html
+    busy = kernel.ok("%%capture caught\nimport time\nwhile not fox.done(): time.sleep(0.1)\ntime.sleep(0.5)")
+    kernel.until(lambda: "<img" in started.html)
     assert busy.outputs == []
     assert kernel.ok("print(len(fox.result()), len(caught.outputs))").text.strip() == "1 0"
 
