@@ -168,7 +168,7 @@ def same_origin_url(url: object, base_url: str) -> str | None:
     """A URL the service named, if the key may go there: the very origin of the base URL. None otherwise, and where it
     holds something that is not a character: it could not be written down, and with it the job's id."""
     found = origin(url) if isinstance(url, str) and len(url) <= LONGEST_URL and url.isprintable() else None
-    return url if found and found == origin(base_url) else None
+    return str(url) if found and found == origin(base_url) else None
 
 
 def is_job_id(text: str) -> bool:

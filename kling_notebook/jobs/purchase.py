@@ -98,12 +98,13 @@ def estimate_all(
     # The sandbox has no rate limit unless it was started with one, and then the estimate may be short.
     rate = math.inf if workspace.is_sandbox else dispatcher.rate()
     images = sum(request.num_outputs for request in requests)
-    side_by_side = (images, SANDBOX_AT_ONCE) if workspace.is_sandbox else (len(requests), workspace.settings.in_flight)
+    jobs, sandbox = len(requests), workspace.is_sandbox
+    pieces, at_once = (images, SANDBOX_AT_ONCE) if sandbox else (jobs, workspace.settings.in_flight)
     return Estimate(
         len(requests),
         images,
         sum(price(request, dearest) for request in requests),
-        call_time(slowest, *side_by_side, rate),
+        call_time(slowest, pieces, at_once, rate),
         reused,
         workspace.is_sandbox,
         rate if queueing(len(requests), rate) else None,
