@@ -57,6 +57,10 @@ class KlingError(Exception):
     number: int | None = None
     maybe_submitted: bool = False
 
+    def __str__(self) -> str:
+        """The text on one line, whatever input it quotes."""
+        return " ".join(line.strip() for line in super().__str__().splitlines())
+
     def with_job(self, *, job_id: str | None = None, number: int | None = None) -> Self:
         """The same error, now saying which job it is about. What it already says stays."""
         self.job_id = self.job_id or job_id

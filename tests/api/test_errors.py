@@ -63,6 +63,12 @@ def test_in_a_notebook_an_error_is_one_line_unless_debugging(error: Any, monkeyp
     assert "".join(error._render_traceback_()).rstrip().endswith("m")
 
 
+def test_input_of_several_lines_is_quoted_on_one() -> None:
+    error = errors.InputError("No job a\n  b\r\nc\u2028d\x0be in this folder.\n")
+    assert str(error) == "No job a b c d e in this folder."
+    assert error._render_traceback_() == ["InputError: No job a b c d e in this folder."]
+
+
 def test_a_loop_that_catches_exceptions_does_not_catch_an_interrupt() -> None:
     assert not issubclass(Interrupted, Exception)
     assert issubclass(Interrupted, KeyboardInterrupt)
