@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..api.address import MOST_IMAGES, letter_of
@@ -47,7 +48,13 @@ _DTYPES: dict[str, Any] = {
     **{name: _BY_KIND[row.kind] for name, row in PARAMETERS.items() if row.kind in _BY_KIND},
     "images": "Int64",
 }
-_FACTS = ("address", "number", "letter", "path")
+# Of the table of images, where the parameters that are choices are plain text.
+_IMAGE_DTYPES: dict[str, Any] = {
+    **{"address": "str", "number": "Int64", "letter": "str", "path": "str"},
+    **{name: "str" if _DTYPES.get(name, "category") == "category" else _DTYPES[name] for name in PARAMETERS},
+    **{"sample": None, "width": "Int64", "height": "Int64", "format": "str", "bytes": "Int64"},
+    **{"starred": "bool", "note": "str"},
+}
 
 
 # ---- jobs ----
@@ -111,6 +118,8 @@ def plain_column(values: Sequence[Any]) -> Any:
 
     # pandas would make floats of whole numbers beside a missing one, and objects of a mixture, which no file takes.
     kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return pd.array(list(values), dtype="object")
     # Such as a hash of 64 bits: no column of numbers holds it.
     large = any(isinstance(value, int) and abs(value) >= 2**63 for value in values)
     if kinds == {int} and not large:
@@ -154,7 +163,7 @@ def _walk(what: Any) -> Iterator[tuple[SavedImage, Mapping[str, Any]]]:
         for place, result in enumerate(what):
             row = {} if what.ids is None else {free_name(what.ids[0], {"row"}, "id"): what.ids[1][place]}
             yield from ((image, {"row": place} | row) for image in result or ())
-    elif isinstance(what, Iterable) and not isinstance(what, str | bytes | Mapping):
+    elif isinstance(what, Iterable) and getattr(what, "ndim", 1) and not isinstance(what, str | bytes | Mapping):
         for one in what:
             if one is not None:  # a sweep or batch as a list has None for what failed
                 yield from _walk(one)
@@ -176,10 +185,8 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
     Args:
         beside: by path, the star and the note of an image, and its measures.
     """
-    import pandas as pd
 
     rows = []
-    taken = {*_FACTS, *PARAMETERS, "sample", "width", "height", "format", "bytes", "starred", "note"}
     for image, more in _walk(what):
         marks, measures = beside.get(image.path, ({"starred": False, "note": None}, {}))
         width, height, kind, size = _of_the_file(image)
@@ -191,7 +198,11 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
             **{name: _cell(value) for name, value in image.request.values.items()},
             "sample": image.request.sample,
             # An axis that is a parameter has its column already.
-            **{free_name(name, taken, "axis"): _cell(value) for name, value in more.items() if name not in PARAMETERS},
+            **{
+                free_name(name, _IMAGE_DTYPES, "axis"): _cell(value)
+                for name, value in more.items()
+                if name not in PARAMETERS
+            },
             "width": width,
             "height": height,
             "format": kind,
@@ -199,16 +210,23 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
             **marks,
         }
         rows.append(row | {free_name(name, row, "measure"): value for name, value in measures.items()})
-    return plain_frame(rows) if rows else pd.DataFrame(columns=[*_FACTS])
+    if not rows:  # the same columns, of the same types
+        return plain_frame([dict.fromkeys(_IMAGE_DTYPES)], dtypes=_IMAGE_DTYPES).iloc[:0].copy()
+    return plain_frame(rows, dtypes=_IMAGE_DTYPES)
 
 
-def plain_frame(rows: Sequence[Mapping[str, Any]], index: Any = None) -> "pd.DataFrame":
-    """The rows as a table that files and data bases take: whole numbers stay whole beside missing ones, and numbers
-    beside texts become texts."""
+def plain_frame(
+    rows: Sequence[Mapping[str, Any]], index: Any = None, dtypes: Mapping[str, Any] = MappingProxyType({})
+) -> "pd.DataFrame":
+    """The rows as a table that files and data bases take; a column without a dtype as `plain_column` has it."""
     import pandas as pd
 
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pd.DataFrame({name: plain_column([row.get(name) for row in rows]) for name in names}, index=index)
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    made = {
+        name: pd.array(values, dtype=dtypes[name]) if dtypes.get(name) else plain_column(values)
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(made, index=index)
 
 
 def measured_frame(

@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -208,10 +209,17 @@ def test_images_of_another_folder_are_measured_and_nothing_of_them_is_kept_here(
 
 
 def test_no_images_is_an_empty_frame_and_nothing_of_this_package_is_an_input_error() -> None:
-    assert kling.images().empty
+    none, no_jobs = kling.images(), kling.history()
+    assert none.empty
     assert kling.measure(area).empty
+    made("a fox")
+    assert none.dtypes.to_dict() == kling.images().dtypes.to_dict() == kling.images([]).dtypes.to_dict()
+    assert no_jobs.dtypes.astype(str).to_dict() == kling.history().dtypes.astype(str).to_dict()
+    assert list(none.columns) == list(kling.images().columns)
     with pytest.raises(InputError, match="holds no images"):
         kling.images(5)
+    with pytest.raises(InputError, match="holds no images"):
+        kling.images(np.array(5))
 
 
 # ---- measures ----
