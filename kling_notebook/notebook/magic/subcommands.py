@@ -67,6 +67,8 @@ def run(line: str, shell: Any) -> Any:
     row = SUBCOMMANDS.get(name.lower())
     if row is None:
         raise InputError(_unknown(name, rest))
+    if {"-h", "--help"} & {*rest.split()[: 1 if row.verbatim else None]}:
+        return _help(row.name)
     if row.verbatim:
         # A note may hold dashes and quotes.
         given: dict[str, Any] = {}

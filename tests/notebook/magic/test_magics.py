@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS
 from kling_notebook.sandbox import Fault
 
 
@@ -95,6 +96,21 @@ def test_bad_input_is_one_line_and_a_failed_cell_and_nothing_is_sent(shared_serv
     assert says in reply.traceback[0]
     assert reply.traceback[0].startswith(f"{reply.ename}: ")
     assert submits(service) == before
+
+
+def test_every_subcommand_says_how_it_is_used(kernel):
+    for name, row in SUBCOMMANDS.items():
+        for flag in ("--help", "-h"):
+            shown = kernel.ok(f"%kling {name} {flag}").text
+            assert shown.startswith(f"%kling {name}")
+            assert row.help in shown
+
+
+def test_help_is_asked_for_among_other_words_and_a_note_may_hold_any(kernel):
+    assert kernel.ok("%kling history --all --help").text.startswith("%kling history [options]")
+    kernel.ok("%%kling\na fox")
+    kernel.ok("%kling note 1 --help is a word")
+    assert "--help is a word" in kernel.ok("print(kling.history(everything=True)['note'].iloc[0])").text
 
 
 # showing --------------------------------------------------------------------------------------------------------------
