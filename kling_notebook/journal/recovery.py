@@ -32,9 +32,13 @@ from .schema import OtherSchemaError, lenient
 
 # Rows that are looked at when a journal is opened, rows looked at at a time afterwards, and seconds in between.
 NEWEST, SLICE, SLICE_PAUSE = 200, 2000, 0.02
-_NUMBER = re.compile(r"([0-9]{4,9})[a-z]-")
+# A longer number is not taken from a name: the next jobs are counted on from it.
+_NUMBER = re.compile(r"([0-9]{4,6})[a-z]-")
 # The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours.
 _MOST_ROWS = 10_000_000
+_NEWEST = """
+SELECT MAX(COALESCE((SELECT MAX(n) FROM jobs), 0), COALESCE((SELECT CAST(MAX(seq) AS INTEGER) FROM sqlite_sequence), 0))
+"""
 
 
 def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
@@ -66,7 +70,9 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     journal, seen = Journal(path, tell), layout.damage_seen(path.parent.parent)
     try:
         with journal.reading_untranslated() as connection:
-            (newest,) = connection.execute("SELECT COALESCE(MAX(n), 0) FROM jobs").fetchone()
+            (newest,) = connection.execute(_NEWEST).fetchone()
+            if newest > _MOST_ROWS:  # the jobs after it would have numbers that no address has
+                raise sqlite3.DatabaseError(f"row {newest} cannot be a job's")
             at_once = newest <= SLICE or seen.exists()
             if at_once and (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(" ".join(verdict.split()))

@@ -1042,6 +1042,21 @@ def test_a_journal_with_rows_that_cannot_be_is_put_aside_and_the_others_taken_ov
     assert len(list(path.parent.glob("*damaged*"))) == 1
 
 
+@pytest.mark.parametrize("change", ["jobs SET n=999999999 WHERE n=3", "sqlite_sequence SET seq=999999998"])
+def test_a_strangers_number_is_not_counted_on_from(
+    change: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
+) -> None:
+    """The next jobs would have numbers that no address has, and looking through the rows would not end."""
+    write(three_foxes(folder, "note='x'"), f"UPDATE {change}")
+    session = make_session(sandbox)
+    (notice,) = session.pop_notices()
+    assert "cannot be a job's" in notice
+    made = session.start([session.request("a fox")], source="python").handles[0].result(timeout=60)
+    assert made.number <= 4
+    assert session.image(made.number, 0).address == made[0].address
+    assert {1, 2, made.number} <= set(session.history(everything=True).index)
+
+
 @pytest.mark.parametrize("column", ["request", "images", "starred"])
 def test_a_row_whose_json_is_torn_stops_no_purchase(
     column: str, sandbox: Sandbox, make_session: Callable[..., Session], folder: Path
