@@ -6,6 +6,7 @@ that are signed, or of another kind, stay byte for byte; their recipe is in a JS
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -113,11 +114,11 @@ def write_beside(path: Path, recipe: Mapping[str, Any]) -> Path:
 
 def copy_beside(path: Path, copy: Path) -> None:
     """Give a copy of an image the file beside it, if there is one."""
-    if (recipe := _beside(path.with_suffix(BESIDE))) is not None:
+    if (recipe := _beside(path)) is not None:
         write_beside(copy, recipe)
 
 
-def read(source: str | Path | bytes) -> dict[str, Any]:
+def read(source: str | os.PathLike[str] | bytes) -> dict[str, Any]:
     """The recipe of an image, from its path or its bytes: inside the file, or in the file beside it.
 
     Raises:
@@ -134,7 +135,7 @@ def read(source: str | Path | bytes) -> dict[str, Any]:
         failure = f"cannot be read: {error}"
     except exif.BrokenExifError:
         pass
-    recipe = recipe or (_beside(path.with_suffix(BESIDE)) if path is not None else None)
+    recipe = recipe or (_beside(path) if path is not None else None)
     if recipe is None:
         raise InputError(f"{name} {failure}.", parameter="path")
     return recipe
@@ -156,9 +157,11 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
         raise InputError(f"The recipe does not hold a request: {error!r}.", parameter="path") from None
 
 
-def _beside(path: Path) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError), open_regular(path) as file:
-        return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
+def _beside(image: Path) -> dict[str, Any] | None:
+    """The recipe beside an image; of a link also beside the file that it leads to."""
+    for path in (image, image.resolve()):
+        with suppress(OSError, ValueError), open_regular(path.with_suffix(BESIDE)) as file:
+            return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
     return None
 
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import c2pa
@@ -71,7 +72,7 @@ def state(kind: str, data: bytes) -> str:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_signed_image_stays_valid_and_its_recipe_can_be_read(
-    kind: str, make_sandbox: Make, make_session: Make
+    kind: str, make_sandbox: Make, make_session: Make, tmp_path: Path
 ) -> None:
     data = signed(kind)
     assert state(kind, data) == "Valid"
@@ -83,6 +84,9 @@ def test_a_signed_image_stays_valid_and_its_recipe_can_be_read(
     assert (recipe["prompt"], recipe["number"]) == ("a red fox", 1)
     assert json.loads(image.path.with_suffix(".json").read_text()) == recipe
     assert metadata.read(image.path.with_suffix(".json")) == recipe
+    link = tmp_path / "linked"
+    link.symlink_to(image.path)
+    assert metadata.read(link) == recipe, "of a link beside the file that it leads to"
     assert image.tile().state == "image"
     assert session.pop_notices() == []
 
