@@ -25,12 +25,15 @@ Source = Callable[[Any], Any]
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar, or an array of no dimensions, as the Python value it holds; everything else as it is.
+    """A NumPy scalar, or an array of no dimensions, as the Python value it holds, None for one that is masked;
+    everything else as it is.
 
     Times stay what they are: those in nanoseconds would come out as bare integers.
     """
     single = getattr(value, "ndim", None) == 0
-    return value.item() if single and not str(value.dtype).startswith(("datetime64", "timedelta64")) else value
+    if not single or str(value.dtype).startswith(("datetime64", "timedelta64")):
+        return value
+    return value.tolist() if hasattr(value, "mask") else value.item()
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ def read_table(table: Any) -> "pd.DataFrame":
             f"The table has {what}; a batch takes 1 to {MOST_ROWS}. Split it, for example frame[:{MOST_ROWS}].",
             parameter="frame",
         )
+    if frame.columns.nlevels > 1:
+        raise InputError(
+            f"The columns of the table have {frame.columns.nlevels} levels. Join them into names: "
+            "frame.columns = ['_'.join(map(str, column)) for column in frame.columns].",
+            parameter="frame",
+        )
     if doubled := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
         raise InputError(f"The table has two columns named {doubled[0]}. Rename one.", parameter="frame")
     return frame
@@ -177,7 +183,8 @@ def _names(frame: "pd.DataFrame", value: Any) -> bool:
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether a cell holds nothing: None, NaN, NaT, pandas' NA."""
+    """Whether a cell holds nothing: None, NaN, NaT, pandas' NA, a masked value of NumPy."""
+    cell = plain(cell)
     # By name, so that a history without tables need not import pandas.
     return (
         cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))

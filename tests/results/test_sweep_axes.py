@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_notebook.api.errors import InputError
+from kling_notebook.api.parameters import check
 from kling_notebook.results import sweep_axes
+from kling_notebook.results.attachments import Attachments
 from kling_notebook.results.sweep_axes import Layout, Pick, expand, fill, label, layout, parse_axes
 
 
@@ -79,6 +82,27 @@ def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value
     """One number of NumPy as sample was one job and not three; an array of no dimensions was taken letter by letter."""
     rest = {} if name == "x" else {"x": "y"}
     assert parse_axes("a {x}", None, rest | {name: value}) == parse_axes("a {x}", None, rest | {name: same})
+
+
+MISSING = [pd.NA, pd.NaT, np.nan, None, np.ma.masked, np.ma.array(3, mask=True), np.datetime64("NaT")]
+
+
+@pytest.mark.parametrize("value", MISSING, ids=repr)
+@pytest.mark.parametrize("name", ["x", "num_outputs", "negative_prompt", "aspect_ratio", "image", "sample"])
+def test_a_value_that_is_missing_is_refused_by_the_name_of_its_axis(name: str, value: Any) -> None:
+    rest = {} if name == "x" else {"x": "y"}
+    with pytest.raises(InputError) as refused:
+        parse_axes("a {x}", None, rest | {name: [value, 1]}, source=Attachments(Path(), Any).resolve)
+    assert refused.value.parameter == name
+    assert name in str(refused.value)
+
+
+def test_masked_values_are_not_taken_for_what_is_under_the_mask() -> None:
+    with pytest.raises(InputError, match="The axis x holds None"):
+        parse_axes("a {x}", None, {"x": np.ma.array([1, 2], mask=[False, True])})
+    with pytest.raises(InputError, match="num_outputs must be a whole number"):
+        check("num_outputs", np.ma.masked)
+    assert parse_axes("a {x}", None, {"x": np.ma.array([1, 2])}) == parse_axes("a {x}", None, {"x": [1, 2]})
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,10 @@ def test_files_are_read_as_they_are_written(tmp_path: Path, name: str, text: str
         ("nowhere.csv", "no file nowhere.csv"),
         ("table.docx", "not a table this can read"),
         (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "two columns named text"),
+        (
+            pd.DataFrame([["a", "b"]], columns=pd.MultiIndex.from_product([["text"], ["en", "fr"]])),
+            "have 2 levels. Join",
+        ),
     ],
 )
 def test_what_is_not_a_table_is_refused(table: Any, message: str, tmp_path: Path, monkeypatch: Any) -> None:
@@ -106,6 +110,12 @@ def test_a_column_in_braces_is_filled_into_every_text() -> None:
     with pytest.raises(InputError, match=r"no column 'animl'\. Its columns are animal, size") as refused:
         rows_of(frame, "a {animal}", {"negative_prompt": "{animl}"})
     assert refused.value.parameter == "negative_prompt"
+
+
+@pytest.mark.parametrize("cell", [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.ma.masked])
+def test_a_cell_that_holds_nothing_means_the_default(cell: Any) -> None:
+    frame = pd.DataFrame({"prompt": "a fox", "n": pd.Series([cell, 2], dtype=object)})
+    assert [row.parameters for row in rows_of(frame, "prompt", {"num_outputs": "n"})] == [{}, {"num_outputs": 2}]
 
 
 @pytest.mark.parametrize("cell", [None, np.nan, pd.NA, "", "  ", ["a"], True])
