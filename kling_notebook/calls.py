@@ -465,14 +465,17 @@ def panel() -> KlingPanel:
     return KlingPanel(current_session)
 
 
-def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_recipe(path: Any) -> dict[str, Any]:
     """What an image was made from: prompt, parameters, job id, model, time. InputError where it carries no recipe.
+
+    Args:
+        path: of the file; its bytes; or an image (``fox[0]``), or a result of one image.
 
     >>> fox = kling.generate("a red fox", show_progress=False)
     >>> kling.read_recipe(fox[0].path)["prompt"]
     'a red fox'
     """
-    return metadata.read(Path(path))
+    return metadata.read(path if isinstance(path, str | bytes | os.PathLike) else _image(path).path)
 
 
 def compare(a: Any, b: Any) -> Comparison:
@@ -498,7 +501,7 @@ def _image(what: Any) -> SavedImage:
             raise InputError(f"Job {n} has {len(what)} images. Say which: result[K], or an address: {n}a, {n}b, ...")
         return what[0]
     if not isinstance(what, str | int) or isinstance(what, bool) or not str(what).strip():
-        raise InputError(f"{what!r} is not an image. Give result[K], or an address such as 12b.")
+        raise InputError(f"{what!r:.80} is not an image. Give result[K], or an address such as 12b.")
     job, place = split_address(str(what))
     return _image(result(job)) if place is None else current_session().image(job, place)
 

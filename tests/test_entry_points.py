@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from kling_notebook import calls
 from kling_notebook.api.errors import BudgetExceededError, InputError, JobFailedError, KlingError
+from kling_notebook.api.generation_request import GenerationRequest
 from kling_notebook.api.parameters import PARAMETERS
 from kling_notebook.notebook import kernel_session
 from kling_notebook.notebook.panel.panel import KlingPanel
@@ -231,6 +234,57 @@ def test_a_limit_of_the_history_that_is_not_a_number_is_refused(limit, session, 
         with pytest.raises(InputError, match="limit must be a whole number from 0 up, or None for all"):
             call(limit=limit)
     assert len(calls.history(limit=0)) == 0
+
+
+WRONG = [None, 7, 1.5, b"abc", [1], {"a": 1}, Path("nowhere.png"), "", object(), len, np.ma.masked, np.zeros((2, 2))]
+TAKES_ANYTHING = {
+    "prompt": lambda value: calls.generate(value, max_credits=0),
+    "negative_prompt": lambda value: calls.generate("a", negative_prompt=value, max_credits=0),
+    "num_outputs": lambda value: calls.generate("a", num_outputs=value, max_credits=0),
+    "image": lambda value: calls.generate("a", image=value, max_credits=0),
+    "extra": lambda value: calls.submit("a", extra=value, max_credits=0),
+    "axes": lambda value: calls.sweep("a {x}", value, max_credits=0),
+    "axis": lambda value: calls.sweep("a {x}", x=value, max_credits=0),
+    "values": lambda value: calls.sweep("a {x}", x=[value, "b"], max_credits=0),
+    "frame": lambda value: calls.batch(value, max_credits=0),
+    "cell": lambda value: calls.batch([{"prompt": value}], max_credits=0),
+    "column": lambda value: calls.batch([{"prompt": "a"}], prompt=value, max_credits=0),
+    "estimate": calls.estimate,
+    "images": calls.images,
+    "measure": calls.measure,
+    "export": lambda value: calls.export(value, "nowhere"),
+    "result": calls.result,
+    "resume": lambda value: calls.resume(1, value),
+    "history": lambda value: calls.history(limit=value),
+    "read_recipe": calls.read_recipe,
+    "compare": lambda value: calls.compare(value, 1),
+    "save": lambda value: calls.result(1).save(value),
+    "note": lambda value: calls.current_session().note(1, value),
+    "star": lambda value: calls.current_session().star(1, value) if np.ndim(value) == 0 else None,
+    "model": lambda value: GenerationRequest("a", model=value),
+    "draw": lambda value: GenerationRequest("a", draw=value),
+    "from_json": GenerationRequest.from_json,
+}
+
+
+@pytest.mark.parametrize("call", TAKES_ANYTHING.values(), ids=TAKES_ANYTHING)
+def test_what_is_not_meant_is_refused_in_a_sentence_or_taken(call, session, service, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fox = calls.generate("a fox", show_progress=False)
+    refusals = []
+    for value in [*WRONG, fox, fox[0], session]:
+        try:
+            call(value)
+        except KlingError as error:
+            refusals.append(str(error))
+    assert [text for text in refusals if "\n" in text or len(text) > 600] == []
+    assert service.count("submit") == 1
+
+
+def test_a_recipe_is_read_from_an_image_too(session):
+    fox = calls.generate("a fox", show_progress=False)
+    recipes = [calls.read_recipe(one) for one in (fox, fox[0], fox[0].path, str(fox[0].path), fox[0].path.read_bytes())]
+    assert recipes == [recipes[0]] * 5
 
 
 def test_a_page_of_the_history_that_cannot_be_written_is_refused_with_its_path(session, tmp_path):

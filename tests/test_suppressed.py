@@ -21,6 +21,7 @@ ANSWERS = {
 """How Python or a module of this package answers a question: is this a number, is the file there, was it cancelled?"""
 
 REASONS = {
+    ("api/parameters.py", "Exception"): "what cannot be converted is not a number",
     ("api/rate_headers.py", "OSError"): "a date that the platform cannot hold is not a date",
     ("api/url_policy.py", "OSError"): "a name that is not a literal address: the usual case",
     ("journal/layout.py", "OSError"): "not there yet: the usual case; who opens it says why it cannot be opened",

@@ -26,7 +26,7 @@ def place_of(letter: str) -> int:
 
 def address_of(number: int, place: int) -> str:
     """``12b`` for the second image of job 12; ``12[30]`` for a place that no image has."""
-    return f"{number}{letter_of(place)}" if 0 <= place < MOST_IMAGES else f"{number}[{place}]"
+    return f"{number}{letter_of(place)}" if place in range(MOST_IMAGES) else f"{number}[{place}]"
 
 
 def parse_address(text: str) -> tuple[int, int] | None:

@@ -84,9 +84,7 @@ class Parameter:
         return self.kind == "image" or type(value) in types
 
     def _check_text(self, value: Any) -> str | None:
-        if not isinstance(value, str):
-            raise InputError(f"{self.name} must be text, not {type(value).__name__}.", parameter=self.name)
-        text = check_characters(self.name, value.strip())
+        text = check_characters(self.name, value).strip()
         if not text and self.required:
             raise InputError(f"The {self.name} is empty. Write what the image should show.", parameter=self.name)
         return text or self.default  # type: ignore[return-value]  # a text's default is a text or None
@@ -115,7 +113,7 @@ class Parameter:
         whole = self.kind == "integer"
         try:
             number = float(value) if not whole else int(value.strip(), 10) if isinstance(value, str) else int(value)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # NumPy's masked values raise an error of their own
             number = math.nan  # outside of every range
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
@@ -152,8 +150,10 @@ def path_from(value: Any, name: str) -> Path:
     return path
 
 
-def check_characters(name: str, text: str) -> str:
+def check_characters(name: str, text: Any) -> str:
     """The text, or InputError: half of a surrogate pair is not a character and can be neither sent nor stored."""
+    if not isinstance(text, str):
+        raise InputError(f"{name} must be text, not {type(text).__name__}.", parameter=name)
     if re.search("[\ud800-\udfff]", text):
         raise InputError(f"{name} holds half of a surrogate pair, which is not a character. Retype it.", parameter=name)
     return text

@@ -134,7 +134,7 @@ def resume_one(dispatcher: Dispatcher, which: int | str, job_id: str | None = No
         InputError: there is no such job, or nothing of it is left to fetch. The message says what to do.
     """
     dispatcher.write_again()
-    workspace = dispatcher.workspace
+    workspace, job_id = dispatcher.workspace, None if job_id is None else str(job_id)
     record = find(workspace, which)
     if record is None and not str(which).strip().isdecimal():
         job_id, record = str(which).strip(), _only_unconfirmed(workspace, str(which))
@@ -277,9 +277,9 @@ def image(workspace: Workspace, which: int | str | None, k: int) -> SavedImage:
         found = workspace.as_result(latest[0])
     else:
         found = result(workspace, which)
-    if not 0 <= k < len(found):
+    if k not in range(len(found)):
         raise InputError(
             f"Job {found.number} has {count(len(found), 'image')}; there is no {address_of(found.number, k)}.",
             parameter="image",
         )
-    return found[k]
+    return found[int(k)]

@@ -307,7 +307,8 @@ class Session:
 
     def note(self, which: int | str, text: str | None) -> None:
         """Keep a line of text with a job; an empty one removes it."""
-        self.journal.note(self.record(which).number, check_characters("text", (text or "").strip()))
+        kept = check_characters("text", "" if text is None else text).strip()
+        self.journal.note(self.record(which).number, kept)
 
     def result(self, which: int | str) -> Result:
         """A past result of the folder, by number or job id.
