@@ -130,7 +130,7 @@ class GenerationRequest:
             "extra": _checked_extra(extra),
             "sample": _checked_sample(sample),
             "model": check_characters("model", model),
-            "draw": _checked_json("draw", draw) or None,
+            "draw": _checked_extra(draw, "draw") or None,
         }
         self._set(values, beside, {})
 
@@ -264,23 +264,18 @@ def _checked_source(name: str, source: Any) -> SourceImage:
     return source
 
 
-def _checked_json(name: str, what: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy that is certain to be JSON."""
+def _checked_extra(extra: Mapping[str, Any] | None, name: str = "extra") -> dict[str, Any]:
+    """A copy that is certain to be JSON, without keys that would contradict the table."""
     try:
-        return json.loads(json.dumps(dict(what or {}), allow_nan=False))  # type: ignore[no-any-return]  # of an object
+        copy = json.loads(json.dumps(dict(extra or {}), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be a mapping of JSON values: {error}.", parameter=name) from None
-
-
-def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy that is certain to be JSON, without keys that would contradict the table."""
-    copy = _checked_json("extra", extra)
-    check_characters("extra", json.dumps(copy, ensure_ascii=False))
+    check_characters(name, json.dumps(copy, ensure_ascii=False))
     if doubled := sorted(set(copy) & set(PARAMETERS)):
         raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
     if set(copy) & set(COUNT_KEYS):  # the estimate and every budget count num_outputs
         raise InputError("extra must not set the number of images; give num_outputs instead.", parameter="extra")
-    return copy
+    return copy  # type: ignore[no-any-return]  # json.loads of an object
 
 
 def _checked_sample(sample: Any) -> int | str | None:

@@ -6,7 +6,6 @@ that are signed, or of another kind, stay byte for byte; their recipe is in a JS
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -118,7 +117,7 @@ def copy_beside(path: Path, copy: Path) -> None:
         write_beside(copy, recipe)
 
 
-def read(source: str | os.PathLike[str] | bytes) -> dict[str, Any]:
+def read(source: Any) -> dict[str, Any]:
     """The recipe of an image, from its path or its bytes: inside the file, or in the file beside it.
 
     Raises:

@@ -36,9 +36,6 @@ NEWEST, SLICE, SLICE_PAUSE = 200, 2000, 0.02
 _NUMBER = re.compile(r"([0-9]{4,6})[a-z]-")
 # The newest number is read from a damaged file, and may be damaged itself: it must not keep us for hours.
 _MOST_ROWS = 10_000_000
-_NEWEST = """
-SELECT MAX(COALESCE((SELECT MAX(n) FROM jobs), 0), COALESCE((SELECT CAST(MAX(seq) AS INTEGER) FROM sqlite_sequence), 0))
-"""
 
 
 def open_journal(folder: Path, session: str, tell: Callable[[str], object]) -> Journal:
@@ -70,7 +67,10 @@ def _sound(path: Path, tell: Callable[[str], object]) -> Journal:
     journal, seen = Journal(path, tell), layout.damage_seen(path.parent.parent)
     try:
         with journal.reading_untranslated() as connection:
-            (newest,) = connection.execute(_NEWEST).fetchone()
+            (newest,) = connection.execute(
+                "SELECT COALESCE(MAX(n), 0) FROM (SELECT MAX(n) AS n FROM jobs"
+                " UNION SELECT CAST(seq AS INTEGER) FROM sqlite_sequence)"
+            ).fetchone()
             if newest > _MOST_ROWS:  # the jobs after it would have numbers that no address has
                 raise sqlite3.DatabaseError(f"row {newest} cannot be a job's")
             at_once = newest <= SLICE or seen.exists()

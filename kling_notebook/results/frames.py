@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..api.address import MOST_IMAGES, letter_of
@@ -118,14 +117,13 @@ def plain_column(values: Sequence[Any]) -> Any:
 
     # pandas would make floats of whole numbers beside a missing one, and objects of a mixture, which no file takes.
     kinds = {type(value) for value in values if value is not None}
-    if not kinds:
-        return pd.array(list(values), dtype="object")
     # Such as a hash of 64 bits: no column of numbers holds it.
     large = any(isinstance(value, int) and abs(value) >= 2**63 for value in values)
     if kinds == {int} and not large:
         return pd.array(list(values), dtype="Int64")
     mixed = large or (len(kinds) > 1 and not kinds <= {int, float})
-    return [None if value is None else str(value) for value in values] if mixed else list(values)
+    plain = [None if value is None else str(value) for value in values] if mixed else list(values)
+    return plain if kinds else pd.array(plain, dtype="object")
 
 
 def _letters(starred: str) -> str:
@@ -210,23 +208,22 @@ def images_frame(what: Any, beside: Mapping[Path, tuple[Mapping[str, Any], Mappi
             **marks,
         }
         rows.append(row | {free_name(name, row, "measure"): value for name, value in measures.items()})
-    if not rows:  # the same columns, of the same types
-        return plain_frame([dict.fromkeys(_IMAGE_DTYPES)], dtypes=_IMAGE_DTYPES).iloc[:0].copy()
-    return plain_frame(rows, dtypes=_IMAGE_DTYPES)
+    # Without images the same columns, of the same types.
+    return plain_frame(rows or [dict.fromkeys(_IMAGE_DTYPES)], _IMAGE_DTYPES).iloc[: len(rows)].copy()
 
 
-def plain_frame(
-    rows: Sequence[Mapping[str, Any]], index: Any = None, dtypes: Mapping[str, Any] = MappingProxyType({})
-) -> "pd.DataFrame":
+def plain_frame(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, Any], index: Any = None) -> "pd.DataFrame":
     """The rows as a table that files and data bases take; a column without a dtype as `plain_column` has it."""
     import pandas as pd
 
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
-    made = {
-        name: pd.array(values, dtype=dtypes[name]) if dtypes.get(name) else plain_column(values)
-        for name, values in columns.items()
-    }
-    return pd.DataFrame(made, index=index)
+    return pd.DataFrame(
+        {
+            name: pd.array(of, dtype=dtypes[name]) if dtypes.get(name) else plain_column(of)
+            for name, of in columns.items()
+        },
+        index=index,
+    )
 
 
 def measured_frame(
@@ -241,7 +238,7 @@ def measured_frame(
         row | ({error: errors[image.path]} if image.path in errors else {})
         for row, image in zip(columns, images, strict=True)
     ]
-    return plain_frame(rows, pd.Index([image.address for image in images], name="address"))
+    return plain_frame(rows, {}, pd.Index([image.address for image in images], name="address"))
 
 
 def _of_the_file(image: SavedImage) -> Sequence[Any]:

@@ -30,10 +30,8 @@ def plain(value: Any) -> Any:
 
     Times stay what they are: those in nanoseconds would come out as bare integers.
     """
-    single = getattr(value, "ndim", None) == 0
-    if not single or str(value.dtype).startswith(("datetime64", "timedelta64")):
-        return value
-    return value.tolist() if hasattr(value, "mask") else value.item()
+    held = getattr(value, "ndim", None) == 0 and not str(value.dtype).startswith(("datetime64", "timedelta64"))
+    return value if not held else value.tolist() if hasattr(value, "mask") else value.item()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +112,12 @@ def expand(
             texts, which is the axis ``prompt``.
         axes: name -> values (list, tuple, Series, array, or one value). fixed: parameters; their texts are filled in.
         filled: texts for other ``{name}`` in the prompt, filled in with the axes in one pass: braces in a value stay.
-        source: makes the source image that a value of the axis ``image`` means: its values have a label then, and
-            can be told apart.
+        source: makes the source image, which has a label and can be told apart, of a value of the axis ``image``.
 
     Raises:
         InputError: an axis that appears nowhere, is empty, repeats a value, or holds a value the table refuses.
     """
-    # Iterators first: they give their values once.
-    axes = {name: _kept(values) for name, values in axes.items()}
+    axes = {name: _kept(values) for name, values in axes.items()}  # iterators give their values once
     if prompt is None and "prompt" not in axes:
         check("prompt", prompt)  # which says that it is required
     if not isinstance(prompt, str | None):
@@ -152,8 +148,10 @@ def expand(
         text = as_written[at.pop("prompt", labels[0])]
         sample = at.pop(SAMPLE, None)
         varied = {name: value for name, value in at.items() if name not in PARAMETERS}
-        parameters = {name: fill(one, varied) if isinstance(one, str) else one for name, one in fixed.items()}
-        parameters |= {name: value for name, value in at.items() if name in PARAMETERS}
+        parameters = {
+            **{name: fill(one, varied) if isinstance(one, str) else one for name, one in fixed.items()},
+            **{name: value for name, value in at.items() if name in PARAMETERS},
+        }
         # Kept with the point, so that a file can say which draw it belongs to. Asking for all points is not a draw.
         draw = pick.drawn(checked, values) if pick is not None and pick.number < jobs else None
         points.append(Point(values, fill(text, {**filled, **varied}), parameters, sample, draw))

@@ -39,8 +39,11 @@ def is_table(what: Any) -> bool:
     """Whether this is a table rather than a prompt or a list of prompts; a path is one if its ending is a table's."""
     if isinstance(what, str | os.PathLike):
         return "\n" not in str(what) and Path(what).suffix.lower() in _ENDINGS
-    rows = isinstance(what, Sequence) and bool(what) and all(isinstance(row, Mapping) for row in what)
-    return rows or hasattr(what, "to_pandas") or (hasattr(what, "columns") and hasattr(what, "iloc"))
+    return (
+        (isinstance(what, Sequence) and bool(what) and all(isinstance(row, Mapping) for row in what))
+        or hasattr(what, "to_pandas")
+        or (hasattr(what, "columns") and hasattr(what, "iloc"))
+    )
 
 
 def read_table(table: Any) -> "pd.DataFrame":
@@ -125,8 +128,10 @@ def rows_of(frame: "pd.DataFrame", prompt: str, columns_or_values: Mapping[str, 
     # Columns may be numbers; in a text they are written as text.
     columns = {str(name): frame[name].tolist() for name in frame.columns}
     # A column by its name alone is the same as in braces.
-    both = {"prompt": prompt, **columns_or_values}
-    given = {name: f"{{{value}}}" if _names(frame, value) else value for name, value in both.items()}
+    given = {
+        name: f"{{{value}}}" if _names(frame, value) else value
+        for name, value in {"prompt": prompt, **columns_or_values}.items()
+    }
     if not _used(given["prompt"], columns):
         raise InputError(
             f"The table has no column {prompt!r}. Its columns are {', '.join(columns)}; name the one "
@@ -163,10 +168,8 @@ def _read(parameter: str, value: Any, cells: Mapping[str, Any]) -> tuple[Any, st
             return "", f"the column {name} is empty"
         if not isinstance(plain(cells[name]), str | int | float) or isinstance(plain(cells[name]), bool):
             return "", f"the column {name} holds a {type(cells[name]).__name__}; a text takes text and numbers"
-    if not used:
-        return value, ""
     text = fill(value, {name: _written(cells[name]) for name in used})
-    return text, "" if text.strip() else f"its {parameter} is empty"
+    return text, "" if not used or text.strip() else f"its {parameter} is empty"
 
 
 def check_column(frame: "pd.DataFrame", name: Any, parameter: str) -> None:
@@ -184,10 +187,9 @@ def _names(frame: "pd.DataFrame", value: Any) -> bool:
 
 def is_missing(cell: Any) -> bool:
     """Whether a cell holds nothing: None, NaN, NaT, pandas' NA, a masked value of NumPy."""
-    cell = plain(cell)
     # By name, so that a history without tables need not import pandas.
-    return (
-        cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
+    return (held := plain(cell)) is None or (
+        type(held).__name__ in ("NAType", "NaTType") or (isinstance(held, float) and math.isnan(held))
     )
 
 
@@ -206,6 +208,6 @@ def _as_parameter(name: str, cell: Any) -> Any:
         and re.fullmatch(r"\s*[-+]?\d+(\.0)?\s*", str(cell))
         and not isinstance(cell, bool)
     ):
-        digits = str(cell).strip().removesuffix(".0")  # a float holds no 64-bit seed
-        return int(digits) if kind == "integer" or isinstance(cell, float) else cell
+        # By its digits: a float holds no 64-bit seed.
+        return int(str(cell).strip().removesuffix(".0")) if kind == "integer" or isinstance(cell, float) else cell
     return cell

@@ -20,8 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw
-from PIL.PngImagePlugin import PngImageFile
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from .facets import Facet
 from .markup import bounded, clean
@@ -66,7 +65,10 @@ class NotebookFigure(Figure):
         self.savefig(buffer, format="png", dpi=min(self.dpi, 110), facecolor=PAPER)
         kind, data = "image/png", buffer.getvalue()
         if len(data) > SMALL_PNG:
-            kind, data = "image/jpeg", fitting(PngImageFile(io.BytesIO(data)).convert("RGB"), SHOWN_BYTES, _STEPS)
+            kind, data = (
+                "image/jpeg",
+                fitting(PngImagePlugin.PngImageFile(io.BytesIO(data)).convert("RGB"), SHOWN_BYTES, _STEPS),
+            )
         return {"text/plain": repr(self), kind: base64.b64encode(data).decode("ascii")}
 
     def _ipython_display_(self) -> None:
