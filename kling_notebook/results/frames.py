@@ -161,7 +161,7 @@ def _walk(what: Any) -> Iterator[tuple[SavedImage, Mapping[str, Any]]]:
         for place, result in enumerate(what):
             row = {} if what.ids is None else {free_name(what.ids[0], {"row"}, "id"): what.ids[1][place]}
             yield from ((image, {"row": place} | row) for image in result or ())
-    elif isinstance(what, Iterable) and getattr(what, "ndim", 1) and not isinstance(what, str | bytes | Mapping):
+    elif isinstance(what, Iterable) and getattr(what, "ndim", 1) != 0 and not isinstance(what, str | bytes | Mapping):
         for one in what:
             if one is not None:  # a sweep or batch as a list has None for what failed
                 yield from _walk(one)
