@@ -80,7 +80,7 @@ BAD = {
     "no reply": Fault("submit", "hang", seconds=1.5),
     "no job id": Fault("submit", "html"),
     "failed": Fault("poll", "failed", error={"message": f"because of {CANARY}"}),
-    "unreadable": Fault("poll", "status", status=401, raw=ECHO),
+    "unreadable": Fault("poll", "status", status=401, raw=ECHO, times=2),
     "another's image": Fault(
         "poll",
         "wire",
