@@ -74,8 +74,11 @@ def history_frame(journal: Journal, where: Filter) -> "pd.DataFrame":
         name: f"json_extract(request, '$.values.{path}')" for name, path in paths.items() if name != "prompt"
     }
     # Of the request, and no parameters: replicates differ in nothing else.
-    expressions |= {name: f"json_extract(request, '$.{name}')" for name in ("sample", "model")}
-    expressions |= {name: name for name in _AFTER} | {"images": "json_array_length(images)"}
+    expressions |= {
+        **{name: f"json_extract(request, '$.{name}')" for name in ("sample", "model")},
+        **{name: name for name in _AFTER},
+        "images": "json_array_length(images)",
+    }
     clause, values = where.sql()
     with journal.reading() as connection:
         select = f"SELECT {', '.join(expressions.values())} FROM jobs {clause}"  # noqa: S608  # names of our own
@@ -107,7 +110,8 @@ def _column(name: str, values: tuple[Any, ...]) -> Any:
         values = tuple(make(one) if isinstance(one, int) and abs(one) < 2**63 else None for one in values)
     if name == "starred":
         values = tuple(_letters(text) if text != "[]" else "" for text in values)
-    return pd.Categorical(values) if dtype == "category" else pd.array(list(values), dtype=dtype)
+    # Not by pd.array, which in pandas 2 makes the text "None" of a missing one.
+    return pd.Categorical(values) if dtype == "category" else pd.Series(list(values), dtype=dtype).array
 
 
 def plain_column(values: Sequence[Any]) -> Any:
@@ -117,13 +121,16 @@ def plain_column(values: Sequence[Any]) -> Any:
 
     # pandas would make floats of whole numbers beside a missing one, and objects of a mixture, which no file takes.
     kinds = {type(value) for value in values if value is not None}
-    # Such as a hash of 64 bits: no column of numbers holds it.
-    large = any(isinstance(value, int) and abs(value) >= 2**63 for value in values)
-    if kinds == {int} and not large:
+    if kinds == {int} and not _are_large(values):
         return pd.array(list(values), dtype="Int64")
-    mixed = large or (len(kinds) > 1 and not kinds <= {int, float})
-    plain = [None if value is None else str(value) for value in values] if mixed else list(values)
-    return plain if kinds else pd.array(plain, dtype="object")
+    if _are_large(values) or (len(kinds) > 1 and not kinds <= {int, float}):
+        return [None if value is None else str(value) for value in values]
+    return list(values) if kinds else pd.array(list(values), dtype="object")
+
+
+def _are_large(values: Sequence[Any]) -> bool:
+    """Whether a number is such as a hash of 64 bits, which no column of numbers holds."""
+    return any(isinstance(value, int) and abs(value) >= 2**63 for value in values)
 
 
 def _letters(starred: str) -> str:
@@ -219,7 +226,9 @@ def plain_frame(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, Any], in
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     return pd.DataFrame(
         {
-            name: pd.array(of, dtype=dtypes[name]) if dtypes.get(name) else plain_column(of)
+            name: pd.Series(of, dtype=dtypes[name]).array
+            if dtypes.get(name) and not _are_large(of)
+            else plain_column(of)
             for name, of in columns.items()
         },
         index=index,

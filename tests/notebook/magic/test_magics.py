@@ -110,7 +110,10 @@ def test_help_is_asked_for_among_other_words_and_a_note_may_hold_any(kernel):
     assert kernel.ok("%kling history --all --help").text.startswith("%kling history [options]")
     kernel.ok("%%kling\na fox")
     kernel.ok("%kling note 1 --help is a word")
-    assert "--help is a word" in kernel.ok("print(kling.history(everything=True)['note'].iloc[0])").text
+    assert (
+        "--help is a word"
+        in kernel.ok("import kling_notebook as k\nprint(k.history(everything=True)['note'].iloc[0])").text
+    )
 
 
 # showing --------------------------------------------------------------------------------------------------------------
