@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from ..api.errors import InputError
 from ..view.markup import bounded
@@ -74,18 +75,20 @@ def samples(values: list[str]) -> list[int | str] | int:
 _BRACES = re.compile(r"\{(?:([^\W\d]\w*)|([^{}|]+(?:\|[^{}|]+)+))\}")
 
 
-def left_in_braces(prompts: Iterable[str]) -> list[str]:
-    """A line for each ``{name}`` and ``{a|b}`` of prompts that are about to be sent: the model gets them as they are.
+def left_in_braces(requests: Iterable[Any]) -> list[str]:
+    """A line for each ``{name}`` and ``{a|b}`` in texts that are about to be sent: the model gets them as they are.
 
-    >>> left_in_braces(["a {red|blue} fox"])
+    >>> left_in_braces([kling.GenerationRequest("a {red|blue} fox")])
     ['{red|blue} is sent as it is. For an axis write {color} in the prompt, and --sweep color=red,blue.']
     """
     lines = {}
-    for name, choices in _BRACES.findall(" ".join(sorted(prompts))):
+    for name, choices in _BRACES.findall(" ".join(sorted({str(one.values.values()) for one in requests}))):
         if name:
             how = f"Fill it with --fill from a variable {name}, or with --sweep {name}=one,two."
         else:
-            values = ",".join(value.strip() for value in choices.split("|"))
-            how = f"For an axis write {{color}} in the prompt, and --sweep color={values}."
+            how = (
+                "For an axis write {color} in the prompt, and --sweep color="
+                f"{','.join(map(str.strip, choices.split('|')))}."
+            )
         lines[name or choices] = f"{{{name or choices}}} is sent as it is. {how}"
     return list(lines.values())

@@ -31,10 +31,6 @@ AGAIN = "Run it again to make only what is missing."
 COLLECTED = "Fetching again costs nothing: `%kling status` says what is left of them."
 
 
-def _texts(request: GenerationRequest) -> str:
-    return " ".join(map(str, request.values.values()))
-
-
 def perform(
     session: Session,
     requests: Sequence[GenerationRequest],
@@ -65,7 +61,7 @@ def perform(
     begun: list[Call] = []
     live = LiveDisplay((), show=False)
     if show_progress:  # before anything is sent: who meant a sweep can still stop it
-        attempt("pointing out braces", lambda: point_out(left_in_braces(set(map(_texts, requests)))), None)
+        attempt("pointing out braces", lambda: point_out(left_in_braces(requests)), None)
     with interrupts_explained(session, begun), waiting.InterruptsNoted():
         call = session.start(requests, source=source, max_credits=max_credits, reuse=reuse, sweep=plan is not None)
         begun.append(call)  # from here on an interrupt has something to cancel and to name

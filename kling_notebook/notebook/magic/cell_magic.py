@@ -35,7 +35,7 @@ def run_cell(options: CellOptions, shell: Any) -> Any:
             shell.push({options.output: estimate})
         if options.quiet:
             return estimate
-        point_out(left_in_braces({str(r.values.values()) for r in requests}))
+        point_out(left_in_braces(requests))
         shell.display_pub.publish(_planned_bundle(estimate, requests, plan))
         return None
 
