@@ -6,6 +6,7 @@ that are signed, or of another kind, stay byte for byte; their recipe is in a JS
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -158,8 +159,8 @@ def request_of(recipe: Mapping[str, Any]) -> GenerationRequest:
 
 def _beside(image: Path) -> dict[str, Any] | None:
     """The recipe beside an image; of a link also beside the file that it leads to."""
-    for path in (image, image.resolve()):
-        with suppress(OSError, ValueError), open_regular(path.with_suffix(BESIDE)) as file:
+    for path in (image, Path(os.path.realpath(image))):
+        with suppress(OSError, ValueError), open_regular(path.with_suffix(BESIDE), follow=False) as file:
             return _parsed(file.read(_MOST_BESIDE).decode("utf-8"), _MOST_BESIDE)
     return None
 

@@ -107,6 +107,7 @@ _FITS = {
     "source": _TEXT,
     "session": _SESSION,
     "owner": _SESSION,
+    "prompt": _TEXT,
     "request": _OBJECT,
     "created_at": _TIME,
     "estimate": f"{{0}} BETWEEN 0 AND {MOST_CREDITS}",
@@ -124,7 +125,7 @@ _FITS = {
     "note": _TEXT_OR_NULL,
     "key": _TEXT_OR_NULL,
 }
-IMPOSSIBLE = f"({' AND '.join(_FITS[name].format(name) for name in COLUMNS)}) IS NOT TRUE"
+IMPOSSIBLE = f"({' AND '.join(test.format(name) for name, test in _FITS.items())}) IS NOT TRUE"
 
 
 def record_of(row: Sequence[Any]) -> Record:

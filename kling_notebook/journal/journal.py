@@ -253,8 +253,10 @@ class Journal:
         """The measures of these jobs' images: by number and place, name -> hash of the code and value."""
         found: dict[tuple[int, int], dict[str, tuple[str, Any]]] = {}
         select = "SELECT n, place, name, code, value FROM measures WHERE n IN (SELECT value FROM json_each(?))"
+        select += " AND typeof(name) = 'text'"
         for number, place, name, code, value in self._rows(select, (json.dumps(list(numbers)),)):
-            found.setdefault((number, place), {})[name] = code, json.loads(value)
+            with suppress(ValueError, RecursionError):  # a stranger's value: that image is measured anew
+                found.setdefault((number, place), {})[name] = code, json.loads(value)
         return found
 
     def marks(self, numbers: Collection[int]) -> dict[int, tuple[frozenset[int], str | None]]:
@@ -387,6 +389,7 @@ class Journal:
         """As `reading`, for this package: what SQLite raises comes out as it is."""
         self.check_there()
         with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.text_factory = lenient
             connection.execute("PRAGMA query_only=ON")
             connection.create_function("holds", 2, _holds, deterministic=True)
             yield connection

@@ -25,8 +25,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOURCE_NAME = re.compile(r"[0-9a-f]{32}\.(png|jpg|webp|img)")
 _SOURCE_LABEL = re.compile(rf"(?:.*[/\\])?{re.escape(HIDDEN)}[/\\]sources[/\\]({_SOURCE_NAME.pattern})")
 _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
-_NEVER_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+# Half of a surrogate pair is a byte of a file's name from U+DC80 to U+DCFF only.
+_NEVER_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udc7f\udd00-\udfff]')
 _MOST_BYTES = 240
+_FOLDERS = ("locks", "sandbox_sources", "sources", "thumbnails", "unsaved")
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 _WAY_OUT = "Choose another folder: KLING_FOLDER, or kling.connect(folder=...)."
 
@@ -60,7 +62,8 @@ def check(folder: Path) -> None:
     except OSError as error:
         raise SettingsError(f"{hidden} cannot be read ({error.strerror}). Nothing was sent. {_WAY_OUT}") from None
     for path, state in found:
-        _refuse(path, state, stat.S_ISDIR(state.st_mode) or stat.S_ISREG(state.st_mode))
+        is_folder = path.name in _FOLDERS
+        _refuse(path, state, stat.S_ISDIR(state.st_mode) or (stat.S_ISREG(state.st_mode) and not is_folder))
     _check_rollback(journal(folder).with_name(f"{JOURNAL}-journal"))
 
 

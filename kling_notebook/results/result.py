@@ -337,7 +337,8 @@ def writing(target: Path, kind: str = "path") -> Iterator[None]:
 def leads_out(path: Path) -> bool:
     """Whether it is a link to a file outside of its folder. Such an image is shown, and never sent or copied: the
     folder may be a stranger's, and the file private."""
-    return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+    # Not by `Path.resolve`, which raises for a link that leads to itself.
+    return path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(path.parent))
 
 
 def copied(images: Sequence[SavedImage], folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from ..api.client import ServiceClient
 from ..api.errors import KlingError
 from ..api.job import JobStatus
 from ..api.quantities import count
+from ..image_files.regular_file import write_whole
 from ..jobs.dispatcher import Dispatcher
 from ..jobs.workspace import Workspace
 from ..journal.job_record import Record
@@ -164,7 +165,7 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
 def write_report(folder: Path) -> Path:
     """Write what a bug report needs to know of the service's replies to ``kling-report.json``; the file's path."""
     path = folder / "kling-report.json"
-    path.write_text(reply_report.as_json(), encoding="utf-8")
+    write_whole(path, reply_report.as_json().encode("utf-8"))  # not through a link that a stranger's folder has there
     return path.absolute()
 
 

@@ -182,6 +182,49 @@ def _named(folder: Path, name: str) -> Path:
     return next(iter(sorted(folder.glob(name))), folder / name)
 
 
+def sql(statement: str, *values: Any) -> Way:
+    """Change the journal by a statement of SQL."""
+
+    def way(folder: Path, outside: Path) -> None:
+        with closing(sqlite3.connect(folder / ".kling" / "journal.sqlite3", isolation_level=None)) as connection:
+            connection.execute(statement, values)
+
+    return way
+
+
+def measured(name: Any, value: Any) -> Way:
+    return sql("INSERT INTO measures (n, place, name, code, value) VALUES (1, 0, ?, 'c', ?)", name, value)
+
+
+def file_for_folder(name: str) -> Way:
+    def way(folder: Path, outside: Path) -> None:
+        shutil.rmtree(folder / ".kling" / name, ignore_errors=True)
+        (folder / ".kling" / name).write_bytes(b"")
+
+    return way
+
+
+def renumbered(folder: Path, outside: Path) -> None:
+    """No journal, and images of the last job that an address can name."""
+    shutil.rmtree(folder / ".kling")
+    for path in folder.glob("*.png"):
+        path.rename(path.with_name("999999999" + path.name.lstrip("0123456789")))
+
+
+def image_loops(folder: Path, outside: Path) -> None:
+    path = _named(folder, "*.png")
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def sidecar_linked(folder: Path, outside: Path) -> None:
+    """No journal, and an image whose metadata is to be in a file beside it."""
+    shutil.rmtree(folder / ".kling")
+    path = _named(folder, "*.png")
+    Image.open(path).save(path.with_suffix(".avif"))
+    path.with_suffix(".json").symlink_to(outside / "private.txt")
+
+
 def image_linked(folder: Path, outside: Path) -> None:
     path = _named(folder, "*.png")
     path.unlink()
@@ -269,6 +312,7 @@ WAYS: dict[str, Way] = {
     "images: a backslash": a_row(images='["..\\\\outside\\\\private.png"]'),
     "images: hidden": a_row(images='[".kling/journal.sqlite3", ".kling"]'),
     "images: a NUL": a_row(images='["a\\u0000.png"]'),
+    "images: half a pair": a_row(images='["a\\ud800.png"]'),
     "images: no list": a_row(images='{"a": 1}'),
     "images: ten thousand": a_row(images=json.dumps([f"{k}.png" for k in range(10_000)])),
     "created_at: text": a_row(created_at="abc"),
@@ -286,10 +330,18 @@ WAYS: dict[str, Way] = {
     "seconds: infinite": a_row(seconds=float("inf")),
     "number: the last": a_row(n=2**63 - 1),
     "number: negative": a_row(n=-5),
+    "number: the last of an address": a_row(n=999_999_999),
+    "number: the last of an address, in a file's name": renumbered,
+    "number: the next is beyond SQLite's": sql("UPDATE sqlite_sequence SET seq=9223372036854775807"),
+    "number: the next is beyond an address": sql("UPDATE sqlite_sequence SET seq=999999999"),
     "status: unknown": a_row(status="gone"),
     "starred: text": a_row(starred='["a"]'),
     "starred: a number": a_row(starred="5"),
     "raw: a list": a_row(raw="[1]"),
+    "prompt: bytes": a_row(prompt=b"\xff\xfe\x00"),
+    "measures: no JSON": measured("m", "{"),
+    "measures: deep": measured("m", "[" * 5000 + "]" * 5000),
+    "measures: a name of bytes": measured(b"\xff", "1"),
     "note: bytes": a_row(note=b"\xff\xfe\x00"),
     "request: no JSON": a_row(request="{"),
     "request: deep": a_row(request='{"values": ' + "[" * 5000 + "]" * 5000 + "}"),
@@ -310,6 +362,8 @@ WAYS: dict[str, Way] = {
     "thumbnails is a link": linked(".kling/thumbnails", ".", folder_too=True),
     "sources is a link": linked(".kling/sources", ".", folder_too=True),
     "sandbox_sources is a link": linked(".kling/sandbox_sources", ".", folder_too=True),
+    "thumbnails is a file": file_for_folder("thumbnails"),
+    "unsaved is a file": file_for_folder("unsaved"),
     "journal is a link": linked(".kling/journal.sqlite3", "journal.sqlite3"),
     "rollback journal is a link": linked(".kling/journal.sqlite3-journal", "private.txt"),
     "planning.lock is a link": linked(".kling/planning.lock", "poetry.lock"),
@@ -318,6 +372,8 @@ WAYS: dict[str, Way] = {
     "a session's lock is a link": lock_linked,
     "thumbnails are links": thumbnail_linked,
     "an image is a link": image_linked,
+    "an image is a link to itself": image_loops,
+    "metadata beside an image is a link": sidecar_linked,
     "journal is a pipe": piped(".kling/journal.sqlite3"),
     "planning.lock is a pipe": piped(".kling/planning.lock"),
     "a session's lock is a pipe": piped(f".kling/locks/{DEAD}.lock"),
@@ -458,7 +514,7 @@ def _use_session(session: Session, folder: Path, attempt: Callable[[str, Callabl
     bought = attempt(
         "buy", lambda: [h.result(120) for h in session.start([session.request("an owl")], source="python").jobs]
     )
-    if not bought:
+    if not bought or session.journal.get(bought[0].number) is None:  # or its row cannot be read
         attempt("buy", lambda: _complain(session))
 
 

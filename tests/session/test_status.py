@@ -26,6 +26,9 @@ def test_the_check_looks_at_the_installed_pillow(session, monkeypatch) -> None:
 
 def test_a_report_of_the_replies_is_written_into_the_folder(session, tmp_path: Path) -> None:
     session.check()
+    (tmp_path / "private.txt").write_text("private")
+    (tmp_path / "kling-report.json").symlink_to("private.txt")
     path = status.write_report(tmp_path)
+    assert (tmp_path / "private.txt").read_text() == "private"
     assert path == tmp_path.absolute() / "kling-report.json"
     assert {reply["method"] for reply in json.loads(path.read_text(encoding="utf-8"))["replies"]} >= {"GET"}
