@@ -1,6 +1,5 @@
 """What a reply's headers say about when to ask again. Pure: ``now_epoch`` is seconds since 1970."""
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
@@ -30,8 +29,7 @@ def retry_after(headers: Mapping[str, str], now_epoch: float, *, or_reset: bool 
 def reset(headers: Mapping[str, str], now_epoch: float) -> float | None:
     """X-RateLimit-Reset in seconds from now. Small numbers are seconds, large ones epoch, very large milliseconds."""
     value = _number(header(headers, "x-ratelimit-reset", "ratelimit-reset"))
-    seconds = math.inf if value is None else _from_now(value, headers, now_epoch)
-    return seconds if seconds <= DAY else None
+    return None if value is None or (seconds := _from_now(value, headers, now_epoch)) > DAY else seconds
 
 
 def _from_now(value: float, headers: Mapping[str, str], now_epoch: float) -> float:

@@ -161,8 +161,12 @@ class RateLimiter:
         """X-RateLimit-*. Of overlapping replies the lowest count holds; only a later request may raise it."""
         current, left, seconds = self, remaining(headers), reset(headers, epoch)
         if found := limit(headers):
-            learned = self.learned if found[1] == self.window else None  # in another time it means something else
-            current = replace(self, announced=min(UNLIMITED, found[0]), window=found[1], learned=learned)
+            current = replace(
+                self,
+                announced=min(UNLIMITED, found[0]),
+                window=found[1],
+                learned=self.learned if found[1] == self.window else None,  # in another time it means something else
+            )
         if seconds is not None:
             current = replace(current, reset_at=now + seconds if 0 < seconds <= LONGEST_WAIT else None)
         if left is None:  # an answer of something in between, or the service no longer announces
@@ -222,8 +226,7 @@ class RateLimiter:
         current = self._aged(now)
         places = sorted([*current.granted, *current.under_way])
         tokens = current.limit - len(places) + bisect_right(places, now + horizon - self.window)
-        tokens = int(tokens * WINDOW / self.window)
-        tokens = max(tokens, (current.remaining or 0) - len(current.under_way))
+        tokens = max(int(tokens * WINDOW / self.window), (current.remaining or 0) - len(current.under_way))
         tokens -= min(current.waiting, current.running)  # each job that ends makes way for one request that waits
         return max(1.0, RESERVE * tokens / max(1, current.running))
 

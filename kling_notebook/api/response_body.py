@@ -67,25 +67,26 @@ def _from_the_wire(raw: Any, promised: int | None) -> Iterator[bytes]:
             yield data
     except Exception as error:
         failure = error
-    if failure is None and promised is not None and raw.tell() != promised:
-        failure = CutShortError(f"{raw.tell()} of {promised} bytes arrived")
-    failure = getattr(getattr(raw, "_original_response", None), "failure", None) or failure
+    failure = raw._original_response.reader.failure or failure
+    if promised not in (None, raw.tell()):
+        failure = failure or CutShortError(f"{raw.tell()} of {promised} bytes arrived")
     if failure is not None and not _has_its_end(first, last, raw.tell()):
         raise failure
 
 
 def _has_its_end(first: bytes, last: bytes, size: int) -> bool:
-    if first.startswith(b"\x89PNG"):
-        return last == b"\0\0\0\0IEND\xaeB`\x82"
-    if first.startswith(b"RIFF"):
-        return int.from_bytes(first[4:8], "little") + 8 == size
-    return first.startswith(b"\xff\xd8\xff") and last.endswith(b"\xff\xd9")
+    return (
+        (first.startswith(b"\x89PNG") and last == b"\0\0\0\0IEND\xaeB`\x82")
+        or (first.startswith(b"RIFF") and int.from_bytes(first[4:8], "little") + 8 == size)
+        or (first.startswith(b"\xff\xd8\xff") and last.endswith(b"\xff\xd9"))
+    )
 
 
 # --- content encoding -----------------------------------------------------------------------------------------------
 
 _UNKNOWN_COMPRESSION = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"})
 _PLAIN = re.compile(rb"\x89PNG|\xff\xd8\xff|RIFF|GIF8|....ftyp|(\xef\xbb\xbf)?\s*[\[{<]", re.DOTALL)
+_MOST_PIECES = 1500  # of the wire that are read at once: above the largest image that is kept
 _CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,8})(;[^\r\n]{0,200})?\r\n")
 
 
@@ -140,26 +141,14 @@ def _inflated(wire: Iterator[bytes], window: int) -> Iterator[bytes]:
 
 def _unchunked(wire: Iterator[bytes]) -> Iterator[bytes]:
     """The content of aws-chunked framing: ``length;chunk-signature=...`` lines before the data, 0 at the end."""
-    buffer = b""
-    left = 0  # bytes of the present chunk
-    for data in wire:
-        buffer += data
-        while buffer:
-            if left:
-                piece, buffer = buffer[:left], buffer[left:]
-                left -= len(piece)
-                yield piece
-                continue
-            buffer = buffer.removeprefix(b"\r\n")
-            header = _CHUNK_HEADER.match(buffer)
-            if header is None:
-                if len(buffer) > 300:
-                    raise CutShortError("its chunks are broken")
-                break  # the rest of the line comes with the next piece
-            left, buffer = int(header[1], 16), buffer[header.end() :]
-            if not left:
-                return
-    raise CutShortError("its chunks stop in the middle")
+    data, at = b"".join(itertools.islice(wire, _MOST_PIECES)), 0
+    while header := _CHUNK_HEADER.match(data, at):
+        start, at = header.end(), header.end() + int(header[1], 16)
+        if start == at:
+            return
+        yield from (data[place : min(place + CHUNK, at)] for place in range(start, min(at, len(data)), CHUNK))
+        at += data.startswith(b"\r\n", at) * 2
+    raise CutShortError("its chunks are broken")
 
 
 # --- header and deadline --------------------------------------------------------------------------------------------
@@ -176,18 +165,13 @@ class TimedReply(http.client.HTTPResponse):
 
     Its header is read here and not by http.client, which skips no informational reply but 100, gives up above 100
     lines or 64 kB a line, and forgets the lines after one that it cannot read. If the body breaks off, it ends there,
-    and ``failure`` says why; http.client would lose what came of it.
+    and ``reader.failure`` says why; http.client would lose what came of it.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self._reader = _TimedReader(self.fp.detach(), sock, sock.gettimeout() or _NO_LIMIT)
-        self.fp = io.BufferedReader(self._reader)
-
-    @property
-    def failure(self) -> Exception | None:
-        """Why the body broke off, None if it did not."""
-        return self._reader.failure
+        self.reader = _TimedReader(self.fp.detach(), sock, sock.gettimeout() or _NO_LIMIT)
+        self.fp = io.BufferedReader(self.reader)
 
     def read(self, amount: int | None = None) -> bytes:
         """Up to so many bytes of the body; what its header says of its length or form is checked against what comes."""
@@ -196,9 +180,9 @@ class TimedReply(http.client.HTTPResponse):
         elif self.fp is not None and self.length is not None and (self.length or self.will_close):
             self.length = max(self.length, len(self.fp.peek(1)))  # it is not another reply: we ask for one at a time
         try:
-            return super().read(amount) if self.failure is None else b""
+            return super().read(amount) if self.reader.failure is None else b""
         except http.client.IncompleteRead as error:
-            self._reader.failure = self.failure or error
+            self.reader.failure = self.reader.failure or error
             return error.partial + getattr(error.__cause__, "partial", b"")
 
     def begin(self) -> None:
@@ -217,7 +201,7 @@ class TimedReply(http.client.HTTPResponse):
         self.headers = self.msg = http.client.HTTPMessage()
         for name, value in fields:
             self.headers[name] = value
-        self._reader.in_body = True
+        self.reader.in_body = True
 
     def _final_head(self) -> list[bytes]:
         """Status line and header lines of the first reply that is not informational; one empty line at the end of the

@@ -86,10 +86,13 @@ class FailedPolls:
         # Gone comes first: it ends the job, the others only the asking, which resume takes up again.
         if self.unknown >= UNKNOWN_JOB_TRIES and age >= NEW_JOB_SECONDS:
             return AfterPoll.GONE
-        tried = self.refused >= REFUSED_POLL_TRIES or self.unauthorized >= UNAUTHORIZED_POLL_TRIES
-        pointless = tried or isinstance(error, SettingsError)
-        too_long = retry_after_seconds(error) > min(LONGEST_WAIT, left)
-        return AfterPoll.REFUSED if pointless or too_long else AfterPoll.AGAIN
+        pointless = (
+            self.refused >= REFUSED_POLL_TRIES
+            or self.unauthorized >= UNAUTHORIZED_POLL_TRIES
+            or isinstance(error, SettingsError)
+            or retry_after_seconds(error) > min(LONGEST_WAIT, left)
+        )
+        return AfterPoll.REFUSED if pointless else AfterPoll.AGAIN
 
 
 def retry_after_seconds(error: KlingError) -> float:

@@ -32,9 +32,7 @@ def parse(body: bytes) -> Any:
     Read all the same: broken UTF-8 (a text that was cut by bytes), raw control characters, bytes after the end, and
     what some services put before an object. NaN and infinity become None.
     """
-    if len(body) > JSON_LIMIT:
-        return None
-    text = _decoded(body)
+    text = _decoded(body) if len(body) <= JSON_LIMIT else ""
     try:
         value, end = _READER.raw_decode(text)
     except (ValueError, RecursionError):
@@ -49,13 +47,10 @@ def parse_all(body: bytes) -> tuple[list[Any], bool]:
     the middle of the first one: what arrived of it, and False.
     """
     text = _decoded(body[:JSON_LIMIT])
-    if text.startswith('"') and isinstance(inside := parse(body), str):
-        text = inside
+    text = inside if text.startswith('"') and isinstance(inside := parse(body), str) else text
     found: list[Any] = []
-    at = _BEGINNING.search(text)
-    for _ in range(MOST_VALUES):
-        if at is None:
-            break
+    at, tries = _BEGINNING.search(text), 0
+    while at is not None and (tries := tries + 1) <= MOST_VALUES:
         try:
             value, end = _READER.raw_decode(text, at.start())
         except (ValueError, RecursionError):
@@ -76,7 +71,7 @@ def _damaged(text: str, start: int) -> tuple[Any, int]:
     kept = start
     for token in islice(_TOKEN.finditer(text, start), MOST_TOKENS):
         mark, at = token[0], token.start()
-        if mark == '"':  # a text without an end
+        if mark == '"' or (kept > start and not open_ones):  # a text without an end, or the end
             break
         if mark in ("{", "["):
             open_ones.append("}" if mark == "{" else "]")
@@ -85,8 +80,6 @@ def _damaged(text: str, start: int) -> tuple[Any, int]:
         elif mark != "," and open_ones[-1:] != ["]"] and not text[max(0, at - 20) : at].rstrip().endswith(":"):
             continue  # a name: its value has not arrived
         kept = token.end() - (mark == ",")
-        if not open_ones:
-            break
     closing = "".join(reversed(open_ones))
     try:
         return _READER.decode(_SLIP.sub(r"\1\2\2", text[start:kept] + closing)), 0 if closing else kept
@@ -132,8 +125,7 @@ def without_urls(value: Any, depth: int = 0) -> Any:
     if depth > 50:
         return "..."
     if isinstance(value, str):
-        if len(value) > _LONGEST_TEXT:
-            value = f"{value[:100]} [{len(value)} characters]"
+        value = f"{value[:100]} [{len(value)} characters]" if len(value) > _LONGEST_TEXT else value
         text = value.encode("utf-8", "replace").decode("utf-8")
         text = _DATA_URL.sub(lambda found: f"[data URL, {found[1] or 'untyped'}]", text)
         return _URL.sub(lambda found: f"[address on {found[1].rpartition('@')[2]}]", text)

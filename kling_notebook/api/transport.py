@@ -264,19 +264,17 @@ def _certain_reason(cause: BaseException) -> str | None:
 
 
 def _likely_reason(cause: BaseException) -> str | None:
-    timeout = isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError)
-    if timeout and not isinstance(cause, urllib3.exceptions.NewConnectionError):
+    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError) and not isinstance(
+        cause, urllib3.exceptions.NewConnectionError
+    ):
         return "it took too long"
     if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "the connection closed during the TLS handshake"
     if isinstance(cause, ssl.SSLError) and cause.reason:
-        name = cause.reason.lower().replace("_", " ")
-        return _TLS_REASONS.get(cause.reason, f"the TLS handshake failed ({name})")
+        return _TLS_REASONS.get(cause.reason, f"the TLS handshake failed ({cause.reason.lower().replace('_', ' ')})")
     if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
         return cause.strerror
-    if isinstance(cause, http.client.HTTPException):
-        return "the connection closed, or what came is not HTTP"
-    return None
+    return "the connection closed, or what came is not HTTP" if isinstance(cause, http.client.HTTPException) else None
 
 
 _REFUSED_TUNNEL: Mapping[str, str] = {
@@ -304,13 +302,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _described(url: str) -> str:
     """The host, and the proxy on the way to it with the variable that names it."""
-    if is_loopback(url):
-        return host_of(url)
-    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url, no_proxy=None))
-    if not proxy:
+    proxies = {} if is_loopback(url) else requests.utils.get_environ_proxies(url, no_proxy=None)
+    if not (proxy := requests.utils.select_proxy(url, proxies)):
         return host_of(url)
     names = [name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
-    variable = f" ({names[0]})" if names else ""
+    variable = " ({})".format(*names) if names else ""
     return f"{host_of(url)} through the proxy {urlsplit(proxy).netloc.rpartition('@')[2] or '?'}{variable}"
 
 

@@ -43,8 +43,9 @@ _JOB_STATUS_KEYS = ("jobstatus", "jobstate", "taskstatus", "taskstate")
 _STATUS_KEYS = (*_JOB_STATUS_KEYS, "status", "state")
 _OWN_ID_KEYS = ("jobid",)  # the documented name: it counts in an error reply, and says whose reply it is
 _JOB_ID_KEYS = (*_OWN_ID_KEYS, "jobuuid", "taskid", "taskuuid", "predictionid", "generationid", "operationid", "runid")
-# The others may be anybody's: those of the last kinds often name the request, for a trace.
-_ID_KEYS = (*_JOB_ID_KEYS, "id", "promptid", "executionid", "requestid", "uuid", "guid")
+# Often of the request, for a trace.
+_TRACE_ID_KEYS = ("executionid", "requestid", "uuid", "guid")
+_ID_KEYS = (*_JOB_ID_KEYS, "id", "promptid", *_TRACE_ID_KEYS)
 _STATUS_URL_KEYS = ("statusurl", "pollingurl", "pollurl")
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -72,6 +73,11 @@ _ADVICE: Mapping[type[ApiError], tuple[str, str]] = {
     UnexpectedReplyError: ("The service answered with something else than expected", "Check the base URL"),
     ApiError: ("The service refused the request", "Check the settings"),
 }
+_REDIRECTED = (
+    "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere",
+    "Check the base URL",
+)
+_TOO_LONG = ("The service says that the request took too long", "Check the settings")
 CREDITS_PAGE = "https://pixeldojo.ai/api-platform/buy-credits"
 _UNKNOWN_OUTCOME = "A job may have been made and charged; it was not sent again."
 
@@ -128,9 +134,8 @@ def read_job(
     if reply is None or (_STATES.get(job.status) == "completed" and not job.output_urls):
         if cut:
             raise TransportError(f"The reply about job {job_id} was cut short: {cut}. Ask again.", job_id=job_id)
-        what = f"The service's reply about job {job_id} cannot be read."
-        what = what if reply is None else f"Job {job_id} is completed, and the reply names no image."
-        raise _unexpected(what, status, body, job_id=job_id)
+        what = "is completed, and the reply names no image" if reply else "was asked for, and the reply cannot be read"
+        raise _unexpected(f"Job {job_id} {what}.", status, body, job_id=job_id)
     return replace(job, state="running") if job.state == "failed" and _job_id(reply) is None else job
 
 
@@ -148,12 +153,9 @@ def completed_by_evidence(before: Job | None, now: Job, num_outputs: int) -> Job
         return now
     if now.error is not None and before.error is not None:
         return replace(now, state="failed")
-    if not now.output_urls or not before.output_urls:
-        return now
-    same = [_without_query(url) for url in now.output_urls] == [_without_query(url) for url in before.output_urls]
-    if now.status in _STATES and (not same or len(now.output_urls) < num_outputs):
-        return now
-    return replace(now, state="completed", image_urls=now.output_urls)
+    same = [*map(_without_query, now.output_urls)] == [*map(_without_query, before.output_urls)]
+    enough = before.output_urls and (now.status not in _STATES or (same and len(now.output_urls) >= num_outputs))
+    return replace(now, state="completed", image_urls=now.output_urls) if now.output_urls and enough else now
 
 
 def _without_query(url: str) -> str:
@@ -191,8 +193,8 @@ def _status_words(reply: Mapping[str, Any]) -> list[str]:
     """The service's own words, lower-cased, only those of a job if there are some; known ones as they are listed here
     ("In progress": in_progress)."""
     values = [*_values(reply, _JOB_STATUS_KEYS)] or [*_values(reply, _STATUS_KEYS)]
-    inner = [[*_values(value, _STATUS_KEYS)] if isinstance(value, Mapping) else [value] for value in values]
-    words = [clean(one, 40).lower() for ones in inner for one in ones]
+    inner = ((_values(value, _STATUS_KEYS) if isinstance(value, Mapping) else [value]) for value in values)
+    words = [clean(one, 40).lower() for one in chain.from_iterable(inner)]
     plain = {word: re.sub(r"[\s-]+", "_", word) for word in words if word}
     return [known if known in _STATES else word for word, known in plain.items()]
 
@@ -225,10 +227,9 @@ def _reply_in(body: bytes, base_url: str, job_id: str = "") -> tuple[Mapping[str
     enough = 3 if body.lstrip().startswith(b"<") else 1  # a page is written by anybody
     speaking = [reply for reply in replies if _certainty(reply) >= enough]
     ours = [reply for reply in speaking if not job_id or _job_id(reply) in (None, job_id)] or speaking
-    if not ours:
-        exact = parse(body)
-        ours = replies[:1] if isinstance(exact, Mapping) else [{"output": exact}] if isinstance(exact, list) else []
-        ours = [reply for reply in ours if isinstance(exact, Mapping) or _images_of(reply, base_url)]
+    exact = None if ours else parse(body)
+    images = [{"output": exact}] if isinstance(exact, list) and _images_of({"output": exact}, base_url) else []
+    ours = ours or (replies[:1] if isinstance(exact, Mapping) else images)
     return {key: value for reply in ours for key, value in reply.items()} if ours else None, whole
 
 
@@ -244,8 +245,7 @@ def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
         inside = reply[key]
         if isinstance(inside, str) and inside.lstrip().startswith("{"):
             inside = parse(inside.encode("utf-8", "replace"))
-        if isinstance(inside, list) and len(inside) == 1:
-            inside = inside[0]
+        inside = inside[0] if isinstance(inside, list) and len(inside) == 1 else inside
         found = _unwrapped(inside, depth + 1) if key not in ("error", "input", "request") else None
         # Under another name it may be anybody's: a user has an id and a status as well.
         enough = 1 if key in _WRAPPERS and certain < 2 else 3
@@ -258,23 +258,19 @@ def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
 def _certainty(value: Mapping[str, Any]) -> int:
     """How surely it speaks of a job: 3 by an id that only a job has, 2 by a bare ``id``, 1 by a status or by images."""
     names = set(map(_bare, value))
-    if not names.isdisjoint(_JOB_ID_KEYS):
-        return 3
-    if not names.isdisjoint(("id", "promptid")) and names.isdisjoint((*_IMAGE_KEYS, *_ENCODED_KEYS)):
-        return 2  # an image has an id, too
-    return int(not names.isdisjoint((*_ID_KEYS, *_STATUS_KEYS, "output", "outputs")))
+    # An image has an id, too.
+    ids = (("id", "promptid"), _TRACE_ID_KEYS) if names.isdisjoint((*_IMAGE_KEYS, *_ENCODED_KEYS)) else ((), ())
+    kinds = ((*_STATUS_KEYS, "output", "outputs", *ids[1]), ids[0], _JOB_ID_KEYS)
+    return max((certain for certain, kind in enumerate(kinds, start=1) if not names.isdisjoint(kind)), default=0)
 
 
 def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
     """A job id that can be polled: text or a number, whatever its characters; not a path that leads elsewhere."""
-    for value in _values(reply, keys):
-        text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-        if is_job_id(text):
-            return text
-    return None
+    values = (value for value in _values(reply, keys) if isinstance(value, str | int) and not isinstance(value, bool))
+    return next(filter(is_job_id, (str(value).strip() for value in values)), None)
 
 
-_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s]{0,300}?jobs/[^"'<>\s]+(?=["'<>\s])""")
+_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s\[]{0,300}?jobs/[^"'<>\s\[]+(?=["'<>\s])""")
 
 
 def _id_in_addresses(headers: Mapping[str, str], body: bytes, base_url: str) -> str | None:
@@ -340,9 +336,9 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
         inside = value
     elif isinstance(value, Mapping):
         named = [item for key, item in value.items() if not _OTHER_ADDRESSES.search(str(key))]
-        inside = named if anywhere else [*_values(value, _IMAGE_KEYS)]
         encoded = [text for text in _values(value, _ENCODED_KEYS) if isinstance(text, str) and len(text) > 100]
-        inside += [text if is_data_url(text) else f"data:image/any;base64,{text}" for text in encoded]
+        urls = [text if is_data_url(text) else f"data:image/any;base64,{text}" for text in encoded]
+        inside = [*(named if anywhere else _values(value, _IMAGE_KEYS)), *urls]
     for item in inside if depth < 8 else ():  # deeper is nonsense, and would end in a RecursionError
         yield from _urls(item, anywhere=anywhere, depth=depth + 1)
 
@@ -408,22 +404,14 @@ def read_error(
     """
     parsed = parse(body)
     code, message = _code_and_message(parsed)
-    if not message and code is None:
-        message = _plain(body)
+    message = message or ("" if code else _plain(body))
     kind = _kind(status, code)
     if kind is ModelNotFoundError and not submitting and not isinstance(parsed, Mapping):
         kind = UnexpectedReplyError  # a page of a gateway in between: only the service itself knows its jobs
     unknown = submitting and not refuses(status)
-    what, advice = _ADVICE[kind]
+    what, advice = _REDIRECTED if 300 <= status < 400 else _TOO_LONG if status == 408 else _ADVICE[kind]
     if kind is InsufficientCreditsError and same_origin_url(CREDITS_PAGE, base_url):
         advice = f"Buy credits at {CREDITS_PAGE}"
-    if 300 <= status < 400:
-        what = (
-            "The service redirected the request, which was not followed: neither the key nor a purchase goes elsewhere"
-        )
-        advice = "Check the base URL"
-    if status == 408:
-        what = "The service says that the request took too long"
     detail = ": ".join(part for part in (code, message) if part and part not in (what,))
     ending = _UNKNOWN_OUTCOME if unknown else f"{advice}; nothing was bought." if submitting else f"{advice}."
     # X-RateLimit-Reset may come with any reply; only with a refusal does it mean that one must wait for it.
@@ -446,15 +434,11 @@ def refuses(status: int) -> bool:
 
 
 def _kind(status: int, code: str | None) -> type[ApiError]:
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if 500 <= status < 600:
-        return ServerError
-    if not 400 <= status < 500:
-        return UnexpectedReplyError
     if status == 403 and code and "credit" in code.lower():
         return InsufficientCreditsError
-    return _BY_CODE.get((code or "").lower(), ApiError) if status != 408 else ApiError
+    by_code = _BY_CODE.get((code or "").lower(), ApiError) if status != 408 else ApiError
+    of_others = ServerError if 500 <= status < 600 else UnexpectedReplyError
+    return _BY_STATUS.get(status, by_code if 400 <= status < 500 else of_others)
 
 
 def _code_and_message(body: Any, depth: int = 0) -> tuple[str | None, str]:
@@ -469,11 +453,9 @@ def _code_and_message(body: Any, depth: int = 0) -> tuple[str | None, str]:
         inner_code, inner_message = _code_and_message(error, depth + 1)
         code, message = inner_code or code, inner_message or message
     elif isinstance(error, str):
-        if message and code is None:
-            code = _code(error)
+        code = code or (_code(error) if message else None)
         message = message or clean(error)
-        if code is None and message in _BY_CODE:
-            code = message
+        code = code or (message if message in _BY_CODE else None)
     others = (body.get(key) for key in ("errors", "details", "detail", "msg", "type"))
     texts = (_field_errors(value) if isinstance(value, list) else clean(value) for value in others)
     return code, message or next(filter(None, texts), "")
@@ -494,16 +476,16 @@ def _field_error(item: Any) -> str:
         return clean(item)
     where = item.get("field") or item.get("loc") or item.get("path") or item.get("param")
     place = ".".join(map(str, where)) if isinstance(where, list) else where
-    what = clean(item.get("message") or item.get("msg") or item.get("error"))
-    return ": ".join(filter(None, (clean(place, 60), what)))
+    what = item.get("message") or item.get("msg") or item.get("error")
+    return ": ".join(filter(None, (clean(place, 60), clean(what))))
+
+
+_TAGS = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<[^>]*>?", re.IGNORECASE | re.DOTALL)
 
 
 def _plain(body: bytes) -> str:
     """Readable text of a body that is not JSON: of a page of HTML its words, without styles and scripts."""
-    text = body[:20_000].decode("utf-8", "replace")
-    if "<" in text:
-        text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)
-        text = re.sub(r"<[^>]*>?", " ", text)
+    text = _TAGS.sub(" ", body[:20_000].decode("utf-8", "replace"))
     return "" if text.strip() in ("null", "{}", "[]") else clean(text, 200)
 
 
@@ -512,5 +494,5 @@ def _unexpected(text: str, status: int, body: bytes, **facts: Any) -> Unexpected
     shown = clean(parsed, 200) if parsed is not None else _plain(body)
     ending = _UNKNOWN_OUTCOME if facts.get("maybe_submitted") else "Ask again later; the job id is kept."
     raw = without_urls(parsed) if parsed is not None else shown
-    reply = f" It reads: {shown}" if shown else " It was empty."
-    return UnexpectedReplyError(f"{text}{reply} {ending}", raw=raw, status=status, message=shown, **facts)
+    text = f"{text} {f'It reads: {shown}' if shown else 'It was empty.'} {ending}"
+    return UnexpectedReplyError(text, raw=raw, status=status, message=shown, **facts)

@@ -110,8 +110,7 @@ class FolderStore:
         try:
             thumbnails, unsaved = layout.thumbnails(folder), layout.unsaved(folder)
         except SettingsError as error:  # it was sent long ago
-            text = str(error).replace("Nothing was sent", "The image was not saved")
-            raise DownloadError(text, final=True) from None
+            raise DownloadError(str(error).replace("Nothing was sent", "The image was not saved"), final=True) from None
         asked = record.request.num_outputs
         return saving.save(
             fetch,

@@ -145,7 +145,7 @@ class Session:
 
     def _current_rate(self) -> float:
         """The limit the service announced counts more than the setting; no client is made for it."""
-        known = self._client and self._client.request_queue.limiter
+        known = self._client.request_queue.limiter if self._client else None
         return known.limit * 60.0 / known.window if known else self.rate
 
     def __repr__(self) -> str:
