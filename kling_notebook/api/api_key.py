@@ -75,12 +75,16 @@ def clean_key(api_key: str | Secret) -> Secret:
     return Secret(key)
 
 
+_WRAPPED = r"(?:\s|\\{1,3}[nrt]|\\{0,3}u200[b-d]|\xe2\x80[\x8b-\x8d]|\xc2\xad|<wbr>){0,9}"
+
+
 def redaction_pattern(key: str) -> re.Pattern[bytes]:
     """The key as a reply may hold it: plain, or any of its characters escaped as JSON, URLs and HTML do.
 
-    What is escaped twice counts too: an error that quotes an error doubles its backslashes, ``%`` and ``&``.
+    What is escaped twice counts too: an error that quotes an error doubles its backslashes, ``%`` and ``&``. So does a
+    key that is wrapped: into lines, or by a space of no width.
     """
-    return re.compile("".join(map(_spelling, key)).encode("ascii"), re.IGNORECASE)
+    return re.compile(_WRAPPED.join(map(_spelling, key)).encode("ascii"), re.IGNORECASE)
 
 
 def _spelling(character: str) -> str:

@@ -272,6 +272,10 @@ def hexed(key: str) -> str:
         lambda key: "".join(f"&#{ord(c)};" for c in key),
         lambda key: "".join(f"&#x{ord(c):02X};" for c in key),
         lambda key: html.escape(key).replace("/", "&#x2F;").replace("_", "&#0095;"),
+        lambda key: f"{key[:9]}\\r\\n  {key[9:]}",
+        "\\u200b".join,
+        lambda key: f"{key[:9]}\u200b{key[9:12]}\u00ad{key[12:]}",
+        lambda key: f"{key[:9]}<wbr>\n{key[9:]}",
     ],
 )
 def test_the_key_is_known_however_it_is_escaped(key: str, written: Callable[[str], str]) -> None:
