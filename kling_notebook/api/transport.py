@@ -306,7 +306,7 @@ def _described(url: str) -> str:
     if not (proxy := requests.utils.select_proxy(url, proxies)):
         return host_of(url)
     names = [name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
-    variable = " ({})".format(*names) if names else ""
+    variable = f" ({names[0]})" if names else ""
     return f"{host_of(url)} through the proxy {urlsplit(proxy).netloc.rpartition('@')[2] or '?'}{variable}"
 
 

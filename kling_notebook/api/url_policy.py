@@ -225,14 +225,12 @@ def id_in_job_url(url: str, base_url: str) -> str | None:
     Only the host is compared: services behind a proxy often give a scheme and a port of their own.
     """
     start = _split(f"{base_url}/jobs/")
-    places = (f"{base_url}/", model_url(base_url, "model", "run"))
-    found = [parts for place in places if (parts := _split(urljoin(place, url))) and start]
-    steps = [
-        parts.path[len(start.path) :].partition("/")[0]
-        for parts in found
-        if start and parts.hostname == start.hostname and parts.path.startswith(start.path)
-    ]
-    return next(filter(is_job_id, map(unquote, steps)), None)
+    for place in (f"{base_url}/", model_url(base_url, "model", "run")):
+        found = _split(urljoin(place, url))
+        if start and found and found.hostname == start.hostname and found.path.startswith(start.path):
+            text = unquote(found.path[len(start.path) :].partition("/")[0])
+            return text if is_job_id(text) else None
+    return None
 
 
 def job_url(base_url: str, job_id: str) -> str:

@@ -153,9 +153,12 @@ def completed_by_evidence(before: Job | None, now: Job, num_outputs: int) -> Job
         return now
     if now.error is not None and before.error is not None:
         return replace(now, state="failed")
+    if not now.output_urls or not before.output_urls:
+        return now
     same = [*map(_without_query, now.output_urls)] == [*map(_without_query, before.output_urls)]
-    enough = before.output_urls and (now.status not in _STATES or (same and len(now.output_urls) >= num_outputs))
-    return replace(now, state="completed", image_urls=now.output_urls) if now.output_urls and enough else now
+    if now.status in _STATES and (not same or len(now.output_urls) < num_outputs):
+        return now
+    return replace(now, state="completed", image_urls=now.output_urls)
 
 
 def _without_query(url: str) -> str:
@@ -227,9 +230,10 @@ def _reply_in(body: bytes, base_url: str, job_id: str = "") -> tuple[Mapping[str
     enough = 3 if body.lstrip().startswith(b"<") else 1  # a page is written by anybody
     speaking = [reply for reply in replies if _certainty(reply) >= enough]
     ours = [reply for reply in speaking if not job_id or _job_id(reply) in (None, job_id)] or speaking
-    exact = None if ours else parse(body)
-    images = [{"output": exact}] if isinstance(exact, list) and _images_of({"output": exact}, base_url) else []
-    ours = ours or (replies[:1] if isinstance(exact, Mapping) else images)
+    if not ours and isinstance(exact := parse(body), Mapping):
+        ours = replies[:1]
+    elif not ours and isinstance(exact, list) and _images_of({"output": exact}, base_url):
+        ours = [{"output": exact}]
     return {key: value for reply in ours for key, value in reply.items()} if ours else None, whole
 
 
