@@ -203,18 +203,18 @@ HANGING = """
 exchange, armed, story = ServiceClient.PHASE, [True], {}
 
 def watched(self, *args, **kwargs):
-    "Interrupt the exchange while it hangs: a submit not before its intent is written, however busy the machine is."
-    begun = kwargs.get("before_first_byte", lambda: None)
-    def begin():
-        begun()
-        if armed:
-            armed.clear()
-            threading.Timer(0.4, interrupt, (3,)).start()
-    if "before_first_byte" in kwargs:
-        kwargs["before_first_byte"] = begin
-    else:
-        begin()
+    "Interrupt the exchange while it hangs: not before it has begun, however busy the machine is."
+    if armed:
+        armed.clear()
+        threading.Thread(target=when_it_hangs).start()
     return exchange(self, *args, **kwargs)
+
+def when_it_hangs():
+    "Before the first byte a request would be cancelled instead."
+    while session.journal.get(1).status.value not in ("submitting", "running", "downloading"):
+        time.sleep(0.01)
+    time.sleep(0.4)
+    interrupt(3)
 
 ServiceClient.PHASE = watched
 try:
