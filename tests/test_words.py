@@ -6,6 +6,7 @@ service's reply or a painted subject needs is allowed below, with its reason.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -90,13 +91,21 @@ def found(path: Path) -> list[str]:
     allowed = set().union(*(words for below, words in ALLOWED.items() if name.startswith(below)))
     hits = []
     for line, piece in _pieces(path):
-        words = _words(piece)
-        for pattern, instead in DROPPED.items():
-            match = pattern not in allowed and re.search(rf"\b(?:{pattern})\b", words)
-            if match:
-                around = words[max(0, match.start() - 30) : match.end() + 30].strip()
-                hits.append(f"{name}:{line}: {match[0]!r} in '{around}' (write: {instead})")
+        for pattern, match, around in _dropped(_words(piece)):
+            if pattern not in allowed:
+                hits.append(f"{name}:{line}: {match!r} in '{around}' (write: {DROPPED[pattern]})")
     return hits
+
+
+@functools.cache
+def _dropped(words: str) -> list[tuple[str, str, str]]:
+    """(pattern, what it found, the words around it); the same names come again and again."""
+    matches = ((pattern, re.search(rf"\b(?:{pattern})\b", words)) for pattern in DROPPED)
+    return [
+        (pattern, match[0], words[max(0, match.start() - 30) : match.end() + 30].strip())
+        for pattern, match in matches
+        if match
+    ]
 
 
 def test_no_dropped_word_is_left() -> None:
