@@ -171,7 +171,7 @@ TERMINALS = {
 }
 
 
-@pytest.mark.parametrize("front_end", TERMINALS)
+@pytest.mark.parametrize("front_end", ["terminal IPython", pytest.param("jupyter console", marks=pytest.mark.long)])
 def test_a_terminal(front_end: str, setup: str, record: Record, tmp_path: Path) -> None:
     pexpect = pytest.importorskip("pexpect", reason="terminals of this kind exist on POSIX systems only")
     pytest.importorskip(TERMINALS[front_end][1])

@@ -20,7 +20,7 @@ def shown_images(page, index: int) -> list[dict]:
     )
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_run_all_shows_the_images(open_notebook, theme):
     page = open_notebook(QUICKSTART, theme=theme)
     page.run_all(120)

@@ -288,7 +288,9 @@ def test_the_same_job_id_for_two_submits_leaves_the_second_unconfirmed(
 # ---- E6: clocks ----
 
 
-@pytest.mark.parametrize("seconds", [7200, -7200, 86400, -86400])
+@pytest.mark.parametrize(
+    "seconds", [7200, -7200, *(pytest.param(day, marks=pytest.mark.long) for day in (86400, -86400))]
+)
 def test_a_clock_that_jumps_neither_pauses_a_job_nor_delays_it(
     make_sandbox: Make, make_session: Make, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:

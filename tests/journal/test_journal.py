@@ -600,7 +600,7 @@ print(json.dumps(story))
 """
 
 
-@pytest.fixture(params=["mount", "limit"])
+@pytest.fixture(params=["mount", pytest.param("limit", marks=pytest.mark.long)])
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A folder whose disk can be full: a small tmpfs where one can be mounted, and a limit of the process always."""
     if os.name == "nt":

@@ -69,7 +69,7 @@ def every_view(session: Session, result: Any, other: Any) -> dict[str, dict[str,
     }
 
 
-@pytest.mark.parametrize("kind", PROMPTS)
+@pytest.mark.parametrize("kind", [pytest.param("long", marks=pytest.mark.long), *list(PROMPTS)[1:]])
 def test_any_prompt_is_made_kept_and_shown_in_every_view(kind: str, kling: Any, tmp_path: Path) -> None:
     """It arrives as it is, stands whole as alternative text, is valid HTML, can be saved, drawn and made again."""
     session, prompt = kling.current_session(), PROMPTS[kind]

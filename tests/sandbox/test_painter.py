@@ -112,10 +112,10 @@ def _bases(word: Word) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.kind}-{word.value}")
 def test_each_word_of_the_table_changes_the_picture(word: Word) -> None:
-    changes = [
+    changes = (
         difference(tiny(base.format(word.phrases[0])), tiny(base.format("").strip(", "))) for base in _bases(word)
-    ]
-    assert max(changes) > 0.0004
+    )
+    assert any(change > 0.0004 for change in changes)
 
 
 @pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.kind}-{word.value}")

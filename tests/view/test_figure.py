@@ -83,7 +83,16 @@ def plain(make_tile: Make, rows: int, columns: int, ratio: str = "1:1", images: 
 
 @pytest.mark.parametrize(
     ("rows", "columns", "ratio", "most"),
-    [(2, 2, "9:16", 9), (3, 1, "1:1", 9), (12, 2, "1:1", 32), (60, 2, "1:1", 36), (1, 60, "1:1", 12), (2, 3, "1:1", 8)],
+    [
+        (2, 2, "9:16", 9),
+        (3, 1, "1:1", 9),
+        (12, 2, "1:1", 32),
+        pytest.param(60, 2, "1:1", 36, marks=pytest.mark.long),
+        (20, 1, "1:1", 36),
+        pytest.param(1, 60, "1:1", 12, marks=pytest.mark.long),
+        (1, 20, "1:1", 12),
+        (2, 3, "1:1", 8),
+    ],
 )
 def test_a_figure_is_narrowed_before_it_gets_too_high(
     make_tile: Make, rows: int, columns: int, ratio: str, most: float
@@ -173,7 +182,7 @@ def test_a_notebook_shows_the_figure_without_pyplot(make_tile: Make) -> None:
     assert b64decode(figure._repr_mimebundle_()["image/png"]).startswith(b"\x89PNG"), "small as it is"
 
 
-@pytest.mark.parametrize(("count", "least"), [(4, 600), (16, 300)])
+@pytest.mark.parametrize(("count", "least"), [(4, 600), pytest.param(16, 300, marks=pytest.mark.long)])
 def test_a_figure_of_photographs_is_shown_as_a_jpeg_of_at_most_300_kb(make_tile: Make, count: int, least: int) -> None:
     """A PNG of it takes more than a megabyte of the notebook. What is saved is drawn in full."""
     figure: Any = tiles_figure([make_tile(k, side=400, noise=True) for k in range(count)])

@@ -27,13 +27,22 @@ def noise(prompt: str, **_: Any) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("inline", ["", "%matplotlib inline", "png", "retina", "svg"])
+@pytest.mark.parametrize(
+    "inline",
+    [
+        "",
+        pytest.param("%matplotlib inline", marks=pytest.mark.long),
+        pytest.param("png", marks=pytest.mark.long),
+        "retina",
+        pytest.param("svg", marks=pytest.mark.long),
+    ],
+)
 def test_a_figure_of_nine_images_is_small_with_the_inline_backend(shared: Any, inline: str) -> None:
     if inline in ("png", "retina", "svg"):
         shared.ok(f"%matplotlib inline\n%config InlineBackend.figure_formats = ['{inline}']")
     else:
         shared.ok(inline)
-    if inline == "":
+    if "grid" not in shared.ok("print(dir())").text:
         shared.ok("import kling_notebook as kling\ngrid = kling.sweep('a {x} {y}', x=list('abc'), y=list('def'))")
     reply = shared.ok("grid.figure()")
     assert weight(reply) < 300_000

@@ -180,8 +180,16 @@ def test_without_nesting_the_loop_is_blocked_and_left_unpatched(kernel):
     assert kernel.ok("wait([later(0.2)]); print(hasattr(asyncio, '_nest_patched'))").text.strip() == "True"
 
 
-@pytest.mark.parametrize("before", ["", "await asyncio.sleep(0)\n"], ids=["plain cell", "cell with await"])
-@pytest.mark.parametrize("nest", ["", ", nest=False"])
+@pytest.mark.parametrize(
+    ("before", "nest"),
+    [
+        ("", ""),
+        pytest.param("", ", nest=False", marks=pytest.mark.long),
+        pytest.param("await asyncio.sleep(0)\n", "", marks=pytest.mark.long),
+        ("await asyncio.sleep(0)\n", ", nest=False"),
+    ],
+    ids=["plain cell", "plain cell, blocked", "cell with await", "cell with await, blocked"],
+)
 def test_an_interrupt_cancels_once_and_names_what_keeps_running(kernel, before, nest):
     kernel.ok(PRELUDE)
     for attempt in range(1, 4):

@@ -278,7 +278,13 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
     assert submits(service) == 1
 
 
-@pytest.mark.parametrize("resume", ["%kling resume", "import kling_notebook as kling\ndone = kling.resume()"])
+@pytest.mark.parametrize(
+    "resume",
+    [
+        "%kling resume",
+        pytest.param("import kling_notebook as kling\ndone = kling.resume()", marks=pytest.mark.long),
+    ],
+)
 def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sandbox, resume):
     """As the line says that named the job: it reported "Nothing is left to fetch." of an image no one had seen."""
     service = make_sandbox(latency=4.0)
@@ -559,7 +565,14 @@ def test_the_sandbox_can_be_switched_on_and_off(kernel, service):
     assert submits(service) == 1
 
 
-@pytest.mark.parametrize("message", ["sandbox = True", "folder = 'elsewhere'", "requests_per_minute = 7"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "sandbox = True",
+        pytest.param("folder = 'elsewhere'", marks=pytest.mark.long),
+        pytest.param("requests_per_minute = 7", marks=pytest.mark.long),
+    ],
+)
 def test_a_default_that_needs_a_new_session_buys_nothing_until_there_is_one(kernel, service, message):
     kernel.ok("%%kling\na red fox")
     kernel.ok(f"%config KlingMagics.{message}")
