@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import nbformat
@@ -14,6 +13,7 @@ from PIL import Image
 
 from kling_notebook.command import notebooks
 
+pytestmark = pytest.mark.timeout(900)
 CANARY = "pd_live_canary_91b7d3e0"
 
 
@@ -28,10 +28,12 @@ def executed(folder: Path) -> NotebookNode:
     notebook = nbformat.read(notebooks.home() / notebooks.FIRST, as_version=4)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIXELDOJO_", "KLING_"))}
     env = kept | {"PIXELDOJO_API_KEY": CANARY, "KLING_SANDBOX": "1", "IPYTHONDIR": str(folder / "ipython")}
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
-    began = time.monotonic()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    began = os.times()
     client.execute(env=env)
-    notebook.metadata["seconds"] = time.monotonic() - began
+    ended = os.times()
+    spent = ended.children_user + ended.children_system - began.children_user - began.children_system
+    notebook.metadata["seconds"] = spent  # of processor time: how busy the machine is does not matter
     nbformat.write(notebook, folder / "executed.ipynb")
     return notebook
 
