@@ -1,8 +1,10 @@
-"""The harness itself: a trivial notebook runs, and a page that complains is noticed."""
+"""The harness itself: a trivial notebook runs, stops at an error, and is seen in both themes."""
 
 from __future__ import annotations
 
 import pytest
+
+pytestmark = pytest.mark.long  # test_quickstart.py does as much in the short form
 
 
 def test_a_notebook_runs_to_its_end_and_is_saved(open_notebook):
@@ -14,7 +16,6 @@ def test_a_notebook_runs_to_its_end_and_is_saved(open_notebook):
     assert page.shoot("harness").stat().st_size > 5000
 
 
-@pytest.mark.long
 def test_run_all_stops_at_a_failing_cell(open_notebook):
     page = open_notebook(["1 / 0", "print('not reached')"])
     page.run_all()
@@ -22,15 +23,6 @@ def test_run_all_stops_at_a_failing_cell(open_notebook):
     assert page.output(1).inner_text() == ""
 
 
-def test_a_complaint_in_the_console_is_noticed(open_notebook):
-    page = open_notebook(["1"])
-    page.page.evaluate("console.error('something is wrong')")
-    page.page.wait_for_timeout(200)
-    assert any("something is wrong" in line for line in page.errors)
-    page.errors.clear()
-
-
-@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_themes_can_be_had(open_notebook, theme):
     page = open_notebook(["1"], theme=theme)

@@ -63,3 +63,12 @@ def test_the_progress_moves_before_the_grid_takes_its_place(open_notebook):
     assert page.failed_cells() == []
     assert [bool(one["data"]) for one in page.outputs(1)] == [False, True], "the bar has gone, the grid is an output"
     assert len(shown_images(page, 1)) == 2
+
+
+def test_a_complaint_in_the_console_is_noticed(open_notebook):
+    """Here, where a server runs anyway: of the harness the rest is long."""
+    page = open_notebook(["1"])
+    page.page.evaluate("console.error('something is wrong')")
+    page.page.wait_for_timeout(200)
+    assert any("something is wrong" in line for line in page.errors)
+    page.errors.clear()

@@ -139,19 +139,20 @@ def test_help_is_ten_lines_then_all_subcommands_then_one(shared):
 # first tries ----------------------------------------------------------------------------------------------------------
 
 
-def test_words_on_the_first_line_are_the_prompt_of_a_cell_without_a_body(shared):
+def test_words_on_the_first_line_are_the_prompt_of_a_cell_without_a_body(shared_service):
+    kernel, _ = shared_service
     for cell, prompt in (
         ("%%kling --quiet -o fox a cat in the rain", "a cat in the rain"),
         ("%%kling a cat's tail -o fox --quiet\n\n   \n", "a cat's tail"),
         ("# a note\n\n  # and another\n%%kling --quiet -o fox\nan owl", "an owl"),
         ("%%kling --quiet -o fox\n# not a comment", "# not a comment"),
     ):
-        shared.ok(cell)
-        assert shared.ok("print(fox.request.prompt)").text.strip() == prompt
-    assert "The prompt is empty" in shared.run("%%kling").evalue
-    assert "Unexpected 'a'" in shared.run("%%kling a cat\nin the rain").evalue
-    assert "%%kling a cat in the rain" in shared.run("%kling a cat in the rain").evalue
-    assert shared.ok("# a comment\nprint(1)").text.strip() == "1"
+        kernel.ok(cell)
+        assert kernel.ok("print(fox.request.prompt)").text.strip() == prompt
+    assert "The prompt is empty" in kernel.run("%%kling").evalue
+    assert "Unexpected 'a'" in kernel.run("%%kling a cat\nin the rain").evalue
+    assert "%%kling a cat in the rain" in kernel.run("%kling a cat in the rain").evalue
+    assert kernel.ok("# a comment\nprint(1)").text.strip() == "1"
 
 
 def test_other_cells_are_left_as_they_are():
@@ -169,21 +170,22 @@ def test_unloading_removes_the_transformer(kernel):
 # the caller's names ---------------------------------------------------------------------------------------------------
 
 
-def test_names_are_looked_up_in_the_function_that_runs_the_magic_and_then_in_the_notebook(shared):
-    shared.ok(
+def test_names_are_looked_up_in_the_function_that_runs_the_magic_and_then_in_the_notebook(shared_service):
+    kernel, _ = shared_service
+    kernel.ok(
         "animal, place, animals = 'left over', 'in snow', ['wrong']\n"
         "def paint(animal): return get_ipython().run_cell_magic('kling', '--fill --quiet', 'a {animal} {place}')\n"
         "def many(animals): return get_ipython().run_cell_magic('kling', '--quiet --sweep x=$animals', 'a {x}')\n"
         "def again(source): return get_ipython().run_cell_magic('kling', '--quiet --image source', 'at night')"
     )
-    assert shared.ok("made = paint('owl'); print(made.request.prompt)").text.strip() == "a owl in snow"
-    assert shared.ok("print(list(many(['fox', 'owl']).axes['x']))").text.strip() == "['fox', 'owl']"
-    assert shared.ok("print(again(made).request.image is not None)").text.strip() == "True"
+    assert kernel.ok("made = paint('owl'); print(made.request.prompt)").text.strip() == "a owl in snow"
+    assert kernel.ok("print(list(many(['fox', 'owl']).axes['x']))").text.strip() == "['fox', 'owl']"
+    assert kernel.ok("print(again(made).request.image is not None)").text.strip() == "True"
     code = "[get_ipython().run_cell_magic('kling', '--fill --quiet', 'a {animal}') for animal in ['elk']][0]"
-    assert shared.ok(f"print({code}.request.prompt)").text.strip() == "a elk"
+    assert kernel.ok(f"print({code}.request.prompt)").text.strip() == "a elk"
     lines = "%%kling --fill --quiet -o fox\na {animal}"
-    assert shared.ok(f"{lines}").status == "ok"
-    assert shared.ok("print(fox.request.prompt)").text.strip() == "a left over"
+    assert kernel.ok(f"{lines}").status == "ok"
+    assert kernel.ok("print(fox.request.prompt)").text.strip() == "a left over"
 
 
 def test_a_misspelt_subcommand_says_what_was_meant(shared):
