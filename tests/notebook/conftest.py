@@ -224,7 +224,7 @@ def shared_service(tmp_path_factory):
     from kling_notebook.sandbox import Sandbox
 
     out = io.BytesIO()
-    Image.new("RGB", (64, 64), "#446688").save(out, "PNG")
+    Image.new("RGB", (320, 320), "#446688").save(out, "PNG")  # large enough for a source image
     folder = tmp_path_factory.mktemp("nothing")
     with Sandbox(latency=0.0, paint=lambda *_, **__: out.getvalue()) as service:
         kernel = Kernel(folder, {"PIXELDOJO_API_BASE": service.base_url, "PIXELDOJO_API_KEY": service.key})
