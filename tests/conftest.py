@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -10,10 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -65,6 +69,31 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,::1")
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost,::1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Processes and threads that a file of tests starts end with it; in tests/browser servers last for the session."""
+    if "browser" in request.path.parts:
+        yield
+        return
+    this = psutil.Process()
+    threads, processes = set(threading.enumerate()), {child.pid for child in this.children(recursive=True)}
+
+    def left() -> list[str]:
+        names = [one.name for one in set(threading.enumerate()) - threads if not one.daemon]
+        for child in this.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                command = " ".join(child.cmdline())
+                if child.pid not in processes and child.status() != psutil.STATUS_ZOMBIE:
+                    names += [command] * ("multiprocessing" not in command)  # it keeps a process of its own
+        return names
+
+    yield
+    end = time.monotonic() + 60
+    while left() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert left() == []
 
 
 @pytest.fixture
