@@ -29,6 +29,8 @@ from kling_notebook.settings import key_from_keyring
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
+    from nbclient import NotebookClient
+
     from kling_notebook.sandbox import Sandbox
     from kling_notebook.session.session import Session
 
@@ -69,6 +71,35 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,::1")
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost,::1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernels_that_start() -> Iterator[None]:
+    """A port chosen for a kernel may be taken before it begins. Then nbclient begins again: no cell has run."""
+    from nbclient import NotebookClient
+
+    start, connect = NotebookClient.async_start_new_kernel, NotebookClient.async_start_new_kernel_client
+    given: dict[int, dict[str, Any]] = {}
+
+    async def start_noted(client: NotebookClient, **options: Any) -> None:
+        given[id(client)] = options
+        await start(client, **options)
+
+    async def connect_again(client: NotebookClient) -> Any:
+        for _ in range(2):
+            try:
+                return await connect(client)
+            except RuntimeError as error:
+                if "Kernel died before replying" not in str(error):
+                    raise
+            client.create_kernel_manager()
+            await start(client, **given[id(client)])
+        return await connect(client)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NotebookClient, "async_start_new_kernel", start_noted)
+        patch.setattr(NotebookClient, "async_start_new_kernel_client", connect_again)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
