@@ -336,7 +336,7 @@ def is_cut_short(data: bytes) -> bool:
     if kind == "image/gif":
         return not data.rstrip(b"\0").endswith(b";")
     if kind == "image/svg+xml":
-        return b"</svg>" not in data and not data.rstrip().endswith(b"/>")
+        return b"</svg" not in data and not data.rstrip().endswith(b"/>")
     if kind == "image/tiff" and data[2:4] in (b"*\0", b"\0*"):
         return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data)
     return kind == "image/bmp" and int.from_bytes(data[2:6], "little") > len(data)

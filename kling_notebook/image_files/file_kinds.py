@@ -21,6 +21,7 @@ PNG, JPEG, WEBP = "image/png", "image/jpeg", "image/webp"
 
 _SIGNATURES: tuple[tuple[bytes, str, str, str], ...] = (
     (rb"\x89PNG\r\n\x1a\n", PNG, ".png", "a PNG image"),
+    (rb"\xff\xd8\xff\xf7", "image/jls", ".jls", "a JPEG-LS image"),
     (rb"\xff\xd8\xff", JPEG, ".jpg", "a JPEG image"),
     (rb"RIFF....WEBP", WEBP, ".webp", "a WebP image"),
     (rb"GIF8[79]a", "image/gif", ".gif", "a GIF"),
@@ -45,9 +46,11 @@ _SIGNATURES: tuple[tuple[bytes, str, str, str], ...] = (
     (rb"%PDF", "application/pdf", ".pdf", "a PDF document"),
     (rb"PK\x03\x04", "application/zip", ".zip", "a ZIP archive"),
     (rb"\x1f\x8b", "application/gzip", ".gz", "gzip data"),
-    (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--[^>]*-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s/>]",
+    (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--[^>]*-->\s*|<!DOCTYPE (svg:)?svg[^>\[]*(\[[^\]]*\]\s*)?>\s*)*"
+     rb"<(svg:)?svg[\s/>]",
      "image/svg+xml", ".svg", "an SVG drawing"),
     (rb"[\xef\xbb\xbf \t\r\n]*\Z", "text/plain", ".txt", "empty"),
+    (rb"\xff\xfe|\xfe\xff", "text/plain", ".txt", "text in UTF-16"),
     (rb"[\xef\xbb\xbf \t\r\n]*<", "text/html", ".txt", "HTML"),
     (rb"[\xef\xbb\xbf \t\r\n]*[{[]", "application/json", ".txt", "JSON"),
     (rb"[^\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]*\Z", "text/plain", ".txt", "text"),

@@ -81,6 +81,11 @@ LINKED = {
     "webm": (b"\x1aE\xdf\xa3" + bytes(300), ".webm", "a WebM video"),
     "svg": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', ".svg",
             "an SVG drawing"),
+    "svg of an editor": (b'<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C" "x.dtd" [<!ENTITY n "a>b">]>'
+                         b'<svg xmlns="&n;"></svg>', ".svg", "an SVG drawing"),
+    "svg with a prefix": (b'<svg:svg xmlns:svg="http://www.w3.org/2000/svg"></svg:svg>', ".svg", "an SVG drawing"),
+    "jpeg-ls": (b"\xff\xd8\xff\xf7\0\x0b\x08\0\x10\0\x10\1\1\x11\0" + bytes(100) + b"\xff\xd9", ".jls",
+                "a JPEG-LS image"),
     "pdf": (b"%PDF-1.7\n" + bytes(100), ".pdf", "a PDF document"),
     "zip": (b"PK\x03\x04" + bytes(100), ".zip", "a ZIP archive"),
 }  # fmt: skip
@@ -140,6 +145,7 @@ CUT = {
     "avif": encoded("AVIF")[:-30], "gif": encoded("GIF")[:-300], "heic": LINKED["heic"][0][:-100],
     "mp4": LINKED["mp4"][0][:-100], "svg": LINKED["svg"][0][:-8],
     "html": b"<!DOCTYPE html><p>Gone", "json": b'{"error": "gone"}', "text": b"Not found",
+    "utf-16": '{"error": "gone"}'.encode("utf-16"),
 }  # fmt: skip
 
 
