@@ -59,6 +59,7 @@ ROWS = [
     unconfirmed("POST read, no reply until time-out, no job", 0, TransportError, kind="hang_before", seconds=HANG),
     unconfirmed("POST accepted, no reply until time-out", 1, TransportError, kind="hang", seconds=HANG),
     unconfirmed("POST accepted, half a header", 1, kind="wire", raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
+    unconfirmed("POST accepted, reply dripped past the deadline", 1, kind="slow_drip", seconds=12 * HANG),
     Row("POST accepted, reply dripped past the deadline, its id before",
         Fault("submit", "slow_drip", at=1, seconds=HANG), 1, 1),
     Row("POST accepted, reply cut short after the id", Fault("submit", "truncated", at=1), 1, 1),
