@@ -157,6 +157,7 @@ HEAD_LIMIT = 2**20
 """Bytes of all header lines of a reply, informational ones included."""
 
 _NO_LIMIT = 3600.0  # seconds, for a socket without a time-out
+_EMPTY_PATIENCE = 0.5  # seconds in which a body may come all the same of which the header says that it is empty
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection"})
 
 
@@ -177,8 +178,12 @@ class TimedReply(http.client.HTTPResponse):
         """Up to so many bytes of the body; what its header says of its length or form is checked against what comes."""
         if self.fp is not None and self.chunked and self.chunk_left is None:
             self.chunked = re.match(rb"[\s0-9A-Fa-f]|$", self.fp.peek(1)) is not None
-        elif self.fp is not None and self.length is not None and (self.length or self.will_close):
+        elif self.fp is not None and self.length:
             self.length = max(self.length, len(self.fp.peek(1)))  # it is not another reply: we ask for one at a time
+        elif self.fp is not None and self.length == 0 and self.will_close:
+            # Nothing is promised. Servers that say so rightly may leave the connection open all the same.
+            self.reader.deadline = min(self.reader.deadline, time.monotonic() + _EMPTY_PATIENCE)
+            self.length, self.reader.failure = len(self.fp.peek(1)), None
         try:
             return super().read(amount) if self.reader.failure is None else b""
         except http.client.IncompleteRead as error:
@@ -228,7 +233,8 @@ def _fields(head: bytes) -> list[tuple[str, str]]:
     """
     unfolded = re.sub(r"\s*\n[ \t]+", " ", head.decode("latin-1"))
     fields = [(name, value.strip()) for name, value in re.findall(r"(?m)^([!-9;-~]+)[ \t]*:(.*)$", unfolded)]
-    lengths = dict.fromkeys(value for name, value in fields if name.lower() == "content-length")
+    named = ",".join(value for name, value in fields if name.lower() == "content-length")
+    lengths = dict.fromkeys(value.strip() for value in named.split(",") if value.strip())
     kept = [field for field in fields if field[0].lower() != "content-length"]
     return kept + [("Content-Length", value) for value in lengths] if len(lengths) == 1 else kept
 
@@ -238,7 +244,7 @@ class _TimedReader(io.RawIOBase):
 
     def __init__(self, inside: Any, sock: socket.socket, seconds: float) -> None:
         self._inside, self._sock, self._seconds = inside, sock, seconds
-        self._deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + seconds
         self.in_body = False
         self.failure: Exception | None = None
 
@@ -246,7 +252,7 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> Any:
-        left = self._deadline - time.monotonic()
+        left = self.deadline - time.monotonic()
         try:
             if left <= 0:
                 raise TimeoutError("the whole reply took too long")

@@ -523,6 +523,37 @@ def test_what_came_of_a_reply_counts_however_its_frame_is_broken(
     assert len(server.requests) == 2
 
 
+EMPTY = {
+    "nothing promised": b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    "no content": b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+    "not modified": b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\nContent-Length: 500\r\n\r\n",
+    "a redirect": b"HTTP/1.1 307 Temporary Redirect\r\nConnection: close\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.0": b"HTTP/1.0 503 Oops\r\nContent-Length: 0\r\n\r\n",
+    "promised twice in one line": b"HTTP/1.1 500 Oops\r\nContent-Length: 2, 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+def test_an_empty_reply_is_not_waited_for_though_the_connection_stays_open(
+    transport: Make, odd_server: Serve, empty: str
+) -> None:
+    over = threading.Event()
+
+    def answer(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(EMPTY[empty])
+        over.wait(20.0)
+
+    server = odd_server(answer)
+    began = time.monotonic()
+    try:
+        reply = transport(server.base_url, read=10.0).post(f"{server.base_url}/run", b"{}")
+        assert time.monotonic() - began < 5.0
+    finally:
+        over.set()
+    assert reply.status == int(EMPTY[empty].split()[1])
+    assert reply.cut is None or "0 of 500" in reply.cut, reply.cut
+
+
 # --- one deadline for a reply -------------------------------------------------------------------------------------
 
 
