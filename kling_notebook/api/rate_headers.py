@@ -51,7 +51,8 @@ def limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
     a minute. Of longer ones a minute may hold as much: what remains tells the rest.
     """
     kinds = ((_LIMIT_NAME.fullmatch(name.lower()), text.lower()) for name, text in headers.items())
-    texts = ", ".join(f"{text}/{kind[1]}" if kind[1] else text for kind, text in kinds if kind)
+    # Without the names of policies, which may hold digits: "api/v1/models".
+    texts = re.sub(r'"[^"]*"', "", ", ".join(f"{text}/{kind[1]}" if kind[1] else text for kind, text in kinds if kind))
     plain = _number(header(headers, "x-ratelimit-limit", "ratelimit-limit")) or 0
     named = [(int(n[:9]), _SECONDS.get(unit[0]) or float(unit)) for n, unit in _LIMIT_WINDOW.findall(texts)]
     found = [(n, min(60.0, seconds)) for n, seconds in named or [(int(min(plain, 1e9)), 60.0)] if n and seconds]

@@ -311,6 +311,7 @@ def test_without_a_refusal_the_limit_grows_with_each_granted_request() -> None:
         ({"RateLimit-Limit": "10, 10;w=1"}, (10, 1.0)),
         ({"RateLimit-Policy": '"burst";q=20;w=10, "daily";q=1000;w=86400'}, (20, 10.0)),
         ({"ratelimit-policy": "10; w=1, 100;w=60"}, (100, 60.0)),
+        ({"RateLimit-Policy": '"api/v1/models";q=100;w=60'}, (100, 60.0)),
         ({"RateLimit-Policy": "600;w=3600"}, (600, 60.0)),
         ({"X-RateLimit-Limit-Second": "5"}, (5, 1.0)),
         ({"X-RateLimit-Limit-Second": "5", "X-RateLimit-Limit-Minute": "60"}, (60, 60.0)),
