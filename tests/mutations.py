@@ -109,7 +109,7 @@ MUTATIONS = (
         '("completed",), "completed"', "api/test_wire.py", "status"),
     row("images under an unknown status are not looked for", WIRE,
         'return replace(now, state="completed", image_urls=now.output_urls)', "return now", EVIDENCE, "E3-unknown"),
-    row("an envelope with a status hides the job in it", WIRE, "enough = 1 if key in _WRAPPERS and certain < 2 else 3", "enough = certain + 1",
+    row("an envelope with a status hides the job in it", WIRE, "enough = (1 if certain < 2 else 3) if key in _WRAPPERS else others", "enough = certain + 1",
         EVIDENCE, "envelope"),
     row("images under a name not known are not found", WIRE, "(*places, (False, (*_IMAGE_KEYS, *others)))", "places",
         EVIDENCE, "E3-under"),

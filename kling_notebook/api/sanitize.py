@@ -82,7 +82,7 @@ def _damaged(text: str, start: int) -> tuple[Any, int]:
         kept = token.end() - (mark == ",")
     closing = "".join(reversed(open_ones))
     try:
-        return _READER.decode(_SLIP.sub(r"\1\2\2", text[start:kept] + closing)), 0 if closing else kept
+        return _READER.decode(_SLIP.sub(r"\1\2\2", text[start:kept] + closing, MOST_TOKENS)), 0 if closing else kept
     except (ValueError, RecursionError):
         return None, 0 if closing else kept
 

@@ -229,7 +229,7 @@ def id_in_job_url(url: str, base_url: str) -> str | None:
         found = _split(urljoin(place, url))
         if start and found and found.hostname == start.hostname and found.path.startswith(start.path):
             text = unquote(found.path[len(start.path) :].partition("/")[0])
-            return text if is_job_id(text) else None
+            return text if is_job_id(text) and text[0] not in "{[<:$" else None  # those are of a template
     return None
 
 

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain, islice, product
 from typing import Any, Literal
 
 from .api_key import KEYS_PAGE
@@ -98,10 +98,10 @@ def read_submit(
         ApiError: by status and code. A reply without a usable job id is an UnexpectedReplyError.
             ``maybe_submitted`` if the reply leaves open that a job was made.
     """
-    reply, whole = _reply_in(body, base_url)
+    # An id is an id: a job that is named was made, whatever the status. A refusal may name others, by way of a reason.
+    reply, whole = _reply_in(body, base_url, strangers=not refuses(status))
     good = 200 <= status < 300
-    # An id is an id: a job that is named was made, whatever the status.
-    job_id = _job_id(reply or {}, _ID_KEYS if good else _OWN_ID_KEYS)
+    job_id = _job_id(reply or {}, (_JOB_ID_KEYS if _is_error(reply or {}) else _ID_KEYS) if good else _OWN_ID_KEYS)
     if job_id is None and status < 400 and not refuses(status):
         job_id = _id_in_addresses(headers, body, base_url)
     if job_id is None and not good:
@@ -173,6 +173,9 @@ def _job(reply: Mapping[str, Any], job_id: str, base_url: str, *, whole: bool) -
     # Of several words the one that the images bear out, else one that is known.
     word = min(words, key=lambda word: (_STATES.get(word) != likely, word not in _STATES))
     state = _STATES.get(word, "running")
+    if state == "running":
+        results = (*_RESULTS, "images")[: len(_RESULTS) + (word not in _STATES)]
+        images = tuple(dict.fromkeys(_images_of({key: reply[key] for key in reply if _bare(key) in results}, base_url)))
     # What is missing may change the meaning of what is there; the next poll says it all.
     state = state if whole and (state != "completed" or images) else "running"
     return Job(
@@ -215,18 +218,28 @@ def _values(reply: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:
 
 # --- what a reply is wrapped in -------------------------------------------------------------------------------------
 
+_MOST_ITEMS = 1000  # names of an object, objects in a list, addresses, that are looked at: more would take long
 _WRAPPERS = ("data", "result", "job", "response", "body", "payload", "prediction", "task")
 
 
-def _reply_in(body: bytes, base_url: str, job_id: str = "") -> tuple[Mapping[str, Any] | None, bool]:
-    """What a body says of the job (None if it cannot be read), and whether it is whole.
+def _is_error(reply: Mapping[str, Any]) -> bool:
+    """Whether a reply is an error although its HTTP status is not: its ids, but for that of a job, are for a trace."""
+    refused = isinstance(code := reply.get("code"), int) and 400 <= code < 600
+    return bool(refused or reply.get("success") is False or (reply.get("error") and not reply.get("status")))
+
+
+def _reply_in(
+    body: bytes, base_url: str, job_id: str = "", *, strangers: bool = True
+) -> tuple[Mapping[str, Any] | None, bool]:
+    """What a body says of the job (None if it cannot be read), and whether it is whole. Without ``strangers``, only
+    under names that wrap a reply.
 
     A stream of events is taken as one reply, the later ones over the earlier ones; those about another job than
     ``job_id`` are left out if there are more. Inside a page or text only what speaks of a job counts.
     """
     values, whole = parse_all(body)
-    items = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
-    replies = [found for item in items if (found := _unwrapped(item)) is not None]
+    items = islice(chain.from_iterable(value if isinstance(value, list) else [value] for value in values), _MOST_ITEMS)
+    replies = [found for item in items if (found := _unwrapped(item, job_id, strangers)) is not None]
     enough = 3 if body.lstrip().startswith(b"<") else 1  # a page is written by anybody
     speaking = [reply for reply in replies if _certainty(reply) >= enough]
     ours = [reply for reply in speaking if not job_id or _job_id(reply) in (None, job_id)] or speaking
@@ -237,11 +250,12 @@ def _reply_in(body: bytes, base_url: str, job_id: str = "") -> tuple[Mapping[str
     return {key: value for reply in ours for key, value in reply.items()} if ours else None, whole
 
 
-def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
+def _unwrapped(reply: Any, job_id: str, strangers: bool, depth: int = 0) -> Mapping[str, Any] | None:
     """The object that speaks of the job: the reply itself, or what it is wrapped in; None without an object. Facts
     outside are kept, but for a status: an envelope has one of its own ("success")."""
     if not isinstance(reply, Mapping):
         return None
+    reply = dict(islice(reply.items(), _MOST_ITEMS))
     certain = _certainty(reply)
     if depth > 3 or certain == 3:
         return reply
@@ -249,10 +263,13 @@ def _unwrapped(reply: Any, depth: int = 0) -> Mapping[str, Any] | None:
         inside = reply[key]
         if isinstance(inside, str) and inside.lstrip().startswith("{"):
             inside = parse(inside.encode("utf-8", "replace"))
-        inside = inside[0] if isinstance(inside, list) and len(inside) == 1 else inside
-        found = _unwrapped(inside, depth + 1) if key not in ("error", "input", "request") else None
-        # Under another name it may be anybody's: a user has an id and a status as well.
-        enough = 1 if key in _WRAPPERS and certain < 2 else 3
+        if isinstance(inside, list):
+            ours = [one for one in inside if job_id and isinstance(one, Mapping) and _job_id(one) == job_id]
+            inside = next(iter(ours or inside), None) if ours or len(inside) == 1 else inside
+        found = _unwrapped(inside, job_id, strangers, depth + 1) if key not in ("error", "input", "request") else None
+        # Under another name it may be anybody's: a user has an id and a status as well, and a job has others in it.
+        others = 3 if strangers and (certain < 2 or not job_id or _job_id(reply) != job_id) else 4
+        enough = (1 if certain < 2 else 3) if key in _WRAPPERS else others
         if found is not None and _certainty(found) >= enough:
             hidden = _STATUS_KEYS if [*_values(found, _STATUS_KEYS)] else ()
             return {name: reply[name] for name in reply if name != key and _bare(name) not in hidden} | dict(found)
@@ -271,37 +288,40 @@ def _certainty(value: Mapping[str, Any]) -> int:
 def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
     """A job id that can be polled: text or a number, whatever its characters; not a path that leads elsewhere."""
     values = (value for value in _values(reply, keys) if isinstance(value, str | int) and not isinstance(value, bool))
-    return next(filter(is_job_id, (str(value).strip() for value in values)), None)
+    texts = (str(value).strip() for value in values)
+    return next((text for text in texts if is_job_id(text) and not _NO_ID.fullmatch(text)), None)
 
 
-_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s\[]{0,300}?jobs/[^"'<>\s\[]+(?=["'<>\s])""")
+_NO_ID = re.compile(r"-1|[0-]+|null|none|nil|undefined|n/a", re.IGNORECASE)  # what templates write for a missing one
+
+
+_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s\[]{0,300}?jobs/[^"'<>\s\[]{1,1000}+(?=["'<>\s])""")
 
 
 def _id_in_addresses(headers: Mapping[str, str], body: bytes, base_url: str) -> str | None:
     """The job id in any address of the service's jobs: statusUrl, polling_url, urls.get, _links.self.href, Location."""
     text = " ".join([*headers.values(), body[:JSON_LIMIT].decode("utf-8", "replace").replace("\\/", "/")])
-    return next(filter(None, (id_in_job_url(url, base_url) for url in _ADDRESS.findall(text))), None)
+    found = [id_in_job_url(url[0], base_url) for url in islice(_ADDRESS.finditer(text), _MOST_ITEMS)]
+    # Other pages of the service may stand beside it ("jobs/recent").
+    return min(filter(None, found), key=lambda one: not re.search(r"\d", one), default=None)
 
 
 # --- images ---------------------------------------------------------------------------------------------------------
 
+# Of the job's result only; under the others of `_CONTAINERS` a job that still runs may repeat what it was given.
+_RESULTS = ("output", "outputs", "result", "results", "assets", "artifacts", "generations")
 _CONTAINERS = (
-    "output",
-    "outputs",
-    "result",
-    "results",
-    "assets",
+    *_RESULTS,
     "images",
     "image",
     "data",
-    "artifacts",
-    "generations",
+    *("outputurl", "outputurls", "resulturl", "resulturls", "outputimage", "outputimages", "resultimages"),
 )
 _IMAGE_KEYS = ("images", "image", "assets", "url", "urls", "imageurl", "imageurls")
 _ENCODED_KEYS = ("b64json", "base64", "b64")
 _OTHER_ADDRESSES = re.compile(
     r"status|poll|cancel|webhook|callback|self|^get$|stream|log|docs|help|input|(?<!re)source|request|prompt|param|thumb|preview|"
-    r"user|account|owner|author|avatar|warning|error",
+    r"user|account|owner|author|avatar|warning|error|reference|^init|^mask|^model$|^_?links?$|^created|^previous|^parent",
     re.IGNORECASE,
 )
 
@@ -377,7 +397,7 @@ def warnings_of(reply: Any) -> tuple[str, ...]:
     value = reply.get("warnings") if isinstance(reply, Mapping) else None
     texts = (
         clean(item.get("message") if isinstance(item, Mapping) else item)
-        for item in (value if isinstance(value, list) else [value])
+        for item in (value[:_MOST_ITEMS] if isinstance(value, list) else [value])
     )
     return tuple(dict.fromkeys(text for text in texts if text))[:20]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -202,6 +203,23 @@ def test_nonsense_does_not_take_long_to_read() -> None:
         assert time.process_time() - began < 5
 
 
+HOSTILE = {
+    "escapes": b'{"a":"' + b"\\x" * (JSON_LIMIT // 4) + b'"}',
+    "names": b"{" + b",".join(b'"k%d":1' % k for k in range(200_000)) + b"}",
+    "addresses": b"jobs/" * (JSON_LIMIT // 5),
+    "addresses elsewhere": b'"https://elsewhere.example/jobs/a" ' * 200_000,
+    "warnings": b'{"jobId":"job_abc123","warnings":[' + b",".join([b'"odd"'] * 1_000_000) + b"]}",
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE)
+def test_a_hostile_reply_does_not_take_long_to_read(body: str) -> None:
+    began = time.process_time()
+    with contextlib.suppress(ApiError):
+        wire.read_submit(200, {}, HOSTILE[body], base_url=BASE)
+    assert time.process_time() - began < 5
+
+
 # --- names of ids -------------------------------------------------------------------------------------------------
 
 
@@ -243,10 +261,48 @@ def test_an_id_is_an_id_whatever_the_spelling_of_its_name(name: str, outer: str 
         {"request_id": "trace-1", "jobId": "job_abc123"},
         {"id": "call-1", "data": {"task_id": "job_abc123"}},
         {"uuid": "trace-1", "job": {"id": "job_abc123"}},
+        {"jobId": "null", "id": "job_abc123"},
+        {"jobId": "undefined", "taskId": 0, "id": "job_abc123"},
+        {"links": {"list": f"{BASE}/jobs/recent", "self": f"{BASE}/jobs/job_abc123"}},
+        {"success": False, "error": "late", "requestId": "trace-1", "jobId": "job_abc123"},
     ],
 )
 def test_the_id_of_a_request_is_not_taken_for_that_of_its_job(reply: Any) -> None:
     assert _submitted(reply).job_id == "job_abc123"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"success": False, "error": {"code": "insufficient_credits", "message": "none left"}, "requestId": "trace-1"},
+        {"code": 402, "message": "none left", "data": None, "request_id": "trace-1"},
+        {"error": "none left", "id": "err-1"},
+        {"jobId": "undefined", "status": "pending"},
+        {"jobId": 0, "status": "pending"},
+        {"status": "pending", "docs": f"{BASE}/jobs/{{jobId}}"},
+        {"status": "pending", "docs": f"{BASE}/jobs/:id"},
+    ],
+)
+def test_an_error_or_a_template_names_no_job(reply: Any) -> None:
+    with pytest.raises(UnexpectedReplyError) as caught:
+        _submitted(reply)
+    assert caught.value.maybe_submitted
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 409, 422, 429])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"error": "too many at once", "activeJob": {"jobId": "job_other", "status": "running"}},
+        {"error": "too many at once", "jobs": [{"jobId": "job_other", "status": "running"}]},
+        {"error": "odd", "details": [{"jobId": "job_other"}]},
+        {"error": "odd", "jobId": "undefined"},
+    ],
+)
+def test_a_refusal_that_names_another_job_is_a_refusal(reply: Any, status: int) -> None:
+    with pytest.raises(ApiError) as caught:
+        wire.read_submit(status, {}, _bytes(reply), base_url=BASE)
+    assert not caught.value.maybe_submitted
 
 
 ADDRESSES = [
@@ -299,6 +355,48 @@ def test_another_address_holds_none(url: str) -> None:
             read()
     with pytest.raises(UnexpectedReplyError):
         _submitted(f'{{"statusUrl":"{BASE}/jobs/job_ab'.encode())
+
+
+GIVEN = "https://elsewhere.example/given.png"
+OTHER = {"jobId": "job_other", "status": "completed", "output": {"images": [GIVEN]}}
+
+
+@pytest.mark.parametrize("word", ["processing", "rendering"])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"image": GIVEN},
+        {"image_url": GIVEN},
+        {"imageUrls": [GIVEN]},
+        {"data": {"image_url": GIVEN}},
+        {"model": {"image": GIVEN}},
+        {"banner": {"url": GIVEN}},
+        {"previous": OTHER},
+        {"url": "https://pixeldojo.ai/jobs/job_abc123"},
+    ],
+)
+def test_what_a_running_job_was_given_is_not_its_result(word: str, beside: Any) -> None:
+    job = _polled({"jobId": "job_abc123", "status": word, **beside})
+    assert wire.completed_by_evidence(job, job, 1).state == "running"
+
+
+def test_of_many_jobs_in_a_reply_the_one_asked_for_counts() -> None:
+    done = {"jobId": "job_abc123", "status": "completed", "output": {"images": [ONE]}}
+    for reply in ({"jobs": [OTHER, done]}, {"data": [OTHER, done]}, {"data": {"jobs": [OTHER, done]}}):
+        assert _polled(reply).image_urls == (ONE,)
+    waiting = {"id": "job_abc123", "status": "processing"}
+    for reply in ({"data": [{**OTHER, "id": "job_other"}, waiting]}, {**waiting, "tasks": [{**OTHER, "taskId": "t"}]}):
+        assert _polled(reply).output_urls == ()
+
+
+@pytest.mark.parametrize("name", ["outputUrl", "result_url", "resultUrls", "output_images"])
+def test_an_address_of_the_result_holds_its_image(name: str) -> None:
+    assert _polled({"jobId": "job_abc123", "status": "completed", name: ONE}).image_urls == (ONE,)
+
+
+def test_a_reference_beside_the_result_is_not_an_image_of_it() -> None:
+    for name in ("reference_image", "init_image", "mask"):
+        assert _polled({"status": "completed", "output": {"picture": ONE, name: GIVEN}}).image_urls == (ONE,)
 
 
 # --- what ends a job ----------------------------------------------------------------------------------------------
