@@ -54,14 +54,16 @@ def limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
     # Without the names of policies, which may hold digits: "api/v1/models".
     texts = re.sub(r'"[^"]*"', "", ", ".join(f"{text}/{kind[1]}" if kind[1] else text for kind, text in kinds if kind))
     plain = _number(header(headers, "x-ratelimit-limit", "ratelimit-limit")) or 0
-    named = [(int(n[:9]), _SECONDS.get(unit[0]) or float(unit)) for n, unit in _LIMIT_WINDOW.findall(texts)]
+    named = [
+        (int(n[:9]), int(of[:9] or 1) * _SECONDS[unit]) for n, of, unit in _LIMIT_WINDOW.findall(texts) if of + unit
+    ]
     found = [(n, min(60.0, seconds)) for n, seconds in named or [(int(min(plain, 1e9)), 60.0)] if n and seconds]
     return min(found, key=lambda pair: pair[0] / pair[1], default=None)
 
 
 _LIMIT_NAME = re.compile(r"(?:x-)?rate-?limit-(?:limit|policy)(?:-(second|minute|hour|day))?")
-_LIMIT_WINDOW = re.compile(r"(\d+)(?:[^,\d]*;\s*w\s*=\s*|\s*(?:/|per)\s*)(\d+|[smhd])")
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 60.0, "d": 60.0}
+_LIMIT_WINDOW = re.compile(r"(\d+)(?:[^,\d]*;\s*w\s*=\s*|\s*(?:/|per)\s*)(\d*)([smhd]?)")
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 60.0, "d": 60.0}
 
 
 def _service_clock(headers: Mapping[str, str], now_epoch: float) -> float:

@@ -174,7 +174,7 @@ def _job(reply: Mapping[str, Any], job_id: str, base_url: str, *, whole: bool) -
     word = min(words, key=lambda word: (_STATES.get(word) != likely, word not in _STATES))
     state = _STATES.get(word, "running")
     if state == "running":
-        results = (*_RESULTS, "images")[: len(_RESULTS) + (word not in _STATES)]
+        results = _RESULTS if word in _STATES else (*_RESULTS, "images")
         images = tuple(dict.fromkeys(_images_of({key: reply[key] for key in reply if _bare(key) in results}, base_url)))
     # What is missing may change the meaning of what is there; the next poll says it all.
     state = state if whole and (state != "completed" or images) else "running"
@@ -255,12 +255,12 @@ def _unwrapped(reply: Any, job_id: str, strangers: bool, depth: int = 0) -> Mapp
     outside are kept, but for a status: an envelope has one of its own ("success")."""
     if not isinstance(reply, Mapping):
         return None
-    reply = dict(islice(reply.items(), _MOST_ITEMS))
-    certain = _certainty(reply)
+    facts: dict[str, Any] = dict(islice(reply.items(), _MOST_ITEMS))
+    certain = _certainty(facts)
     if depth > 3 or certain == 3:
-        return reply
-    for key in sorted(reply, key=lambda key: _WRAPPERS.index(key) if key in _WRAPPERS else len(_WRAPPERS)):
-        inside = reply[key]
+        return facts
+    for key in sorted(facts, key=lambda key: _WRAPPERS.index(key) if key in _WRAPPERS else len(_WRAPPERS)):
+        inside = facts[key]
         if isinstance(inside, str) and inside.lstrip().startswith("{"):
             inside = parse(inside.encode("utf-8", "replace"))
         if isinstance(inside, list):
@@ -268,12 +268,12 @@ def _unwrapped(reply: Any, job_id: str, strangers: bool, depth: int = 0) -> Mapp
             inside = next(iter(ours or inside), None) if ours or len(inside) == 1 else inside
         found = _unwrapped(inside, job_id, strangers, depth + 1) if key not in ("error", "input", "request") else None
         # Under another name it may be anybody's: a user has an id and a status as well, and a job has others in it.
-        others = 3 if strangers and (certain < 2 or not job_id or _job_id(reply) != job_id) else 4
+        others = 3 if strangers and (certain < 2 or not job_id or _job_id(facts) != job_id) else 4
         enough = (1 if certain < 2 else 3) if key in _WRAPPERS else others
         if found is not None and _certainty(found) >= enough:
             hidden = _STATUS_KEYS if [*_values(found, _STATUS_KEYS)] else ()
-            return {name: reply[name] for name in reply if name != key and _bare(name) not in hidden} | dict(found)
-    return reply
+            return {name: facts[name] for name in facts if name != key and _bare(name) not in hidden} | dict(found)
+    return facts
 
 
 def _certainty(value: Mapping[str, Any]) -> int:

@@ -316,6 +316,8 @@ def test_without_a_refusal_the_limit_grows_with_each_granted_request() -> None:
         ({"X-RateLimit-Limit-Second": "5"}, (5, 1.0)),
         ({"X-RateLimit-Limit-Second": "5", "X-RateLimit-Limit-Minute": "60"}, (60, 60.0)),
         ({"X-RateLimit-Limit": "10/s"}, (10, 1.0)),
+        ({"X-RateLimit-Limit": "100/15m"}, (100, 60.0)),
+        ({"X-RateLimit-Limit": "5 per 2s"}, (5, 2.0)),
         ({"X-Rate-Limit-Limit": "10 per second"}, (10, 1.0)),
         ({"X-RateLimit-Limit": "60, 60;w=60"}, (60, 60.0)),
         ({"X-RateLimit-Limit": "60"}, (60, 60.0)),

@@ -396,7 +396,7 @@ def test_an_address_of_the_result_holds_its_image(name: str) -> None:
 
 def test_a_reference_beside_the_result_is_not_an_image_of_it() -> None:
     for name in ("reference_image", "init_image", "mask"):
-        assert _polled({"status": "completed", "output": {"picture": ONE, name: GIVEN}}).image_urls == (ONE,)
+        assert _polled({"status": "completed", "output": {"photo": ONE, name: GIVEN}}).image_urls == (ONE,)
 
 
 # --- what ends a job ----------------------------------------------------------------------------------------------
