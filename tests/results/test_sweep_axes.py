@@ -84,7 +84,7 @@ def test_numbers_and_texts_of_numpy_ask_for_what_pythons_own_do(name: str, value
     assert parse_axes("a {x}", None, rest | {name: value}) == parse_axes("a {x}", None, rest | {name: same})
 
 
-MISSING = [pd.NA, pd.NaT, np.nan, None, np.ma.masked, np.ma.array(3, mask=True), np.datetime64("NaT")]
+MISSING = [pd.NA, pd.NaT, np.nan, None, np.ma.masked, np.ma.array(3, mask=True), np.datetime64("NaT", "ns")]
 
 
 @pytest.mark.parametrize("value", MISSING, ids=repr)
