@@ -114,7 +114,7 @@ def test_the_repositorys_address_is_a_placeholder_in_known_places() -> None:
         path
         for path in ROOT.rglob("*")
         if path.suffix in {".md", ".py", ".toml", ".cff", ".yml", ".ipynb", ".txt", ".js"}
-        and not {".venv", ".git", "node_modules", "build", "dist"} & set(path.parts)
+        and not {"site-packages", ".git", "node_modules", "build", "dist"} & set(path.parts)
     ]
     found = {path.relative_to(ROOT).as_posix() for path in texts if PLACEHOLDER in path.read_text(encoding="utf-8")}
     assert found == PLACES
