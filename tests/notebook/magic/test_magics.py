@@ -6,11 +6,6 @@ import pytest
 
 from kling_notebook.notebook.magic.subcommands import SUBCOMMANDS
 
-
-def submits(service) -> int:
-    return service.count("submit")
-
-
 # a prompt in a cell ---------------------------------------------------------------------------------------------------
 
 
@@ -24,7 +19,7 @@ def test_a_cell_becomes_a_grid_and_a_variable(kernel, service):
     facts = kernel.ok("print(type(fox).__name__, len(fox), fox.request.aspect_ratio, repr(fox.request.prompt))").text
     assert facts.strip() == "Result 4 16:9 " + repr('A mountain, {literally} $5 "quoted" #1\nat dusk')
     assert kernel.ok("print(all(p.path.exists() for p in fox))").text.strip() == "True"
-    assert submits(service) == 1
+    assert service.count("submit") == 1
 
 
 def test_only_a_line_feed_ends_a_line_of_the_prompt(kernel):
@@ -74,14 +69,14 @@ def test_fill_takes_the_users_variables(kernel):
 )
 def test_bad_input_is_one_line_and_a_failed_cell_and_nothing_is_sent(shared_service, cell, says):
     kernel, service = shared_service
-    before = submits(service)
+    before = service.count("submit")
     reply = kernel.run(cell)
     assert reply.status == "error"
     assert len(reply.traceback) == 1
     assert "\n" not in reply.traceback[0].strip()
     assert says in reply.traceback[0]
     assert reply.traceback[0].startswith(f"{reply.ename}: ")
-    assert submits(service) == before
+    assert service.count("submit") == before
 
 
 def test_every_subcommand_says_how_it_is_used(kernel):
@@ -134,7 +129,7 @@ def test_a_dry_run_shows_the_jobs_and_sends_nothing(kernel, service):
     reply = kernel.ok("%%kling --dry-run -n 2 --sweep animal=fox,owl --sweep aspect_ratio=1:1,16:9\na {animal}")
     for words in ("nothing was sent", "2 x 2 = 4 jobs", "8 images", "8 credits", "a owl", "16:9"):
         assert words in reply.text
-    assert submits(service) == 0
+    assert service.count("submit") == 0
     assert "1 job, 1 image" in kernel.ok("%%kling --dry-run\na fox").text
 
 
@@ -146,7 +141,7 @@ def test_a_dry_run_binds_its_estimate(kernel):
 
 def test_prompts_between_dashes_are_a_sweep(kernel, service):
     reply = kernel.ok("%%kling -o grid\na fox\n---\nan owl\n---\na cat")
-    assert submits(service) == 3
+    assert service.count("submit") == 3
     assert reply.html.count("<img") == 3
     assert kernel.ok("print(list(grid.axes), grid['an owl'].request.prompt)").text.strip() == "['prompt'] an owl"
 
@@ -155,11 +150,11 @@ def test_a_sweep_is_a_labeled_grid_and_buys_only_what_is_missing(kernel, service
     kernel.ok("beasts = ['fox', 'red owl, asleep']")
     cell = "%%kling --sweep animal=$beasts --sweep time=dawn,night -o grid\na {animal} at {time}"
     assert kernel.ok(cell).html.count("<img") == 4
-    assert submits(service) == 4
+    assert service.count("submit") == 4
     kernel.ok("beasts.append('cat')")
     again = kernel.ok(cell)
     assert again.html.count("<img") == 6
-    assert submits(service) == 6
+    assert service.count("submit") == 6
     assert "4 already made, at no cost" in again.text
     assert "4 already made, 2 new: 2 images" in str(again.messages), "message before"
     assert kernel.ok("print(grid['cat', 'night'].request.prompt)").text.strip() == "a cat at night"
@@ -175,7 +170,7 @@ def test_a_source_image_is_taken_by_its_value_in_a_sweep(kernel):
 def test_reuse_and_fresh(kernel, service):
     kernel.ok("%%kling\na fox")
     assert "reused" in kernel.ok("%%kling --reuse\na fox").text
-    assert submits(service) == 1
+    assert service.count("submit") == 1
     kernel.ok("%%kling --fresh\na fox")
     kernel.ok("%%kling\na fox")
-    assert submits(service) == 3
+    assert service.count("submit") == 3

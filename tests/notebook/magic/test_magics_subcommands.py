@@ -6,11 +6,6 @@ import re
 
 import pytest
 
-
-def submits(service) -> int:
-    return service.count("submit")
-
-
 # subcommands ----------------------------------------------------------------------------------------------------------
 
 
@@ -40,7 +35,7 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
     assert "No jobs" in kernel.ok("%kling history --starred").text
     frame = kernel.ok("import kling_notebook as kling; print(kling.history().loc[1, 'note'])")
     assert frame.text.strip() == """it's the "best" --so far"""
-    assert submits(service) == 2
+    assert service.count("submit") == 2
 
 
 @pytest.mark.parametrize(
@@ -71,13 +66,13 @@ def test_past_jobs_are_shown_starred_noted_and_found(kernel, service):
 )
 def test_a_wrong_word_after_a_subcommand_is_one_line(shared_service, line, says):
     kernel, service = shared_service
-    before = submits(service)
+    before = service.count("submit")
     reply = kernel.run(f"%kling {line}")
     assert reply.ename == "InputError"
     assert len(reply.traceback) == 1
     assert says in reply.evalue
     assert not re.search(r"[?.]\.$", reply.evalue)
-    assert submits(service) == before
+    assert service.count("submit") == before
 
 
 def test_the_setting_nest_reaches_the_wait(kernel):
@@ -94,12 +89,12 @@ def test_a_list_of_pil_images_is_an_axis_of_the_magic(kernel, service):
     kernel.ok("from PIL import Image\npils = [Image.new('RGB', (400, 400), color) for color in ('red', 'blue')]")
     reply = kernel.ok("%%kling --sweep image=$pils -o both\nat night")
     assert reply.html.count("<img") == 2
-    assert submits(service) == 2
+    assert service.count("submit") == 2
     labels = kernel.ok("print(*both.table()['image'])").text.split()
     assert all(re.fullmatch(r"\.kling/sources/[0-9a-f]{32}\.png", label) for label in labels)
     assert kernel.ok("both").html.count("<img") == 2
     assert kernel.ok(f"%%kling --reuse --image {labels[1]}\nat night").html.count("reused") == 1
-    assert submits(service) == 2
+    assert service.count("submit") == 2
 
 
 def test_images_of_variables_and_addresses_are_sources(kernel):
@@ -118,20 +113,20 @@ def test_budget_and_reuse_are_reported_and_kept(kernel, service):
     assert kernel.run("%%kling\nan owl").ename == "BudgetExceededError"
     kernel.ok("%kling budget off")
     kernel.ok("%%kling\nan owl")
-    assert submits(service) == 2
+    assert service.count("submit") == 2
     assert "Reuse is on for sweeps" in kernel.ok("%kling reuse").text
     kernel.ok("%kling reuse on")
     assert "reused" in kernel.ok("%%kling\nan owl").text
-    assert submits(service) == 2
+    assert service.count("submit") == 2
 
 
 def test_the_sandbox_can_be_switched_on_and_off(kernel, service):
     assert "The sandbox is on." in kernel.ok("%kling sandbox on").text
     kernel.ok("%%kling\na fox")
-    assert submits(service) == 0
+    assert service.count("submit") == 0
     kernel.ok("%kling sandbox off")
     kernel.ok("%%kling\na fox")
-    assert submits(service) == 1
+    assert service.count("submit") == 1
 
 
 @pytest.mark.parametrize(
@@ -151,22 +146,22 @@ def test_a_default_that_needs_a_new_session_buys_nothing_until_there_is_one(kern
         assert reply.ename == "SettingsError"
         assert reply.evalue.startswith(f"{name} is ")
         assert len(reply.traceback) == 1
-    assert submits(service) == 1
+    assert service.count("submit") == 1
     kernel.ok("import kling_notebook as kling\nkling.connect()")
     assert re.search(rf"{name} +\S+ +%config", kernel.ok("%kling config").text)
     if name == "sandbox":
         kernel.ok("%%kling\nan owl that is free")
-        assert submits(service) == 1
+        assert service.count("submit") == 1
     kernel.ok(f"%config KlingMagics.{name} = None\n%kling sandbox off")
     kernel.ok("%%kling\nan owl")
-    assert submits(service) == 2
+    assert service.count("submit") == 2
 
 
 def test_check_posts_nothing_and_config_hides_the_key(kernel, service):
     check = kernel.ok("%kling check").text
     for words in ("host", "key", "accepted", "folder", "journal"):
         assert words in check
-    assert submits(service) == 0
+    assert service.count("submit") == 0
     config = kernel.ok("%kling config")
     assert service.key not in config.text + config.html
     assert re.search(r"api_key +set +PIXELDOJO_API_KEY", config.text)
@@ -200,4 +195,4 @@ def test_login_asks_masked_checks_and_uses_the_key(make_kernel, service):
     assert "The key is accepted." in accepted.text
     assert service.key not in accepted.text + accepted.html
     kernel.ok("%%kling\na fox")
-    assert submits(service) == 1
+    assert service.count("submit") == 1

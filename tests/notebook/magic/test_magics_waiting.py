@@ -9,11 +9,6 @@ import pytest
 
 from kling_notebook.sandbox import Fault
 
-
-def submits(service) -> int:
-    return service.count("submit")
-
-
 # waiting --------------------------------------------------------------------------------------------------------------
 
 
@@ -37,7 +32,7 @@ def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
     service = make_sandbox(latency=8.0)
     kernel = on(service)
     cell = kernel.send("%%kling -o fox\na fox")
-    kernel.until(lambda: submits(service) == 1)
+    kernel.until(lambda: service.count("submit") == 1)
     kernel.drain(0.7)
     kernel.interrupt()
     interrupted = time.monotonic()
@@ -50,7 +45,7 @@ def test_an_interrupt_stops_the_waiting_and_resume_collects(on, make_sandbox):
     assert kernel.ok("print(type(fox).__name__)").text.strip() == "JobHandle"
     resumed = kernel.ok("%kling resume")
     assert resumed.html.count("<img") == 1
-    assert submits(service) == 1
+    assert service.count("submit") == 1
     assert kernel.ok("print(len(fox.result()))").text.strip() == "1"
 
 
@@ -59,13 +54,13 @@ def test_an_interrupt_of_a_sweep_cancels_what_was_not_sent(on, make_sandbox):
     kernel = on(service)
     kernel.ok("%config KlingMagics.in_flight = 2")
     cell = kernel.send("%%kling --sweep sample=6\na fox")
-    kernel.until(lambda: submits(service) == 2)
+    kernel.until(lambda: service.count("submit") == 2)
     kernel.drain(0.5)
     kernel.interrupt()
     reply = kernel.wait(cell)
     assert "4 requests were cancelled before being sent. 2 jobs keep running" in reply.evalue
     kernel.drain(1.0)
-    assert submits(service) == 2
+    assert service.count("submit") == 2
 
 
 def test_a_loop_over_prompts_stops_at_the_first_interrupt(on, make_sandbox):
@@ -75,12 +70,12 @@ def test_a_loop_over_prompts_stops_at_the_first_interrupt(on, make_sandbox):
     cell = kernel.send(
         "for k in range(5):\n    try:\n        kling.generate(f'a fox {k}')\n    except Exception:\n        pass"
     )
-    kernel.until(lambda: submits(service) == 1)
+    kernel.until(lambda: service.count("submit") == 1)
     kernel.drain(0.5)
     kernel.interrupt()
     assert kernel.wait(cell).ename == "Interrupted"
     kernel.drain(0.5)
-    assert submits(service) == 1
+    assert service.count("submit") == 1
 
 
 def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
@@ -94,7 +89,7 @@ def test_a_time_out_is_of_the_waiting_and_not_of_the_job(on, make_sandbox):
     again = kernel.ok("%kling resume 1")
     assert "<img" in again.html
     assert "Job 1: all its images are here already" in again.text
-    assert submits(service) == 1
+    assert service.count("submit") == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +107,7 @@ def test_resume_shows_what_was_done_after_the_waiting_for_it_stopped(on, make_sa
     kernel.ok("fox.result()\nNone")
     assert kernel.ok(resume).html.count("<img") == 1
     assert "Nothing is left to fetch" in kernel.ok("%kling resume").text, "shown once"
-    assert submits(service) == 1
+    assert service.count("submit") == 1
 
 
 def test_resume_shows_together_what_is_done_and_what_keeps_running(on, make_sandbox):
@@ -122,7 +117,7 @@ def test_resume_shows_together_what_is_done_and_what_keeps_running(on, make_sand
     kernel.ok("fox.result()\nNone")
     kernel.run("%%kling --timeout 1.5\nan owl")
     assert kernel.ok("%kling resume").html.count("<img") == 2
-    assert submits(service) == 2
+    assert service.count("submit") == 2
 
 
 def test_no_wait_fills_in_its_own_cell_whatever_runs_meanwhile(on, make_sandbox):
@@ -195,7 +190,7 @@ def test_resume_says_of_what_failed_that_collecting_buys_nothing(on, make_sandbo
     service = make_sandbox(latency=3.0, faults=[Fault("submit", "failed", at=2)])
     kernel = on(service)
     cell = kernel.send("%%kling --sweep animal=fox,owl\na {animal}")
-    kernel.until(lambda: submits(service) == 2)
+    kernel.until(lambda: service.count("submit") == 2)
     kernel.drain(0.5)
     kernel.interrupt()
     kernel.wait(cell)
@@ -210,7 +205,7 @@ def test_a_dropped_submit_is_told_and_not_sent_again(on, make_sandbox):
     kernel = on(service)
     reply = kernel.run("%%kling -o fox\na fox")
     assert reply.status == "error"
-    assert submits(service) == 1
+    assert service.count("submit") == 1
     assert kernel.ok("print(fox.exception().maybe_submitted)").text.strip() == "True"
     assert "unconfirmed" in kernel.ok("%kling status").text
     assert "dismissed" in kernel.ok("%kling dismiss 1").text
