@@ -272,9 +272,9 @@ def _checked_extra(extra: Mapping[str, Any] | None, name: str = "extra") -> dict
         raise InputError(f"{name} must be a mapping of JSON values: {error}.", parameter=name) from None
     check_characters(name, json.dumps(copy, ensure_ascii=False))
     if doubled := sorted(set(copy) & set(PARAMETERS)):
-        raise InputError(f"extra repeats {', '.join(doubled)}; give that as the parameter itself.", parameter="extra")
+        raise InputError(f"{name} repeats {', '.join(doubled)}; give that as the parameter itself.", parameter=name)
     if set(copy) & set(COUNT_KEYS):  # the estimate and every budget count num_outputs
-        raise InputError("extra must not set the number of images; give num_outputs instead.", parameter="extra")
+        raise InputError(f"{name} must not set the number of images; give num_outputs instead.", parameter=name)
     return copy  # type: ignore[no-any-return]  # json.loads of an object
 
 
