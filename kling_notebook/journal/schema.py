@@ -93,7 +93,10 @@ def bring_up(connection: sqlite3.Connection) -> None:
         SettingsError: it is of a newer version. OtherSchemaError: it is not ours.
     """
     connection.execute("PRAGMA trusted_schema=OFF")
-    if _version(connection) == len(MIGRATIONS):
+    with connection:
+        connection.execute("BEGIN")  # version and tables of one moment: another process may bring it up between them
+        found = _version(connection)
+    if found == len(MIGRATIONS):
         return
     with connection:  # commits, or rolls back whatever the error is
         connection.execute("BEGIN IMMEDIATE")

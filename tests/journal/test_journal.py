@@ -127,6 +127,22 @@ def test_an_older_journal_is_brought_up_once(first: Path, monkeypatch: pytest.Mo
     connection.close()
 
 
+def test_a_journal_brought_up_while_it_is_opened_is_still_ours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its version was read before the other process's commit, its tables are read after it: it is no stranger's."""
+    tables, others = schema._schema_of, []
+
+    def meanwhile(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+        if not others:
+            others.append(threading.Thread(target=lambda: Journal(path).close()))
+            others[0].start()
+            others[0].join(1)  # it may have to wait for this one
+        return tables(connection)
+
+    monkeypatch.setattr(schema, "_schema_of", meanwhile)
+    Journal(path).close()
+    others[0].join()
+
+
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it or nothing: the version that wrote it can still open it."""
     with monkeypatch.context() as patch:
