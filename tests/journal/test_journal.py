@@ -128,7 +128,7 @@ def test_an_older_journal_is_brought_up_once(first: Path, monkeypatch: pytest.Mo
 
 
 def test_a_journal_brought_up_while_it_is_opened_is_still_ours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its version was read before the other process's commit, its tables are read after it: it is no stranger's."""
+    """Its version was read before the other process's commit, its tables are read after it: it is still ours."""
     tables, others = schema._schema_of, []
 
     def meanwhile(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
