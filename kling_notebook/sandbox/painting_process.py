@@ -105,7 +105,7 @@ def serve() -> None:
 
     if hasattr(os, "nice"):
         os.nice(5)  # painting can wait; a kernel on the same core cannot
-    reader, writer = sys.stdin.buffer, sys.stdout.buffer
+    reader, writer = sys.stdin.buffer, os.fdopen(1, "wb", closefd=False)  # unbuffered, sys.stdout may write a part only
     sys.stdout = sys.stderr  # nothing else may write between the messages
     while True:
         try:

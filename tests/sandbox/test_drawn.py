@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import signal
 import subprocess
 import sys
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,6 +223,28 @@ def test_a_drawing_is_the_same_every_time_and_sharp_at_every_size() -> None:
     large = illustrations.render_drawing("camera", 600)[0]
     halved = np.asarray(Image.fromarray((large * 255).astype(np.uint8)).resize(one.shape[1::-1]), np.float32) / 255
     assert np.abs(halved - one).mean() < 0.03
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="processes are paused on POSIX systems only")
+def test_a_painting_process_that_is_paused_while_it_replies_sends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's standard streams unbuffered, as images of containers have them: then a write may end half way."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    painter = PaintingProcess()
+    try:
+        whole = painter.paint(prompt="a teapot", source=None)
+        assert len(whole) > 2**17, "more than a pipe holds"
+        again = threading.Thread(target=painter.paint, kwargs={"prompt": "a teapot", "source": None}, daemon=True)
+        again.start()
+        end = time.monotonic() + 60
+        while again.is_alive() and time.monotonic() < end:
+            for kind in (signal.SIGSTOP, signal.SIGCONT):
+                painter._process.send_signal(kind)  # type: ignore[union-attr]
+            again.join(0.002)
+        assert not again.is_alive()
+        assert painter.paint(prompt="a teapot", source=None) == whole
+    finally:
+        painter.kill()
+        painter.close()
 
 
 def test_a_large_image_is_painted_in_a_process_of_its_own() -> None:
