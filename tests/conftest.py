@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
     from kling_notebook.session.session import Session
 
+# What one process of the run has compiled, the others and the kernels that tests start need not compile again, also
+# where the environment says that nothing be kept: a tenth of the run's work.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # How long an example takes is the machine's load, not the test's result.
 settings.register_profile("loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loaded machine")
@@ -130,13 +135,13 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     """Start sandboxes with any options; all are stopped when the test ends. Unless told otherwise their jobs take no
-    time, and their images are one flat color."""
+    time, their images are one flat color, and their key, for which a pattern is compiled, is always the same."""
     from kling_notebook.sandbox import Sandbox
 
     started: list[Sandbox] = []
 
     def make(**options: Any) -> Sandbox:
-        sandbox = Sandbox(**{"latency": 0.0, "paint": flat, **options})
+        sandbox = Sandbox(**{"latency": 0.0, "paint": flat, "key": "sandbox-" + "k3y" * 9, **options})
         started.append(sandbox)
         return sandbox.start()
 

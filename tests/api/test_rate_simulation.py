@@ -46,7 +46,14 @@ def test_known_jobs_are_seen_at_most_1_2_seconds_late_with_at_most_7_polls() -> 
     assert fmean(polls) <= 7.0
 
 
-@pytest.mark.parametrize(("median", "sigma"), [(0.02, 0.2), (1.0, 0.2), (2.5, 0.1), (5.0, 0.3), (8.0, 0.2)])
+@pytest.mark.parametrize(
+    ("median", "sigma"),
+    [
+        (1.0, 0.2),
+        (5.0, 0.3),
+        *(pytest.param(*more, marks=pytest.mark.long) for more in ((0.02, 0.2), (2.5, 0.1), (8.0, 0.2))),
+    ],
+)
 def test_short_jobs_are_seen_within_0_3_seconds_and_15_percent(median: float, sigma: float) -> None:
     lateness, polls, durations = one_by_one(median, sigma)
     allowed = [0.3 + 0.15 * duration for duration in durations]
@@ -67,6 +74,7 @@ def test_durations_that_were_learned_from_polling_do_not_creep() -> None:
     assert fmean(batch.past[100:]) == pytest.approx(fmean(durations[100:]), rel=0.02)
 
 
+@pytest.mark.long
 def test_jobs_that_became_faster_or_slower_are_found_out() -> None:
     for before, after in ((60.0, 5.0), (5.0, 60.0)):
         outcome = sim.one_by_one(200, after, 0.3, past=[before] * 30)
@@ -133,7 +141,9 @@ def test_a_limit_that_changes_is_followed(before: int, after: int) -> None:
     assert outcome.refused <= 0.15 * outcome.requests
 
 
-@pytest.mark.parametrize("name", ["60 by the minute", "60 bucket", "60 blend"])
+@pytest.mark.parametrize(
+    "name", ["60 blend", *(pytest.param(name, marks=pytest.mark.long) for name in ("60 by the minute", "60 bucket"))]
+)
 def test_limiters_of_other_kinds_are_hardly_ever_made_to_refuse(name: str) -> None:
     assert ratios(name, known=True, seeds=3)[2] < 0.02
 
@@ -144,10 +154,10 @@ def test_limiters_of_other_kinds_are_hardly_ever_made_to_refuse(name: str) -> No
         "10 announced",
         "10 unannounced",
         "10 unannounced, Retry-After",
-        "10 unannounced, Retry-After date",
-        "10 unannounced, fixed",
-        "10 unannounced, by the minute",
-        "10 unannounced, bucket",
+        *(
+            pytest.param(f"10 unannounced, {kind}", marks=pytest.mark.long)
+            for kind in ("Retry-After date", "fixed", "by the minute", "bucket")
+        ),
     ],
 )
 @pytest.mark.parametrize("known", [True, False])

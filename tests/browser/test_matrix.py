@@ -143,7 +143,7 @@ def until_not_stuck(execute: Callable[[], Any]) -> None:
 
 def test_nbclient(setup: str, record: Record, tmp_path: Path) -> None:
     notebook = notebook_of(setup, pressed=True)
-    options = {"timeout": 60, "resources": {"metadata": {"path": str(tmp_path)}}}
+    options = {"timeout": 20, "resources": {"metadata": {"path": str(tmp_path)}}}
     until_not_stuck(nbclient.NotebookClient(notebook, **options).execute)
     record("nbclient", in_file(notebook))
 

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("marimo")
+pytestmark = pytest.mark.skipif(find_spec("marimo") is None, reason="marimo is not installed")
 
 NOTEBOOK = """
 import marimo
