@@ -24,10 +24,12 @@ from kling_notebook.command import notebooks
 if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(900)  # four kernels paint side by side, perhaps beside other work
+pytestmark = pytest.mark.timeout(900)  # kernels paint, perhaps beside other work
 CANARY = "pd_live_canary_c04d11aa"
 NAMES = [path.stem for path in notebooks.shipped()]
 RUN_HERE = [name for name in NAMES if name != "quickstart"]  # test_quickstart.py runs that one
+PAINTS = {"research", "sweeps"}  # 15 s of processor time each
+RUN = [pytest.param(name, marks=[pytest.mark.long] * (name in PAINTS)) for name in RUN_HERE]
 
 
 async def run(name: str, folder: Path, settings: Mapping[str, str], first: str | None = None) -> NotebookNode:
@@ -54,23 +56,26 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: tmp_path_factory.mktemp(name) for name in RUN_HERE}
 
 
-@pytest.fixture(scope="module")
-def executed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, NotebookNode]:
-    """All notebooks after Run All side by side, with the sandbox asked for and a key that must not be used."""
-    profile = str(tmp_path_factory.mktemp("elsewhere") / "ipython")
-    settings = {"PIXELDOJO_API_KEY": CANARY, "KLING_SANDBOX": "1", "IPYTHONDIR": profile}
+class Executed(dict[str, NotebookNode]):
+    """Notebooks after Run All, with the sandbox asked for and a key that must not be used; each run at its first use."""
 
-    async def all_of_them() -> list[NotebookNode]:
-        return await asyncio.gather(*(run(name, folders[name], settings) for name in RUN_HERE))
+    def __init__(self, folders: Mapping[str, Path], profile: Path) -> None:
+        self._folders = folders
+        self._settings = {"PIXELDOJO_API_KEY": CANARY, "KLING_SANDBOX": "1", "IPYTHONDIR": str(profile)}
 
-    began = os.times()
-    ran = dict(zip(RUN_HERE, asyncio.run(all_of_them()), strict=True))
-    ended = os.times()
-    spent = ended.children_user + ended.children_system - began.children_user - began.children_system
-    for name, notebook in ran.items():
+    def __missing__(self, name: str) -> NotebookNode:
+        began = os.times()
+        notebook = self[name] = asyncio.run(run(name, self._folders[name], self._settings))
+        ended = os.times()
+        spent = ended.children_user + ended.children_system - began.children_user - began.children_system
         notebook.metadata["seconds"] = spent
-        nbformat.write(notebook, folders[name] / "executed.ipynb")
-    return ran
+        nbformat.write(notebook, self._folders[name] / "executed.ipynb")
+        return notebook
+
+
+@pytest.fixture(scope="module")
+def executed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return Executed(folders, tmp_path_factory.mktemp("elsewhere") / "ipython")
 
 
 def test_these_notebooks_travel_in_this_order():
@@ -89,10 +94,10 @@ def test_it_is_committed_clean_and_opens_with_words(name):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-@pytest.mark.parametrize("name", RUN_HERE)
+@pytest.mark.parametrize("name", RUN)
 class TestRun:
     def test_every_cell_ran_in_under_two_minutes(self, executed, name):
-        """Of processor time, all notebooks together: how busy the machine is does not matter."""
+        """Of processor time, all its cells together: how busy the machine is does not matter."""
         code = [cell for cell in executed[name].cells if cell.cell_type == "code"]
         assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
         assert executed[name].metadata["seconds"] < 120
@@ -101,14 +106,15 @@ class TestRun:
         outputs = [output for cell in executed[name].cells for output in cell.get("outputs", [])]
         assert [output.text for output in outputs if output.get("name") == "stderr"] == []
 
-    @pytest.mark.usefixtures("executed")
-    def test_what_is_left_is_small_and_holds_no_key(self, folders, name):
+    def test_what_is_left_is_small_and_holds_no_key(self, executed, folders, name):
+        assert executed[name]
         assert (folders[name] / "executed.ipynb").stat().st_size < 1_500_000
         files = [path for path in folders[name].rglob("*") if path.is_file()]
         assert len(files) > 1
         assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.long
 class TestSweeps:
     def test_one_axis_is_a_row_two_a_grid_three_facets(self, executed):
         message = [text_of(executed["sweeps"], name) for name in ("row", "grid", "facets")]
@@ -154,13 +160,14 @@ class TestHistory:
 
 
 class TestEverywhere:
-    @pytest.mark.usefixtures("executed")
-    @pytest.mark.parametrize("name", RUN_HERE)
-    def test_it_leaves_nothing_behind_but_two_folders(self, folders, name):
+    @pytest.mark.parametrize("name", RUN)
+    def test_it_leaves_nothing_behind_but_two_folders(self, executed, folders, name):
+        assert executed[name]
         left = {path.name for path in folders[name].iterdir()} - {"executed.ipynb", ".ipython"}
         assert left <= {"kling_images", "notebook_output"}
 
 
+@pytest.mark.long
 class TestResearch:
     def test_a_table_becomes_a_measured_data_set(self, executed, folders):
         notebook = executed["research"]

@@ -161,4 +161,4 @@ def _leave(notebook: "NotebookNode", target: Path) -> None:
     print(f"notebook  {target}\npage      {target.with_suffix('.html')}")
     if images.is_dir():
         count = sum(path.suffix in {".png", ".jpg", ".jpeg", ".webp"} for path in images.iterdir())
-        print(f"images  {images} ({count} files)", flush=True)
+        print(f"images    {images} ({count} files)", flush=True)

@@ -42,7 +42,8 @@ def recover_on_start(workspace: Workspace) -> list[str]:
             found[which if record.backend == workspace.backend else "other backend"].append(record)
     notices = []
     if paused := len(found["paused"]):
-        notices.append(f"{count(paused, 'job')} {'are' if paused > 1 else 'is'} paused: `%kling resume` fetches them.")
+        are, them = ("are", "them") if paused > 1 else ("is", "it")
+        notices.append(f"{count(paused, 'job')} {are} paused: `%kling resume` fetches {them}.")
     if found["unconfirmed"]:
         notices.append(f"{count(len(found['unconfirmed']), 'job')} may have been submitted: see `%kling status`.")
     if found["other key"]:

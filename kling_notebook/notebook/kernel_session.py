@@ -14,26 +14,39 @@ from .display.wait import person_is_present, running_shell
 
 def configured() -> dict[str, Any]:
     """Settings by name as set with ``%config KlingMagics.name = value``, unchecked; what was not set is left out."""
-    manager = getattr(running_shell(), "magics_manager", None)
-    magics = getattr(manager, "registry", {}).get("KlingMagics")  # by name: importing the class would import IPython
+    magics = _magics()
     return magics.configured() if magics is not None else {}
+
+
+def _magics() -> Any | None:
+    """The magics if they are loaded; by name, since importing the class would import IPython."""
+    return getattr(getattr(running_shell(), "magics_manager", None), "registry", {}).get("KlingMagics")
 
 
 def connect(**settings: Any) -> Session:
     """See `kling_notebook.connect`."""
     # The keyring may have been unlocked since it was asked.
     key_from_keyring.cache_clear()
+    _offer_magics()
     return _with_warning(current.connect(settings, config=configured(), person_present=_is_watched()))
 
 
 def current_session() -> Session:
     """See `kling_notebook.current_session`."""
+    _offer_magics()
     return _with_warning(current.current_session(config=configured(), person_present=_is_watched()))
 
 
 def reconnect(**changes: Any) -> Session:
     """Begin a session like the current one, with some settings changed: ``sandbox=False``, ``api_key=...``."""
     return _with_warning(current.reconnect(changes, config=configured(), person_present=_is_watched()))
+
+
+def _offer_magics() -> None:
+    """With the first session whoever only imported the package gets the magics too, which messages advise."""
+    extensions = getattr(running_shell(), "extension_manager", None)
+    if extensions is not None and current.existing_session() is None and _magics() is None:
+        extensions.load_extension("kling_notebook")
 
 
 def _is_watched() -> bool:

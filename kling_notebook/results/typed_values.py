@@ -84,7 +84,7 @@ def left_in_braces(requests: Iterable[Any]) -> list[str]:
     lines = {}
     for name, choices in _BRACES.findall(" ".join(sorted({str(one.values.values()) for one in requests}))):
         if name:
-            how = f"Fill it with --fill from a variable {name}, or with --sweep {name}=one,two."
+            how = f"To fill it define a variable {name} and use --fill, or use --sweep {name}=one,two."
         else:
             how = (
                 "For an axis write {color} in the prompt, and --sweep color="

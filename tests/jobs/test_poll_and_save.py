@@ -100,7 +100,7 @@ def test_a_gateways_404_page_does_not_end_a_bought_job(
     assert session.record(1).status is JobStatus.PAUSED
     session.close()
     session = make_session(sandbox)
-    assert session.pop_notices() == ["1 job is paused: `%kling resume` fetches them."]
+    assert session.pop_notices() == ["1 job is paused: `%kling resume` fetches it."]
     sandbox.clear_faults()
     assert len(session.resume().jobs[0].result(timeout=30)) == 1
     assert sandbox.count("submit") == 1

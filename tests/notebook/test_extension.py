@@ -313,3 +313,12 @@ def test_after_unloading_nothing_of_this_package_is_offered(kernel):
     assert kernel.complete("%kling hist") == ["%kling history"]
     kernel.ok("%unload_ext kling_notebook")
     assert "%kling history" not in kernel.complete("%kling hist")
+
+
+def test_whoever_only_imports_the_package_gets_the_magics_that_messages_advise(kernel):
+    """With the first session; after that they are the user's to remove."""
+    kernel.ok("import kling_notebook as kling\nkling.current_session()")
+    assert "folder" in kernel.ok("%kling status").text
+    kernel.ok("%unload_ext kling_notebook")
+    kernel.ok("kling.current_session()")
+    assert "%kling history" not in kernel.complete("%kling hist")

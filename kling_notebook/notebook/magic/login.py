@@ -39,7 +39,7 @@ def _checked(key: Secret, base_url: str) -> str:
     except SettingsError:
         raise
     except KlingError as error:
-        return f"The key could not be checked ({type(error).__name__})."
+        return f"The key could not be checked: {error}"
     if answer == "refused":
         raise UnauthorizedError("The service does not accept this key; nothing changed. Type it again.", status=401)
     return "The key is accepted." if answer == "accepted" else "The service did not say whether the key is accepted."

@@ -14,6 +14,7 @@ from ...api.generation_request import GenerationRequest
 from ...api.parameters import LONG_PROMPT, PARAMETERS, Parameter
 from ...jobs.spending import Estimate
 from ...results import code_export
+from ...results.typed_values import left_in_braces
 from ...session.session import Session
 from ...view.markup import plural, tag
 from ...view.table import credits_text
@@ -23,7 +24,7 @@ from .widgets import Toolkit, column, labeled, row, say, shown, text_html
 # Six images one click away.
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Mountain": {"prompt": "A beautiful mountain landscape at golden hour, photorealistic", "aspect_ratio": "16:9"},
-    "Fox": {"prompt": "A red fox in a misty forest at dawn, watercolour"},
+    "Fox": {"prompt": "A red fox in a misty forest at dawn, watercolor"},
     "City": {"prompt": "A city by the sea at night, neon", "aspect_ratio": "21:9"},
     "Boat": {"prompt": "A small boat on a quiet lake under the moon, oil painting", "aspect_ratio": "4:3"},
     "Aurora": {"prompt": "Aurora over snow and a lonely house", "aspect_ratio": "3:2"},
@@ -190,11 +191,12 @@ class Form:
             here = estimate.reused and not estimate.jobs
             self.button.description = f"Generate \u00b7 {'no cost' if here else estimate.money}"
             cost = _cost_html(estimate)
+            warnings = ["What stands in braces is sent as it is."] * bool(left_in_braces([request]))
             if len(request.prompt) > LONG_PROMPT:
-                reasons["prompt"] = text_html(
-                    f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor.",
-                    "warning",
-                )
+                warnings += [
+                    f"{len(request.prompt)} characters: the model takes {LONG_PROMPT}, according to its vendor."
+                ]
+            reasons["prompt"] = text_html(" ".join(warnings), "warning") if warnings else ""
         except InputError as error:  # what is not about one field stands under the first one
             where = str(error.parameter) if error.parameter in reasons else "prompt"
             reasons[where] = text_html(str(error), "reason")

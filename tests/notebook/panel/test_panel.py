@@ -219,6 +219,13 @@ def test_a_very_long_prompt_is_warned_of_and_sent(panel, service):
     assert generate(panel).result.request.prompt.startswith("word word")
 
 
+def test_braces_in_the_prompt_are_warned_of(panel):
+    panel.form.controls["prompt"].value = "a {kind} fox"
+    assert "braces is sent as it is" in panel.form.reasons["prompt"].value
+    panel.form.controls["prompt"].value = "a kind fox"
+    assert panel.form.reasons["prompt"].value == ""
+
+
 def test_a_press_that_comes_twice_at_once_buys_once(panel, service):
     panel.form.button.click()
     panel.form.button.click()
