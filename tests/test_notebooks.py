@@ -57,7 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 class Executed(dict[str, NotebookNode]):
-    """Notebooks after Run All, with the sandbox asked for and a key that must not be used; each run at its first use."""
+    """Notebooks after Run All, on the sandbox and with a key that must not be used; each runs at its first use."""
 
     def __init__(self, folders: Mapping[str, Path], profile: Path) -> None:
         self._folders = folders
