@@ -271,6 +271,7 @@ class TestTour:
         assert exit_code("tour", "--dir", str(tmp_path / "out")) == 1
         assert "The tour stopped" in capsys.readouterr().out
 
+    @pytest.mark.long
     def test_a_second_tour_replaces_its_own_notebook_but_never_an_edited_one(self, told, tmp_path):
         told("1 + 1")
         out = tmp_path / "out"

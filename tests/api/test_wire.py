@@ -196,6 +196,7 @@ def test_what_is_not_quite_json_is_read(body: Any) -> None:
     assert _submitted(body).job_id == "job_abc123"
 
 
+@pytest.mark.long
 def test_nonsense_does_not_take_long_to_read() -> None:
     for body in (b"[" * JSON_LIMIT, b'{"a":' * 10**6, b'{"a":"' * 10**6, b"{a" * 10**6, b'["' + b"A" * JSON_LIMIT):
         began = time.process_time()

@@ -254,7 +254,7 @@ def test_a_bomb_is_refused_before_anything_is_decoded(monkeypatch: pytest.Monkey
             decode.decode(bomb(kind), 256)
 
 
-@pytest.mark.parametrize("limit", [1, 1000, None])
+@pytest.mark.parametrize("limit", [1000, *(pytest.param(more, marks=pytest.mark.long) for more in (1, None))])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_limit_of_pixels_that_the_user_gave_pillow_costs_no_image(
     kind: str, limit: int | None, save: Any, monkeypatch: pytest.MonkeyPatch

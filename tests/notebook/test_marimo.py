@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(find_spec("marimo") is None, reason="marimo is not installed")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(find_spec("marimo") is None, reason="marimo is not installed")]
 
 NOTEBOOK = """
 import marimo

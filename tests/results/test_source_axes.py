@@ -63,8 +63,8 @@ def values_of(kind: str, kling: Any) -> Any:
         ("pil", rf"{KEPT},{KEPT}"),
         ("bytes", rf"{KEPT},{KEPT}"),
         ("results", "1a,2a"),
-        ("paths", r"a\.png,b\.png"),
-        ("array of paths", r"a\.png,b\.png"),
+        pytest.param("paths", r"a\.png,b\.png", marks=pytest.mark.long),
+        pytest.param("array of paths", r"a\.png,b\.png", marks=pytest.mark.long),
     ],
 )
 def test_a_sweep_over_images_is_bought_once_each_shown_tabled_and_saved(

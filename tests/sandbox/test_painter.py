@@ -372,8 +372,8 @@ def test_the_corner_says_sandbox() -> None:
     ("prompt", "resolution", "limit"),
     [
         ("a beautiful mountain landscape at golden hour", "1K", 2.0),
-        ("a fox in the forest, comic", "1K", 2.0),
-        ("a fox in the forest, watercolour", "2K", 6.0),
+        pytest.param("a fox in the forest, comic", "1K", 2.0, marks=pytest.mark.long),
+        pytest.param("a fox in the forest, watercolour", "2K", 6.0, marks=pytest.mark.long),
     ],
 )
 def test_a_picture_takes_no_more_processor_time_than_promised(prompt: str, resolution: str, limit: float) -> None:

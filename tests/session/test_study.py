@@ -151,6 +151,7 @@ def test_a_column_of_words_and_numbers_and_an_index_with_duplicates_are_good_tab
     assert sandbox.count("submit") == 3, "rows that ask for the same share one job"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_ten_thousand_rows_are_written_down_in_one_transaction_and_priced(session: Session, monkeypatch: Any) -> None:
     """Nothing is sent: what a row costs before its job runs."""
@@ -230,6 +231,7 @@ def _fails_on_b(image: kling.SavedImage) -> str:
     return {"a": "x", "c": "y"}[image.letter]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_measure_runs_on_two_dask_workers_and_no_key_travels(session: Session, monkeypatch: Any) -> None:
     """Each worker is a process of its own; a task holds the function and the image, and no session."""

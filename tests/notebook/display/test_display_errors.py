@@ -144,7 +144,9 @@ def test_streams_that_only_write_cost_nothing_in_a_kernel(broken: Any) -> None:
     assert len(shown) == 4 * 3, "each result is seen all the same"
 
 
-@pytest.mark.parametrize("stream", ["Tee()", "Writer()", "Raising()", "None"])
+@pytest.mark.parametrize(
+    "stream", ["Raising()", *(pytest.param(more, marks=pytest.mark.long) for more in ("Tee()", "Writer()", "None"))]
+)
 def test_streams_that_only_write_cost_nothing_in_a_script(make_sandbox: Any, tmp_path: Any, stream: str) -> None:
     service = make_sandbox()
     classes = STREAMS.partition("before, seen")[0]
