@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, islice, product
 from typing import Any, Literal
+from urllib.parse import urljoin
 
 from .api_key import KEYS_PAGE
 from .errors import (
@@ -326,6 +327,14 @@ _OTHER_ADDRESSES = re.compile(
 )
 
 
+# Several addresses in one text; an address may hold spaces and commas itself.
+_BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)", re.IGNORECASE)
+_PATH = re.compile(r"//?[\w.~%-]+(/[\w.~%@:+-]+)*\.[A-Za-z]{3,4}(\?\S*)?")
+_IN_MARKUP = re.compile(
+    r"""(?:!\[[^\]]{0,300}\]\(|<img\b[^>]{0,300}?\ssrc=["'])(https?://[^\s"'<>)]+)""", re.IGNORECASE
+)
+
+
 def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     """URLs of images in the service's order, under ``output`` in any of its shapes, else under its other names.
 
@@ -340,7 +349,9 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     ]
     places = product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:]))
     for anywhere, keys in (*places, (False, (*_IMAGE_KEYS, *others))):
-        urls = chain.from_iterable(_urls(value, anywhere=anywhere) for value in _values(reply, keys))
+        written = chain.from_iterable(_urls(value, anywhere=anywhere) for value in _values(reply, keys))
+        # A path on the service's own host, or on the host that it begins with ("//images.example/1.png").
+        urls = (urljoin(base_url, url) if url.startswith("/") else url for url in written if base_url or url[0] != "/")
         # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
         if found := [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]:
             return found
@@ -352,10 +363,18 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
     inside: list[Any] = []
     if isinstance(value, str):
         text = value.strip()
-        if text.lower().startswith(("https://", "http://")) or is_data_url(text):
+        if is_data_url(text):
             yield text
+        elif text.lower().startswith(("https://", "http://")):
+            yield from _BETWEEN_ADDRESSES.split(text)
         elif len(text) > 1000 and text.isascii() and not re.search(r"[^\w+/=\r\n-]", text):  # base64 without a label
             yield f"data:image/any;base64,{text}"
+        elif text.startswith(("{", "[")) and (read := parse_all(text.encode("utf-8", "replace"))[0]):
+            inside = read
+        elif _PATH.fullmatch(text):
+            yield text
+        else:
+            yield from _IN_MARKUP.findall(text)
     elif isinstance(value, list):
         inside = value
     elif isinstance(value, Mapping):

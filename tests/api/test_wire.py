@@ -503,6 +503,36 @@ def test_one_image_is_found_in_every_shape_of_output(output: Any) -> None:
     assert _polled({"status": "completed", "output": output}).image_urls == (ONE,)
 
 
+@pytest.mark.parametrize(
+    ("output", "urls"),
+    [
+        (json.dumps({"images": [ONE, TWO]}), (ONE, TWO)),
+        (json.dumps([ONE, TWO]), (ONE, TWO)),
+        ({"images": json.dumps([{"url": ONE}])}, (ONE,)),
+        (f"{ONE}\n{TWO}", (ONE, TWO)),
+        ({"images": f"{ONE},{TWO}"}, (ONE, TWO)),
+        (f"{ONE}, {TWO}", (ONE, TWO)),
+        ({"images": [f"{ONE} {TWO}"]}, (ONE, TWO)),
+        (f"![a fox]({ONE})", (ONE,)),
+        (f'<p><img alt="a fox" src="{ONE}"></p>', (ONE,)),
+        ({"images": [ONE.removeprefix("https:")]}, (ONE,)),
+        ({"images": ["/files/1.png?sig=a"]}, ("https://pixeldojo.ai/files/1.png?sig=a",)),
+        ({"image": {"url": "/api/v1/files/a%20b/1.webp"}}, ("https://pixeldojo.ai/api/v1/files/a%20b/1.webp",)),
+        ({"images": ["https://temp.pixeldojo.ai/a fox, red.png"]}, ("https://temp.pixeldojo.ai/a fox, red.png",)),
+    ],
+)
+def test_addresses_are_found_in_a_text_and_those_of_the_service_without_its_host(
+    output: Any, urls: tuple[str, ...]
+) -> None:
+    assert _polled({"jobId": "job_abc123", "status": "completed", "output": output}).image_urls == urls
+
+
+@pytest.mark.parametrize("output", ["see https://pixeldojo.ai/help", "/api/v1/jobs/job_abc123", "[a](https://x.y/z)"])
+def test_an_address_in_a_sentence_is_not_an_image(output: str) -> None:
+    job = _polled({"jobId": "job_abc123", "status": "warming", "output": output})
+    assert job.output_urls == ()
+
+
 @pytest.mark.parametrize("output", [None, {}, [], "", 3, {"images": []}, {"images": [None]}, {"images": ["image.png"]}])
 def test_completed_without_an_image_is_unexpected_and_the_reply_is_kept(output: Any) -> None:
     reply = {"jobId": "job_abc123", "status": "completed", "output": output, "seen": "x"}
