@@ -20,6 +20,8 @@ _READER = json.JSONDecoder(
 _PREFIX = re.compile(r"(?:[^{\[<]{0,200}(?:<br|<b>)[^{\[]{0,500}|\)\]\}'?,?|data:)?\s{0,99}(?=[{\[])", re.IGNORECASE)
 _BEGINNING = re.compile(r"[{\[]")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
+# With what stands before and after it: one that neither begins nor ends a text belongs to it.
+_QUOTE = re.compile(r'([{\[,:]\s*)?(?<!\\)"(?=(\s*(?:[}\],:]|$))?)')
 # An escape, a backslash that is none, a comma before an end.
 _SLIP = re.compile(r'(\\u[0-9A-Fa-f]{4}|\\["\\/bfnrt])|(\\)|,(?=\s*[}\]])')
 MOST_VALUES, MOST_TOKENS = 32, 50_000
@@ -55,6 +57,9 @@ def parse_all(body: bytes) -> tuple[list[Any], bool]:
             value, end = _READER.raw_decode(text, at.start())
         except (ValueError, RecursionError):
             value, end = _damaged(text, at.start())
+            if value is None and tries == 1 and len(text) < 2**20:  # a quote of the prompt, perhaps, without an escape
+                escaped = _QUOTE.sub(lambda mark: mark[0] if mark[1] or mark[2] else '\\"', text[at.start() :])
+                value, end = (read, len(text)) if (read := parse(escaped.encode("utf-8", "replace"))) else (None, end)
             if value and not end and not found:
                 return [value], False
         found += [value] if isinstance(value, Mapping | list) and end else []

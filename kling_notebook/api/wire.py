@@ -363,18 +363,14 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
     inside: list[Any] = []
     if isinstance(value, str):
         text = value.strip()
-        if is_data_url(text):
-            yield text
-        elif text.lower().startswith(("https://", "http://")):
+        if text.lower().startswith(("https://", "http://")) or is_data_url(text):
             yield from _BETWEEN_ADDRESSES.split(text)
         elif len(text) > 1000 and text.isascii() and not re.search(r"[^\w+/=\r\n-]", text):  # base64 without a label
             yield f"data:image/any;base64,{text}"
         elif text.startswith(("{", "[")) and (read := parse_all(text.encode("utf-8", "replace"))[0]):
             inside = read
-        elif _PATH.fullmatch(text):
-            yield text
         else:
-            yield from _IN_MARKUP.findall(text)
+            yield from [text] if _PATH.fullmatch(text) else _IN_MARKUP.findall(text)
     elif isinstance(value, list):
         inside = value
     elif isinstance(value, Mapping):

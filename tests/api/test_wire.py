@@ -149,6 +149,7 @@ WRAPPED = {
     "a page": b"<html><style>p{color:red}</style><pre>REPLY</pre>",
     "a notice before": b"Warning: odd {value} in line 3\nREPLY",
     "a comma before the end": b"REPLY,}",
+    "quotes without an escape": b'{"prompt":"a "red" fox called "Rex"","rest":"" , REPLY',
 }
 
 
@@ -156,6 +157,8 @@ def _wrapped(kind: str, reply: Any) -> bytes:
     text, outer = json.dumps(reply), WRAPPED[kind]
     if isinstance(outer, str):
         return outer.replace("REPLY", text).encode("utf-16")
+    if kind.startswith("quotes"):
+        return outer.replace(b"REPLY", text[1:].encode())
     if kind.startswith("a comma"):
         return text[:-1].encode() + b",}"
     return outer.replace(b"REPLY", text.encode()).replace(b"ESCAPED", json.dumps(text)[1:-1].encode())
