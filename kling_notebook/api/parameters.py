@@ -23,6 +23,10 @@ SWITCH_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, 
 _MOST_LISTED = 20
 
 
+# Control characters, spaces of no width and marks of direction show nothing.
+_VISIBLE = re.compile("[^\\s\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One input of the model.
@@ -85,7 +89,7 @@ class Parameter:
 
     def _check_text(self, value: Any) -> str | None:
         text = check_characters(self.name, value).strip()
-        if not text and self.required:
+        if self.required and not _VISIBLE.search(text):
             raise InputError(f"The {self.name} is empty. Write what the image should show.", parameter=self.name)
         return text or self.default  # type: ignore[return-value]  # a text's default is a text or None
 

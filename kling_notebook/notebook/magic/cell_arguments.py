@@ -66,7 +66,9 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     # With a body, words on the first line are a mistake; without one they are the prompt.
     if words and cell.strip():
         raise InputError(unexpected_word(words[0]))
-    prompts = split_prompts(" ".join(word.text for word in words) if words else cell)
+    typed = " ".join(word.text for word in words)
+    # Dashes alone are an option that was not finished, and no prompt to pay for.
+    prompts = split_prompts((typed if typed.strip("-\u2013\u2014 ") else "") if words else cell)
     table = batch_table(given["batch"], variables) if "batch" in given else None
     parameters = {name: _parameter(name, given[name], variables, table) for name in PARAMETERS if name in given}
     axes = _axes(given.get("sweep", ()), variables)

@@ -403,6 +403,14 @@ def test_a_source_image_that_is_none_is_refused(line):
         expand("a fox", parse(line, pic=None, pics=["a.png", None]).axes)
 
 
+@pytest.mark.parametrize("line", ["--", "-", "\u2014", "-- -"])
+def test_dashes_alone_are_no_prompt(line):
+    """An option that was not finished was paid for as a prompt."""
+    with pytest.raises(InputError, match="The prompt is empty"):
+        parse_cell(line, "", {})
+    assert parse_cell("red fox -- asleep", "", {}).prompts == ("red fox -- asleep",)
+
+
 def test_an_image_is_a_variable_or_text_for_the_session():
     images = ["p0", "p1"]
     variables = {"fox": images, "last": "never", "three": 3}
