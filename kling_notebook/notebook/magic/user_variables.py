@@ -141,12 +141,12 @@ def source(text: str, variables: Mapping[str, Any], *, typed: str = "") -> Any:
     ``last`` and ``lastb`` are addresses even if a variable has that name. ``typed``: the text with its quotes,
     which say whether ``foxes['1']`` the value or ``foxes[1]`` the place is meant.
     """
-    found = _NAME.fullmatch(typed.strip()) or _NAME.fullmatch(text.strip())
+    found = _NAME.fullmatch(typed.strip().removeprefix("$")) or _NAME.fullmatch(text.strip().removeprefix("$"))
     if not found or found["name"] == "last":
         return text
-    text = found[0]
+    given, text = text.strip(), found[0]
     if found["name"] not in variables:
-        if found["subscript"] is None:
+        if found["subscript"] is None and not given.startswith("$"):
             return text
         raise InputError(
             f"There is no variable {found['name']!r}.{_close(found['name'], variables)}", parameter="image"

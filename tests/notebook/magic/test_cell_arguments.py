@@ -411,6 +411,13 @@ def test_dashes_alone_are_no_prompt(line):
     assert parse_cell("red fox -- asleep", "", {}).prompts == ("red fox -- asleep",)
 
 
+def test_an_image_may_be_a_variable_with_a_dollar_as_elsewhere():
+    assert source("$fox", {"fox": 3}) == 3
+    assert source("$fox[1]", {"fox": ["p0", "p1"]}) == "p1"
+    with pytest.raises(InputError, match=r"no variable 'fxo'\. Did you mean fox\?"):
+        source("$fxo", {"fox": 3})
+
+
 def test_an_image_is_a_variable_or_text_for_the_session():
     images = ["p0", "p1"]
     variables = {"fox": images, "last": "never", "three": 3}
