@@ -151,11 +151,16 @@ def _plain(value: Any) -> Value:
     Raises:
         TypeError: it is something else.
     """
-    return {str(key): _single(one) for key, one in value.items()} if isinstance(value, Mapping) else _single(value)
+    return (
+        {f"{_single(str(key))}": _single(one) for key, one in value.items()}
+        if isinstance(value, Mapping)
+        else _single(value)
+    )
 
 
 def _single(value: Any) -> float | int | str | bool | None:
-    value = plain(value)
+    # Half of a surrogate pair is kept by no file, and by no column of pandas.
+    value = value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else plain(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, str | int | float):

@@ -60,6 +60,12 @@ def test_anything_else_is_that_image_s_error(value: Any) -> None:
     assert "return a number, a text or a dict of these" in one.error
 
 
+def test_half_of_a_surrogate_pair_is_kept_as_a_question_mark() -> None:
+    """Kept as it is it would let no table of the folder be made any more."""
+    (one,) = measures.run(lambda _: {"read\udcff": "a fo\ud83dx"}, images(1))
+    assert (one.value, one.error) == ({"read?": "a fo?x"}, "")
+
+
 def test_an_error_is_that_image_s_and_stops_nothing() -> None:
     def odd(image: SavedImage) -> int:
         if image.number == 2:
