@@ -61,18 +61,20 @@ def read_table(table: Any) -> "pd.DataFrame":
     elif hasattr(table, "to_pandas"):
         frame = table.to_pandas()
     elif isinstance(table, Sequence) and all(isinstance(row, Mapping) for row in table):
-        frame = pd.DataFrame.from_records(list(table))
+        # As they are: pandas would make floats of whole numbers beside a missing one.
+        frame = pd.DataFrame([dict(row) for row in table], dtype=object)
     else:
+        frame = None
+    if not isinstance(frame, pd.DataFrame):  # also one column of polars or Arrow
         raise InputError(
             f"A batch needs a table: a DataFrame, a list of dicts, or the path of a CSV or JSON Lines file, not "
             f"{type(table).__name__}.",
             parameter="frame",
         )
     if not 1 <= len(frame) <= MOST_ROWS:
-        what = "no rows" if frame.empty else f"{len(frame)} rows"
+        way = f"Split it, for example frame[:{MOST_ROWS}]" if len(frame) else "Add a row for each request"
         raise InputError(
-            f"The table has {what}; a batch takes 1 to {MOST_ROWS}. Split it, for example frame[:{MOST_ROWS}].",
-            parameter="frame",
+            f"The table has {len(frame) or 'no'} rows; a batch takes 1 to {MOST_ROWS}. {way}.", parameter="frame"
         )
     if frame.columns.nlevels > 1:
         raise InputError(
@@ -96,14 +98,17 @@ def _read_file(path: Path) -> "pd.DataFrame":
         )
     try:
         if ending in _SEPARATORS:  # text stays text: 1:1 is a ratio and not a time, and NA may be a prompt
+            # In countries that write 0,5 spreadsheets separate by semicolons.
+            header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+            separator = ";" if ";" in header and "," not in header else _SEPARATORS[ending]
             frame: pd.DataFrame = pd.read_csv(
-                path, sep=_SEPARATORS[ending], dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
+                path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
             )
             if not isinstance(frame.index, pd.RangeIndex):  # what pandas takes for row labels are prompts cut in two
                 raise ValueError("its rows have more cells than the header has names; quote texts with commas")
             return frame
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # U+2028 and the like belong to a text
-        return pd.DataFrame.from_records([json.loads(line) for line in lines if line.strip()])
+        return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
     except FileNotFoundError:
         raise InputError(f"There is no file {path}. Check its spelling.", parameter="frame") from None
     except (OSError, ValueError, AttributeError, TypeError) as error:  # parsers' errors; lines that are not objects
@@ -129,7 +134,7 @@ def rows_of(frame: "pd.DataFrame", prompt: str, columns_or_values: Mapping[str, 
     columns = {str(name): frame[name].tolist() for name in frame.columns}
     # A column by its name alone is the same as in braces.
     given = {
-        name: f"{{{value}}}" if _names(frame, value) else value
+        name: f"{{{value}}}" if _names(frame, value, str | int if name == "prompt" else str) else value
         for name, value in {"prompt": prompt, **columns_or_values}.items()
     }
     if not _used(given["prompt"], columns):
@@ -174,15 +179,15 @@ def _read(parameter: str, value: Any, cells: Mapping[str, Any]) -> tuple[Any, st
 
 def check_column(frame: "pd.DataFrame", name: Any, parameter: str) -> None:
     """InputError unless the table has this column."""
-    if not _names(frame, name):
+    if not _names(frame, name, str | int):
         raise InputError(
             f"The table has no column {name!r}. Its columns are {', '.join(map(str, frame.columns))}.",
             parameter=parameter,
         )
 
 
-def _names(frame: "pd.DataFrame", value: Any) -> bool:
-    return isinstance(value, str) and value in frame.columns
+def _names(frame: "pd.DataFrame", value: Any, kinds: Any = str) -> bool:
+    return isinstance(value, kinds) and value in frame.columns
 
 
 def is_missing(cell: Any) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from kling_notebook.api.errors import InputError
-from kling_notebook.results.table_rows import MOST_ROWS, Row, read_table, rows_of
+from kling_notebook.results.table_rows import MOST_ROWS, Row, check_column, read_table, rows_of
 
 TWO = pd.DataFrame({"text": ["a fox", "an owl"], "ratio": ["3:2", None], "n": [2.0, np.nan]}, index=["x", "x"])
 
@@ -52,7 +55,7 @@ def test_files_are_read_as_they_are_written(tmp_path: Path, name: str, text: str
     [
         (5, "needs a table"),
         ([1, 2], "needs a table"),
-        ([], "no rows"),
+        ([], "no rows; a batch takes 1 to 10000. Add a row"),
         (pd.DataFrame({"text": range(MOST_ROWS + 1)}), f"{MOST_ROWS + 1} rows"),
         ("nowhere.csv", "no file nowhere.csv"),
         ("table.docx", "not a table this can read"),
@@ -164,6 +167,33 @@ def test_a_line_of_json_may_hold_other_ends_of_lines(tmp_path: Path) -> None:
 def test_a_number_is_a_value_and_names_no_column() -> None:
     frame = pd.DataFrame([["a red fox", 5]], columns=["text", 2])
     assert [row.parameters for row in rows_of(frame, "text", {"num_outputs": 2})] == [{"num_outputs": 2}]
+
+
+def test_whole_numbers_beside_a_missing_one_keep_their_digits(tmp_path: Path) -> None:
+    seed = 2**53 + 1
+    records: list[dict[str, Any]] = [{"prompt": "a fox", "s": seed}, {"prompt": "an owl"}]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    for table in (records, tmp_path / "t.jsonl"):
+        rows = rows_of(read_table(table), "prompt", {"sample": "s"})
+        assert [row.parameters for row in rows] == [{"sample": seed}, {}]
+
+
+def test_a_file_of_a_spreadsheet_may_separate_by_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\ufeffprompt;ratio\na fox, asleep;3:2\n", encoding="utf-8")
+    rows = rows_of(read_table(tmp_path / "t.csv"), "prompt", {"aspect_ratio": "ratio"})
+    assert rows == [Row(0, "a fox, asleep", {"aspect_ratio": "3:2"})]
+
+
+def test_one_column_of_another_library_is_not_a_table() -> None:
+    for column in (pa.array(["a fox"]), pa.chunked_array([["a fox"]]), pl.Series("prompt", ["a fox"])):
+        with pytest.raises(InputError, match="A batch needs a table"):
+            read_table(column)
+
+
+def test_a_number_may_name_the_column_of_the_prompts() -> None:
+    frame, prompt = pd.DataFrame([["a fox", 7]]), cast(Any, 0)
+    assert [row.prompt for row in rows_of(frame, prompt, {})] == ["a fox"]
+    check_column(frame, 1, "id")
 
 
 @pytest.mark.parametrize("path", ["~nosuchuser/t.csv", "a\0b.csv"])
