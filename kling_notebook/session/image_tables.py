@@ -22,7 +22,7 @@ Counted = Callable[[Iterable[Measured], int, str], Iterator[Measured]]
 def holder(session: Session, what: Any, everything: bool) -> Any:
     """What holds the images that are meant: ``what``, else the results of the session, or of the folder."""
     if what is not None:
-        return what
+        return list(what) if isinstance(what, Iterator) else what  # it gives its images once
     return [
         session.workspace.as_result(record)
         for record in reversed(session.rows(limit=None, mine=not everything))

@@ -208,6 +208,13 @@ def test_images_of_another_folder_are_measured_and_nothing_of_them_is_kept_here(
     assert len(list(folder.glob("*.png"))) == 2
 
 
+def test_an_iterator_holds_its_images_as_a_list_does(session: Session, tmp_path: Path) -> None:
+    fox = kling.generate("a fox", show_progress=False, num_outputs=2)
+    assert list(kling.images(iter(fox))["address"]) == ["1a", "1b"]
+    folder = kling.export((image for image in fox), tmp_path / "foxes")
+    assert len(list(folder.glob("*.png"))) == 2
+
+
 def test_no_images_is_an_empty_frame_and_nothing_of_this_package_is_an_input_error() -> None:
     none, no_jobs = kling.images(), kling.history()
     assert none.empty
