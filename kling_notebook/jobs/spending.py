@@ -7,6 +7,7 @@ from ..api.errors import BudgetExceededError, InputError
 from ..api.generation_request import GenerationRequest
 from ..api.parameters import CREDITS_PER_IMAGE
 from ..api.quantities import about, count, duration
+from ..results.sweep_axes import plain
 
 SANDBOX_AT_ONCE = 2  # images that our own sandbox paints side by side, however many jobs there are
 
@@ -100,7 +101,7 @@ class SpendingLimits:
 
     def __post_init__(self) -> None:
         """Raise InputError if ``max_credits`` is not a number to compare with: nan would allow everything."""
-        call = self.call
+        call = plain(self.call)  # a sum of NumPy's or pandas' numbers
         if call is not None and (isinstance(call, bool) or not isinstance(call, int | float) or not 0 <= call < inf):
             raise InputError(
                 f"max_credits must be a number of credits, 0 or more, not {call!r}.", parameter="max_credits"

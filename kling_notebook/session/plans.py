@@ -27,7 +27,7 @@ def sweep_plan(
     Raises:
         InputError: an axis or a value that cannot be used.
     """
-    draw = None if pick is None else Pick(pick, pick_seed)
+    draw = None if pick is None else Pick(sweep_axes.plain(pick), sweep_axes.plain(pick_seed))
     return SweepPlan(
         *sweep_axes.parse_axes(prompt, axes, more, source=session.workspace.attachments.resolve, pick=draw), pick=draw
     )

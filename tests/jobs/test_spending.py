@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from kling_notebook.api.client import ServiceClient
@@ -378,6 +379,15 @@ def test_a_limit_that_is_not_a_number_is_refused_before_anything_is_sent(
         session.start([session.request("a fox")], source="python", max_credits=nonsense)  # type: ignore[arg-type]
     assert not sandbox.log
     assert not session.rows()
+
+
+@pytest.mark.parametrize("number", [np.int64(2), np.float32(2), np.array(2)])
+def test_a_limit_may_be_a_number_of_numpy(session: Session, sandbox: Sandbox, number: Any) -> None:
+    """It is what the sum of a column is."""
+    session.start([session.request("a fox")], source="python", max_credits=number).handles[0].result(timeout=60)
+    with pytest.raises(BudgetExceededError, match="max_credits allows 2"):
+        session.start([session.request("an owl", num_outputs=3)], source="python", max_credits=number)
+    assert sandbox.charges == 1
 
 
 def test_dismissing_a_job_that_was_charged_gives_no_credits_back(

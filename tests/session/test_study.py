@@ -171,7 +171,9 @@ def test_ten_thousand_rows_are_written_down_in_one_transaction_and_priced(sessio
 
 
 def test_a_thousand_million_points_are_drawn_without_building_them(sandbox: Sandbox) -> None:
-    grid = kling.sweep("{a} {b} {c}", a=range(1000), b=range(1000), c=range(1000), pick=5, show_progress=False)
+    axes = {"a": range(1000), "b": range(1000), "c": range(1000)}
+    number: Any = np.int64(5)
+    grid = kling.sweep("{a} {b} {c}", axes, pick=number, pick_seed=number, show_progress=False)
     assert sandbox.count("submit") == len(grid.done) == 5
     assert set(grid.table()["pick_of"]) == {10**9}
 
