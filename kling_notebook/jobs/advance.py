@@ -177,7 +177,7 @@ def unconfirmed_error(record: Record, why: str, seen: KlingError | None = None) 
     n, seen_first = record.number, why.partition(". ")[0].rstrip(".")
     cost = f" ({about(record.estimate)})" if record.estimate else ""
     reply = seen.message if isinstance(seen, ApiError) and seen.maybe_submitted else ""
-    shown = f" Its reply reads: {reply}" if reply and reply not in seen_first else ""
+    shown = f" Its reply reads: {reply}" if reply and reply != why and reply not in seen_first else ""
     then = f": `%kling resume {n} JOB_ID` attaches it, `%kling dismiss {n}` gives it up" if n else ""
     text = (
         f"{seen_first}.{shown} {f'Job {n}' if n else 'The request'} may have been submitted and charged{cost}; it is "

@@ -86,6 +86,13 @@ def test_an_address_that_cannot_be_written_down_does_not_cost_a_job_its_id(
     assert (session.record(1).job_id, session.record(1).status_url) == (sandbox.job_ids[0], None)
 
 
+@pytest.mark.parametrize("reply", [b"", b'{"status":"pending"}'])
+def test_an_unconfirmed_submit_says_once_what_came(make_sandbox: Make, make_session: Make, reply: bytes) -> None:
+    sandbox = make_sandbox(faults=[Fault("submit", "wire", raw=b"HTTP/1.1 200 OK\r\n\r\n" + reply)])
+    text = str(buy(make_session(sandbox)).exception(timeout=30))
+    assert text.count("holds no job id") == text.count("may have been") == 1, text
+
+
 # ---- not found ----
 
 
