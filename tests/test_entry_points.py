@@ -234,6 +234,7 @@ def test_a_limit_of_the_history_that_is_not_a_number_is_refused(limit, session, 
         with pytest.raises(InputError, match="limit must be a whole number from 0 up, or None for all"):
             call(limit=limit)
     assert len(calls.history(limit=0)) == 0
+    assert len(calls.history(limit=10**20)) == 0
 
 
 WRONG = [None, 7, 1.5, b"abc", [1], {"a": 1}, Path("nowhere.png"), "", object(), len, np.ma.masked, np.zeros((2, 2))]

@@ -106,7 +106,7 @@ def check_limit(limit: Any) -> int | None:
     """How many rows, None for all. InputError for anything else."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 0):
         raise InputError(f"limit must be a whole number from 0 up, or None for all, not {limit!r}.", parameter="limit")
-    return None if limit is None else int(limit)
+    return None if limit is None else min(int(limit), 2**63 - 1)  # more than any folder has, for SQLite
 
 
 def _bind(bind: Bind | None, value: Any) -> None:
