@@ -195,7 +195,7 @@ class TimedReply(http.client.HTTPResponse):
         if self.headers is not None:
             return
         first, *lines = self._final_head()
-        first = re.sub(rb"(?i)^HTTP/(?!1\.[01]\b)[0-9.]+", b"HTTP/1.1", first)
+        first = re.sub(rb"^(?!HTTP/1\.[01]\b)(?i:HTTP)/[0-9.]+", b"HTTP/1.1", first)
         fields = _fields(b"".join(lines))
         framing = [f"{name}: {value}\r\n" for name, value in fields if name.lower() in _FRAMING]
         inside, self.fp = self.fp, io.BytesIO(first + "".join(framing).encode("latin-1") + b"\r\n" * bool(first))
