@@ -75,7 +75,7 @@ def clean_key(api_key: str | Secret) -> Secret:
     return Secret(key)
 
 
-_WRAPPED = r"(?:\s|\\{1,3}[nrt]|\\{0,3}u200[b-d]|\xe2\x80[\x8b-\x8d]|\xc2\xad|<wbr>){0,9}"
+_WRAPPED = r"(?:\s|\\{1,3}[nrt]|\\{0,3}u(?:200[b-d]|00ad|2060|feff)|\xe2\x80[\x8b-\x8d]|\xc2\xad|<wbr>){0,9}"
 
 
 def redaction_pattern(key: str) -> re.Pattern[bytes]:

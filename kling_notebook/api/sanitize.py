@@ -92,10 +92,18 @@ def _damaged(text: str, start: int) -> tuple[Any, int]:
         return None, 0 if closing else kept
 
 
+def in_utf8(body: bytes) -> bytes:
+    """A body in UTF-16 or UTF-32 in UTF-8, any other as it is."""
+    return (
+        body
+        if (found := json.detect_encoding(body)).startswith("utf-8")
+        else body.decode(found, "replace").encode("utf-8", "replace")
+    )
+
+
 def _decoded(body: bytes) -> str:
     """The text, from where its JSON begins if that can be told."""
-    encoding = json.detect_encoding(body)
-    text = body.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace").lstrip()
+    text = in_utf8(body).decode("utf-8-sig", "replace").lstrip()
     return text[prefix.end() :] if (prefix := _PREFIX.match(text)) else text
 
 

@@ -27,7 +27,7 @@ from .api_key import Secret, redaction_pattern
 from .errors import DownloadError, SettingsError, TransportError
 from .first_byte import Exchange, WatchedConnection, under_way
 from .response_body import CHUNK, CutShortError, TooBigError, pieces
-from .sanitize import JSON_LIMIT, parse_all
+from .sanitize import JSON_LIMIT, in_utf8, parse_all
 from .url_policy import data_of, host_of, is_data_url, is_loopback, redirect_target, request_target, why_blocked
 
 REDIRECTS = 5
@@ -194,7 +194,7 @@ def _without_key(body: bytes, key: Secret) -> bytes:
     spellings = _spellings(key)
     if spellings is None:
         return body
-    parts = _ENCODED_IMAGE.split(body)
+    parts = _ENCODED_IMAGE.split(in_utf8(body))  # in UTF-16 the key would pass as other bytes, and be read later
     parts[::2] = [spellings.sub(b"[key]", part) for part in parts[::2]]
     return b"".join(parts)
 

@@ -22,7 +22,7 @@ import pytest
 from kling_notebook.api.api_key import clean_key
 from kling_notebook.api.errors import DownloadError, SettingsError, TransportError
 from kling_notebook.api.response_body import TimedReply
-from kling_notebook.api.sanitize import parse_all
+from kling_notebook.api.sanitize import parse, parse_all
 from kling_notebook.api.transport import Transport
 
 KEY = "sk-canary-0123456789"
@@ -776,6 +776,17 @@ def test_a_key_that_the_service_repeats_is_blanked(transport: Make, odd_server: 
     assert json.loads(transport(server.base_url).get(f"{server.base_url}/a").body) == {
         "error": "The key [key] is not known"
     }
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8-sig"])
+def test_a_key_is_blanked_in_whatever_encoding_it_is_repeated(
+    transport: Make, odd_server: Serve, reply: Bytes, encoding: str
+) -> None:
+    """In UTF-16 its bytes are others, and the reply was read all the same: the error showed it."""
+    text = f'{{"jobId": "job_1", "note": "for {KEY} \u00fc"}}'
+    server = odd_server(reply(text.encode(encoding)))
+    body = transport(server.base_url).post(f"{server.base_url}/run", b"{}").body
+    assert parse(body) == {"jobId": "job_1", "note": "for [key] \u00fc"}
 
 
 def test_a_key_that_is_repeated_with_escapes_is_blanked_and_the_rest_stays(

@@ -274,6 +274,7 @@ def hexed(key: str) -> str:
         lambda key: html.escape(key).replace("/", "&#x2F;").replace("_", "&#0095;"),
         lambda key: f"{key[:9]}\\r\\n  {key[9:]}",
         "\\u200b".join,
+        lambda key: "\\u00AD".join([key[:9], f"{key[9:12]}\\uFEFF{key[12:]}"]),
         lambda key: f"{key[:9]}\u200b{key[9:12]}\u00ad{key[12:]}",
         lambda key: f"{key[:9]}<wbr>\n{key[9:]}",
     ],
