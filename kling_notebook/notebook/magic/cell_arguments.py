@@ -66,9 +66,7 @@ def parse_cell(line: str, cell: str, variables: Mapping[str, Any]) -> CellOption
     # With a body, words on the first line are a mistake; without one they are the prompt.
     if words and cell.strip():
         raise InputError(unexpected_word(words[0]))
-    typed = " ".join(word.text for word in words)
-    # Dashes alone are an option that was not finished, and no prompt to pay for.
-    prompts = split_prompts((typed if typed.strip("-\u2013\u2014 ") else "") if words else cell)
+    prompts = split_prompts(" ".join(word.text for word in words) if words else cell)
     table = batch_table(given["batch"], variables) if "batch" in given else None
     parameters = {name: _parameter(name, given[name], variables, table) for name in PARAMETERS if name in given}
     axes = _axes(given.get("sweep", ()), variables)
@@ -134,7 +132,9 @@ def split_prompts(cell: str) -> tuple[str, ...]:
     Raises:
         InputError: the cell is empty, or one of its prompts is.
     """
-    prompts = tuple(part.strip() for part in _DASHES.split(cell.replace("\r\n", "\n")))
+    parts = [part.strip() for part in _DASHES.split(cell.replace("\r\n", "\n"))]
+    # Dashes alone are an option or a separator that was not finished, and no prompt to pay for.
+    prompts = tuple(part if part.strip("-\u2013\u2014 ") else "" for part in parts)
     if not any(prompts):
         raise InputError(
             "The prompt is empty. Write below the first line what the image should show.", parameter="prompt"

@@ -408,6 +408,8 @@ def test_dashes_alone_are_no_prompt(line):
     """An option that was not finished was paid for as a prompt."""
     with pytest.raises(InputError, match="The prompt is empty"):
         parse_cell(line, "", {})
+    with pytest.raises(InputError, match="Prompt 2 of 2 is empty"):
+        parse_cell("", f"a fox\n---\n{line}", {})
     assert parse_cell("red fox -- asleep", "", {}).prompts == ("red fox -- asleep",)
 
 
