@@ -1,7 +1,7 @@
 """Explore: a prompt whose words vary, the values and the price, then the sweep as a labeled grid."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from ...api.errors import InputError, KlingError
 from ...api.generation_request import GenerationRequest
 from ...jobs.purchase import Call
 from ...results import sweep_axes
+from ...results.handle import JobHandle
 from ...results.result import chosen_parameters
 from ...results.sweep_result import SweepResult
 from ...session.session import Session
@@ -191,7 +192,7 @@ class Explorer:
         self.sweep = SweepResult(axes, points, call.handles)
         # The cells before the layout that names them: the page then has nothing to ask for.
         self._shown.clear()
-        self._show_changes(session)
+        self._show_changes(session, _over(call))
         self.grid.show(_groups(self.sweep, session))
         shown(self.stop, True)
         self.ticks.start()
@@ -208,22 +209,23 @@ class Explorer:
     def _tick(self) -> bool:
         """Say how far it is; False if nothing was to be shown."""
         session, call, began = self._started
-        done, jobs = sum(handle.done() for handle in call.jobs), len(call.jobs)
+        over = _over(call)
+        done, jobs = sum(over.values()), len(over)
         shape, elapsed, expected = sweep_axes.shape(self.sweep.axes), time.monotonic() - began, call.estimate.seconds
         bar = ProgressRow(
             shape, "\u25b6", "running", "moving", elapsed, expected, f"{done} of {jobs} jobs", done / jobs
         )
-        moved = self._show_changes(session) | say(self.progress, progress_bundle([bar])["text/html"])
+        moved = self._show_changes(session, over) | say(self.progress, progress_bundle([bar])["text/html"])
         if done == jobs:
             self.ticks.close()
             shown(self.stop, False)
             self._kit.when(self._finished)()
         return moved or done == jobs
 
-    def _show_changes(self, session: Session) -> bool:
-        """Send the page the cells that have changed since, and no other."""
+    def _show_changes(self, session: Session, over: Mapping[JobHandle, bool]) -> bool:
+        """Send the page the cells that have changed since, and no other. ``over``: whether each job is."""
         # By what a cell shows and not by the snapshot: that one changes with every poll.
-        now = {index: (handle.done(), handle.status) for index, handle in enumerate(self.sweep.handles)}
+        now = {index: (over[handle], handle.status) for index, handle in enumerate(self.sweep.handles)}
         changed = [index for index, state in now.items() if self._shown.get(index) != state]
         self._shown |= now
         results = list(self.sweep) if changed else []
@@ -242,6 +244,11 @@ class Explorer:
         say(self.progress, text_html(ended if missing else "All images are here.", "warning" if missing else "muted"))
         self._on_done(self.sweep)
         self.check()
+
+
+def _over(call: Call) -> dict[JobHandle, bool]:
+    """Whether each job is over. Looked up once a tick: each answer takes a lock."""
+    return {handle: handle.done() for handle in call.jobs}
 
 
 def _offered(own: str) -> str:
