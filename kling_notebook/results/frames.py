@@ -99,7 +99,8 @@ def _column(name: str, values: tuple[Any, ...]) -> Any:
         return plain_column(values)
     dtype = _DTYPES.get(name, "str")
     if dtype in ("float64", _TIME):
-        numbers = np.array([_number(value) for value in values], dtype="float64")
+        numbers = np.array([value if type(value) in (float, int) else np.nan for value in values], dtype="float64")
+        numbers[np.abs(numbers) >= LATEST] = np.nan  # a value that no job can have: the row is somebody else's
         if dtype == "float64":
             return numbers
         # Not by to_datetime, which raises on numbers that are no time: the row may be a stranger's.
@@ -136,11 +137,6 @@ def _are_large(values: Sequence[Any]) -> bool:
 def _letters(starred: str) -> str:
     """The letters of the places in a JSON list; a place that no image has is left out."""
     return "".join(letter_of(place) for place in json.loads(starred) if place in range(MOST_IMAGES))
-
-
-def _number(value: Any) -> float:
-    """The value, or NaN for one that is missing or that no job can have: the row is somebody else's."""
-    return value if isinstance(value, int | float) and abs(value) < LATEST else float("nan")
 
 
 # ---- images ----
