@@ -230,8 +230,10 @@ def small(image: Image.Image, side: int) -> Image.Image:
 
     plain = _plain(image)
     factor = max(1, max(plain.width, plain.height) // (2 * side))  # leaves twice what is wanted to the finer filter
-    small = plain.reduce(factor) if factor > 1 else plain.copy()
-    small.thumbnail((side, side))
+    small = plain.reduce(factor) if factor > 1 else plain
+    if max(small.size) > side:
+        small = small.copy() if small is image else small
+        small.thumbnail((side, side))
     if small.mode in ("RGBA", "LA", "RGBa", "La"):
         ground = Image.new("RGBA", small.size, _GROUND)
         return Image.alpha_composite(ground, small.convert("RGBA")).convert("RGB")
