@@ -111,8 +111,10 @@ def next_poll(elapsed: float, polls: int, durations: Durations, share: float = m
     """
     if share < PLENTY:
         return _cheapest(elapsed, durations, share)
-    # What is known of no job is not waited for longer than 2 s, 5 % of the age of a job that runs for minutes.
-    careful = min(2.0, max(0.25, elapsed)) if elapsed <= 120.0 else min(0.05 * elapsed, LONGEST_GAP)
+    # What is known of no job is not waited for longer than 2 s, 5 % of the age of a job that runs for minutes. The
+    # first poll comes almost at once, since some services are done by then.
+    early = max(0.5 if polls else 0.0625, 0.625 * elapsed)
+    careful = min(2.0, early) if elapsed <= 120.0 else min(0.05 * elapsed, LONGEST_GAP)
     if not durations.count:
         # Many jobs run and none has ended yet: that this one ends next is unlikely. The first that does tells the rest.
         in_batch = min(max(3.0, 0.25 * elapsed), max(0.25, 2.0 * elapsed))

@@ -216,6 +216,12 @@ def test_polls_of_unknown_jobs_are_never_more_than_two_seconds_apart() -> None:
     assert len(ages) < 66
 
 
+def test_an_unknown_job_is_asked_for_almost_at_once_and_then_within_two_thirds_of_its_age() -> None:
+    ages = schedule(Durations(), 30.0)[1:]
+    assert ages[0] < 0.1
+    assert all(later - age <= max(0.5, age * 2 / 3) for age, later in pairwise(ages))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_jobs_are_not_believed_when_they_say_to_wait_longer(count: int) -> None:
     assert max(b - a for a, b in pairwise(schedule(Durations.of([60.0] * count), 119.0))) <= 2.0
