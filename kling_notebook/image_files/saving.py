@@ -188,14 +188,13 @@ def _check_and_add_metadata(
     What is decoded is the file with its metadata: one decoding tells that the image is whole and that it still is
     with the metadata. If that fails, the bytes that came are looked at by themselves.
     """
-    data = _read(temporary)
-    kind = kind_of(data)
+    with _disk(temporary.parent), open_regular(temporary) as file:
+        kind = kind_of(file.read(HEAD))
     if kind.media_type not in decode.FORMATS:
-        whole = kind.kept and not containers.is_cut_short(data)
+        whole = kind.kept and not containers.is_cut_short(_read(temporary))
         if not whole or (kind is UNKNOWN and not last):
             raise decode.NotAnImageError(f"it is {kind.name}{', cut short' * (kind.kept and not whole)}", whole=whole)
         return kind.ending, {}, ""
-    del data  # up to 64 MB, while two decoders work
     reason = ""
     if recipe is not None:
         try:
