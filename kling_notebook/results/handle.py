@@ -29,7 +29,7 @@ _LOGGED = {
 
 def _line(snapshot: Snapshot) -> str:
     job = f", {snapshot.job_id}" if snapshot.job_id else ""
-    credits = f", {snapshot.credits:g} credits" if snapshot.credits is not None else ""
+    credits = f", {snapshot.credits:g} credit{'s' * (snapshot.credits != 1)}" if snapshot.credits is not None else ""
     return f"job {snapshot.number} {_LOGGED[snapshot.status]}{job}{credits}{', reused' * snapshot.reused}"
 
 
