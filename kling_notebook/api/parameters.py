@@ -23,8 +23,8 @@ SWITCH_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, 
 _MOST_LISTED = 20
 
 
-# Control characters, spaces of no width and marks of direction show nothing.
-_VISIBLE = re.compile("[^\\s\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Control characters, spaces of no width, marks of direction and dashes (an option that was not finished) show nothing.
+_VISIBLE = re.compile("[^-\u2013\u2014\\s\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ JSON = st.recursive(
 )
 REQUESTS = st.builds(
     GenerationRequest,
-    TEXT,
+    TEXT.filter(lambda text: any(map(str.isalnum, text))),
     negative_prompt=st.none() | TEXT,
     resolution=st.sampled_from(PARAMETERS["resolution"].choices),
     aspect_ratio=st.sampled_from(PARAMETERS["aspect_ratio"].choices),

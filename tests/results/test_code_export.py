@@ -46,7 +46,7 @@ fragments = st.one_of(
     ),
 )
 texts = st.lists(fragments, min_size=1, max_size=4).map("".join)
-prompts = texts.filter(lambda text: bool(text.strip()))
+prompts = texts.filter(lambda text: any(map(str.isalnum, text)))
 SOURCES = [
     SourceImage.of_url("https://example.com/a%20fox.png?x=1&y='2'"),
     SourceImage("12d", None, "0" * 64, "image/png"),
@@ -120,7 +120,7 @@ def read_call(code: str) -> GenerationRequest:
 @example(GenerationRequest("a fox", sample=0, extra={"seed": 1}))
 @example(GenerationRequest("a {sample}", sample=7))
 @example(GenerationRequest("a {sample}", sample="x", extra={"seed": None}))
-@example(GenerationRequest("---", negative_prompt="both \" and ' in it"))
+@example(GenerationRequest("a\n---\nb", negative_prompt="both \" and ' in it"))
 @example(GenerationRequest("a fox", negative_prompt="ends in \\"))
 @example(GenerationRequest("two\r\nlines\x85and\u2028more"))
 @example(GenerationRequest("%%kling -n 3\nnested"))

@@ -132,9 +132,7 @@ def split_prompts(cell: str) -> tuple[str, ...]:
     Raises:
         InputError: the cell is empty, or one of its prompts is.
     """
-    parts = [part.strip() for part in _DASHES.split(cell.replace("\r\n", "\n"))]
-    # Dashes alone are an option or a separator that was not finished, and no prompt to pay for.
-    prompts = tuple(part if part.strip("-\u2013\u2014 ") else "" for part in parts)
+    prompts = tuple(part.strip() for part in _DASHES.split(cell.replace("\r\n", "\n")))
     if not any(prompts):
         raise InputError(
             "The prompt is empty. Write below the first line what the image should show.", parameter="prompt"

@@ -406,10 +406,9 @@ def test_a_source_image_that_is_none_is_refused(line):
 @pytest.mark.parametrize("line", ["--", "-", "\u2014", "-- -"])
 def test_dashes_alone_are_no_prompt(line):
     """An option that was not finished was paid for as a prompt."""
-    with pytest.raises(InputError, match="The prompt is empty"):
-        parse_cell(line, "", {})
-    with pytest.raises(InputError, match="Prompt 2 of 2 is empty"):
-        parse_cell("", f"a fox\n---\n{line}", {})
+    for where in ((line, ""), ("", line)):
+        with pytest.raises(InputError, match="The prompt is empty"):
+            GenerationRequest(parse_cell(*where, {}).prompts[0])
     assert parse_cell("red fox -- asleep", "", {}).prompts == ("red fox -- asleep",)
 
 
