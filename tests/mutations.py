@@ -192,7 +192,7 @@ MUTATIONS = (
     row("an image cut short is taken", "image_files/decode.py",
         "            image.load()\n", "            try:\n                image.load()\n            except OSError:\n                pass\n",
         "image_files/test_saving.py", "damaged_pixels"),
-    row("what cannot be shown is thrown away", IMAGES, "whole = kind.kept and not containers.is_cut_short(data)",
+    row("what cannot be shown is thrown away", IMAGES, "whole = kind.kept and not containers.is_cut_short(_read(temporary))",
         "whole = False", KEPT, "another_kind"),
     row("the last bytes are thrown away", IMAGES, "if (last and not refusal.final) or (", "if not last and (",
         KEPT, "last_bytes_stay"),
