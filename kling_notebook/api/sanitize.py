@@ -57,14 +57,19 @@ def parse_all(body: bytes) -> tuple[list[Any], bool]:
             value, end = _READER.raw_decode(text, at.start())
         except (ValueError, RecursionError):
             value, end = _damaged(text, at.start())
-            if value is None and tries == 1 and len(text) < 2**20:  # a quote of the prompt, perhaps, without an escape
-                escaped = _QUOTE.sub(lambda mark: mark[0] if mark[1] or mark[2] else '\\"', text[at.start() :])
-                value, end = (read, len(text)) if (read := parse(escaped.encode("utf-8", "replace"))) else (None, end)
+            if value is None and len(text) < 2**18:  # a quote of the prompt, perhaps, without an escape
+                escaped = text[: at.start()] + _QUOTE.sub(_escaped, text[at.start() :])
+                if (read := _damaged(escaped, at.start()))[0]:
+                    (value, end), text = read, escaped
             if value and not end and not found:
                 return [value], False
         found += [value] if isinstance(value, Mapping | list) and end else []
         at = _BEGINNING.search(text, end or at.end())
     return found, True
+
+
+def _escaped(mark: re.Match[str]) -> str:
+    return mark[0] if mark[1] or mark[2] else '\\"'
 
 
 def _damaged(text: str, start: int) -> tuple[Any, int]:

@@ -328,8 +328,9 @@ _OTHER_ADDRESSES = re.compile(
 
 
 # Several addresses in one text; an address may hold spaces and commas itself.
-_BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)", re.IGNORECASE)
-_PATH = re.compile(r"//?[\w.~%-]+(/[\w.~%@:+-]+)*\.[A-Za-z]{3,4}(\?\S*)?")
+_BETWEEN_ADDRESSES = re.compile(r"(?<![\s,])[\s,]++(?=https?://)", re.IGNORECASE)
+_PATH = re.compile(r"//?[\w.~%-]+(/[\w.~%@:+-]+)*\.(png|jpe?g|webp|avif|gif)(\?\S*)?", re.IGNORECASE)
+_MARKUP = 100_000  # characters of a text that are looked through for images in Markdown and HTML
 _IN_MARKUP = re.compile(
     r"""(?:!\[[^\]]{0,300}\]\(|<img\b[^>]{0,300}?\ssrc=["'])(https?://[^\s"'<>)]+)""", re.IGNORECASE
 )
@@ -349,9 +350,10 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     ]
     places = product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:]))
     for anywhere, keys in (*places, (False, (*_IMAGE_KEYS, *others))):
-        written = chain.from_iterable(_urls(value, anywhere=anywhere) for value in _values(reply, keys))
-        # A path on the service's own host, or on the host that it begins with ("//images.example/1.png").
-        urls = (urljoin(base_url, url) if url.startswith("/") else url for url in written if base_url or url[0] != "/")
+        written = [*chain.from_iterable(_urls(value, anywhere=anywhere) for value in _values(reply, keys))]
+        # A path on the service's own host, or on the host that it begins with ("//images.example/1.png"). Beside an
+        # address it may as well be one on the service's disk.
+        urls = [url for url in written if url[0] != "/"] or [urljoin(base_url, url) for url in written if base_url]
         # A status URL of the service itself may stand beside the images; it is polled and never fetched as one.
         if found := [url for url in urls if not (base_url and url.startswith(f"{base_url}/jobs/"))]:
             return found
@@ -364,13 +366,13 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         text = value.strip()
         if text.lower().startswith(("https://", "http://")) or is_data_url(text):
-            yield from _BETWEEN_ADDRESSES.split(text)
+            yield from [text] if is_data_url(text) else _BETWEEN_ADDRESSES.split(text)
         elif len(text) > 1000 and text.isascii() and not re.search(r"[^\w+/=\r\n-]", text):  # base64 without a label
             yield f"data:image/any;base64,{text}"
-        elif text.startswith(("{", "[")) and (read := parse_all(text.encode("utf-8", "replace"))[0]):
-            inside = read
+        elif text.startswith(("{", "[")) and (read := parse(text.encode("utf-8", "replace"))):
+            inside = [read]
         else:
-            yield from [text] if _PATH.fullmatch(text) else _IN_MARKUP.findall(text)
+            yield from [text] if _PATH.fullmatch(text) else _IN_MARKUP.findall(text[:_MARKUP])
     elif isinstance(value, list):
         inside = value
     elif isinstance(value, Mapping):

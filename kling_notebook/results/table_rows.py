@@ -99,8 +99,8 @@ def _read_file(path: Path) -> "pd.DataFrame":
     try:
         if ending in _SEPARATORS:  # text stays text: 1:1 is a ratio and not a time, and NA may be a prompt
             # In countries that write 0,5 spreadsheets separate by semicolons.
-            header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-            separator = ";" if ";" in header and "," not in header else _SEPARATORS[ending]
+            header = path.read_text(encoding="utf-8-sig").lstrip().partition("\n")[0]
+            separator = ";" if ";" in header and not {",", "\t"} & {*header} else _SEPARATORS[ending]
             frame: pd.DataFrame = pd.read_csv(
                 path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
             )

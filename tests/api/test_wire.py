@@ -149,6 +149,9 @@ WRAPPED = {
     "a page": b"<html><style>p{color:red}</style><pre>REPLY</pre>",
     "a notice before": b"Warning: odd {value} in line 3\nREPLY",
     "a comma before the end": b"REPLY,}",
+    "an event with quotes before": b'data: {"status":"queued","prompt":"a "red" fox"}\n\ndata: REPLY\n\n',
+    "an event with quotes after": b'data: {"status":"queued"}\n\ndata: {"prompt":"a "red" fox","data":REPLY}\n\n',
+    "a script before": b'<html><script>var a={"b":"c" + "d"};</script><pre>REPLY</pre></html>',
     "quotes without an escape": b'{"prompt":"a "red" fox called "Rex"","rest":"" , REPLY',
 }
 
@@ -521,6 +524,7 @@ def test_one_image_is_found_in_every_shape_of_output(output: Any) -> None:
         ({"images": [ONE.removeprefix("https:")]}, (ONE,)),
         ({"images": ["/files/1.png?sig=a"]}, ("https://pixeldojo.ai/files/1.png?sig=a",)),
         ({"image": {"url": "/api/v1/files/a%20b/1.webp"}}, ("https://pixeldojo.ai/api/v1/files/a%20b/1.webp",)),
+        ({"path": "/mnt/out/1.png", "download": ONE}, (ONE,)),
         ({"images": ["https://temp.pixeldojo.ai/a fox, red.png"]}, ("https://temp.pixeldojo.ai/a fox, red.png",)),
     ],
 )
@@ -530,7 +534,17 @@ def test_addresses_are_found_in_a_text_and_those_of_the_service_without_its_host
     assert _polled({"jobId": "job_abc123", "status": "completed", "output": output}).image_urls == urls
 
 
-@pytest.mark.parametrize("output", ["see https://pixeldojo.ai/help", "/api/v1/jobs/job_abc123", "[a](https://x.y/z)"])
+@pytest.mark.parametrize("output", [{"b64_json": "A" * 12 * 10**6}, "<img " * 10**6, f"{ONE}{' ' * 10**5}x"])
+def test_a_long_text_does_not_take_long_to_search_for_addresses(output: Any) -> None:
+    began = time.process_time()
+    wire._images_of({"output": output}, BASE)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["see https://pixeldojo.ai/help", "/api/v1/jobs/job_abc123", "[a](https://x.y/z)", {"lock": "/var/job.lock"}],
+)
 def test_an_address_in_a_sentence_is_not_an_image(output: str) -> None:
     job = _polled({"jobId": "job_abc123", "status": "warming", "output": output})
     assert job.output_urls == ()
