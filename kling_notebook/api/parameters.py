@@ -24,7 +24,9 @@ _MOST_LISTED = 20
 
 
 # Control characters, spaces of no width, marks of direction and dashes (an option that was not finished) show nothing.
-_VISIBLE = re.compile("[^-\u2013\u2014\\s\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_VISIBLE = re.compile(
+    "[^-\u2013\u2014\\s\0-\x1f\x7f-\x9f\xad\u061c\u180e\u2800\u3164\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 
 
 @dataclass(frozen=True, slots=True)

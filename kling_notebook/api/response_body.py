@@ -222,7 +222,7 @@ class TimedReply(http.client.HTTPResponse):
                     lines.append(line)
                 elif lines:  # empty lines before the status line are skipped
                     break
-            if not re.match(rb"HTTP/[0-9.]+ +1(?!01)[0-9][0-9]\b", lines[0] if lines else b""):
+            if not re.match(rb"(?i:HTTP)/[0-9.]+ +1(?!01)[0-9][0-9]\b", lines[0] if lines else b""):
                 return lines or [b""]
 
 

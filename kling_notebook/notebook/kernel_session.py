@@ -6,6 +6,7 @@ Looks only at a shell that already runs.
 import os
 from typing import Any
 
+from ..api.event_log import suppress
 from ..session import current
 from ..session.session import Session
 from ..settings import Settings, key_from_keyring
@@ -14,13 +15,9 @@ from .display.wait import person_is_present, running_shell
 
 def configured() -> dict[str, Any]:
     """Settings by name as set with ``%config KlingMagics.name = value``, unchecked; what was not set is left out."""
-    magics = _magics()
+    manager = getattr(running_shell(), "magics_manager", None)
+    magics = getattr(manager, "registry", {}).get("KlingMagics")  # by name: importing the class would import IPython
     return magics.configured() if magics is not None else {}
-
-
-def _magics() -> Any | None:
-    """The magics if they are loaded; by name, since importing the class would import IPython."""
-    return getattr(getattr(running_shell(), "magics_manager", None), "registry", {}).get("KlingMagics")
 
 
 def connect(**settings: Any) -> Session:
@@ -43,10 +40,13 @@ def reconnect(**changes: Any) -> Session:
 
 
 def _offer_magics() -> None:
-    """With the first session whoever only imported the package gets the magics too, which messages advise."""
-    extensions = getattr(running_shell(), "extension_manager", None)
-    if extensions is not None and current.existing_session() is None and _magics() is None:
-        extensions.load_extension("kling_notebook")
+    """With the first session whoever only imported the package gets the magics too, which messages advise, unless
+    there are others of that name."""
+    shell = running_shell()
+    if hasattr(shell, "extension_manager") and current.existing_session() is None:
+        with suppress(Exception):  # a shell of another program may lack what they need; the Python API needs none of it
+            if not shell.find_line_magic("kling") and not shell.find_cell_magic("kling"):
+                shell.extension_manager.load_extension("kling_notebook")
 
 
 def _is_watched() -> bool:

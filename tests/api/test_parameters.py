@@ -68,7 +68,7 @@ def test_good_values_are_sent_as_the_table_writes_them(name: str, given: Any, se
         ("prompt", None, "prompt is required"),
         ("prompt", "", "prompt is empty"),
         ("prompt", " \n\t", "prompt is empty"),
-        ("prompt", "\ufeff \u200b\0", "prompt is empty"),
+        ("prompt", "\ufeff \u200b\0\u2800\xad", "prompt is empty"),
         ("prompt", 3, "must be text, not int"),
         ("prompt", "half \ud83d pair", "surrogate"),
         ("negative_prompt", ["a"], "must be text, not list"),

@@ -322,3 +322,11 @@ def test_whoever_only_imports_the_package_gets_the_magics_that_messages_advise(k
     kernel.ok("%unload_ext kling_notebook")
     kernel.ok("kling.current_session()")
     assert "%kling history" not in kernel.complete("%kling hist")
+
+
+def test_a_magic_of_the_user_s_own_of_that_name_stays(kernel):
+    kernel.ok(
+        "from IPython.core.magic import register_line_magic\n@register_line_magic\ndef kling(line): print('mine', line)"
+    )
+    kernel.ok("import kling_notebook as package\npackage.current_session()")
+    assert "mine status" in kernel.ok("%kling status").text

@@ -184,6 +184,11 @@ def test_a_file_of_a_spreadsheet_may_separate_by_semicolons(tmp_path: Path) -> N
     assert rows == [Row(0, "a fox, asleep", {"aspect_ratio": "3:2"})]
 
 
+def test_a_semicolon_in_the_header_of_tabs_separates_nothing(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("prompt\tnote; mine\na fox; asleep\tx\n", encoding="utf-8")
+    assert [*read_table(tmp_path / "t.tsv").columns] == ["prompt", "note; mine"]
+
+
 def test_one_column_of_another_library_is_not_a_table() -> None:
     for column in (pa.array(["a fox"]), pa.chunked_array([["a fox"]]), pl.Series("prompt", ["a fox"])):
         with pytest.raises(InputError, match="A batch needs a table"):

@@ -406,7 +406,7 @@ def test_a_source_image_that_is_none_is_refused(line):
 @pytest.mark.parametrize("line", ["--", "-", "\u2014", "-- -"])
 def test_dashes_alone_are_no_prompt(line):
     """An option that was not finished was paid for as a prompt."""
-    for where in ((line, ""), ("", line)):
+    for where in ((line, ""), ("", line), ("", f"--\n{line}\n")):
         with pytest.raises(InputError, match="The prompt is empty"):
             GenerationRequest(parse_cell(*where, {}).prompts[0])
     assert parse_cell("red fox -- asleep", "", {}).prompts == ("red fox -- asleep",)
