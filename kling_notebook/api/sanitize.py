@@ -57,7 +57,7 @@ def parse_all(body: bytes) -> tuple[list[Any], bool]:
             value, end = _READER.raw_decode(text, at.start())
         except (ValueError, RecursionError):
             value, end = _damaged(text, at.start())
-            if value is None and len(text) < 2**18:  # a quote of the prompt, perhaps, without an escape
+            if value is None and len(text) < 2**17:  # a quote of the prompt, perhaps, without an escape
                 escaped = text[: at.start()] + _QUOTE.sub(_escaped, text[at.start() :])
                 if (read := _damaged(escaped, at.start()))[0]:
                     (value, end), text = read, escaped

@@ -209,7 +209,9 @@ def test_once_sent_a_purchase_without_a_reply_may_have_been_made_and_is_sent_onc
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("first", [b"http/1.1 202 Accepted", b"HTTP/2 202", b"Http/1.0 202 ", b"http/1.1 103 \r\n\r\nhttp/1.1 202 "])
+@pytest.mark.parametrize(
+    "first", [b"http/1.1 202 Accepted", b"HTTP/2 202", b"Http/1.0 202 ", b"http/1.1 103 \r\n\r\nhttp/1.1 202 "]
+)
 def test_a_status_line_is_read_however_it_is_spelled(transport: Make, odd_server: Serve, first: bytes) -> None:
     server = odd_server(_after(first + b'\r\n\r\n{"jobId":"a"}'))
     reply = transport(server.base_url).post(f"{server.base_url}/run", b"{}")
