@@ -222,13 +222,15 @@ _URL_SAFE = str.maketrans("-_", "+/")
 def id_in_job_url(url: str, base_url: str) -> str | None:
     """The job id in an address such as `job_url` makes, perhaps a relative one; None for any other.
 
-    Only the host is compared: services behind a proxy often give a scheme and a port of their own.
+    Only the host is compared: services behind a proxy often give a scheme and a port of their own. The key does not go
+    there.
     """
-    start = _split(f"{base_url}/jobs/")
+    start = _split(f"{base_url}/job")
     for place in (f"{base_url}/", model_url(base_url, "model", "run")):
         found = _split(urljoin(place, url))
-        if start and found and found.hostname == start.hostname and found.path.startswith(start.path):
-            text = unquote(found.path[len(start.path) :].partition("/")[0])
+        hosts = {str(parts.hostname).removeprefix("www.") for parts in (start, found) if parts}
+        if start and found and len(hosts) == 1 and (step := re.match(f"{re.escape(start.path)}s?/([^/]+)", found.path)):
+            text = unquote(step[1])
             return text if is_job_id(text) and text[0] not in "{[<:$" else None  # those are of a template
     return None
 

@@ -88,8 +88,9 @@ def read_submit(
 ) -> Job:
     """The job a submit made, from however torn a reply: an id is an id.
 
-    The id is looked for in the body, then in the address where the reply says the job stands. Completed without an
-    image counts as running: a poll will tell. Completed with images and without an id has the ``job_id`` "".
+    The id is looked for in the body, then in the address where the reply says the job stands, then in a header of its
+    name. Completed without an image counts as running: a poll will tell. Completed with images and without an id has
+    the ``job_id`` "".
 
     Args:
         base_url: the configured one; a status URL on another origin is dropped, and every one without it.
@@ -104,7 +105,9 @@ def read_submit(
     good = 200 <= status < 300
     job_id = _job_id(reply or {}, (_JOB_ID_KEYS if _is_error(reply or {}) else _ID_KEYS) if good else _OWN_ID_KEYS)
     if job_id is None and status < 400 and not refuses(status):
-        job_id = _id_in_addresses(headers, body, base_url)
+        job_id = _id_in_addresses(headers, body, base_url) or _job_id(
+            {name.lower().removeprefix("x-"): value for name, value in headers.items()}, _OWN_ID_KEYS
+        )
     if job_id is None and not good:
         raise read_error(status, headers, body, submitting=True, base_url=base_url)
     job = _job(reply or {}, job_id or "", base_url, whole=whole)
@@ -256,7 +259,8 @@ def _unwrapped(reply: Any, job_id: str, strangers: bool, depth: int = 0) -> Mapp
     outside are kept, but for a status: an envelope has one of its own ("success")."""
     if not isinstance(reply, Mapping):
         return None
-    facts: dict[str, Any] = dict(islice(reply.items(), _MOST_ITEMS))
+    # The id beside "jsonrpc" is that of the request.
+    facts = {key: reply[key] for key in islice(reply, _MOST_ITEMS) if key != "id" or "jsonrpc" not in reply}
     certain = _certainty(facts)
     if depth > 3 or certain == 3:
         return facts
@@ -267,6 +271,10 @@ def _unwrapped(reply: Any, job_id: str, strangers: bool, depth: int = 0) -> Mapp
         if isinstance(inside, list):
             ours = [one for one in inside if job_id and isinstance(one, Mapping) and _job_id(one) == job_id]
             inside = next(iter(ours or inside), None) if ours or len(inside) == 1 else inside
+        # The id alone in the place of a job: of what a submit made, if nothing else names it.
+        if isinstance(inside, str) and strangers and not (job_id or certain > 1 or _is_error(facts)):
+            as_id = "id" if key in _WRAPPERS and _LIKE_AN_ID.fullmatch(inside) else "jobId"
+            inside = {as_id: inside} if as_id == "id" or _bare(key).removesuffix("s") in _JOB_ID_KEYS else inside
         found = _unwrapped(inside, job_id, strangers, depth + 1) if key not in ("error", "input", "request") else None
         # Under another name it may be anybody's: a user has an id and a status as well, and a job has others in it.
         others = 3 if strangers and (certain < 2 or not job_id or _job_id(facts) != job_id) else 4
@@ -288,15 +296,20 @@ def _certainty(value: Mapping[str, Any]) -> int:
 
 def _job_id(reply: Mapping[str, Any], keys: tuple[str, ...] = _ID_KEYS) -> str | None:
     """A job id that can be polled: text or a number, whatever its characters; not a path that leads elsewhere."""
-    values = (value for value in _values(reply, keys) if isinstance(value, str | int) and not isinstance(value, bool))
+    inner = (_values(one, ("id",)) if isinstance(one, Mapping) else [one] for one in _values(reply, keys))
+    values = (
+        value for value in chain.from_iterable(inner) if isinstance(value, str | int) and not isinstance(value, bool)
+    )
     texts = (str(value).strip() for value in values)
     return next((text for text in texts if is_job_id(text) and not _NO_ID.fullmatch(text)), None)
 
 
+# In the place of a job; "text-to-image-2" and "queued" say what it is.
+_LIKE_AN_ID = re.compile(r"job[_-](?=\D{0,99}\d)[\w-]{1,99}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,64}")
 _NO_ID = re.compile(r"-1|[0-]+|null|none|nil|undefined|n/a", re.IGNORECASE)  # what templates write for a missing one
 
 
-_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s\[]{0,300}?jobs/[^"'<>\s\[]{1,1000}+(?=["'<>\s])""")
+_ADDRESS = re.compile(r"""(?<![^"'<>\s])[^"'<>\s\[]{0,300}?(?:jobs|/job)/[^"'<>\s\[]{1,1000}+(?=["'<>\s])""")
 
 
 def _id_in_addresses(headers: Mapping[str, str], body: bytes, base_url: str) -> str | None:
@@ -348,8 +361,13 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
         for key, value in reply.items()
         if isinstance(value, Mapping | list) and not _OTHER_ADDRESSES.search(str(key))
     ]
-    places = product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:]))
-    for anywhere, keys in (*places, (False, (*_IMAGE_KEYS, *others))):
+    places = (
+        *product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:])),
+        (False, (*_IMAGE_KEYS, *others)),
+        # Beside images these hold what is said of them, or an archive.
+        (True, ("choices", "downloadurl", "downloadurls")),
+    )
+    for anywhere, keys in places:
         written = [*chain.from_iterable(_urls(value, anywhere=anywhere) for value in _values(reply, keys))]
         # A path on the service's own host, or on the host that it begins with ("//images.example/1.png"). Beside an
         # address it may as well be one on the service's disk.
@@ -366,15 +384,22 @@ def _urls(value: Any, *, anywhere: bool, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         text = value.strip()
         if text.lower().startswith(("https://", "http://")) or is_data_url(text):
-            yield from [text] if is_data_url(text) else _BETWEEN_ADDRESSES.split(text)
+            # "&amp;" is how a page writes it.
+            yield from [text] if is_data_url(text) else _BETWEEN_ADDRESSES.split(text.replace("&amp;", "&"))
         elif len(text) > 1000 and text.isascii() and not re.search(r"[^\w+/=\r\n-]", text):  # base64 without a label
             yield f"data:image/any;base64,{text}"
         elif text.startswith(("{", "[")) and (read := parse(text.encode("utf-8", "replace"))):
             inside = [read]
         else:
-            yield from [text] if _PATH.fullmatch(text) else _IN_MARKUP.findall(text[:_MARKUP])
+            yield from [text] if _PATH.fullmatch(text) else _IN_MARKUP.findall(text[:_MARKUP].replace("&amp;", "&"))
     elif isinstance(value, list):
-        inside = value
+        # The link of an entry that has no other address; elsewhere a link leads to a page.
+        inside = [
+            {**one, "url": one["link"]}
+            if isinstance(one, Mapping) and "link" in one and {*map(_bare, one)}.isdisjoint(_IMAGE_KEYS)
+            else one
+            for one in value
+        ]
     elif isinstance(value, Mapping):
         named = [item for key, item in value.items() if not _OTHER_ADDRESSES.search(str(key))]
         encoded = [text for text in _values(value, _ENCODED_KEYS) if isinstance(text, str) and len(text) > 100]

@@ -272,6 +272,9 @@ def test_an_id_is_an_id_whatever_the_spelling_of_its_name(name: str, outer: str 
         {"jobId": "undefined", "taskId": 0, "id": "job_abc123"},
         {"links": {"list": f"{BASE}/jobs/recent", "self": f"{BASE}/jobs/job_abc123"}},
         {"success": False, "error": "late", "requestId": "trace-1", "jobId": "job_abc123"},
+        {"jsonrpc": "2.0", "id": 1, "result": "job_abc123"},
+        {"jsonrpc": "2.0", "id": 1, "result": {"id": "job_abc123"}},
+        {"requestId": "trace-1", "job": "job_abc123"},
     ],
 )
 def test_the_id_of_a_request_is_not_taken_for_that_of_its_job(reply: Any) -> None:
@@ -296,6 +299,71 @@ def test_an_error_or_a_template_names_no_job(reply: Any) -> None:
     assert caught.value.maybe_submitted
 
 
+@pytest.mark.parametrize(
+    ("reply", "job_id"),
+    [
+        ({"job": "job_1"}, "job_1"),
+        ({"job": "job_1", "status": "queued"}, "job_1"),
+        ({"data": {"job": "job_1"}}, "job_1"),
+        ({"task": "831922345719271433"}, "831922345719271433"),
+        ({"data": ["0f8fad5b-d9cb-469f-a165-70867728950e"]}, "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        ({"jobIds": ["job_1"]}, "job_1"),
+        ({"task_ids": ["a"], "status": "queued"}, "a"),
+        ({"jobId": {"id": "job_1"}}, "job_1"),
+        ({"data": {"taskId": {"id": 7}}}, "7"),
+        ({"task": "text-to-image-2", "job": "job_1"}, "job_1"),
+        ({"id": "job_1", "job": "job_2"}, "job_1"),
+    ],
+)
+def test_the_id_alone_may_stand_in_the_place_of_the_job(reply: Any, job_id: str) -> None:
+    assert _submitted(reply).job_id == job_id
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"job": "image"},
+        {"job": "text-to-image"},
+        {"job": "text-to-image-2", "task": "img2img"},
+        {"job": "job_image"},
+        {"job": 1},
+        {"result": "ok", "data": "queued"},
+        {"jobIds": ["job_1", "job_2"]},
+        {"jobs": ["job_1"]},
+        {"user": {"job": "job_1"}},
+        {"jobId": {"name": "job_1"}},
+        {"input": {"job": "job_1"}},
+        {"error": "too many at once", "job": "job_1"},
+        {"success": False, "data": {"job": "job_1"}},
+        {"error": "too many at once", "jobIds": ["job_1"]},
+        {"jsonrpc": "2.0", "id": 1, "result": "text-to-image"},
+        {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "job_1"}},
+        b'{"job": "job_1',
+        b'<html><script>{"job": "job_1"}</script></html>',
+    ],
+)
+def test_what_may_be_no_id_of_the_job_is_not_taken_for_one(reply: Any) -> None:
+    with pytest.raises(UnexpectedReplyError) as caught:
+        _submitted(reply)
+    assert caught.value.maybe_submitted
+
+
+def test_a_job_asked_for_is_not_another_that_stands_beside_it() -> None:
+    job = _polled({"id": "job_abc123", "status": "completed", "output": {"images": [ONE]}, "job": "job_1"})
+    assert (job.job_id, job.image_urls) == ("job_abc123", (ONE,))
+
+
+@pytest.mark.parametrize("name", ["X-Job-Id", "job-id", "X-JOB-ID"])
+def test_a_header_that_names_the_job_holds_its_id(name: str) -> None:
+    for status, body in ((202, b""), (200, b'{"status": "queued"}'), (303, b"")):
+        assert wire.read_submit(status, {name: "job_1"}, body, base_url=BASE).job_id == "job_1"
+    assert wire.read_submit(202, {name: "job_1"}, _bytes({"statusUrl": "jobs/job_2"}), base_url=BASE).job_id == "job_2"
+    for headers, status in (({"X-Request-Id": "job_1"}, 202), ({"X-Job-Type": "job_1"}, 202), ({name: "job_1"}, 409)):
+        with pytest.raises(ApiError) as caught:
+            wire.read_submit(status, headers, b"{}", base_url=BASE)
+        assert caught.value.maybe_submitted is (status == 202)
+
+
 @pytest.mark.parametrize("status", [400, 402, 403, 409, 422, 429])
 @pytest.mark.parametrize(
     "reply",
@@ -304,6 +372,8 @@ def test_an_error_or_a_template_names_no_job(reply: Any) -> None:
         {"error": "too many at once", "jobs": [{"jobId": "job_other", "status": "running"}]},
         {"error": "odd", "details": [{"jobId": "job_other"}]},
         {"error": "odd", "jobId": "undefined"},
+        {"message": "too many at once", "job": "job_1"},
+        {"message": "too many at once", "jobIds": ["job_1"]},
     ],
 )
 def test_a_refusal_that_names_another_job_is_a_refusal(reply: Any, status: int) -> None:
@@ -320,6 +390,10 @@ ADDRESSES = [
     "../../jobs/job_abc123",
     "http://pixeldojo.ai/api/v1/jobs/job_abc123",
     "https://pixeldojo.ai:443/api/v1/jobs/job%5Fabc123#top",
+    f"{BASE}/job/job_abc123",
+    "/api/v1/job/job_abc123/status",
+    "https://www.pixeldojo.ai/api/v1/jobs/job_abc123",
+    "https://www.pixeldojo.ai/api/v1/job/job_abc123?x=1",
 ]
 
 
@@ -351,6 +425,11 @@ def test_an_address_of_the_job_holds_its_id(url: str) -> None:
         "https://pixeldojo.ai/other/jobs/job_abc123",
         "/jobs/job_abc123",
         "https://[",
+        "job/day",
+        "https://pixeldojo.ai/job/job_abc123",
+        f"{BASE}/jobsite/job_abc123",
+        "https://www.elsewhere.example/api/v1/job/job_abc123",
+        "https://api.pixeldojo.ai/api/v1/jobs/job_abc123",
     ],
 )
 def test_another_address_holds_none(url: str) -> None:
@@ -380,6 +459,8 @@ OTHER = {"jobId": "job_other", "status": "completed", "output": {"images": [GIVE
         {"banner": {"url": GIVEN}},
         {"previous": OTHER},
         {"url": "https://pixeldojo.ai/jobs/job_abc123"},
+        {"downloadUrl": GIVEN},
+        {"output": {"link": GIVEN}},
     ],
 )
 def test_what_a_running_job_was_given_is_not_its_result(word: str, beside: Any) -> None:
@@ -396,7 +477,7 @@ def test_of_many_jobs_in_a_reply_the_one_asked_for_counts() -> None:
         assert _polled(reply).output_urls == ()
 
 
-@pytest.mark.parametrize("name", ["outputUrl", "result_url", "resultUrls", "output_images"])
+@pytest.mark.parametrize("name", ["outputUrl", "result_url", "resultUrls", "output_images", "downloadUrl"])
 def test_an_address_of_the_result_holds_its_image(name: str) -> None:
     assert _polled({"jobId": "job_abc123", "status": "completed", name: ONE}).image_urls == (ONE,)
 
@@ -492,11 +573,23 @@ def test_a_reply_with_images_and_no_status_is_completed() -> None:
         {"assets": [{"url": ONE}, {"url": TWO}]},
         {"output": None, "assets": [{"url": ONE}, {"url": TWO}]},
         {"output": {"images": []}, "images": [ONE, TWO]},
+        {"output": {"images": [{"id": 1, "link": ONE}, {"id": 2, "link": TWO}]}},
+        {"output": {"images": [{"url": ONE, "link": "https://pixeldojo.ai/view/1"}, {"url": TWO}]}},
+        {"output": {"images": [ONE, TWO]}, "downloadUrl": "https://temp.pixeldojo.ai/all.zip"},
+        {
+            "choices": [
+                {"message": {"content": "", "images": [{"image_url": {"url": ONE}}, {"image_url": {"url": TWO}}]}}
+            ]
+        },
+        {"downloadUrls": [ONE, TWO]},
+        {"output": {"images": [ONE.replace("?", "?a=1&amp;"), TWO]}, "only": "escaped"},
     ],
 )
 def test_images_are_found_in_every_shape_of_output(body: dict[str, Any]) -> None:
     job = _polled({"status": "completed", **body})
-    if "only" in body:
+    if body.get("only") == "escaped":
+        assert job.image_urls == (ONE.replace("?", "?a=1&"), TWO)
+    elif "only" in body:
         assert set(job.image_urls) == {ONE, TWO}
     else:
         assert job.image_urls == (ONE, TWO)

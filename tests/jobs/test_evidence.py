@@ -123,6 +123,9 @@ ROWS = [
         submit(INTACT, f"the id as {name}", http(b'{"%s":"{job_id}","status":"pending"}' % name.encode()))
         for name in ("JOBID", "task-id", "predictionId", "request_id", "uuid")
     ),
+    submit(INTACT, "the id alone as the job", http(b'{"job":"{job_id}"}')),
+    submit(INTACT, "the id alone as a result of JSON-RPC", http(b'{"jsonrpc":"2.0","id":1,"result":"{job_id}"}')),
+    submit(INTACT, "the id in X-Job-Id only", http(b'{"status":"queued"}', b"X-Job-Id: {job_id}")),
     *(
         submit(INTACT, f"the id only in {reply.decode()}", http(reply, status=b"202 Accepted"))
         for reply in (b'{"polling_url":"BASE/jobs/{job_id}"}', b'{"urls":{"get":"BASE/jobs/{job_id}"}}', b'{"_links":{"self":{"href":"/api/v1/jobs/{job_id}"}}}')
