@@ -364,7 +364,7 @@ def _images_of(reply: Mapping[str, Any], base_url: str) -> list[str]:
     places = (
         *product((False, True), (_CONTAINERS[:1], _CONTAINERS[1:])),
         (False, (*_IMAGE_KEYS, *others)),
-        # Beside images these hold what is said of them, or an archive.
+        # Beside images these hold texts about them, or an archive.
         (True, ("choices", "downloadurl", "downloadurls")),
     )
     for anywhere, keys in places:
