@@ -43,7 +43,7 @@ def _offer_magics() -> None:
     """With the first session whoever only imported the package gets the magics too, which messages advise, unless
     there are others of that name."""
     shell = running_shell()
-    if hasattr(shell, "extension_manager") and current.existing_session() is None:
+    if shell is not None and current.existing_session() is None:
         with suppress(Exception):  # a shell of another program may lack what they need; the Python API needs none of it
             if not shell.find_line_magic("kling") and not shell.find_cell_magic("kling"):
                 shell.extension_manager.load_extension("kling_notebook")
