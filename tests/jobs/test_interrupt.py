@@ -200,13 +200,14 @@ def test_a_loop_that_catches_every_exception_stops_buying(
 
 
 HANGING = """
-exchange, armed, story = ServiceClient.PHASE, [True], {}
+exchange, armed, threads, story = ServiceClient.PHASE, [True], [], {}
 
 def watched(self, *args, **kwargs):
     "Interrupt the exchange while it hangs: not before it has begun, however busy the machine is."
     if armed:
         armed.clear()
-        threading.Thread(target=when_it_hangs).start()
+        threads.append(threading.Thread(target=when_it_hangs))
+        threads[0].start()
     return exchange(self, *args, **kwargs)
 
 def when_it_hangs():
@@ -221,6 +222,13 @@ try:
     kling.generate("a fox")
 except KeyboardInterrupt as stopped:
     story = {"seconds": time.monotonic() - sent[-1], "text": str(stopped), "raised": type(stopped).__name__}
+while threads:  # until the last interrupt has come as well, perhaps after the cell has ended
+    try:
+        threads[0].join()
+        time.sleep(0.05)
+        threads.clear()
+    except KeyboardInterrupt:
+        pass
 story["status"] = session.journal.get(1).status.value
 quiet()
 story["at last"] = session.journal.get(1).status.value
