@@ -159,7 +159,7 @@ def check(workspace: Workspace, client: ServiceClient) -> list[tuple[str, str, s
             ("number sent as", "ok", schema.count_key or "num_outputs (the schema names none)"),
             (
                 "image sent as",
-                *(("ok", schema.image_key) if schema.image_key else ("unknown", "not: no image to image")),
+                *(("ok", schema.image_key) if schema.image_key else ("unknown", "none: no image to image")),
             ),
         ]
     return [*rows, ("submitting", "unknown", "never tried by this check: it would cost a credit")]
