@@ -246,7 +246,7 @@ def test_what_goes_wrong_is_shown_where_it_happens(open_notebook):
     panel.button(re.compile("^Try again"), exact=False).click()
     # Stop waiting; the job continues and can be watched again.
     panel.says("running")
-    panel.button("Stop waiting").click()
+    panel.button("Stop waiting").click(delay=700)  # held for longer than it takes to say how far the job is
     panel.says("keeps running")
     panel.button("Watch again").click()
     panel.wait_results(1)
@@ -261,6 +261,32 @@ def test_what_goes_wrong_is_shown_where_it_happens(open_notebook):
     wide = panel.area.evaluate("(area) => area.scrollWidth - area.clientWidth")
     assert wide <= 1, f"{wide} pixels too wide at 600"
     assert value_of(panel.notebook, "box.count('submit')") == "3"
+
+
+@pytest.mark.long
+def test_the_slider_of_a_third_axis_can_be_dragged_there_and_back(open_notebook):
+    panel = opened(open_notebook, SLOW.format(latency=0.3, more=""), width=1000)
+    mouse = panel.page.mouse
+    panel.tab("Explore")
+    panel.fill("Prompt, one per line", "a {color} {animal} in the snow")
+    panel.fill("{color}", "red\nwhite")
+    panel.fill("{animal}", "fox\ncat")
+    panel.field("Also vary").select_option(label="Resolution")
+    panel.says("2 x 2 x 2 = 8 jobs")
+    panel.button(re.compile("^Make 8 images"), exact=False).click()
+    panel.says("All images are here")
+    slider = panel.area.get_by_role("slider").and_(panel.page.locator(":visible"))
+    box = slider.bounding_box()
+    left, right, y = box["x"] + 5, box["x"] + box["width"] - 5, box["y"] + box["height"] / 2
+    shown = []
+    mouse.move(left, y)
+    mouse.down()
+    for x in (right, left, right):
+        mouse.move(x, y)
+        shown.append(slider.get_attribute("aria-valuetext"))
+    mouse.up()
+    assert shown == ["white", "red", "white"]
+    panel.notebook.shoot("panel-light-1000-slider")
 
 
 def image_bytes(size, kind="PNG", **options):

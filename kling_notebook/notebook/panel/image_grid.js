@@ -60,22 +60,37 @@ class Store {
     if (large) this.asked.add(id);
     return (large && this.large.get(id)) || this.small.get(id);
   }
-  redraw() { for (const view of this.views) view.draw(); }
+  redraw() { for (const view of this.views) view.held ? (view.late = true) : view.draw(); }
 }
 class View {
   constructor(store, el) {
     store.views.add(this);
     Object.assign(this, { store, el, selected: null, chosen: null, open: null, page: 0, keys: "", told: "" });
+    Object.assign(this, { held: false, late: false });
     this.kind = store.model.get("kind");
     this.body = element("div", { class: "kling-groups" });
     this.bar = element("div", { class: "kling-bar" });
     this.status = element("div", { class: "kling-status", role: "status" });
     const close = (event) => event.target.closest("pre, h4") ?? this.select(this.selected, null);
     this.over = element("div", { class: "kling-over", popover: "manual", onclick: close });
+    const turned = () => this.draw(Number(this.range.value));
+    this.range = element("input", { type: "range", "data-focus": "slider", oninput: turned });
+    this.slider = element("label", { class: "kling-slider" }, "", this.range, "");
     el.classList.add("kling-images", `kling-${this.kind}`);
     el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own meaning of arrows and Escape
     el.addEventListener("keydown", (event) => this.keyed(event));
-    el.append(...(this.kind === "sweep" ? [this.bar] : []), this.body, this.over);
+    // A browser drops a press whose button is replaced before it is released: until then what is drawn stays.
+    const release = () => setTimeout(() => { // after the click that it makes
+      this.held = false;
+      if (this.late) this.draw(); // and only then: it would undo a selection of text
+    });
+    const hold = () => {
+      this.held = true;
+      const ends = ["pointerup", "pointercancel", "contextmenu", "keyup", "blur"];
+      for (const end of ends) addEventListener(end, release, { once: true });
+    };
+    for (const begin of ["pointerdown", "keydown"]) el.addEventListener(begin, hold, true);
+    el.append(...(this.kind === "sweep" ? [this.slider, this.bar] : []), this.body, this.over);
     new ResizeObserver(() => this.place()).observe(el);
   }
   get groups() { return this.kind === "sweep" ? this.store.groups.slice(this.page, this.page + 1) : this.store.groups; }
@@ -83,6 +98,7 @@ class View {
   tile(id) { return this.tiles.find((tile) => tile.id === id); }
   find(id) { return this.body.querySelector(`[data-tile="${CSS.escape(id)}"]`); }
   draw(page = this.page) { // all of it anew, and the focus back to what had it
+    this.late = false;
     const focus = this.el.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     const groups = this.store.groups;
     const fresh = this.keys !== (this.keys = groups.map((group) => group.cells.length && group.key).join()) && !focus;
@@ -91,17 +107,18 @@ class View {
     const first = this.kind === "history" ? null : (this.tiles.find((one) => one.state === "image") ?? this.tiles[0]);
     if (!this.tile(this.selected)) this.selected = first?.id;
     this.body.replaceChildren(...this.groups.map((group) => this.drawGroup(group)));
-    if (this.kind === "sweep" && groups.length > 1) this.body.prepend(this.slider(groups));
+    this.turn(groups);
     if (!groups.length) this.body.append(element("div", { class: "kling-empty" }, this.store.model.get("empty")));
     this.drawBar();
     if (focus) this.el.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
     if (fresh && !document.activeElement.matches("input, textarea")) this.find(this.selected)?.scrollIntoView(NEAREST);
   }
-  slider(groups) {
-    const { text, title } = groups[this.page];
-    const range = { type: "range", max: groups.length - 1, value: this.page, "aria-valuetext": title };
-    const turn = { "data-focus": "slider", oninput: (event) => this.draw(Number(event.target.value)) };
-    return element("label", { class: "kling-slider" }, text, element("input", { ...range, ...turn }), title);
+  turn(groups) { // the slider stays the same element: one that is replaced cannot be dragged on
+    const { text = "", title = "" } = groups[this.page] ?? {};
+    for (const [name, value] of [["max", groups.length - 1], ["aria-valuetext", title]]) this.range.setAttribute(name, value);
+    this.range.value = this.page;
+    this.slider.hidden = groups.length < 2;
+    [this.slider.firstChild.data, this.slider.lastChild.data] = [text, title];
   }
   button(what, label, title, press, pressed) {
     return element("button", { "data-focus": what, "aria-pressed": pressed, title, onclick: press }, label);
