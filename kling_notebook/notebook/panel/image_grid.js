@@ -107,7 +107,7 @@ class View {
     const first = this.kind === "history" ? null : (this.tiles.find((one) => one.state === "image") ?? this.tiles[0]);
     if (!this.tile(this.selected)) this.selected = first?.id;
     this.body.replaceChildren(...this.groups.map((group) => this.drawGroup(group)));
-    this.turn(groups);
+    if (this.kind === "sweep") this.turn(groups);
     if (!groups.length) this.body.append(element("div", { class: "kling-empty" }, this.store.model.get("empty")));
     this.drawBar();
     if (focus) this.el.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
@@ -115,8 +115,8 @@ class View {
   }
   turn(groups) { // the slider stays the same element: one that is replaced cannot be dragged on
     const { text = "", title = "" } = groups[this.page] ?? {};
-    for (const [name, value] of [["max", groups.length - 1], ["aria-valuetext", title]]) this.range.setAttribute(name, value);
-    this.range.value = this.page;
+    Object.assign(this.range, { max: groups.length - 1, value: this.page }); // in this order: the value is cut to max
+    this.range.setAttribute("aria-valuetext", title);
     this.slider.hidden = groups.length < 2;
     [this.slider.firstChild.data, this.slider.lastChild.data] = [text, title];
   }
