@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -105,6 +107,21 @@ def kernels_that_start() -> Iterator[None]:
         patch.setattr(NotebookClient, "async_start_new_kernel", start_noted)
         patch.setattr(NotebookClient, "async_start_new_kernel_client", connect_again)
         yield
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Find a TCP port of this machine that a server may be told to take."""
+
+    def find() -> int:
+        # Below those that systems give out by themselves: a kernel would take one of them before the server is up.
+        for port in random.sample(range(10_000, 32_000), 100):
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+        pytest.fail("a hundred ports are taken")
+
+    return find
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -155,10 +155,8 @@ class TestLab:
         assert "--LabApp.default_url=/lab/tree/quickstart.ipynb" in as_user
         assert {"--ServerApp.port=9123", "--ServerApp.port_retries=0", "--no-browser"} <= set(as_user)
 
-    def test_jupyterlab_comes_up_on_the_port_and_ends_when_told(self, tmp_path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def test_jupyterlab_comes_up_on_the_port_and_ends_when_told(self, tmp_path, free_port):
+        port = free_port()
         env = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "c"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "r")}
         with (tmp_path / "log").open("w+") as log:
             process = subprocess.Popen(

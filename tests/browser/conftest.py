@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -89,12 +88,6 @@ def strangers_environment(home: Path) -> dict[str, str]:
     }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 - our own loopback address
@@ -139,7 +132,7 @@ class JupyterServer:
 
 
 @pytest.fixture(scope="session")
-def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+def jupyter_lab(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[JupyterServer]:
     """JupyterLab on loopback with no token, serving an empty folder, as a stranger without a key would have it."""
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("lab")
     url = f"http://127.0.0.1:{(port := free_port())}"
@@ -151,7 +144,7 @@ def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterSer
 
 
 @pytest.fixture(scope="session")
-def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+def voila(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[JupyterServer]:
     """Voila on loopback, serving an empty folder of notebooks to strangers without a key."""
     home, folder = tmp_path_factory.mktemp("voila-home"), tmp_path_factory.mktemp("voila")
     url = f"http://127.0.0.1:{(port := free_port())}"

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,10 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def jupyter_lab(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Server]:
     """The image's own Jupyter server with its JupyterLab and Voila; takes the place of the tests' JupyterLab here."""
     home, checkout = tmp_path_factory.mktemp("visitor"), Path(HOME or "")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         "PATH": f"{IMAGE}/bin:/usr/bin:/bin",
         "HOME": str(home),
