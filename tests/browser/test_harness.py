@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.long  # test_quickstart.py does as much in the short form
@@ -27,3 +30,12 @@ def test_run_all_stops_at_a_failing_cell(open_notebook):
 def test_both_themes_can_be_had(open_notebook, theme):
     page = open_notebook(["1"], theme=theme)
     assert page.page.locator("body").get_attribute("data-jp-theme-light") == ("true" if theme == "light" else "false")
+
+
+def test_a_server_gets_a_port_that_the_system_gives_no_one(free_port):
+    try:
+        given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="utf-8")
+    except OSError:
+        pytest.skip("only Linux tells which ports it gives out")
+    lowest, highest = map(int, re.findall(r"\d+", given))
+    assert not any(lowest <= free_port() <= highest for _ in range(50))
