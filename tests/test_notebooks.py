@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import os
 import re
@@ -47,7 +48,10 @@ async def run(name: str, folder: Path, settings: Mapping[str, str], first: str |
 def text_of(notebook: NotebookNode, cell_id: str) -> str:
     """Everything the cell with this id says as text."""
     (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
-    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    texts: list[str] = []
+    for streams, outputs in itertools.groupby(cell.outputs, lambda output: output.output_type == "stream"):
+        shown = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+        texts += ["".join(shown)] if streams else shown  # a kernel may send one print in two
     return "\n".join(filter(None, texts))  # where the progress was, an empty output stays
 
 

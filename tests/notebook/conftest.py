@@ -98,6 +98,8 @@ class Kernel:
             return True
         if kind == "status" and content["execution_state"] == "idle":
             self.idle.add(parent)
+        elif kind == "stream" and reply.outputs and reply.outputs[-1].get("name") == content["name"]:
+            reply.outputs[-1]["text"] += content["text"]  # as front ends do: a kernel may send one print in two
         elif kind in ("stream", "display_data", "execute_result", "error"):
             output = {"output_type": kind, **content}
             reply.outputs.append(output)
