@@ -50,10 +50,14 @@ class Store {
       this.tiles.set(cell, tiles);
       for (const tile of tiles) if (tile.sent) this.small.set(tile.id, url());
     }
-    for (const [key, line] of Object.entries(message.progress ?? {})) this.progress.set(key, line);
+    if (message.progress) return this.advance(Object.entries(message.progress));
     if (message.large) this.large.set(message.large, url());
     if (message.detail) this.details.set(message.name, message.detail);
     this.redraw();
+  }
+  advance(lines) { // a bar alone is drawn anew: a recipe that is read beside it stays as it was scrolled and selected
+    for (const [key, line] of lines) this.progress.set(key, line);
+    for (const view of this.views) for (const [key] of lines) view.advance(key);
   }
   source(id, large) {
     if (large && !this.asked.has(id)) this.send("large", { tile: id });
@@ -126,14 +130,21 @@ class View {
   drawGroup(group) {
     const send = (what) => () => this.store.send(what, { group: group.key });
     const buttons = group.buttons.map(([what, ...words]) => this.button(`${what} ${group.key}`, ...words, send(what)));
-    const [share, text] = (group.progress && this.store.progress.get(group.key)) || [null, ""];
-    const bar = group.progress ? [element("progress", { max: 1, value: share, "aria-label": group.title }), text] : [];
-    const facts = [bar, ...group.facts].map((fact) => element("div", { class: "kling-facts" }, ...[fact].flat()));
+    const bar = group.progress ? [element("div", { "data-progress": group.key }, ...this.progress(group))] : [];
+    const facts = [...bar, ...group.facts].map((fact) => element("div", { class: "kling-facts" }, fact));
     const words = element("div", {}, element("strong", {}, group.title), " ", element("bdi", {}, group.text), ...facts);
     const head = [words, element("div", { class: "kling-buttons" }, ...buttons)];
     const cells = group.cells.map((row) => row.map((cell) => this.drawCell(cell)));
     const body = group.columns.length ? [this.table(group, cells)] : cells.flat();
     return element("section", { class: "kling-group" }, element("div", { class: "kling-head" }, ...head), ...body);
+  }
+  progress(group) {
+    const [share, text] = this.store.progress.get(group.key) ?? [null, ""];
+    return [element("progress", { max: 1, value: share, "aria-label": group.title }), text];
+  }
+  advance(key) {
+    const group = this.groups.find((one) => one.key === key);
+    this.body.querySelector(`[data-progress="${CSS.escape(key)}"]`)?.replaceChildren(...this.progress(group));
   }
   table(group, cells) {
     const axes = group.rows.length ? [element("td", { class: "kling-axes" }, group.axes)] : [];
