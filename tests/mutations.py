@@ -293,7 +293,7 @@ MUTATIONS = (
         "jobs/test_resume.py", "another_job"),
     row("a reopened job forgets its images", PAST, "replace(status=JobStatus.PAUSED)  # the images",
         "replace(status=JobStatus.PAUSED, images=())  # the images", "jobs/test_resume.py", "still_there"),
-    row("replicates are selected by place", "results/code_export.py", "at = repr(request.sample)", 'at = "0"',
+    row("replicates are selected by place", "results/code_export.py", 'f"[{request.sample!r}]"', '"[0]"',
         "results/test_code_export.py", "same_request"),
     # ---- secrets and strangers ----
     row("the key goes to the images' host", TRANSPORT, "exchange = Exchange(request_target(url))",

@@ -1,10 +1,12 @@
 """The code that makes a request again: a ``%%kling`` cell, or a Python call where the magic's grammar cannot say it."""
 
 import re
+from types import MappingProxyType
 from typing import Any
 
 from ..api.generation_request import DEFAULT_MODEL, GenerationRequest
 from ..api.parameters import PARAMETERS
+from .sweep_axes import SAMPLE, Axes
 
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 # A prompt of a shell: IPython takes it away from every line of a cell, some versions the dots alone as well.
@@ -36,18 +38,23 @@ def cell_of(request: GenerationRequest) -> str | None:
     return f"{' '.join(line)}\n{prompt}"
 
 
-def call_of(request: GenerationRequest) -> str:
-    """The Python call; above it a comment where the request is for another model than the usual one."""
+def call_of(request: GenerationRequest, prompt: Any = None, axes: Axes = MappingProxyType({})) -> str:
+    """The Python call; above it a comment where the request is for another model than the usual one.
+
+    With ``axes`` it is that of the whole sweep of ``prompt`` along them; ``request`` is any one of its requests.
+    """
+    replicate = {} if request.sample is None else {SAMPLE: [request.sample]}
+    varied = replicate | {name: list(values) for name, values in axes.items() if name != "prompt"}
     arguments = [
-        repr(request.prompt),
-        *(f"{name}={value!r}" for name, value in _given_arguments(request)),
+        repr(request.prompt if prompt is None else prompt),
+        *([f"axes={varied}"] if varied else []),
+        *(f"{name}={value!r}" for name, value in _given_arguments(request) if name not in varied),
         *([f"extra={request.extra!r}"] if request.extra else []),
     ]
     note = "" if request.model == DEFAULT_MODEL else f"# needs kling.connect(model={request.model!r})\n"
-    if request.sample is None:
-        return f"{note}kling.generate({', '.join(arguments)})"
-    at = repr(request.sample)  # selected by its value: on an axis of numbers a number is not a position
-    return f"{note}kling.sweep({', '.join([*arguments, f'sample=[{request.sample!r}]'])})[{at}]"
+    # A replicate is selected by its value: on an axis of numbers a number is not a position.
+    at = f"[{request.sample!r}]" if replicate and not axes else ""
+    return f"{note}kling.{'sweep' if varied or axes else 'generate'}({', '.join(arguments)}){at}"
 
 
 def _given_arguments(request: GenerationRequest) -> list[tuple[str, Any]]:

@@ -224,12 +224,12 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     page.wait_for_function("(before) => document.querySelector('.kling-sweep figure img').src !== before", arg=before)
     page.wait_for_function("document.querySelector('.kling-sweep figure img').naturalWidth >= 1024")
     page.keyboard.press("ArrowDown")
-    # Asked of the page in one go: the large image that arrives meanwhile draws the tiles anew.
+    # Asked of the page in one go, here and below: the large image that arrives meanwhile draws everything anew.
     page.wait_for_function("document.activeElement.matches('.kling-sweep .kling-tile[aria-pressed=true]')")
     for width in (600, 900, 1400):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_timeout(300)
-        assert large.bounding_box()["height"] <= 0.6 * 800 + 1
+        assert page.evaluate("document.querySelector('.kling-sweep figure img').clientHeight") <= 0.6 * 800 + 1
         wide = panel.area.evaluate("(area) => area.scrollWidth - area.clientWidth")
         assert wide <= 1, f"{wide} pixels too wide at {width}"
     assert value_of(notebook, "box.count('submit')") == charged == "8"
@@ -263,6 +263,41 @@ def test_what_goes_wrong_is_shown_where_it_happens(open_notebook):
     wide = panel.area.evaluate("(area) => area.scrollWidth - area.clientWidth")
     assert wide <= 1, f"{wide} pixels too wide at 600"
     assert value_of(panel.notebook, "box.count('submit')") == "3"
+
+
+@pytest.mark.long
+def test_a_recipe_is_read_and_a_button_is_held_while_another_job_runs_and_ends(open_notebook):
+    latency = "lambda _, seconds=iter([1, 20]): next(seconds)"
+    panel = opened(open_notebook, SLOW.format(latency=latency, more=""), width=1000)
+    page, mouse = panel.page, panel.page.mouse
+    panel.generate(Prompt="a fox in the snow")
+    panel.wait_results(1)
+    panel.generate(Prompt="an owl in the snow")
+    panel.button("Recipe").click()
+    recipe = panel.area.locator("pre").last
+    recipe.wait_for()
+    before = recipe.evaluate(
+        "(pre) => { pre.scrollTop = 90; getSelection().selectAllChildren(pre); return pre.scrollTop; }"
+    )
+    assert before > 0, "there is something to scroll"
+    marked, line = page.evaluate("getSelection().toString()"), panel.area.locator("[data-progress]").first
+    told = {line.inner_text()}
+    while len(told) < 4:
+        told.add(line.inner_text())
+        page.wait_for_timeout(50)
+    assert recipe.evaluate("(pre) => pre.scrollTop") == before
+    assert page.evaluate("getSelection().toString()") == marked
+    # A job that ends draws everything anew, but not under a finger.
+    star = panel.button("\u2606 Star").bounding_box()
+    mouse.move(star["x"] + star["width"] / 2, star["y"] + star["height"] / 2)
+    mouse.down()
+    while value_of(panel.notebook, "[card.state for card in panel.gallery.cards]") != "['done', 'done']":
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(500)
+    assert len(panel.images()) == 1
+    mouse.up()
+    panel.wait_results(2)
+    assert value_of(panel.notebook, "[sorted(card.result.starred) for card in panel.gallery.cards]") == "[[], [0]]"
 
 
 @pytest.mark.long

@@ -169,3 +169,22 @@ def test_code_says_what_it_cannot_bring_along(tmp_path: Path) -> None:
     ]
     record = new_record(request, backend="sandbox", source="python", session="s", estimate=1.0)
     assert Result(record, tmp_path).code() == code_of(request)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    requests,
+    st.lists(prompts, min_size=1, max_size=2, unique_by=str.strip),
+    st.lists(texts.filter(str.strip), min_size=1, max_size=3, unique_by=str.strip),
+)
+def test_code_makes_the_same_sweep_again(asked: GenerationRequest, written: list[str], words: list[str]) -> None:
+    """Words in braces of any name, several prompts, a parameter, and what does not vary."""
+    asked = asked.replace(sample=None)
+    prompt = [f"{text} {{a word}}" for text in written] if len(written) > 1 else f"{written[0]} {{a word}}"
+    given = {name: value for name, value in asked.values.items() if name not in ("prompt", "num_outputs")}
+    axes, points = sweep_axes.expand(prompt, {"a word": words, "num_outputs": [1, 3]}, given)
+    sweep = swept(axes, points, asked.extra)
+    again = eval(  # noqa: S307
+        call_of(sweep.handles[0].request, prompt, axes), {"__builtins__": {}, "kling": Kling}, {"True": True}
+    )
+    assert [handle.request for handle in again.handles] == [handle.request for handle in sweep.handles]

@@ -76,8 +76,7 @@ class ParameterAxis:
         self.values.placeholder = HINTS.get(name) or HINTS.get(parameter.kind if parameter else "", HINTS[""])
 
     def _box(self, choice: str, on: bool) -> widgets.Checkbox:
-        layout = {"width": "auto", "margin": "0"}
-        box = widgets.Checkbox(value=on, description=choice, indent=False, layout=layout)
+        box = widgets.Checkbox(value=on, description=choice, indent=False, layout={"width": "auto", "margin": "0"})
         return self._kit.watch(box, self._changed)
 
     def chosen(self) -> tuple[str, Any] | None:

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from ...api.errors import InputError, KlingError
 from ...api.generation_request import GenerationRequest
 from ...jobs.purchase import Call
-from ...results import sweep_axes
+from ...results import code_export, sweep_axes
 from ...results.handle import JobHandle
 from ...results.result import chosen_parameters
 from ...results.sweep_result import SweepResult
@@ -37,7 +37,8 @@ VALUES = {
 SIDE = 256  # pixels of a thumbnail in the grid
 
 
-_Planned = tuple[sweep_axes.Axes, list[sweep_axes.Point], list[GenerationRequest]]
+# The prompt or prompts, and what becomes of them.
+_Planned = tuple[str | list[str], sweep_axes.Axes, list[sweep_axes.Point], list[GenerationRequest]]
 
 
 class Explorer:
@@ -81,6 +82,7 @@ class Explorer:
         )
         self.plan, self.cost, self.progress = kit.html(), kit.html(), kit.html()
         self.stop = kit.button("Stop waiting", self.stop_waiting, tooltip="Cancel what was not sent yet")
+        self.code = labeled(widgets.Textarea, "The same as a Python call", rows=4)
         self.grid = kit.track(
             ImageGrid(kit, "sweep", "Your grid appears here, with its rows and columns labeled.", use_as_source, {})
         )
@@ -92,6 +94,7 @@ class Explorer:
             self._word_fields,
             row(*(axis.view for axis in self.axes), align_items="flex-start"),
             column(self.plan, self.most, self.run, self.cost, self.progress, self.stop, gap="6px"),
+            self.code,
             gap="12px",
             flex="1 1 300px",
             max_width="420px",
@@ -146,7 +149,7 @@ class Explorer:
         # A replicate that was loaded into the form stays that replicate, or the same image would be charged again.
         if sweep_axes.SAMPLE not in planned:
             points = [replace(point, sample=beyond.get("sample")) for point in points]
-        return planned, points, session.requests(points, beyond.get("extra"))
+        return prompt, planned, points, session.requests(points, beyond.get("extra"))
 
     def check(self) -> _Planned | None:
         """Say the values, their count and the price, or why there is no sweep; what can run."""
@@ -155,7 +158,7 @@ class Explorer:
         try:
             session = self._kit.session()
             shown(self.most, not session.is_sandbox)
-            planned = axes, _, requests = self._planned(session)
+            planned = prompt, axes, _, requests = self._planned(session)
             if not axes:
                 raise InputError(
                     "Nothing varies yet: write a word in {braces}, a second prompt, or choose a parameter."
@@ -163,7 +166,9 @@ class Explorer:
             estimate = session.estimate(requests, reuse=session.reusing(None, sweep=True))
         except KlingError as error:
             say(self.plan, text_html(str(error), "reason" if self._edited else "muted"))
+            self.code.value = ""
             return None
+        self.code.value = code_export.call_of(requests[0], prompt, axes)
         taken = chosen_parameters(requests[0], without=axes)
         alike = bool(requests[0].sources.keys() - axes.keys())
         say(self.plan, _plan_html(axes, f"{sweep_axes.shape(axes)}: {estimate.cost}", taken, alike=alike))
@@ -182,7 +187,7 @@ class Explorer:
         """Run the sweep; what is in the folder already is not charged again."""
         if (planned := self.check()) is None:
             return
-        axes, points, requests = planned
+        _, axes, points, requests = planned
         most = {} if self._kit.session().is_sandbox else {"max_credits": self.most.value}
         if (started := self._kit.start(requests, self.cost, requests, sweep=True, **most)) is None:
             return
@@ -264,9 +269,14 @@ def _plan_html(axes: sweep_axes.Axes, price: str, taken: str, *, alike: bool) ->
     ``alike``: a source image is taken from there; if it was forgotten in the form, every image will look like it.
     """
     fixed = text_html(f"Taken from Create: {taken}" if taken else "", "warning" if alike else "muted")
-    price = tag("div", price, style="margin-top: 6px; font-size: 13px")
     lines = (_axis_html(name, values) for name, values in axes.items())
-    return tag("div", *lines, fixed, price, style="font-size: 12px; line-height: 1.6")
+    return tag(
+        "div",
+        *lines,
+        fixed,
+        tag("div", price, style="margin-top: 6px; font-size: 13px"),
+        style="font-size: 12px; line-height: 1.6",
+    )
 
 
 def _axis_html(name: str, values: Sequence[object]) -> Html:

@@ -233,13 +233,16 @@ def _cost_html(estimate: Estimate) -> str:
 
 def _account(session: Session) -> str:
     """What is left and the budget."""
-    status = session.status()
     if session.is_sandbox:
         return ""
+    status = session.status()
     balance = "balance not known yet" if status.balance is None else f"{credits_text(status.balance)} left"
-    if status.budget is None:
-        return f"{balance} \u00b7 no budget set"
-    return f"{balance} \u00b7 {max(0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left"
+    budget = (
+        "no budget set"
+        if status.budget is None
+        else f"{max(0, status.budget - status.spent_session):g} of the budget of {status.budget:g} left"
+    )
+    return f"{balance} \u00b7 {budget}"
 
 
 class Code:

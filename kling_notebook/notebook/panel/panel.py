@@ -77,9 +77,8 @@ class KlingPanel:
 
     def _laid_out(self) -> widgets.Tab:
         made = column(self.gallery.grid, flex="3 1 420px", width="auto")
-        create = row(self.form.view, made, gap="20px 32px", align_items="flex-start")
         boxes = [column(padding="10px 4px 4px 4px").add_class("kling-page") for _ in TABS]
-        boxes[CREATE].children = (create,)
+        boxes[CREATE].children = (row(self.form.view, made, gap="20px 32px", align_items="flex-start"),)
         tabs = widgets.Tab(boxes, titles=TABS, layout=widgets.Layout(width="100%", margin="0"))
         tabs.observe(self.kit.when(self._tab_changed), names="selected_index")
         return tabs
@@ -196,8 +195,7 @@ class KlingPanel:
         handle = call.handles[0]
         with suppress(Exception):  # it is bought: a fault of what shows it must not make anybody ask again
             self.gallery.watch(handle, session)
-            text = time.strftime(f"Job {handle.number} is under way (%H:%M:%S)")
-            say(self.form.message, text_html(text, "muted"))
+            say(self.form.message, text_html(time.strftime(f"Job {handle.number} is under way (%H:%M:%S)"), "muted"))
         return handle
 
     # ---- the gallery ----

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import pytest
@@ -20,6 +21,7 @@ from kling_notebook.notebook.panel.gallery import BUTTONS
 from kling_notebook.notebook.panel.panel import CODE, CREATE, EXPLORE, HISTORY, KlingPanel
 from kling_notebook.results import sweep_axes
 from kling_notebook.sandbox import Fault
+from kling_notebook.session.plans import sweep_plan
 from kling_notebook.session.session import Session
 
 
@@ -622,6 +624,31 @@ def test_a_source_image_that_every_image_of_a_grid_will_look_like_is_pointed_out
     panel.tabs.selected_index = EXPLORE
     assert "border-left" in panel.explorer.plan.value
     assert "source.png" in panel.explorer.plan.value
+
+
+@pytest.mark.parametrize("prompt", ["a {red thing} at {time}", 'a {time}, "so" {x}\nan owl\'s {time}'])
+def test_explore_says_its_sweep_as_a_call_that_asks_for_the_same(panel, session, prompt):
+    def sweep(prompt, axes, extra=None, **more):
+        asked.append(session.requests(sweep_plan(session, prompt, axes, more).points, extra))
+
+    asked = []
+    panel.form.load({"prompt": "a fox", "aspect_ratio": "16:9"}, extra={"seed": 7}, sample=3)
+    explore(panel, "resolution", ["1K", "2K"], prompt=prompt)
+    panel.explorer.words["time"].value = "dawn\n'noon'\n{night}"
+    exec(panel.explorer.code.value, {"kling": SimpleNamespace(sweep=sweep)})  # noqa: S102
+    panel.form.controls["num_outputs"].value = 2
+    panel.tabs.selected_index = CREATE
+    panel.tabs.selected_index = EXPLORE
+    exec(panel.explorer.code.value, {"kling": SimpleNamespace(sweep=sweep)})  # noqa: S102
+    panel.explorer.start()
+    one, two = asked
+    assert two == [handle.request for handle in panel.explorer.sweep.handles]
+    assert len(one) == len(two) > 5
+    assert {request.num_outputs for request in one} == {1}
+    finished(panel)
+    panel.explorer.prompt.value = "nothing varies"
+    panel.explorer.axes[0].which.value = ""
+    assert panel.explorer.code.value == ""
 
 
 def test_explore_begins_with_the_prompt_of_the_form_once_it_is_one_s_own(panel):
