@@ -182,7 +182,7 @@ def test_code_makes_the_same_sweep_again(asked: GenerationRequest, written: list
     asked = asked.replace(sample=None)
     prompt = [f"{text} {{a word}}" for text in written] if len(written) > 1 else f"{written[0]} {{a word}}"
     given = {name: value for name, value in asked.values.items() if name not in ("prompt", "num_outputs")}
-    axes, points = sweep_axes.expand(prompt, {"a word": words, "num_outputs": [1, 3]}, given)
+    axes, points = sweep_axes.expand(prompt, {"a word": words, "num_outputs": [3, 1]}, given)
     sweep = swept(axes, points, asked.extra)
     again = eval(  # noqa: S307
         call_of(sweep.handles[0].request, prompt, axes), {"__builtins__": {}, "kling": Kling}, {"True": True}
