@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Of an environment that is active and not the one that runs the tests: IPython warns of it.
+os.environ.pop("VIRTUAL_ENV", None)
+
 # Thousands of tests are collected and stay: the collector of garbage would go through them again and again, an eighth
 # of the work of a run. It begins when they are there, and leaves them out.
 gc.disable()
