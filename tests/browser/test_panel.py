@@ -160,6 +160,8 @@ def test_a_day_at_the_panel(open_notebook):  # noqa: PLR0915  # one page, since 
     panel.tile(0).click()
     panel.button(re.compile("^Compare with"), exact=False).click()
     panel.says("What differs from")
+    both = "[...document.querySelectorAll('.kling-detail img')].filter((img) => img.naturalWidth > 1024).length === 2"
+    page.wait_for_function(both)  # each large image that arrives draws everything anew
     for width in (1000, 600):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
