@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kling_notebook.sandbox import Sandbox
     from kling_notebook.session.session import Session
 
+    FullDisk = Callable[..., tuple[Sandbox, dict[str, Any]]]
+
 
 def story_of(code: str, *arguments: str) -> dict[str, Any]:
     """What a process of its own told in its last line."""
@@ -36,8 +38,8 @@ from pathlib import Path
 from kling_notebook.api.errors import KlingError
 from kling_notebook.session.session import Session
 
-shown_text, how, when = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
-ballast = Path(shown_text["folder"]).parent / "ballast"
+settings, how, when = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+ballast = Path(settings["folder"]).parent / "ballast"
 
 def fill():
     if how == "limit":
@@ -61,7 +63,7 @@ def row():
     record = session.journal.get(1)
     return {"status": record.status.value, "job_id": record.job_id, "images": len(record.images)} if record else None
 
-session = Session(shown_text)
+session = Session(settings)
 story = {}
 if when == "before the POST":
     fill()
@@ -132,17 +134,25 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def full_disk(sandbox: Sandbox, small: tuple[str, Path], when: str) -> dict[str, Any]:
-    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(small[1] / "k")}
-    return story_of(FULL, json.dumps(shown_text), small[0], when)
+def connection(sandbox: Sandbox, folder: Path) -> str:
+    """What a session of another process is told."""
+    return json.dumps({"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)})
 
 
-def test_what_cannot_be_written_down_is_not_sent(
-    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
-) -> None:
+@pytest.fixture
+def full_disk(small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]) -> FullDisk:
+    """Run FULL with the disk full at the given moment: the sandbox, made with the given options, and the story."""
+
+    def run(when: str, **options: Any) -> tuple[Sandbox, dict[str, Any]]:
+        sandbox = make_sandbox(paint=paint, **options)
+        return sandbox, story_of(FULL, connection(sandbox, small[1] / "k"), small[0], when)
+
+    return run
+
+
+def test_what_cannot_be_written_down_is_not_sent(full_disk: FullDisk) -> None:
     """A full disk before the POST: an error that says so, no purchase, no row; with space again it continues."""
-    sandbox = make_sandbox(paint=paint)
-    story = full_disk(sandbox, small, "before the POST")
+    sandbox, story = full_disk("before the POST")
     assert story["error"] == "SettingsError"
     assert "Nothing was sent. Free some space" in story["text"]
     assert story["row"] is None
@@ -150,12 +160,9 @@ def test_what_cannot_be_written_down_is_not_sent(
     assert sandbox.count("submit") == 1
 
 
-def test_an_intent_that_cannot_be_written_down_is_not_sent(
-    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
-) -> None:
+def test_an_intent_that_cannot_be_written_down_is_not_sent(full_disk: FullDisk) -> None:
     """The plan was written, and the disk is full before the intent is: nothing is charged or unconfirmed."""
-    sandbox = make_sandbox(paint=paint)
-    story = full_disk(sandbox, small, "before the intent")
+    sandbox, story = full_disk("before the intent")
     assert story["error"] == "SettingsError"
     assert "Nothing was sent. Free some space" in story["text"]
     assert not story["unconfirmed"]
@@ -164,24 +171,18 @@ def test_an_intent_that_cannot_be_written_down_is_not_sent(
     assert sandbox.count("submit") == 1
 
 
-def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(
-    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
-) -> None:
+def test_a_job_id_that_could_not_be_written_is_written_while_the_job_runs(full_disk: FullDisk) -> None:
     """The disk is full when the reply comes, and has space a moment later: the next poll writes the id down."""
-    sandbox = make_sandbox(paint=paint, latency=lambda _: 6.0)
-    story = full_disk(sandbox, small, "until the next polls")
+    sandbox, story = full_disk("until the next polls", latency=lambda _: 6.0)
     assert story["unwritten"] == {"status": "submitting", "job_id": None, "images": 0}
     assert story["while it runs"] == {"status": "running", "job_id": sandbox.job_ids[0], "images": 0, "done": False}
     assert story["row"]["status"] == "completed"
     assert sandbox.count("submit") == 1
 
 
-def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(
-    small: tuple[str, Path], make_sandbox: Callable[..., Sandbox], paint: Callable[..., bytes]
-) -> None:
+def test_a_disk_that_stays_full_leaves_the_job_id_in_the_error(full_disk: FullDisk) -> None:
     """Neither the id nor the image can be written: the error names the job, and with space resume collects it."""
-    sandbox = make_sandbox(paint=paint)
-    story = full_disk(sandbox, small, "to the end")
+    sandbox, story = full_disk("to the end")
     assert story["job_id"] == sandbox.job_ids[0]
     assert sandbox.job_ids[0] in story["text"]
     assert "space" in story["text"]
@@ -228,9 +229,8 @@ def test_a_session_begins_on_a_full_disk_and_a_later_one_settles_what_a_dead_ker
         dead = new_record(request, backend=host, source="python", session="deaddeaddead", estimate=1.0)
         opened.add([dead.replace(status=status)])
     opened.close()
-    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
     (folder / ".kling" / "locks").mkdir()
-    story = story_of(BEGUN, json.dumps(shown_text), small[0])
+    story = story_of(BEGUN, connection(sandbox, folder), small[0])
     assert story["rows"] == ["queued", "submitting"]
     assert story["notices"] == ["1 job may have been submitted: see `%kling status`."]
     (small[1] / "ballast").unlink(missing_ok=True)
@@ -268,8 +268,7 @@ def test_a_read_only_folder_is_refused_with_the_way_out(what: str, sandbox: Sand
             path.chmod(0o444)
             path.parent.chmod(0o555 if what == "one with a journal" else 0o777)
         folder.chmod(0o555)
-        shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder / "k")}
-        story = story_of(READ_ONLY, json.dumps(shown_text))
+        story = story_of(READ_ONLY, connection(sandbox, folder / "k"))
     finally:
         for path in (folder, folder / "k" / ".kling"):
             if path.exists():
@@ -291,8 +290,7 @@ def test_a_recovery_without_space_is_refused_and_done_when_there_is(
     session.close()
     session.journal.close()
     session.journal.path.write_bytes(b"this is not a database, " * 500)
-    shown_text = {"api_key": sandbox.key, "base_url": sandbox.base_url, "folder": str(folder)}
-    story = story_of(BEGUN, json.dumps(shown_text), "limit")
+    story = story_of(BEGUN, connection(sandbox, folder), "limit")
     assert story["error"] == "SettingsError"
     assert "is damaged" in story["text"]
     assert "Nothing was sent. Free some space" in story["text"]
